@@ -1,0 +1,61 @@
+/*
+ * Which generations are kept, by which slots, and how long none may touch them.  A pure function: no clock, no files.
+ *
+ * Invariants: 1. client times play no part; slots go by the box's time (JST hours, days, weeks from Monday, months), order
+ * by sequence.  2. in a slot the FIRST clean, complete generation of a scheduled (or made-up) run stands; what comes
+ * later in the same slot displaces nothing.  3. ad hoc and partial generations never take a slot.  4. a slot without a
+ * clean one keeps its first complete scheduled one, and such slots do not use up the number of clean slots.  5. the
+ * numbers count slots that have generations, so a machine that was off, or a clock that jumped, expires nothing.  6. locks
+ * count the box's running time and only ever extend.  7. while a client is frozen all its clean generations are pinned.
+ * 8. the newest generation and the newest clean one of a source are kept.
+ */
+#ifndef VAULT_RETENTION_H
+#define VAULT_RETENTION_H
+#include "core/buf.h"
+
+struct retention_policy {
+    uint32_t hourly, daily, weekly, monthly;   /* 0..RETENTION_SLOTS_MAX */
+    uint32_t min_days;                         /* lock of every generation, in days of running time, 1..RETENTION_DAYS_MAX */
+};
+#define RETENTION_SLOTS_MAX 1000
+#define RETENTION_DAYS_MAX 3650
+#define RETENTION_DEFAULT ((struct retention_policy){ 48, 35, 26, 60, 14 })
+/* -SM_EINVAL; ret_why (>= 120 bytes, may be NULL) says which. */
+sm_must_use int retention_policy_check(const struct retention_policy *p, char *ret_why);
+
+enum { RETENTION_SCHEDULED = 1, RETENTION_ADHOC = 2, RETENTION_MADE_UP = 3 };   /* as in the manifest */
+enum { RETENTION_COMPLETE = 1, RETENTION_PARTIAL = 2 };
+struct retention_generation {
+    uint32_t source;            /* the caller's number of (client, source) */
+    uint64_t seq;               /* of its journal record: the order */
+    int64_t box_s;              /* box wall time of the commit */
+    uint64_t running_ms;        /* box running time of the commit */
+    uint64_t locked_until_ms;   /* recorded so far, 0 = none */
+    uint8_t run, status;
+    bool suspicious;            /* and not declared a false alarm since */
+    bool frozen;                /* its client is frozen now */
+};
+enum { RETENTION_HOURLY = 1, RETENTION_DAILY = 2, RETENTION_WEEKLY = 4, RETENTION_MONTHLY = 8 };
+enum retention_why {
+    RETENTION_SLOT,             /* holds a slot */
+    RETENTION_LAST,             /* newest, or newest clean, of its source */
+    RETENTION_PINNED,           /* clean, and its client is frozen */
+    RETENTION_LOCKED,           /* only the lock keeps it */
+    RETENTION_EXPIRED,          /* nothing keeps it: it would be removed (nothing is, in this version) */
+};
+struct retention_verdict {
+    uint8_t slots;              /* RETENTION_HOURLY | ... */
+    bool pinned;
+    uint64_t locked_until_ms;   /* never less than was recorded */
+    enum retention_why why;     /* the strongest reason, in the order above */
+    bool expires;               /* why == RETENTION_EXPIRED */
+};
+#define RETENTION_MAX 1000000
+/* g in any order, n <= RETENTION_MAX; ret has n rows in the order of g.  -ENOMEM, -SM_ELIMIT, -SM_EINVAL (policy). */
+sm_must_use int retention_plan(const struct retention_policy *p, const struct retention_generation *g, size_t n,
+    uint64_t now_running_ms, struct retention_verdict *ret);
+/* The slot a time belongs to (hour, JST day, week from Monday, month since 1970), which = RETENTION_HOURLY ... */
+int64_t retention_slot(unsigned which, int64_t s);
+const char *retention_why_name(enum retention_why w);
+
+#endif
