@@ -27,9 +27,26 @@ void sm_buf_clear(struct sm_buf *b);  /* length 0, memory kept */
 /* Room for extra more bytes.  -ENOMEM, or -SM_ELIMIT past max. */
 sm_must_use int sm_buf_reserve(struct sm_buf *b, size_t extra);
 /* Appenders: 0, -ENOMEM, -SM_ELIMIT; the buffer is unchanged on failure. */
-sm_must_use int sm_buf_put(struct sm_buf *b, const void *p, size_t n);
-sm_must_use int sm_buf_put_span(struct sm_buf *b, struct sm_span s);
-sm_must_use int sm_buf_put_u8(struct sm_buf *b, uint8_t v);
+sm_must_use static inline int sm_buf_put(struct sm_buf *b, const void *p, size_t n)
+{
+    if (n > b->cap - b->n) {
+        int r = sm_buf_reserve(b, n);
+        if (r < 0)
+            return r;
+    }
+    if (n)
+        memcpy(b->p + b->n, p, n);
+    b->n += n;
+    return 0;
+}
+sm_must_use static inline int sm_buf_put_span(struct sm_buf *b, struct sm_span s)
+{
+    return sm_buf_put(b, s.p, s.n);
+}
+sm_must_use static inline int sm_buf_put_u8(struct sm_buf *b, uint8_t v)
+{
+    return sm_buf_put(b, &v, 1);
+}
 sm_must_use int sm_buf_put_u16(struct sm_buf *b, uint16_t v);
 sm_must_use int sm_buf_put_u32(struct sm_buf *b, uint32_t v);
 sm_must_use int sm_buf_put_u64(struct sm_buf *b, uint64_t v);

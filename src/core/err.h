@@ -8,6 +8,7 @@
 #ifndef SM_CORE_ERR_H
 #define SM_CORE_ERR_H
 
+#include <stdbool.h>
 #include "core/banned.h"
 
 enum sm_err {
@@ -38,7 +39,12 @@ const char *sm_strerror(int err);
 /* The stable name ("SM_EAUTH", "ENOSPC"), for JSON and logs; "E?" if unknown. */
 const char *sm_errname(int err);
 
+/* First word of a declaration.  The form of gcc that a cast to (void) silences, as clang's does. */
+#if defined(__clang__)
 #define sm_must_use __attribute__((warn_unused_result))
+#else
+#define sm_must_use [[nodiscard]]
+#endif
 #define sm_printf(a, b) __attribute__((format(printf, a, b)))
 #define sm_cleanup(fn) __attribute__((cleanup(fn)))
 

@@ -19,7 +19,10 @@
 #include "core/buf.h"
 #include "core/loop.h"
 
-enum { SM_IPC_REPLY = 1, SM_IPC_ERROR = 2, SM_IPC_MORE = 4 };
+enum {
+    SM_IPC_REPLY = 1, SM_IPC_ERROR = 2, SM_IPC_MORE = 4,
+    SM_IPC_FD = 8,      /* set by the sender's end itself: a descriptor travels with this frame */
+};
 #define SM_IPC_BODY_MAX ((size_t)1 << 20)   /* the house maximum; a channel may have less */
 
 struct sm_ipc;
@@ -57,4 +60,23 @@ sm_must_use int sm_ipc_call(struct sm_ipc *ipc, uint16_t type, struct sm_span bo
 /* Blocking receive for processes without a loop. */
 sm_must_use int sm_ipc_recv(struct sm_ipc *ipc, int timeout_ms, struct sm_ipc_msg *ret);
 size_t sm_ipc_queued(const struct sm_ipc *ipc);
+/* Stop reading (the peer then runs into its own queue_max), and go on. */
+void sm_ipc_pause(struct sm_ipc *ipc, bool paused);
+
+/*
+ * More of the contract:
+ * - Sends say -SM_ELIMIT for a body over SM_IPC_BODY_MAX, -SM_EPEER when the peer is gone, -SM_EAGAIN when the queue or
+ *   the number of open asks (SM_IPC_ASKS_MAX) is full.  A frame is always taken when nothing is queued; answers of
+ *   at most 64 KiB that end a request may go SM_IPC_BODY_MAX over queue_max, so that a full queue of
+ *   data does not swallow them.
+ * - on_drained comes when, after a refusal, the queue fell to half of queue_max.
+ * - on_gone comes once, after which nothing else comes; free the channel in it or later.  err: 0, -SM_EPROTO, -errno.
+ * - A callback may free its channel.  A body stays valid until its callback returns, also over a sm_ipc_call inside.
+ * - Without a loop sends block, at most SM_IPC_SEND_MS (-SM_ETIME: the channel is then dead).
+ * - sm_ipc_call joins the bodies of an answer of several frames.  An answer that comes after its time-out is dropped.
+ * - sm_ipc_recv: ret's body is valid until the next call with this channel, ret->fd is the caller's.
+ *   -SM_EPEER closed, -SM_ETIME.
+ * - What sm_ipc_call has to keep for later is bounded by SM_IPC_KEEP_MAX bytes; beyond it -SM_ELIMIT ends the channel.
+ */
+enum { SM_IPC_ASKS_MAX = 1024, SM_IPC_SEND_MS = 60000, SM_IPC_KEEP_MAX = 16 << 20 };
 #endif

@@ -16,7 +16,7 @@ struct sm_opt {
     size_t offset;                 /* into the settings struct: bool, int64_t, or char* (owned) */
     const char *ja, *en;           /* one line each, for the commented file and the manual */
 };
-/* Fill settings with defaults. */
+/* Fill settings with defaults.  settings is all zero before, and wiped again on failure. */
 sm_must_use int sm_opt_defaults(const struct sm_opt *table, size_t n, void *settings);
 /* Read `name = value` lines ('#' comments).  ret_why has 240 bytes; -SM_EINVAL names file, line, what is allowed.
  * settings is untouched on failure.  A repeated name is an error. */
