@@ -44,8 +44,9 @@ void crypto_tls_identity_free(struct crypto_tls_identity *id);
 
 /*
  * libmicrohttpd's callback has no argument of its own, so the process has one installed identity.
- * Takes id (NULL: none).  The one installed before stays alive for handshakes under way and is freed
- * at the next call; call it at most once an hour, or after crypto_tls_install(NULL) at the end.
+ * Takes id.  The one installed before stays alive for handshakes under way and is freed at the next
+ * call, so leave at least the time limit of a handshake between two calls.  NULL, when no handshake
+ * runs any more, frees everything.
  */
 void crypto_tls_install(struct crypto_tls_identity *id);
 /* For MHD_OPTION_HTTPS_CERT_CALLBACK and gnutls_certificate_set_retrieve_function2. */
