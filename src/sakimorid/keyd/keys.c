@@ -1,0 +1,686 @@
+#include "sakimorid/keyd/keys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "core/json.h"
+#include "crypto/aead.h"
+#include "crypto/hash.h"
+#include "crypto/pass.h"
+#include "crypto/random.h"
+#include "crypto/tls.h"
+#include "crypto/words.h"
+#include "crypto/x509.h"
+#include "plat/clock.h"
+#include "plat/fs.h"
+#include "vault/snapshot/envelope.h"
+
+#define KEYS_FILE "keys.json"
+#define KEYS_VERSION 1
+#define RESTORE_FILE "restore.skw"
+#define RESTORE_AAD (4 + 1 + 1 + 12 + 16)               /* all of restore.skw before the nonce */
+#define RESTORE_LEN (RESTORE_AAD + 12 + 32 + 16 + 32)
+#define CERT_RENEW_S ((int64_t)30 * 86400)
+#define WRONG_WAIT_S 60u
+#define WRONG_WAIT_MAX_S 3600u
+
+struct keys {
+    int dir;
+    uint8_t vault[16];
+    struct crypto_sign_pair head, order;
+    struct sm_buf ca_key, ca_der, ca_pem, server_key, chain_pem;
+    struct crypto_tls_key *tls;
+    bool sheet;                                         /* confirmed */
+    uint8_t open_pub[32], orders_pub[32];
+    bool restore;
+    uint8_t restore_pub[32];
+    /* The pending sheet, in memory only. */
+    bool pending;
+    uint8_t open_secret[32], orders_secret[32];
+    struct { bool orders; unsigned n; } ask[3];
+    /* The open restore key. */
+    bool unlocked;
+    uint64_t until_ms;
+    unsigned opens;
+    struct crypto_x25519_pair restore_pair;
+    unsigned wrong;
+    uint64_t wait_until_ms;
+};
+
+/* ---- the file ---- */
+
+static int put_hex(json_t *o, const char *name, const void *p, size_t n)
+{
+    char hex[2 * 64 + 1];
+    if (n > 64)
+        return -SM_ELIMIT;
+    sm_hex(p, n, hex);
+    int r = json_object_set_new(o, name, json_string(hex)) ? -ENOMEM : 0;
+    sm_zero(hex, sizeof hex);
+    return r;
+}
+
+static int put_text(json_t *o, const char *name, const struct sm_buf *b)
+{
+    return json_object_set_new(o, name, json_stringn((const char *)b->p, b->n)) ? -ENOMEM : 0;
+}
+
+static int save(struct keys *k)
+{
+    sm_cleanup(sm_json_free) json_t *o = json_object();
+    struct sm_buf text = SM_BUF_INIT(1 << 20);
+    int r = o ? 0 : -ENOMEM;
+    if (!r)
+        r = json_object_set_new(o, "version", json_integer(KEYS_VERSION)) ? -ENOMEM : 0;
+    if (!r)
+        r = put_hex(o, "vault", k->vault, sizeof k->vault);
+    if (!r)
+        r = put_hex(o, "head_seed", k->head.seed, sizeof k->head.seed);
+    if (!r)
+        r = put_hex(o, "order_seed", k->order.seed, sizeof k->order.seed);
+    if (!r)
+        r = put_text(o, "ca_key", &k->ca_key);
+    if (!r)
+        r = put_text(o, "ca_cert", &k->ca_pem);
+    if (!r)
+        r = put_text(o, "server_key", &k->server_key);
+    if (!r)
+        r = put_text(o, "server_chain", &k->chain_pem);
+    if (!r && k->sheet)
+        r = put_hex(o, "sheet_open_pub", k->open_pub, 32);
+    if (!r && k->sheet)
+        r = put_hex(o, "sheet_orders_pub", k->orders_pub, 32);
+    if (!r)
+        r = sm_json_dump(o, &text);
+    if (!r)
+        r = plat_replace(k->dir, KEYS_FILE, sm_buf_span(&text), 0600);
+    sm_buf_wipe(&text);
+    return r;
+}
+
+static int get_text(struct sm_obj *o, const char *name, struct sm_buf *ret)
+{
+    const char *s = sm_obj_str(o, name, 1, 2 * CRYPTO_CERT_MAX);
+    return o->err ? o->err : sm_buf_put(ret, s, strlen(s));
+}
+
+static int load_fields(struct keys *k, struct sm_obj *o)
+{
+    int64_t version = sm_obj_int(o, "version", 1, 1 << 20);
+    if (!o->err && version != KEYS_VERSION)
+        return -SM_EVERSION;
+    uint8_t head[32], order[32];
+    sm_obj_hex(o, "vault", k->vault, sizeof k->vault);
+    sm_obj_hex(o, "head_seed", head, 32);
+    sm_obj_hex(o, "order_seed", order, 32);
+    int r = o->err;
+    if (!r)
+        r = crypto_sign_from_seed(head, &k->head);
+    if (!r)
+        r = crypto_sign_from_seed(order, &k->order);
+    sm_zero(head, sizeof head);
+    sm_zero(order, sizeof order);
+    if (!r)
+        r = get_text(o, "ca_key", &k->ca_key);
+    if (!r)
+        r = get_text(o, "ca_cert", &k->ca_pem);
+    if (!r)
+        r = get_text(o, "server_key", &k->server_key);
+    if (!r)
+        r = get_text(o, "server_chain", &k->chain_pem);
+    if (!r)
+        r = crypto_x509_to_der(sm_buf_span(&k->ca_pem), &k->ca_der);
+    if (!r && json_object_get(o->o, "sheet_open_pub")) {
+        sm_obj_hex(o, "sheet_open_pub", k->open_pub, 32);
+        sm_obj_hex(o, "sheet_orders_pub", k->orders_pub, 32);
+        r = o->err;
+        k->sheet = !r;
+    }
+    return r;
+}
+
+static int load(struct keys *k, char *ret_why)
+{
+    struct sm_buf text = SM_BUF_INIT(1 << 20);
+    sm_cleanup(sm_json_free) json_t *o = NULL;
+    int r = plat_fs_read_file(k->dir, KEYS_FILE, 1 << 20, &text);
+    if (!r)
+        r = sm_json_parse(sm_buf_span(&text), 1 << 20, &o, NULL);
+    if (!r) {
+        struct sm_obj obj = SM_OBJ(o);
+        r = load_fields(k, &obj);
+    }
+    if (r && r != -ENOENT)
+        snprintf(ret_why, 160, "%s: %s", KEYS_FILE, sm_strerror(r));
+    sm_buf_wipe(&text);
+    return r;
+}
+
+static int restore_load(struct keys *k)
+{
+    struct sm_buf b = SM_BUF_INIT(4096);
+    int r = plat_fs_read_file(k->dir, RESTORE_FILE, 4096, &b);
+    if (r == -ENOENT) {
+        sm_buf_wipe(&b);
+        return 0;
+    }
+    if (!r && (b.n != RESTORE_LEN || memcmp(b.p, "SKW1", 4) != 0))
+        r = -SM_EFORMAT;
+    if (!r && b.p[4] != 1)
+        r = -SM_EVERSION;
+    if (!r) {
+        memcpy(k->restore_pub, b.p + RESTORE_LEN - 32, 32);
+        k->restore = true;
+    }
+    sm_buf_wipe(&b);
+    return r;
+}
+
+/* ---- certificates ---- */
+
+int keys_server_names(struct keys *k, const char *const *names, size_t n)
+{
+    struct sm_buf der = SM_BUF_INIT(CRYPTO_CERT_MAX), chain = SM_BUF_INIT(4 * CRYPTO_CERT_MAX);
+    int r = crypto_x509_server_new(sm_buf_span(&k->ca_der), sm_buf_span(&k->ca_key), sm_buf_span(&k->server_key), names, n,
+        plat_clock_wall().s, &der);
+    if (!r)
+        r = crypto_x509_to_pem(sm_buf_span(&der), &chain);
+    if (!r)
+        r = sm_buf_put_span(&chain, sm_buf_span(&k->ca_pem));
+    if (!r) {
+        struct sm_buf old = k->chain_pem;
+        k->chain_pem = chain;
+        r = save(k);
+        if (r) {
+            chain = k->chain_pem;
+            k->chain_pem = old;
+        } else {
+            chain = old;
+        }
+    }
+    sm_buf_wipe(&der);
+    sm_buf_wipe(&chain);
+    return r;
+}
+
+static int make_first(struct keys *k, const char *const *names, size_t n)
+{
+    crypto_random(k->vault, sizeof k->vault);
+    int r = crypto_sign_generate(&k->head);
+    if (!r)
+        r = crypto_sign_generate(&k->order);
+    if (!r)
+        r = crypto_x509_key_new(&k->ca_key);
+    if (!r)
+        r = crypto_x509_ca_new(sm_buf_span(&k->ca_key), "Box", plat_clock_wall().s, &k->ca_der);
+    if (!r)
+        r = crypto_x509_to_pem(sm_buf_span(&k->ca_der), &k->ca_pem);
+    if (!r)
+        r = crypto_x509_key_new(&k->server_key);
+    return r ? r : keys_server_names(k, names, n);
+}
+
+/* The names the present certificate was made for are kept as a plain line list beside it. */
+static bool names_changed(struct keys *k, const char *const *names, size_t n)
+{
+    struct sm_buf was = SM_BUF_INIT(1 << 16), now = SM_BUF_INIT(1 << 16);
+    int r = 0;
+    for (size_t i = 0; i < n && !r; i++)
+        r = sm_buf_printf(&now, "%s\n", names[i]);
+    int seen = plat_fs_read_file(k->dir, "names", 1 << 16, &was);
+    bool changed = r || seen || !sm_span_eq(sm_buf_span(&was), sm_buf_span(&now));
+    if (changed && !r)
+        (void)plat_replace(k->dir, "names", sm_buf_span(&now), 0600); /* only costs a new certificate next time */
+    sm_buf_wipe(&was);
+    sm_buf_wipe(&now);
+    return changed;
+}
+
+static int renew_server(struct keys *k, const char *const *names, size_t n)
+{
+    struct crypto_cert_info info;
+    int r = crypto_x509_info(sm_buf_span(&k->chain_pem), &info);
+    bool changed = names_changed(k, names, n);
+    if (!r && !changed && info.not_after_s - plat_clock_wall().s > CERT_RENEW_S)
+        return 0;
+    return keys_server_names(k, names, n);
+}
+
+int keys_open(const char *folder, const char *const *names, size_t n, struct keys **ret, char *ret_why)
+{
+    struct keys *k = calloc(1, sizeof *k);
+    if (!k)
+        return -ENOMEM;
+    ret_why[0] = 0;
+    k->ca_key.max = k->ca_der.max = k->ca_pem.max = k->server_key.max = CRYPTO_CERT_MAX;
+    k->chain_pem.max = 4 * CRYPTO_CERT_MAX;
+    k->dir = plat_fs_open_dir(AT_FDCWD, folder);
+    int r = k->dir < 0 ? k->dir : load(k, ret_why);
+    if (r == -ENOENT && k->dir >= 0)
+        r = make_first(k, names, n);
+    else if (!r)
+        r = renew_server(k, names, n);
+    if (!r)
+        r = crypto_tls_key_new(sm_buf_span(&k->server_key), &k->tls);
+    if (!r && (r = restore_load(k)) != 0)
+        snprintf(ret_why, 160, "%s: %s", RESTORE_FILE, sm_strerror(r));
+    if (r) {
+        keys_free(k);
+        return r;
+    }
+    *ret = k;
+    return 0;
+}
+
+void keys_free(struct keys *k)
+{
+    if (!k)
+        return;
+    crypto_tls_key_free(k->tls);
+    sm_buf_wipe(&k->ca_key);
+    sm_buf_wipe(&k->ca_der);
+    sm_buf_wipe(&k->ca_pem);
+    sm_buf_wipe(&k->server_key);
+    sm_buf_wipe(&k->chain_pem);
+    if (k->dir >= 0)
+        close(k->dir);
+    sm_zero(k, sizeof *k);
+    free(k);
+}
+
+void keys_public(const struct keys *k, struct keys_public *ret)
+{
+    memcpy(ret->vault, k->vault, 16);
+    memcpy(ret->head_pub, k->head.public_key, 32);
+    memcpy(ret->order_pub, k->order.public_key, 32);
+    memcpy(ret->open_pub, k->open_pub, 32);
+    memcpy(ret->orders_pub, k->orders_pub, 32);
+    memcpy(ret->restore_pub, k->restore_pub, 32);
+    ret->sheet = k->sheet;
+    ret->restore = k->restore;
+    ret->ca_der = sm_buf_span(&k->ca_der);
+    ret->ca_pem = sm_buf_span(&k->ca_pem);
+    ret->chain_pem = sm_buf_span(&k->chain_pem);
+}
+
+int keys_recipients(const struct keys *k, struct sm_buf *ret)
+{
+    if (!k->sheet || !k->restore)
+        return -SM_ESTATE;
+    struct recipients set = { .n = 2,
+        .r = { { RECIPIENT_SHEET, RECIPIENT_X25519, SM_SPAN(k->open_pub, 32) },
+            { RECIPIENT_BOX, RECIPIENT_X25519, SM_SPAN(k->restore_pub, 32) } } };
+    return recipients_put(&set, ret);
+}
+
+/* ---- the recovery sheet ---- */
+
+/* Three different places: two words of one secret, one of the other, so that both sheets were really at hand. */
+static void choose_words(struct keys *k)
+{
+    unsigned a = (unsigned)crypto_random_below(12), b = 12 + (unsigned)crypto_random_below(12);
+    k->ask[0].orders = false;
+    k->ask[0].n = a + 1;
+    k->ask[1].orders = true;
+    k->ask[1].n = (unsigned)crypto_random_below(24) + 1;
+    k->ask[2].orders = false;
+    k->ask[2].n = b + 1;
+}
+
+int keys_sheet_make(struct keys *k)
+{
+    if (k->sheet)
+        return -SM_ESTATE;
+    crypto_random(k->open_secret, 32);
+    crypto_random(k->orders_secret, 32);
+    choose_words(k);
+    k->pending = true;
+    return 0;
+}
+
+int keys_sheet_get(const struct keys *k, struct keys_sheet *ret)
+{
+    if (!k->pending)
+        return -SM_ESTATE;
+    ret->open = k->open_secret;
+    ret->orders = k->orders_secret;
+    for (unsigned i = 0; i < 3; i++) {
+        ret->ask[i].orders = k->ask[i].orders;
+        ret->ask[i].n = k->ask[i].n;
+    }
+    return 0;
+}
+
+int keys_sheet_qr(const struct keys *k, bool orders, struct sm_buf *ret)
+{
+    if (!k->pending)
+        return -SM_ESTATE;
+    uint8_t raw[16 + 32 + 4], sum[32];
+    memcpy(raw, k->vault, 16);
+    memcpy(raw + 16, orders ? k->orders_secret : k->open_secret, 32);
+    crypto_sha256(SM_SPAN(raw, 48), sum);
+    memcpy(raw + 48, sum, 4);
+    int r = sm_buf_printf(ret, "SKR1:%c:", orders ? 'D' : 'O');
+    if (!r)
+        r = sm_base32(SM_SPAN(raw, sizeof raw), ret);
+    sm_zero(raw, sizeof raw);
+    return r;
+}
+
+static bool word_right(const struct keys *k, unsigned i, struct sm_span typed)
+{
+    const char *ja[CRYPTO_WORDS], *en[CRYPTO_WORDS];
+    const uint8_t *secret = k->ask[i].orders ? k->orders_secret : k->open_secret;
+    crypto_words_list(secret, CRYPTO_WORDS_JA, ja);
+    crypto_words_list(secret, CRYPTO_WORDS_EN, en);
+    unsigned n = k->ask[i].n - 1;
+    return crypto_words_same(typed, ja[n]) || crypto_words_same(typed, en[n]);
+}
+
+int keys_sheet_confirm(struct keys *k, const struct sm_span typed[3], unsigned *ret_wrong)
+{
+    if (!k->pending)
+        return -SM_ESTATE;
+    for (unsigned i = 0; i < 3; i++) {
+        if (!word_right(k, i, typed[i])) {
+            *ret_wrong = i;
+            return -SM_EMISMATCH;
+        }
+    }
+    struct crypto_x25519_pair open;
+    struct crypto_sign_pair orders;
+    int r = crypto_x25519_from_secret(k->open_secret, &open);
+    if (!r)
+        r = crypto_sign_from_seed(k->orders_secret, &orders);
+    if (r)
+        return r;
+    memcpy(k->open_pub, open.public_key, 32);
+    memcpy(k->orders_pub, orders.public_key, 32);
+    crypto_x25519_wipe(&open);
+    crypto_sign_wipe(&orders);
+    k->sheet = true;
+    r = save(k);
+    if (r) {
+        k->sheet = false;
+        return r;
+    }
+    k->pending = false;
+    sm_zero(k->open_secret, 32);
+    sm_zero(k->orders_secret, 32);
+    return 0;
+}
+
+/* ---- the restore key ---- */
+
+int keys_card_text(const uint8_t card[KEYS_CARD_LEN], struct sm_buf *ret)
+{
+    uint8_t raw[KEYS_CARD_LEN + 2], sum[32];
+    memcpy(raw, card, KEYS_CARD_LEN);
+    crypto_sha256(SM_SPAN(card, KEYS_CARD_LEN), sum);
+    memcpy(raw + KEYS_CARD_LEN, sum, 2);
+    struct sm_buf b32 = SM_BUF_INIT(KEYS_TEXT_MAX);
+    int r = sm_base32(SM_SPAN(raw, sizeof raw), &b32);
+    if (!r)
+        r = sm_buf_put(ret, "SKC1", 4);
+    for (size_t i = 0; i < b32.n && !r; i += 4)
+        r = sm_buf_printf(ret, "-%.*s", (int)(b32.n - i < 4 ? b32.n - i : 4), (const char *)b32.p + i);
+    sm_zero(raw, sizeof raw);
+    sm_buf_wipe(&b32);
+    return r;
+}
+
+int keys_card_read(struct sm_span typed, uint8_t ret[KEYS_CARD_LEN])
+{
+    /* People type it in lower case, with or without hyphens, and leave the first group out. */
+    struct sm_buf raw = SM_BUF_INIT(KEYS_TEXT_MAX), text = SM_BUF_INIT(KEYS_TEXT_MAX);
+    uint8_t sum[32];
+    int r = 0;
+    for (size_t i = 0; i < typed.n && !r; i++) {
+        uint8_t c = typed.p[i];
+        if (c != '-' && c != ' ' && c != '\t' && c != '\n' && c != '\r')
+            r = sm_buf_put_u8(&text, c >= 'a' && c <= 'z' ? (uint8_t)(c - 32) : c);
+    }
+    if (!r && text.n > 4 && memcmp(text.p, "SKC1", 4) == 0)
+        sm_buf_shift(&text, 4);
+    if (!r)
+        r = sm_unbase32(sm_buf_span(&text), &raw);
+    if (r || raw.n != KEYS_CARD_LEN + 2)
+        r = -SM_EFORMAT;
+    if (!r) {
+        crypto_sha256(SM_SPAN(raw.p, KEYS_CARD_LEN), sum);
+        r = sm_ct_eq(sum, raw.p + KEYS_CARD_LEN, 2) ? 0 : -SM_EFORMAT;
+    }
+    if (!r)
+        memcpy(ret, raw.p, KEYS_CARD_LEN);
+    sm_buf_wipe(&raw);
+    sm_buf_wipe(&text);
+    return r;
+}
+
+static uint32_t le32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static int wrap_kek(struct sm_span password, const uint8_t card[KEYS_CARD_LEN], const struct crypto_pass_cost *cost,
+    const uint8_t salt[16], uint8_t ret[32])
+{
+    uint8_t ikm[32 + KEYS_CARD_LEN];
+    int r = crypto_pass_raw(password, SM_SPAN(salt, 16), cost, ikm, 32);
+    memcpy(ikm + 32, card, KEYS_CARD_LEN);
+    if (!r)
+        r = crypto_hkdf(SM_SPAN(NULL, 0), SM_SPAN(ikm, sizeof ikm), SM_SPAN_STR("sakimori/v1/restore-key"), ret, 32);
+    sm_zero(ikm, sizeof ikm);
+    return r;
+}
+
+static int restore_write(struct keys *k, struct sm_span password, const uint8_t card[KEYS_CARD_LEN],
+    const struct crypto_x25519_pair *pair)
+{
+    uint8_t salt[16], nonce[12], kek[32], sealed[48];
+    struct sm_buf out = SM_BUF_INIT(4096);
+    struct crypto_aead *aead = NULL;
+    crypto_random(salt, sizeof salt);
+    crypto_random(nonce, sizeof nonce);
+    int r = wrap_kek(password, card, &crypto_pass_wrap, salt, kek);
+    if (!r)
+        r = sm_buf_put(&out, "SKW1\1\0", 6);
+    if (!r)
+        r = sm_buf_put_u32(&out, crypto_pass_wrap.memory_kib);
+    if (!r)
+        r = sm_buf_put_u32(&out, crypto_pass_wrap.passes);
+    if (!r)
+        r = sm_buf_put_u32(&out, crypto_pass_wrap.lanes);
+    if (!r)
+        r = sm_buf_put(&out, salt, sizeof salt);
+    if (!r)
+        r = crypto_aead_new(&aead);
+    uint8_t aad[RESTORE_AAD + 32];
+    if (!r) {
+        memcpy(aad, out.p, RESTORE_AAD);
+        memcpy(aad + RESTORE_AAD, pair->public_key, 32);
+        r = crypto_aead_seal(aead, kek, nonce, SM_SPAN(aad, sizeof aad), SM_SPAN(pair->secret, 32), sealed);
+    }
+    if (!r)
+        r = sm_buf_put(&out, nonce, sizeof nonce);
+    if (!r)
+        r = sm_buf_put(&out, sealed, sizeof sealed);
+    if (!r)
+        r = sm_buf_put(&out, pair->public_key, 32);
+    if (!r)
+        r = plat_replace(k->dir, RESTORE_FILE, sm_buf_span(&out), 0600);
+    crypto_aead_free(aead);
+    sm_zero(kek, sizeof kek);
+    sm_buf_wipe(&out);
+    return r;
+}
+
+int keys_restore_make(struct keys *k, struct sm_span password, struct sm_buf *ret_card)
+{
+    if (k->sheet)
+        return -SM_ESTATE;
+    uint8_t card[KEYS_CARD_LEN];
+    struct crypto_x25519_pair pair;
+    crypto_random(card, sizeof card);
+    int r = crypto_x25519_generate(&pair);
+    if (!r)
+        r = restore_write(k, password, card, &pair);
+    if (!r) {
+        memcpy(k->restore_pub, pair.public_key, 32);
+        k->restore = true;
+        r = keys_card_text(card, ret_card);
+    }
+    crypto_x25519_wipe(&pair);
+    sm_zero(card, sizeof card);
+    return r;
+}
+
+static int restore_open(struct keys *k, struct sm_span password, struct sm_span card_text, uint8_t ret_card[KEYS_CARD_LEN],
+    struct crypto_x25519_pair *ret)
+{
+    struct sm_buf b = SM_BUF_INIT(4096);
+    uint8_t kek[32], secret[32], aad[RESTORE_AAD + 32];
+    struct crypto_aead *aead = NULL;
+    int r = k->restore ? keys_card_read(card_text, ret_card) : -SM_ESTATE;
+    if (!r)
+        r = plat_fs_read_file(k->dir, RESTORE_FILE, 4096, &b);
+    if (!r && (b.n != RESTORE_LEN || b.p[4] != 1))
+        r = -SM_EFORMAT;
+    if (!r) {
+        struct crypto_pass_cost cost = { le32(b.p + 6), le32(b.p + 10), le32(b.p + 14) };
+        r = wrap_kek(password, ret_card, &cost, b.p + 18, kek);
+    }
+    if (!r)
+        r = crypto_aead_new(&aead);
+    if (!r) {
+        memcpy(aad, b.p, RESTORE_AAD);
+        memcpy(aad + RESTORE_AAD, b.p + RESTORE_LEN - 32, 32);
+        r = crypto_aead_open(aead, kek, b.p + RESTORE_AAD, SM_SPAN(aad, sizeof aad), SM_SPAN(b.p + RESTORE_AAD + 12, 48), secret);
+    }
+    if (!r)
+        r = crypto_x25519_from_secret(secret, ret);
+    crypto_aead_free(aead);
+    sm_zero(kek, sizeof kek);
+    sm_zero(secret, sizeof secret);
+    sm_buf_wipe(&b);
+    return r;
+}
+
+int keys_restore_password(struct keys *k, struct sm_span old_password, struct sm_span new_password, struct sm_span card_text)
+{
+    uint8_t card[KEYS_CARD_LEN];
+    struct crypto_x25519_pair pair = { 0 };
+    int r = restore_open(k, old_password, card_text, card, &pair);
+    if (!r)
+        r = restore_write(k, new_password, card, &pair);
+    crypto_x25519_wipe(&pair);
+    sm_zero(card, sizeof card);
+    return r;
+}
+
+/* Five tries are free; after that every wrong one waits twice as long as the last, up to an hour. */
+static void count_wrong(struct keys *k, uint64_t now_ms)
+{
+    k->wrong++;
+    if (k->wrong < KEYS_UNLOCK_TRIES)
+        return;
+    unsigned doublings = k->wrong - KEYS_UNLOCK_TRIES;
+    unsigned wait = doublings >= 6 ? WRONG_WAIT_MAX_S : WRONG_WAIT_S << doublings;
+    k->wait_until_ms = now_ms + (uint64_t)wait * 1000;
+}
+
+int keys_unlock(struct keys *k, struct sm_span password, struct sm_span card, uint64_t now_ms, unsigned *ret_wait_s)
+{
+    if (now_ms < k->wait_until_ms) {
+        *ret_wait_s = (unsigned)((k->wait_until_ms - now_ms + 999) / 1000);
+        return -SM_EAGAIN;
+    }
+    uint8_t raw[KEYS_CARD_LEN];
+    struct crypto_x25519_pair pair = { 0 };
+    int r = restore_open(k, password, card, raw, &pair);
+    sm_zero(raw, sizeof raw);
+    if (r == -SM_EAUTH)
+        count_wrong(k, now_ms);
+    if (r)
+        return r;
+    k->restore_pair = pair;
+    crypto_x25519_wipe(&pair);
+    k->unlocked = true;
+    k->until_ms = now_ms + KEYS_UNLOCK_MS;
+    k->opens = 0;
+    k->wrong = 0;
+    return 0;
+}
+
+void keys_lock(struct keys *k)
+{
+    crypto_x25519_wipe(&k->restore_pair);
+    k->unlocked = false;
+}
+
+uint64_t keys_unlocked_ms(struct keys *k, uint64_t now_ms)
+{
+    if (k->unlocked && now_ms >= k->until_ms)
+        keys_lock(k);
+    return k->unlocked ? k->until_ms - now_ms : 0;
+}
+
+int keys_open_envelope(struct keys *k, uint64_t now_ms, struct sm_span sealed, uint8_t ret_file_key[32])
+{
+    if (!keys_unlocked_ms(k, now_ms))
+        return -SM_ESTATE;
+    if (k->opens >= KEYS_OPENS_MAX)
+        return -SM_ELIMIT;
+    k->opens++;
+    struct envelope e;
+    struct vault_id vault;
+    struct file_key f;
+    memcpy(vault.b, k->vault, 16);
+    int r = envelope_parse(sealed, NULL, &e);
+    if (!r)
+        r = envelope_open(&vault, &e.hdr.client, sealed, &k->restore_pair, &f);
+    if (!r)
+        memcpy(ret_file_key, f.b, 32);
+    sm_zero(&f, sizeof f);
+    return r;
+}
+
+/* ---- signatures ---- */
+
+static bool begins(struct sm_span s, const char *label)
+{
+    size_t n = strlen(label);
+    return s.n > n && memcmp(s.p, label, n) == 0;
+}
+
+int keys_sign_head(const struct keys *k, struct sm_span text, uint8_t ret[64])
+{
+    if (text.n > KEYS_TEXT_MAX)
+        return -SM_ELIMIT;
+    if (!begins(text, "sakimori/v1/head") && !begins(text, "sakimori/v1/countersign"))
+        return -SM_EDENIED;
+    return crypto_sign(&k->head, text, ret);
+}
+
+int keys_sign_order(const struct keys *k, struct sm_span order, uint8_t ret[64])
+{
+    struct sm_buf b = SM_BUF_INIT(1 << 16);
+    int r = sm_buf_put_span(&b, SM_SPAN_STR("sakimori/v1/order"));
+    if (!r)
+        r = sm_buf_put_span(&b, order);
+    if (!r)
+        r = crypto_sign(&k->order, sm_buf_span(&b), ret);
+    sm_buf_wipe(&b);
+    return r;
+}
+
+int keys_sign_tls(const struct keys *k, unsigned algorithm, struct sm_span hash, struct sm_buf *ret)
+{
+    return crypto_tls_key_sign(k->tls, algorithm, hash, ret);
+}
+
+int keys_device_cert(const struct keys *k, struct sm_span csr, const char *device, unsigned days, struct sm_buf *ret_der)
+{
+    return crypto_x509_device_from_csr(sm_buf_span(&k->ca_der), sm_buf_span(&k->ca_key), csr, device, plat_clock_wall().s, days, ret_der);
+}
