@@ -13,13 +13,11 @@
 #include "crypto/words.h"
 #include "crypto/x509.h"
 #include "plat/clock.h"
-#include "sakimorid/child.h"
 #include "sakimorid/keyd/keys.h"
+#include "sakimorid/wire.h"
 #include "vault/snapshot/envelope.h"
 
-#define JSON_MAX ((size_t)64 << 10)
 #define CARD_MAX 64
-#define GRANTS_MAX 4096          /* envelopes the opener may ask for, remembered one by one */
 #define DEVICE_DAYS 397
 
 struct keyd {
@@ -35,88 +33,34 @@ static struct keyd *state(struct child *c)
     return c->state;
 }
 
-/* ---- small helpers ---- */
-
-static void answer(struct sm_ipc *ipc, struct sm_ipc_msg *m, json_t *o, int r, const char *why)
-{
-    if (r || !o)
-        child_reply_error(ipc, m, r ? r : -ENOMEM, why && why[0] ? why : sm_strerror(r ? r : -ENOMEM));
-    else
-        child_reply_json(ipc, m, o);
-    json_decref(o);
-}
-
-static void set_hex(json_t *o, const char *key, const void *p, size_t n)
-{
-    char hex[2 * 64 + 1];
-    sm_hex(p, n > 64 ? 64 : n, hex);
-    json_object_set_new(o, key, json_string(hex));
-}
-
-static void set_span(json_t *o, const char *key, struct sm_span s)
-{
-    json_object_set_new(o, key, json_stringn((const char *)s.p, s.n));
-}
-
 static void put_public(struct keyd *k, json_t *o)
 {
     struct keys_public p;
     uint8_t sum[32];
-    struct sm_buf set = SM_BUF_INIT(1 << 16), hex = SM_BUF_INIT(1 << 17);
+    struct sm_buf set = SM_BUF_INIT(1 << 16);
     keys_public(k->keys, &p);
-    set_hex(o, "vault", p.vault, 16);
-    set_hex(o, "head_pub", p.head_pub, 32);
-    set_hex(o, "order_pub", p.order_pub, 32);
-    set_span(o, "ca_pem", p.ca_pem);
-    set_span(o, "cert_pem", p.chain_pem);
+    wire_hex(o, "vault", p.vault, 16);
+    wire_hex(o, "head_pub", p.head_pub, 32);
+    wire_hex(o, "order_pub", p.order_pub, 32);
+    wire_text(o, "ca_pem", p.ca_pem);
+    wire_text(o, "cert_pem", p.chain_pem);
     crypto_sha256(p.ca_der, sum);
-    set_hex(o, "ca_sha256", sum, 32);
+    wire_hex(o, "ca_sha256", sum, 32);
     json_object_set_new(o, "sheet", json_boolean(p.sheet));
     json_object_set_new(o, "restore_key", json_boolean(p.restore));
     if (p.sheet)
-        set_hex(o, "orders_pub", p.orders_pub, 32);
+        wire_hex(o, "orders_pub", p.orders_pub, 32);
     if (!keys_recipients(k->keys, &set)) {
         char *text = malloc(2 * set.n + 1);
         if (text) {
             sm_hex(set.p, set.n, text);
             json_object_set_new(o, "recipients", json_string(text));
             recipients_fingerprint(sm_buf_span(&set), sum);
-            set_hex(o, "fingerprint", sum, 32);
+            wire_hex(o, "fingerprint", sum, 32);
         }
         free(text);
     }
     sm_buf_wipe(&set);
-    sm_buf_wipe(&hex);
-}
-
-/* Parse the body and end with an error answer when it is not an object. */
-static json_t *body(struct sm_ipc *ipc, struct sm_ipc_msg *m)
-{
-    json_t *o = NULL;
-    char why[160];
-    int r = msg_json(m->body, JSON_MAX, &o, why);
-    if (r)
-        child_reply_error(ipc, m, r, why);
-    return o;
-}
-
-/* Text of a JSON field as a span; the JSON keeps it. */
-static struct sm_span text(struct sm_obj *o, const char *key, size_t max)
-{
-    const char *s = sm_obj_str(o, key, 1, max);
-    return SM_SPAN_STR(s);
-}
-
-/* Secrets inside a JSON value are zeroed before it is given back to the heap. */
-static void drop_secret(json_t *o)
-{
-    const char *key;
-    json_t *v;
-    json_object_foreach(o, key, v) {
-        if (json_is_string(v))
-            sm_zero((void *)(uintptr_t)json_string_value(v), json_string_length(v));
-    }
-    json_decref(o);
 }
 
 /* ---- status and set-up ---- */
@@ -132,7 +76,7 @@ static void on_status(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
         struct keys_sheet s;
         json_object_set_new(o, "sheet_pending", json_boolean(keys_sheet_get(k->keys, &s) == 0));
     }
-    answer(ipc, m, o, 0, NULL);
+    wire_answer(ipc, m, o, 0, NULL);
 }
 
 static int names_of(const json_t *list, const char **ret, size_t *ret_n)
@@ -155,7 +99,7 @@ static void on_server_names(struct child *c, unsigned peer, struct sm_ipc *ipc, 
     (void)peer;
     const char *names[CRYPTO_NAMES_MAX];
     size_t n = 0;
-    json_t *in = body(ipc, m);
+    json_t *in = wire_body(ipc, m);
     if (!in)
         return;
     int r = 0;
@@ -167,7 +111,7 @@ static void on_server_names(struct child *c, unsigned peer, struct sm_ipc *ipc, 
     json_t *o = r ? NULL : json_object();
     if (o)
         put_public(state(c), o);
-    answer(ipc, m, o, r, NULL);
+    wire_answer(ipc, m, o, r, NULL);
     json_decref(in);
 }
 
@@ -192,7 +136,7 @@ static int put_sheet(struct keyd *k, json_t *o, bool orders, const uint8_t *secr
     snprintf(name, sizeof name, "%s_words_en", which);
     json_object_set_new(o, name, word_list(secret, CRYPTO_WORDS_EN));
     snprintf(name, sizeof name, "%s_qr", which);
-    set_span(o, name, sm_buf_span(&qr));
+    wire_text(o, name, sm_buf_span(&qr));
     sm_buf_wipe(&qr);
     return r;
 }
@@ -218,7 +162,7 @@ static void on_sheet(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
         child_reply_error(ipc, m, r, "the recovery sheet was made and confirmed before");
     else
         child_reply_json(ipc, m, o);
-    drop_secret(o);
+    wire_drop_secret(o);
 }
 
 static void on_confirm(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -227,7 +171,7 @@ static void on_confirm(struct child *c, unsigned peer, struct sm_ipc *ipc, struc
     struct keyd *k = state(c);
     struct keys_sheet s;
     struct sm_span typed[3] = { { NULL, 0 } };
-    json_t *in = body(ipc, m);
+    json_t *in = wire_body(ipc, m);
     if (!in)
         return;
     unsigned wrong = 0;
@@ -250,41 +194,41 @@ static void on_confirm(struct child *c, unsigned peer, struct sm_ipc *ipc, struc
         put_public(k, o);
     char why[32];
     snprintf(why, sizeof why, "%u", wrong); /* which of the asked words, from 0 */
-    answer(ipc, m, o, r, r == -SM_EMISMATCH ? why : NULL);
-    drop_secret(in);
+    wire_answer(ipc, m, o, r, r == -SM_EMISMATCH ? why : NULL);
+    wire_drop_secret(in);
 }
 
 static void on_restore_make(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     (void)peer;
     struct sm_buf card = SM_BUF_INIT(KEYS_TEXT_MAX);
-    json_t *in = body(ipc, m);
+    json_t *in = wire_body(ipc, m);
     if (!in)
         return;
     struct sm_obj o = SM_OBJ(in);
-    struct sm_span password = text(&o, "password", 256);
+    struct sm_span password = wire_get(&o, "password", 256);
     int r = o.err ? o.err : keys_restore_make(state(c)->keys, password, &card);
     json_t *out = r ? NULL : json_object();
     if (out) {
-        set_span(out, "card", sm_buf_span(&card));
+        wire_text(out, "card", sm_buf_span(&card));
         put_public(state(c), out);
     }
-    answer(ipc, m, out, r, o.why);
+    wire_answer(ipc, m, out, r, o.why);
     sm_buf_wipe(&card);
-    drop_secret(in);
+    wire_drop_secret(in);
 }
 
 static void on_rekey(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     (void)peer;
-    json_t *in = body(ipc, m);
+    json_t *in = wire_body(ipc, m);
     if (!in)
         return;
     struct sm_obj o = SM_OBJ(in);
-    struct sm_span old = text(&o, "old", 256), new = text(&o, "new", 256), card = text(&o, "card", CARD_MAX);
+    struct sm_span old = wire_get(&o, "old", 256), new = wire_get(&o, "new", 256), card = wire_get(&o, "card", CARD_MAX);
     int r = o.err ? o.err : keys_restore_password(state(c)->keys, old, new, card);
-    answer(ipc, m, r ? NULL : json_object(), r, o.why);
-    drop_secret(in);
+    wire_answer(ipc, m, r ? NULL : json_object(), r, o.why);
+    wire_drop_secret(in);
 }
 
 /* Does somebody hold the orders half of the recovery sheet?  {message(text), sig}: Ed25519 over "sakimori/v1/sheet" ‖ message. */
@@ -294,11 +238,11 @@ static void on_check_sheet(struct child *c, unsigned peer, struct sm_ipc *ipc, s
     struct keys_public p;
     uint8_t sig[64];
     struct sm_buf b = SM_BUF_INIT(1 << 14);
-    json_t *in = body(ipc, m);
+    json_t *in = wire_body(ipc, m);
     if (!in)
         return;
     struct sm_obj o = SM_OBJ(in);
-    struct sm_span message = text(&o, "message", 4096);
+    struct sm_span message = wire_get(&o, "message", 4096);
     sm_obj_hex(&o, "sig", sig, sizeof sig);
     keys_public(state(c)->keys, &p);
     int r = o.err ? o.err : p.sheet ? 0 : -SM_ESTATE;
@@ -308,7 +252,7 @@ static void on_check_sheet(struct child *c, unsigned peer, struct sm_ipc *ipc, s
         r = sm_buf_put_span(&b, message);
     if (!r)
         r = crypto_sign_verify(p.orders_pub, sm_buf_span(&b), sig);
-    answer(ipc, m, r ? NULL : json_object(), r, o.why);
+    wire_answer(ipc, m, r ? NULL : json_object(), r, o.why);
     sm_buf_wipe(&b);
     json_decref(in);
 }
@@ -320,11 +264,11 @@ static void on_device(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     (void)peer;
     struct sm_buf der = SM_BUF_INIT(CRYPTO_CERT_MAX), pem = SM_BUF_INIT(CRYPTO_CERT_MAX);
     struct crypto_cert_info info;
-    json_t *in = body(ipc, m), *out = NULL;
+    json_t *in = wire_body(ipc, m), *out = NULL;
     if (!in)
         return;
     struct sm_obj o = SM_OBJ(in);
-    struct sm_span csr = text(&o, "csr", CRYPTO_CERT_MAX);
+    struct sm_span csr = wire_get(&o, "csr", CRYPTO_CERT_MAX);
     const char *device = sm_obj_str(&o, "device", 1, 64);
     int64_t days = sm_obj_int_opt(&o, "days", 1, CRYPTO_DEVICE_DAYS_MAX, DEVICE_DAYS);
     int r = o.err ? o.err : keys_device_cert(state(c)->keys, csr, device, (unsigned)days, &der);
@@ -333,11 +277,11 @@ static void on_device(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     if (!r)
         r = crypto_x509_to_pem(sm_buf_span(&der), &pem);
     if (!r && (out = json_object()) != NULL) {
-        set_span(out, "cert_pem", sm_buf_span(&pem));
-        set_hex(out, "cert_sha256", info.fingerprint, 32);
+        wire_text(out, "cert_pem", sm_buf_span(&pem));
+        wire_hex(out, "cert_sha256", info.fingerprint, 32);
         json_object_set_new(out, "not_after_s", json_integer(info.not_after_s));
     }
-    answer(ipc, m, out, r, o.why);
+    wire_answer(ipc, m, out, r, o.why);
     sm_buf_wipe(&der);
     sm_buf_wipe(&pem);
     json_decref(in);
@@ -347,15 +291,15 @@ static void on_order(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
 {
     (void)peer;
     uint8_t sig[64];
-    json_t *in = body(ipc, m), *out = NULL;
+    json_t *in = wire_body(ipc, m), *out = NULL;
     if (!in)
         return;
     struct sm_obj o = SM_OBJ(in);
-    struct sm_span order = text(&o, "order", 60000);
+    struct sm_span order = wire_get(&o, "order", 60000);
     int r = o.err ? o.err : keys_sign_order(state(c)->keys, order, sig);
     if (!r && (out = json_object()) != NULL)
-        set_hex(out, "sig", sig, sizeof sig);
-    answer(ipc, m, out, r, o.why);
+        wire_hex(out, "sig", sig, sizeof sig);
+    wire_answer(ipc, m, out, r, o.why);
     json_decref(in);
 }
 
@@ -391,11 +335,11 @@ static void on_unlock(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     (void)peer;
     struct keyd *k = state(c);
     unsigned wait_s = 0;
-    json_t *in = body(ipc, m), *out = NULL;
+    json_t *in = wire_body(ipc, m), *out = NULL;
     if (!in)
         return;
     struct sm_obj o = SM_OBJ(in);
-    struct sm_span password = text(&o, "password", 256), card = text(&o, "card", CARD_MAX);
+    struct sm_span password = wire_get(&o, "password", 256), card = wire_get(&o, "card", CARD_MAX);
     int r = o.err ? o.err : keys_unlock(k->keys, password, card, plat_clock_mono_ms(), &wait_s);
     if (!r) {
         k->granted_n = 0;
@@ -405,8 +349,8 @@ static void on_unlock(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     snprintf(why, sizeof why, "%s", o.why);
     if (r == -SM_EAGAIN)
         snprintf(why, sizeof why, "%u", wait_s); /* seconds to wait */
-    answer(ipc, m, out, r, why);
-    drop_secret(in);
+    wire_answer(ipc, m, out, r, why);
+    wire_drop_secret(in);
 }
 
 static void on_lock(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -414,7 +358,7 @@ static void on_lock(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
     (void)peer;
     keys_lock(state(c)->keys);
     state(c)->granted_n = 0;
-    answer(ipc, m, json_object(), 0, NULL);
+    wire_answer(ipc, m, json_object(), 0, NULL);
 }
 
 /* One envelope from a list of u32 length ‖ sealed. */
@@ -465,9 +409,9 @@ static int grant_one(struct keyd *k, const struct agent_grant *g, struct sm_span
         r = crypto_hpke_seal(g->eph, sm_buf_span(&info), SM_SPAN(NULL, 0), SM_SPAN(f, 32), enc, &ct);
     if (!r) {
         json_t *row = json_object();
-        set_hex(row, "envelope", cid.b, 32);
-        set_hex(row, "enc", enc, 32);
-        set_hex(row, "ct", ct.p, ct.n);
+        wire_hex(row, "envelope", cid.b, 32);
+        wire_hex(row, "enc", enc, 32);
+        wire_hex(row, "ct", ct.p, ct.n);
         r = json_array_append_new(list, row) ? -ENOMEM : 0;
     }
     sm_zero(f, sizeof f);
@@ -483,7 +427,7 @@ static void on_grant_agent(struct child *c, unsigned peer, struct sm_ipc *ipc, s
     json_t *in = NULL, *list = json_array(), *out = NULL;
     struct sm_span raw;
     char why[160] = "";
-    int r = msg_split(m->body, JSON_MAX, &in, &raw, why);
+    int r = msg_split(m->body, WIRE_JSON_MAX, &in, &raw, why);
     struct agent_grant g = { 0 };
     if (!r) {
         struct sm_obj o = SM_OBJ(in);
@@ -497,7 +441,7 @@ static void on_grant_agent(struct child *c, unsigned peer, struct sm_ipc *ipc, s
     }
     if (!r)
         out = json_pack("{s:O}", "keys", list);
-    answer(ipc, m, out, r, why);
+    wire_answer(ipc, m, out, r, why);
     json_decref(list);
     json_decref(in);
 }
@@ -534,7 +478,7 @@ static void on_grant_opener(struct child *c, unsigned peer, struct sm_ipc *ipc, 
     json_t *in = NULL;
     struct sm_span raw;
     char why[160] = "";
-    int r = msg_split(m->body, JSON_MAX, &in, &raw, why);
+    int r = msg_split(m->body, WIRE_JSON_MAX, &in, &raw, why);
     if (!r && !keys_unlocked_ms(k->keys, plat_clock_mono_ms()))
         r = -SM_ESTATE;
     if (!r && raw.n % 32)
@@ -545,7 +489,7 @@ static void on_grant_opener(struct child *c, unsigned peer, struct sm_ipc *ipc, 
         if (!granted_has(k, &cid))
             r = granted_put(k, &cid);
     }
-    answer(ipc, m, r ? NULL : json_object(), r, why);
+    wire_answer(ipc, m, r ? NULL : json_object(), r, why);
     json_decref(in);
 }
 

@@ -1,0 +1,191 @@
+/* Sealed objects out, to whoever holds a grant of brain: streams with back-pressure, in the order asked. */
+#include "sakimorid/vault/vaultd.h"
+
+#include <errno.h>
+
+#include "plat/clock.h"
+
+static struct grant *find(struct vaultd *v, const uint8_t id[16])
+{
+    for (size_t i = 0; i < VAULTD_GRANTS_MAX; i++)
+        if (v->grants[i].used && memcmp(v->grants[i].id, id, 16) == 0)
+            return &v->grants[i];
+    return NULL;
+}
+
+void objects_grant(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    struct vaultd *v = vaultd_of(c);
+    json_t *in = wire_body(ipc, m);
+    if (!in)
+        return;
+    struct sm_obj o = SM_OBJ(in);
+    struct grant g = { .used = true };
+    sm_obj_hex(&o, "grant", g.id, 16);
+    sm_obj_hex(&o, "client", g.client.b, 16);
+    g.until_s = sm_obj_int(&o, "until_s", 0, INT64_MAX);
+    int64_t now = plat_clock_wall().s;
+    struct grant *to = o.err ? NULL : find(v, g.id);
+    for (size_t i = 0; i < VAULTD_GRANTS_MAX && !to && !o.err; i++)
+        if (!v->grants[i].used || v->grants[i].until_s < now)
+            to = &v->grants[i];
+    if (to)
+        *to = g;
+    wire_answer(ipc, m, to ? json_object() : NULL, o.err ? o.err : to ? 0 : -SM_ELIMIT, o.why);
+    json_decref(in);
+}
+
+void objects_ungrant(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    json_t *in = wire_body(ipc, m);
+    if (!in)
+        return;
+    struct sm_obj o = SM_OBJ(in);
+    uint8_t id[16];
+    sm_obj_hex(&o, "grant", id, 16);
+    struct grant *g = o.err ? NULL : find(vaultd_of(c), id);
+    if (g)
+        g->used = false;
+    wire_answer(ipc, m, json_object(), o.err, o.why);
+    json_decref(in);
+}
+
+static void job_free(struct objects_job *j)
+{
+    free(j->cids);
+    sm_buf_wipe(&j->out);
+    free(j);
+}
+
+/* Fill the job's buffer with at least a frame, unless it is at its end. */
+static int job_fill(struct vaultd *v, struct objects_job *j)
+{
+    int r = 0;
+    while (!r && j->i < j->n && j->out.n < VAULTD_FRAME) {
+        size_t at = j->out.n;
+        r = sm_buf_put_u32(&j->out, 0);
+        if (r)
+            break;
+        int e = store_object(v->store, &j->client, &j->cids[j->i], &j->out);
+        uint32_t n = e ? 0xffffffffu : (uint32_t)(j->out.n - at - 4);
+        if (e)
+            j->out.n = at + 4;
+        for (unsigned b = 0; b < 4; b++)
+            j->out.p[at + b] = (uint8_t)(n >> 8 * b);
+        if (e == -SM_ECORRUPT) {
+            struct store_damage d = { .what = "object", .object = &j->cids[j->i], .found_by = "read" };
+            vaultd_after(v, store_damage(v->store, &d));
+        }
+        j->i++;
+    }
+    return r;
+}
+
+/* Send what the channel takes.  1 = finished (or hopeless), 0 = wait for the queue to drain. */
+static int job_go(struct vaultd *v, struct objects_job *j)
+{
+    for (;;) {
+        int r = job_fill(v, j);
+        if (r) {
+            child_reply_late_error(v->c, &j->late, r, sm_strerror(r));
+            return 1;
+        }
+        size_t n = j->out.n < VAULTD_FRAME ? j->out.n : VAULTD_FRAME;
+        bool last = j->i == j->n && n == j->out.n;
+        r = child_reply_late(v->c, &j->late, last ? 0 : SM_IPC_MORE, SM_SPAN(j->out.p, n));
+        if (r == -SM_EAGAIN)
+            return 0;
+        if (r || last)
+            return 1;
+        sm_buf_shift(&j->out, n);
+    }
+}
+
+void objects_pump(void *arg)
+{
+    struct vaultd *v = arg;
+    struct objects_job **at = &v->jobs;
+    while (*at) {
+        struct objects_job *j = *at;
+        if (!job_go(v, j)) {
+            at = &j->next;
+            continue;
+        }
+        *at = j->next;
+        v->jobs_n--;
+        job_free(j);
+    }
+}
+
+void objects_forget(struct vaultd *v, unsigned peer)
+{
+    struct objects_job **at = &v->jobs;
+    while (*at) {
+        struct objects_job *j = *at;
+        if (j->late.peer != peer) {
+            at = &j->next;
+            continue;
+        }
+        *at = j->next;
+        v->jobs_n--;
+        job_free(j);
+    }
+}
+
+static int ask(struct vaultd *v, json_t *in, struct sm_span raw, struct client_id *ret_client, char *why)
+{
+    struct sm_obj o = SM_OBJ(in);
+    uint8_t id[16];
+    sm_obj_hex(&o, "grant", id, 16);
+    snprintf(why, 160, "%s", o.why);
+    if (o.err)
+        return o.err;
+    struct grant *g = find(v, id);
+    if (!g || g->until_s < plat_clock_wall().s)
+        return -SM_EDENIED;
+    if (raw.n % 32 || raw.n == 0 || raw.n / 32 > VAULTD_OBJECTS_MAX)
+        return -SM_EINVAL;
+    *ret_client = g->client;
+    return v->jobs_n < VAULTD_JOBS_MAX ? 0 : -SM_EAGAIN;
+}
+
+void objects_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct vaultd *v = vaultd_of(c);
+    json_t *in = NULL;
+    struct sm_span raw;
+    struct client_id client;
+    char why[160] = "";
+    if (!vaultd_store(v, ipc, m))
+        return;
+    int r = msg_split(m->body, 4096, &in, &raw, why);
+    if (!r)
+        r = ask(v, in, raw, &client, why);
+    struct objects_job *j = r ? NULL : calloc(1, sizeof *j);
+    if (!r && j)
+        j->cids = malloc(raw.n);
+    if (!r && (!j || !j->cids)) {
+        free(j);
+        r = -ENOMEM;
+    }
+    json_decref(in);
+    if (r) {
+        child_reply_error(ipc, m, r, why[0] ? why : sm_strerror(r));
+        return;
+    }
+    memcpy(j->cids, raw.p, raw.n);
+    j->n = raw.n / 32;
+    j->client = client;
+    j->late = child_later(c, peer, m);
+    j->out.max = OBJ_SEALED_MAX + 2 * VAULTD_FRAME;
+    /* At the end of the list: the older request is served first. */
+    struct objects_job **at = &v->jobs;
+    while (*at)
+        at = &(*at)->next;
+    *at = j;
+    v->jobs_n++;
+    child_on_drained(c, peer, objects_pump, v);
+    objects_pump(v);
+}

@@ -1,0 +1,108 @@
+/*
+ * The vault process: the only one that opens the vault's files.  No key that opens a chunk, no network.
+ * vaultd.c: life, uploads.c: packs from front, objects.c: sealed objects to front and opener, queries.c: what brain asks.
+ */
+#ifndef SAKIMORID_VAULTD_H
+#define SAKIMORID_VAULTD_H
+#include "sakimorid/wire.h"
+#include "vault/store/store.h"
+#include "vault/verify/verify.h"
+
+#define VAULTD_UPLOADS_MAX 64
+#define VAULTD_GRANTS_MAX 64
+#define VAULTD_JOBS_MAX 64
+#define VAULTD_FRAME ((size_t)512 << 10)     /* of a stream of objects */
+#define VAULTD_OBJECTS_MAX 2048              /* cids of one request */
+#define VAULTD_DAMAGES_MAX 200
+
+struct upload {
+    uint32_t handle;                         /* 0 = free */
+    struct session_id session;
+    struct cid pack;
+    uint64_t offset, total;
+    bool ended, duplicate;                   /* ended: waits for the flush */
+    struct child_late late;                  /* who waits for the acknowledgement */
+};
+struct grant { bool used; uint8_t id[16]; struct client_id client; int64_t until_s; };
+struct objects_job {
+    struct child_late late;
+    struct client_id client;
+    struct cid *cids;
+    size_t n, i;
+    struct sm_buf out;                       /* bytes not yet sent */
+    struct objects_job *next;
+};
+
+struct vaultd {
+    struct child *c;
+    struct store *store;                     /* NULL until brain said which vault this is */
+    struct vault_id vault;
+    uint8_t head_pub[32];
+    struct upload uploads[VAULTD_UPLOADS_MAX];
+    uint32_t next_handle;
+    struct grant grants[VAULTD_GRANTS_MAX];
+    struct objects_job *jobs;
+    size_t jobs_n;
+    struct sm_timer *flush, *clock, *mark, *step;
+    struct verify *verify;
+    struct verify_hooks hooks;
+    enum verify_kind verify_kind;
+    struct verify_progress progress;
+    json_t *damaged, *last;                  /* of the running or last verify */
+    bool cancel;
+};
+
+static inline struct vaultd *vaultd_of(struct child *c)
+{
+    return c->state;
+}
+
+/* The store, or NULL after answering SM_EAGAIN (not opened yet). */
+struct store *vaultd_store(struct vaultd *v, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+/* A notice to brain; o is taken. */
+void vaultd_event(struct vaultd *v, const char *what, json_t *o);
+/* Ask for a flush soon (group commit), or for new marks. */
+void vaultd_flush_soon(struct vaultd *v);
+void vaultd_mark_soon(struct vaultd *v);
+/* Look whether the last error broke the store, and tell. */
+void vaultd_after(struct vaultd *v, int r);
+
+/* uploads.c */
+void uploads_begin(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void uploads_data(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void uploads_end(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void uploads_abort(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void uploads_flush(struct vaultd *v);        /* flush and acknowledge */
+void uploads_forget(struct vaultd *v);       /* front is gone: the half-sent packs stay for a resume */
+
+/* objects.c */
+void objects_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void objects_grant(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void objects_ungrant(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void objects_pump(void *vaultd);
+void objects_forget(struct vaultd *v, unsigned peer);
+
+/* queries.c: one function a message of brain */
+void query_client(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_session(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_pack_state(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_have(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_manifest(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_generations(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_generation(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_closure(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_freeze(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_thaw(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_policy(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_access(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_log(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_ancestry(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_head(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+json_t *query_generation_json(struct vaultd *v, const struct store_generation *g);
+void query_put_head(json_t *o, const char *key, const struct journal_signed_head *h);
+
+/* verifying.c */
+void verifying_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+json_t *verifying_now(struct vaultd *v);     /* progress, or NULL */
+void verifying_end(struct vaultd *v);
+#endif
