@@ -1,0 +1,194 @@
+/*
+ * The system calls of each kind of process.  A profile is a list of groups; a group a list of names.  Names this
+ * machine's architecture does not have are skipped, so that one table serves all.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include "plat/sandbox.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+/* What the C library, malloc, sm_loop, sm_ipc over inherited descriptors and the clock need. */
+static const char *const base[] = {"read", "write", "readv", "writev", "close", "lseek", "fstat", "brk", "munmap",
+    "mremap", "madvise", "futex", "futex_waitv", "getrandom", "clock_gettime", "clock_getres", "clock_nanosleep",
+    "nanosleep", "gettimeofday", "time", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending",
+    "rt_sigtimedwait", "sigaltstack", "restart_syscall", "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid",
+    "getegid", "getresuid", "getresgid", "sched_yield", "sched_getaffinity", "sched_getparam", "sched_getscheduler",
+    "rseq", "set_robust_list", "set_tid_address", "exit", "exit_group", "epoll_create1", "epoll_ctl", "epoll_wait",
+    "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "signalfd4", "eventfd2", "timerfd_create", "timerfd_settime",
+    "sendmsg", "recvmsg", "shutdown", "getsockopt", "getsockname", "getpeername", "dup", "dup2", "dup3", "uname",
+    "sysinfo", "membarrier", "getrusage", "times", "tgkill", "pipe2", "select", "pselect6", "getcpu", NULL};
+/* Reading files: also what shows a file's data without opening it. */
+static const char *const file_read[] = {"stat", "lstat", "newfstatat", "statx", "fstatfs", "statfs", "readlink", "readlinkat",
+    "access", "faccessat", "faccessat2", "getdents64", "pread64", "preadv", "preadv2", "fadvise64", "readahead", "flock",
+    "getcwd", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr", "copy_file_range",
+    "sendfile", "mincore", "ioprio_set", "ioprio_get", "setpriority", "getpriority", NULL};
+static const char *const file_open[] = {"open", "openat", "openat2", NULL};
+static const char *const file_write[] = {"creat", "pwrite64", "pwritev", "pwritev2", "ftruncate", "truncate", "fallocate",
+    "fsync", "fdatasync", "sync_file_range", "msync", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir",
+    "mkdir", "mkdirat", "link", "linkat", "umask", "fchmod", "chmod", "fchmodat", "utimensat", NULL};
+/* Giving back a restored tree. */
+static const char *const file_restore[] = {"chown", "lchown", "fchown", "fchownat", "symlink", "symlinkat", "mknod", "mknodat",
+    "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", NULL};
+static const char *const net_serve[] = {"accept", "accept4", "recvfrom", "sendto", "recvmmsg", "sendmmsg", "setsockopt",
+    NULL};
+static const char *const net_connect[] = {"socket", "connect", "bind", "recvfrom", "sendto", "recvmmsg", "sendmmsg", "setsockopt",
+    "socketpair", NULL};
+enum { OPEN_NONE, OPEN_READ, OPEN_ALL };
+
+static const struct profile {
+    const char *name;
+    const char *const *groups[8];
+    int open;
+    bool threads;
+} profiles[] = {
+    {"front", {base, file_read, net_serve}, OPEN_READ, true},
+    {"keyd", {base, file_read, file_write}, OPEN_ALL, true},
+    {"brain", {base, file_read, file_write}, OPEN_ALL, true},
+    {"vault", {base, file_read, file_write}, OPEN_ALL, true},
+    {"opener", {base}, OPEN_NONE, false},
+    {"out", {base, file_read, net_connect}, OPEN_READ, true},
+    {"agent-link", {base, file_read, file_write, net_connect}, OPEN_ALL, true},
+    {"agent-backup", {base, file_read}, OPEN_READ, true},
+    {"agent-restore", {base, file_read, file_write, file_restore}, OPEN_ALL, true},
+};
+
+const char *plat_sandbox_profile(size_t i)
+{
+    return i < sizeof profiles / sizeof profiles[0] ? profiles[i].name : NULL;
+}
+
+static const struct profile *find(const char *name)
+{
+    for (size_t i = 0; i < sizeof profiles / sizeof profiles[0]; i++) {
+        if (strcmp(profiles[i].name, name) == 0)
+            return &profiles[i];
+    }
+    return NULL;
+}
+
+#ifdef SANITIZED
+
+int plat_sandbox_seccomp(const char *profile, struct plat_confined *c)
+{
+    if (!find(profile))
+        return -SM_ENOTFOUND;
+    size_t n = strlen(c->missing);
+    (void)snprintf(c->missing + n, sizeof c->missing - n, "%sseccomp: left out of this sanitizer build", n ? "; " : "");
+    return 0;
+}
+
+#else
+#include <seccomp.h>
+
+static int allow(scmp_filter_ctx ctx, const char *name)
+{
+    int nr = seccomp_syscall_resolve_name(name);
+    if (nr == __NR_SCMP_ERROR || nr < 0) /* unknown here, or only a pseudo number of another architecture */
+        return 0;
+    return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 0);
+}
+
+static int allow_group(scmp_filter_ctx ctx, const char *const *group)
+{
+    int r = 0;
+    for (; *group && r == 0; group++)
+        r = allow(ctx, *group);
+    return r;
+}
+
+/* Calls allowed only with certain arguments, in every profile. */
+static int allow_limited(scmp_filter_ctx ctx)
+{
+    static const int fcntl_ok[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC, F_SETLK, F_SETLKW, F_GETLK, F_OFD_SETLK,
+        F_OFD_SETLKW, F_OFD_GETLK, F_DUPFD};
+    int r = 0;
+    for (size_t i = 0; i < sizeof fcntl_ok / sizeof fcntl_ok[0] && r == 0; i++)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntl_ok[i]));
+    /* No memory that can be executed. */
+    if (r == 0)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    if (r == 0)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    /* prlimit64 to look, never at others; prctl only for names of threads and memory. */
+    if (r == 0)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0));
+    static const int prctl_ok[] = {PR_SET_NAME, PR_GET_NAME, 0x53564d41 /* PR_SET_VMA */, PR_GET_DUMPABLE, PR_CAPBSET_READ};
+    for (size_t i = 0; i < sizeof prctl_ok / sizeof prctl_ok[0] && r == 0; i++)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)prctl_ok[i]));
+    /* ioctl: how much is there to read, and the inode's generation (FS_IOC_GETVERSION). */
+    static const unsigned long ioctl_ok[] = {0x541b /* FIONREAD */, 0x5421 /* FIONBIO */, 0x5401 /* TCGETS */,
+        0x5413 /* TIOCGWINSZ */, 0x80087601 /* FS_IOC_GETVERSION */};
+    for (size_t i = 0; i < sizeof ioctl_ok / sizeof ioctl_ok[0] && r == 0; i++)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, ioctl_ok[i]));
+    return r;
+}
+
+static int allow_open_read(scmp_filter_ctx ctx)
+{
+    const scmp_datum_t writing = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC;
+    int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, writing, 0));
+#ifdef __NR_open
+    if (r == 0)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(open), 1, SCMP_A1(SCMP_CMP_MASKED_EQ, writing, 0));
+#endif
+    /* Its flags lie in memory, where no filter can look: callers fall back to openat. */
+    if (r == 0)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0);
+    return r;
+}
+
+static int allow_threads(scmp_filter_ctx ctx)
+{
+    /* clone only as threads; clone3's flags lie in memory: glibc falls back to clone. */
+    int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+    if (r == 0)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+    return r;
+}
+
+static int build(scmp_filter_ctx ctx, const struct profile *p)
+{
+    int r = allow_limited(ctx);
+    for (size_t i = 0; i < sizeof p->groups / sizeof p->groups[0] && p->groups[i] && r == 0; i++)
+        r = allow_group(ctx, p->groups[i]);
+    if (r == 0 && p->open == OPEN_READ)
+        r = allow_open_read(ctx);
+    if (r == 0 && p->open == OPEN_ALL)
+        r = allow_group(ctx, file_open);
+    if (r == 0 && p->threads)
+        r = allow_threads(ctx);
+    if (r == 0)
+        r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+    if (r == 0)
+        r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary search instead of a chain */
+    return r;
+}
+
+int plat_sandbox_seccomp(const char *profile, struct plat_confined *c)
+{
+    const struct profile *p = find(profile);
+    if (!p)
+        return -SM_ENOTFOUND;
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    if (!ctx)
+        return -ENOMEM;
+    int r = build(ctx, p);
+    if (r == 0)
+        r = seccomp_load(ctx);
+    seccomp_release(ctx);
+    if (r == 0)
+        c->seccomp = c->nnp = true;
+    return r;
+}
+#endif
