@@ -39,7 +39,9 @@ void vaultd_after(struct vaultd *v, int r)
 
 static void on_flush(void *arg)
 {
-    uploads_flush(arg);
+    struct vaultd *v = arg;
+    if (v->store)
+        uploads_flush(v);
 }
 
 void vaultd_flush_soon(struct vaultd *v)
