@@ -68,7 +68,7 @@ struct pack_expect {
 };
 /*
  * Called for each object once its hash, type and client are proven.  bytes is the whole object unless it is a chunk
- * (then empty), borrowed.  Non-zero stops and is returned.
+ * (then empty), borrowed.  A negative answer stops and is returned.
  */
 typedef int (*pack_object_fn)(void *arg, const struct pack_object *o, struct sm_span bytes);
 /* What expect points to is copied.  fn may be NULL.  -ENOMEM, -SM_ECRYPTO. */
