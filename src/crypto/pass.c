@@ -1,5 +1,6 @@
 /* Argon2id (RFC 9106) and its text form ($argon2id$v=19$m=..,t=..,p=..$salt$hash). */
 #include "crypto/pass.h"
+#include "crypto/pass_internal.h"
 #include "crypto/random.h"
 #include <errno.h>
 #include <gcrypt.h>
@@ -21,21 +22,20 @@ static int check_cost(const struct crypto_pass_cost *c)
     return bad ? -SM_ELIMIT : 0;
 }
 
-int crypto_pass_raw(struct sm_span password, struct sm_span salt, const struct crypto_pass_cost *cost, uint8_t *ret,
-    size_t n)
+int crypto_pass_argon2(struct sm_span password, struct sm_span salt, struct sm_span key, struct sm_span ad,
+    const struct crypto_pass_cost *cost, uint8_t *ret, size_t n)
 {
     gcry_kdf_hd_t h = NULL;
     uint8_t out[HASH_MAX];
-    if (salt.n < SALT_MIN || salt.n > SALT_MAX || n < HASH_MIN || n > HASH_MAX) {
+    if (!password.n || salt.n < SALT_MIN || salt.n > SALT_MAX || n < HASH_MIN || n > HASH_MAX) {
         return -SM_EINVAL;
     }
     if (password.n > CRYPTO_PASS_MAX || check_cost(cost) < 0) {
         return -SM_ELIMIT;
     }
     const unsigned long param[4] = {n, cost->passes, cost->memory_kib, cost->lanes};
-    const void *secret = password.n ? (const void *)password.p : "";
-    gcry_error_t e = gcry_kdf_open(
-        &h, GCRY_KDF_ARGON2, GCRY_KDF_ARGON2ID, param, 4, secret, password.n, salt.p, salt.n, NULL, 0, NULL, 0);
+    gcry_error_t e = gcry_kdf_open(&h, GCRY_KDF_ARGON2, GCRY_KDF_ARGON2ID, param, 4, password.p, password.n,
+        salt.p, salt.n, key.p, key.n, ad.p, ad.n);
     if (!e) {
         e = gcry_kdf_compute(h, NULL);
     }
@@ -50,6 +50,12 @@ int crypto_pass_raw(struct sm_span password, struct sm_span salt, const struct c
     }
     sm_zero(out, sizeof(out));
     return !e ? 0 : gcry_err_code(e) == GPG_ERR_ENOMEM ? -ENOMEM : -SM_ECRYPTO;
+}
+
+int crypto_pass_raw(struct sm_span password, struct sm_span salt, const struct crypto_pass_cost *cost, uint8_t *ret,
+    size_t n)
+{
+    return crypto_pass_argon2(password, salt, SM_SPAN(NULL, 0), SM_SPAN(NULL, 0), cost, ret, n);
 }
 
 /* Base64 without padding, as the text form has it. */
@@ -175,8 +181,8 @@ int crypto_pass_verify(struct sm_span password, const char *stored)
     if (r < 0) {
         return r;
     }
-    if (password.n > CRYPTO_PASS_MAX) {
-        return -SM_EAUTH; /* none so long was ever stored */
+    if (!password.n || password.n > CRYPTO_PASS_MAX) {
+        return -SM_EAUTH; /* no such one was ever stored */
     }
     r = crypto_pass_raw(password, SM_SPAN(t.salt, t.salt_n), &t.cost, hash, t.hash_n);
     if (r == 0 && !sm_ct_eq(hash, t.hash, t.hash_n)) {

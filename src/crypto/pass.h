@@ -21,7 +21,7 @@ extern const struct crypto_pass_cost crypto_pass_sign_in, crypto_pass_wrap;
 
 /*
  * Raw Argon2id: n bytes (4 to 64) to ret.
- * Returns 0, -SM_EINVAL (salt shorter than 8 or longer than 64 bytes, n), -SM_ELIMIT (cost outside
+ * Returns 0, -SM_EINVAL (password empty, salt shorter than 8 or longer than 64 bytes, n), -SM_ELIMIT (cost outside
  * the maxima above, memory below 8 KiB a lane, password too long), -ENOMEM, -SM_ECRYPTO.
  */
 sm_must_use int crypto_pass_raw(struct sm_span password, struct sm_span salt, const struct crypto_pass_cost *cost,

@@ -82,9 +82,6 @@ static int half(gcry_sexp_t sig, const char *name, uint8_t *ret)
 
 static gcry_error_t message_sexp(struct sm_span message, gcry_sexp_t *ret)
 {
-    if (message.n > INT32_MAX) {
-        return gcry_error(GPG_ERR_TOO_LARGE);
-    }
     return gcry_sexp_build(ret, NULL, "(data (flags eddsa) (hash-algo sha512) (value %b))", (int)message.n,
         message.n ? (const char *)message.p : "");
 }
@@ -93,6 +90,9 @@ int crypto_sign(const struct crypto_sign_pair *pair, struct sm_span message, uin
 {
     gcry_sexp_t key = NULL, data = NULL, sig = NULL;
     uint8_t out[CRYPTO_SIGN_LEN];
+    if (message.n > CRYPTO_SIGN_MESSAGE_MAX) {
+        return -SM_ELIMIT;
+    }
     void *d = secure_seed(pair->seed);
     if (!d) {
         return -ENOMEM;
@@ -169,6 +169,9 @@ int crypto_sign_verify(const uint8_t public_key[CRYPTO_SIGN_PUBLIC_LEN], struct 
 {
     static const uint8_t order[32] = {0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde,
         0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10};
+    if (message.n > CRYPTO_SIGN_MESSAGE_MAX) {
+        return -SM_ELIMIT;
+    }
     if (!good_point(public_key) || !good_point(signature) || !less(signature + 32, order)) {
         return -SM_EAUTH;
     }

@@ -12,7 +12,7 @@
 #include "core/buf.h"
 
 #define CRYPTO_CERT_MAX ((size_t)16384) /* bytes, PEM or DER, of any one input */
-#define CRYPTO_CN_MAX 128               /* NUL included; ours have at most 64 characters */
+#define CRYPTO_CN_MAX 264               /* NUL included; ours have at most 64 characters */
 #define CRYPTO_SERIAL_LEN 16
 #define CRYPTO_SERIAL_MAX 20
 #define CRYPTO_NAMES_MAX 32
