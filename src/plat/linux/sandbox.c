@@ -33,18 +33,28 @@ static void missing(struct plat_confined *c, const char *fmt, ...)
     va_end(ap);
 }
 
+static pid_t parent; /* whose death is ours; 0 = nobody's */
+
+/* Asked again after every change of user: the kernel forgets it then (prctl(2), PR_SET_PDEATHSIG). */
+static int die_with_parent(void)
+{
+    if (!parent)
+        return 0;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        return -errno;
+    return getppid() != parent ? -SM_EPEER : 0;
+}
+
 int plat_sandbox_hygiene(unsigned nofile, pid_t parent_pid, struct plat_confined *c)
 {
     struct rlimit none = {0, 0}, files = {nofile, nofile};
     (void)umask(077);
     if (setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0)
         return -errno;
-    if (parent_pid) {
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-            return -errno;
-        if (getppid() != parent_pid)
-            return -SM_EPEER;
-    }
+    parent = parent_pid;
+    int r = die_with_parent();
+    if (r < 0)
+        return r;
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return -errno;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
@@ -152,6 +162,8 @@ int plat_sandbox_user(uid_t uid, gid_t gid, const gid_t *extra_gids, size_t gids
     /* Changing user made the process dumpable again where the system is set so. */
     if (r == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         r = -errno;
+    if (r == 0)
+        r = die_with_parent();
     if (r == 0)
         c->uid = true;
     return r;

@@ -33,7 +33,6 @@ static const char *const file_read[] = {"stat", "lstat", "newfstatat", "statx", 
     "access", "faccessat", "faccessat2", "getdents64", "pread64", "preadv", "preadv2", "fadvise64", "readahead", "flock",
     "getcwd", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr", "copy_file_range",
     "sendfile", "mincore", "ioprio_set", "ioprio_get", "setpriority", "getpriority", NULL};
-static const char *const file_open[] = {"open", "openat", "openat2", NULL};
 static const char *const file_write[] = {"creat", "pwrite64", "pwritev", "pwritev2", "ftruncate", "truncate", "fallocate",
     "fsync", "fdatasync", "sync_file_range", "msync", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir",
     "mkdir", "mkdirat", "link", "linkat", "umask", "fchmod", "chmod", "fchmodat", "utimensat", NULL};
@@ -165,7 +164,7 @@ static int build(scmp_filter_ctx ctx, const struct profile *p)
     if (r == 0 && p->open == OPEN_READ)
         r = allow_open_read(ctx);
     if (r == 0 && p->open == OPEN_ALL)
-        r = allow_group(ctx, file_open);
+        r = allow_group(ctx, (const char *const[]){"open", "openat", "openat2", NULL});
     if (r == 0 && p->threads)
         r = allow_threads(ctx);
     if (r == 0)
