@@ -883,35 +883,46 @@ static void call_failed(struct sm_ipc *ipc, int err)
     ipc->failed = err;
 }
 
-int sm_ipc_call(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int timeout_ms, struct sm_buf *ret_body,
-    int *ret_fd, char *ret_why)
+/* Descriptor and body of a finished call go to the caller, or away. */
+static void call_result(struct call *c, int r, size_t before, int *ret_fd)
 {
+    if (r < 0 && c->body)
+        c->body->n = before;
+    if (c->fd >= 0 && (r < 0 || !ret_fd))
+        close(c->fd);
+    else if (r == 0 && ret_fd)
+        *ret_fd = c->fd;
+}
+
+static int call(struct call *c, uint16_t type, struct sm_span body, int timeout_ms)
+{
+    struct sm_ipc *ipc = c->ipc;
     struct ask *a;
     int r = new_ask(ipc, NULL, NULL, &a);
     if (r < 0)
         return r;
-    uint64_t id = a->id;
-    r = send_frame(ipc, type, 0, id, body, -1);
+    c->id = a->id;
+    r = send_frame(ipc, type, 0, c->id, body, -1);
     if (r < 0) {
         remove_ask(ipc, a);
         return r;
     }
-    struct call c = {.ipc = ipc, .id = id, .body = ret_body, .fd = -1};
-    size_t before = ret_body ? ret_body->n : 0;
-    r = call_wait(&c, plat_clock_mono_ms() + (uint64_t)(timeout_ms < 0 ? 0 : timeout_ms), timeout_ms < 0);
+    r = call_wait(c, plat_clock_mono_ms() + (uint64_t)(timeout_ms < 0 ? 0 : timeout_ms), timeout_ms < 0);
     if (r < 0)
         call_failed(ipc, r);
-    else
-        r = c.result;
     /* After a time-out the ask stays, answered to nobody: its late answer is no breach of protocol. */
-    if (r != -SM_ETIME || c.done)
-        remove_ask(ipc, find_ask(ipc, id));
-    if (r < 0 && ret_body)
-        ret_body->n = before;
-    if (c.fd >= 0 && (r < 0 || !ret_fd))
-        close(c.fd);
-    else if (r == 0 && ret_fd)
-        *ret_fd = c.fd;
+    if (r != -SM_ETIME)
+        remove_ask(ipc, find_ask(ipc, c->id));
+    return r < 0 ? r : c->result;
+}
+
+int sm_ipc_call(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int timeout_ms, struct sm_buf *ret_body,
+    int *ret_fd, char *ret_why)
+{
+    struct call c = {.ipc = ipc, .body = ret_body, .fd = -1};
+    size_t before = ret_body ? ret_body->n : 0;
+    int r = call(&c, type, body, timeout_ms);
+    call_result(&c, r, before, ret_fd);
     if (r < 0 && ret_why)
         (void)snprintf(ret_why, WHY, "%s", c.why[0] ? c.why : sm_strerror(r));
     if ((ipc->kept || ipc->in_end > ipc->in_start) && ipc->kick)
