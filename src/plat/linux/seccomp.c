@@ -43,6 +43,8 @@ static const char *const net_serve[] = {"accept", "accept4", "recvfrom", "sendto
     NULL};
 static const char *const net_connect[] = {"socket", "connect", "bind", "recvfrom", "sendto", "recvmmsg", "sendmmsg", "setsockopt",
     "socketpair", NULL};
+/* Packs are handed to link as anonymous files. */
+static const char *const memory_file[] = {"memfd_create", "fcntl", NULL};
 enum { OPEN_NONE, OPEN_READ, OPEN_ALL };
 
 static const struct profile {
@@ -58,7 +60,7 @@ static const struct profile {
     {"opener", {base}, OPEN_NONE, false},
     {"out", {base, file_read, net_connect}, OPEN_READ, true},
     {"agent-link", {base, file_read, file_write, net_connect}, OPEN_ALL, true},
-    {"agent-backup", {base, file_read}, OPEN_READ, true},
+    {"agent-backup", {base, file_read, file_write, memory_file}, OPEN_ALL, true},
     {"agent-restore", {base, file_read, file_write, file_restore}, OPEN_ALL, true},
 };
 

@@ -1,4 +1,5 @@
 #include "vault/snapshot/manifest.h"
+#include "crypto/hash.h"
 
 static const uint8_t magic[4] = {'S', 'K', 'M', '1'};
 static const char label[] = "sakimori/v1/manifest";
@@ -39,8 +40,10 @@ static int put_rest(const struct manifest *m, struct sm_buf *b)
 
 static int signed_bytes(struct sm_span body, struct sm_buf *ret)
 {
+    uint8_t hash[CRYPTO_SHA256_LEN];
+    crypto_sha256(body, hash);
     int r = sm_buf_put_span(ret, SM_SPAN_STR(label));
-    return r < 0 ? r : sm_buf_put_span(ret, body);
+    return r < 0 ? r : sm_buf_put(ret, hash, sizeof hash);
 }
 
 int manifest_build(const struct manifest *m, const struct crypto_sign_pair *device, struct sm_buf *ret)
