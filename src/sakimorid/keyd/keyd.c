@@ -295,7 +295,7 @@ static void on_order(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
     if (!in)
         return;
     struct sm_obj o = SM_OBJ(in);
-    struct sm_span order = wire_get(&o, "order", 60000);
+    struct sm_span order = wire_get(&o, "order", 30000);
     int r = o.err ? o.err : keys_sign_order(state(c)->keys, order, sig);
     if (!r && (out = json_object()) != NULL)
         wire_hex(out, "sig", sig, sizeof sig);
