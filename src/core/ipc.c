@@ -894,7 +894,7 @@ static void call_result(struct call *c, int r, size_t before, int *ret_fd)
         *ret_fd = c->fd;
 }
 
-static int call(struct call *c, uint16_t type, struct sm_span body, int timeout_ms)
+static int call(struct call *c, uint16_t type, struct sm_span body, int fd, int timeout_ms)
 {
     struct sm_ipc *ipc = c->ipc;
     struct ask *a;
@@ -902,7 +902,7 @@ static int call(struct call *c, uint16_t type, struct sm_span body, int timeout_
     if (r < 0)
         return r;
     c->id = a->id;
-    r = send_frame(ipc, type, 0, c->id, body, -1);
+    r = send_frame(ipc, type, 0, c->id, body, fd);
     if (r < 0) {
         remove_ask(ipc, a);
         return r;
@@ -916,12 +916,12 @@ static int call(struct call *c, uint16_t type, struct sm_span body, int timeout_
     return r < 0 ? r : c->result;
 }
 
-int sm_ipc_call(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int timeout_ms, struct sm_buf *ret_body,
-    int *ret_fd, char *ret_why)
+static int call_whole(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int fd, int timeout_ms,
+    struct sm_buf *ret_body, int *ret_fd, char *ret_why)
 {
     struct call c = {.ipc = ipc, .body = ret_body, .fd = -1};
     size_t before = ret_body ? ret_body->n : 0;
-    int r = call(&c, type, body, timeout_ms);
+    int r = call(&c, type, body, fd, timeout_ms);
     call_result(&c, r, before, ret_fd);
     if (r < 0 && ret_why)
         (void)snprintf(ret_why, WHY, "%s", c.why[0] ? c.why : sm_strerror(r));
@@ -929,6 +929,17 @@ int sm_ipc_call(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int time
         sm_timer_set(ipc->kick, 0, 0);
     want_events(ipc);
     return r;
+}
+
+int sm_ipc_call(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int timeout_ms, struct sm_buf *ret_body,
+    int *ret_fd, char *ret_why)
+{
+    return call_whole(ipc, type, body, -1, timeout_ms, ret_body, ret_fd, ret_why);
+}
+
+int sm_ipc_call_fd(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int fd, int timeout_ms, struct sm_buf *ret_body)
+{
+    return call_whole(ipc, type, body, fd, timeout_ms, ret_body, NULL, NULL);
 }
 
 /* The next frame that is not an answer, from those put aside first.  1, 0 none in hand, or an error. */
