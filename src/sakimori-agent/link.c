@@ -1,0 +1,655 @@
+/*
+ * link: the agent's only socket.  It polls the box for orders, hands each to the part it is for, and carries the requests of the
+ * parts.  It never looks into what it carries, and may carry it only below /agent/v1/.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "plat/clock.h"
+#include "plat/fs.h"
+#include "sakimori-agent/agent.h"
+#include "sakimori-agent/http.h"
+
+#define PREFIX "/agent/v1/"
+#define POLL_WAIT_S 25
+#define BACKOFF_MAX_MS 30000u
+#define CARRY_MAX 32              /* requests under way for the parts */
+#define PACK_PATIENCE_MS ((uint64_t)30 * 60 * 1000)
+#define ORDERS_SEEN_MAX 64
+#define QUEUE_MAX ((size_t)4 << 20)
+
+enum { PART_BACKUP, PART_RESTORE, PARTS };
+
+struct link {
+    struct agent_config config;
+    struct sm_loop *loop;
+    struct http *http;
+    struct sm_ipc *up, *part[PARTS];
+    struct sm_timer *poll_timer;
+    struct http_call *poll;
+    unsigned backoff_ms;
+    size_t carrying;
+    json_t *confined, *sources;
+    char boot_id[PLAT_BOOT_ID_TEXT];
+    json_t *waiting_restore;      /* poll row, until its process is attached */
+    struct carry *carries;
+};
+
+/* One carried request. */
+struct carry {
+    struct carry *next;
+    struct link *l;
+    int part;
+    uint64_t part_gen;            /* the channel it came from */
+    uint16_t type;
+    uint64_t id;
+    struct http_call *call;
+    bool streamed, started;
+    /* a pack */
+    char path[L_PATH_MAX];
+    uint8_t *map;
+    size_t length, offset;
+    uint64_t until_ms;
+    unsigned backoff_ms;
+    struct sm_timer *again;
+    bool asking;                  /* the call under way asks how much the box holds */
+    char header[2][64];
+};
+
+/* Counts the channels of each part, so that an answer never goes to a later process. */
+static uint64_t part_gen[PARTS];
+
+static void poll_soon(struct link *l, unsigned ms)
+{
+    sm_timer_set(l->poll_timer, ms, 0);
+}
+
+static unsigned back_off(unsigned *ms)
+{
+    unsigned now = *ms ? *ms : 1000;
+    *ms = now * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : now * 2;
+    return now;
+}
+
+/* ---- carrying ---- */
+
+static struct sm_ipc *carry_ipc(struct carry *c)
+{
+    return part_gen[c->part] == c->part_gen ? c->l->part[c->part] : NULL;
+}
+
+static void carry_end(struct carry *c)
+{
+    for (struct carry **at = &c->l->carries; *at; at = &(*at)->next) {
+        if (*at == c) {
+            *at = c->next;
+            break;
+        }
+    }
+    if (c->map)
+        munmap(c->map, c->length);
+    sm_timer_free(c->again);
+    c->l->carrying--;
+    free(c);
+}
+
+/* status and body in as many frames as needed. */
+static void carry_answer(struct carry *c, int status, struct sm_span body)
+{
+    struct sm_ipc *ipc = carry_ipc(c);
+    struct sm_buf b = SM_BUF_INIT(SM_IPC_BODY_MAX);
+    size_t at = 0;
+    int r = 0;
+    while (ipc && !r) {
+        size_t n = body.n - at < L_CALL_BODY ? body.n - at : L_CALL_BODY;
+        sm_buf_clear(&b);
+        if (at == 0)
+            r = sm_buf_put_u16(&b, (uint16_t)status);
+        if (!r)
+            r = sm_buf_put(&b, body.p + at, n);
+        at += n;
+        if (!r)
+            r = sm_ipc_reply_id(ipc, c->type, c->id, at < body.n ? SM_IPC_MORE : 0, sm_buf_span(&b), -1);
+        if (at >= body.n)
+            break;
+    }
+    if (r)
+        sm_warn("an answer could not be handed on: %s", sm_strerror(r));
+    sm_buf_wipe(&b);
+}
+
+static void carry_error(struct carry *c, int err)
+{
+    struct sm_ipc *ipc = carry_ipc(c);
+    const struct sm_ipc_msg to = { .type = c->type, .id = c->id, .fd = -1 };
+    if (ipc)
+        (void)sm_ipc_reply_error(ipc, &to, err, sm_strerror(err)); /* the part is going away itself then */
+}
+
+static void call_done(void *arg, int status, struct sm_span body)
+{
+    struct carry *c = arg;
+    if (status < 0)
+        carry_error(c, status);
+    else if (c->started)
+        carry_answer(c, status, SM_SPAN(NULL, 0)); /* the end of a stream: an empty last frame with the status */
+    else
+        carry_answer(c, status, body);
+    carry_end(c);
+}
+
+/* Pieces of a streamed answer: every frame but the last begins with status 200. */
+static int call_data(void *arg, struct sm_span piece)
+{
+    struct carry *c = arg;
+    struct sm_ipc *ipc = carry_ipc(c);
+    struct sm_buf b = SM_BUF_INIT(SM_IPC_BODY_MAX);
+    if (!ipc)
+        return -SM_EPEER;
+    if (sm_ipc_queued(ipc) > QUEUE_MAX)
+        return -SM_EAGAIN;
+    int r = c->started ? 0 : sm_buf_put_u16(&b, 200);
+    if (!r)
+        r = sm_buf_put_span(&b, piece);
+    if (!r)
+        r = sm_ipc_reply_id(ipc, c->type, c->id, SM_IPC_MORE, sm_buf_span(&b), -1);
+    if (!r)
+        c->started = true;
+    sm_buf_wipe(&b);
+    return r;
+}
+
+static bool path_ok(struct sm_span p)
+{
+    if (p.n < sizeof PREFIX || p.n >= L_PATH_MAX || memcmp(p.p, PREFIX, sizeof PREFIX - 1) != 0)
+        return false;
+    for (size_t i = 0; i < p.n; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789/_-", p.p[i]))
+            return false;
+    return true;
+}
+
+static struct carry *carry_new(struct link *l, int part, const struct sm_ipc_msg *m)
+{
+    struct carry *c = l->carrying < CARRY_MAX ? calloc(1, sizeof *c) : NULL;
+    if (!c)
+        return NULL;
+    c->l = l;
+    c->part = part;
+    c->part_gen = part_gen[part];
+    c->type = m->type;
+    c->id = m->id;
+    c->next = l->carries;
+    l->carries = c;
+    l->carrying++;
+    return c;
+}
+
+static int start_call(struct carry *c, struct sm_rd *rd)
+{
+    unsigned method = sm_rd_u8(rd);
+    struct sm_span path = sm_rd_bytes(rd, sm_rd_u16(rd));
+    if (rd->err || method > 3 || !path_ok(path))
+        return -SM_EPROTO;
+    memcpy(c->path, path.p, path.n);
+    struct http_request r = {
+        .method = method ? "POST" : "GET", .path = c->path, .body = SM_SPAN(rd->p, rd->n), .copy_body = true, .done = call_done, .arg = c,
+    };
+    r.headers[0] = method == 1 ? "Content-Type: application/json" : "Content-Type: application/octet-stream";
+    if (method == 3)
+        r.data = call_data;
+    else
+        r.timeout_s = 300;
+    return http_start(c->l->http, &r, &c->call);
+}
+
+/* ---- packs: sent until the box holds them, going on where a cut left off ---- */
+
+static void pack_send(struct carry *c);
+static void pack_ask(struct carry *c);
+
+static void pack_again(void *arg)
+{
+    pack_ask(arg);
+}
+
+static void pack_later(struct carry *c, int err)
+{
+    if (plat_clock_mono_ms() > c->until_ms || !carry_ipc(c)) {
+        carry_error(c, err);
+        carry_end(c);
+        return;
+    }
+    sm_timer_set(c->again, back_off(&c->backoff_ms), 0);
+}
+
+static void pack_done(void *arg, int status, struct sm_span body)
+{
+    struct carry *c = arg;
+    c->call = NULL;
+    bool asked = c->asking;
+    c->asking = false;
+    if (status < 0 || status == 503 || status == 502 || status == 500 || status == 429) {
+        pack_later(c, status < 0 ? status : -SM_EPEER);
+        return;
+    }
+    if (!asked && status != 409) {
+        carry_answer(c, status, body);
+        carry_end(c);
+        return;
+    }
+    json_t *o = NULL;
+    struct sm_obj f = SM_OBJ(NULL);
+    int r = sm_json_parse(body, 1 << 16, &o, NULL);
+    f.o = o;
+    int64_t have = r ? -1 : sm_obj_int(&f, "have", 0, (int64_t)c->length);
+    bool bad = r || f.err || (asked && status != 200);
+    json_decref(o);
+    if (bad) {
+        carry_answer(c, status == 200 ? 502 : status, body);
+        carry_end(c);
+        return;
+    }
+    if ((size_t)have > c->offset)
+        c->until_ms = plat_clock_mono_ms() + PACK_PATIENCE_MS; /* it goes forward */
+    c->offset = (size_t)have < c->length ? (size_t)have : 0;
+    c->backoff_ms = 0;
+    pack_send(c);
+}
+
+static void pack_call(struct carry *c, const struct http_request *r)
+{
+    int e = http_start(c->l->http, r, &c->call);
+    if (e)
+        pack_later(c, e);
+}
+
+static void pack_ask(struct carry *c)
+{
+    const struct http_request r = { .method = "GET", .path = c->path, .timeout_s = 60, .done = pack_done, .arg = c };
+    c->asking = true;
+    pack_call(c, &r);
+}
+
+static void pack_send(struct carry *c)
+{
+    snprintf(c->header[0], sizeof c->header[0], "X-Sakimori-Offset: %zu", c->offset);
+    snprintf(c->header[1], sizeof c->header[1], "X-Sakimori-Length: %zu", c->length);
+    const struct http_request r = {
+        .method = "PUT", .path = c->path, .body = SM_SPAN(c->map + c->offset, c->length - c->offset), .done = pack_done, .arg = c,
+        .headers = { "Content-Type: application/octet-stream", c->header[0], c->header[1] },
+    };
+    pack_call(c, &r);
+}
+
+static int start_pack(struct carry *c, struct sm_ipc_msg *m)
+{
+    sm_cleanup(sm_json_free) json_t *o = NULL;
+    char why[160];
+    int r = m->fd < 0 ? -SM_EPROTO : sm_json_parse(m->body, 4096, &o, why);
+    if (r)
+        return r;
+    struct sm_obj f = SM_OBJ(o);
+    const char *path = sm_obj_str(&f, "path", 1, L_PATH_MAX - 1);
+    c->length = (size_t)sm_obj_int(&f, "length", 1, (int64_t)64 << 20);
+    uint64_t size = 0;
+    r = f.err ? f.err : path_ok(SM_SPAN_STR(path)) ? plat_fs_size(m->fd, &size) : -SM_EPROTO;
+    if (!r && size < c->length)
+        r = -SM_EPROTO;
+    if (!r) {
+        snprintf(c->path, sizeof c->path, "%s", path);
+        c->map = mmap(NULL, c->length, PROT_READ, MAP_SHARED, m->fd, 0);
+        r = c->map == MAP_FAILED ? -errno : sm_loop_timer(c->l->loop, (uint64_t)86400000, 0, pack_again, c, &c->again);
+        if (c->map == MAP_FAILED)
+            c->map = NULL;
+    }
+    if (!r) {
+        c->until_ms = plat_clock_mono_ms() + PACK_PATIENCE_MS;
+        pack_send(c);
+    }
+    return r;
+}
+
+static void on_part(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct link *l = arg;
+    int part = ipc == l->part[PART_BACKUP] ? PART_BACKUP : PART_RESTORE;
+    struct carry *c = carry_new(l, part, m);
+    struct sm_rd rd = SM_RD(m->body);
+    int r = !c ? -SM_EAGAIN : m->type == L_CALL ? start_call(c, &rd) : start_pack(c, m);
+    if (m->fd >= 0)
+        close(m->fd);
+    m->fd = -1;
+    if (!r)
+        return;
+    (void)sm_ipc_reply_error(ipc, m, r, sm_strerror(r));
+    if (c)
+        carry_end(c);
+}
+
+static void on_part_drained(void *arg, struct sm_ipc *ipc)
+{
+    (void)ipc;
+    struct link *l = arg;
+    for (struct carry *c = l->carries; c; c = c->next)
+        if (c->call && c->started)
+            http_go_on(c->call);
+}
+
+static void on_part_gone(void *arg, struct sm_ipc *ipc, int err)
+{
+    struct link *l = arg;
+    (void)err;
+    for (int i = 0; i < PARTS; i++) {
+        if (l->part[i] != ipc)
+            continue;
+        part_gen[i]++;
+        l->part[i] = NULL;
+    }
+    for (struct carry *c = l->carries, *next; c; c = next) {
+        next = c->next;
+        if (carry_ipc(c))
+            continue;
+        if (c->call)
+            http_cancel(c->call);
+        carry_end(c);
+    }
+    sm_ipc_free(ipc);
+}
+
+/* ---- orders ---- */
+
+struct ack { struct link *l; char id[65]; };
+
+static void ack_done(void *arg, int status, struct sm_span body)
+{
+    (void)arg;
+    (void)body;
+    if (status != 200 && status != 204)
+        sm_warn("the box did not take an acknowledgement (%d)", status);
+}
+
+static void ack_send(struct link *l, const char *id, const char *state, const char *detail)
+{
+    char path[128];
+    struct sm_buf b = SM_BUF_INIT(4096);
+    struct http_call *call;
+    json_t *o = json_pack("{s:s,s:s}", "state", state, "detail", detail);
+    snprintf(path, sizeof path, PREFIX "orders/%s/ack", id);
+    if (!o || !path_ok(SM_SPAN_STR(path)) || sm_json_dump(o, &b)) {
+        json_decref(o);
+        sm_buf_wipe(&b);
+        return;
+    }
+    const struct http_request r = { .method = "POST", .path = path, .headers = { "Content-Type: application/json" },
+        .body = sm_buf_span(&b), .copy_body = true, .timeout_s = 60, .done = ack_done, .arg = l };
+    if (http_start(l->http, &r, &call))
+        sm_warn("an acknowledgement could not be sent");
+    json_decref(o);
+    sm_buf_wipe(&b);
+}
+
+static void order_answered(void *arg, int err, const struct sm_ipc_msg *m, const char *text)
+{
+    struct ack *a = arg;
+    json_t *o = NULL;
+    if (err || sm_json_parse(m->body, 65536, &o, NULL)) {
+        ack_send(a->l, a->id, "refused", text ? text : "the part is not there");
+    } else {
+        const char *state = json_string_value(json_object_get(o, "state")), *detail = json_string_value(json_object_get(o, "detail"));
+        ack_send(a->l, a->id, state ? state : "refused", detail ? detail : "");
+    }
+    json_decref(o);
+    free(a);
+}
+
+/* Only to route it: the part that acts checks everything again. */
+static int peek(const json_t *row, char id[65], char kind[33])
+{
+    sm_cleanup(sm_json_free) json_t *o = NULL;
+    struct sm_buf text = SM_BUF_INIT(65536);
+    struct sm_obj r = SM_OBJ(row);
+    const char *b64 = sm_obj_str(&r, "order", 1, 65536);
+    int e = r.err ? r.err : sm_unbase64(SM_SPAN_STR(b64), &text);
+    if (!e)
+        e = sm_json_parse(sm_buf_span(&text), 65536, &o, NULL);
+    struct sm_obj f = SM_OBJ(o);
+    if (!e) {
+        snprintf(id, 65, "%s", sm_obj_str(&f, "id", 8, 64));
+        snprintf(kind, 33, "%s", sm_obj_str(&f, "kind", 1, 32));
+        e = f.err;
+    }
+    sm_buf_wipe(&text);
+    return e;
+}
+
+static void give(struct link *l, int part, const json_t *row, const char *id)
+{
+    struct ack *a = calloc(1, sizeof *a);
+    struct sm_buf b = SM_BUF_INIT(1 << 18);
+    int r = a && l->part[part] ? sm_json_dump(row, &b) : -SM_EPEER;
+    if (a) {
+        a->l = l;
+        snprintf(a->id, sizeof a->id, "%s", id);
+    }
+    if (!r)
+        r = sm_ipc_ask(l->part[part], L_ORDER, sm_buf_span(&b), -1, order_answered, a);
+    if (r)
+        free(a); /* no acknowledgement: the box offers the order again */
+    sm_buf_wipe(&b);
+}
+
+static void on_order(struct link *l, json_t *row, const char *now)
+{
+    char id[65], kind[33];
+    if (!row || peek(row, id, kind)) {
+        sm_warn("an order of the box could not be read");
+        return;
+    }
+    json_object_set_new(row, "now", json_string(now));
+    if (strcmp(kind, "restore") != 0) {
+        give(l, PART_BACKUP, row, id);
+        return;
+    }
+    if (l->waiting_restore || l->part[PART_RESTORE])
+        return; /* one at a time; the box offers it again */
+    l->waiting_restore = json_incref(row);
+    if (sm_ipc_send(l->up, A_RESTORE, SM_SPAN(NULL, 0), -1)) {
+        json_decref(l->waiting_restore);
+        l->waiting_restore = NULL;
+    }
+}
+
+static void on_settings(struct link *l, const json_t *settings)
+{
+    json_t *sources = json_object_get(settings, "sources");
+    struct sm_buf b = SM_BUF_INIT(SM_IPC_BODY_MAX);
+    if (!json_is_array(sources) || json_equal(sources, l->sources))
+        return;
+    json_decref(l->sources);
+    l->sources = json_deep_copy(sources);
+    if (!sm_json_dump(settings, &b)) {
+        if (l->part[PART_BACKUP])
+            (void)sm_ipc_send(l->part[PART_BACKUP], L_SETTINGS, sm_buf_span(&b), -1); /* given again when it comes back */
+        (void)sm_ipc_send(l->up, L_SETTINGS, sm_buf_span(&b), -1);                    /* decoys; the same */
+    }
+    sm_buf_wipe(&b);
+}
+
+/* ---- poll ---- */
+
+static void poll_done(void *arg, int status, struct sm_span body)
+{
+    struct link *l = arg;
+    sm_cleanup(sm_json_free) json_t *o = NULL;
+    char why[160];
+    l->poll = NULL;
+    if (status != 200 || sm_json_parse(body, HTTP_ANSWER_MAX, &o, why)) {
+        unsigned ms = back_off(&l->backoff_ms);
+        if (ms <= 1000 || ms >= BACKOFF_MAX_MS)
+            sm_warn("the box does not answer (%s)", status < 0 ? sm_strerror(status) : status == 200 ? why : "refused");
+        poll_soon(l, ms);
+        return;
+    }
+    if (l->backoff_ms)
+        sm_info("the box answers again");
+    l->backoff_ms = 0;
+    const char *now = json_string_value(json_object_get(o, "now"));
+    on_settings(l, json_object_get(o, "settings"));
+    json_t *orders = json_object_get(o, "orders");
+    for (size_t i = 0; i < json_array_size(orders) && i < ORDERS_SEEN_MAX; i++)
+        on_order(l, json_array_get(orders, i), now ? now : "");
+    poll_soon(l, 0);
+}
+
+static void poll_now(void *arg)
+{
+    struct link *l = arg;
+    struct sm_buf b = SM_BUF_INIT(65536);
+    if (l->poll)
+        return;
+    json_t *o = json_pack("{s:s,s:s,s:I,s:i,s:{s:b,s:b},s:[s,s,s]}", "agent_version", SM_VERSION, "boot_id", l->boot_id, "uptime_ms",
+        (json_int_t)(plat_clock_boot_ns() / 1000000), "wait_s", POLL_WAIT_S, "state", "backup", l->part[PART_BACKUP] != NULL, "restore",
+        l->part[PART_RESTORE] != NULL, "features", "backup", "restore", "canaries");
+    if (o && l->confined)
+        json_object_set(o, "confined", l->confined);
+    int r = o ? sm_json_dump(o, &b) : -ENOMEM;
+    const struct http_request q = { .method = "POST", .path = PREFIX "poll", .headers = { "Content-Type: application/json" },
+        .body = sm_buf_span(&b), .copy_body = true, .timeout_s = POLL_WAIT_S + 20, .done = poll_done, .arg = l };
+    if (!r)
+        r = http_start(l->http, &q, &l->poll);
+    if (r)
+        poll_soon(l, back_off(&l->backoff_ms));
+    json_decref(o);
+    sm_buf_wipe(&b);
+}
+
+/* ---- life ---- */
+
+static const struct sm_ipc_rule from_part[] = {
+    { L_CALL, SM_IPC_BODY_MAX, false, "L_CALL" },
+    { L_PACK, 4096, true, "L_PACK" },
+};
+static const struct sm_ipc_rule from_supervisor[] = {
+    { A_ATTACH, 4096, true, "A_ATTACH" },
+    { A_CONFINED, 65536, false, "A_CONFINED" },
+    { A_STOP, 16, false, "A_STOP" },
+};
+
+static void attach(struct link *l, struct sm_ipc_msg *m)
+{
+    sm_cleanup(sm_json_free) json_t *o = NULL;
+    if (m->fd < 0 || sm_json_parse(m->body, 4096, &o, NULL))
+        return;
+    const char *peer = json_string_value(json_object_get(o, "peer"));
+    int part = peer && strcmp(peer, "restore") == 0 ? PART_RESTORE : PART_BACKUP;
+    const struct sm_ipc_config config = { .may_receive = from_part, .may_receive_n = 2, .body_max = SM_IPC_BODY_MAX,
+        .queue_max = 4 * QUEUE_MAX, .on_message = on_part, .on_gone = on_part_gone, .on_drained = on_part_drained, .arg = l };
+    if (l->part[part])
+        on_part_gone(l, l->part[part], 0);
+    int fd = m->fd;
+    m->fd = -1;
+    if (sm_ipc_new(l->loop, fd, &config, &l->part[part]))
+        return;
+    if (part == PART_RESTORE && l->waiting_restore) {
+        char id[65], kind[33];
+        if (!peek(l->waiting_restore, id, kind))
+            give(l, PART_RESTORE, l->waiting_restore, id);
+        json_decref(l->waiting_restore);
+        l->waiting_restore = NULL;
+    }
+    if (part == PART_BACKUP) {
+        json_decref(l->sources);
+        l->sources = NULL; /* the next poll's settings go to the new process */
+    }
+}
+
+static void on_up(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)ipc;
+    struct link *l = arg;
+    if (m->type == A_STOP) {
+        sm_loop_stop(l->loop, 0);
+    } else if (m->type == A_ATTACH) {
+        attach(l, m);
+    } else {
+        json_t *o = NULL;
+        if (!sm_json_parse(m->body, 65536, &o, NULL)) {
+            json_decref(l->confined);
+            l->confined = o;
+        }
+    }
+}
+
+static void on_up_gone(void *arg, struct sm_ipc *ipc, int err)
+{
+    (void)ipc;
+    (void)err;
+    sm_loop_stop(((struct link *)arg)->loop, 0);
+}
+
+static int confine(struct link *l, struct plat_confined *c)
+{
+    static char folder[AGENT_PATH_MAX + 16];
+    static struct plat_path_rule paths[] = {
+        { NULL, false, false }, { "/etc", false, true }, { "/usr", false, true }, { "/lib", false, true }, { "/run/systemd/resolve", false, true },
+        { "/run/resolvconf", false, true },
+    };
+    snprintf(folder, sizeof folder, "%s/link", l->config.data);
+    paths[0].path = folder;
+    const struct part_rules rules = { .profile = "agent-link", .user = "_sakimori-link", .uid = 64320, .paths = paths,
+        .paths_n = sizeof paths / sizeof paths[0], .landlock = true, .nofile = 256 };
+    return part_confine(&rules, c);
+}
+
+static int link_start(struct link *l, const char *data, char *why)
+{
+    char ca[AGENT_PATH_MAX + 32], cert[AGENT_PATH_MAX + 32], key[AGENT_PATH_MAX + 32];
+    struct plat_confined c = { 0 };
+    int r = agent_config_load(data, &l->config, why);
+    if (!r)
+        r = plat_clock_boot_id(l->boot_id);
+    if (!r)
+        r = confine(l, &c);
+    if (!r)
+        r = sm_loop_new(&l->loop);
+    snprintf(ca, sizeof ca, "%s/link/ca.pem", data);
+    snprintf(cert, sizeof cert, "%s/link/cert.pem", data);
+    snprintf(key, sizeof key, "%s/link/tls.key", data);
+    const struct http_config h = { .loop = l->loop, .base = l->config.url, .ca_file = ca, .cert_file = cert, .key_file = key };
+    if (!r)
+        r = http_new(&h, &l->http);
+    if (!r)
+        r = sm_loop_timer(l->loop, 200, 0, poll_now, l, &l->poll_timer);
+    const struct sm_ipc_config config = { .may_receive = from_supervisor, .may_receive_n = 3, .body_max = 65536,
+        .queue_max = (size_t)2 << 20, .on_message = on_up, .on_gone = on_up_gone, .arg = l };
+    if (!r)
+        r = sm_ipc_new(l->loop, 3, &config, &l->up);
+    struct sm_buf b = SM_BUF_INIT(1024);
+    if (!r)
+        r = plat_confined_put(&c, &b);
+    if (!r)
+        r = sm_ipc_send(l->up, A_READY, sm_buf_span(&b), -1);
+    sm_buf_wipe(&b);
+    return r;
+}
+
+int link_main(const char *data)
+{
+    struct link l = { 0 };
+    char why[160] = "";
+    int r = link_start(&l, data, why);
+    if (r)
+        sm_error("%s", why[0] ? why : sm_strerror(r));
+    else
+        r = sm_loop_run(l.loop);
+    http_free(l.http);
+    json_decref(l.confined);
+    json_decref(l.sources);
+    json_decref(l.waiting_restore);
+    agent_config_wipe(&l.config);
+    return r ? 1 : 0;
+}
