@@ -56,7 +56,8 @@ typedef int (*reader_entry_fn)(void *arg, const struct reader_node *n);
 sm_must_use int reader_list(struct reader *r, struct sm_span path, reader_entry_fn fn, void *arg);
 sm_must_use int reader_list_node(struct reader *r, const struct reader_node *dir, reader_entry_fn fn, void *arg);
 
-enum reader_event { READER_ENTRY = 1, READER_LEAVE = 2 }; /* LEAVE comes after all that is below a folder */
+/* LEAVE comes after all that is below a folder; its node has name, kind and meta only (no streams, cannot be copied). */
+enum reader_event { READER_ENTRY = 1, READER_LEAVE = 2 };
 /* READER_SKIP from an ENTRY call: do not go into this folder.  -SM_...: stop. */
 #define READER_SKIP 1
 typedef int (*reader_walk_fn)(void *arg, enum reader_event event, struct sm_span path, const struct reader_node *n);
@@ -74,7 +75,7 @@ struct reader_part {
 typedef int (*reader_part_fn)(void *arg, const struct reader_part *p);
 /* All parts of stream i, for a restorer that fetches and opens by itself (chunk_open, then chunk_offset, length). */
 sm_must_use int reader_parts(struct reader *r, const struct reader_node *n, uint32_t i, reader_part_fn fn, void *arg);
-/* Bytes of a file; data.p is NULL for a hole of data.n bytes. */
+/* Bytes of a file; data.p is NULL for a hole of data.n bytes.  Must not call the same reader. */
 typedef int (*reader_data_fn)(void *arg, uint64_t offset, struct sm_span data);
 /* Stream i from offset, at most length bytes (fewer at the end; offset past the end gives none). */
 sm_must_use int reader_read(struct reader *r, const struct reader_node *n, uint32_t i, uint64_t offset, uint64_t length,
@@ -82,7 +83,7 @@ sm_must_use int reader_read(struct reader *r, const struct reader_node *n, uint3
 
 /* Every envelope this generation needs, each once, by the clear refs alone: no key is asked for.  At most
  * READER_CLOSURE_MAX pages are visited (-SM_ELIMIT). */
-#define READER_CLOSURE_MAX ((size_t)4 << 20)
+#define READER_CLOSURE_MAX ((size_t)1 << 20)
 typedef int (*reader_cid_fn)(void *arg, const struct cid *cid);
 sm_must_use int reader_envelopes(struct reader *r, reader_cid_fn fn, void *arg);
 
