@@ -5,7 +5,7 @@
  * A child is one folder or file with an entry `int NAME_main(struct child *c)` that fills a child_spec and
  * returns child_run(c, &spec), and one row in the table of main.c.
  *
- * Order inside child_run: P_CONFIG arrives → hygiene, Landlock (folders of the row), uid → spec->start →
+ * Order inside child_run: P_CONFIG arrives → spec->early → hygiene, Landlock (folders of the row), uid → spec->start →
  * seccomp → C_READY → spec->ready → loop until P_STOP (spec->stop, then child_done) or the parent is gone.
  * Descriptor 3 is the channel to the parent.
  */
@@ -39,6 +39,8 @@ struct child_handler { unsigned peer; uint16_t type; child_msg_fn fn; }; /* peer
 
 struct child_spec {
     const struct child_handler *handlers; size_t handlers_n;
+    int (*early)(struct child *c);    /* before confinement, still as the parent's user: read what only that one may.
+                                         Nothing from outside has been seen yet.  < 0 ends the process; may be NULL */
     int (*start)(struct child *c);    /* c->config is there; open files, databases.  < 0 ends the process */
     int (*ready)(struct child *c);    /* confined; may be NULL.  Peers may not be attached yet */
     void (*attached)(struct child *c, unsigned peer, struct sm_ipc *ipc); /* may be NULL */
@@ -111,6 +113,8 @@ void child_note(struct child *c, const json_t *body);
 void child_done(struct child *c);
 
 sm_must_use int child_run(struct child *c, const struct child_spec *spec);
+/* The user the child of this row becomes (as root; else the present one). */
+void child_user(const struct child_row *row, uid_t *ret_uid, gid_t *ret_gid);
 /* For main.c: the process `sakimorid --child=NAME`.  Returns the exit code. */
 int child_start(const struct child_row *row, pid_t parent);
 

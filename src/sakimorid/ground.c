@@ -1,0 +1,395 @@
+/* What the parent settles before the first child starts: folders, lock, sockets, names, settings for children. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "core/log.h"
+#include "plat/fs.h"
+#include "plat/local.h"
+#include "plat/proc.h"
+#include "sakimorid/parent.h"
+
+enum { PORT_TRIES = 50, PATH_BYTES = 4096, DEPTH_MAX = 24, MAIL_MAX = 16 << 10 };
+
+#ifndef SAKIMORI_WEB_DIR
+#define SAKIMORI_WEB_DIR "/usr/share/sakimori/web"
+#endif
+
+char *ground_standard_data(void)
+{
+    const char *base = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    char *path = NULL;
+    int n;
+
+    if (geteuid() == 0)
+        return strdup("/var/lib/sakimori");
+    if (base && base[0] == '/')
+        n = asprintf(&path, "%s/sakimori", base);
+    else
+        n = asprintf(&path, "%s/.local/share/sakimori", home && home[0] == '/' ? home : "/tmp");
+    return n < 0 ? NULL : path;
+}
+
+/* ---- folders ---- */
+
+struct owner {
+    int dirfd;
+    uid_t uid;
+    gid_t gid;
+    unsigned depth;
+};
+
+static int own_tree(void *arg, struct sm_span name, unsigned char type)
+{
+    const struct owner *o = arg;
+    struct owner below = *o;
+    int r = 0;
+
+    if (fchownat(o->dirfd, (const char *)name.p, o->uid, o->gid, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    below.dirfd = o->depth < DEPTH_MAX ? openat(o->dirfd, (const char *)name.p,
+        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    if (below.dirfd < 0)
+        return 0; /* a file, or deeper than anything the box makes */
+    below.depth++;
+    r = plat_fs_list(below.dirfd, own_tree, &below);
+    close(below.dirfd);
+    return r;
+}
+
+/* A folder of a child's; all in it changes hands when the child's user is another than the last time. */
+static int make_folder(const char *data, const char *name, mode_t mode, uid_t uid, gid_t gid)
+{
+    char path[PATH_BYTES];
+    struct stat st;
+    struct owner o = { .uid = uid, .gid = gid };
+    int r = snprintf(path, sizeof path, "%s/%s", data, name);
+
+    if (r < 0 || r >= PATH_BYTES)
+        return -ENAMETOOLONG;
+    r = plat_fs_mkdir_p(path, mode);
+    if (r < 0)
+        return r;
+    o.dirfd = plat_fs_open_dir(AT_FDCWD, path);
+    if (o.dirfd < 0)
+        return o.dirfd;
+    r = fstat(o.dirfd, &st) < 0 ? -errno : 0;
+    if (r == 0 && geteuid() == 0 && (st.st_uid != uid || st.st_gid != gid)) {
+        r = plat_fs_list(o.dirfd, own_tree, &o);
+        if (r >= 0 && fchown(o.dirfd, uid, gid) < 0)
+            r = -errno;
+    }
+    if (r >= 0 && fchmod(o.dirfd, mode) < 0)
+        r = -errno;
+    close(o.dirfd);
+    return r < 0 ? r : 0;
+}
+
+static int make_row_folders(const char *data, const struct child_row *row, char *ret_why)
+{
+    uid_t uid;
+    gid_t gid;
+
+    child_user(row, &uid, &gid);
+    for (size_t i = 0; i < CHILD_FOLDERS_MAX && row->folders[i].path; i++) {
+        const char *name = row->folders[i].path;
+        if (name[0] == '/' || !row->folders[i].write)
+            continue;
+        int r = make_folder(data, name, strcmp(name, "public") ? 0700 : 0755, uid, gid);
+        if (r < 0) {
+            snprintf(ret_why, 240, "%.160s/%s: %s", data, name, sm_strerror(r));
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int make_folders(struct ground *g, const char *data, const struct child_row *rows, size_t n, char *ret_why)
+{
+    /* Children under other users must be able to pass through to their own folder. */
+    int r = plat_fs_mkdir_p(data, geteuid() == 0 ? 0711 : 0700);
+
+    g->data = r < 0 ? NULL : realpath(data, NULL);
+    if (!g->data) {
+        snprintf(ret_why, 240, "%.160s: %s", data, sm_strerror(r < 0 ? r : -errno));
+        return r < 0 ? r : -errno;
+    }
+    if (geteuid() == 0 && chmod(g->data, 0711) < 0)
+        return -errno;
+    r = make_folder(g->data, "run", 0755, geteuid(), getegid());
+    for (size_t i = 0; r >= 0 && i < n; i++)
+        r = make_row_folders(g->data, &rows[i], ret_why);
+    return r;
+}
+
+static int lock_data(struct ground *g, char *ret_why)
+{
+    char path[PATH_BYTES];
+
+    snprintf(path, sizeof path, "%.4000s/run/lock", g->data);
+    g->lock_fd = plat_fs_lock(AT_FDCWD, path);
+    if (g->lock_fd < 0)
+        snprintf(ret_why, 240, "%.160s: %s", g->data,
+            g->lock_fd == -SM_EAGAIN ? "a sakimorid is running on this data already" : sm_strerror(g->lock_fd));
+    return g->lock_fd < 0 ? g->lock_fd : 0;
+}
+
+/* ---- sockets ---- */
+
+static int bind_ports(struct ground *g, const struct settings *s, char *ret_why)
+{
+    int r = -EADDRINUSE;
+    uint16_t agent = 0;
+
+    for (int i = 0; i < (s->port ? 1 : PORT_TRIES); i++) {
+        r = plat_tcp_listen(s->listen, (uint16_t)s->port, &g->port);
+        if (r < 0)
+            break;
+        g->console_fd = r;
+        r = g->port == 65535 ? -EADDRINUSE : plat_tcp_listen(s->listen, (uint16_t)(g->port + 1), &agent);
+        if (r >= 0) {
+            g->agent_fd = r;
+            return 0;
+        }
+        close(g->console_fd);
+        g->console_fd = -1;
+    }
+    snprintf(ret_why, 240, "%.64s port %lld and the next one: %s", s->listen, (long long)s->port, sm_strerror(r));
+    return r;
+}
+
+static int bind_local(struct ground *g, const struct settings *s, char *ret_why)
+{
+    char path[PATH_BYTES];
+    gid_t gid;
+    bool group = geteuid() == 0 && s->group[0] && plat_group_lookup(s->group, &gid) >= 0;
+
+    if (s->socket[0])
+        snprintf(path, sizeof path, "%.4000s", s->socket);
+    else
+        snprintf(path, sizeof path, "%.4000s/run/cli.sock", g->data);
+    g->local_fd = plat_local_listen(path, group ? 0660 : 0600);
+    if (g->local_fd >= 0 && group && chown(path, 0, gid) < 0)
+        sm_warn("%s: group %s: %s", path, s->group, sm_strerror(-errno));
+    if (g->local_fd < 0)
+        snprintf(ret_why, 240, "%.160s: %s", path, sm_strerror(g->local_fd));
+    return g->local_fd < 0 ? g->local_fd : 0;
+}
+
+/* ---- names ---- */
+
+static bool is_address(const char *text)
+{
+    struct in6_addr any;
+
+    return inet_pton(AF_INET, text, &any) == 1 || inet_pton(AF_INET6, text, &any) == 1;
+}
+
+static void add_name(struct ground *g, const char *text)
+{
+    json_t *to = is_address(text) ? g->ips : g->names;
+    json_t *v;
+    size_t i;
+
+    if (!*text || !strcmp(text, "0.0.0.0") || !strcmp(text, "::") || json_array_size(to) >= 14)
+        return;
+    json_array_foreach (to, i, v)
+        if (!strcmp(json_string_value(v), text))
+            return;
+    (void)json_array_append_new(to, json_string(text)); /* a name less in the certificate, said by the browser */
+}
+
+static void add_own_address(void *arg, const char *interface, const char *address)
+{
+    if (strncmp(address, "fe80:", 5))
+        add_name(arg, address);
+}
+
+static void add_names(struct ground *g, const struct settings *s)
+{
+    char host[256] = "", list[1024], *save = NULL;
+
+    add_name(g, "localhost");
+    if (gethostname(host, sizeof host - 1) == 0)
+        add_name(g, host);
+    add_name(g, "127.0.0.1");
+    add_name(g, "::1");
+    add_name(g, s->listen);
+    snprintf(list, sizeof list, "%s", s->names);
+    for (char *p = strtok_r(list, ", ", &save); p; p = strtok_r(NULL, ", ", &save))
+        add_name(g, p);
+    if (!plat_tcp_is_loopback(s->listen))
+        (void)plat_tcp_addresses(add_own_address, g);
+}
+
+/* The address a person types: the one we listen on, or for "any" the first of the machine's own. */
+static void make_urls(struct ground *g, const struct settings *s)
+{
+    const char *host = s->listen;
+    const char *left = "", *right = "";
+    json_t *v;
+    size_t i;
+
+    if (!strcmp(host, "0.0.0.0") || !strcmp(host, "::")) {
+        host = "127.0.0.1";
+        json_array_foreach (g->ips, i, v)
+            if (!plat_tcp_is_loopback(json_string_value(v))) {
+                host = json_string_value(v);
+                break;
+            }
+    }
+    if (strchr(host, ':')) {
+        left = "[";
+        right = "]";
+    }
+    snprintf(g->console_url, sizeof g->console_url, "https://%s%.64s%s:%u", left, host, right, g->port);
+    snprintf(g->agent_url, sizeof g->agent_url, "https://%s%.64s%s:%u", left, host, right, g->port + 1u);
+}
+
+static json_t *what_is_not_separated(void)
+{
+    if (geteuid() == 0)
+        return json_array();
+    return json_pack("[{ssss}]", "ja",
+        "管理者(root)以外で動いているため、箱の中の各部分が同じ利用者で動いています。鍵と保管庫は互いに分けられていません。", "en",
+        "Not started as root: the parts of the box run as one user, keys and vault are not kept apart by users.");
+}
+
+/* ---- mail ---- */
+
+static void load_mail(struct ground *g)
+{
+    struct sm_buf text = SM_BUF_INIT(MAIL_MAX);
+    char path[PATH_BYTES], why[160];
+
+    snprintf(path, sizeof path, "%.4000s/mail.json", g->data);
+    int r = plat_fs_read_file(AT_FDCWD, path, MAIL_MAX, &text);
+    if (r >= 0)
+        r = msg_json(sm_buf_span(&text), MAIL_MAX, &g->mail, why);
+    if (r < 0 && r != -ENOENT)
+        sm_warn("%s: %s; mail is not set up", path, sm_strerror(r));
+    sm_buf_wipe(&text);
+    if (!g->mail)
+        g->mail = json_object();
+}
+
+static int check_mail(const json_t *mail, char *ret_why)
+{
+    static const char *const known[] = { "host", "port", "tls", "user", "from", "password", NULL };
+    struct sm_obj o = SM_OBJ(mail);
+    const char *tls;
+
+    sm_obj_only(&o, known);
+    (void)sm_obj_str(&o, "host", 0, 255);
+    (void)sm_obj_int(&o, "port", 1, 65535);
+    tls = sm_obj_str(&o, "tls", 1, 16);
+    (void)sm_obj_str_opt(&o, "user", 255);
+    (void)sm_obj_str(&o, "from", 0, 255);
+    (void)sm_obj_str_opt(&o, "password", 255);
+    if (!o.err && strcmp(tls, "none") && strcmp(tls, "starttls") && strcmp(tls, "tls")) {
+        snprintf(ret_why, 160, "field \"tls\": none, starttls or tls");
+        return -SM_EINVAL;
+    }
+    if (o.err)
+        snprintf(ret_why, 160, "%.150s", o.why);
+    return o.err ? -SM_EINVAL : 0;
+}
+
+int ground_mail(struct ground *g, const json_t *mail, char *ret_why)
+{
+    struct sm_buf text = SM_BUF_INIT(MAIL_MAX);
+    char path[PATH_BYTES];
+    json_t *all;
+    int r = check_mail(mail, ret_why);
+
+    if (r < 0)
+        return r;
+    all = json_deep_copy(mail);
+    if (!all)
+        return -ENOMEM;
+    if (!json_object_get(all, "password") && json_object_get(g->mail, "password"))
+        r = json_object_set(all, "password", json_object_get(g->mail, "password")) < 0 ? -ENOMEM : 0;
+    snprintf(path, sizeof path, "%.4000s/mail.json", g->data);
+    if (r >= 0)
+        r = sm_json_dump(all, &text);
+    if (r >= 0)
+        r = plat_replace(AT_FDCWD, path, sm_buf_span(&text), 0600);
+    sm_buf_wipe(&text);
+    if (r < 0) {
+        snprintf(ret_why, 160, "mail.json: %s", sm_strerror(r));
+        json_decref(all);
+        return r;
+    }
+    json_decref(g->mail);
+    g->mail = all;
+    return 0;
+}
+
+/* ---- all of it ---- */
+
+int ground_open(struct ground *g, const char *data, const struct settings *s, const struct child_row *rows, size_t n,
+    char *ret_why)
+{
+    int r;
+
+    *g = (struct ground){ .console_fd = -1, .agent_fd = -1, .local_fd = -1, .lock_fd = -1 };
+    ret_why[0] = '\0';
+    g->web = s->web[0] ? s->web : SAKIMORI_WEB_DIR;
+    g->names = json_array();
+    g->ips = json_array();
+    g->not_separated = what_is_not_separated();
+    r = g->names && g->ips && g->not_separated ? 0 : -ENOMEM;
+    if (r >= 0)
+        r = make_folders(g, data, rows, n, ret_why);
+    if (r >= 0)
+        r = lock_data(g, ret_why);
+    if (r >= 0)
+        r = bind_ports(g, s, ret_why);
+    if (r >= 0)
+        r = bind_local(g, s, ret_why);
+    if (r < 0) {
+        if (!ret_why[0])
+            snprintf(ret_why, 240, "%.160s: %s", data, sm_strerror(r));
+        ground_close(g);
+        return r;
+    }
+    add_names(g, s);
+    make_urls(g, s);
+    load_mail(g);
+    return 0;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+void ground_close(struct ground *g)
+{
+    close_fd(g->console_fd);
+    close_fd(g->agent_fd);
+    close_fd(g->local_fd);
+    close_fd(g->lock_fd);
+    free(g->data);
+    json_decref(g->names);
+    json_decref(g->ips);
+    json_decref(g->not_separated);
+    json_decref(g->mail);
+    *g = (struct ground){ .console_fd = -1, .agent_fd = -1, .local_fd = -1, .lock_fd = -1 };
+}
+
+json_t *ground_config(const struct ground *g, const struct settings *s, unsigned who)
+{
+    json_t *settings = options_for(s, who);
+    json_t *j = settings ? json_pack("{ss ss ss si ss ss sO sO ss sO ss so}", "data", g->data, "version", SM_VERSION,
+        "listen", s->listen, "port", (int)g->port, "console_url", g->console_url, "agent_url", g->agent_url, "names",
+        g->names, "ips", g->ips, "web", g->web, "not_separated", g->not_separated, "test_clock", s->test_clock,
+        "settings", settings) : NULL;
+
+    if (j && who == WHO_OUT && json_object_set(j, "mail", g->mail) < 0) {
+        json_decref(j);
+        return NULL;
+    }
+    return j;
+}

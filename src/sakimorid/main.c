@@ -1,0 +1,27 @@
+/* The children of the box: one row each.  Adding one is a folder with its entry and a row here. */
+#include "sakimorid/parent.h"
+
+#define READ(p) { .path = (p) }
+#define READ_OPT(p) { .path = (p), .optional = true }
+#define WRITE(p) { .path = (p), .write = true }
+
+static const struct child_row rows[] = {
+    { .name = "keyd", .who = WHO_KEYD, .entry = keyd_main, .profile = "keyd", .user = "_sakimori-keyd",
+        .folders = { WRITE("keys") }, .nofile = 64 },
+    { .name = "vault", .who = WHO_VAULT, .entry = vault_main, .profile = "vault", .user = "_sakimori-vault",
+        .folders = { WRITE("vault") }, .nofile = 1024 },
+    { .name = "brain", .who = WHO_BRAIN, .entry = brain_main, .profile = "brain", .user = "_sakimori-brain",
+        .folders = { WRITE("state"), WRITE("public") }, .nofile = 256 },
+    { .name = "out", .who = WHO_OUT, .entry = out_main, .profile = "out", .user = "_sakimori-out",
+        .folders = { READ("/etc"), READ("/usr/lib"), READ_OPT("/lib"), READ_OPT("/lib64"), READ_OPT("/run/systemd"),
+            READ_OPT("/usr/share/ca-certificates"), READ_OPT("/dev/null") },
+        .nofile = 256 },
+    { .name = "front", .who = WHO_FRONT, .entry = front_main, .profile = "front", .user = "_sakimori-front", .nofile = 16384 },
+    { .name = "opener", .who = WHO_OPENER, .entry = opener_main, .profile = "opener", .user = "_sakimori-opener",
+        .nofile = 64, .on_request = true },
+};
+
+int main(int argc, char **argv)
+{
+    return sakimorid_main(argc, argv, rows, sizeof rows / sizeof rows[0]);
+}

@@ -1,0 +1,39 @@
+/*
+ * The parent: folders, sockets, channels, children and their restarts.  It parses nothing that comes from outside the
+ * box and holds no key; of what children say it reads C_READY, C_NOTE, P_OPENER and P_MAIL.
+ */
+#ifndef SAKIMORID_PARENT_H
+#define SAKIMORID_PARENT_H
+#include <sys/types.h>
+#include "sakimorid/child.h"
+#include "sakimorid/options.h"
+
+/* What is settled before the first child starts. */
+struct ground {
+    char *data;               /* absolute */
+    const char *web;          /* absolute; borrowed from settings or static */
+    int console_fd, agent_fd, local_fd, lock_fd;
+    uint16_t port;            /* of the console, really bound */
+    char console_url[128], agent_url[128];
+    json_t *names, *ips;      /* for the server certificate */
+    json_t *not_separated;    /* [{"ja", "en"}…] */
+    json_t *mail;             /* DATA/mail.json: what P_MAIL set, {} else */
+};
+/* Make the data folder and those of the rows, lock it, bind the ports.  Logs what failed; ret_why has 240 bytes. */
+sm_must_use int ground_open(struct ground *g, const char *data, const struct settings *s,
+    const struct child_row *rows, size_t n, char *ret_why);
+void ground_close(struct ground *g);
+/* The body of P_CONFIG for the child `who`; new reference or NULL (out of memory). */
+json_t *ground_config(const struct ground *g, const struct settings *s, unsigned who);
+/* What P_MAIL says, checked, kept and put in g->mail.  -SM_EINVAL with ret_why (160 bytes), -errno. */
+sm_must_use int ground_mail(struct ground *g, const json_t *mail, char *ret_why);
+/* Where the data is when nobody says: /var/lib/sakimori as root, else ~/.local/share/sakimori.  The caller frees. */
+char *ground_standard_data(void);
+
+/* Start all children and stay until SIGTERM or SIGINT.  Returns the exit code. */
+int parent_run(struct ground *g, const struct settings *s, const struct child_row *rows, size_t n, bool headless);
+
+/* The whole of sakimorid for a table of children: main.c gives the real one, tests theirs. */
+int sakimorid_main(int argc, char **argv, const struct child_row *rows, size_t n);
+
+#endif
