@@ -1,0 +1,307 @@
+#include <errno.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "crypto/random.h"
+#include "plat/clock.h"
+#include "plat/fs.h"
+#include "vault/backup/run_internal.h"
+#include "vault/snapshot/envelope.h"
+
+#define LOOK_NAME "look"
+#define LOOK_MEMORY ((size_t)4 << 20)
+#define MARK_LEN 33
+#define TREE_NAME 48
+
+void run_problem(struct run *r, struct sm_span path, int err, const char *what)
+{
+    pthread_mutex_lock(&r->note_lock);
+    r->problems++;
+    r->partial = true;
+    if (r->watch->problem)
+        r->watch->problem(r->watch->arg, path, err, what);
+    pthread_mutex_unlock(&r->note_lock);
+}
+
+bool run_cancelled(const struct run *r)
+{
+    return r->watch->cancelled && r->watch->cancelled(r->watch->arg);
+}
+
+/* ---- state of the client ---- */
+
+static void tree_name(const struct backup_config *c, char ret[TREE_NAME])
+{
+    char hex[33];
+    sm_hex(c->source.b, sizeof c->source.b, hex);
+    (void)snprintf(ret, TREE_NAME, "tree-%s", hex);
+}
+
+/* The look table belongs to one vault, client and set of secrets: what was made for another is emptied. */
+static int look_open(struct run *r)
+{
+    const struct backup_config *c = r->c;
+    struct index_config ic = { .key_bytes = 32, .value_bytes = 32,
+        .memory_bytes = c->look_memory ? c->look_memory : LOOK_MEMORY };
+    bool unsound = false;
+    int e = index_open(c->state_dir, LOOK_NAME, &ic, &r->look, &unsound);
+    if (e < 0)
+        return e;
+    uint8_t h[CRYPTO_SHA256_LEN], mark[MARK_LEN] = { 1 };
+    crypto_hmac(&r->keys.look, (struct sm_span[]){ SM_SPAN_STR("mark"), SM_SPAN(c->vault.b, 16), SM_SPAN(c->client.b, 16) },
+        3, h);
+    memcpy(mark + 1, h, sizeof h);
+    struct sm_span was = index_mark(r->look);
+    bool same = sm_span_eq(was, SM_SPAN(mark, sizeof mark));
+    if (c->forget || (was.n && !same)) {
+        e = index_reset(r->look);
+        same = false;
+    }
+    /* An empty table with a history behind it: the box may have most of what is about to be sealed. */
+    r->ask = r->ask || unsound || c->ask_first || c->forget || (!same && c->number > 1);
+    if (e == 0)
+        index_set_mark(r->look, SM_SPAN(mark, sizeof mark));
+    return e;
+}
+
+static int run_init(struct run *r, const struct backup_config *c, const struct backup_sink *sink,
+    const struct backup_watch *watch)
+{
+    char name[TREE_NAME + 8], tree[TREE_NAME];
+    r->c = c;
+    r->sink = sink;
+    r->watch = watch;
+    r->forget = c->forget;
+    pthread_mutex_init(&r->look_lock, NULL);
+    pthread_mutex_init(&r->send_lock, NULL);
+    pthread_mutex_init(&r->note_lock, NULL);
+    pthread_cond_init(&r->send_work, NULL);
+    pthread_cond_init(&r->send_room, NULL);
+    seal_keys_init(&r->keys, c->k_id, c->k_look, &c->client);
+    cut_table_init(&r->cut, &r->keys.id);
+    tree_name(c, tree);
+    (void)snprintf(name, sizeof name, "%s.new", tree);
+    r->ask = faccessat(c->state_dir, name, F_OK, 0) == 0; /* the last run was broken off */
+    return look_open(r);
+}
+
+static void run_wipe(struct run *r)
+{
+    index_close(r->look);
+    sm_buf_wipe(&r->root_item);
+    seal_keys_wipe(&r->keys);
+    sm_zero(&r->cut, sizeof r->cut);
+    sm_zero(&r->k_item, sizeof r->k_item);
+    pthread_mutex_destroy(&r->look_lock);
+    pthread_mutex_destroy(&r->send_lock);
+    pthread_mutex_destroy(&r->note_lock);
+    pthread_cond_destroy(&r->send_work);
+    pthread_cond_destroy(&r->send_room);
+    free(r);
+}
+
+/* ---- one round ---- */
+
+static int envelope_begin(struct run *r)
+{
+    struct sm_buf sealed = { 0 };
+    struct file_key f;
+    int e = envelope_make(&r->c->vault, &r->c->client, r->c->recipients, &f, &r->envelope, &sealed);
+    if (e == 0)
+        e = item_key(&f, &r->c->client, &r->k_item);
+    if (e == 0)
+        e = out_add(r, OBJ_ENVELOPE, NULL, &r->envelope, sm_buf_span(&sealed));
+    sm_zero(&f, sizeof f);
+    sm_buf_wipe(&sealed);
+    return e;
+}
+
+static int old_open(struct run *r)
+{
+    char name[TREE_NAME];
+    struct tree_ids ids = { r->c->vault, r->c->client, r->c->source };
+    tree_name(r->c, name);
+    if (r->forget)
+        return 0;
+    int e = tree_open(r->c->state_dir, name, &ids, &r->old);
+    /* A cache: what is not there or not sound costs a full read, no more. */
+    return e == -ENOMEM ? e : 0;
+}
+
+static unsigned sealers_for(const struct backup_config *c)
+{
+    long n = c->sealers ? (long)c->sealers : sysconf(_SC_NPROCESSORS_ONLN);
+    long most = c->sealers ? BACKUP_SEALERS_MAX : 4;
+    return (unsigned)(n < 1 ? 1 : n > most ? most : n);
+}
+
+static int threads_run(struct run *r)
+{
+    pthread_t reader, finisher;
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int e = -pthread_create(&finisher, NULL, run_finisher, r), e2 = 0;
+    if (e == 0) {
+        e2 = -pthread_create(&reader, NULL, run_reader, r);
+        if (e2 < 0)
+            pipe_fail(r->pipe, e2);
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (e < 0)
+        return e;
+    e = out_send_all(r);
+    pthread_join(finisher, NULL);
+    if (e2 == 0)
+        pthread_join(reader, NULL);
+    return e;
+}
+
+static void counts_join(const struct run *r, struct backup_counts *to)
+{
+    const struct backup_counts *a = &r->read, *b = &r->done;
+    *to = *a;
+    to->bytes_new_plain = b->bytes_new_plain;
+    to->bytes_new_stored = b->bytes_new_stored;
+    to->chunks_new = b->chunks_new;
+    to->pages_new = b->pages_new;
+    to->canaries_changed = b->canaries_changed;
+    to->problems = to->unreadable = r->problems;
+    to->packs = r->packs_acked;
+    to->sent_bytes = atomic_load(&r->sent_bytes);
+    to->client_suspicion = facts_suspicion(to);
+}
+
+static int manifest_put(struct run *r, int64_t started_s, struct backup_result *ret, struct sm_buf *ret_missing,
+    bool *ret_more)
+{
+    const struct backup_config *c = r->c;
+    struct sm_buf facts = { 0 }, bytes = { 0 };
+    struct manifest m = { .vault = c->vault, .client = c->client, .source = c->source, .run_id = c->run_id,
+        .number = c->number, .previous = c->previous, .head_seq = c->head_seq, .run = c->run,
+        .status = r->partial ? RUN_PARTIAL : RUN_COMPLETE, .started_s = started_s,
+        .finished_s = plat_clock_wall().s, .envelope = r->envelope, .roots = r->roots, .nroots = r->roots_n,
+        .counter = r->root_counter, .item = sm_buf_span(&r->root_item), .label = c->label };
+    struct cid id;
+    memcpy(m.head_hash, c->head_hash, sizeof m.head_hash);
+    int e = facts_json(&ret->counts, &facts);
+    m.facts = sm_buf_span(&facts);
+    if (e == 0)
+        e = manifest_build(&m, c->device, &bytes);
+    if (e == 0) {
+        manifest_id(sm_buf_span(&bytes), &id);
+        e = r->sink->put_manifest(r->sink->arg, &id, sm_buf_span(&bytes), ret_missing, ret_more);
+    }
+    if (e == 0) {
+        ret->manifest = id;
+        ret->status = m.status;
+    }
+    sm_buf_wipe(&facts);
+    sm_buf_wipe(&bytes);
+    return e;
+}
+
+/* Nothing of the source could be looked at: that is no generation. */
+static bool is_nothing(const struct backup_counts *c)
+{
+    return c->problems && c->files == 0 && c->others == 0;
+}
+
+static int round_body(struct run *r, struct backup_result *ret, struct sm_buf *ret_missing, bool *ret_more)
+{
+    int64_t started = plat_clock_wall().s;
+    char name[TREE_NAME];
+    struct tree_ids ids = { r->c->vault, r->c->client, r->c->source };
+    tree_name(r->c, name);
+    int e = tree_create(r->c->state_dir, name, &ids, &r->new);
+    e = e < 0 ? e : out_init(r);
+    e = e < 0 ? e : envelope_begin(r);
+    e = e < 0 ? e : pipe_new(sealers_for(r->c), run_seal_job, r, &r->pipe);
+    if (e < 0)
+        return e;
+    e = threads_run(r);
+    counts_join(r, &ret->counts);
+    int flushed = index_flush(r->look);
+    if (e == 0 && is_nothing(&ret->counts))
+        e = -SM_ENOTFOUND;
+    if (e < 0 || flushed < 0)
+        return e < 0 ? e : flushed;
+    struct tree_totals t = { .files = ret->counts.files, .bytes = ret->counts.bytes };
+    e = tree_finish(r->new, &t);
+    e = e < 0 ? e : manifest_put(r, started, ret, ret_missing, ret_more);
+    return e < 0 ? e : tree_commit(r->new);
+}
+
+static int round_run(struct run *r, struct backup_result *ret, struct sm_buf *ret_missing, bool *ret_more)
+{
+    memset(&r->read, 0, sizeof r->read);
+    memset(&r->done, 0, sizeof r->done);
+    atomic_store(&r->files, 0);
+    atomic_store(&r->bytes, 0);
+    r->problems = 0;
+    r->partial = r->finished = false;
+    r->counter = 0;
+    r->roots_n = 0;
+    int e = old_open(r);
+    e = e < 0 ? e : round_body(r, ret, ret_missing, ret_more);
+    pipe_free(r->pipe);
+    out_wipe(r);
+    tree_close(r->old);
+    tree_writer_free(r->new);
+    r->pipe = NULL;
+    r->old = NULL;
+    r->new = NULL;
+    sm_zero(&r->k_item, sizeof r->k_item);
+    return e;
+}
+
+static int cid_sort(const void *a, const void *b)
+{
+    return cid_cmp(a, b);
+}
+
+/* Round after round until the box misses nothing: first only what it named is read again, then everything. */
+static int rounds_run(struct run *r, struct backup_result *ret)
+{
+    struct sm_buf missing = SM_BUF_INIT(BACKUP_MISSING_MAX * sizeof(struct cid));
+    int e = -SM_EMISSING;
+    for (unsigned i = 0; i < BACKUP_ROUNDS_MAX && e == -SM_EMISSING; i++) {
+        bool more = false;
+        ret->counts.rounds = i + 1;
+        e = round_run(r, ret, &missing, &more);
+        ret->counts.rounds = i + 1;
+        if (e != -SM_EMISSING)
+            break;
+        qsort(missing.p, missing.n / sizeof(struct cid), sizeof(struct cid), cid_sort);
+        r->missing = (const struct cid *)(const void *)missing.p;
+        r->missing_n = missing.n / sizeof(struct cid);
+        r->forget = r->forget || more || i > 0;
+        r->ask = r->ask || r->forget;
+    }
+    r->missing_n = 0;
+    sm_buf_wipe(&missing);
+    return e;
+}
+
+static bool config_ok(const struct backup_config *c, const struct backup_sink *s)
+{
+    return c->k_id && c->k_look && c->device && c->recipients.n && c->state_dir >= 0 &&
+        c->canaries_n <= BACKUP_CANARIES_MAX && c->label.n <= BACKUP_LABEL_MAX && c->number >= 1 &&
+        c->run >= RUN_SCHEDULED && c->run <= RUN_MADE_UP && s->have && s->put_pack && s->put_manifest;
+}
+
+int backup_run(const struct backup_config *c, const struct backup_sink *sink, const struct backup_watch *watch,
+    struct backup_result *ret)
+{
+    static const struct backup_watch silent;
+    memset(ret, 0, sizeof *ret);
+    if (!config_ok(c, sink))
+        return -SM_EINVAL;
+    struct run *r = calloc(1, sizeof *r);
+    if (!r)
+        return -ENOMEM;
+    int e = run_init(r, c, sink, watch ? watch : &silent);
+    e = e < 0 ? e : rounds_run(r, ret);
+    run_wipe(r);
+    return e;
+}
