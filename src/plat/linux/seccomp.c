@@ -27,7 +27,8 @@ static const char *const base[] = {"read", "write", "readv", "writev", "close", 
     "rseq", "set_robust_list", "set_tid_address", "exit", "exit_group", "epoll_create1", "epoll_ctl", "epoll_wait",
     "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "signalfd4", "eventfd2", "timerfd_create", "timerfd_settime",
     "sendmsg", "recvmsg", "shutdown", "getsockopt", "getsockname", "getpeername", "dup", "dup2", "dup3", "uname",
-    "sysinfo", "membarrier", "getrusage", "times", "tgkill", "pipe2", "select", "pselect6", "getcpu", NULL};
+    "sysinfo", "membarrier", "getrusage", "times", "tgkill", "pipe2", "select", "pselect6", "getcpu",
+    "mlock", "mlock2", "munlock", NULL};
 /* Reading files: also what shows a file's data without opening it. */
 static const char *const file_read[] = {"stat", "lstat", "newfstatat", "statx", "fstatfs", "statfs", "readlink", "readlinkat",
     "access", "faccessat", "faccessat2", "getdents64", "pread64", "preadv", "preadv2", "fadvise64", "readahead", "flock",
@@ -44,7 +45,7 @@ static const char *const net_serve[] = {"accept", "accept4", "recvfrom", "sendto
 static const char *const net_connect[] = {"socket", "connect", "bind", "recvfrom", "sendto", "recvmmsg", "sendmmsg", "setsockopt",
     "socketpair", NULL};
 /* Packs are handed to link as anonymous files. */
-static const char *const memory_file[] = {"memfd_create", "fcntl", NULL};
+static const char *const memory_file[] = {"memfd_create", NULL};
 enum { OPEN_NONE, OPEN_READ, OPEN_ALL };
 
 static const struct profile {
@@ -112,7 +113,7 @@ static int allow_group(scmp_filter_ctx ctx, const char *const *group)
 static int allow_limited(scmp_filter_ctx ctx)
 {
     static const int fcntl_ok[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC, F_SETLK, F_SETLKW, F_GETLK, F_OFD_SETLK,
-        F_OFD_SETLKW, F_OFD_GETLK, F_DUPFD};
+        F_OFD_SETLKW, F_OFD_GETLK, F_DUPFD, F_ADD_SEALS, F_GET_SEALS};
     int r = 0;
     for (size_t i = 0; i < sizeof fcntl_ok / sizeof fcntl_ok[0] && r == 0; i++)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntl_ok[i]));
@@ -121,6 +122,9 @@ static int allow_limited(scmp_filter_ctx ctx)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     if (r == 0)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    /* fstat of the C library: of an open descriptor, not of a path. */
+    if (r == 0)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1, SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH));
     /* prlimit64 to look, never at others; prctl only for names of threads and memory. */
     if (r == 0)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0));
@@ -171,8 +175,6 @@ static int build(scmp_filter_ctx ctx, const struct profile *p)
         r = allow_threads(ctx);
     if (r == 0)
         r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-    if (r == 0)
-        r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a binary search instead of a chain */
     return r;
 }
 
