@@ -9,8 +9,10 @@
  * It is a cache: losing it must cost time only.  What was put after the last index_flush is lost with the process, so
  * the caller stores a mark with each flush (how far of its truth the table covers) and catches up from there.
  *
- * Files in the folder: NAME.set (text of the runs, with the mark; replaced whole) and NAME.<number>.run:
- *   "SKX1" | u8 1 | 3x0 | u32 key bytes | u32 value bytes | u64 rows | rows, ascending, no key twice | SHA-256 of all before.
+ * Files in the folder, little-endian:
+ *   NAME.<number>.run  "SKX1" | u8 1 | 3x0 | u32 key bytes | u32 value bytes | u64 rows | rows, ascending, no key twice | SHA-256 before
+ *   NAME.set           "SKXS" | u8 1 | 3x0 | u32 key bytes | u32 value bytes | u32 next number | blob mark | varint runs
+ *                      | u32 numbers, oldest first | SHA-256 of all before     (replaced whole)
  * Every run is hashed when it is opened.
  */
 #ifndef VAULT_INDEX_RUN_H

@@ -18,7 +18,8 @@
 /* Made by the box.  "Total" counts with repetition (a chunk used by two pages twice). */
 struct suspicion_measures {
     uint64_t chunks, chunk_bytes;              /* total, sealed */
-    uint64_t pages, page_bytes;                /* total, sealed */
+    uint64_t stored_bytes;                     /* of chunk_bytes: sealed without compression */
+    uint64_t pages, page_bytes;                /* directory pages: total, sealed */
     uint64_t chunks_new, chunk_bytes_new;      /* not in the base generation */
     uint64_t chunks_dropped, chunk_bytes_dropped;  /* in the base, not here */
     uint64_t stored_bytes_new;                 /* of chunk_bytes_new: sealed without compression */
@@ -37,8 +38,7 @@ struct suspicion_input {
     struct suspicion_measures now;
     struct suspicion_facts facts;
     struct suspicion_past base;       /* what now was compared with: the previous, or while frozen the last clean one */
-    struct suspicion_past days30, days90;  /* newest clean generation at least that old, by the box's time */
-    uint64_t dropped_30d_bytes;       /* chunk_bytes_dropped of all generations since days30, this one included */
+    struct suspicion_past days30, days90;  /* newest clean one at least that old, by the box's time */
 };
 /* Stable codes, for texts in Japanese elsewhere; text is English with numbers. */
 enum suspicion_code {

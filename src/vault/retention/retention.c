@@ -1,0 +1,159 @@
+#include "vault/retention/retention.h"
+#include <errno.h>
+#include "core/time.h"
+
+#define DAY_MS ((uint64_t)86400000)
+#define JST 32400
+
+int retention_policy_check(const struct retention_policy *p, char *ret_why)
+{
+    struct { const char *name; uint32_t value, min, max; } row[] = {
+        { "hourly", p->hourly, 0, RETENTION_SLOTS_MAX }, { "daily", p->daily, 0, RETENTION_SLOTS_MAX },
+        { "weekly", p->weekly, 0, RETENTION_SLOTS_MAX }, { "monthly", p->monthly, 0, RETENTION_SLOTS_MAX },
+        { "min_days", p->min_days, 1, RETENTION_DAYS_MAX },
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        if (row[i].value >= row[i].min && row[i].value <= row[i].max)
+            continue;
+        if (ret_why)
+            (void)snprintf(ret_why, 120, "%s: a whole number from %u to %u", row[i].name, row[i].min, row[i].max); /* fits */
+        return -SM_EINVAL;
+    }
+    return 0;
+}
+
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a / b - (a % b < 0);
+}
+
+int64_t retention_slot(unsigned which, int64_t s)
+{
+    const int64_t far = INT64_MAX / 4;
+    s = s > far ? far : s < -far ? -far : s;
+    struct sm_time t = { .s = s };
+    if (which == RETENTION_HOURLY)
+        return floor_div(s + JST, 3600);
+    if (which == RETENTION_DAILY)
+        return sm_time_day_jst(t);
+    if (which == RETENTION_WEEKLY)
+        return floor_div(sm_time_day_jst(t) + 3, 7); /* 1970-01-01 was a Thursday */
+    struct sm_civil c;
+    sm_time_civil_jst(t, &c);
+    return (int64_t)c.year * 12 + c.month;
+}
+
+const char *retention_why_name(enum retention_why w)
+{
+    static const char *const names[] = { "slot", "last", "pinned", "locked", "expired" };
+    return w >= RETENTION_SLOT && w <= RETENTION_EXPIRED ? names[w] : "?";
+}
+
+/* One row of the sorted view: generations of a source by slot, in a slot by order. */
+struct cell { uint32_t source; uint32_t at; int64_t slot; uint64_t seq; bool clean; };
+
+static int cell_cmp(const void *pa, const void *pb)
+{
+    const struct cell *a = pa, *b = pb;
+    if (a->source != b->source)
+        return a->source < b->source ? -1 : 1;
+    if (a->slot != b->slot)
+        return a->slot < b->slot ? -1 : 1;
+    return a->seq < b->seq ? -1 : a->seq > b->seq;
+}
+
+static bool may_hold(const struct retention_generation *g)
+{
+    return g->status == RETENTION_COMPLETE && (g->run == RETENTION_SCHEDULED || g->run == RETENTION_MADE_UP);
+}
+
+/* Slots of one kind for all sources.  From the newest slot down, the first clean generation of each of the newest `keep`
+ * slots that have one; slots without take their first, and are counted apart. */
+static void fill(unsigned which, uint32_t keep, const struct cell *c, size_t n, struct retention_verdict *ret)
+{
+    uint32_t clean = 0, unclean = 0;
+    for (size_t end = n; end > 0;) {
+        size_t begin = end;
+        while (begin > 0 && c[begin - 1].source == c[end - 1].source && c[begin - 1].slot == c[end - 1].slot)
+            begin--;
+        size_t pick = begin;
+        while (pick < end && !c[pick].clean)
+            pick++;
+        if (pick < end && clean < keep) {
+            clean++;
+            ret[c[pick].at].slots |= (uint8_t)which;
+        } else if (pick == end && unclean < keep) {
+            unclean++;
+            ret[c[begin].at].slots |= (uint8_t)which;
+        }
+        if (begin > 0 && c[begin - 1].source != c[end - 1].source)
+            clean = unclean = 0;
+        end = begin;
+    }
+}
+
+/* The newest, and the newest clean complete one, of each source; c is sorted by source and order (slot 0). */
+static void mark_last(const struct retention_generation *g, const struct cell *c, size_t n, bool *last)
+{
+    bool newest = true, clean = true;
+    for (size_t i = n; i > 0; i--) {
+        if (i < n && c[i].source != c[i - 1].source)
+            newest = clean = true;
+        const struct retention_generation *x = &g[c[i - 1].at];
+        if (newest || (clean && c[i - 1].clean && x->status == RETENTION_COMPLETE)) {
+            last[c[i - 1].at] = true;
+            clean = clean && !(c[i - 1].clean && x->status == RETENTION_COMPLETE);
+        }
+        newest = false;
+    }
+}
+
+static void conclude(const struct retention_policy *p, const struct retention_generation *g, uint64_t now_ms, bool last,
+    struct retention_verdict *v)
+{
+    uint64_t lock = (uint64_t)p->min_days * DAY_MS;
+    uint64_t until = g->running_ms > UINT64_MAX - lock ? UINT64_MAX : g->running_ms + lock;
+    v->locked_until_ms = until > g->locked_until_ms ? until : g->locked_until_ms;
+    v->pinned = g->frozen && !g->suspicious;
+    v->why = v->slots ? RETENTION_SLOT : last ? RETENTION_LAST : v->pinned ? RETENTION_PINNED :
+        now_ms < v->locked_until_ms ? RETENTION_LOCKED : RETENTION_EXPIRED;
+    v->expires = v->why == RETENTION_EXPIRED;
+}
+
+int retention_plan(const struct retention_policy *p, const struct retention_generation *g, size_t n, uint64_t now_running_ms,
+    struct retention_verdict *ret)
+{
+    int err = retention_policy_check(p, NULL);
+    if (err)
+        return err;
+    if (n > RETENTION_MAX)
+        return -SM_ELIMIT;
+    struct cell *c = calloc(n + 1, sizeof *c);
+    bool *last = calloc(n + 1, sizeof *last);
+    if (!c || !last) {
+        free(c);
+        free(last);
+        return -ENOMEM;
+    }
+    memset(ret, 0, n * sizeof *ret);
+    struct { unsigned which; uint32_t keep; } kind[] = { { RETENTION_HOURLY, p->hourly }, { RETENTION_DAILY, p->daily },
+        { RETENTION_WEEKLY, p->weekly }, { RETENTION_MONTHLY, p->monthly } };
+    for (size_t k = 0; k < 4; k++) {
+        size_t m = 0;
+        for (size_t i = 0; i < n; i++)
+            if (may_hold(&g[i]))
+                c[m++] = (struct cell){ g[i].source, (uint32_t)i, retention_slot(kind[k].which, g[i].box_s), g[i].seq,
+                    !g[i].suspicious };
+        qsort(c, m, sizeof *c, cell_cmp);
+        fill(kind[k].which, kind[k].keep, c, m, ret);
+    }
+    for (size_t i = 0; i < n; i++)
+        c[i] = (struct cell){ g[i].source, (uint32_t)i, 0, g[i].seq, !g[i].suspicious };
+    qsort(c, n, sizeof *c, cell_cmp);
+    mark_last(g, c, n, last);
+    for (size_t i = 0; i < n; i++)
+        conclude(p, &g[i], now_running_ms, last[i], &ret[i]);
+    free(c);
+    free(last);
+    return 0;
+}
