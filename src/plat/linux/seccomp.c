@@ -53,10 +53,12 @@ static const struct profile {
     const char *const *groups[8];
     int open;
     bool threads;
+    const char *refused; /* answered with EPERM instead of death */
 } profiles[] = {
     {"front", {base, file_read, net_serve}, OPEN_READ, true},
     {"keyd", {base, file_read, file_write}, OPEN_ALL, true},
-    {"brain", {base, file_read, file_write}, OPEN_ALL, true},
+    /* SQLite gives its journal the owner of the database when it finds itself to be root, and takes a no. */
+    {"brain", {base, file_read, file_write}, OPEN_ALL, true, "fchown"},
     {"vault", {base, file_read, file_write}, OPEN_ALL, true},
     {"opener", {base}, OPEN_NONE, false},
     {"out", {base, file_read, net_connect}, OPEN_READ, true},
@@ -173,6 +175,8 @@ static int build(scmp_filter_ctx ctx, const struct profile *p)
         r = allow_group(ctx, (const char *const[]){"open", "openat", "openat2", NULL});
     if (r == 0 && p->threads)
         r = allow_threads(ctx);
+    if (r == 0 && p->refused)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), seccomp_syscall_resolve_name(p->refused), 0);
     if (r == 0)
         r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
     return r;
