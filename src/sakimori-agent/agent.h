@@ -64,7 +64,7 @@ int link_main(const char *data);
 int backup_main(const char *data);
 int restore_main(const char *data);
 int supervisor_main(const char *data, const char *local_socket);
-int join_main(int argc, char **argv);
+int decoy_main(const char *data);
 int status_main(const char *data, bool json);
 
 /* What every part does first: read A_CONFIG, confine itself, say A_READY. */

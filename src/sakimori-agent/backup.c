@@ -1,0 +1,665 @@
+/*
+ * The backup part: reads the files of a source, seals them, and has link carry the packs.  No network; CAP_DAC_READ_SEARCH; writes
+ * only its own cache.  One run at a time, others wait in line.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "plat/clock.h"
+#include "plat/fs.h"
+#include "plat/proc.h"
+#include "sakimori-agent/carrier.h"
+#include "sakimori-agent/heads.h"
+#include "sakimori-agent/orders.h"
+#include "sakimori-agent/policy.h"
+#include "vault/backup/backup.h"
+
+#define TICK_MS 500
+#define QUEUE_MAX 16
+#define PROBLEMS_MAX 1000
+#define PROBLEM_PATH_MAX 1024
+#define END_PATIENCE_MS ((uint64_t)30 * 60 * 1000)
+#define SESSION_PATIENCE_MS ((uint64_t)10 * 60 * 1000)
+#define PROGRESS_MS 1000
+#define PATTERNS_MAX 1024
+
+struct wanted { char source[33], run[33], reason[16]; bool reindex; };
+
+struct backupd {
+    struct agent_config config;
+    struct agent_keys keys;
+    struct agent_policy policy;
+    struct heads heads;
+    struct sm_ipc *up, *link;
+    int cache;                       /* folder of caches */
+    json_t *sources;
+    struct wanted queue[QUEUE_MAX];
+    size_t queue_n;
+    bool stop;
+    /* the present run */
+    bool running;
+    struct wanted now;
+    char session[33];
+    atomic_bool cancelled;
+    uint64_t told_ms, bandwidth, sent_bytes, sent_since_ms;
+    json_t *problems;
+    uint64_t problems_total;
+};
+
+static void serve(struct backupd *b, int timeout_ms);
+
+/* ---- orders ---- */
+
+static void answer(struct backupd *b, const struct sm_ipc_msg *m, const char *state, const char *detail)
+{
+    struct sm_buf t = SM_BUF_INIT(4096);
+    json_t *o = json_pack("{s:s,s:s}", "state", state, "detail", detail);
+    if (o && !sm_json_dump(o, &t))
+        (void)sm_ipc_reply(b->link, m, 0, sm_buf_span(&t), -1); /* link gone: the box offers the order again */
+    json_decref(o);
+    sm_buf_wipe(&t);
+}
+
+static bool is_hex32(const char *s)
+{
+    return strlen(s) == 32 && strspn(s, "0123456789abcdef") == 32;
+}
+
+static const char *enqueue(struct backupd *b, const struct order *o)
+{
+    struct wanted w = { .reindex = strcmp(o->kind, "reindex") == 0 };
+    struct sm_obj a = SM_OBJ(o->args);
+    snprintf(w.source, sizeof w.source, "%s", sm_obj_str(&a, "source", 32, 32));
+    snprintf(w.run, sizeof w.run, "%s", sm_obj_str(&a, "run", 32, 32));
+    const char *reason = sm_obj_str_opt(&a, "reason", 15);
+    snprintf(w.reason, sizeof w.reason, "%s", strcmp(reason ? reason : "schedule", "schedule") == 0 ? "scheduled" : reason);
+    if (a.err || !is_hex32(w.source) || !is_hex32(w.run))
+        return "the order does not say which source and run";
+    if (b->queue_n == QUEUE_MAX)
+        return "too many runs are waiting";
+    b->queue[b->queue_n++] = w;
+    return NULL;
+}
+
+static void cancel(struct backupd *b, const struct order *o)
+{
+    const char *run = json_string_value(json_object_get(o->args, "run"));
+    if (!run)
+        return;
+    if (b->running && strcmp(run, b->now.run) == 0)
+        atomic_store(&b->cancelled, true);
+    for (size_t i = 0; i < b->queue_n; i++) {
+        if (strcmp(run, b->queue[i].run) == 0) {
+            memmove(&b->queue[i], &b->queue[i + 1], (--b->queue_n - i) * sizeof b->queue[0]);
+            break;
+        }
+    }
+}
+
+static void on_order(struct backupd *b, const struct sm_ipc_msg *m)
+{
+    json_t *row = NULL;
+    struct order o;
+    char why[160] = "", used[AGENT_PATH_MAX + 32];
+    snprintf(used, sizeof used, "%s/cache/orders.used", b->config.data);
+    int r = sm_json_parse(m->body, ORDER_MAX * 2, &row, why);
+    if (!r)
+        r = order_take(row, b->config.order_pub, b->config.device, used, &o, why);
+    json_decref(row);
+    if (r == -SM_EEXISTS) {
+        answer(b, m, "accepted", "known"); /* the acknowledgement was lost on the way */
+        return;
+    }
+    if (r) {
+        sm_warn("an order was refused: %s", why[0] ? why : sm_strerror(r));
+        answer(b, m, "refused", why[0] ? why : sm_strerror(r));
+        return;
+    }
+    const char *wrong = NULL;
+    if (strcmp(o.kind, "cancel") == 0)
+        cancel(b, &o);
+    else if (strcmp(o.kind, "backup") == 0 || strcmp(o.kind, "reindex") == 0)
+        wrong = enqueue(b, &o);
+    else
+        wrong = "this agent does not know such an order";
+    answer(b, m, wrong ? "refused" : "accepted", wrong ? wrong : "");
+    order_wipe(&o);
+}
+
+static void on_link(struct backupd *b, const struct sm_ipc_msg *m)
+{
+    if (m->type == L_ORDER) {
+        on_order(b, m);
+        return;
+    }
+    json_t *o = NULL;
+    if (sm_json_parse(m->body, SM_IPC_BODY_MAX, &o, NULL))
+        return;
+    json_decref(b->sources);
+    b->sources = json_incref(json_object_get(o, "sources"));
+    json_decref(o);
+}
+
+static const struct sm_ipc_rule from_link[] = { { L_ORDER, 1 << 18, false, "L_ORDER" }, { L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS" } };
+static const struct sm_ipc_rule from_up[] = { { A_ATTACH, 4096, true, "A_ATTACH" }, { A_STOP, 16, false, "A_STOP" } };
+
+static void on_up(struct backupd *b, struct sm_ipc_msg *m)
+{
+    if (m->type == A_STOP) {
+        b->stop = true;
+        atomic_store(&b->cancelled, true);
+        return;
+    }
+    const struct sm_ipc_config c = { .may_receive = from_link, .may_receive_n = 2, .body_max = SM_IPC_BODY_MAX, .queue_max = (size_t)4 << 20 };
+    sm_ipc_free(b->link);
+    b->link = NULL;
+    int fd = m->fd;
+    m->fd = -1;
+    if (fd >= 0 && sm_ipc_new(NULL, fd, &c, &b->link))
+        sm_error("the channel to link could not be made");
+}
+
+/* Take what link and supervisor have to say.  The supervisor's end means the agent is going down. */
+static void serve(struct backupd *b, int timeout_ms)
+{
+    struct sm_ipc_msg m;
+    int r;
+    while ((r = sm_ipc_recv(b->up, 0, &m)) == 0)
+        on_up(b, &m);
+    if (r != -SM_ETIME) {
+        b->stop = true;
+        atomic_store(&b->cancelled, true);
+        return;
+    }
+    if (!b->link) {
+        plat_clock_sleep_ms((uint64_t)timeout_ms);
+        return;
+    }
+    r = sm_ipc_recv(b->link, timeout_ms, &m);
+    if (r == 0) {
+        on_link(b, &m);
+    } else if (r != -SM_ETIME) {
+        sm_ipc_free(b->link);
+        b->link = NULL; /* a new one is attached when link is back */
+    }
+}
+
+/* ---- the sink ---- */
+
+/* Ask until there is a link again: it restarts within seconds. */
+static int wait_link(struct backupd *b)
+{
+    uint64_t until = plat_clock_mono_ms() + SESSION_PATIENCE_MS;
+    while (!b->link && !b->stop && !atomic_load(&b->cancelled)) {
+        if (plat_clock_mono_ms() > until)
+            return -SM_EPEER;
+        serve(b, 100);
+    }
+    return b->link ? 0 : -SM_ECANCEL;
+}
+
+static int sink_have(void *arg, const struct cid *cids, size_t n, uint8_t *bitmap)
+{
+    struct backupd *b = arg;
+    char path[L_PATH_MAX];
+    struct sm_buf out = SM_BUF_INIT(1 << 16);
+    int status = 0, r = wait_link(b);
+    snprintf(path, sizeof path, "/agent/v1/sessions/%s/have", b->session);
+    if (!r)
+        r = carrier_call(b->link, CARRY_POST_RAW, path, SM_SPAN(cids, 32 * n), 0, &status, &out);
+    if (!r && (status != 200 || out.n != (n + 7) / 8))
+        r = -SM_EPROTO;
+    if (!r)
+        memcpy(bitmap, out.p, out.n);
+    sm_buf_wipe(&out);
+    return r;
+}
+
+static int emit(void *arg, struct sm_span piece)
+{
+    return plat_fs_write_all(*(const int *)arg, piece);
+}
+
+/* What the box's refusal of a pack or manifest means here. */
+static int refusal(int status, const json_t *answer_json)
+{
+    const char *code = json_string_value(json_object_get(json_object_get(answer_json, "error"), "code"));
+    sm_warn("the box refused (%d %s)", status, code ? code : "");
+    return status == 507 ? -ENOSPC : status == 401 || status == 403 ? -SM_EDENIED : status == 404 ? -SM_ENOTFOUND :
+        status == 413 ? -SM_ELIMIT : -SM_EPROTO;
+}
+
+/* Hold back to the wanted bandwidth, measured from the start of the run. */
+static void pace(struct backupd *b)
+{
+    while (b->bandwidth && !atomic_load(&b->cancelled)) {
+        uint64_t due = b->sent_bytes * 1000 / b->bandwidth, passed = plat_clock_mono_ms() - b->sent_since_ms;
+        if (passed >= due)
+            return;
+        serve(b, (int)(due - passed < 250 ? due - passed : 250));
+    }
+}
+
+static int take_head(struct backupd *b, const json_t *o)
+{
+    const char *head = json_string_value(json_object_get(o, "head"));
+    int r = head ? heads_take(&b->heads, head) : -SM_EPROTO;
+    if (b->heads.alarm)
+        sm_error("%s", b->heads.why);
+    return r == -SM_EMISMATCH ? 0 : r; /* told, and the data is kept all the same */
+}
+
+static int sink_pack(void *arg, const struct cid *id, const struct pack_builder *pack, uint64_t bytes)
+{
+    struct backupd *b = arg;
+    char path[L_PATH_MAX], hex[CID_HEX];
+    json_t *o = NULL;
+    cid_hex(id, hex);
+    snprintf(path, sizeof path, "/agent/v1/sessions/%s/packs/%s", b->session, hex);
+    int status = 0, fd = memfd_create("pack", MFD_CLOEXEC);
+    int r = fd < 0 ? -errno : pack_emit(pack, 0, emit, &fd);
+    while (!r) {
+        r = wait_link(b);
+        if (!r)
+            r = carrier_pack(b->link, path, fd, bytes, &status, &o);
+        if (r == -SM_EPEER)
+            serve(b, 0); /* notices that link itself is gone */
+        if (r != -SM_EPEER || atomic_load(&b->cancelled) || b->link)
+            break;
+        r = 0; /* link died under it: it goes on with the next one */
+    }
+    if (fd >= 0)
+        close(fd);
+    if (!r)
+        r = status == 200 ? take_head(b, o) : refusal(status, o);
+    json_decref(o);
+    b->sent_bytes += bytes;
+    if (!r)
+        pace(b);
+    return r;
+}
+
+static int read_missing(const json_t *o, struct sm_buf *ret, bool *ret_more)
+{
+    const json_t *list = json_object_get(o, "missing");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        struct cid cid;
+        const char *hex = json_string_value(json_array_get(list, i));
+        int r = hex ? cid_unhex(hex, &cid) : -SM_EPROTO;
+        if (!r)
+            r = sm_buf_put(ret, cid.b, 32);
+        if (r)
+            return r;
+    }
+    *ret_more = json_is_true(json_object_get(o, "more"));
+    return -SM_EMISSING;
+}
+
+static int sink_manifest(void *arg, const struct cid *id, struct sm_span manifest, struct sm_buf *ret_missing, bool *ret_more)
+{
+    struct backupd *b = arg;
+    char path[L_PATH_MAX];
+    struct sm_buf body = SM_BUF_INIT(SM_IPC_BODY_MAX);
+    json_t *o = NULL;
+    int status = 0, r = wait_link(b);
+    (void)id;
+    snprintf(path, sizeof path, "/agent/v1/sessions/%s/manifest", b->session);
+    if (!r)
+        r = carrier_call(b->link, CARRY_POST_RAW, path, manifest, 0, &status, &body);
+    if (!r && body.n)
+        r = sm_json_parse(sm_buf_span(&body), SM_IPC_BODY_MAX, &o, NULL);
+    if (!r && status == 200)
+        r = take_head(b, o);
+    else if (!r && status == 409 && json_object_get(o, "missing"))
+        r = read_missing(o, ret_missing, ret_more);
+    else if (!r)
+        r = refusal(status, o);
+    json_decref(o);
+    sm_buf_wipe(&body);
+    return r;
+}
+
+/* ---- watching ---- */
+
+static const char *const phases[] = { "scan", "read", "send", "finish" };
+
+/* Paths are bytes; JSON wants UTF-8. */
+static json_t *shown_path(const char *p, size_t n)
+{
+    struct sm_buf b = SM_BUF_INIT(4 * PROBLEM_PATH_MAX);
+    int r = 0;
+    if (n > PROBLEM_PATH_MAX)
+        n = PROBLEM_PATH_MAX;
+    if (sm_utf8_valid(SM_SPAN(p, n)))
+        return json_stringn(p, n);
+    for (size_t i = 0; i < n && !r; i++)
+        r = (unsigned char)p[i] < 0x80 && (unsigned char)p[i] >= 0x20 ? sm_buf_put_u8(&b, (uint8_t)p[i]) : sm_buf_put(&b, "\xef\xbf\xbd", 3);
+    json_t *s = json_stringn((const char *)b.p, b.n);
+    sm_buf_wipe(&b);
+    return s;
+}
+
+static void on_progress(void *arg, const struct backup_progress *p)
+{
+    struct backupd *b = arg;
+    serve(b, 0);
+    uint64_t now = plat_clock_mono_ms();
+    if (!b->link || now - b->told_ms < PROGRESS_MS)
+        return;
+    b->told_ms = now;
+    char path[L_PATH_MAX];
+    json_t *got = NULL, *o = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "phase", phases[p->phase <= BACKUP_FINISH ? p->phase : 0], "files",
+        (json_int_t)p->files, "files_total", (json_int_t)p->files_total, "bytes", (json_int_t)p->bytes, "bytes_total",
+        (json_int_t)p->bytes_total, "sent", (json_int_t)p->sent_bytes);
+    if (!o)
+        return;
+    json_object_set_new(o, "now", shown_path(p->now, strlen(p->now)));
+    snprintf(path, sizeof path, "/agent/v1/runs/%s/progress", b->now.run);
+    int status = 0;
+    if (!carrier_json(b->link, path, o, &status, &got) && json_is_true(json_object_get(got, "cancel")))
+        atomic_store(&b->cancelled, true);
+    json_decref(o);
+    json_decref(got);
+}
+
+static bool is_cancelled(void *arg)
+{
+    return atomic_load(&((struct backupd *)arg)->cancelled);
+}
+
+static void on_problem(void *arg, struct sm_span path, int err, const char *what)
+{
+    struct backupd *b = arg;
+    b->problems_total++;
+    if (json_array_size(b->problems) >= PROBLEMS_MAX)
+        return;
+    json_t *o = json_pack("{s:s,s:s}", "error", sm_strerror(err), "what", what);
+    if (o)
+        json_object_set_new(o, "path", shown_path((const char *)path.p, path.n));
+    json_array_append_new(b->problems, o);
+}
+
+/* ---- a run ---- */
+
+static const json_t *source_of(const struct backupd *b, const char *id)
+{
+    for (size_t i = 0; i < json_array_size(b->sources); i++) {
+        const json_t *s = json_array_get(b->sources, i);
+        const char *have = json_string_value(json_object_get(s, "source"));
+        if (have && strcmp(have, id) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+static size_t texts(const json_t *list, const char **ret, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < json_array_size(list) && n < max; i++) {
+        const char *s = json_string_value(json_array_get(list, i));
+        if (s && *s)
+            ret[n++] = s;
+    }
+    return n;
+}
+
+static int open_session(struct backupd *b, struct backup_config *c)
+{
+    json_t *o = json_pack("{s:s,s:s,s:s}", "source", b->now.source, "run", b->now.run, "reason",
+        strcmp(b->now.reason, "scheduled") == 0 ? "schedule" : b->now.reason), *got = NULL;
+    int status = 0, r = wait_link(b);
+    if (!r)
+        r = carrier_json_patient(b->link, "/agent/v1/sessions", o, SESSION_PATIENCE_MS, is_cancelled, b, &status, &got);
+    json_decref(o);
+    if (!r && status != 200)
+        r = refusal(status, got);
+    struct sm_obj f = SM_OBJ(got);
+    if (!r) {
+        sm_obj_hex(&f, "session", c->session.b, 16);
+        c->number = (uint64_t)sm_obj_int(&f, "number", 1, INT64_MAX);
+        sm_obj_hex(&f, "previous", c->previous.b, 32);
+        const char *head = sm_obj_str(&f, "head", 256, 256);
+        r = f.err ? f.err : heads_prove(&b->heads, head, b->link);
+        if (b->heads.alarm)
+            sm_error("%s", b->heads.why);
+        r = r == -SM_EMISMATCH ? 0 : r;
+    }
+    if (!r) {
+        sm_hex(c->session.b, 16, b->session);
+        c->head_seq = b->heads.last.seq;
+        memcpy(c->head_hash, b->heads.last.hash, 32);
+    }
+    json_decref(got);
+    return r;
+}
+
+static const char *end_name(int r, const struct backup_result *res)
+{
+    if (r == -SM_ECANCEL)
+        return "cancelled";
+    if (r)
+        return "failed";
+    return res->status == RUN_COMPLETE ? "complete" : "partial";
+}
+
+static json_t *counters_json(const struct backup_counts *n)
+{
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files", (json_int_t)n->files, "dirs", (json_int_t)n->dirs,
+        "others", (json_int_t)n->others, "bytes", (json_int_t)n->bytes, "files_new", (json_int_t)n->files_new, "files_changed",
+        (json_int_t)n->files_changed, "files_deleted", (json_int_t)n->files_deleted, "bytes_read", (json_int_t)n->bytes_read,
+        "bytes_new_plain", (json_int_t)n->bytes_new_plain, "bytes_new_stored", (json_int_t)n->bytes_new_stored, "sent",
+        (json_int_t)n->sent_bytes, "unreadable", (json_int_t)n->unreadable, "changed_while_read", (json_int_t)n->changed_while_read);
+}
+
+static void tell_end(struct backupd *b, int r, const struct backup_result *res)
+{
+    char path[L_PATH_MAX], hex[CID_HEX];
+    if (b->heads.alarm)
+        json_array_append_new(b->problems, json_pack("{s:s,s:s,s:s}", "path", "", "error", b->heads.why, "what", "head"));
+    json_t *o = json_pack("{s:s,s:O,s:I,s:o}", "status", end_name(r, res), "problems", b->problems, "problems_total",
+        (json_int_t)b->problems_total, "counters", counters_json(&res->counts));
+    if (o && !r) {
+        cid_hex(&res->manifest, hex);
+        json_object_set_new(o, "manifest", json_string(hex));
+    }
+    if (o && r && r != -SM_ECANCEL)
+        json_object_set_new(o, "error", json_string(sm_strerror(r)));
+    snprintf(path, sizeof path, "/agent/v1/runs/%s/end", b->now.run);
+    int status = 0;
+    atomic_store(&b->cancelled, false);
+    if (o && wait_link(b) == 0 && carrier_json_patient(b->link, path, o, b->stop ? 0 : END_PATIENCE_MS, NULL, NULL, &status, NULL))
+        sm_warn("the end of run %s could not be told", b->now.run);
+    json_decref(o);
+}
+
+struct run_lists {
+    const char *roots[SCAN_ROOTS_MAX], *include[PATTERNS_MAX], *exclude[PATTERNS_MAX], *canaries[BACKUP_CANARIES_MAX];
+    struct scan_rules *rules;
+    json_t *decoys;
+};
+
+/* Decoys that were laid for this source (cache/decoys.json of the decoy part). */
+static size_t load_canaries(struct backupd *b, struct run_lists *l)
+{
+    struct sm_buf text = SM_BUF_INIT(1 << 20);
+    char path[AGENT_PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/decoys/%s.json", b->config.data, b->now.source);
+    if (!plat_fs_read_file(AT_FDCWD, path, 1 << 20, &text))
+        (void)sm_json_parse(sm_buf_span(&text), 1 << 20, &l->decoys, NULL); /* unreadable: as if none were laid */
+    sm_buf_wipe(&text);
+    return texts(json_object_get(l->decoys, "paths"), l->canaries, BACKUP_CANARIES_MAX);
+}
+
+static int fill(struct backupd *b, const json_t *s, struct run_lists *l, struct backup_config *c)
+{
+    const char *bad = NULL;
+    c->scan.roots = l->roots;
+    c->scan.roots_n = texts(json_object_get(s, "paths"), l->roots, SCAN_ROOTS_MAX);
+    size_t inc = texts(json_object_get(s, "include"), l->include, PATTERNS_MAX / 2);
+    size_t exc = texts(json_object_get(s, "exclude"), l->exclude, PATTERNS_MAX / 2);
+    for (size_t i = 0; i < c->scan.roots_n; i++) {
+        if (!policy_may_read(&b->policy, l->roots[i])) {
+            on_problem(b, SM_SPAN_STR(l->roots[i]), -SM_EDENIED, "this machine's policy");
+            return -SM_EDENIED;
+        }
+    }
+    int r = scan_rules_new(l->include, inc, l->exclude, exc, &l->rules, &bad);
+    if (r && bad)
+        on_problem(b, SM_SPAN_STR(bad), r, "pattern");
+    c->scan.rules = l->rules;
+    c->scan.one_file_system = json_is_true(json_object_get(s, "one_file_system"));
+    c->scan.skip = b->policy.skip;
+    c->scan.skip_n = b->policy.skip_n;
+    c->scan.tmp_dir = -1;
+    c->canaries = l->canaries;
+    c->canaries_n = load_canaries(b, l);
+    b->bandwidth = (uint64_t)json_integer_value(json_object_get(s, "bandwidth_kib_s")) * 1024;
+    return r;
+}
+
+static uint8_t run_kind(const char *reason)
+{
+    return strcmp(reason, "adhoc") == 0 ? RUN_ADHOC : strcmp(reason, "made-up") == 0 ? RUN_MADE_UP : RUN_SCHEDULED;
+}
+
+static int run_once(struct backupd *b, struct backup_result *res)
+{
+    struct run_lists *l = calloc(1, sizeof *l);
+    const json_t *s = source_of(b, b->now.source);
+    struct backup_config c = {
+        .vault = b->config.vault, .client = b->config.client, .run = run_kind(b->now.reason), .k_id = b->keys.k_id, .k_look = b->keys.k_look,
+        .device = &b->keys.device, .recipients = sm_buf_span(&b->config.recipients), .state_dir = b->cache, .forget = b->now.reindex,
+    };
+    const struct backup_sink sink = { .have = sink_have, .put_pack = sink_pack, .put_manifest = sink_manifest, .arg = b };
+    const struct backup_watch watch = { .progress = on_progress, .cancelled = is_cancelled, .problem = on_problem, .arg = b };
+    int r = l ? s ? 0 : -SM_ENOTFOUND : -ENOMEM;
+    if (!r)
+        r = sm_unhex(b->now.source, 32, c.source.b, 16);
+    if (!r)
+        r = sm_unhex(b->now.run, 32, c.run_id.b, 16);
+    if (!r)
+        r = fill(b, s, l, &c);
+    if (!r)
+        r = open_session(b, &c);
+    b->sent_since_ms = plat_clock_mono_ms();
+    b->sent_bytes = 0;
+    if (!r)
+        r = backup_run(&c, &sink, &watch, res);
+    if (l) {
+        scan_rules_free(l->rules);
+        json_decref(l->decoys);
+    }
+    free(l);
+    return r;
+}
+
+static void save_status(struct backupd *b, int r, const struct backup_result *res)
+{
+    struct sm_buf t = SM_BUF_INIT(65536);
+    char at[SM_TIME_TEXT];
+    sm_time_rfc3339(plat_clock_wall(), at);
+    json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:o}", "at", at, "run", b->now.run, "source", b->now.source, "status", end_name(r, res),
+        "problems", (json_int_t)b->problems_total, "alarm", b->heads.alarm ? b->heads.why : "", "counters", counters_json(&res->counts));
+    if (o && !sm_json_dump(o, &t))
+        (void)plat_replace(b->cache, "status.json", sm_buf_span(&t), 0644); /* only for `status` */
+    json_decref(o);
+    sm_buf_wipe(&t);
+}
+
+static void run(struct backupd *b)
+{
+    struct backup_result res = { 0 };
+    b->now = b->queue[0];
+    memmove(&b->queue[0], &b->queue[1], --b->queue_n * sizeof b->queue[0]);
+    b->running = true;
+    atomic_store(&b->cancelled, b->stop);
+    b->problems = json_array();
+    b->problems_total = 0;
+    /* The settings with a new source may be a poll behind its first order. */
+    for (uint64_t until = plat_clock_mono_ms() + 30000; !source_of(b, b->now.source) && plat_clock_mono_ms() < until && !b->stop;)
+        serve(b, 200);
+    int r = run_once(b, &res);
+    if (r)
+        sm_warn("run %s: %s", b->now.run, sm_strerror(r));
+    if (heads_save(&b->heads))
+        sm_warn("the box's last head could not be kept");
+    tell_end(b, r, &res);
+    save_status(b, r, &res);
+    json_decref(b->problems);
+    b->problems = NULL;
+    b->running = false;
+}
+
+/* ---- life ---- */
+
+static int confine(struct backupd *b, struct plat_confined *c)
+{
+    static char cache[AGENT_PATH_MAX + 16];
+    static const int caps[] = { CAP_DAC_READ_SEARCH };
+    snprintf(cache, sizeof cache, "%s/cache", b->config.data);
+    const struct plat_path_rule paths[] = { { "/", false, false }, { cache, true, false } };
+    const struct part_rules rules = { .profile = "agent-backup", .user = "_sakimori-backup", .uid = 64321, .caps = caps, .caps_n = 1,
+        .paths = paths, .paths_n = 2, .landlock = true, .nofile = 1024 };
+    plat_proc_background();
+    return part_confine(&rules, c);
+}
+
+static int backup_start(struct backupd *b, const char *data, char *why)
+{
+    char path[AGENT_PATH_MAX + 32];
+    struct plat_confined c = { 0 };
+    struct sm_buf t = SM_BUF_INIT(1024);
+    int r = agent_config_load(data, &b->config, why);
+    if (!r)
+        r = policy_load(data, &b->policy, why);
+    if (!r)
+        r = confine(b, &c);
+    if (!r)
+        r = agent_keys_load(data, &b->keys, why);
+    snprintf(path, sizeof path, "%s/cache", data);
+    if (!r) {
+        b->cache = plat_fs_open_dir(AT_FDCWD, path);
+        r = b->cache < 0 ? b->cache : 0;
+    }
+    snprintf(path, sizeof path, "%s/cache/head", data);
+    if (!r)
+        r = heads_open(&b->heads, path, b->config.head_pub, &b->config.vault);
+    const struct sm_ipc_config up = { .may_receive = from_up, .may_receive_n = 2, .body_max = 65536, .queue_max = 65536 };
+    if (!r)
+        r = sm_ipc_new(NULL, 3, &up, &b->up);
+    if (!r)
+        r = plat_confined_put(&c, &t);
+    if (!r)
+        r = sm_ipc_send(b->up, A_READY, sm_buf_span(&t), -1);
+    sm_buf_wipe(&t);
+    return r;
+}
+
+int backup_main(const char *data)
+{
+    struct backupd *b = calloc(1, sizeof *b);
+    char why[160] = "";
+    int r = b ? backup_start(b, data, why) : -ENOMEM;
+    if (r)
+        sm_error("%s", why[0] ? why : sm_strerror(r));
+    while (!r && !b->stop) {
+        if (b->queue_n && b->link)
+            run(b);
+        else
+            serve(b, TICK_MS);
+    }
+    if (b) {
+        sm_ipc_free(b->link);
+        sm_ipc_free(b->up);
+        json_decref(b->sources);
+        agent_keys_wipe(&b->keys);
+        agent_config_wipe(&b->config);
+    }
+    free(b);
+    return r ? 1 : 0;
+}

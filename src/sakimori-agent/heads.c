@@ -1,0 +1,124 @@
+#include "sakimori-agent/heads.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "plat/fs.h"
+#include "sakimori-agent/carrier.h"
+
+#define PROOF_MAX ((size_t)8 << 20)
+#define MAGIC "SKH1"
+
+/* "SKH1" ‖ u64 seq ‖ hash: our own folder, so no signature is kept; the next head's proof is what counts. */
+int heads_open(struct heads *h, const char *path, const uint8_t head_pub[32], const struct vault_id *vault)
+{
+    struct sm_buf b = SM_BUF_INIT(256);
+    *h = (struct heads){ .vault = *vault };
+    snprintf(h->path, sizeof h->path, "%s", path);
+    memcpy(h->head_pub, head_pub, 32);
+    int r = plat_fs_read_file(AT_FDCWD, path, 256, &b);
+    if (r == -ENOENT) {
+        sm_buf_wipe(&b);
+        return 0;
+    }
+    struct sm_rd rd = SM_RD(sm_buf_span(&b));
+    struct sm_span magic = sm_rd_bytes(&rd, 4);
+    h->last.seq = sm_rd_u64(&rd);
+    sm_rd_copy(&rd, h->last.hash, 32);
+    if (!r)
+        r = sm_rd_done(&rd);
+    if (!r && memcmp(magic.p, MAGIC, 4) != 0)
+        r = -SM_EFORMAT;
+    sm_buf_wipe(&b);
+    return r;
+}
+
+int heads_save(const struct heads *h)
+{
+    struct sm_buf b = SM_BUF_INIT(256);
+    int r = sm_buf_put(&b, MAGIC, 4);
+    if (!r)
+        r = sm_buf_put_u64(&b, h->last.seq);
+    if (!r)
+        r = sm_buf_put(&b, h->last.hash, 32);
+    if (!r)
+        r = plat_replace(AT_FDCWD, h->path, sm_buf_span(&b), 0600);
+    sm_buf_wipe(&b);
+    return r;
+}
+
+static int read_head(const struct heads *h, const char *hex, struct journal_signed_head *ret)
+{
+    uint8_t raw[JOURNAL_SIGNED_HEAD_BYTES];
+    int r = sm_unhex(hex, strlen(hex), raw, sizeof raw);
+    if (!r)
+        r = journal_head_get(SM_SPAN(raw, sizeof raw), ret);
+    if (!r)
+        r = journal_head_verify(ret, h->head_pub);
+    if (!r && memcmp(ret->vault, h->vault.b, 16) != 0)
+        r = -SM_EAUTH;
+    return r;
+}
+
+static int alarm_of(struct heads *h, const struct journal_head *shown, const char *what)
+{
+    h->alarm = true;
+    snprintf(h->why, sizeof h->why, "the box's record %s: it showed %llu before and %llu now", what, (unsigned long long)h->last.seq,
+        (unsigned long long)shown->seq);
+    return -SM_EMISMATCH;
+}
+
+int heads_take(struct heads *h, const char *hex)
+{
+    struct journal_signed_head s;
+    int r = read_head(h, hex, &s);
+    if (r)
+        return r;
+    if (s.head.seq < h->last.seq)
+        return alarm_of(h, &s.head, "went back");
+    if (s.head.seq == h->last.seq && memcmp(s.head.hash, h->last.hash, 32) != 0)
+        return alarm_of(h, &s.head, "has two histories");
+    h->last = s.head;
+    return 0;
+}
+
+static json_t *head_json(const struct journal_head *h)
+{
+    char hex[65];
+    sm_hex(h->hash, 32, hex);
+    return json_pack("{s:I,s:s}", "seq", (json_int_t)h->seq, "hash", hex);
+}
+
+static int fetch_proof(struct heads *h, const struct journal_head *to, struct sm_ipc *link, struct sm_buf *ret, int *ret_status)
+{
+    json_t *o = json_pack("{s:o,s:o}", "from", head_json(&h->last), "to", head_json(to));
+    struct sm_buf text = SM_BUF_INIT(4096);
+    int r = o ? sm_json_dump(o, &text) : -ENOMEM;
+    if (!r)
+        r = carrier_call(link, CARRY_POST, "/agent/v1/ancestry", sm_buf_span(&text), 0, ret_status, ret);
+    json_decref(o);
+    sm_buf_wipe(&text);
+    return r;
+}
+
+int heads_prove(struct heads *h, const char *hex, struct sm_ipc *link)
+{
+    struct journal_signed_head s;
+    struct sm_buf proof = SM_BUF_INIT(PROOF_MAX);
+    int status = 0, r = read_head(h, hex, &s);
+    if (r)
+        return r;
+    if (h->last.seq == 0 || s.head.seq <= h->last.seq)
+        return heads_take(h, hex);
+    r = fetch_proof(h, &s.head, link, &proof, &status);
+    if (!r && status == 413)
+        r = heads_take(h, hex); /* too long to carry: order and signature are what is left to check */
+    else if (!r && status != 200)
+        r = status == 409 || status == 404 || status == 422 ? alarm_of(h, &s.head, "does not go on from the last one") : -SM_EPEER;
+    else if (!r && journal_ancestry_check(&h->last, &s.head, sm_buf_span(&proof)))
+        r = alarm_of(h, &s.head, "does not go on from the last one");
+    else if (!r)
+        h->last = s.head;
+    sm_buf_wipe(&proof);
+    return r;
+}

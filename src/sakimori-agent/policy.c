@@ -1,0 +1,83 @@
+#include "sakimori-agent/policy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "plat/fs.h"
+#include "plat/meta.h"
+
+#define FILE_MAX ((size_t)64 << 10)
+
+static int add_skip(struct agent_policy *p, const char *path)
+{
+    struct plat_meta m;
+    if (p->skip_n == SCAN_SKIP_MAX)
+        return -SM_ELIMIT;
+    if (plat_meta_read(AT_FDCWD, path, 0, &m))
+        return 0; /* not there: nothing to skip */
+    p->skip[p->skip_n++] = m.id;
+    plat_meta_wipe(&m);
+    return 0;
+}
+
+static int line(struct agent_policy *p, const char *name, const char *value)
+{
+    if (value[0] != '/')
+        return -SM_EINVAL;
+    if (strcmp(name, "skip") == 0)
+        return add_skip(p, value);
+    if (strcmp(name, "allow") != 0)
+        return -SM_EINVAL;
+    if (p->allow_n == POLICY_ALLOW_MAX)
+        return -SM_ELIMIT;
+    p->allow[p->allow_n] = strdup(value);
+    return p->allow[p->allow_n++] ? 0 : -ENOMEM;
+}
+
+static int parse(struct agent_policy *p, const char *text, char *why)
+{
+    char name[16], value[1024];
+    for (unsigned n = 1; *text; n++) {
+        size_t len = strcspn(text, "\n");
+        const char *s = text + strspn(text, " \t");
+        if (s < text + len && *s != '#') {
+            name[0] = value[0] = 0;
+            int got = len < sizeof value ? sscanf(s, "%15[a-z] = %1023[^\n]", name, value) : 0;
+            int r = got == 2 ? line(p, name, value) : -SM_EINVAL;
+            if (r) {
+                snprintf(why, 160, "policy.conf:%u: \"allow = /folder\" or \"skip = /folder\" is expected", n);
+                return r;
+            }
+        }
+        text += len + (text[len] == '\n');
+    }
+    return 0;
+}
+
+int policy_load(const char *data, struct agent_policy *ret, char *ret_why)
+{
+    char path[AGENT_PATH_MAX + 32];
+    struct sm_buf text = SM_BUF_INIT(FILE_MAX);
+    snprintf(path, sizeof path, "%s/policy.conf", data);
+    int r = plat_fs_read_file(AT_FDCWD, path, FILE_MAX, &text);
+    if (r == -ENOENT)
+        r = 0;
+    else if (!r)
+        r = parse(ret, sm_buf_str(&text), ret_why);
+    if (!r)
+        r = add_skip(ret, data);
+    sm_buf_wipe(&text);
+    return r;
+}
+
+bool policy_may_read(const struct agent_policy *p, const char *path)
+{
+    for (size_t i = 0; i < p->allow_n; i++) {
+        size_t n = strlen(p->allow[i]);
+        while (n > 1 && p->allow[i][n - 1] == '/')
+            n--;
+        if (strncmp(path, p->allow[i], n) == 0 && (path[n] == 0 || path[n] == '/' || n == 1) && !strstr(path, "/../"))
+            return true;
+    }
+    return p->allow_n == 0;
+}

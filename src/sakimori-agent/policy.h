@@ -1,0 +1,22 @@
+/*
+ * What this machine lets the box ask of it: DATA/policy.conf, written by the machine's administrator; absent, everything is allowed.
+ *   allow = /srv          a folder that may be backed up and restored to (repeat); none: all
+ *   skip = /var/lib/x     a folder that is never read (repeat); the agent's own data and the box's are always skipped
+ */
+#ifndef AGENT_POLICY_H
+#define AGENT_POLICY_H
+#include "sakimori-agent/agent.h"
+#include "vault/scan/scan.h"
+
+#define POLICY_ALLOW_MAX 64
+struct agent_policy {
+    char *allow[POLICY_ALLOW_MAX];
+    size_t allow_n;
+    struct plat_id skip[SCAN_SKIP_MAX];
+    size_t skip_n;
+};
+/* -SM_EINVAL names the line in ret_why (160 bytes); -SM_ELIMIT, -errno. */
+sm_must_use int policy_load(const char *data, struct agent_policy *ret, char *ret_why);
+/* May this absolute path be read (or restored to)? */
+bool policy_may_read(const struct agent_policy *p, const char *path);
+#endif

@@ -1,0 +1,325 @@
+/*
+ * The supervisor: starts the parts, hands each its channels, starts them again when they die, and starts the restore and decoy parts
+ * when they are asked for.  It reads nothing that comes from outside but the folder names of sources for decoys, which the decoy
+ * part checks.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "plat/clock.h"
+#include "plat/fs.h"
+#include "plat/local.h"
+#include "plat/proc.h"
+#include "sakimori-agent/agent.h"
+#include "sakimori-agent/join.h"
+
+#define RESTART_MAX_MS 30000u
+#define STOP_MS 8000
+#define JOIN_TRY_MS 3000
+
+enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_COUNT };
+static const char *const part_names[P_COUNT] = { "link", "backup", "restore", "decoy" };
+static const bool part_always[P_COUNT] = { true, true, false, false };
+
+struct supervisor;
+struct part {
+    struct supervisor *s;
+    enum part_id id;
+    struct plat_proc proc;
+    struct sm_watch *watch;
+    struct sm_ipc *ipc;
+    struct sm_timer *again;
+    unsigned delay_ms;
+    uint64_t started_ms;
+    struct plat_confined confined;
+    bool ready;
+};
+
+struct supervisor {
+    const char *data, *local;
+    struct sm_loop *loop;
+    struct part part[P_COUNT];
+    struct sm_timer *join_timer, *kill_timer;
+    struct sm_buf settings;        /* the last, for the decoy part */
+    bool stopping;
+};
+
+static void start(struct part *p);
+
+/* ---- channels between parts ---- */
+
+static void attach(struct part *p, const char *peer, int fd)
+{
+    struct sm_buf b = SM_BUF_INIT(256);
+    if (p->ipc && !sm_buf_printf(&b, "{\"peer\":\"%s\"}", peer) && sm_ipc_send(p->ipc, A_ATTACH, sm_buf_span(&b), fd))
+        sm_warn("%s could not be given its channel", part_names[p->id]);
+    sm_buf_wipe(&b);
+}
+
+/* link and part get the two ends of a new channel. */
+static void connect_parts(struct supervisor *s, struct part *p)
+{
+    int pair[2];
+    if (!s->part[P_LINK].ready || !p->ready || plat_local_pair(pair))
+        return;
+    attach(&s->part[P_LINK], part_names[p->id], pair[0]);
+    attach(p, "link", pair[1]);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void tell_confined(struct supervisor *s)
+{
+    struct sm_buf b = SM_BUF_INIT(65536);
+    json_t *o = json_object();
+    for (int i = 0; i < P_COUNT && o; i++) {
+        const struct plat_confined *c = &s->part[i].confined;
+        if (s->part[i].ready && part_always[i])
+            json_object_set_new(o, part_names[i], json_pack("{s:b,s:b,s:b,s:b,s:s}", "uid", c->uid, "seccomp", c->seccomp, "landlock",
+                c->landlock, "nnp", c->nnp, "missing", c->missing));
+    }
+    if (o && s->part[P_LINK].ipc && !sm_json_dump(o, &b))
+        (void)sm_ipc_send(s->part[P_LINK].ipc, A_CONFINED, sm_buf_span(&b), -1); /* told again when link is back */
+    json_decref(o);
+    sm_buf_wipe(&b);
+}
+
+static void on_ready(struct part *p, struct sm_span body)
+{
+    struct supervisor *s = p->s;
+    if (plat_confined_get(body, &p->confined))
+        sm_warn("%s did not say how it is confined", part_names[p->id]);
+    p->ready = true;
+    if (p->id == P_LINK) {
+        for (int i = 0; i < P_COUNT; i++)
+            if (i != P_LINK && i != P_DECOY)
+                connect_parts(s, &s->part[i]);
+    } else if (p->id != P_DECOY) {
+        connect_parts(s, p);
+    } else if (s->settings.n) {
+        (void)sm_ipc_send(p->ipc, L_SETTINGS, sm_buf_span(&s->settings), -1); /* a dead part is started anew with the next settings */
+    }
+    tell_confined(s);
+}
+
+static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct part *p = arg;
+    struct supervisor *s = p->s;
+    (void)ipc;
+    if (m->type == A_READY) {
+        on_ready(p, m->body);
+    } else if (m->type == A_RESTORE && s->part[P_RESTORE].proc.pid == 0) {
+        start(&s->part[P_RESTORE]);
+    } else if (m->type == L_SETTINGS) {
+        sm_buf_clear(&s->settings);
+        if (!sm_buf_put_span(&s->settings, m->body) && s->part[P_DECOY].proc.pid == 0)
+            start(&s->part[P_DECOY]);
+    }
+}
+
+/* ---- life and death of a part ---- */
+
+static const struct sm_ipc_rule from_link[] = {
+    { A_READY, 1024, false, "A_READY" }, { A_RESTORE, 16, false, "A_RESTORE" }, { L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS" },
+};
+static const struct sm_ipc_rule from_part[] = { { A_READY, 1024, false, "A_READY" } };
+
+static void on_channel_gone(void *arg, struct sm_ipc *ipc, int err)
+{
+    struct part *p = arg;
+    if (err)
+        sm_error("%s broke the rules of its channel: %s", part_names[p->id], sm_strerror(err));
+    sm_ipc_free(ipc);
+    p->ipc = NULL;
+    p->ready = false;
+    if (err && p->proc.pid)
+        (void)plat_proc_kill(&p->proc, SIGKILL); /* it may be gone already */
+}
+
+static void restart_now(void *arg)
+{
+    struct part *p = arg;
+    if (p->proc.pid == 0 && !p->s->stopping)
+        start(p);
+}
+
+static void all_gone(struct supervisor *s)
+{
+    for (int i = 0; i < P_COUNT; i++)
+        if (s->part[i].proc.pid)
+            return;
+    sm_loop_stop(s->loop, 0);
+}
+
+static void on_death(void *arg, int fd, unsigned events)
+{
+    struct part *p = arg;
+    struct supervisor *s = p->s;
+    char text[48];
+    int status = 0;
+    (void)fd;
+    (void)events;
+    if (plat_proc_wait(&p->proc, 0, &status) == -SM_ETIME)
+        return;
+    plat_proc_status_text(status, text);
+    sm_watch_free(p->watch);
+    p->watch = NULL;
+    plat_proc_close(&p->proc);
+    p->proc = PLAT_PROC_NONE;
+    p->ready = false;
+    if (s->stopping) {
+        all_gone(s);
+        return;
+    }
+    if (!part_always[p->id])
+        return;
+    bool young = plat_clock_mono_ms() - p->started_ms < 10000;
+    p->delay_ms = !young ? 0 : p->delay_ms ? p->delay_ms * 2 : 1000;
+    if (p->delay_ms > RESTART_MAX_MS)
+        p->delay_ms = RESTART_MAX_MS;
+    sm_warn("%s ended (%s); it is started again in %u ms", part_names[p->id], text, p->delay_ms);
+    sm_timer_set(p->again, p->delay_ms, 0);
+}
+
+static int spawn(struct part *p, int child_fd)
+{
+    char arg[32];
+    snprintf(arg, sizeof arg, "--part=%s", part_names[p->id]);
+    char *argv[] = { (char *)(uintptr_t)"sakimori-agent", arg, (char *)(uintptr_t)"--data", (char *)(uintptr_t)p->s->data, NULL };
+    const struct plat_spawn_fd fds[] = { { child_fd, 3 } };
+    const struct plat_spawn sp = { .argv = argv, .fds = fds, .fds_n = 1 };
+    return plat_proc_spawn(&sp, &p->proc);
+}
+
+static void start(struct part *p)
+{
+    struct supervisor *s = p->s;
+    int pair[2];
+    bool link = p->id == P_LINK;
+    const struct sm_ipc_config c = { .may_receive = link ? from_link : from_part, .may_receive_n = link ? 3 : 1,
+        .body_max = SM_IPC_BODY_MAX, .queue_max = (size_t)4 << 20, .on_message = on_message, .on_gone = on_channel_gone, .arg = p };
+    int r = plat_local_pair(pair);
+    if (!r) {
+        r = spawn(p, pair[1]);
+        close(pair[1]);
+        if (!r)
+            r = sm_ipc_new(s->loop, pair[0], &c, &p->ipc);
+        else
+            close(pair[0]);
+    }
+    p->started_ms = plat_clock_mono_ms();
+    if (!r)
+        r = sm_loop_fd(s->loop, p->proc.fd, SM_READ, on_death, p, &p->watch);
+    if (r) {
+        sm_error("%s could not be started: %s", part_names[p->id], sm_strerror(r));
+        if (part_always[p->id])
+            sm_timer_set(p->again, RESTART_MAX_MS, 0);
+    }
+}
+
+static void start_all(struct supervisor *s)
+{
+    for (int i = 0; i < P_COUNT; i++)
+        if (part_always[i])
+            start(&s->part[i]);
+    (void)plat_notify("READY=1"); /* only where a service manager listens */
+}
+
+/* ---- joining by itself, beside a box on the same machine ---- */
+
+static void try_join(void *arg)
+{
+    struct supervisor *s = arg;
+    char why[256] = "";
+    int r = join_local(s->data, s->local, why);
+    if (r == 0) {
+        sm_info("joined the box on this machine");
+        start_all(s);
+        return;
+    }
+    if (r != -SM_ESTATE && r != -SM_EPEER)
+        sm_warn("joining the box on this machine: %s", why[0] ? why : sm_strerror(r));
+    sm_timer_set(s->join_timer, JOIN_TRY_MS, 0); /* the box is not set up yet */
+}
+
+/* ---- start and end ---- */
+
+static void kill_all(void *arg)
+{
+    struct supervisor *s = arg;
+    for (int i = 0; i < P_COUNT; i++)
+        if (s->part[i].proc.pid)
+            (void)plat_proc_kill(&s->part[i].proc, SIGKILL); /* it did not end in time */
+}
+
+static void on_signal(void *arg, int signo)
+{
+    struct supervisor *s = arg;
+    (void)signo;
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    for (int i = 0; i < P_COUNT; i++)
+        if (s->part[i].ipc)
+            (void)sm_ipc_send(s->part[i].ipc, A_STOP, SM_SPAN(NULL, 0), -1); /* killed below if it does not hear */
+    sm_timer_set(s->kill_timer, STOP_MS, 0);
+    all_gone(s);
+}
+
+static int make(struct supervisor *s)
+{
+    int r = sm_loop_new(&s->loop);
+    for (int i = 0; i < P_COUNT && !r; i++) {
+        s->part[i] = (struct part){ .s = s, .id = (enum part_id)i, .proc = PLAT_PROC_NONE };
+        r = sm_loop_timer(s->loop, (uint64_t)86400000, 0, restart_now, &s->part[i], &s->part[i].again);
+    }
+    if (!r)
+        r = sm_loop_timer(s->loop, (uint64_t)86400000, 0, kill_all, s, &s->kill_timer);
+    if (!r)
+        r = sm_loop_timer(s->loop, (uint64_t)86400000, 0, try_join, s, &s->join_timer);
+    if (!r)
+        r = sm_loop_signal(s->loop, SIGTERM, on_signal, s);
+    if (!r)
+        r = sm_loop_signal(s->loop, SIGINT, on_signal, s);
+    return r;
+}
+
+int supervisor_main(const char *data, const char *local_socket)
+{
+    static struct supervisor s;
+    struct agent_config config = { 0 };
+    char why[160] = "";
+    s = (struct supervisor){ .data = data, .local = local_socket, .settings.max = SM_IPC_BODY_MAX };
+    int lock = -1, dir = plat_fs_open_dir(AT_FDCWD, data);
+    int r = dir == -ENOENT && local_socket ? plat_fs_mkdir_p(data, 0711) : dir < 0 ? dir : 0;
+    if (!r && dir < 0)
+        dir = plat_fs_open_dir(AT_FDCWD, data);
+    if (!r) {
+        lock = plat_fs_lock(dir, "lock");
+        r = lock < 0 ? lock : make(&s);
+        if (lock == -SM_EAGAIN)
+            snprintf(why, sizeof why, "another agent uses this folder already");
+    }
+    int joined = r ? r : agent_config_load(data, &config, why);
+    agent_config_wipe(&config);
+    if (!r && !joined)
+        start_all(&s);
+    else if (!r && joined == -SM_ENOTFOUND && local_socket)
+        sm_timer_set(s.join_timer, 0, 0);
+    else if (!r)
+        r = joined;
+    if (r)
+        sm_error("%s", why[0] ? why : sm_strerror(r));
+    else
+        r = sm_loop_run(s.loop);
+    if (lock >= 0)
+        close(lock);
+    if (dir >= 0)
+        close(dir);
+    return r ? 1 : 0;
+}
