@@ -63,10 +63,12 @@ int pack_header_parse(struct sm_span bytes, struct pack_header *ret)
         return -SM_EFORMAT;
     if (version != 1)
         return -SM_EVERSION;
-    if ((h.kind != PACK_DATA && h.kind != PACK_META) || zero != 0 || h.n < 1 || h.body_bytes < h.n)
+    if ((h.kind != PACK_DATA && h.kind != PACK_META) || zero != 0 || h.n < 1)
         return -SM_EFORMAT;
     if (h.n > PACK_OBJECTS_MAX || h.body_bytes > PACK_BODY_MAX)
         return -SM_ELIMIT;
+    if (h.body_bytes < h.n)
+        return -SM_EFORMAT;
     *ret = h;
     return 0;
 }
