@@ -599,7 +599,8 @@ static int fill(struct sm_ipc *ipc)
         char room[CMSG_SPACE(sizeof(int) * 2)];
     } control;
     struct iovec iov = {ipc->in + ipc->in_end, want > READ_ROOM / 2 ? want : ipc->in_cap - ipc->in_end};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
     ssize_t n;
     do
         n = recvmsg(ipc->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
@@ -937,7 +938,8 @@ int sm_ipc_call(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int time
     return call_whole(ipc, type, body, -1, timeout_ms, ret_body, ret_fd, ret_why);
 }
 
-int sm_ipc_call_fd(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int fd, int timeout_ms, struct sm_buf *ret_body)
+int sm_ipc_call_fd(
+    struct sm_ipc *ipc, uint16_t type, struct sm_span body, int fd, int timeout_ms, struct sm_buf *ret_body)
 {
     return call_whole(ipc, type, body, fd, timeout_ms, ret_body, NULL, NULL);
 }

@@ -50,15 +50,21 @@ sm_must_use int sm_ipc_new(struct sm_loop *loop, int fd, const struct sm_ipc_con
 void sm_ipc_free(struct sm_ipc *ipc);  /* pending asks are answered with -SM_EPEER */
 /* A notice (id 0).  fd -1 or borrowed (duplicated into the queue). */
 sm_must_use int sm_ipc_send(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int fd);
-sm_must_use int sm_ipc_ask(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int fd, sm_ipc_answer_fn fn, void *arg);
-sm_must_use int sm_ipc_reply(struct sm_ipc *ipc, const struct sm_ipc_msg *to, uint16_t extra_flags, struct sm_span body, int fd);
-sm_must_use int sm_ipc_reply_id(struct sm_ipc *ipc, uint16_t type, uint64_t id, uint16_t extra_flags, struct sm_span body, int fd);
+sm_must_use int sm_ipc_ask(
+    struct sm_ipc *ipc, uint16_t type, struct sm_span body, int fd, sm_ipc_answer_fn fn, void *arg);
+sm_must_use int sm_ipc_reply(
+    struct sm_ipc *ipc, const struct sm_ipc_msg *to, uint16_t extra_flags, struct sm_span body, int fd);
+sm_must_use int sm_ipc_reply_id(
+    struct sm_ipc *ipc, uint16_t type, uint64_t id, uint16_t extra_flags, struct sm_span body, int fd);
 sm_must_use int sm_ipc_reply_error(struct sm_ipc *ipc, const struct sm_ipc_msg *to, int err, const char *text);
 /* Send and wait for the one answer frame, blocking up to timeout_ms; other frames that come first are
- * kept and delivered later through the loop.  ret_body is appended to.  Error text in ret_why (160 bytes, may be NULL). */
-sm_must_use int sm_ipc_call(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int timeout_ms, struct sm_buf *ret_body, int *ret_fd, char *ret_why);
+ * kept and delivered later through the loop.  ret_body is appended to.  Error text in ret_why (160 bytes, may be NULL).
+ */
+sm_must_use int sm_ipc_call(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int timeout_ms,
+    struct sm_buf *ret_body, int *ret_fd, char *ret_why);
 /* The same with a descriptor that goes along (borrowed). */
-sm_must_use int sm_ipc_call_fd(struct sm_ipc *ipc, uint16_t type, struct sm_span body, int fd, int timeout_ms, struct sm_buf *ret_body);
+sm_must_use int sm_ipc_call_fd(
+    struct sm_ipc *ipc, uint16_t type, struct sm_span body, int fd, int timeout_ms, struct sm_buf *ret_body);
 /* Blocking receive for processes without a loop. */
 sm_must_use int sm_ipc_recv(struct sm_ipc *ipc, int timeout_ms, struct sm_ipc_msg *ret);
 size_t sm_ipc_queued(const struct sm_ipc *ipc);

@@ -14,13 +14,16 @@ typedef void (*sm_timer_fn)(void *arg);
 typedef void (*sm_signal_fn)(void *arg, int signo);
 sm_must_use int sm_loop_new(struct sm_loop **ret);
 void sm_loop_free(struct sm_loop *l);
-sm_must_use int sm_loop_fd(struct sm_loop *l, int fd, unsigned events, sm_watch_fn fn, void *arg, struct sm_watch **ret);
+sm_must_use int sm_loop_fd(
+    struct sm_loop *l, int fd, unsigned events, sm_watch_fn fn, void *arg, struct sm_watch **ret);
 /* 0 pauses it wholly; otherwise SM_HUP comes unasked. */
 void sm_watch_events(struct sm_watch *w, unsigned events);
 /* Does not close fd: free the watch first, close after. */
 void sm_watch_free(struct sm_watch *w);
-/* One-shot when every_ms is 0: then it rests until sm_timer_set; free it in any case, watches and timers before the loop. */
-sm_must_use int sm_loop_timer(struct sm_loop *l, uint64_t after_ms, uint64_t every_ms, sm_timer_fn fn, void *arg, struct sm_timer **ret);
+/* One-shot when every_ms is 0: then it rests until sm_timer_set; free it in any case, watches and timers before the
+ * loop. */
+sm_must_use int sm_loop_timer(
+    struct sm_loop *l, uint64_t after_ms, uint64_t every_ms, sm_timer_fn fn, void *arg, struct sm_timer **ret);
 void sm_timer_set(struct sm_timer *t, uint64_t after_ms, uint64_t every_ms);
 void sm_timer_stop(struct sm_timer *t);               /* not due any more; sm_timer_set arms it again */
 void sm_timer_free(struct sm_timer *t);

@@ -15,7 +15,8 @@ struct unit {
     const char *name;
     int64_t factor;
 };
-static const struct unit byte_units[] = {{"T", 1LL << 40}, {"G", 1LL << 30}, {"M", 1LL << 20}, {"K", 1LL << 10}, {"", 1}};
+static const struct unit byte_units[] = {
+    {"T", 1LL << 40}, {"G", 1LL << 30}, {"M", 1LL << 20}, {"K", 1LL << 10}, {"", 1}};
 static const struct unit time_units[] = {{"w", 604800}, {"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}};
 
 static bool is_text(const struct sm_opt *o)
@@ -53,10 +54,12 @@ static void allowed_text(const struct sm_opt *o, char *ret, size_t n)
         (void)snprintf(ret, n, "a whole number from %s to %s", min, max);
         break;
     case SM_OPT_TEXT:
-        (void)snprintf(ret, n, "text of %lld to %lld bytes without control characters", (long long)o->min, (long long)o->max);
+        (void)snprintf(
+            ret, n, "text of %lld to %lld bytes without control characters", (long long)o->min, (long long)o->max);
         break;
     case SM_OPT_PATH:
-        (void)snprintf(ret, n, "an absolute path%s of at most %lld bytes", o->min == 0 ? " (or nothing)" : "", (long long)o->max);
+        (void)snprintf(
+            ret, n, "an absolute path%s of at most %lld bytes", o->min == 0 ? " (or nothing)" : "", (long long)o->max);
         break;
     case SM_OPT_CHOICE:
         (void)snprintf(ret, n, "one of %s", o->choices);
@@ -382,7 +385,8 @@ int sm_opt_print(const struct sm_opt *table, size_t n, const void *settings, str
         const struct sm_opt *o = &table[i];
         char allowed[160];
         allowed_text(o, allowed, sizeof allowed);
-        r = sm_buf_printf(ret, "# %s\n# %s\n# %s; standard: %s\n", o->ja, o->en, allowed, *o->standard ? o->standard : "nothing");
+        r = sm_buf_printf(
+            ret, "# %s\n# %s\n# %s; standard: %s\n", o->ja, o->en, allowed, *o->standard ? o->standard : "nothing");
         if (r == 0)
             r = print_value(o, settings, ret);
     }

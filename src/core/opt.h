@@ -20,8 +20,10 @@ struct sm_opt {
 sm_must_use int sm_opt_defaults(const struct sm_opt *table, size_t n, void *settings);
 /* Read `name = value` lines ('#' comments).  ret_why has 240 bytes; -SM_EINVAL names file, line, what is allowed.
  * settings is untouched on failure.  A repeated name is an error. */
-sm_must_use int sm_opt_parse(const struct sm_opt *table, size_t n, const char *file_name, struct sm_span text, void *settings, char *ret_why);
-sm_must_use int sm_opt_set(const struct sm_opt *table, size_t n, const char *name, const char *value, void *settings, char *ret_why);
+sm_must_use int sm_opt_parse(
+    const struct sm_opt *table, size_t n, const char *file_name, struct sm_span text, void *settings, char *ret_why);
+sm_must_use int sm_opt_set(
+    const struct sm_opt *table, size_t n, const char *name, const char *value, void *settings, char *ret_why);
 /* The whole commented file with present values (Japanese and English comment lines). */
 sm_must_use int sm_opt_print(const struct sm_opt *table, size_t n, const void *settings, struct sm_buf *ret);
 void sm_opt_wipe(const struct sm_opt *table, size_t n, void *settings);

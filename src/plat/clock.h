@@ -15,7 +15,8 @@ uint64_t plat_clock_mono_ns(void);
 uint64_t plat_clock_mono_ms(void);
 /* Wait, for processes without a loop; a signal may end it early. */
 void plat_clock_sleep_ms(uint64_t ms);
-/* Running time since start of this boot, suspend excluded (CLOCK_MONOTONIC), with the running override added: what locks age by. */
+/* Running time since start of this boot, suspend excluded (CLOCK_MONOTONIC), with the running override added: what
+ * locks age by. */
 uint64_t plat_clock_running_ns(void);
 /* As above but suspend included (CLOCK_BOOTTIME), with the running override added. */
 uint64_t plat_clock_boot_ns(void);

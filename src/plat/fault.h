@@ -43,11 +43,11 @@ size_t plat_record_count(void);
 const struct plat_record_op *plat_record_get(size_t i);
 
 enum plat_replay {
-    PLAT_REPLAY_ALL,       /* everything up to the cut reached the disk, in order */
-    PLAT_REPLAY_TORN,      /* the same, but of the last write only the first half */
-    PLAT_REPLAY_SYNCED,    /* only bytes fsynced, and names whose folder was fsynced */
-    PLAT_REPLAY_NAMES,     /* all names, but only fsynced bytes: renamed files without content, right lengths as zeros */
-    PLAT_REPLAY_DATA,      /* all bytes, but only names whose folder was fsynced */
+    PLAT_REPLAY_ALL,    /* everything up to the cut reached the disk, in order */
+    PLAT_REPLAY_TORN,   /* the same, but of the last write only the first half */
+    PLAT_REPLAY_SYNCED, /* only bytes fsynced, and names whose folder was fsynced */
+    PLAT_REPLAY_NAMES,  /* all names, but only fsynced bytes: renamed files without content, right lengths as zeros */
+    PLAT_REPLAY_DATA,   /* all bytes, but only names whose folder was fsynced */
 };
 /* Build in the (empty or absent) folder `to` what the disk holds when the power goes after the first n
  * operations.  -errno, -SM_ELIMIT. */

@@ -21,7 +21,8 @@ sm_must_use int plat_local_connect(const char *path);
 sm_must_use int plat_local_peer(int fd, struct plat_peer *ret);
 
 /* Listening TCP at "127.0.0.1", "::1", "::", "0.0.0.0" or any address of this machine as numbers; port 0 picks one.
- * Returns the descriptor; ret_port (may be NULL) is the port really bound.  -SM_EINVAL for a text that is no address. */
+ * Returns the descriptor; ret_port (may be NULL) is the port really bound.  -SM_EINVAL for a text that is no address.
+ */
 sm_must_use int plat_tcp_listen(const char *address, uint16_t port, uint16_t *ret_port);
 /* Is the address text a loopback one? */
 bool plat_tcp_is_loopback(const char *address);

@@ -7,7 +7,15 @@
 #include "core/buf.h"
 #include "core/time.h"
 
-enum plat_type { PLAT_FILE = 1, PLAT_DIR = 2, PLAT_SYMLINK = 3, PLAT_FIFO = 4, PLAT_SOCKET = 5, PLAT_CHAR = 6, PLAT_BLOCK = 7 };
+enum plat_type {
+    PLAT_FILE = 1,
+    PLAT_DIR = 2,
+    PLAT_SYMLINK = 3,
+    PLAT_FIFO = 4,
+    PLAT_SOCKET = 5,
+    PLAT_CHAR = 6,
+    PLAT_BLOCK = 7
+};
 struct plat_id { uint8_t volume[16], id[16]; uint64_t generation; };
 bool plat_id_eq(const struct plat_id *a, const struct plat_id *b);
 
@@ -37,7 +45,8 @@ sm_must_use int plat_meta_read(int dirfd, const char *name, unsigned flags, stru
 /* The inode's generation where the file system tells it (0 else); goes into plat_id.generation if wanted. */
 uint64_t plat_meta_generation(int fd);
 void plat_meta_wipe(struct plat_meta *m);
-/* Add one attribute (copied).  For those who rebuild a plat_meta from stored bytes.  -ENOMEM, -SM_ELIMIT, -SM_EEXISTS. */
+/* Add one attribute (copied).  For those who rebuild a plat_meta from stored bytes.  -ENOMEM, -SM_ELIMIT, -SM_EEXISTS.
+ */
 sm_must_use int plat_meta_add_xattr(struct plat_meta *m, const char *name, struct sm_span value);
 
 #define PLAT_META_FAIL_MAX 32

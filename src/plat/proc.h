@@ -13,7 +13,7 @@ struct plat_spawn_fd { int from, to; };    /* this descriptor of ours becomes th
 struct plat_spawn {
     const char *path;                      /* NULL = this program itself (/proc/self/exe) */
     char *const *argv;                     /* NULL-ended, argv[0] included */
-    char *const *env;                      /* NULL-ended; NULL = empty but for PATH, LANG=C.UTF-8 and what sanitizers need */
+    char *const *env; /* NULL-ended; NULL = empty but for PATH, LANG=C.UTF-8 and what sanitizers need */
     const struct plat_spawn_fd *fds; size_t fds_n;  /* <= 16; 0..2 are inherited unless named; all others are closed */
     const char *dir;                       /* working folder, NULL = "/" */
 };

@@ -33,9 +33,9 @@ sm_must_use int plat_sandbox_landlock(const struct plat_path_rule *rules, size_t
 /* The kernel's Landlock ABI, 0 = none. */
 int plat_sandbox_landlock_abi(void);
 
-/* Only the system calls of the named profile; any other kills the process (SIGSYS).  Profiles: "front", "keyd", "brain",
- * "vault", "opener", "out", "agent-link", "agent-backup", "agent-restore".  -SM_ENOTFOUND unknown profile.
- * In sanitizer builds nothing is done and missing says so. */
+/* Only the system calls of the named profile; any other kills the process (SIGSYS).  Profiles: "front", "keyd",
+ * "brain", "vault", "opener", "out", "agent-link", "agent-backup", "agent-restore".  -SM_ENOTFOUND unknown profile. In
+ * sanitizer builds nothing is done and missing says so. */
 sm_must_use int plat_sandbox_seccomp(const char *profile, struct plat_confined *c);
 /* The names, NULL past the end. */
 const char *plat_sandbox_profile(size_t i);

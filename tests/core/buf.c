@@ -182,9 +182,10 @@ static void malformed_base64_and_base32_are_refused_and_leave_the_buffer(void **
 
 static void utf8_is_judged_as_rfc_3629_says(void **state)
 {
-    static const char *const good[] = {"", "abc", "防人", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf", "\xed\x9f\xbf", "\xc2\x80"};
-    static const char *const bad[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe9\x98", "a\xff", "\xe9\x98z"};
+    static const char *const good[] = {
+        "", "abc", "防人", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf", "\xed\x9f\xbf", "\xc2\x80"};
+    static const char *const bad[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80",
+        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xe9\x98", "a\xff", "\xe9\x98z"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         assert_true(sm_utf8_valid(SM_SPAN_STR(good[i])));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

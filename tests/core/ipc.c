@@ -117,7 +117,8 @@ static void on_answer(void *arg, int err, const struct sm_ipc_msg *m, const char
 
 static struct sm_ipc_config config_of(struct end *e)
 {
-    return (struct sm_ipc_config){rules, sizeof rules / sizeof rules[0], 1 << 20, 1 << 20, on_message, on_gone, on_drained, e};
+    return (struct sm_ipc_config){
+        rules, sizeof rules / sizeof rules[0], 1 << 20, 1 << 20, on_message, on_gone, on_drained, e};
 }
 
 static int setup(void **state)
@@ -268,7 +269,8 @@ static void say_raw(struct both *t, const void *bytes, size_t n, int fd)
     if (fd >= 0) {
         m.msg_control = control.room;
         m.msg_controllen = CMSG_SPACE(sizeof fd);
-        control.h = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd)};
+        control.h =
+            (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd)};
         memcpy(CMSG_DATA(&control.h), &fd, sizeof fd);
     }
     assert_int_equal(sendmsg(raw[1], &m, 0), n);

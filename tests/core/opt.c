@@ -134,7 +134,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_defaults_are_the_standard_values, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_sets_what_it_names, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_wrong_line_is_named_with_what_is_allowed_and_nothing_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_wrong_line_is_named_with_what_is_allowed_and_nothing_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_outside_value_is_cut_between_characters, setup, teardown),
         cmocka_unit_test_setup_teardown(the_printed_file_reads_back_to_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(one_setting_is_checked_the_same_way, setup, teardown),

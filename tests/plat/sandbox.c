@@ -1,6 +1,7 @@
 /*
  * Each test forks: the child confines itself, does one thing and ends with a number; the parent judges how it ended.
- * The filters of system calls are left out of sanitizer builds; there their tests are skipped, and run in the release build.
+ * The filters of system calls are left out of sanitizer builds; there their tests are skipped, and run in the release
+ * build.
  */
 #include "../test.h"
 #include <errno.h>

@@ -276,7 +276,8 @@ int plat_fs_rename(int from_dir, const char *from, int to_dir, const char *to, b
     }
     if (k < 0)
         return -errno;
-    note((struct plat_record_note){.kind = PLAT_OP_RENAME, .dirfd = from_dir, .name = from, .dirfd2 = to_dir, .name2 = to});
+    note((struct plat_record_note){
+        .kind = PLAT_OP_RENAME, .dirfd = from_dir, .name = from, .dirfd2 = to_dir, .name2 = to});
     return 0;
 }
 

@@ -175,7 +175,8 @@ int plat_meta_read(int dirfd, const char *name, unsigned flags, struct plat_meta
 {
     struct statx x;
     struct plat_meta m = {0};
-    if (statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, &x) < 0)
+    if (statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, &x) <
+        0)
         return -errno;
     fill(&x, &m);
     int r = m.type == PLAT_SYMLINK ? read_target(dirfd, name, &m) : 0;
@@ -241,7 +242,8 @@ static void apply_owner(struct job *j)
     if (j->flags & PLAT_APPLY_BY_NAME && j->m->group[0])
         (void)plat_group_lookup(j->m->group, &gid);
     struct stat st;
-    if (fstatat(j->dirfd, j->name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0 && st.st_uid == uid && st.st_gid == gid)
+    if (fstatat(j->dirfd, j->name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0 && st.st_uid == uid &&
+        st.st_gid == gid)
         return;
     if (fchownat(j->dirfd, j->name, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0) {
         j->owner_ok = false;

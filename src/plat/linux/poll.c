@@ -107,7 +107,8 @@ int plat_poll_wait(struct plat_poll *p, int timeout_ms, struct plat_poll_event *
         unsigned hup = e[i].events & (EPOLLHUP | EPOLLERR) ? PLAT_POLL_HUP : 0u;
         ret[n].data = e[i].data.ptr;
         ret[n].signo = 0;
-        ret[n++].events = (e[i].events & EPOLLIN ? PLAT_POLL_READ : 0u) | (e[i].events & EPOLLOUT ? PLAT_POLL_WRITE : 0u) | hup;
+        ret[n++].events =
+            (e[i].events & EPOLLIN ? PLAT_POLL_READ : 0u) | (e[i].events & EPOLLOUT ? PLAT_POLL_WRITE : 0u) | hup;
     }
     return signals ? n + take_signals(p, ret + n, max - n) : n;
 }

@@ -17,7 +17,8 @@ enum { FDS_MAX = 16 };
 
 /* ---- starting ---- */
 
-static const char *const passed_env[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "LLVM_PROFILE_FILE"};
+static const char *const passed_env[] = {
+    "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "LLVM_PROFILE_FILE"};
 
 static void fail(int report, int err)
 {

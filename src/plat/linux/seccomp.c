@@ -30,20 +30,21 @@ static const char *const base[] = {"read", "write", "readv", "writev", "close", 
     "sysinfo", "membarrier", "getrusage", "times", "tgkill", "pipe2", "select", "pselect6", "getcpu",
     "mlock", "mlock2", "munlock", NULL};
 /* Reading files: also what shows a file's data without opening it. */
-static const char *const file_read[] = {"stat", "lstat", "newfstatat", "statx", "fstatfs", "statfs", "readlink", "readlinkat",
-    "access", "faccessat", "faccessat2", "getdents64", "pread64", "preadv", "preadv2", "fadvise64", "readahead", "flock",
-    "getcwd", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr", "copy_file_range",
-    "sendfile", "mincore", "ioprio_set", "ioprio_get", "setpriority", "getpriority", NULL};
-static const char *const file_write[] = {"creat", "pwrite64", "pwritev", "pwritev2", "ftruncate", "truncate", "fallocate",
-    "fsync", "fdatasync", "sync_file_range", "msync", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir",
-    "mkdir", "mkdirat", "link", "linkat", "umask", "fchmod", "chmod", "fchmodat", "utimensat", NULL};
+static const char *const file_read[] = {"stat", "lstat", "newfstatat", "statx", "fstatfs", "statfs", "readlink",
+    "readlinkat", "access", "faccessat", "faccessat2", "getdents64", "pread64", "preadv", "preadv2", "fadvise64",
+    "readahead", "flock", "getcwd", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
+    "copy_file_range", "sendfile", "mincore", "ioprio_set", "ioprio_get", "setpriority", "getpriority", NULL};
+static const char *const file_write[] = {"creat", "pwrite64", "pwritev", "pwritev2", "ftruncate", "truncate",
+    "fallocate", "fsync", "fdatasync", "sync_file_range", "msync", "rename", "renameat", "renameat2", "unlink",
+    "unlinkat", "rmdir", "mkdir", "mkdirat", "link", "linkat", "umask", "fchmod", "chmod", "fchmodat", "utimensat",
+    NULL};
 /* Giving back a restored tree. */
-static const char *const file_restore[] = {"chown", "lchown", "fchown", "fchownat", "symlink", "symlinkat", "mknod", "mknodat",
-    "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", NULL};
+static const char *const file_restore[] = {"chown", "lchown", "fchown", "fchownat", "symlink", "symlinkat", "mknod",
+    "mknodat", "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", NULL};
 static const char *const net_serve[] = {"accept", "accept4", "recvfrom", "sendto", "recvmmsg", "sendmmsg", "setsockopt",
     NULL};
-static const char *const net_connect[] = {"socket", "connect", "bind", "recvfrom", "sendto", "recvmmsg", "sendmmsg", "setsockopt",
-    "socketpair", NULL};
+static const char *const net_connect[] = {
+    "socket", "connect", "bind", "recvfrom", "sendto", "recvmmsg", "sendmmsg", "setsockopt", "socketpair", NULL};
 /* Packs are handed to link as anonymous files. */
 static const char *const memory_file[] = {"memfd_create", NULL};
 enum { OPEN_NONE, OPEN_READ, OPEN_ALL };
@@ -114,8 +115,8 @@ static int allow_group(scmp_filter_ctx ctx, const char *const *group)
 /* Calls allowed only with certain arguments, in every profile. */
 static int allow_limited(scmp_filter_ctx ctx)
 {
-    static const int fcntl_ok[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC, F_SETLK, F_SETLKW, F_GETLK, F_OFD_SETLK,
-        F_OFD_SETLKW, F_OFD_GETLK, F_DUPFD, F_ADD_SEALS, F_GET_SEALS};
+    static const int fcntl_ok[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC, F_SETLK, F_SETLKW, F_GETLK,
+        F_OFD_SETLK, F_OFD_SETLKW, F_OFD_GETLK, F_DUPFD, F_ADD_SEALS, F_GET_SEALS};
     int r = 0;
     for (size_t i = 0; i < sizeof fcntl_ok / sizeof fcntl_ok[0] && r == 0; i++)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntl_ok[i]));
@@ -158,7 +159,8 @@ static int allow_open_read(scmp_filter_ctx ctx)
 static int allow_threads(scmp_filter_ctx ctx)
 {
     /* clone only as threads; clone3's flags lie in memory: glibc falls back to clone. */
-    int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+    int r = seccomp_rule_add(
+        ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
     if (r == 0)
         r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
     return r;
