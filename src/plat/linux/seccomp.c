@@ -26,7 +26,7 @@ static const char *const base[] = {"read", "write", "readv", "writev", "close", 
     "getegid", "getresuid", "getresgid", "sched_yield", "sched_getaffinity", "sched_getparam", "sched_getscheduler",
     "rseq", "set_robust_list", "set_tid_address", "exit", "exit_group", "epoll_create1", "epoll_ctl", "epoll_wait",
     "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "signalfd4", "eventfd2", "timerfd_create", "timerfd_settime",
-    "sendmsg", "recvmsg", "shutdown", "getsockopt", "getsockname", "getpeername", "dup", "dup2", "dup3", "uname",
+    "sendmsg", "recvmsg", "shutdown", "getsockopt", "setsockopt", "getsockname", "getpeername", "dup", "dup2", "dup3", "uname",
     "sysinfo", "membarrier", "getrusage", "times", "tgkill", "pipe2", "select", "pselect6", "getcpu",
     "mlock", "mlock2", "munlock", NULL};
 /* Reading files: also what shows a file's data without opening it. */
