@@ -1,6 +1,7 @@
 /* The process: doors, connections, certificate, clock. */
 #include "sakimorid/front/front.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -226,30 +227,27 @@ void front_kick(struct door *d)
         sm_timer_set(d->timer, 0, 0);
 }
 
+#define OPTIONS_OF(d, fd)                                                                                              \
+    MHD_OPTION_LISTEN_SOCKET, (fd), MHD_OPTION_URI_LOG_CALLBACK, on_target, (d), MHD_OPTION_NOTIFY_CONNECTION,           \
+        on_connection, (d), MHD_OPTION_NOTIFY_COMPLETED, on_completed, (d), MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped,  \
+        (d), MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_CONNECTION_LIMIT, (d)->f->connections,                          \
+        MHD_OPTION_CONNECTION_TIMEOUT, (d)->f->idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)FRONT_POOL,           \
+        MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)(32 << 10)
+
 static struct MHD_Daemon *start_daemon(struct door *d)
 {
-    struct front *f = d->f;
-    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
-    struct MHD_OptionItem tls[] = {
-        { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)CRYPTO_TLS_PRIORITY },
-        { MHD_OPTION_HTTPS_CERT_CALLBACK, (intptr_t)crypto_tls_cert_callback, NULL },
-        { MHD_OPTION_END, 0, NULL },
-    };
-    struct MHD_OptionItem none[] = { { MHD_OPTION_END, 0, NULL } };
-    bool local = d->kind == DOOR_LOCAL;
-    int fd = dup(d->fd);
+    const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
+    int fd = fcntl(d->fd, F_DUPFD_CLOEXEC, 3);
     struct MHD_Daemon *m;
 
     if (fd < 0)
         return NULL;
-    m = MHD_start_daemon(flags | (local ? 0 : MHD_USE_TLS), 0, NULL, NULL, on_request, d,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, d,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, d, MHD_OPTION_NOTIFY_COMPLETED, on_completed, d,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, d, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_CONNECTION_LIMIT, f->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, local ? 0u : f->per_address,
-        MHD_OPTION_CONNECTION_TIMEOUT, f->idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)FRONT_POOL,
-        MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)(32 << 10), MHD_OPTION_ARRAY, local ? none : tls,
-        MHD_OPTION_END);
+    if (d->kind == DOOR_LOCAL)
+        m = MHD_start_daemon(flags, 0, NULL, NULL, on_request, d, OPTIONS_OF(d, fd), MHD_OPTION_END);
+    else
+        m = MHD_start_daemon(flags | MHD_USE_TLS, 0, NULL, NULL, on_request, d, OPTIONS_OF(d, fd),
+            MHD_OPTION_PER_IP_CONNECTION_LIMIT, d->f->per_address, MHD_OPTION_HTTPS_PRIORITIES, CRYPTO_TLS_PRIORITY,
+            MHD_OPTION_HTTPS_CERT_CALLBACK, crypto_tls_cert_callback, MHD_OPTION_END);
     if (!m)
         close(fd);
     return m;

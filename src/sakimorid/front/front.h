@@ -66,7 +66,7 @@ struct req {
     struct conn *conn;
     char *raw;                       /* target as it came */
     struct target target;
-    bool target_ok, head, idempotent, is_pack, suspended, end_of_body, english;
+    bool target_ok, head, idempotent, is_pack, has_body, suspended, end_of_body, english;
     char method[8];
     uint64_t id;
     enum req_phase phase;

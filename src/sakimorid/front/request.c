@@ -412,9 +412,11 @@ static void decide(struct req *r, const char *method)
 {
     const char *lang = MHD_lookup_connection_value(r->conn->mc, MHD_HEADER_KIND, "Accept-Language");
     bool chunked = false;
+    int64_t length = content_length(r, &chunked);
     enum place place;
     json_t *headers;
 
+    r->has_body = length > 0 || length == -2 || chunked;
     r->english = r->conn->door->kind == DOOR_AGENT || (lang && !strncasecmp(lang, "en", 2));
     if (!r->target_ok) {
         reply_error(r, strlen(r->raw) >= TARGET_RAW_MAX ? 414 : 400, "bad_request", NULL);
@@ -429,7 +431,6 @@ static void decide(struct req *r, const char *method)
         reply_error(r, 404, "not_found", NULL);
         return;
     }
-    int64_t length = content_length(r, &chunked);
     if (body_refused(r, length, chunked))
         return;
     headers = gather_headers(r);
@@ -506,8 +507,8 @@ enum MHD_Result req_handle(struct req *r, const char *method, const char *data, 
     if (r->phase == REQ_HEAD) {
         decide(r, method);
         r->body_ms = plat_clock_mono_ms();
-        /* Refused: the answer goes now and the body is never read.  Otherwise MHD calls again. */
-        return r->phase == REQ_DROP ? MHD_NO : r->phase == REQ_READY ? queue(r) : MHD_YES;
+        /* Refused with a body to come: the answer goes now, the body is never read and MHD closes.  Else MHD calls again. */
+        return r->phase == REQ_DROP ? MHD_NO : r->phase == REQ_READY && r->has_body ? queue(r) : MHD_YES;
     }
     if (r->phase == REQ_BODY || (r->phase == REQ_UPLOAD && !r->end_of_body))
         body_complete(r);
