@@ -1,0 +1,116 @@
+// A sample clinic for the mock of the API: made-up names and numbers, one fixed moment, three mornings.
+export const NOW = Date.parse(process.env.MOCK_NOW || '2026-11-24T08:30:00+09:00');
+const H = 3_600_000;
+const D = 24 * H;
+export const at = (back_ms) => new Date(NOW - back_ms).toISOString();
+const jst = (d, h, m) => Date.parse(`2026-11-${String(d).padStart(2, '0')}T${String(h).padStart(2, '0')}:${String(m).padStart(2, '0')}:00+09:00`);
+const iso = (ms) => new Date(ms).toISOString();
+export const hex = (seed, n = 64) => { let x = 0; for (const c of seed) x = (x * 31 + c.charCodeAt(0)) >>> 0; let s = ''; while (s.length < n) { x = (x * 1664525 + 1013904223) >>> 0; s += x.toString(16).padStart(8, '0'); } return s.slice(0, n); };
+const L = (ja, en) => ({ ja, en });
+
+export const devices = () => [
+    ['d1', L('受付パソコン1', 'Reception 1'), 'reception-1', 'Ubuntu 22.04', 'ok'], ['d2', L('受付パソコン2', 'Reception 2'), 'reception-2', 'Ubuntu 22.04', 'late'],
+    ['d3', L('電子カルテ サーバー', 'EMR server'), 'emr-01', 'Debian 12', 'ok'], ['d4', L('レセコン(ORCA)', 'Receipts (ORCA)'), 'orca-01', 'Ubuntu 22.04', 'ok'],
+    ['d5', L('画像サーバー', 'Image server'), 'pacs-01', 'Debian 12', 'ok'], ['d6', L('ファイル置き場', 'File share'), 'nas-01', 'Debian 12', 'ok'], ['d7', L('予備ノート', 'Spare laptop'), 'spare-nb', 'Debian 12', 'silent'],
+].map(([id, name, hostname, os, state]) => ({ id, client: hex('c' + id, 32), name, hostname, os, state, last_seen: state === 'silent' ? at(6 * D) : at(40_000), agent_version: '0.1.0',
+    confined: { uid: true, seccomp: true, landlock: id !== 'd2', nnp: true, missing: id === 'd2' ? ['landlock'] : [] }, sources: ['s' + id.slice(1)], cert_until: iso(NOW + 300 * D) }));
+
+const shareGens = (bad) => {
+    const rows = [[12, 3, 10, 1.3], [13, 3, 10, 2.6], [14, 3, 10, 1.5], [16, 3, 10, 2.9], [17, 3, 10, 2.2], [18, 3, 10, 2.4], [19, 3, 10, 1.2], [20, 3, 10, 2.7], [21, 3, 10, 1.6], [22, 3, 10, 0.2], [23, 3, 10, 0.2], [24, 3, 10, 0.4], [24, 7, 10, 0.9]];
+    const out = rows.map(([d, h, m, gb], i) => gen('s6', 'd6', i + 1, jst(d, h, m), gb * 1e9));
+    out[9].drill = { at: out[9].at, ok: true };
+    out[4].pinned = true;
+    if (bad) out.push({ ...gen('s6', 'd6', 14, jst(24, 8, 10), 9.8e9), suspicion: { score: 92, level: 'high', reasons: [
+        { code: 'replaced', share: 0.18, text: L('18%が一度に変化', '18% changed at once') }, { code: 'canary_changed', count: 2, text: L('おとりのファイルが2つ変わりました', '2 decoy files were changed') }, { code: 'renamed', count: 310, text: L('310件の名前が変わりました', '310 files were renamed') }] } });
+    const clean = out.filter((g) => g.suspicion.level !== 'high');
+    clean[clean.length - 1].last_clean = true;
+    return out;
+};
+function gen(source, device, number, ms, stored) {
+    return { id: hex(`${source}-${number}`), source, device, number, at: iso(ms), run_kind: 'scheduled', status: 'complete', bytes: 48.2e9, bytes_new: Math.round(stored * 1.4), stored_new: Math.round(stored), files: 48210,
+        suspicion: { score: 3, level: 'none', reasons: [] }, last_clean: false, pinned: false, slots: ['daily'], locked: { days_left: 14 }, drill: null };
+}
+export const generations = (bad) => {
+    const out = shareGens(bad);
+    for (const [n, base] of [[1, 0.7], [3, 1.6], [4, 0.9], [5, 4.1]]) {
+        for (let i = 0; i < 9; i++) out.push({ ...gen('s' + n, 'd' + n, i + 1, jst(16 + i, n === 5 ? 3 : 7, n === 5 ? 25 : 10), base * 1e9 * (0.3 + ((i * 7) % 10) / 10)), bytes: 12e9, files: 8200 });
+        out[out.length - 1].last_clean = true;
+    }
+    for (let i = 0; i < 5; i++) out.push(gen('s2', 'd2', i + 1, jst(18 + i, 13, 10), 0.5e9 * (1 + (i % 3))));
+    out[out.length - 1].last_clean = true;
+    out[out.length - 2].status = 'partial';
+    return out.sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
+};
+
+export const sources = (bad, gens) => [
+    ['s3', 'd3', L('電子カルテのデータ', 'Medical records'), 'emr', ['/srv/karte'], 'hour'], ['s4', 'd4', L('レセコンのデータ', 'Receipts'), 'receipt', ['/var/lib/orca'], 'day'], ['s5', 'd5', L('画像(レントゲン)', 'Images'), 'image', ['/srv/dicom'], 'day'],
+    ['s6', 'd6', L('共有フォルダ', 'Shared folder'), 'share', ['/srv/share', '/srv/scan'], 'hour'], ['s1', 'd1', L('受付の書類', 'Front desk papers'), 'front', ['/home/reception'], 'hour'], ['s2', 'd2', L('受付2の書類', 'Front desk 2'), 'front', ['/home/reception'], 'day'],
+].map(([id, device, name, group, paths, every]) => ({ id, device, name, group, kind: 'files', paths, include: [], exclude: ['*.tmp'], schedule: every === 'hour' ? { every } : { every, at: '03:10' }, responsible: 'p2', canaries: true, bandwidth_kib_s: 0, one_file_system: true, enabled: true,
+    last: gens.find((g) => g.source === id) ?? null, next: iso(NOW + 40 * 60_000), state: bad && id === 's6' ? 'suspicious' : id === 's2' ? 'late' : 'ok' }));
+
+const groups = (kind) => [['emr', L('電子カルテ', 'Medical records'), '3:10'], ['receipt', L('レセコン', 'Receipts'), '3:10'], ['image', L('画像(レントゲン)', 'Images'), '3:25'], ['share', L('ファイル置き場', 'File share'), '7:10'], ['front', L('受付パソコン 3台', 'Front desk, 3'), '7:10'], ['room', L('診察室 2台', 'Surgery, 2'), '7:10']].map(([group, name, h]) => {
+    let state = 'ok';
+    let text = L(`保存 ${h}`, `kept ${h}`);
+    if (kind === 'call') text = L('変化なし', 'no change');
+    if (kind === 'call' && group === 'share') { state = 'call'; text = L('310件 書きかえ', '310 altered'); }
+    if (kind === 'look' && group === 'front') { state = 'look'; text = L('2台目が停止', 'no. 2 stopped'); }
+    return { group, name, state, text };
+});
+
+export function today(kind, gens, done) {
+    const clean = gens.find((g) => g.source === 's6' && g.last_clean);
+    const base = { state: kind, at: at(60_000), next_check: iso(NOW + 4 * 60_000), lines: [], last: { at: iso(jst(24, 7, 10)), ago_s: 4800, devices: 9, devices_total: 9, kept_days: 90, drill: { at: iso(jst(22, 4, 0)), ok: true } },
+        one: null, dont: [], calls: [], say: '', paper: false, safe: null, groups: groups(kind), not_watched: [L('ウイルスの動き', 'Behaviour of malware'), L('外からの専用の入口', 'The entrance from outside')], notes: [] };
+    if (kind === 'ok') return { ...base, headline: L('だいじょうぶです', 'All is well'), lead: L('診療を始められます。', 'You can start the day.'),
+        one: done ? null : { id: 't1', title: L('緊急カードを印刷する', 'Print the emergency card'), text: L('電話番号が変わりました。新しい紙にはりかえます。', 'A telephone number has changed. Put up a new sheet.'), minutes: 2, action: 'print_card', link: '/manual/emergency.html' } };
+    if (kind === 'look') return { ...base, headline: L('見てください', 'Please look'), lead: L('診療は始められます。受付パソコン2の保存が、2日止まっています。', 'You can start the day. Copies of Reception 2 stopped 2 days ago.'),
+        lines: [{ state: 'look', text: L('受付パソコン2 11月22日から', 'Reception 2, since 22 Nov'), device: 'd2', source: 's2' }], last: { ...base.last, devices: 8 },
+        one: done ? null : { id: 't2', title: L('受付パソコン2の電源を入れる', 'Switch on Reception 2'), text: L('電源が切れたままのようです。入れると、保存は自動で始まります。', 'It seems to be off. Copies start by themselves once it is on.'), minutes: 1, action: 'done', link: '/manual/every-day.html' } };
+    if (kind === 'unknown') return { ...base, headline: L('いまは分かりません', 'Not known now'), lead: L('箱の時計が合っているか、まだ分かりません。', 'It is not known yet whether the clock of the box is right.'),
+        one: { id: 't3', title: L('日付を確かめる', 'Confirm the date'), text: L('きょうは11月24日ですか。', 'Is today the 24th of November?'), minutes: 1, action: 'confirm_date', link: null } };
+    return { ...base, state: 'call', next_check: null, headline: L('すぐ電話してください', 'Please call now'), lead: L('ファイル置き場で、ファイルが次々に書きかえられました。', 'Files on the file share were altered one after another.'), paper: true,
+        lines: [{ state: 'call', text: L('ファイル置き場で、18%が一度に変わりました', 'On the file share 18% changed at once'), device: 'd6', source: 's6' }, { state: 'look', text: L('受付パソコン2の保存が、2日止まっています', 'Copies of Reception 2 stopped 2 days ago'), device: 'd2', source: 's2' }],
+        one: { id: 'a7', title: L('業者に電話する', 'Call the vendor'), text: L('', ''), minutes: 0, action: 'call', link: '/trouble/a7', phone: '00-0000-0000' },
+        dont: [{ title: L('電源を切らないでください', 'Do not switch off'), text: L('何があったかの記録が消えます。', 'The traces would be lost.') }, { title: L('線を元に戻さないでください', 'Do not plug cables back in'), text: L('抜いた線は、業者が来るまでそのままにします。', 'Leave them until the vendor comes.') },
+            { title: L('画面の連絡先に返事をしないでください', 'Do not answer whoever is on the screen'), text: L('お金の話は、院長と警察が決めます。', 'Money is for the director and the police.') }],
+        calls: [{ name: L('電子カルテの業者(24時間)', 'Vendor of the records (24 h)'), phone: '00-0000-0000' }, { name: L('院長', 'Director'), phone: '000-0000-0000' }], say: L('「Sakimori に『すぐ電話』と出ました。ファイル置き場です。」', '“Sakimori says ‘call now’. It is the file share.”'),
+        safe: { manifest: clean.id, at: clean.at, text: L('けさ 7:10 の状態に戻せます。消す作業は止めてあります。', 'You can go back to 7:10 this morning. Deleting is stopped.') } };
+}
+
+export const alarms = (bad, gens) => (bad ? [{ id: 'a7', number: 7, kind: 'suspicious', state: 'call', opened: iso(jst(24, 8, 12)), closed: null, seen: null, frozen: true, title: L('ファイル置き場で、ファイルが次々に書きかえられました', 'Files on the file share were altered one after another'),
+    text: L('けさ 8:10 の保存で、18%のファイルが一度に変わっていました。\nデータを使えなくして、お金を要求するウイルス(ランサムウェア)の動きに似ています。\nSakimori は、古い保存を消す作業を止めました。\n電子カルテとレセコンに、変化はありません。', 'In the copy of 8:10 18% of the files had changed at once.\nIt looks like ransomware.\nSakimori has stopped deleting old copies.\nRecords and receipts show no change.'),
+    source: 's6', client: hex('cd6', 32), manifest: gens.find((g) => g.suspicion.level === 'high')?.id ?? null, facts: { files: 48210, files_changed: 8677, renamed: 310, extension_changed: 310, canaries_changed: 2, share: 0.18, score: 92 },
+    next: [{ title: L('業者に電話する', 'Call the vendor'), text: L('「Sakimori の第7号です」と言えば伝わります。', 'Say “Sakimori, number 7”.'), phone: '00-0000-0000' }, { title: L('ファイル置き場には、だれもさわらない', 'Nobody touches the file share'), text: L('電源は切らないでください。紙で「使用しない」とはります。', 'Do not switch it off. Put a note on it.'), link: '/manual/emergency.html' },
+        { title: L('院長が、戻すかどうかを決める', 'The director decides about restoring'), text: L('業者の話を聞いてからで間に合います。', 'After hearing the vendor is soon enough.'), link: '/restore' }] }] : []).concat([{ id: 'a6', number: 6, kind: 'late', state: 'look', opened: at(9 * D), closed: at(8 * D), seen: at(9 * D), title: L('受付パソコン1の保存が、1日止まりました', 'Copies of Reception 1 stopped for a day'), text: L('電源が切れていました。入れたあと、保存は自動で始まりました。', 'It was off. Copies started again once it was on.'), source: 's1', client: null, manifest: null, facts: {},
+        next: [{ title: L('電源を入れる', 'Switch it on') }, { title: L('30分待つ', 'Wait 30 minutes') }, { title: L('きょうの状態を見る', 'Look at Today') }] }]);
+
+export const people = () => [['p1', 'hanako', L('見本 花子', 'Hanako Mihon'), 'director', null], ['p2', 'taro', L('見本 太郎', 'Taro Mihon'), 'manager', null], ['p3', 'uketsuke', L('受付 みどり', 'Midori Uketsuke'), 'staff', null], ['p4', 'vendor', L('保守 業者', 'Vendor, maintenance'), 'vendor', iso(NOW + 20 * D)]]
+    .map(([id, account, name, role, until], i) => ({ id, account, name, role, until, totp: i !== 2, locked: i === 2, last_sign_in: i === 3 ? null : at((i + 1) * 5 * H) }));
+export const contacts = () => [[L('電子カルテの業者', 'Vendor of the records'), '', '00-0000-0000', L('24時間', '24 h'), L('契約番号 A-1024', 'contract A-1024'), '2026-05-12'], [L('ネットワークの業者', 'Vendor of the network'), '', '00-0000-0000', L('平日 9–18時', 'weekdays 9–18'), '', '2026-05-12'],
+    [L('院長', 'Director'), L('見本 花子', 'Hanako Mihon'), '000-0000-0000', '', L('つながらなければ事務長', 'else the manager'), '2026-05-12'], [L('警察の相談', 'Police'), '', '#9110', '', L('いま被害が広がるとき 110', 'in an emergency 110'), '2026-05-12'], [L('厚生労働省', 'Ministry of Health'), '', '00-0000-0000', '', L('院長が電話します', 'the director calls'), null]]
+    .map(([role, name, phone, hours, note, checked_on]) => ({ role, name, phone, hours, note, checked_on }));
+export const access = (gens) => [['unlock', 'ok', L('11月24日の書きかえを戻す', 'undo the changes of 24 Nov')], ['list', 'ok', L('11月24日の書きかえを戻す', 'undo the changes of 24 Nov')], ['download', 'ok', L('紹介状を見る', 'look at a letter')], ['unlock', 'denied', '']]
+    .map(([what, result, why], i) => ({ at: at(i * 3 * H + 600_000), who: L('見本 花子', 'Hanako Mihon'), role: 'director', what, source: 's6', manifest: gens[0].id, from: '192.0.2.10', why, result }));
+export const audit = () => Array.from({ length: 14 }, (_, i) => ({ line: 214 - i, at: at(i * 1.7 * H), who: i % 3 ? 'hanako' : 'box', what: ['session.start', 'source.run', 'alarm.seen', 'settings.change', 'device.join'][i % 5], from: '192.0.2.10', result: 'ok' }));
+export const settings = () => ({ mail: { to: ['hanako@example.jp'], from: 'sakimori@example.jp', host: 'mail.example.jp', port: 587, tls: 'starttls', user: 'sakimori', password_set: true }, webhook: { url: '' }, retention: { hourly: 48, daily: 35, weekly: 26, monthly: 60, min_days: 14 }, language: 'ja',
+    institution: { name: L('さくら内科クリニック', 'Sakura Clinic'), kind: 'clinic', address: '見本県見本市1-2-3', phone: '00-0000-0000', responsible: { name: '見本 花子', title: '院長', phone: '' }, deputy: { name: '見本 太郎', title: '事務長', phone: '' }, vendor_updates: 'unknown' } });
+export const box = (gens) => ({ version: '0.1.0', children: ['front', 'keyd', 'brain', 'vault', 'opener', 'out'].map((name) => ({ name, state: name === 'opener' ? 'down' : 'up', restarts: name === 'out' ? 1 : 0, confined: { uid: false, seccomp: true, landlock: true, nnp: true, missing: ['uid'] } })).map((c) => (c.name === 'opener' ? { ...c, state: 'up' } : c)),
+    disk: { free: 712e9, used: 288e9, reserve: 20e9 }, vault: { packs: 412, bytes: 184e9, generations: gens.length, head: { seq: 1841, hash: hex('head') } }, clock: { now: iso(NOW), trusted: true }, not_separated: [L('ふつうの利用者で動いているので、働き手どうしの名前が同じです', 'Started by an ordinary user: the parts share one uid')], addresses: ['https://127.0.0.1:8443'] });
+export const words = (lang) => Array.from({ length: 24 }, (_, i) => (lang === 'ja' ? ['あいこくしん', 'あさひ', 'いけばな', 'うちわ', 'えがお', 'おんせん', 'かわら', 'きもの', 'くじら', 'けしき', 'こころ', 'さくら'] : ['abandon', 'ability', 'bamboo', 'cabin', 'dawn', 'eager', 'fabric', 'garden', 'harbor', 'island', 'jacket', 'kitchen'])[(i * 5) % 12]);
+export function qr(seed) {
+    const bits = hex(seed, 400);
+    let path = '';
+    for (let y = 0; y < 29; y++) for (let x = 0; x < 29; x++) {
+        const finder = (a, b) => x >= a && x < a + 7 && y >= b && y < b + 7;
+        const f = [[0, 0], [22, 0], [0, 22]].find(([a, b]) => finder(a, b));
+        const on = f ? (x - f[0] === 0 || x - f[0] === 6 || y - f[1] === 0 || y - f[1] === 6 || (x - f[0] > 1 && x - f[0] < 5 && y - f[1] > 1 && y - f[1] < 5)) : parseInt(bits[(x * 13 + y * 7) % 400], 16) % 2;
+        if (on) path += `M${x + 2} ${y + 2}h1v1h-1z`;
+    }
+    return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 33 33"><rect width="33" height="33" fill="#fff"/><path d="${path}"/></svg>`;
+}
+export const files = (path) => {
+    const f = (name, kind, size, note) => ({ name, name_b64: Buffer.from(name).toString('base64'), kind, size, mtime: at(3 * D), mode: '0644', owner: 'clinic', ...(note ? { note } : {}) });
+    if (!path) return [f('srv', 'dir', 0)];
+    if (path === 'srv') return [f('share', 'dir', 0), f('scan', 'dir', 0)];
+    return [f('予約', 'dir', 0), f('紹介状', 'dir', 0), f('予約表.xlsx', 'file', 84_211), f('診療案内.docx', 'file', 42_100), f('休診のお知らせ.pdf', 'file', 312_004), { ...f('\ufffd\ufffd.txt', 'file', 120), name_b64: 'kLMu', note: '名前の文字が読めません' }];
+};

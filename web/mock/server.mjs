@@ -1,0 +1,201 @@
+// The API of docs/API.md over plain HTTP on loopback, from made-up data. For tests and for working on screens.
+// node mock/server.mjs [port]     POST /mock {"scenario","role","setup"} switches; Accept-Language picks the texts.
+import { createServer } from 'node:http';
+import { readFile } from 'node:fs/promises';
+import { dirname, extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as D from './data.mjs';
+
+const DIST = process.env.SAKIMORI_WEB_OUT || join(dirname(fileURLToPath(import.meta.url)), '../dist');
+const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json', '.txt': 'text/plain; charset=utf-8' };
+export const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const ROOMS = { director: ['today', 'restore', 'alarms', 'machines', 'people', 'access', 'settings'], manager: ['today', 'restore', 'alarms', 'machines', 'people', 'access', 'settings'], staff: ['today', 'restore', 'alarms'], vendor: ['today', 'machines', 'restore'], counter: ['today'] };
+
+export function startMock(port = 0) {
+    const st = fresh();
+    const streams = new Set();
+    const push = (topic, data) => { for (const s of streams) s.res.write(`event: ${topic}\ndata: ${JSON.stringify(say(data, s.lang))}\n\n`); };
+    const server = createServer((req, res) => {
+        handle(req, res, st, streams, push).catch((e) => { res.statusCode = 500; res.end(JSON.stringify({ error: { code: 'internal', message: String(e) } })); });
+    });
+    return new Promise((ok) => server.listen(port, '127.0.0.1', () => ok({
+        server, st, url: `http://127.0.0.1:${server.address().port}`, push, set: (x) => Object.assign(st, x), reset: () => Object.assign(st, fresh()),
+        close: () => { for (const t of st.timers) clearInterval(t); for (const s of streams) s.res.end(); server.closeAllConnections(); return new Promise((r) => server.close(r)); },
+    })));
+}
+
+function fresh() {
+    return { scenario: 'ok', role: 'director', setup: 'done', step: 'start', unlocked: null, done: false, tries: 5, must_change: false, restore: null, runs: [], verify: null, empty: false, drop: false, calls: [], timers: [], totp_asked: false, restore_rate: 12, made: [] };
+}
+
+/** {ja, en} pairs become the text of one language. */
+function say(x, lang) {
+    if (Array.isArray(x)) return x.map((v) => say(v, lang));
+    if (x && typeof x === 'object') {
+        if ('ja' in x && 'en' in x && Object.keys(x).length === 2) return x[lang];
+        return Object.fromEntries(Object.entries(x).map(([k, v]) => [k, say(v, lang)]));
+    }
+    return x;
+}
+
+async function body(req) {
+    const parts = [];
+    for await (const c of req) parts.push(c);
+    const text = Buffer.concat(parts).toString('utf8');
+    return text ? JSON.parse(text) : {};
+}
+
+async function handle(req, res, st, streams, push) {
+    const url = new URL(req.url, 'http://x');
+    if (st.drop) return req.socket.destroy();
+    res.setHeader('Content-Security-Policy', CSP);
+    res.setHeader('X-Content-Type-Options', 'nosniff');
+    if (url.pathname === '/mock') { Object.assign(st, await body(req)); return res.end('{}'); }
+    if (!url.pathname.startsWith('/api/v1/')) return file(url.pathname, res);
+    const lang = (req.headers['accept-language'] || 'ja').startsWith('en') ? 'en' : 'ja';
+    res.setHeader('Content-Type', 'application/json');
+    res.setHeader('Cache-Control', 'no-store');
+    const send = (data, status = 200) => { res.statusCode = status; res.end(data === null ? '' : JSON.stringify(say(data, lang))); };
+    const fail = (status, code, more = {}) => send({ error: { code, message: '', ...more } }, status);
+    const path = url.pathname.slice('/api/v1'.length);
+    const data = req.method === 'GET' ? {} : await body(req);
+    st.calls.push({ method: req.method, path, data, csrf: req.headers['x-csrf-token'] ?? null });
+    if (path === '/events') {
+        if (st.role === 'nobody') return fail(401, 'not_signed_in');
+        res.setHeader('Content-Type', 'text/event-stream');
+        res.write(': hello\n\n');
+        const s = { res, lang };
+        streams.add(s);
+        return void req.on('close', () => streams.delete(s));
+    }
+    for (const [method, pattern, f] of ROUTES) {
+        if (method !== req.method) continue;
+        const m = pattern.exec(path);
+        if (!m) continue;
+        const open = path.startsWith('/setup') || (path === '/session' && method !== 'DELETE');
+        if (!open && st.role === 'nobody') return fail(401, 'not_signed_in');
+        if (!open && method !== 'GET' && req.headers['x-csrf-token'] !== 'csrf-1') return fail(403, 'csrf');
+        return f({ st, data, query: url.searchParams, id: m[1] ? decodeURIComponent(m[1]) : null, send, fail, push, res });
+    }
+    return fail(404, 'not_found');
+}
+
+async function file(path, res) {
+    const name = normalize(path).replace(/^\/+/, '');
+    for (const p of [name, 'index.html']) {
+        if (p !== name && extname(name)) break;
+        try {
+            const bytes = await readFile(join(DIST, p));
+            res.setHeader('Content-Type', TYPES[extname(p)] ?? 'application/octet-stream');
+            return res.end(bytes);
+        } catch { /* next */ }
+    }
+    res.statusCode = 404;
+    res.end('not found');
+}
+
+const bad = (st) => st.scenario === 'call';
+const gens = (st) => (st.empty ? [] : D.generations(bad(st)));
+const list = (items) => ({ items, next: null });
+const session = (st) => ({ person: st.role === 'counter' || st.role === 'setup' ? null : { id: { director: 'p1', manager: 'p2', staff: 'p3', vendor: 'p4' }[st.role], name: D.people().find((p) => p.role === st.role)?.name ?? '', account: D.people().find((p) => p.role === st.role)?.account ?? '', role: st.role, until: null, ...(st.must_change ? { must_change: true } : {}) },
+    csrf: 'csrf-1', kind: st.role === 'counter' ? 'counter' : st.role === 'setup' ? 'setup' : 'person', institution: st.role === 'setup' ? '' : D.settings().institution.name, language: 'ja', rooms: ROOMS[st.role] ?? [], unlocked_until: st.unlocked });
+const later = (min) => new Date(Date.now() + min * 60_000).toISOString();
+
+const ROUTES = [
+    ['GET', /^\/setup$/, ({ st, send }) => send({ done: st.setup === 'done', step: st.step, vault: D.hex('vault', 32), ca_sha256: D.hex('ca'), ca_pem: '-----BEGIN CERTIFICATE-----\nbW9jaw==\n-----END CERTIFICATE-----\n', names: ['127.0.0.1', 'sakimori.local'] })],
+    ['POST', /^\/setup\/start$/, ({ st, data, send, fail }) => (data.code !== 'SAKI-1234' ? fail(403, 'denied', { tries_left: --st.tries }) : (st.role = 'setup', st.step = 'institution', send({ csrf: 'csrf-1' })))],
+    ['POST', /^\/setup\/institution$/, ({ st, send }) => { st.step = 'director'; send({}); }],
+    ['POST', /^\/setup\/director$/, ({ st, data, send, fail }) => (/password|sakura/i.test(data.password) ? fail(422, 'bad_request', { field: 'password', reason: 'banned' }) : (st.step = 'totp', send({ totp_secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP', totp_uri: 'otpauth://totp/mock', totp_qr_svg: D.qr('totp') })))],
+    ['POST', /^\/setup\/director\/totp$/, ({ st, data, send, fail }) => (data.code === '000000' ? fail(422, 'bad_request', { field: 'code' }) : (st.step = 'sheet', send({ codes: Array.from({ length: 10 }, (_, i) => D.hex('code' + i, 8).replace(/(....)/, '$1-')) })))],
+    ['POST', /^\/setup\/sheet$/, ({ st, send }) => { st.step = 'confirm'; const s = (k) => ({ words_ja: D.words('ja'), words_en: D.words('en'), qr_svg: D.qr(k), qr_text: 'SAKIMORI-' + k }); send({ open: s('open'), orders: s('orders'), card: { text: 'SKC1-7H2K-9QWX-M4PD-R8TZ-3VNB-6LFA', qr_svg: D.qr('card') }, ask: [{ which: 'open', n: 3 }, { which: 'orders', n: 17 }, { which: 'open', n: 21 }] }); }],
+    ['POST', /^\/setup\/confirm$/, ({ st, data, send, fail }) => { const i = data.answers.findIndex((a) => a.word !== D.words('ja')[a.n - 1] && a.word !== D.words('en')[a.n - 1]); if (i >= 0) return fail(422, 'bad_request', { field: `answers.${i}` }); st.setup = 'done'; st.role = 'director'; st.empty = true; send({ done: true }); }],
+    ['POST', /^\/session$/, ({ st, data, send, fail }) => {
+        if (data.account === 'locked') return fail(423, 'locked', { wait_s: 300 });
+        if (data.password !== 'right-horse-9') return fail(401, 'not_signed_in', { tries_left: --st.tries });
+        if (!data.totp && !data.one_time) return fail(401, 'totp_needed');
+        if (data.totp && data.totp !== '123456') return fail(401, 'not_signed_in', { tries_left: --st.tries });
+        st.role = 'director';
+        send({ session: session(st) });
+    }],
+    ['GET', /^\/session$/, ({ st, send, fail }) => (st.role === 'nobody' ? fail(401, 'not_signed_in') : send(session(st)))],
+    ['DELETE', /^\/session$/, ({ st, send }) => { st.role = st.enrolled ? 'counter' : 'nobody'; send({}); }],
+    ['POST', /^\/session\/password$/, ({ st, data, send, fail }) => (data.new === 'password1' ? fail(422, 'bad_request', { field: 'new', reason: 'banned' }) : (st.must_change = false, send({})))],
+    ['GET', /^\/today$/, ({ st, send }) => { const x = D.today(st.scenario, D.generations(bad(st)), st.done); send(st.empty ? { ...x, groups: [], last: { ...x.last, at: null, devices: 0, devices_total: 1, drill: null }, one: null } : x); }],
+    ['POST', /^\/today\/tasks\/(.+)$/, ({ st, send }) => { st.done = true; send({}); }],
+    ['GET', /^\/alarms$/, ({ st, send }) => send(list(D.alarms(bad(st), gens(st))))],
+    ['GET', /^\/alarms\/(.+)$/, ({ st, id, send, fail }) => { const a = D.alarms(true, D.generations(true)).find((x) => x.id === id); return a ? send(st.seen ? { ...a, seen: later(0) } : a) : fail(404, 'not_found'); }],
+    ['POST', /^\/alarms\/(.+)$/, ({ st, data, send }) => { if (data.action === 'seen') st.seen = true; if (data.action === 'close') st.scenario = 'ok'; send({}); }],
+    ['GET', /^\/devices$/, ({ st, send }) => send(list(D.devices().slice(0, st.empty ? 1 : 99)))],
+    ['POST', /^\/devices\/codes$/, ({ send }) => send({ code: 'SKJ1-ABCD-EFGH-IJKL-MNOP-QRST-UVWX', until: later(15), command: 'sakimori-agent join https://192.0.2.5:8444 SKJ1-ABCD-EFGH-IJKL-MNOP-QRST-UVWX' })],
+    ['PATCH', /^\/devices\/(.+)$/, ({ send }) => send({})], ['DELETE', /^\/devices\/(.+)$/, ({ send }) => send({})],
+    ['GET', /^\/sources$/, ({ st, send }) => send(list(st.empty ? st.made : D.sources(bad(st), gens(st)).concat(st.made)))],
+    ['POST', /^\/sources$/, ({ st, data, send }) => { const s = { id: 'n' + (st.made.length + 1), ...data, responsible: data.responsible ?? null, last: null, next: later(30), state: 'ok' }; st.made.push(s); send(s, 201); }],
+    ['POST', /^\/sources\/(.+)\/run$/, ({ st, id, send, push }) => { const r = run(id, 'waiting'); st.runs.unshift(r); drive(st, r, push); send({ run: r.id }); }],
+    ['PATCH', /^\/sources\/(.+)$/, ({ send }) => send({})], ['DELETE', /^\/sources\/(.+)$/, ({ send }) => send({})],
+    ['GET', /^\/runs$/, ({ st, send }) => send(list([...st.runs, ...(st.empty ? [] : [{ ...run('s3', 'complete'), finished: D.at(3e6) }, { ...run('s6', 'partial'), finished: D.at(5e6), problems_total: 2, problems: [{ path: '/srv/share/鍵/a.key', error: 'Permission denied' }, { path: '/srv/share/tmp', error: 'changed while read' }] }])]))],
+    ['GET', /^\/runs\/(.+)$/, ({ st, id, send, fail }) => { const r = st.runs.find((x) => x.id === id); return r ? send(r) : fail(404, 'not_found'); }],
+    ['POST', /^\/runs\/(.+)\/cancel$/, ({ st, id, send, push }) => { const r = st.runs.find((x) => x.id === id); if (r) { r.state = 'cancelled'; push('run', r); } send({}); }],
+    ['GET', /^\/generations$/, ({ st, query, send }) => send(list(gens(st).filter((g) => (!query.get('source') || g.source === query.get('source')) && (!query.get('from') || g.at >= query.get('from')))))],
+    ['GET', /^\/generations\/([^/]+)$/, ({ st, id, send, fail }) => { const g = gens(st).find((x) => x.id === id); return g ? send(g) : fail(404, 'not_found'); }],
+    ['GET', /^\/generations\/([^/]+)\/files$/, ({ st, query, send, fail }) => (st.unlocked ? send({ ...list(D.files(query.get('path'))), path: query.get('path') ?? '' }) : fail(409, 'unlock_needed'))],
+    ['GET', /^\/generations\/([^/]+)\/find$/, ({ st, query, send, fail }) => (st.unlocked ? send(list(D.files('srv/share').filter((f) => f.name.includes(query.get('text'))).map((f) => ({ ...f, path: 'srv/share/' + f.name, path_b64: Buffer.from('srv/share/' + f.name).toString('base64') })))) : fail(409, 'unlock_needed'))],
+    ['GET', /^\/generations\/([^/]+)\/file$/, ({ res }) => { res.setHeader('Content-Type', 'application/octet-stream'); res.setHeader('Content-Disposition', 'attachment'); res.end('sample'); }],
+    ['POST', /^\/unlock$/, ({ st, data, send, fail }) => (data.password !== 'right-horse-9' ? fail(403, 'denied', { tries_left: --st.tries }) : (st.unlocked = later(15), send({ until: st.unlocked })))],
+    ['DELETE', /^\/unlock$/, ({ st, send }) => { st.unlocked = null; send({}); }],
+    ['POST', /^\/restores$/, ({ st, data, send, fail, push }) => {
+        if (!st.unlocked) return fail(409, 'unlock_needed');
+        const g = gens(st).find((x) => x.id === data.manifest);
+        if (g?.suspicion.level === 'high' && !data.suspicious_ok) return fail(409, 'suspicious');
+        st.restore = { id: 'r1', manifest: data.manifest, device: data.device, state: 'running', progress: { files: 0, files_total: 394, bytes: 0, bytes_total: 1.5e9 }, set_aside: null, problems: [], started: new Date().toISOString(), finished: null, ms: null };
+        const timer = setInterval(() => {
+            const p = st.restore.progress;
+            if (st.restore.state !== 'running') return clearInterval(timer);
+            p.files = Math.min(394, p.files + st.restore_rate); p.bytes = (p.files / 394) * 1.5e9;
+            if (p.files === 394) Object.assign(st.restore, { state: 'complete', set_aside: 394, finished: new Date().toISOString(), ms: 252_000 });
+            push('restore', st.restore);
+        }, 200);
+        st.timers.push(timer);
+        send({ id: 'r1' }, 201);
+    }],
+    ['GET', /^\/restores$/, ({ st, send }) => send(list(st.restore ? [st.restore] : []))],
+    ['GET', /^\/restores\/([^/]+)$/, ({ st, send, fail }) => (st.restore ? send(st.restore) : fail(404, 'not_found'))],
+    ['POST', /^\/restores\/([^/]+)\/cancel$/, ({ st, send, push }) => { st.restore.state = 'cancelled'; push('restore', st.restore); send({}); }],
+    ['POST', /^\/verify$/, ({ st, data, send }) => { st.verify = { kind: data.kind, started: new Date().toISOString(), done: 120, total: 412 }; setTimeout(() => { st.verify = null; st.verified = true; }, 1500); send({}, 202); }],
+    ['GET', /^\/verify$/, ({ st, send }) => send({ running: st.verify, reports: [{ kind: 'structure', started: D.at(9e7), finished: D.at(8.9e7), ok: true, checked: 412, problems: [] }] })],
+    ['GET', /^\/people$/, ({ send }) => send(list(D.people()))],
+    ['POST', /^\/people$/, ({ data, send, fail }) => (D.people().some((p) => p.account === data.account) ? fail(409, 'conflict', { field: 'account' }) : send({ id: 'p9', first_password: 'kumo-7412-hana', totp_secret: 'JBSWY3DPEHPK3PXP', totp_uri: 'otpauth://x', totp_qr_svg: D.qr('p9'), codes: Array.from({ length: 10 }, (_, i) => D.hex('p9' + i, 8)) }, 201))],
+    ['POST', /^\/people\/(.+)\/reset$/, ({ send }) => send({ first_password: 'yuki-3391-mizu', totp_secret: 'JBSWY3DPEHPK3PXP', totp_qr_svg: D.qr('p8'), codes: Array.from({ length: 10 }, (_, i) => D.hex('p8' + i, 8)) })],
+    ['PATCH', /^\/people\/(.+)$/, ({ send }) => send({})], ['DELETE', /^\/people\/(.+)$/, ({ send }) => send({})],
+    ['GET', /^\/access$/, ({ st, query, send }) => send(list(D.access(D.generations(bad(st))).filter(() => !query.get('person') || query.get('person') === 'p1')))],
+    ['GET', /^\/audit$/, ({ send }) => send({ items: D.audit(), next: 'c2' })],
+    ['GET', /^\/audit\/export$/, ({ res }) => { res.setHeader('Content-Type', 'application/octet-stream'); res.end('{}\n'); }],
+    ['POST', /^\/audit\/verify$/, ({ st, send }) => send(st.tampered ? { ok: false, lines: 214, first_bad: { line: 88, why: 'hash' } } : { ok: true, lines: 214 })],
+    ['GET', /^\/settings$/, ({ send }) => send(D.settings())], ['PATCH', /^\/settings$/, ({ send }) => send({})], ['POST', /^\/settings\/test$/, ({ send }) => send({})],
+    ['GET', /^\/contacts$/, ({ st, send }) => send(list(st.empty ? [] : D.contacts()))], ['PUT', /^\/contacts$/, ({ send }) => send({})],
+    ['GET', /^\/card$/, ({ st, send }) => send({ institution: { name: D.settings().institution.name, phone: '00-0000-0000' }, contacts: st.empty ? [] : D.contacts(), checked_until: null })],
+    ['POST', /^\/counter$/, ({ st, send }) => { st.enrolled = true; send({ id: 'k2' }, 201); }],
+    ['GET', /^\/counter$/, ({ send }) => send(list([{ id: 'k1', name: { ja: '受付カウンター', en: 'Counter' }, created: D.at(9e8), last_seen: D.at(6e4) }]))], ['DELETE', /^\/counter\/(.+)$/, ({ send }) => send({})],
+    ['GET', /^\/box$/, ({ st, send }) => send(D.box(D.generations(bad(st))))],
+];
+
+let runs = 0;
+function run(source, state) {
+    return { id: 'run' + (++runs), source, device: 'd' + source.slice(1), kind: 'adhoc', state, started: D.at(4e6), finished: null, progress: null, problems: [], problems_total: 0, manifest: null };
+}
+function drive(st, r, push) {
+    let n = 0;
+    const timer = setInterval(() => {
+        if (r.state === 'cancelled') return clearInterval(timer);
+        n++;
+        r.state = n < 10 ? 'running' : 'complete';
+        r.progress = { phase: n < 3 ? 'scan' : 'send', files: n * 800, files_total: 8000, bytes: n * 1e8, bytes_total: 1e9, sent: n * 3e7, now: '/srv/share/予約表.xlsx' };
+        if (n >= 10) { r.finished = new Date().toISOString(); clearInterval(timer); }
+        push('run', r);
+    }, 300);
+    st.timers.push(timer);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+    const m = await startMock(Number(process.argv[2] || 8080));
+    console.log(`mock of the Sakimori API: ${m.url}`);
+}

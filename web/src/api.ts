@@ -1,0 +1,134 @@
+// The only file that speaks HTTP. docs/API.md is the contract.
+import { lang } from './i18n';
+
+export const BASE = '/api/v1';
+let csrf = '';
+export function setCsrf(token: string | undefined): void { if (token) csrf = token; }
+
+export class ApiError extends Error {
+    constructor(readonly status: number, readonly code: string, message: string, readonly body: ErrorBody = {}) { super(message); }
+    get field(): string | undefined { return this.body.field; }
+    /** No answer at all: the box is off, or a cable is out. */
+    get noAnswer(): boolean { return this.status === 0; }
+}
+interface ErrorBody { code?: string; message?: string; field?: string; wait_s?: number; tries_left?: number; reason?: string; n?: number; which?: string }
+
+let lost: () => void = () => {};
+/** What to do when the session has ended in the middle of work. */
+export function onSessionLost(f: () => void): void { lost = f; }
+let heard: () => void = () => {};
+export function onHeard(f: () => void): void { heard = f; }
+
+async function call<T>(method: string, path: string, body?: unknown, quiet = false): Promise<T> {
+    const headers: Record<string, string> = { Accept: 'application/json', 'Accept-Language': lang() };
+    if (body !== undefined) headers['Content-Type'] = 'application/json';
+    if (method !== 'GET' && csrf) headers['X-CSRF-Token'] = csrf;
+    let r: Response;
+    try {
+        r = await fetch(BASE + path, {
+            method, headers, credentials: 'same-origin', cache: 'no-store',
+            ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        });
+    } catch {
+        throw new ApiError(0, 'no_answer', '');
+    }
+    heard();
+    const text = await r.text();
+    let json: unknown = null;
+    try { json = text ? JSON.parse(text) : null; } catch { throw new ApiError(r.status, 'unavailable', ''); }
+    if (r.ok) return json as T;
+    const e = (json as { error?: ErrorBody } | null)?.error ?? {};
+    if (r.status === 401 && !quiet && e.code !== 'totp_needed') lost();
+    throw new ApiError(r.status, e.code ?? 'internal', e.message ?? '', e);
+}
+
+export const api = {
+    get: <T>(path: string, quiet = false) => call<T>('GET', path, undefined, quiet),
+    post: <T>(path: string, body: unknown = {}, quiet = false) => call<T>('POST', path, body, quiet),
+    put: <T>(path: string, body: unknown) => call<T>('PUT', path, body),
+    patch: <T>(path: string, body: unknown) => call<T>('PATCH', path, body),
+    del: <T>(path: string, body?: unknown) => call<T>('DELETE', path, body),
+};
+
+export function query(values: Record<string, string | number | null | undefined>): string {
+    const q = new URLSearchParams();
+    for (const [k, v] of Object.entries(values)) if (v !== null && v !== undefined && v !== '') q.set(k, String(v));
+    const s = q.toString();
+    return s ? '?' + s : '';
+}
+
+export interface List<T> { items: T[]; next: string | null }
+export type State = 'ok' | 'look' | 'call' | 'unknown';
+export type Role = 'director' | 'manager' | 'staff' | 'vendor' | 'counter';
+
+export interface Session {
+    person: { id: string; name: string; account: string; role: Role; until: string | null; must_change?: boolean } | null;
+    csrf: string; kind: 'person' | 'setup' | 'counter'; institution: string | { name: string }; language: string; rooms: string[]; unlocked_until: string | null;
+}
+export interface SetupState { done: boolean; step: string; vault: string; ca_sha256: string; ca_pem: string; names: string[] }
+export interface Step { title: string; text?: string; action?: string; link?: string; phone?: string }
+export interface Today {
+    state: State; at: string; next_check: string | null; headline: string; lead: string;
+    lines: { state: State; text: string; device?: string; source?: string }[];
+    last: { at: string | null; ago_s: number; devices: number; devices_total: number; kept_days: number; drill: { at: string; ok: boolean } | null };
+    one: { id: string; title: string; text: string; minutes?: number; action: string; link?: string; phone?: string } | null;
+    dont: { title: string; text: string }[]; calls: { name: string; phone: string }[]; say: string; paper: boolean;
+    safe: { manifest: string; at: string; text: string } | null;
+    groups: { group: string; name: string; state: State; text: string }[]; not_watched: string[]; notes: string[];
+}
+export interface Alarm {
+    id: string; number?: number; kind: string; state: 'look' | 'call'; opened: string; closed: string | null; title: string; text: string;
+    source: string | null; client: string | null; manifest: string | null; facts: Record<string, unknown>; next: (Step | string)[];
+    seen?: string | null; frozen?: boolean;
+}
+export interface Device {
+    id: string; client: string; name: string; hostname: string; os: string; state: 'ok' | 'late' | 'silent' | 'revoked' | 'joining';
+    last_seen: string | null; agent_version: string; confined: Record<string, unknown>; sources: string[]; cert_until: string | null;
+}
+export interface Schedule { every: 'hour' | 'day' | 'week' | 'off'; at?: string; weekday?: number }
+export interface Source {
+    id: string; device: string; name: string; group: string; kind: string; paths: string[]; include: string[]; exclude: string[];
+    schedule: Schedule; responsible: string | null; canaries: boolean; bandwidth_kib_s: number; one_file_system: boolean; enabled: boolean;
+    last: Generation | null; next: string | null; state: 'ok' | 'late' | 'running' | 'failed' | 'suspicious';
+}
+export interface Run {
+    id: string; source: string; device: string; kind: string; state: 'waiting' | 'running' | 'complete' | 'partial' | 'failed' | 'cancelled';
+    started: string | null; finished: string | null;
+    progress: { phase: string; files: number; files_total: number; bytes: number; bytes_total: number; sent: number; now: string | null } | null;
+    problems: { path: string; error: string; what?: string }[]; problems_total: number; manifest: string | null;
+}
+export interface Generation {
+    id: string; source: string; device: string; number: number; at: string; run_kind: string; status: string; bytes: number; bytes_new: number;
+    stored_new: number; files: number;
+    suspicion: { score: number; level: 'none' | 'low' | 'high'; reasons: { code: string; share?: number; count?: number; text: string }[] };
+    last_clean: boolean; pinned: boolean; slots: string[]; locked: { days_left: number } | null; drill: { at: string; ok: boolean } | null;
+}
+export interface VaultFile { name: string; name_b64: string; kind: string; size: number; mtime: string | null; mode?: string; owner?: string; note?: string; path_b64?: string; path?: string }
+export interface Restore {
+    id: string; manifest?: string; device?: string; state: Run['state'];
+    progress: { files: number; files_total: number; bytes: number; bytes_total: number } | null;
+    set_aside: number | string | null; problems: { path: string; error: string }[]; started: string | null; finished: string | null; ms: number | null;
+    place?: string | null;
+}
+export interface Person { id: string; account: string; name: string; role: Role; until: string | null; totp: boolean; locked: boolean; last_sign_in: string | null }
+export interface Secrets { first_password?: string; totp_secret?: string; totp_uri?: string; totp_qr_svg?: string; codes?: string[] }
+export interface AccessLine { at: string; who: string; role: string; what: string; source: string; manifest: string; from: string; why: string; result: string }
+export interface Contact { name: string; role: string; phone: string; hours: string; note: string; checked_on: string | null }
+export interface Settings {
+    mail: { to: string[]; from: string; host: string; port: number; tls: string; user: string; password_set: boolean };
+    webhook: { url: string }; retention: { hourly: number; daily: number; weekly: number; monthly: number; min_days: number };
+    language: string; institution: { name: string; kind?: string; address?: string; phone?: string; responsible?: Officer; deputy?: Officer; vendor_updates?: string };
+}
+export interface Officer { name: string; title: string; phone: string }
+export interface Card { institution: { name: string; phone?: string } | string; contacts: Contact[]; checked_until?: string | null; say?: string }
+export interface Box {
+    version: string; children: { name: string; state: string; restarts: number; confined: Record<string, unknown> | boolean }[];
+    disk: { free: number; used: number; reserve: number }; vault: { packs: number; bytes: number; generations: number; head: { seq: number; hash: string } };
+    clock: Record<string, unknown>; not_separated: string[]; addresses: string[];
+}
+export interface VerifyState {
+    running: { kind: string; started: string; done: number; total: number } | null;
+    reports: { kind: string; started: string; finished: string; ok: boolean; checked: number; problems: { what: string; text?: string }[] }[];
+}
+export interface SheetSecret { words_ja: string[]; words_en: string[]; qr_svg: string; qr_text: string }
+export interface Sheet { open: SheetSecret; orders: SheetSecret; card: { text: string; qr_svg: string }; ask: { which: 'open' | 'orders'; n: number }[] }

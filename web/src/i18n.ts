@@ -1,0 +1,46 @@
+// Texts are pairs; a screen's table lives in src/text/. Japanese is the first language, English the second.
+export type Lang = 'ja' | 'en';
+export interface Text { readonly ja: string; readonly en: string }
+export type Values = Record<string, string | number>;
+
+const KEY = 'sakimori.lang';
+const listeners = new Set<() => void>();
+let current: Lang = stored() ?? 'ja';
+
+function stored(): Lang | null {
+    try {
+        const v = localStorage.getItem(KEY);
+        return v === 'ja' || v === 'en' ? v : null;
+    } catch { return null; }
+}
+
+export function lang(): Lang { return current; }
+
+/** Chosen by the person: kept in this browser. */
+export function setLang(next: Lang): void {
+    try { localStorage.setItem(KEY, next); } catch { /* private window: this page only */ }
+    use(next);
+}
+
+/** What the box proposes, unless this browser has a choice of its own. */
+export function proposeLang(next: unknown): void {
+    if (!stored() && (next === 'ja' || next === 'en')) use(next);
+}
+
+function use(next: Lang): void {
+    document.documentElement.lang = next;
+    if (next === current) return;
+    current = next;
+    listeners.forEach((f) => f());
+}
+
+export function onLang(f: () => void): () => void {
+    listeners.add(f);
+    return () => { listeners.delete(f); };
+}
+
+export function fill(text: string, values?: Values): string {
+    return values ? text.replace(/\{(\w+)\}/g, (all, k: string) => (k in values ? String(values[k]) : all)) : text;
+}
+
+export function t(text: Text, values?: Values): string { return fill(text[current], values); }

@@ -1,0 +1,66 @@
+// The box itself: its parts, its disk, what is not separated, and the check of everything that is kept.
+import { useEffect, useState } from 'preact/hooks';
+import { ApiError, api } from '../api';
+import type { Box, VerifyState } from '../api';
+import { t } from '../i18n';
+import { useGet, useLive } from '../live';
+import { roleOf, useSession } from '../session';
+import { T } from '../text/machines';
+import { bytesOf, countOf, whenOf } from '../time';
+import { Badge, ErrorBox, Head, Loading, Mark, Progress, Said } from '../ui/parts';
+import { Confined } from './machines';
+
+export function BoxScreen() {
+    const got = useGet<Box>('/box');
+    useLive('child', got.reload);
+    const b = got.data;
+    return <><Head title={t(T.tabBox)} lead={t(T.boxLead)} />
+        {got.error && <ErrorBox error={got.error} retry={got.reload} />}
+        {!b ? !got.error && <Loading /> : <div class="stack"><div class="two"><Facts b={b} /><Verify /></div>
+            <section class="card" aria-labelledby="ch"><h2 id="ch">{t(T.children)}</h2><ul class="lines">{b.children.map((c) => {
+                const up = c.state === 'up' || c.state === 'running' || c.state === 'ready';
+                return <li><Mark state={up ? 'ok' : 'look'} label={t(up ? T.childUp : T.childDown)} /><div class="child"><b class="mono">{c.name}</b><span>{t(up ? T.childUp : T.childDown)}{c.restarts > 0 && ` ・ ${t(T.restarts, { n: c.restarts })}`}</span><span><Confined c={c.confined} /></span></div></li>;
+            })}</ul></section>
+            <section class="card" aria-labelledby="ns"><h2 id="ns">{t(T.notSep)}</h2>{b.not_separated.length ? <ul class="lines">{b.not_separated.map((x) => <li><Mark state="look" /><span>{x}</span></li>)}</ul> : <p><Badge state="ok">{t(T.notSepNone)}</Badge></p>}</section></div>}</>;
+}
+
+function Facts({ b }: { b: Box }) {
+    const total = b.disk.free + b.disk.used;
+    return <section class="card" aria-labelledby="bf"><h2 id="bf">{t(T.tabBox)}</h2><div class="stack">
+        <Progress part={b.disk.used} whole={total} label={t(T.diskUse)} text={t(T.diskText, { free: bytesOf(b.disk.free), used: bytesOf(b.disk.used) })} />
+        <dl class="dl"><div><dt>{t(T.vault)}</dt><dd>{t(T.vaultText, { n: countOf(b.vault.generations), size: bytesOf(b.vault.bytes) })}</dd></div>
+            <div><dt>{t(T.clock)}</dt><dd>{clockText(b.clock)}</dd></div><div><dt>{t(T.addresses)}</dt><dd>{b.addresses.map((a) => <span class="mono blk">{a}</span>)}</dd></div><div><dt>{t(T.cVersion)}</dt><dd class="mono">{b.version}</dd></div></dl>
+        <div><p class="eyebrow">{t(T.head)}</p><p class="copy">{b.vault.head.seq} {b.vault.head.hash}</p><p class="sub">{t(T.headHelp)}</p></div></div></section>;
+}
+
+function clockText(c: Record<string, unknown>): string {
+    if (typeof c?.text === 'string') return c.text;
+    if (typeof c?.now === 'string') return whenOf(c.now) + (c.trusted === false || c.ok === false ? ' ?' : '');
+    return Object.entries(c ?? {}).map(([k, v]) => `${k} ${String(v)}`).join('、') || '─';
+}
+
+function Verify() {
+    const got = useGet<VerifyState>('/verify');
+    const { session } = useSession();
+    const [error, setError] = useState<ApiError | null>(null);
+    const [said, setSaid] = useState<string | null>(null);
+    const run = got.data?.running;
+    useEffect(() => {
+        if (!run) return;
+        const id = setInterval(got.reload, 2_000);
+        return () => clearInterval(id);
+    }, [!!run]);
+    const start = async (kind: 'structure' | 'data') => {
+        setError(null);
+        setSaid(null);
+        try { await api.post('/verify', { kind }); setSaid(t(T.vStarted)); got.reload(); } catch (e) { setError(e as ApiError); }
+    };
+    const v = got.data;
+    return <section class="card" aria-labelledby="vf"><h2 id="vf">{t(T.verify)}</h2><div class="stack"><p>{t(T.verifyText)}</p><ErrorBox error={error ?? (got.data ? null : got.error)} />
+        {run ? <Progress part={run.done} whole={run.total} label={t(T.vRunning)} text={t(T.vPart, { n: countOf(run.done), all: countOf(run.total) })} />
+            : roleOf(session) !== 'staff' && <div class="btn-row"><button type="button" class="btn" onClick={() => void start('structure')}>{t(T.vStructure)}</button><button type="button" class="btn" onClick={() => void start('data')}>{t(T.vData)}</button></div>}
+        <Said text={said} />
+        {v && (v.reports.length ? <ul class="lines">{v.reports.slice(0, 5).map((r) => <li><Mark state={r.ok ? 'ok' : 'call'} /><div><b>{r.ok ? t(T.vOk) : t(T.vBad, { n: countOf(r.problems.length) })}</b>
+            <span class="sub blk num">{whenOf(r.finished ?? r.started)} ・ {t(r.kind === 'data' ? T.vData : T.vStructure)} ・ {countOf(r.checked)}</span>
+            {r.problems.length > 0 && <ul class="plain-list">{r.problems.slice(0, 20).map((p) => <li class="mono">{p.text ?? p.what}</li>)}</ul>}</div></li>)}</ul> : <p class="sub">{t(T.vNone)}</p>)}</div></section>;
+}

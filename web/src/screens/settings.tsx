@@ -1,0 +1,175 @@
+import { useEffect, useState } from 'preact/hooks';
+import { ApiError, api } from '../api';
+import type { Contact, List, Settings } from '../api';
+import { lang, setLang, t } from '../i18n';
+import type { Lang } from '../i18n';
+import { KeysSwitch } from '../keys';
+import { useGet, useList } from '../live';
+import { navigate } from '../router';
+import { useSession } from '../session';
+import { T as C } from '../text/common';
+import { T } from '../text/settings';
+import { longDate, parts, whenOf } from '../time';
+import { AreaField, Choice, Dialog, ErrorBox, Head, Loading, Said, SecretField, SelectField, TextField } from '../ui/parts';
+import { PasswordForm } from './signin';
+
+export function SettingsScreen() {
+    const got = useGet<Settings>('/settings');
+    return <div class="narrow"><Head title={t(T.title)} />{got.error && <ErrorBox error={got.error} retry={got.reload} />}
+        {!got.data ? !got.error && <Loading /> : <div class="stack stack-l"><Contacts /><Mail s={got.data} reload={got.reload} /><Hook s={got.data} reload={got.reload} /><Keep s={got.data} reload={got.reload} /><Institution s={got.data} reload={got.reload} /><Counter /><Own /></div>}</div>;
+}
+
+/** One card of settings with its own save: what fails keeps what was typed. */
+function useSave(reload: () => void): { error: ApiError | null; said: string | null; say: (s: string | null) => void; save: (body: object) => Promise<ApiError | null> } {
+    const [error, setError] = useState<ApiError | null>(null);
+    const [said, say] = useState<string | null>(null);
+    const save = async (body: object) => {
+        setError(null);
+        say(null);
+        try { await api.patch('/settings', body); say(t(C.saved)); reload(); return null; } catch (e) {
+            setError(e as ApiError);
+            return e as ApiError;
+        }
+    };
+    return { error, said, say, save };
+}
+interface Part { s: Settings; reload: () => void }
+
+function Mail({ s, reload }: Part) {
+    const m = s.mail;
+    const [v, set] = useState({ to: m.to.join('\n'), from: m.from, host: m.host, port: String(m.port || 587), tls: m.tls || 'starttls', user: m.user });
+    const [password, setPassword] = useState('');
+    const [bad, setBad] = useState<string | null>(null);
+    const [testError, setTestError] = useState<ApiError | null>(null);
+    const { error, said, say, save } = useSave(reload);
+    const put = (k: keyof typeof v) => (x: string) => set({ ...v, [k]: x });
+    const go = async (e: Event) => {
+        e.preventDefault();
+        const port = Number(v.port);
+        if (!Number.isInteger(port) || port < 1 || port > 65535) return setBad(t(T.needNumber));
+        setBad(null);
+        if (!(await save({ mail: { to: v.to.split('\n').map((x) => x.trim()).filter(Boolean), from: v.from.trim(), host: v.host.trim(), port, tls: v.tls, user: v.user.trim(), ...(password ? { password } : {}) } }))) setPassword('');
+    };
+    const test = async () => { setTestError(null); say(null); try { await api.post('/settings/test', { what: 'mail' }); say(t(T.tested)); } catch (e) { setTestError(e as ApiError); } };
+    return <form class="card stack" onSubmit={go} noValidate><h2>{t(T.mail)}</h2><p>{t(T.mailLead)}</p><ErrorBox error={error ?? testError} />
+        <AreaField label={t(T.to)} help={t(T.toHelp)} rows={2} value={v.to} onInput={put('to')} />
+        <div class="form-grid"><TextField label={t(T.from)} type="email" value={v.from} onInput={put('from')} autocomplete="off" /><TextField label={t(T.host)} value={v.host} onInput={put('host')} autocomplete="off" />
+            <TextField label={t(T.port)} class="num" inputMode="numeric" value={v.port} onInput={put('port')} error={bad} autocomplete="off" /><SelectField label={t(T.tls)} value={v.tls} onInput={put('tls')} options={[['starttls', t(T.tlsStart)], ['tls', t(T.tlsOn)], ['none', t(T.tlsNone)]]} />
+            <TextField label={t(T.user)} value={v.user} onInput={put('user')} autocomplete="off" /><SecretField label={t(T.password)} help={t(m.password_set ? T.passwordSet : T.passwordNone)} value={password} onInput={setPassword} autocomplete="new-password" /></div>
+        <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button><button type="button" class="btn" onClick={() => void test()}>{t(T.test)}</button></div><Said text={said} /></form>;
+}
+
+function Hook({ s, reload }: Part) {
+    const [url, setUrl] = useState(s.webhook.url);
+    const [bad, setBad] = useState<string | null>(null);
+    const [testError, setTestError] = useState<ApiError | null>(null);
+    const { error, said, say, save } = useSave(reload);
+    const go = async (e: Event) => {
+        e.preventDefault();
+        if (url && !url.startsWith('https://')) return setBad(t(T.needUrl));
+        setBad(null);
+        await save({ webhook: { url: url.trim() } });
+    };
+    const test = async () => { setTestError(null); say(null); try { await api.post('/settings/test', { what: 'webhook' }); say(t(T.tested)); } catch (e) { setTestError(e as ApiError); } };
+    return <form class="card stack" onSubmit={go} noValidate><h2>{t(T.hook)}</h2><p>{t(T.hookLead)}</p><ErrorBox error={error ?? testError} />
+        <TextField label={t(T.hookUrl)} type="url" value={url} onInput={setUrl} error={bad} autocomplete="off" />
+        <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button>{s.webhook.url && <button type="button" class="btn" onClick={() => void test()}>{t(T.test)}</button>}</div><Said text={said} /></form>;
+}
+
+function Keep({ s, reload }: Part) {
+    const r = s.retention;
+    const [v, set] = useState<Record<string, string>>({ hourly: String(r.hourly), daily: String(r.daily), weekly: String(r.weekly), monthly: String(r.monthly), min_days: String(r.min_days) });
+    const { error, said, save } = useSave(reload);
+    const go = (e: Event) => { e.preventDefault(); void save({ retention: Object.fromEntries(Object.entries(v).map(([k, x]) => [k, Math.max(0, Math.floor(Number(x) || 0))])) }); };
+    const field = (k: string, label: string) => <TextField label={label} class="num" inputMode="numeric" value={v[k]!} onInput={(x) => set({ ...v, [k]: x })} autocomplete="off" />;
+    return <section class="card stack"><h2>{t(T.keep)}</h2><p>{t(T.keepLead)}</p>
+        <ul class="plain-list"><li>{t(T.keepHour, { n: r.hourly })}</li><li>{t(T.keepDay, { n: r.daily })}</li><li>{t(T.keepWeek, { n: r.weekly })}</li><li>{t(T.keepMonth, { n: r.monthly })}</li></ul>
+        <p><b>{t(T.keepMin, { n: r.min_days })}</b></p><p>{t(T.keepFreeze)}</p>
+        <details><summary>{t(T.keepEdit)}</summary><form class="fold stack" onSubmit={go} noValidate><ErrorBox error={error} /><div class="form-grid">{field('hourly', t(T.nHour))}{field('daily', t(T.nDay))}{field('weekly', t(T.nWeek))}{field('monthly', t(T.nMonth))}{field('min_days', t(T.nMin))}</div>
+            <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button></div><Said text={said} /></form></details></section>;
+}
+
+function Institution({ s, reload }: Part) {
+    const i = s.institution;
+    const [v, set] = useState({ name: i.name, phone: i.phone ?? '', address: i.address ?? '', vendor_updates: i.vendor_updates ?? 'unknown' });
+    const [language, setLanguage] = useState(s.language);
+    const { error, said, save } = useSave(reload);
+    const { reload: again } = useSession();
+    const put = (k: keyof typeof v) => (x: string) => set({ ...v, [k]: x });
+    const go = async (e: Event) => { e.preventDefault(); if (!(await save({ institution: { ...i, ...v }, language }))) await again(); };
+    return <form class="card stack" onSubmit={go} noValidate><h2>{t(T.inst)}</h2><ErrorBox error={error} />
+        <TextField label={t(T.instName)} value={v.name} onInput={put('name')} autocomplete="organization" />
+        <div class="form-grid"><TextField label={t(T.phone)} type="tel" value={v.phone} onInput={put('phone')} autocomplete="tel" /><TextField label={t(T.address)} value={v.address} onInput={put('address')} autocomplete="street-address" />
+            <SelectField label={t(T.vendorQ)} value={v.vendor_updates} onInput={put('vendor_updates')} options={[['yes', t(T.yes)], ['no', t(T.no)], ['unknown', t(T.unknown)]]} />
+            <SelectField label={t(T.lang)} help={t(T.langHelp)} value={language} onInput={setLanguage} options={[['ja', '日本語'], ['en', 'English']]} /></div>
+        <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button></div><Said text={said} /></form>;
+}
+
+/* ---- the people on the card ---- */
+const BLANK: Contact = { name: '', role: '', phone: '', hours: '', note: '', checked_on: null };
+
+function Contacts() {
+    const got = useGet<List<Contact>>('/contacts');
+    const [list, setList] = useState<Contact[]>([]);
+    const [bad, setBad] = useState<number | null>(null);
+    const [error, setError] = useState<ApiError | null>(null);
+    const [said, setSaid] = useState<string | null>(null);
+    useEffect(() => { if (got.data) setList(got.data.items); }, [got.data]);
+    const put = (i: number, x: Partial<Contact>) => { setSaid(null); setList(list.map((c, k) => (k === i ? { ...c, ...x } : c))); };
+    const move = (i: number, by: number) => { const next = [...list]; const [c] = next.splice(i, 1); next.splice(i + by, 0, c!); setList(next); };
+    const today = () => { const p = parts(Date.now()); return `${p.y}-${String(p.m).padStart(2, '0')}-${String(p.d).padStart(2, '0')}`; };
+    const save = async (e: Event) => {
+        e.preventDefault();
+        const miss = list.findIndex((c) => !c.phone.trim());
+        setBad(miss < 0 ? null : miss);
+        setError(null);
+        if (miss >= 0) return;
+        try { await api.put('/contacts', { items: list }); setSaid(`${t(C.saved)} ${t(T.cReprint)}`); } catch (x) { setError(x as ApiError); }
+    };
+    return <form class="card stack" onSubmit={save} noValidate><h2>{t(T.contacts)}</h2><p>{t(T.contactsLead)}</p>
+        {got.error ? <ErrorBox error={got.error} retry={got.reload} /> : !got.data ? <Loading /> : <>
+            <ol class="order">{list.map((c, i) => <li><div class="form-grid"><TextField label={`${i + 1} ${t(T.cRole)}`} help={i === 0 ? t(T.cRoleHelp) : undefined} value={c.role} onInput={(role) => put(i, { role })} autocomplete="off" /><TextField label={t(T.cName)} value={c.name} onInput={(name) => put(i, { name })} autocomplete="off" />
+                <TextField label={t(T.cPhone)} type="tel" value={c.phone} onInput={(phone) => put(i, { phone })} error={bad === i ? t(T.cPhoneNeed) : null} autocomplete="off" /><TextField label={t(T.cHours)} value={c.hours} onInput={(hours) => put(i, { hours })} autocomplete="off" />
+                <div class="full"><TextField label={t(T.cNote)} value={c.note} onInput={(note) => put(i, { note })} autocomplete="off" /></div></div>
+                <div class="btn-row"><span class="sub">{t(T.cChecked)}: {c.checked_on ? longDate(`${c.checked_on.slice(0, 10)}T00:00:00+09:00`) : t(T.cNever)}</span>
+                    <button type="button" class="linkbtn" onClick={() => put(i, { checked_on: today() })} aria-label={`${t(T.cToday)}: ${c.role || c.name}`}>{t(T.cToday)}</button>
+                    {i > 0 && <button type="button" class="linkbtn" onClick={() => move(i, -1)} aria-label={`${t(T.cUp)}: ${c.role || c.name}`}>{t(T.cUp)}</button>}
+                    {i < list.length - 1 && <button type="button" class="linkbtn" onClick={() => move(i, 1)} aria-label={`${t(T.cDown)}: ${c.role || c.name}`}>{t(T.cDown)}</button>}
+                    <button type="button" class="linkbtn" onClick={() => setList(list.filter((_, k) => k !== i))} aria-label={`${t(T.cRemove)}: ${c.role || c.name}`}>{t(T.cRemove)}</button></div></li>)}</ol>
+            <ErrorBox error={error} /><div class="btn-row"><button type="submit" class="btn btn-main">{t(T.cSave)}</button><button type="button" class="btn" onClick={() => setList([...list, { ...BLANK }])}>{t(T.cAdd)}</button></div><Said text={said} /></>}</form>;
+}
+
+/* ---- the counter ---- */
+interface CounterBrowser { id: string; name: string; created?: string; last_seen?: string | null }
+
+function Counter() {
+    const got = useList<CounterBrowser>('/counter');
+    const { reload } = useSession();
+    const [ask, setAsk] = useState(false);
+    const [name, setName] = useState('');
+    const [error, setError] = useState<ApiError | null>(null);
+    const enrol = async () => {
+        setAsk(false);
+        setError(null);
+        try {
+            await api.post('/counter', { name: name.trim() || t(C.counter) });
+            await api.del('/session').catch(() => { /* the counter cookie takes its place either way */ });
+            await reload();
+            navigate('/');
+        } catch (e) { setError(e as ApiError); }
+    };
+    const end = async (id: string) => { setError(null); try { await api.del(`/counter/${encodeURIComponent(id)}`); got.reload(); } catch (e) { setError(e as ApiError); } };
+    return <section class="card stack"><h2>{t(T.counter)}</h2><p>{t(T.counterLead)}</p><ErrorBox error={error} />
+        <TextField label={t(T.counterName)} value={name} onInput={setName} autocomplete="off" />
+        <div class="btn-row"><button type="button" class="btn" onClick={() => setAsk(true)}>{t(T.counterAdd)}</button></div>
+        {got.data && <div><p class="eyebrow">{t(T.counterList)}</p>{got.data.items.length ? <ul class="lines">{got.data.items.map((c) => <li class="rel"><span aria-hidden="true">・</span><span>{c.name} {c.last_seen && <span class="sub num">{whenOf(c.last_seen)}</span>} <button type="button" class="linkbtn" onClick={() => void end(c.id)} aria-label={`${t(T.counterEnd)}: ${c.name}`}>{t(T.counterEnd)}</button></span></li>)}</ul> : <p class="sub">{t(T.counterNone)}</p>}</div>}
+        {ask && <Dialog title={t(T.counterAsk)} onClose={() => setAsk(false)}><p>{t(T.counterAskText)}</p><div class="btn-row mt-s"><button type="button" class="btn btn-main" onClick={() => void enrol()}>{t(T.counterAdd)}</button><button type="button" class="linkbtn" onClick={() => setAsk(false)}>{t(C.stopIt)}</button></div></Dialog>}</section>;
+}
+
+function Own() {
+    const [said, setSaid] = useState<string | null>(null);
+    return <section class="card stack"><h2>{t(T.own)}</h2>
+        <Choice legend={t(T.ownLang)} name="lang" value={lang()} onInput={(v: Lang) => setLang(v)} options={[['ja', '日本語'], ['en', 'English']]} />
+        <div><h3>{t(T.ownKeys)}</h3><KeysSwitch /></div>
+        <details><summary>{t(T.ownPassword)}</summary><div class="fold"><PasswordForm onDone={() => setSaid(t(T.ownDone))} /></div></details><Said text={said} /></section>;
+}

@@ -1,0 +1,17 @@
+export const T = {
+    title: { ja: '使い方', en: 'How to use it' },
+    lead: { ja: '名前を入れなくても読めます。印刷もできます。', en: 'Readable without signing in. The manual itself is in Japanese.' },
+    m1: { ja: 'はじめての設定', en: 'First set-up' },
+    m1t: { ja: '箱を動かし、金庫の紙を作るまで', en: 'From the first start to the safe sheet' },
+    m2: { ja: '毎日のこと', en: 'Every day' },
+    m2t: { ja: '朝の20秒と、月曜日の5分', en: '20 seconds each morning, 5 minutes on Mondays' },
+    m3: { ja: '戻すとき', en: 'Restoring' },
+    m3t: { ja: '消えた物・書きかえられた物を戻す', en: 'Bring back what was lost or altered' },
+    m4: { ja: 'こまったとき', en: 'In trouble' },
+    m4t: { ja: '「すぐ電話」が出たら。鍵をなくしたら', en: 'When it says “call now”; lost keys' },
+    m5: { ja: '機器を加える・外す', en: 'Adding and removing machines' },
+    m5t: { ja: '業者と読むページ', en: 'To read with the vendor' },
+    m6: { ja: '箱を信用させる', en: 'Trusting the box' },
+    m6t: { ja: 'ブラウザーが「安全でない」と言うとき', en: 'When the browser says “not secure”' },
+    keys: { ja: 'キーの一覧', en: 'Keys' },
+} as const;
