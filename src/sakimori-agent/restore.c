@@ -1,0 +1,484 @@
+/*
+ * The restore part: started for one signed order, gone after it.  It asks the box for the file keys, sealed to a key made for this
+ * restore alone, opens the objects itself and writes the files; link carries what it cannot read.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "crypto/kem.h"
+#include "plat/clock.h"
+#include "plat/fs.h"
+#include "plat/proc.h"
+#include "sakimori-agent/carrier.h"
+#include "sakimori-agent/orders.h"
+#include "sakimori-agent/policy.h"
+#include "vault/restore/restore.h"
+
+#define GET_BATCH 160u            /* cids a request: about 8 MiB */
+#define KEYS_MAX 20000u
+#define PATHS_MAX RESTORE_PATHS_MAX
+#define PROBLEMS_MAX 1000
+#define ORDER_WAIT_MS 60000
+#define PROGRESS_MS 1000
+#define PATIENCE_MS ((uint64_t)10 * 60 * 1000)
+#define END_PATIENCE_MS ((uint64_t)15 * 60 * 1000)
+
+struct key_row { struct cid envelope; struct file_key f; };
+
+struct restored {
+    struct agent_config config;
+    struct agent_keys keys;
+    struct agent_policy policy;
+    struct sm_ipc *up, *link;
+    pthread_mutex_t carry;            /* link is used by two threads of the restore, one at a time */
+    struct order order;
+    char id[33];
+    struct sm_buf manifest;
+    uint8_t sign_pub[32];
+    struct key_row *file_keys;
+    size_t keys_n, keys_cap;
+    struct sm_buf answer;
+    atomic_bool cancelled;
+    uint64_t told_ms, started_ms, files_total, bytes_total;
+    json_t *problems;
+    uint64_t problems_total;
+};
+
+/* ---- keys ---- */
+
+static int keep_key(struct restored *d, const struct cid *envelope, const uint8_t f[32])
+{
+    if (d->keys_n >= KEYS_MAX)
+        return -SM_ELIMIT;
+    if (d->keys_n == d->keys_cap) {
+        size_t cap = d->keys_cap ? 2 * d->keys_cap : 256;
+        struct key_row *p = calloc(cap, sizeof *p);
+        if (!p)
+            return -ENOMEM;
+        if (d->keys_n)
+            memcpy(p, d->file_keys, d->keys_n * sizeof *p);
+        sm_zero(d->file_keys, d->keys_n * sizeof *p);
+        free(d->file_keys);
+        d->file_keys = p;
+        d->keys_cap = cap;
+    }
+    d->file_keys[d->keys_n].envelope = *envelope;
+    memcpy(d->file_keys[d->keys_n++].f.b, f, 32);
+    return 0;
+}
+
+static int open_key(struct restored *d, const json_t *row, const struct crypto_x25519_pair *eph)
+{
+    struct sm_obj o = SM_OBJ(row);
+    struct cid envelope;
+    uint8_t enc[32], ct[32 + CRYPTO_HPKE_EXTRA], restore[16];
+    struct sm_buf info = SM_BUF_INIT(512), f = SM_BUF_INIT(64);
+    sm_obj_hex(&o, "envelope", envelope.b, 32);
+    sm_obj_hex(&o, "enc", enc, 32);
+    sm_obj_hex(&o, "ct", ct, sizeof ct);
+    int r = o.err ? o.err : sm_unhex(d->id, 32, restore, 16);
+    if (!r)
+        r = sm_buf_put(&info, "sakimori/v1/grant", 17);
+    if (!r)
+        r = sm_buf_put(&info, restore, 16);
+    if (!r)
+        r = sm_buf_put(&info, d->config.device, strlen(d->config.device));
+    if (!r)
+        r = sm_buf_put(&info, envelope.b, 32);
+    if (!r)
+        r = crypto_hpke_open(eph, enc, sm_buf_span(&info), SM_SPAN(NULL, 0), SM_SPAN(ct, sizeof ct), &f);
+    if (!r)
+        r = f.n == 32 ? keep_key(d, &envelope, f.p) : -SM_EAUTH;
+    sm_buf_wipe(&info);
+    sm_zero(f.p, f.n);
+    sm_buf_wipe(&f);
+    return r;
+}
+
+/* One page of the answer: the manifest comes with the first. */
+static int take_keys(struct restored *d, const json_t *got, const struct crypto_x25519_pair *eph)
+{
+    struct sm_obj o = SM_OBJ(got);
+    const json_t *list = sm_obj_arr(&o, "keys", KEYS_MAX);
+    int r = o.err;
+    for (size_t i = 0; i < json_array_size(list) && !r; i++)
+        r = open_key(d, json_array_get(list, i), eph);
+    if (r || d->manifest.n)
+        return r;
+    const char *b64 = sm_obj_str(&o, "manifest_bytes", 1, 2 * MANIFEST_MAX);
+    sm_obj_hex(&o, "sign_pub", d->sign_pub, 32);
+    return o.err ? o.err : sm_unbase64(SM_SPAN_STR(b64), &d->manifest);
+}
+
+static int sign_request(struct restored *d, const uint8_t pub[32], char ret_hex[129])
+{
+    uint8_t message[23 + 16 + 32], sig[64];
+    memcpy(message, "sakimori/v1/restore-key", 23);
+    int r = sm_unhex(d->id, 32, message + 23, 16);
+    memcpy(message + 39, pub, 32);
+    if (!r)
+        r = crypto_sign(&d->keys.device, SM_SPAN(message, sizeof message), sig);
+    if (!r)
+        sm_hex(sig, 64, ret_hex);
+    return r;
+}
+
+/* The manifest must be the one the signed order names: the box's front door could hand out another. */
+static int check_manifest(const struct restored *d)
+{
+    struct cid id;
+    char hex[CID_HEX];
+    const char *wanted = json_string_value(json_object_get(d->order.args, "manifest"));
+    manifest_id(sm_buf_span(&d->manifest), &id);
+    cid_hex(&id, hex);
+    return wanted && strcmp(wanted, hex) == 0 ? 0 : -SM_EAUTH;
+}
+
+static bool stopped(void *arg)
+{
+    return atomic_load(&((struct restored *)arg)->cancelled);
+}
+
+static int ask_keys(struct restored *d)
+{
+    struct crypto_x25519_pair eph;
+    char pub[65], sig[129], path[L_PATH_MAX];
+    const json_t *more = NULL;
+    json_t *got = NULL, *cursor = NULL;
+    int r = crypto_x25519_generate(&eph);
+    if (!r)
+        r = sign_request(d, eph.public_key, sig);
+    sm_hex(eph.public_key, 32, pub);
+    snprintf(path, sizeof path, "/agent/v1/restores/%s/key", d->id);
+    do {
+        int status = 0;
+        json_t *o = json_pack("{s:s,s:s,s:O?}", "eph_pub", pub, "sig", sig, "cursor", cursor);
+        if (!r)
+            r = o ? carrier_json_patient(d->link, path, o, PATIENCE_MS, stopped, d, &status, &got) : -ENOMEM;
+        json_decref(o);
+        if (!r && status != 200)
+            r = status == 409 || status == 403 ? -SM_EDENIED : -SM_EPROTO;
+        if (!r)
+            r = take_keys(d, got, &eph);
+        more = r ? NULL : json_object_get(got, "more");
+        json_decref(cursor);
+        cursor = more && !json_is_null(more) ? json_deep_copy(more) : NULL;
+        json_decref(got);
+        got = NULL;
+    } while (!r && cursor);
+    json_decref(cursor);
+    crypto_x25519_wipe(&eph);
+    return r ? r : check_manifest(d);
+}
+
+/* ---- the source of a restore ---- */
+
+static int fetch(struct restored *d, const struct cid *cids, size_t n)
+{
+    char path[L_PATH_MAX];
+    uint64_t until = plat_clock_mono_ms() + PATIENCE_MS;
+    int status = 0, r;
+    snprintf(path, sizeof path, "/agent/v1/restores/%s/objects", d->id);
+    for (;;) {
+        pthread_mutex_lock(&d->carry);
+        r = carrier_call(d->link, CARRY_STREAM, path, SM_SPAN(cids, 32 * n), 0, &status, &d->answer);
+        pthread_mutex_unlock(&d->carry);
+        bool passing = r == -SM_EPEER || r == -SM_ETIME || (!r && (status == 502 || status == 503));
+        if (!passing || plat_clock_mono_ms() > until || stopped(d))
+            break;
+        plat_clock_sleep_ms(2000);
+    }
+    if (!r && status != 200)
+        r = status == 403 || status == 404 || status == 401 ? -SM_EDENIED : -SM_EPEER;
+    return r;
+}
+
+static int get_many(void *arg, const struct cid *cids, size_t n, restore_object_fn fn, void *fn_arg)
+{
+    struct restored *d = arg;
+    for (size_t at = 0; at < n; at += GET_BATCH) {
+        size_t k = n - at < GET_BATCH ? n - at : GET_BATCH;
+        int r = fetch(d, cids + at, k);
+        if (r)
+            return r;
+        struct sm_rd rd = SM_RD(sm_buf_span(&d->answer));
+        for (size_t i = 0; i < k; i++) {
+            uint32_t len = sm_rd_u32(&rd);
+            struct sm_span s = len == 0xffffffffu ? SM_SPAN(NULL, 0) : sm_rd_bytes(&rd, len);
+            if (rd.err)
+                return -SM_EPROTO;
+            fn(fn_arg, at + i, len == 0xffffffffu ? -SM_EMISSING : 0, s);
+        }
+    }
+    return 0;
+}
+
+static int file_key(void *arg, const struct cid *envelope, struct file_key *ret)
+{
+    const struct restored *d = arg;
+    for (size_t i = d->keys_n; i-- > 0;) {
+        if (cid_eq(&d->file_keys[i].envelope, envelope)) {
+            *ret = d->file_keys[i].f;
+            return 0;
+        }
+    }
+    return -SM_EMISSING;
+}
+
+/* ---- watching ---- */
+
+static void on_progress(void *arg, const struct restore_progress *p)
+{
+    struct restored *d = arg;
+    uint64_t now = plat_clock_mono_ms();
+    if (now - d->told_ms < PROGRESS_MS || pthread_mutex_trylock(&d->carry))
+        return; /* objects are under way: the next call tells */
+    d->told_ms = now;
+    char path[L_PATH_MAX];
+    json_t *got = NULL, *o = json_pack("{s:s,s:I,s:I,s:I,s:I}", "phase", "write", "files", (json_int_t)p->files, "files_total",
+        (json_int_t)d->files_total, "bytes", (json_int_t)p->bytes, "bytes_total", (json_int_t)d->bytes_total);
+    int status = 0;
+    snprintf(path, sizeof path, "/agent/v1/restores/%s/progress", d->id);
+    if (o && !carrier_json(d->link, path, o, &status, &got) && json_is_true(json_object_get(got, "cancel")))
+        atomic_store(&d->cancelled, true);
+    struct sm_ipc_msg m;
+    int r = sm_ipc_recv(d->up, 0, &m);
+    if ((r == 0 && m.type == A_STOP) || (r && r != -SM_ETIME))
+        atomic_store(&d->cancelled, true);
+    pthread_mutex_unlock(&d->carry);
+    json_decref(o);
+    json_decref(got);
+}
+
+static void on_problem(void *arg, struct sm_span path, int err, const char *what)
+{
+    struct restored *d = arg;
+    d->problems_total++;
+    if (json_array_size(d->problems) >= PROBLEMS_MAX)
+        return;
+    struct sm_buf b64 = SM_BUF_INIT(64 << 10);
+    json_t *o = json_pack("{s:s,s:s}", "error", sm_strerror(err), "what", what);
+    if (o && sm_utf8_valid(path))
+        json_object_set_new(o, "path", json_stringn((const char *)path.p, path.n));
+    else if (o && !sm_base64(path, &b64))
+        json_object_set_new(o, "path_b64", json_stringn((const char *)b64.p, b64.n));
+    json_array_append_new(d->problems, o);
+    sm_buf_wipe(&b64);
+}
+
+/* ---- one restore ---- */
+
+static int read_target(struct restored *d, struct restore_config *c, struct sm_buf *place)
+{
+    struct sm_obj a = SM_OBJ(d->order.args), t = SM_OBJ(sm_obj_obj(&a, "target"));
+    const char *mode = sm_obj_str(&t, "mode", 1, 16), *existing = sm_obj_str(&a, "existing", 1, 16);
+    if (a.err || t.err)
+        return a.err ? a.err : t.err;
+    c->target = strcmp(mode, "place") == 0 ? RESTORE_PLACE : RESTORE_ORIGINAL;
+    c->existing = strcmp(existing, "overwrite") == 0 ? RESTORE_OVERWRITE : strcmp(existing, "skip") == 0 ? RESTORE_SKIP : RESTORE_ASIDE;
+    if (c->target == RESTORE_ORIGINAL)
+        return 0;
+    const char *b64 = sm_obj_str(&t, "place", 1, 8192);
+    int r = t.err ? t.err : sm_unbase64(SM_SPAN_STR(b64), place);
+    c->place = r ? NULL : sm_buf_str(place);
+    if (!r && (!c->place || c->place[0] != '/' || strlen(c->place) != place->n))
+        r = -SM_EINVAL;
+    return r ? r : policy_may_read(&d->policy, c->place) ? 0 : -SM_EDENIED;
+}
+
+static int read_paths(struct restored *d, struct sm_span *ret, size_t *ret_n, struct sm_buf *text)
+{
+    const json_t *list = json_object_get(d->order.args, "paths");
+    size_t n = json_array_size(list);
+    if (n > PATHS_MAX)
+        return -SM_ELIMIT;
+    int r = 0;
+    for (size_t i = 0; i < n && !r; i++) {
+        const char *b64 = json_string_value(json_array_get(list, i));
+        size_t at = text->n;
+        r = b64 ? sm_unbase64(SM_SPAN_STR(b64), text) : -SM_EFORMAT;
+        ret[i] = SM_SPAN((const uint8_t *)at, text->n - at); /* an offset until the buffer stands still */
+    }
+    for (size_t i = 0; i < n && !r; i++)
+        ret[i].p = text->p + (size_t)ret[i].p;
+    *ret_n = n;
+    return r;
+}
+
+static int run(struct restored *d, struct restore_result *res)
+{
+    struct sm_span *paths = calloc(PATHS_MAX, sizeof *paths);
+    struct sm_buf place = SM_BUF_INIT(8192), text = SM_BUF_INIT((size_t)4 << 20);
+    struct restore_config c = { .device_public = d->sign_pub, .paths = paths, .state_dir = -1, .sync = true };
+    char folder[AGENT_PATH_MAX + 32];
+    int r = paths ? sm_unhex(d->id, 32, c.id, 16) : -ENOMEM;
+    if (!r)
+        r = read_target(d, &c, &place);
+    if (!r)
+        r = read_paths(d, paths, &c.paths_n, &text);
+    if (!r)
+        r = ask_keys(d);
+    snprintf(folder, sizeof folder, "%s/orders", d->config.data);
+    if (!r) {
+        c.manifest = sm_buf_span(&d->manifest);
+        c.state_dir = plat_fs_open_dir(AT_FDCWD, folder);
+        const struct restore_source source = { .get_many = get_many, .file_key = file_key, .arg = d };
+        const struct restore_watch watch = { .progress = on_progress, .cancelled = stopped, .problem = on_problem, .arg = d };
+        r = restore_run(&c, &source, &watch, res);
+    }
+    if (c.state_dir >= 0)
+        close(c.state_dir);
+    free(paths);
+    sm_buf_wipe(&place);
+    sm_buf_wipe(&text);
+    return r;
+}
+
+static void tell_end(struct restored *d, int r, const struct restore_result *res)
+{
+    char path[L_PATH_MAX];
+    const char *status_name = r == -SM_EPARTIAL ? "partial" : r == -SM_ECANCEL ? "cancelled" : r ? "failed" : "complete";
+    json_t *o = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:I}", "status", status_name, "files", (json_int_t)res->files, "bytes",
+        (json_int_t)res->bytes, "same", (json_int_t)res->same, "set_aside", (json_int_t)res->set_aside, "skipped", (json_int_t)res->skipped,
+        "ms", (json_int_t)(plat_clock_mono_ms() - d->started_ms), "problems", d->problems, "problems_total", (json_int_t)d->problems_total);
+    if (o && r && r != -SM_EPARTIAL && r != -SM_ECANCEL)
+        json_object_set_new(o, "error", json_string(sm_strerror(r)));
+    snprintf(path, sizeof path, "/agent/v1/restores/%s/end", d->id);
+    int status = 0;
+    if (o && carrier_json_patient(d->link, path, o, END_PATIENCE_MS, NULL, NULL, &status, NULL))
+        sm_warn("the end of the restore could not be told");
+    json_decref(o);
+}
+
+/* ---- life ---- */
+
+static const struct sm_ipc_rule from_link[] = { { L_ORDER, 1 << 18, false, "L_ORDER" } };
+static const struct sm_ipc_rule from_up[] = { { A_ATTACH, 4096, true, "A_ATTACH" }, { A_STOP, 16, false, "A_STOP" } };
+
+static void reply(struct restored *d, const struct sm_ipc_msg *m, const char *state, const char *detail)
+{
+    struct sm_buf t = SM_BUF_INIT(4096);
+    json_t *o = json_pack("{s:s,s:s}", "state", state, "detail", detail);
+    if (o && !sm_json_dump(o, &t))
+        (void)sm_ipc_reply(d->link, m, 0, sm_buf_span(&t), -1); /* link gone: the order runs all the same */
+    json_decref(o);
+    sm_buf_wipe(&t);
+}
+
+static int take_order(struct restored *d, const struct sm_ipc_msg *m)
+{
+    json_t *row = NULL;
+    char why[160] = "", used[AGENT_PATH_MAX + 32];
+    snprintf(used, sizeof used, "%s/orders/restore.used", d->config.data);
+    int r = sm_json_parse(m->body, ORDER_MAX * 2, &row, why);
+    if (!r)
+        r = order_take(row, d->config.order_pub, d->config.device, used, &d->order, why);
+    json_decref(row);
+    if (!r && strcmp(d->order.kind, "restore") != 0)
+        r = -SM_EINVAL;
+    const char *id = r ? NULL : json_string_value(json_object_get(d->order.args, "restore"));
+    if (!r && (!id || strlen(id) != 32))
+        r = -SM_EINVAL;
+    if (!r)
+        snprintf(d->id, sizeof d->id, "%s", id);
+    if (r)
+        sm_warn("a restore order was refused: %s", why[0] ? why : sm_strerror(r));
+    reply(d, m, r ? r == -SM_EEXISTS ? "accepted" : "refused" : "accepted", r ? (why[0] ? why : sm_strerror(r)) : "");
+    return r;
+}
+
+/* Link is attached first, then it hands over the order. */
+static int wait_order(struct restored *d)
+{
+    const struct sm_ipc_config c = { .may_receive = from_link, .may_receive_n = 1, .body_max = SM_IPC_BODY_MAX, .queue_max = (size_t)4 << 20 };
+    uint64_t until = plat_clock_mono_ms() + ORDER_WAIT_MS;
+    struct sm_ipc_msg m;
+    while (plat_clock_mono_ms() < until) {
+        int r = sm_ipc_recv(d->link ? d->link : d->up, 1000, &m);
+        if (r == -SM_ETIME)
+            continue;
+        if (r)
+            return r;
+        if (m.type == L_ORDER)
+            return take_order(d, &m);
+        if (m.type == A_STOP)
+            return -SM_ECANCEL;
+        int fd = m.fd;
+        m.fd = -1;
+        r = fd < 0 ? -SM_EPROTO : sm_ipc_new(NULL, fd, &c, &d->link);
+        if (r)
+            return r;
+    }
+    return -SM_ETIME;
+}
+
+static int confine(struct plat_confined *c)
+{
+    static const int caps[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SETFCAP, CAP_MKNOD, CAP_FSETID };
+    const struct part_rules rules = { .profile = "agent-restore", .user = "", .caps = caps, .caps_n = 6, .nofile = 1024 };
+    return part_confine(&rules, c);
+}
+
+static int restore_start(struct restored *d, const char *data, char *why)
+{
+    struct plat_confined c = { 0 };
+    struct sm_buf t = SM_BUF_INIT(1024);
+    int r = agent_config_load(data, &d->config, why);
+    if (!r)
+        r = policy_load(data, &d->policy, why);
+    if (!r)
+        r = agent_keys_load(data, &d->keys, why);
+    if (!r)
+        r = confine(&c);
+    const struct sm_ipc_config up = { .may_receive = from_up, .may_receive_n = 2, .body_max = 65536, .queue_max = 65536 };
+    if (!r)
+        r = sm_ipc_new(NULL, 3, &up, &d->up);
+    if (!r)
+        r = plat_confined_put(&c, &t);
+    if (!r)
+        r = sm_ipc_send(d->up, A_READY, sm_buf_span(&t), -1);
+    sm_buf_wipe(&t);
+    return r;
+}
+
+int restore_main(const char *data)
+{
+    struct restored *d = calloc(1, sizeof *d);
+    struct restore_result res = { 0 };
+    char why[160] = "";
+    if (!d)
+        return 1;
+    pthread_mutex_init(&d->carry, NULL);
+    d->manifest.max = MANIFEST_MAX;
+    d->answer.max = (size_t)96 << 20;
+    d->problems = json_array();
+    d->started_ms = plat_clock_mono_ms();
+    int r = restore_start(d, data, why);
+    if (!r)
+        r = wait_order(d);
+    if (!r) {
+        r = run(d, &res);
+        if (r)
+            sm_warn("restore %s: %s", d->id, sm_strerror(r));
+        tell_end(d, r, &res);
+    } else {
+        sm_error("%s", why[0] ? why : sm_strerror(r));
+    }
+    sm_zero(d->file_keys, d->keys_n * sizeof *d->file_keys);
+    free(d->file_keys);
+    agent_keys_wipe(&d->keys);
+    agent_config_wipe(&d->config);
+    order_wipe(&d->order);
+    json_decref(d->problems);
+    sm_buf_wipe(&d->manifest);
+    sm_buf_wipe(&d->answer);
+    sm_ipc_free(d->link);
+    sm_ipc_free(d->up);
+    free(d);
+    return r && r != -SM_EPARTIAL ? 1 : 0;
+}
