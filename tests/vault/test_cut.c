@@ -115,7 +115,12 @@ static void databases_are_cut_in_pages_and_pictures_in_large_pieces(void **state
     memcpy(dicom + 128, "DICM", 4);
     pg[18] = 4;
     pg[19] = 0x20;
-    const struct { const char *name; const uint8_t *head; uint64_t size; const struct cut_policy *want; } rows[] = {
+    const struct {
+        const char *name;
+        const uint8_t *head;
+        uint64_t size;
+        const struct cut_policy *want;
+    } rows[] = {
         {"karte", sqlite, 1 << 20, &cut_policy_fixed16k},
         {"IMG_1.JPG", jpeg, 1 << 20, &cut_policy_large},
         {"1.2.840", dicom, 1 << 20, &cut_policy_large},
@@ -128,8 +133,8 @@ static void databases_are_cut_in_pages_and_pictures_in_large_pieces(void **state
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         size_t n = rows[i].head ? 512 : 0;
-        assert_ptr_equal(cut_policy_for(SM_SPAN_STR(rows[i].name), SM_SPAN(rows[i].head, n), rows[i].size),
-            rows[i].want);
+        assert_ptr_equal(
+            cut_policy_for(SM_SPAN_STR(rows[i].name), SM_SPAN(rows[i].head, n), rows[i].size), rows[i].want);
     }
 }
 

@@ -5,7 +5,12 @@
 
 #include "vault/pack/pack.h"
 
-struct made { struct pack_builder *b; struct cid id; uint64_t bytes; struct sm_buf file; };
+struct made {
+    struct pack_builder *b;
+    struct cid id;
+    uint64_t bytes;
+    struct sm_buf file;
+};
 
 static void object(struct seal_ctx *c, const struct seal_keys *k, uint8_t type, uint64_t seed, size_t n,
     struct sm_buf *ret, struct cid *ret_cid)
@@ -54,7 +59,11 @@ static void made_wipe(struct made *m)
     sm_buf_wipe(&m->file);
 }
 
-struct seen { uint32_t n; uint64_t next; size_t bytes; };
+struct seen {
+    uint32_t n;
+    uint64_t next;
+    size_t bytes;
+};
 
 static int see(void *arg, const struct pack_object *o, struct sm_span bytes)
 {
@@ -167,11 +176,13 @@ static void an_object_of_another_client_or_kind_does_not_get_in(void **state)
 static void heads_that_lie_are_refused(void **state)
 {
     struct made m = make(PACK_DATA, 4);
-    const struct { size_t at; uint8_t v; int err; } rows[] = {
-        {0, 'X', SM_EFORMAT}, {4, 2, SM_EVERSION}, {5, 3, SM_EFORMAT}, {6, 1, SM_EFORMAT}, {56, 0, SM_EFORMAT},
-        {58, 9, SM_ELIMIT}, {60, 1, SM_EFORMAT}, {67, 4, SM_ELIMIT}, {72, 1, SM_EFORMAT},
-        {80 + 32, 0, SM_EFORMAT}, {80 + 35, 1, SM_ELIMIT}, {80 + 36, 2, SM_EFORMAT}, {80 + 36, 9, SM_EFORMAT},
-        {80 + 39, 1, SM_EFORMAT}};
+    const struct {
+        size_t at;
+        uint8_t v;
+        int err;
+    } rows[] = {{0, 'X', SM_EFORMAT}, {4, 2, SM_EVERSION}, {5, 3, SM_EFORMAT}, {6, 1, SM_EFORMAT}, {56, 0, SM_EFORMAT},
+        {58, 9, SM_ELIMIT}, {60, 1, SM_EFORMAT}, {67, 4, SM_ELIMIT}, {72, 1, SM_EFORMAT}, {80 + 32, 0, SM_EFORMAT},
+        {80 + 35, 1, SM_ELIMIT}, {80 + 36, 2, SM_EFORMAT}, {80 + 36, 9, SM_EFORMAT}, {80 + 39, 1, SM_EFORMAT}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct pack_header h;
         struct cid id;

@@ -29,20 +29,24 @@ struct world {
     unsigned asked_keys;
 };
 
-struct folder { struct world *w; struct sm_buf parts, keys; size_t n; };
+struct folder {
+    struct world *w;
+    struct sm_buf parts, keys;
+    size_t n;
+};
 
 static int on_page(void *arg, const struct chunk_info *info, struct sm_span sealed)
 {
     struct folder *d = arg;
     struct part p = {.cid = info->cid};
-    test_store_put(&d->w->store, &info->cid, sealed);
+    (void)test_store_put(&d->w->store, &info->cid, sealed);
     d->n++;
     return sm_buf_put(&d->parts, &p, sizeof p) < 0 ? -1 : sm_buf_put(&d->keys, &info->ck, sizeof info->ck);
 }
 
 static int on_stream_page(void *arg, const struct chunk_info *info, struct sm_span sealed)
 {
-    test_store_put(&((struct world *)arg)->store, &info->cid, sealed);
+    (void)test_store_put(&((struct world *)arg)->store, &info->cid, sealed);
     return 0;
 }
 
@@ -50,7 +54,7 @@ static struct chunk_info put_chunk(struct world *w, struct sm_span plain)
 {
     struct sm_buf sealed = {0};
     struct chunk_info i = test_chunk(w->c, &w->k, OBJ_CHUNK, plain, 1, &sealed);
-    test_store_put(&w->store, &i.cid, sm_buf_span(&sealed));
+    (void)test_store_put(&w->store, &i.cid, sm_buf_span(&sealed));
     sm_buf_wipe(&sealed);
     return i;
 }
@@ -59,12 +63,16 @@ static void add(struct world *w, struct dirpage_builder *b, const char *name, ui
     uint64_t size, uint8_t layout, const struct part *parts, size_t n, const struct chunk_key *keys, size_t nkeys)
 {
     struct sm_buf item = {0};
-    struct dirpage_stream s = {.size = size, .layout = layout, .envelope = w->envelope, .counter = ++w->counter,
-        .parts = parts, .nparts = n};
-    struct dirpage_entry e = {.name = SM_SPAN_STR(name), .kind = kind, .meta = meta, .streams = &s,
+    struct dirpage_stream s = {
+        .size = size, .layout = layout, .envelope = w->envelope, .counter = ++w->counter, .parts = parts, .nparts = n};
+    struct dirpage_entry e = {.name = SM_SPAN_STR(name),
+        .kind = kind,
+        .meta = meta,
+        .streams = &s,
         .nstreams = kind == ENTRY_FILE || kind == ENTRY_DIR ? layout != 255 : 0};
     if (layout != LAYOUT_NONE && layout != 255)
-        assert_int_equal(item_seal(w->c, &w->k_item, w->counter, &w->envelope, layout, parts, n, keys, nkeys, &item), 0);
+        assert_int_equal(
+            item_seal(w->c, &w->k_item, w->counter, &w->envelope, layout, parts, n, keys, nkeys, &item), 0);
     s.item = sm_buf_span(&item);
     assert_int_equal(dirpage_add(b, &e), 0);
     sm_buf_wipe(&item);
@@ -101,11 +109,13 @@ static struct sm_span link_meta(void)
     static struct sm_buf b;
     struct plat_meta m = {.type = PLAT_FILE};
     sm_buf_wipe(&b);
-    assert_int_equal(meta_from_plat(&m, &(struct meta_extra){.has_link = true, .link_group = 5, .link_count = 2}, 0, &b), 0);
+    assert_int_equal(
+        meta_from_plat(&m, &(struct meta_extra){.has_link = true, .link_group = 5, .link_count = 2}, 0, &b), 0);
     return sm_buf_span(&b);
 }
 
-static void add_small(struct world *w, struct dirpage_builder *b, const char *name, const char *text, struct sm_span meta)
+static void add_small(
+    struct world *w, struct dirpage_builder *b, const char *name, const char *text, struct sm_span meta)
 {
     struct chunk_info i = put_chunk(w, SM_SPAN_STR(text));
     struct part p = {.cid = i.cid, .length = strlen(text)};
@@ -177,7 +187,7 @@ static struct world *world_new(void)
     test_fill(w->shared, 20000, 55);
     test_recipients(pair, &set);
     assert_int_equal(envelope_make(&test_vault, &test_client, sm_buf_span(&set), &w->f, &w->envelope, &env), 0);
-    test_store_put(&w->store, &w->envelope, sm_buf_span(&env));
+    (void)test_store_put(&w->store, &w->envelope, sm_buf_span(&env));
     assert_int_equal(item_key(&w->f, &test_client, &w->k_item), 0);
     build_home(w, &home);
     b = begin(w, &root, true);
@@ -187,10 +197,19 @@ static struct world *world_new(void)
     struct cid roots[4];
     for (size_t i = 0; i < root.n; i++)
         roots[i] = ((struct part *)(void *)root.parts.p)[i].cid;
-    assert_int_equal(item_seal(w->c, &w->k_item, ++w->counter, &w->envelope, LAYOUT_DIRPAGES,
-        (struct part *)(void *)root.parts.p, root.n, (struct chunk_key *)(void *)root.keys.p, root.n, &item), 0);
-    struct manifest m = {.vault = test_vault, .client = test_client, .number = 1, .run = RUN_SCHEDULED,
-        .status = RUN_COMPLETE, .envelope = w->envelope, .roots = roots, .nroots = root.n, .counter = w->counter,
+    assert_int_equal(
+        item_seal(w->c, &w->k_item, ++w->counter, &w->envelope, LAYOUT_DIRPAGES, (struct part *)(void *)root.parts.p,
+            root.n, (struct chunk_key *)(void *)root.keys.p, root.n, &item),
+        0);
+    struct manifest m = {.vault = test_vault,
+        .client = test_client,
+        .number = 1,
+        .run = RUN_SCHEDULED,
+        .status = RUN_COMPLETE,
+        .envelope = w->envelope,
+        .roots = roots,
+        .nroots = root.n,
+        .counter = w->counter,
         .item = sm_buf_span(&item)};
     assert_int_equal(crypto_sign_from_seed(seed, &w->device), 0);
     assert_int_equal(manifest_build(&m, &w->device, &w->manifest), 0);
@@ -288,10 +307,10 @@ static void paths_are_found_and_others_are_not(void **state)
 {
     struct reader *r = open_world();
     struct reader_node n;
-    const char *good[] = {"/home", "/home/a.txt", "/home/dir/deep/x", "/home/many/f0000", "/home/many/f1500",
-        "/home/many/f2999", "/srv"};
-    const char *bad[] = {"", "home", "/", "/hom", "/homes", "/home/x", "/home/a.txt/y", "/home/many/f3000", "/home/many/e",
-        "/home//a.txt", "/home/dir/../a.txt", "/srv/x"};
+    const char *good[] = {
+        "/home", "/home/a.txt", "/home/dir/deep/x", "/home/many/f0000", "/home/many/f1500", "/home/many/f2999", "/srv"};
+    const char *bad[] = {"", "home", "/", "/hom", "/homes", "/home/x", "/home/a.txt/y", "/home/many/f3000",
+        "/home/many/e", "/home//a.txt", "/home/dir/../a.txt", "/srv/x"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         assert_int_equal(reader_stat(r, SM_SPAN_STR(good[i]), &n), 0);
         reader_node_wipe(&n);
@@ -301,7 +320,10 @@ static void paths_are_found_and_others_are_not(void **state)
     reader_close(r);
 }
 
-struct walked { unsigned entries, leaves, depth, skipped; const char *skip; };
+struct walked {
+    unsigned entries, leaves, depth, skipped;
+    const char *skip;
+};
 
 static int walk_fn(void *arg, enum reader_event event, struct sm_span path, const struct reader_node *n)
 {
@@ -329,7 +351,11 @@ static void a_walk_meets_everything_once_and_can_skip(void **state)
     reader_close(r);
 }
 
-struct got { struct sm_buf b; uint64_t at, holes; bool began; };
+struct got {
+    struct sm_buf b;
+    uint64_t at, holes;
+    bool began;
+};
 
 static int take(void *arg, uint64_t offset, struct sm_span data)
 {
@@ -388,7 +414,11 @@ static void files_read_whole_and_in_ranges(void **state)
     reader_close(r);
 }
 
-struct sum { uint64_t bytes, holes; unsigned n; struct seal_ctx *c; };
+struct sum {
+    uint64_t bytes, holes;
+    unsigned n;
+    struct seal_ctx *c;
+};
 
 static int add_part(void *arg, const struct reader_part *p)
 {
@@ -400,7 +430,8 @@ static int add_part(void *arg, const struct reader_part *p)
     s->n++;
     if (!p->hole && s->n % 1000 == 1) {
         assert_int_equal(chunk_open(s->c, sm_buf_span(&test_store_find(&world->store, &p->cid)->bytes), &test_client,
-            &p->ck, &plain), 0);
+                             &p->ck, &plain),
+            0);
         assert_true(p->chunk_offset + p->length <= plain.n);
         sm_buf_wipe(&plain);
     }
@@ -532,7 +563,8 @@ static void folders_deeper_than_the_limit_are_refused(void **state)
     m.nroots = 1;
     m.counter = ++w->counter;
     assert_int_equal(item_seal(w->c, &w->k_item, w->counter, &w->envelope, LAYOUT_DIRPAGES,
-        (struct part *)(void *)inner.parts.p, 1, (struct chunk_key *)(void *)inner.keys.p, 1, &item), 0);
+                         (struct part *)(void *)inner.parts.p, 1, (struct chunk_key *)(void *)inner.keys.p, 1, &item),
+        0);
     m.item = sm_buf_span(&item);
     assert_int_equal(manifest_build(&m, &w->device, &bytes), 0);
     world = w;

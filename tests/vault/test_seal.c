@@ -4,8 +4,9 @@
 
 #include "crypto/aead.h"
 
-static const char text[] = "防人 keeps what the clinic wrote. 防人 keeps what the clinic wrote. 防人 keeps what the clinic wrote. "
-                           "防人 keeps what the clinic wrote. 防人 keeps what the clinic wrote. 防人 keeps what the clinic wrote. ";
+static const char text[] =
+    "防人 keeps what the clinic wrote. 防人 keeps what the clinic wrote. 防人 keeps what the clinic wrote. "
+    "防人 keeps what the clinic wrote. 防人 keeps what the clinic wrote. 防人 keeps what the clinic wrote. ";
 
 static void a_chunk_opens_to_what_was_sealed(void **state)
 {
@@ -39,8 +40,8 @@ static void an_empty_or_too_long_chunk_is_not_sealed(void **state)
     uint8_t *long_one = calloc(1, CHUNK_PLAIN_MAX + 1);
     struct seal_how how = {.level = 1};
     assert_int_equal(chunk_seal(c, &k, OBJ_CHUNK, SM_SPAN("", 0), &h, how, &info, &sealed), -SM_EINVAL);
-    assert_int_equal(chunk_seal(c, &k, OBJ_CHUNK, SM_SPAN(long_one, CHUNK_PLAIN_MAX + 1), &h, how, &info, &sealed),
-        -SM_EINVAL);
+    assert_int_equal(
+        chunk_seal(c, &k, OBJ_CHUNK, SM_SPAN(long_one, CHUNK_PLAIN_MAX + 1), &h, how, &info, &sealed), -SM_EINVAL);
     assert_int_equal(chunk_seal(c, &k, OBJ_DIRPAGE, SM_SPAN("x", 1), &h, how, &info, &sealed), -SM_EINVAL);
     assert_int_equal(sealed.n, 0);
     free(long_one);
@@ -84,8 +85,8 @@ static void types_and_clients_never_share_keys_names_or_look_ups(void **state)
         chunk_look(&k[i / 2], types[i % 2], &h, look[i]);
         chunk_keys(&k[i / 2], types[i % 2], &h, &ck, nk[i]);
         assert_memory_equal(ck.b, info[i].ck.b, 32);
-        assert_int_equal(chunk_open(c, sm_buf_span(&sealed), i / 2 ? &test_client : &test_other_client, &ck, &plain),
-            -SM_EMISMATCH);
+        assert_int_equal(
+            chunk_open(c, sm_buf_span(&sealed), i / 2 ? &test_client : &test_other_client, &ck, &plain), -SM_EMISMATCH);
         sm_buf_wipe(&sealed);
     }
     for (int i = 0; i < 4; i++)
@@ -128,8 +129,8 @@ static void two_zstd_levels_give_two_nonces_and_both_restore(void **state)
 }
 
 /* An object with any content under the AEAD, as a client gone bad could make it. */
-static void forge(uint8_t algorithm, uint8_t type, const struct chunk_key *ck, struct sm_span clear, struct sm_span form,
-    struct sm_buf *ret)
+static void forge(uint8_t algorithm, uint8_t type, const struct chunk_key *ck, struct sm_span clear,
+    struct sm_span form, struct sm_buf *ret)
 {
     struct crypto_aead *a;
     struct obj_hdr h = {algorithm, type, test_client};
@@ -141,8 +142,8 @@ static void forge(uint8_t algorithm, uint8_t type, const struct chunk_key *ck, s
         memcpy(ret->p + OBJ_HDR_LEN, clear.p, clear.n);
     memset(ret->p + head, 5, OBJ_NONCE_LEN);
     assert_int_equal(crypto_aead_new(&a), 0);
-    assert_int_equal(crypto_aead_seal(a, ck->b, ret->p + head, SM_SPAN(ret->p, head), form,
-        ret->p + head + OBJ_NONCE_LEN), 0);
+    assert_int_equal(
+        crypto_aead_seal(a, ck->b, ret->p + head, SM_SPAN(ret->p, head), form, ret->p + head + OBJ_NONCE_LEN), 0);
     crypto_aead_free(a);
     ret->n = head + OBJ_NONCE_LEN + form.n + OBJ_TAG_LEN;
 }
@@ -205,7 +206,8 @@ static void what_looks_random_is_stored_and_text_is_not(void **state)
     assert_false(seal_looks_random(SM_SPAN_STR(text)));
     chunk_hash(SM_SPAN(noise, sizeof noise), &h);
     assert_int_equal(chunk_seal(c, &k, OBJ_CHUNK, SM_SPAN(noise, sizeof noise), &h,
-        (struct seal_how){.level = 3, .probe = true}, &info, &sealed), 0);
+                         (struct seal_how){.level = 3, .probe = true}, &info, &sealed),
+        0);
     assert_int_equal(info.algorithm, OBJ_STORED);
     assert_int_equal(sealed.n, sizeof noise + CHUNK_OVERHEAD);
     sm_buf_wipe(&sealed);
@@ -219,9 +221,12 @@ static void headers_of_other_formats_and_types_are_told_apart(void **state)
     obj_hdr_put(&h, b);
     assert_int_equal(obj_hdr_parse(SM_SPAN(b, sizeof b), &got), 0);
     assert_int_equal(obj_hdr_parse(SM_SPAN(b, sizeof b - 1), &got), -SM_EFORMAT);
-    const struct { int at; uint8_t v; int err; } rows[] = {{0, 'x', SM_EFORMAT}, {4, 2, SM_EVERSION},
-        {5, 0, SM_EFORMAT}, {5, 3, SM_EFORMAT}, {6, 0, SM_EVERSION}, {6, 6, SM_EVERSION}, {6, 7, SM_EVERSION},
-        {7, 1, SM_EFORMAT}};
+    const struct {
+        int at;
+        uint8_t v;
+        int err;
+    } rows[] = {{0, 'x', SM_EFORMAT}, {4, 2, SM_EVERSION}, {5, 0, SM_EFORMAT}, {5, 3, SM_EFORMAT}, {6, 0, SM_EVERSION},
+        {6, 6, SM_EVERSION}, {6, 7, SM_EVERSION}, {7, 1, SM_EFORMAT}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         obj_hdr_put(&h, b);
         b[rows[i].at] = rows[i].v;
@@ -253,7 +258,8 @@ static void a_page_opens_and_its_refs_need_no_key(void **state)
         struct chunk_info info;
         struct page_refs r;
         assert_int_equal(page_seal(c, &k, OBJ_DIRPAGE, refs, counts[i], SM_SPAN_STR(text),
-            (struct seal_how){.level = 3}, &info, &sealed), 0);
+                             (struct seal_how){.level = 3}, &info, &sealed),
+            0);
         assert_int_equal(page_refs(sm_buf_span(&sealed), &test_client, &r), 0);
         assert_int_equal(r.n, counts[i]);
         assert_memory_equal(r.ref, refs, counts[i] * sizeof *refs);

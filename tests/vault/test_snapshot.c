@@ -1,4 +1,8 @@
+#include <errno.h>
+
 #include "vault_test.h"
+
+#include "plat/fault.h"
 
 #include "vault/snapshot/dirpage.h"
 #include "vault/snapshot/manifest.h"
@@ -55,8 +59,8 @@ static void an_item_opens_only_with_its_f_counter_envelope_layout_and_parts(void
     seal_ctx_free(c);
 }
 
-/* The thief has what lies on the client after a run: K_id, the cache (item, cids, look-ups), all sealed bytes from the box.  He can
- * make the key of no chunk whose plain bytes he does not have: every key he can derive is refused. */
+/* The thief has what lies on the client after a run: K_id, the cache (item, cids, look-ups), all sealed bytes from the
+ * box.  He can make the key of no chunk whose plain bytes he does not have: every key he can derive is refused. */
 static void a_stolen_cache_with_k_id_opens_no_chunk_without_its_plain_bytes(void **state)
 {
     struct seal_ctx *c = test_ctx();
@@ -75,8 +79,8 @@ static void a_stolen_cache_with_k_id_opens_no_chunk_without_its_plain_bytes(void
     chunk_hash(SM_SPAN_STR("the record of a patient"), &h);
     chunk_look(&k, OBJ_CHUNK, &h, look);
     /* what he holds, tried as h: cid, look-up, item */
-    const struct sm_span held[] = {SM_SPAN(info.cid.b, 32), SM_SPAN(look, 32), SM_SPAN(item.p, 32),
-        SM_SPAN_STR("the record of a patienT")};
+    const struct sm_span held[] = {
+        SM_SPAN(info.cid.b, 32), SM_SPAN(look, 32), SM_SPAN(item.p, 32), SM_SPAN_STR("the record of a patienT")};
     for (size_t i = 0; i < 4; i++) {
         struct chunk_hash as_h;
         if (held[i].n == 32) {
@@ -126,8 +130,10 @@ static void any_recipient_opens_an_envelope_and_gets_the_same_f(void **state)
     assert_int_equal(envelope_verify(&test_vault, &test_client, sm_buf_span(&sealed), &got), -SM_EAUTH);
     assert_int_equal(crypto_x25519_generate(&stranger), 0);
     assert_int_equal(envelope_open(&test_vault, &test_client, sm_buf_span(&sealed), &stranger, &got), -SM_ENOTFOUND);
-    assert_int_equal(envelope_open(&test_vault, &test_other_client, sm_buf_span(&sealed), &pair[0], &got), -SM_EMISMATCH);
-    assert_int_equal(envelope_open(&(struct vault_id){{1}}, &test_client, sm_buf_span(&sealed), &pair[0], &got), -SM_EAUTH);
+    assert_int_equal(
+        envelope_open(&test_vault, &test_other_client, sm_buf_span(&sealed), &pair[0], &got), -SM_EMISMATCH);
+    assert_int_equal(
+        envelope_open(&(struct vault_id){{1}}, &test_client, sm_buf_span(&sealed), &pair[0], &got), -SM_EAUTH);
     assert_int_equal(envelope_parse(sm_buf_span(&sealed), &test_client, &e), 0);
     recipients_fingerprint(e.set_raw, fp);
     recipients_fingerprint(sm_buf_span(&set), fp2);
@@ -247,10 +253,22 @@ static void a_manifest_reads_back_and_no_byte_of_it_can_change(void **state)
     struct crypto_sign_pair dev, head;
     struct cid roots[2] = {{{1}}, {{2}}}, id;
     uint8_t item[2 * 32 + 16] = {5}, seed[32] = {9}, sig[64];
-    struct manifest m = {.vault = test_vault, .client = test_client, .number = 12, .head_seq = 5, .run = RUN_SCHEDULED,
-        .status = RUN_COMPLETE, .started_s = -5, .finished_s = 1790000000, .envelope = {{7}}, .roots = roots, .nroots = 2,
-        .counter = 3, .item = SM_SPAN(item, sizeof item), .facts = SM_SPAN_STR("{\"facts\":1}"),
-        .label = SM_SPAN_STR("毎晩")}, got;
+    struct manifest m = {.vault = test_vault,
+                        .client = test_client,
+                        .number = 12,
+                        .head_seq = 5,
+                        .run = RUN_SCHEDULED,
+                        .status = RUN_COMPLETE,
+                        .started_s = -5,
+                        .finished_s = 1790000000,
+                        .envelope = {{7}},
+                        .roots = roots,
+                        .nroots = 2,
+                        .counter = 3,
+                        .item = SM_SPAN(item, sizeof item),
+                        .facts = SM_SPAN_STR("{\"facts\":1}"),
+                        .label = SM_SPAN_STR("毎晩")},
+                    got;
     struct sm_buf b = {0};
     assert_int_equal(crypto_init(), 0);
     assert_int_equal(crypto_sign_from_seed(seed, &dev), 0);
@@ -284,11 +302,26 @@ static void a_manifest_reads_back_and_no_byte_of_it_can_change(void **state)
 
 static void metadata_comes_back_whole(void **state)
 {
-    struct plat_meta m = {.type = PLAT_CHAR, .mode = 04755, .uid = 1000, .gid = 100, .user = "sato", .group = "clinic",
-        .mtime = {-1, 999999999}, .ctime = {2, 3}, .btime = {4, 5}, .has_btime = true, .rdev_major = 1, .rdev_minor = 9,
-        .attr_flags = 0x10 | 0x100000000ull}, got;
-    struct meta_extra x = {.has_link = true, .link_group = 42, .link_count = 2, .sparse = true, .changed_while_read = true},
-        gx;
+    struct plat_meta m = {.type = PLAT_CHAR,
+                         .mode = 04755,
+                         .uid = 1000,
+                         .gid = 100,
+                         .user = "sato",
+                         .group = "clinic",
+                         .mtime = {-1, 999999999},
+                         .ctime = {2, 3},
+                         .btime = {4, 5},
+                         .has_btime = true,
+                         .rdev_major = 1,
+                         .rdev_minor = 9,
+                         .attr_flags = 0x10 | 0x100000000ull},
+                     got;
+    struct meta_extra x = {.has_link = true,
+                          .link_group = 42,
+                          .link_count = 2,
+                          .sparse = true,
+                          .changed_while_read = true},
+                      gx;
     struct sm_buf b = {0}, again = {0};
     assert_int_equal(plat_meta_add_xattr(&m, "user.a", SM_SPAN_STR("long value of the first")), 0);
     assert_int_equal(plat_meta_add_xattr(&m, "security.capability", SM_SPAN("\0\1\2", 3)), 0);
@@ -340,13 +373,16 @@ static void metadata_of_other_systems_is_passed_over_and_disorder_refused(void *
 
 /* ---- directory pages ---- */
 
-struct pages { struct test_store store; struct sm_buf infos; };
+struct pages {
+    struct test_store store;
+    struct sm_buf infos;
+};
 
 static int keep_page(void *arg, const struct chunk_info *info, struct sm_span sealed)
 {
     struct pages *p = arg;
-    test_store_put(&p->store, &info->cid, sealed);
-    return sm_buf_put(&p->infos, info, sizeof *info);
+    int r = test_store_put(&p->store, &info->cid, sealed);
+    return r < 0 ? r : sm_buf_put(&p->infos, info, sizeof *info);
 }
 
 static size_t page_count(const struct pages *p)
@@ -377,8 +413,13 @@ static void build_folder(struct seal_ctx *c, struct pages *ret, unsigned from, u
         char name[32];
         struct part p = {.length = 10 + i};
         uint8_t item[48];
-        struct dirpage_stream s = {.size = 10 + i, .layout = LAYOUT_CHUNKS, .envelope = {{0xee}}, .counter = i, .parts = &p,
-            .nparts = 1, .item = SM_SPAN(item, sizeof item)};
+        struct dirpage_stream s = {.size = 10 + i,
+            .layout = LAYOUT_CHUNKS,
+            .envelope = {{0xee}},
+            .counter = i,
+            .parts = &p,
+            .nparts = 1,
+            .item = SM_SPAN(item, sizeof item)};
         struct dirpage_entry e = {.kind = ENTRY_FILE, .meta = plain_meta, .streams = &s, .nstreams = 1};
         if (i == skip)
             continue;
@@ -408,8 +449,9 @@ static void a_large_folder_becomes_pages_that_read_back(void **state)
         struct dirpage_it it;
         struct entry_view e;
         struct stream_view s;
-        assert_int_equal(page_open(c, sm_buf_span(&test_store_find(&p.store, &page_info(&p, i)->cid)->bytes), OBJ_DIRPAGE,
-            &test_client, &page_info(&p, i)->ck, &refs, &body), 0);
+        assert_int_equal(page_open(c, sm_buf_span(&test_store_find(&p.store, &page_info(&p, i)->cid)->bytes),
+                             OBJ_DIRPAGE, &test_client, &page_info(&p, i)->ck, &refs, &body),
+            0);
         assert_int_equal(dirpage_parse(&refs, sm_buf_span(&body), false, &d), 0);
         dirpage_begin(&d, &it);
         while (dirpage_next(&it, &e)) {
@@ -452,7 +494,12 @@ static void one_removed_file_changes_at_most_two_pages(void **state)
 }
 
 /* A body by hand: one file "a" with one chunk, refs {chunk, envelope} as given. */
-struct body_with { uint64_t envelope, ref, offset, length, size; size_t item; const char *name; uint8_t layout, kind; };
+struct body_with {
+    uint64_t envelope, ref, offset, length, size;
+    size_t item;
+    const char *name;
+    uint8_t layout, kind;
+};
 
 static int parse_body(struct body_with w, uint32_t nrefs)
 {
@@ -462,11 +509,12 @@ static int parse_body(struct body_with w, uint32_t nrefs)
     struct dirpage d;
     uint8_t item[200] = {0};
     int e;
-    if (sm_buf_put(&b, "\1\1", 2) < 0 || sm_buf_put_blob(&b, SM_SPAN_STR(w.name)) < 0 || sm_buf_put_u8(&b, w.kind) < 0 ||
-        sm_buf_put_blob(&b, plain_meta) < 0 || sm_buf_put(&b, "\1\0", 2) < 0 || sm_buf_put_varint(&b, w.size) < 0 ||
-        sm_buf_put_u8(&b, w.layout) < 0 || sm_buf_put_varint(&b, w.envelope) < 0 || sm_buf_put(&b, "\5\1", 2) < 0 ||
-        sm_buf_put_varint(&b, w.ref) < 0 || (w.ref && sm_buf_put_varint(&b, w.offset) < 0) ||
-        sm_buf_put_varint(&b, w.length) < 0 || sm_buf_put_blob(&b, SM_SPAN(item, w.item)) < 0)
+    if (sm_buf_put(&b, "\1\1", 2) < 0 || sm_buf_put_blob(&b, SM_SPAN_STR(w.name)) < 0 ||
+        sm_buf_put_u8(&b, w.kind) < 0 || sm_buf_put_blob(&b, plain_meta) < 0 || sm_buf_put(&b, "\1\0", 2) < 0 ||
+        sm_buf_put_varint(&b, w.size) < 0 || sm_buf_put_u8(&b, w.layout) < 0 || sm_buf_put_varint(&b, w.envelope) < 0 ||
+        sm_buf_put(&b, "\5\1", 2) < 0 || sm_buf_put_varint(&b, w.ref) < 0 ||
+        (w.ref && sm_buf_put_varint(&b, w.offset) < 0) || sm_buf_put_varint(&b, w.length) < 0 ||
+        sm_buf_put_blob(&b, SM_SPAN(item, w.item)) < 0)
         fail();
     e = dirpage_parse(&r, sm_buf_span(&b), false, &d);
     sm_buf_wipe(&b);
@@ -475,8 +523,14 @@ static int parse_body(struct body_with w, uint32_t nrefs)
 
 static void bodies_that_break_the_format_are_refused(void **state)
 {
-    const struct body_with good = {.envelope = 1, .ref = 1, .length = 9, .size = 9, .item = 48, .name = "a",
-        .layout = LAYOUT_CHUNKS, .kind = ENTRY_FILE};
+    const struct body_with good = {.envelope = 1,
+        .ref = 1,
+        .length = 9,
+        .size = 9,
+        .item = 48,
+        .name = "a",
+        .layout = LAYOUT_CHUNKS,
+        .kind = ENTRY_FILE};
     struct body_with w;
     assert_int_equal(parse_body(good, 2), 0);
     assert_int_equal(parse_body(good, 3), -SM_EFORMAT); /* a ref nobody names */
@@ -556,7 +610,9 @@ static void a_stream_of_any_length_is_listed_whole(void **state)
         }
         assert_int_equal(stream_finish(b, &s), 0);
         assert_int_equal(s.size, counts[i] * 1000);
-        assert_int_equal(s.layout, counts[i] == 0 ? LAYOUT_NONE : counts[i] > 2048 ? LAYOUT_STREAMPAGES : LAYOUT_CHUNKS);
+        assert_int_equal(s.layout, counts[i] == 0     ? LAYOUT_NONE
+                                   : counts[i] > 2048 ? LAYOUT_STREAMPAGES
+                                                      : LAYOUT_CHUNKS);
         assert_true(s.nparts <= 2048);
         for (size_t j = 0; j < s.nparts; j++)
             sum += s.parts[j].length;
@@ -567,7 +623,8 @@ static void a_stream_of_any_length_is_listed_whole(void **state)
             struct sm_buf body = {0};
             struct streampage sp;
             assert_int_equal(page_open(c, sm_buf_span(&p.store.o[j].bytes), OBJ_STREAMPAGE, NULL, &page_info(&p, j)->ck,
-                &refs, &body), 0);
+                                 &refs, &body),
+                0);
             assert_int_equal(streampage_parse(&refs, sm_buf_span(&body), &sp), 0);
             sm_buf_wipe(&body);
             if (j > 200)
@@ -607,6 +664,95 @@ static void a_hole_is_never_a_chunk_and_holes_side_by_side_are_one(void **state)
     seal_ctx_free(c);
 }
 
+/* ---- faults ---- */
+
+static int pages_back(struct seal_ctx *c, const struct pages *p, struct sm_buf *body)
+{
+    struct page_refs refs;
+    struct dirpage d;
+    struct sm_span sealed = sm_buf_span(&p->store.o[0].bytes);
+    int e = page_open(c, sealed, OBJ_DIRPAGE, NULL, &page_info(p, 0)->ck, &refs, body);
+    return e < 0 ? e : dirpage_parse(&refs, sm_buf_span(body), false, &d);
+}
+
+static int write_folder(struct seal_ctx *c, const struct seal_keys *k, const struct cid *env, struct pages *p)
+{
+    struct part part[2] = {{.cid = {{1}}, .length = 5}, {.cid = {{2}}, .length = 6}};
+    const struct chunk_key keys[2] = {{{3}}, {{4}}};
+    struct sm_buf item = {0};
+    struct dirpage_stream s = {.size = 11, .layout = LAYOUT_CHUNKS, .envelope = *env, .parts = part, .nparts = 2};
+    struct dirpage_entry e = {.name = SM_SPAN_STR("a"), .kind = ENTRY_FILE, .streams = &s, .nstreams = 1};
+    struct dirpage_builder *b;
+    size_t n;
+    int r = item_seal(c, &keys[0], 1, env, LAYOUT_CHUNKS, part, 2, keys, 2, &item);
+    s.item = sm_buf_span(&item);
+    e.meta = plain_meta;
+    if (r == 0 && (r = dirpage_builder_new(c, k, false, keep_page, p, &b)) == 0) {
+        if ((r = dirpage_add(b, &e)) == 0)
+            r = dirpage_finish(b, &n);
+        dirpage_builder_free(b);
+    }
+    sm_buf_wipe(&item);
+    return r;
+}
+
+static int a_run(struct seal_ctx *c, const struct seal_keys *k, struct sm_span set, struct sm_buf out[3],
+    struct pages *p, struct crypto_sign_pair *dev)
+{
+    struct file_key f;
+    struct cid env;
+    uint8_t item[48] = {0};
+    struct plat_meta pm = {.type = PLAT_SYMLINK}, back;
+    int r;
+    if ((r = envelope_make(&test_vault, &test_client, set, &f, &env, &out[0])) < 0 ||
+        (r = write_folder(c, k, &env, p)) < 0 || (r = pages_back(c, p, &out[1])) < 0)
+        return r;
+    struct manifest m = {.run = RUN_ADHOC,
+        .status = RUN_PARTIAL,
+        .roots = &env,
+        .nroots = 1,
+        .item = SM_SPAN(item, sizeof item)};
+    if ((r = manifest_build(&m, dev, &out[2])) < 0 || (r = manifest_verify(sm_buf_span(&out[2]), dev->public_key)) < 0)
+        return r;
+    sm_buf_clear(&out[2]);
+    if ((r = sm_buf_put(&pm.target, "x", 1)) == 0 && (r = meta_from_plat(&pm, NULL, 0, &out[2])) == 0 &&
+        (r = meta_to_plat(sm_buf_span(&out[2]), PLAT_SYMLINK, &back, NULL)) == 0)
+        plat_meta_wipe(&back);
+    plat_meta_wipe(&pm);
+    return r;
+}
+
+static void every_failing_allocation_is_a_clean_error(void **state)
+{
+    struct crypto_x25519_pair pair[2];
+    struct crypto_sign_pair dev;
+    struct seal_keys k;
+    struct sm_buf set = {0};
+    bool fired = true;
+    uint64_t n;
+    assert_int_equal(crypto_init(), 0);
+    k = test_keys();
+    test_recipients(pair, &set);
+    assert_int_equal(crypto_sign_generate(&dev), 0);
+    for (n = 1; fired; n++) {
+        struct seal_ctx *c = test_ctx();
+        struct sm_buf out[3] = {{0}, {0}, {0}};
+        struct pages p = {0};
+        int r;
+        plat_fault_set(PLAT_OP_ALLOC, n, ENOMEM);
+        r = a_run(c, &k, sm_buf_span(&set), out, &p, &dev);
+        fired = plat_fault_fired();
+        plat_fault_clear();
+        assert_int_equal(r, fired ? -ENOMEM : 0);
+        for (int i = 0; i < 3; i++)
+            sm_buf_wipe(&out[i]);
+        pages_wipe(&p);
+        seal_ctx_free(c);
+    }
+    assert_true(n > 20);
+    sm_buf_wipe(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -627,6 +773,7 @@ int main(void)
         cmocka_unit_test(roots_are_absolute_paths_in_their_one_form),
         cmocka_unit_test(a_stream_of_any_length_is_listed_whole),
         cmocka_unit_test(a_hole_is_never_a_chunk_and_holes_side_by_side_are_one),
+        cmocka_unit_test(every_failing_allocation_is_a_clean_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /*
  * Vectors of format version 1: what is in the file opens today, and today's code makes the same bytes from the same
- * inputs.  `test_vault_vectors FILE --make` writes the file; it was run once, and is not to be run over a released file.
- * Bytes that zstd makes may differ from version to version: such objects are opened, not compared.
+ * inputs.  `test_vault_vectors FILE --make` writes the file; it was run once, and is not to be run over a released
+ * file. Bytes that zstd makes may differ from version to version: such objects are opened, not compared.
  */
 #include "vault_test.h"
 
@@ -148,10 +148,18 @@ static int keep(void *arg, const struct chunk_info *info, struct sm_span sealed)
 static json_t *make_page(struct seal_ctx *c, const struct seal_keys *k, const struct cid *envelope,
     const struct part parts[3], struct sm_span item, struct sm_buf *ret, struct chunk_info *ret_info)
 {
-    struct dirpage_stream s = {.size = 3003, .layout = LAYOUT_CHUNKS, .envelope = *envelope, .counter = 258,
-        .parts = parts, .nparts = 3, .item = item};
-    struct dirpage_entry e[2] = {
-        {.name = SM_SPAN_STR("karte.db"), .kind = ENTRY_FILE, .meta = SM_SPAN("\1\0\7\0", 4), .streams = &s, .nstreams = 1},
+    struct dirpage_stream s = {.size = 3003,
+        .layout = LAYOUT_CHUNKS,
+        .envelope = *envelope,
+        .counter = 258,
+        .parts = parts,
+        .nparts = 3,
+        .item = item};
+    struct dirpage_entry e[2] = {{.name = SM_SPAN_STR("karte.db"),
+                                     .kind = ENTRY_FILE,
+                                     .meta = SM_SPAN("\1\0\7\0", 4),
+                                     .streams = &s,
+                                     .nstreams = 1},
         {.name = SM_SPAN_STR("予約"), .kind = ENTRY_SYMLINK, .meta = SM_SPAN("\1\0\6\1x", 5)}};
     struct dirpage_builder *b;
     struct sm_buf got = {0}, body = {0};
@@ -165,10 +173,10 @@ static json_t *make_page(struct seal_ctx *c, const struct seal_keys *k, const st
     assert_int_equal(dirpage_finish(b, &n), 0);
     dirpage_builder_free(b);
     memcpy(&info, got.p, sizeof info);
-    assert_int_equal(page_open(c, SM_SPAN(got.p + sizeof info, got.n - sizeof info), OBJ_DIRPAGE, NULL, &info.ck, &refs,
-        &body), 0);
-    assert_int_equal(page_seal(c, k, OBJ_DIRPAGE, refs.ref, refs.n, sm_buf_span(&body), (struct seal_how){0}, ret_info,
-        ret), 0);
+    assert_int_equal(
+        page_open(c, SM_SPAN(got.p + sizeof info, got.n - sizeof info), OBJ_DIRPAGE, NULL, &info.ck, &refs, &body), 0);
+    assert_int_equal(
+        page_seal(c, k, OBJ_DIRPAGE, refs.ref, refs.n, sm_buf_span(&body), (struct seal_how){0}, ret_info, ret), 0);
     assert_memory_equal(info.ck.b, ret_info->ck.b, 32);
     put_buf(o, "body", &body);
     put_hex(o, "ck", ret_info->ck.b, 32);
@@ -194,10 +202,22 @@ static json_t *make_manifest(struct seal_ctx *c, const struct cid *envelope, con
     assert_int_equal(crypto_sign_from_seed(seed, &dev), 0);
     assert_int_equal(item_key(&f, &test_client, &k), 0);
     assert_int_equal(item_seal(c, &k, 259, envelope, LAYOUT_DIRPAGES, &p, 1, &root->ck, 1, &item), 0);
-    struct manifest m = {.vault = test_vault, .client = test_client, .source = {{3}}, .run_id = {{4}}, .number = 1,
-        .run = RUN_SCHEDULED, .status = RUN_COMPLETE, .started_s = 1790000000, .finished_s = 1790000100,
-        .envelope = *envelope, .roots = &root->cid, .nroots = 1, .counter = 259, .item = sm_buf_span(&item),
-        .facts = SM_SPAN_STR("{\"facts\":1}"), .label = SM_SPAN_STR("夜間")};
+    struct manifest m = {.vault = test_vault,
+        .client = test_client,
+        .source = {{3}},
+        .run_id = {{4}},
+        .number = 1,
+        .run = RUN_SCHEDULED,
+        .status = RUN_COMPLETE,
+        .started_s = 1790000000,
+        .finished_s = 1790000100,
+        .envelope = *envelope,
+        .roots = &root->cid,
+        .nroots = 1,
+        .counter = 259,
+        .item = sm_buf_span(&item),
+        .facts = SM_SPAN_STR("{\"facts\":1}"),
+        .label = SM_SPAN_STR("夜間")};
     assert_int_equal(manifest_build(&m, &dev, &bytes), 0);
     manifest_id(sm_buf_span(&bytes), &id);
     put_hex(o, "device_seed", seed, 32);
@@ -271,7 +291,8 @@ static void forget_zstd(json_t *all)
 {
     size_t i;
     json_t *o;
-    json_array_foreach(json_object_get(all, "chunks"), i, o) {
+    json_array_foreach(json_object_get(all, "chunks"), i, o)
+    {
         json_object_del(o, "zstd_sealed");
         json_object_del(o, "zstd_cid");
     }
@@ -284,7 +305,8 @@ static void today_makes_the_same_bytes(void **state)
     json_t *v;
     forget_zstd(now);
     forget_zstd(then);
-    json_object_foreach(then, key, v) {
+    json_object_foreach(then, key, v)
+    {
         if (!json_equal(v, json_object_get(now, key)))
             fail_msg("%s differs from the vector", key);
     }
@@ -299,12 +321,15 @@ static void every_chunk_vector_opens(void **state)
     size_t i;
     json_t *o;
     assert_int_equal(json_array_size(json_object_get(stored, "chunks")), 4);
-    json_array_foreach(json_object_get(stored, "chunks"), i, o) {
+    json_array_foreach(json_object_get(stored, "chunks"), i, o)
+    {
         bool zstd = json_integer_value(json_object_get(o, "algorithm")) == OBJ_ZSTD;
-        struct sm_buf sealed = bytes_of(o, zstd ? "zstd_sealed" : "sealed"), cid = bytes_of(o, zstd ? "zstd_cid" : "cid"),
-                      ck = bytes_of(o, "ck"), plain = bytes_of(o, "plain"), out = {0};
+        struct sm_buf sealed = bytes_of(o, zstd ? "zstd_sealed" : "sealed"),
+                      cid = bytes_of(o, zstd ? "zstd_cid" : "cid"), ck = bytes_of(o, "ck"),
+                      plain = bytes_of(o, "plain"), out = {0};
         assert_int_equal(obj_name_check(sm_buf_span(&sealed), (const struct cid *)(void *)cid.p), 0);
-        assert_int_equal(chunk_open(c, sm_buf_span(&sealed), &test_client, (const struct chunk_key *)(void *)ck.p, &out), 0);
+        assert_int_equal(
+            chunk_open(c, sm_buf_span(&sealed), &test_client, (const struct chunk_key *)(void *)ck.p, &out), 0);
         assert_true(sm_span_eq(sm_buf_span(&plain), sm_buf_span(&out)));
         assert_int_equal(sealed.p[6], json_integer_value(json_object_get(o, "type")));
         sm_buf_wipe(&sealed);
@@ -344,13 +369,15 @@ static void the_chain_from_a_recipient_to_the_keys_opens(void **state)
         assert_int_equal(item_open(c, &k, mf.counter, &mf.envelope, LAYOUT_DIRPAGES, &root, 1, mf.item, &page_key), 0);
         assert_int_equal(obj_name_check(sm_buf_span(&page), &mf.roots[0]), 0);
         assert_int_equal(page_open(c, sm_buf_span(&page), OBJ_DIRPAGE, &test_client,
-            (const struct chunk_key *)(void *)page_key.p, &refs, &body), 0);
+                             (const struct chunk_key *)(void *)page_key.p, &refs, &body),
+            0);
         assert_int_equal(dirpage_parse(&refs, sm_buf_span(&body), false, &d), 0);
         assert_int_equal(dirpage_find(&d, SM_SPAN_STR("karte.db"), &v), 1);
         assert_int_equal(stream_at(&v, 0, &s), 0);
         assert_int_equal(stream_parts(&s, &parts_buf), 0);
-        assert_int_equal(item_open(c, &k, s.counter, &s.envelope, s.layout, (struct part *)(void *)parts_buf.p, s.nparts,
-            s.item, &got), 0);
+        assert_int_equal(item_open(c, &k, s.counter, &s.envelope, s.layout, (struct part *)(void *)parts_buf.p,
+                             s.nparts, s.item, &got),
+            0);
         assert_true(sm_span_eq(sm_buf_span(&got), sm_buf_span(&keys)));
         sm_buf_wipe(&secret);
         sm_buf_wipe(&page_key);

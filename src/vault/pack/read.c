@@ -107,7 +107,8 @@ int pack_trailer_put(struct sm_span pack, uint32_t block_size, struct sm_buf *re
         return -SM_EINVAL;
     blocks = (pack.n - 1) / block_size + 1;
     data = 4 + blocks * BLOCK_HASH;
-    if ((r = sm_buf_put(ret, magic, 4)) == 0 && (r = sm_buf_put_u16(ret, 1)) == 0 && (r = sm_buf_put_u16(ret, 1)) == 0 &&
+    if ((r = sm_buf_put(ret, magic, 4)) == 0 && (r = sm_buf_put_u16(ret, 1)) == 0 &&
+        (r = sm_buf_put_u16(ret, 1)) == 0 &&
         (r = sm_buf_put_u16(ret, SECTION_HASHES)) == 0 && (r = sm_buf_put_u16(ret, 0)) == 0 &&
         (r = sm_buf_put_u64(ret, data)) == 0 && (r = sm_buf_put_u32(ret, block_size)) == 0 &&
         (r = hashes_put(pack, block_size, ret)) == 0 && (r = sm_buf_put_u64(ret, TRAILER_FIXED + 12 + data)) == 0)

@@ -1,6 +1,6 @@
 /*
- * Up to 65,536 names, each once, in the order of arrival; sorted when asked.  For the builders and checkers of pages and
- * packs.
+ * Up to 65,536 names, each once, in the order of arrival; sorted when asked.  For the builders and checkers of
+ * pages and packs.
  */
 #ifndef VAULT_SEAL_REFSET_H
 #define VAULT_SEAL_REFSET_H

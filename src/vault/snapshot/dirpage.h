@@ -40,9 +40,9 @@ void dirpage_builder_free(struct dirpage_builder *b);
 /*
  * Add the next entry of the folder; everything is copied.  Pages end at boundaries chosen by the names, so that a
  * change leaves the other pages of a large folder as they are.
- * -SM_EINVAL (name, order, kind, streams that the format does not allow), -SM_ELIMIT (an entry that alone does not fit a
- * page): the entry is not added and the builder goes on.  -ENOMEM, -SM_ECRYPTO, emit's answer: the builder is good for
- * free only.
+ * -SM_EINVAL (name, order, kind, streams that the format does not allow), -SM_ELIMIT (an entry that alone does not fit
+ * a page): the entry is not added and the builder goes on.  -ENOMEM, -SM_ECRYPTO, emit's answer: the builder is good
+ * for free only.
  */
 sm_must_use int dirpage_add(struct dirpage_builder *b, const struct dirpage_entry *e);
 /* Hand out the last page.  A folder without entries has no page: ret_pages is then 0 and the entry of the folder has
@@ -91,7 +91,8 @@ bool dirpage_name_ok(struct sm_span name, bool root);
 
 /* ---- shared with stream pages ---- */
 enum part_form { PART_CHUNK, PART_PAGE, PART_DIRPAGE };
-/* Check nparts parts at rd's place; used (a bit a ref, may be NULL) collects what is named.  -SM_EFORMAT, -SM_ELIMIT. */
+/* Check nparts parts at rd's place; used (a bit a ref, may be NULL) collects what is named.  -SM_EFORMAT,
+ * -SM_ELIMIT. */
 sm_must_use int parts_parse(struct sm_rd *rd, const struct page_refs *refs, uint32_t nparts, enum part_form form,
     uint8_t *used, uint64_t *ret_sum, uint32_t *ret_keys);
 /* The same for bytes already checked; to is filled with nparts parts. */

@@ -158,7 +158,8 @@ static int put_linux(const struct plat_meta *m, struct sm_buf *b)
 {
     uint32_t flags = (uint32_t)m->attr_flags & FLAGS_KEPT;
     int r;
-    if ((r = put_le(b, META_LINUX, META_MODE, m->mode, 4)) < 0 || (r = put_le(b, META_LINUX, META_UID, m->uid, 4)) < 0 ||
+    if ((r = put_le(b, META_LINUX, META_MODE, m->mode, 4)) < 0 ||
+        (r = put_le(b, META_LINUX, META_UID, m->uid, 4)) < 0 ||
         (r = put_le(b, META_LINUX, META_GID, m->gid, 4)) < 0)
         return r;
     if (m->user[0])

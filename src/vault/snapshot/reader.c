@@ -194,7 +194,8 @@ static size_t make_room(struct reader *r, size_t n)
             else if (oldest == READER_CACHE_PAGES || r->cache[i]->used_at < r->cache[oldest]->used_at)
                 oldest = i;
         }
-        if (free_slot < READER_CACHE_PAGES && (r->cache_bytes + n <= READER_CACHE_BYTES || oldest == READER_CACHE_PAGES))
+        if (free_slot < READER_CACHE_PAGES &&
+            (r->cache_bytes + n <= READER_CACHE_BYTES || oldest == READER_CACHE_PAGES))
             return free_slot;
         evict(r, oldest);
     }

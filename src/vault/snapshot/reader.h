@@ -56,7 +56,7 @@ typedef int (*reader_entry_fn)(void *arg, const struct reader_node *n);
 sm_must_use int reader_list(struct reader *r, struct sm_span path, reader_entry_fn fn, void *arg);
 sm_must_use int reader_list_node(struct reader *r, const struct reader_node *dir, reader_entry_fn fn, void *arg);
 
-/* LEAVE comes after all that is below a folder; its node has name, kind and meta only (no streams, cannot be copied). */
+/* LEAVE comes after all that is below a folder; its node has name, kind and meta only (not to be copied). */
 enum reader_event { READER_ENTRY = 1, READER_LEAVE = 2 };
 /* READER_SKIP from an ENTRY call: do not go into this folder.  -SM_...: stop. */
 #define READER_SKIP 1
