@@ -1,0 +1,206 @@
+/* What machines hear: held polls, signed orders, their settings. */
+#include <errno.h>
+#include "api/internal.h"
+
+#define ORDERS_AT_ONCE 16
+#define RESEND_S 60
+#define WAIT_MAX_S 25
+#define THERE_S 90
+
+bool device_there(const json_t *device, int64_t now)
+{
+    int64_t seen = api_int(device, "last_seen_s", 0);
+    return seen && now - seen <= THERE_S;
+}
+
+static json_t *sources_of(struct api *a, const char *device)
+{
+    json_t *rows = api_rows(a, STATE_sources_of_device, STATE_ARGS(state_t(device))), *out = json_array(), *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        static const char *const same[] = { "name", "kind", "paths", "include", "exclude", "canaries" };
+        json_t *s = json_pack("{s:s,s:b,s:I,s:b}", "source", api_str(row, "id"), "one_file_system", api_bool(row, "one_fs"),
+            "bandwidth_kib_s", (json_int_t)api_int(row, "bandwidth", 0), "low_priority", 1);
+        for (size_t k = 0; k < sizeof same / sizeof *same; k++)
+            api_set(s, same[k], json_incref(json_object_get(row, same[k])));
+        api_append(out, s);
+    }
+    json_decref(rows);
+    return out;
+}
+
+static json_t *orders_due(struct api *a, const char *device)
+{
+    int64_t now = api_now();
+    json_t *rows = api_rows(a, STATE_orders_due, STATE_ARGS(state_t(device), state_i(now), state_i(now - RESEND_S), state_i(ORDERS_AT_ONCE)));
+    return rows;
+}
+
+static void poll_answer(struct api_call *c, json_t *rows)
+{
+    struct api *a = c->api;
+    json_t *orders = json_array(), *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        /* Marked before it goes out: one that is lost goes out again after RESEND_S; the agent remembers ids it has done. */
+        if (state_do(a->state, STATE_order_sent, STATE_ARGS(state_i(api_now()), state_t(api_str(row, "id")))) > 0)
+            api_append(orders, json_pack("{s:s,s:s}", "order", api_str(row, "body"), "sig", api_str(row, "sig")));
+    }
+    json_decref(rows);
+    char now[SM_TIME_TEXT];
+    sm_time_rfc3339(plat_clock_wall(), now);
+    c->held = false;
+    api_reply(c, 200, json_pack("{s:o,s:{s:o},s:s,s:s,s:s,s:[s,s]}", "orders", orders, "settings", "sources", sources_of(a, c->who.device),
+        "head", a->head, "now", now, "box_version", SM_VERSION, "features", "files", "restore"));
+}
+
+static void poll_let_go(struct api *a, const char *device, bool only_due)
+{
+    for (struct api_call *c = a->calls, *next; c; c = next) {
+        next = c->next;
+        if (!c->held || c->ended || (device && strcmp(device, c->who.device) != 0))
+            continue;
+        if (only_due && plat_clock_mono_ms() < c->hold_until_ms)
+            continue;
+        /* One that went away gets no order: it would count as sent. */
+        poll_answer(c, c->gone ? json_array() : orders_due(a, c->who.device));
+    }
+}
+
+void poll_wake(struct api *a, const char *device)
+{
+    poll_let_go(a, device, false);
+}
+
+void poll_tick(struct api *a)
+{
+    poll_let_go(a, NULL, true);
+}
+
+/* Runs that the machine does not know of any more although it said it had begun. */
+static void lost_runs(struct api *a, const char *device, const json_t *running)
+{
+    json_t *rows = api_rows(a, STATE_runs_running_of, STATE_ARGS(state_t(device))), *row, *v;
+    size_t i, k;
+    int64_t now = api_now();
+    json_array_foreach(rows, i, row) {
+        const char *id = api_str(row, "id");
+        const json_t *p = json_object_get(a->progress, id);
+        int64_t last = api_int(p, "at_s", api_int(row, "started_s", 0));
+        bool known = now - last < 600;
+        json_array_foreach(running, k, v)
+            known |= json_is_string(v) && !strcmp(json_string_value(v), id);
+        if (!known)
+            run_finish(a, id, "failed", "the machine was restarted during the run");
+    }
+    json_decref(rows);
+}
+
+void h_poll(struct api_call *c)
+{
+    struct api *a = c->api;
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *version = sm_obj_str_opt(&o, "agent_version", 64), *boot = sm_obj_str_opt(&o, "boot_id", 64);
+    int64_t wait_s = sm_obj_int_opt(&o, "wait_s", 0, 1000, 0);
+    const json_t *confined = sm_obj_obj(&o, "confined"), *st = sm_obj_obj(&o, "state");
+    struct sm_obj so = SM_OBJ(st);
+    const char *last_error = st ? sm_obj_str_opt(&so, "last_error", 2000) : NULL;
+    const json_t *running = st && json_object_get(st, "running") ? sm_obj_arr(&so, "running", 256) : NULL;
+    if (api_refused(c, &o) || (st && api_refused(c, &so)))
+        return;
+    json_t *before = api_row(a, STATE_device, STATE_ARGS(state_t(c->who.device)));
+    bool was_there = device_there(before, api_now());
+    const char *name = api_str(before, "name");
+    bool good = api_do(c, STATE_device_seen, STATE_ARGS(state_i(api_now()), state_t(version), state_t(boot), state_j(confined),
+        state_t(last_error), state_t(c->who.device)));
+    if (good && !was_there)
+        api_event(a, "device", c->who.device, json_pack("{s:s,s:s,s:s}", "id", c->who.device, "name", name, "state", "ok"));
+    json_decref(before);
+    if (!good)
+        return;
+    if (running)
+        lost_runs(a, c->who.device, running);
+    schedule_device(a, c->who.device);
+    poll_let_go(a, c->who.device, false); /* an older poll of this machine: its connection is gone or doubled */
+    json_t *rows = orders_due(a, c->who.device);
+    if (json_array_size(rows) || wait_s == 0) {
+        poll_answer(c, rows);
+        return;
+    }
+    json_decref(rows);
+    c->held = true;
+    c->hold_until_ms = plat_clock_mono_ms() + (uint64_t)(wait_s > WAIT_MAX_S ? WAIT_MAX_S : wait_s) * 1000;
+}
+
+/* ---- orders ---- */
+
+static void order_signed(struct api *a, int err, const json_t *answer, const char *text, json_t *m)
+{
+    (void)text;
+    if (err < 0 || strlen(api_str(answer, "sig")) != 128)
+        return; /* the schedule sees a run or restore without an order and asks again */
+    struct sm_buf b64 = SM_BUF_INIT((size_t)1 << 20);
+    if (sm_base64(SM_SPAN_STR(api_str(m, "text")), &b64) == 0) {
+        int r = state_do(a->state, STATE_order_add, STATE_ARGS(state_t(api_str(m, "id")), state_t(api_str(m, "device")),
+            state_t(api_str(m, "kind")), state_t(api_str(m, "ref")), state_t(sm_buf_str(&b64)), state_t(api_str(answer, "sig")),
+            state_i(api_int(m, "issued_s", 0)), state_i(api_int(m, "not_after_s", 0))));
+        if (r >= 0)
+            poll_wake(a, api_str(m, "device"));
+    }
+    sm_buf_wipe(&b64);
+}
+
+void order_make(struct api *a, const char *device, const char *kind, const char *ref, int64_t lasts_s, json_t *args)
+{
+    char id[API_ID_TEXT];
+    api_id(id);
+    int64_t now = api_now();
+    json_t *order = json_pack("{s:i,s:s,s:s,s:s,s:o,s:o,s:o}", "v", 1, "id", id, "device", device, "kind", kind, "issued", api_time(now),
+        "not_after", api_time(now + lasts_s), "args", args);
+    struct sm_buf text = SM_BUF_INIT(60000);
+    if (order && sm_json_dump(order, &text) == 0 && sm_buf_str(&text)) {
+        json_t *m = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I}", "id", id, "device", device, "kind", kind, "ref", ref, "text",
+            sm_buf_str(&text), "issued_s", (json_int_t)now, "not_after_s", (json_int_t)(now + lasts_s));
+        api_tell(a, "K_ORDER_SIGN", json_pack("{s:s}", "order", sm_buf_str(&text)), order_signed, m);
+    }
+    sm_buf_wipe(&text);
+    json_decref(order);
+}
+
+static void order_refused(struct api *a, const json_t *order, const char *state, const char *detail)
+{
+    const char *kind = api_str(order, "kind"), *ref = api_str(order, "ref");
+    bool failed = !strcmp(state, "refused") || !strcmp(state, "failed");
+    if (failed && !strcmp(kind, "backup"))
+        run_finish(a, ref, "failed", detail);
+    else if (failed && !strcmp(kind, "restore"))
+        restore_fail(a, ref, detail);
+    else if (!strcmp(state, "accepted") && !strcmp(kind, "backup"))
+        (void)!state_do(a->state, STATE_run_started, STATE_ARGS(state_i(api_now()), state_t(ref))); /* progress says it again */
+    else if (!strcmp(state, "accepted") && !strcmp(kind, "restore"))
+        (void)!state_do(a->state, STATE_restore_started, STATE_ARGS(state_i(api_now()), state_t(ref)));
+}
+
+void h_order_ack(struct api_call *c)
+{
+    static const char *const states[] = { "accepted", "refused", "done", "failed" };
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *state = sm_obj_str(&o, "state", 1, 16), *detail = sm_obj_str_opt(&o, "detail", 2000);
+    if (api_refused(c, &o))
+        return;
+    bool known = false;
+    for (size_t i = 0; i < 4; i++)
+        known |= !strcmp(state, states[i]);
+    json_t *order = api_row(c->api, STATE_order, STATE_ARGS(state_t(c->part[0])));
+    if (!known || !order || strcmp(api_str(order, "device"), c->who.device) != 0) {
+        json_decref(order);
+        api_fail(c, known ? 404 : 400, known ? "not_found" : "bad_request", known ? NULL : "state", NULL);
+        return;
+    }
+    api_audit_what(c, "%s %s", c->part[0], state);
+    if (api_do(c, STATE_order_state, STATE_ARGS(state_t(state), state_t(detail), state_t(c->part[0])))) {
+        order_refused(c->api, order, state, detail ? detail : state);
+        api_reply(c, 200, json_pack("{s:b}", "ok", 1));
+    }
+    json_decref(order);
+}

@@ -1,0 +1,418 @@
+/* Alarms: one open at a time for each cause, in words, with three things to do; mails and web hooks about them. */
+#include <errno.h>
+#include "api/internal.h"
+#include "respond/notify.h"
+
+#define REFUSALS_DAY 3              /* broken rules of one machine in a day that make an alarm */
+#define REFUSALS_KEPT_S (30 * 86400)
+#define OUT_TRIES 8
+#define DISK_LOOK_PERCENT 10
+#define CERT_LOOK_S ((int64_t)30 * 86400)
+#define RESTARTS_LOOK 5
+
+/* ---- words ---- */
+
+static json_t *joined_reasons(const json_t *facts, enum text_lang lang)
+{
+    json_t *words = reasons_words(json_object_get(facts, "reasons"), lang), *row;
+    struct sm_buf b = SM_BUF_INIT(4096);
+    size_t i;
+    int r = 0;
+    json_array_foreach(words, i, row)
+        if (r == 0)
+            r = sm_buf_printf(&b, "%s%s", i ? (lang == TEXT_JA ? "" : " ") : "", api_str(row, "text"));
+    json_decref(words);
+    json_t *out = r == 0 && b.n ? json_stringn((const char *)b.p, b.n) : NULL;
+    sm_buf_wipe(&b);
+    return out ? out : json_string("");
+}
+
+static json_t *alarm_words(const json_t *row, const char *end, const char *const *args, enum text_lang lang)
+{
+    char key[96];
+    (void)snprintf(key, sizeof key, "ALARM_%.40s_%s", api_str(row, "kind"), end); /* fits */
+    const char *text = text_named(lang, key);
+    if (!text) {
+        (void)snprintf(key, sizeof key, "ALARM_other_%s", end);
+        text = text_named(lang, key);
+    }
+    char *s = text_fill(lang, text ? text : "", args, 5);
+    json_t *j = s ? json_string(s) : NULL;
+    free(s);
+    return j ? j : json_string("");
+}
+
+json_t *alarm_json(struct api *a, const json_t *row, enum text_lang lang)
+{
+    json_t *facts = json_object_get(row, "facts");
+    json_t *device = api_row(a, STATE_device, STATE_ARGS(state_t(api_str(row, "device"))));
+    json_t *source = api_row(a, STATE_source_any, STATE_ARGS(state_t(api_str(row, "source"))));
+    json_t *reasons = joined_reasons(facts, lang);
+    char at[SM_TIME_TEXT];
+    sm_time_jst((struct sm_time){ .s = api_int(row, "opened_s", 0) }, at);
+    const char *args[] = { api_str(device, "name"), api_str(source, "name"), json_string_value(reasons), at, api_str(facts, "what") };
+    json_t *next = json_array();
+    static const char *const nexts[] = { "NEXT1", "NEXT2", "NEXT3" };
+    for (size_t i = 0; i < 3; i++)
+        api_append(next, alarm_words(row, nexts[i], args, lang));
+    json_t *j = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:O?,s:o,s:o,s:O?,s:s,s:s,s:O?,s:O?,s:o,s:I,s:O?}", "id", api_str(row, "id"), "kind",
+        api_str(row, "kind"), "state", api_str(row, "state"), "opened", api_time(api_int(row, "opened_s", 0)), "closed",
+        api_time(api_int(row, "closed_s", 0)), "seen", api_time(api_int(row, "seen_s", 0)), "note", json_object_get(row, "note"), "title",
+        alarm_words(row, "TITLE", args, lang), "text", alarm_words(row, "TEXT", args, lang), "source", json_object_get(row, "source"),
+        "device_name", api_str(device, "name"), "source_name", api_str(source, "name"), "device", json_object_get(row, "device"), "manifest",
+        json_object_get(row, "manifest"), "next", next, "times", (json_int_t)api_int(row, "times", 1), "facts", facts);
+    api_set(j, "client", json_string(api_str(device, "client")));
+    json_decref(device);
+    json_decref(source);
+    json_decref(reasons);
+    return j;
+}
+
+/* ---- telling ---- */
+
+static void outbox_put(struct api *a, const char *kind, json_t *body /* taken */)
+{
+    char id[API_ID_TEXT];
+    api_id(id);
+    if (body) {
+        api_set(body, "id", json_string(id));
+        /* When the disk refuses even this the console still shows the alarm. */
+        (void)!state_do(a->state, STATE_outbox_add, STATE_ARGS(state_t(id), state_t(kind), state_j(body), state_i(api_now()), state_i(0)));
+    }
+    json_decref(body);
+}
+
+static void alarm_tell(struct api *a, const json_t *row)
+{
+    enum text_lang lang = api_box_lang(a);
+    json_t *mail = state_setting(a->state, "mail"), *hook = state_setting(a->state, "webhook"), *inst = state_setting(a->state, "institution");
+    json_t *j = alarm_json(a, row, lang);
+    char at[96];
+    sm_time_wareki((struct sm_time){ .s = api_int(row, "opened_s", 0) }, at);
+    bool call = !strcmp(api_str(row, "state"), "call");
+    const struct notify_alarm n = { .institution = api_str(inst, "name"), .state_word = text_get(lang, call ? T_STATE_CALL : T_STATE_LOOK),
+        .title = api_str(j, "title"), .text = api_str(j, "text"), .at = at, .next_heading = text_get(lang, T_NEXT_HEADING),
+        .head_word = text_get(lang, T_HEAD_WORD), .head = a->head, .next = json_object_get(j, "next"), .id = api_str(j, "id"),
+        .kind = api_str(j, "kind"), .state = api_str(j, "state") };
+    struct sm_buf subject = SM_BUF_INIT(512), text = SM_BUF_INIT(65536);
+    const json_t *to = json_object_get(mail, "to");
+    if (json_array_size(to) && *api_str(mail, "host") && notify_subject(&n, &subject) == 0 && notify_text(&n, &text) == 0)
+        outbox_put(a, "mail", json_pack("{s:O,s:s,s:s}", "to", to, "subject", sm_buf_str(&subject), "text", sm_buf_str(&text)));
+    if (*api_str(hook, "url"))
+        outbox_put(a, "webhook", json_pack("{s:s,s:o}", "url", api_str(hook, "url"), "json", notify_hook(&n)));
+    sm_buf_wipe(&subject);
+    sm_buf_wipe(&text);
+    json_decref(mail);
+    json_decref(hook);
+    json_decref(inst);
+    json_decref(j);
+}
+
+static void sent(struct api *a, int err, const json_t *answer, const char *text, json_t *m)
+{
+    (void)answer;
+    (void)text;
+    if (err < 0) /* not taken: later again */
+        (void)!state_do(a->state, STATE_outbox_again, STATE_ARGS(state_i(api_now() + 60), state_t("not taken"), state_t(api_str(m, "id"))));
+}
+
+void outbox_tick(struct api *a)
+{
+    int64_t now = api_now();
+    json_t *rows = api_rows(a, STATE_outbox_due, STATE_ARGS(state_i(now), state_i(OUT_TRIES))), *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        const char *id = api_str(row, "id");
+        int64_t wait = (int64_t)60 << (api_int(row, "tries", 0) > 6 ? 6 : api_int(row, "tries", 0));
+        if (state_do(a->state, STATE_outbox_try, STATE_ARGS(state_i(now + wait), state_t(id))) > 0)
+            api_tell(a, !strcmp(api_str(row, "kind"), "mail") ? "X_MAIL" : "X_WEBHOOK", json_incref(json_object_get(row, "body")), sent,
+                json_pack("{s:s}", "id", id));
+    }
+    json_decref(rows);
+}
+
+void api_on_sent(struct api *a, const json_t *result)
+{
+    const char *id = api_str(result, "id");
+    if (!api_is_hex(id, 32))
+        return;
+    /* Either way only whether it is tried again. */
+    if (api_bool(result, "ok"))
+        (void)!state_do(a->state, STATE_outbox_done, STATE_ARGS(state_i(api_now()), state_t(id)));
+    else
+        (void)!state_do(a->state, STATE_outbox_again, STATE_ARGS(state_i(api_now() + 300), state_t(api_str(result, "detail")), state_t(id)));
+}
+
+/* ---- opening and closing ---- */
+
+void alarm_open(struct api *a, const struct alarm_new *n)
+{
+    char id[API_ID_TEXT];
+    json_t *facts = n->facts ? n->facts : json_object(), *row = api_row(a, STATE_alarm_open, STATE_ARGS(state_t(n->key)));
+    int r;
+    if (row) {
+        bool worse = !strcmp(n->state, "call") && strcmp(api_str(row, "state"), "call") != 0;
+        const char *state = worse ? "call" : api_str(row, "state");
+        (void)snprintf(id, sizeof id, "%s", api_str(row, "id")); /* same size */
+        r = state_do(a->state, STATE_alarm_again, STATE_ARGS(state_t(state), state_j(facts), state_t(n->manifest), state_t(id)));
+    } else {
+        api_id(id);
+        r = state_do(a->state, STATE_alarm_add, STATE_ARGS(state_t(id), state_t(n->kind), state_t(n->key), state_t(n->state), state_i(api_now()),
+            state_t(n->source), state_t(n->device), state_t(n->manifest), state_j(facts)));
+    }
+    json_decref(facts);
+    json_decref(row);
+    row = r < 0 ? NULL : api_row(a, STATE_alarm, STATE_ARGS(state_t(id)));
+    if (!row)
+        return;
+    const char *told = api_str(row, "told"), *state = api_str(row, "state");
+    if (!*told || (!strcmp(state, "call") && strcmp(told, "call") != 0)) {
+        if (state_do(a->state, STATE_alarm_told, STATE_ARGS(state_t(state), state_t(id))) > 0)
+            alarm_tell(a, row);
+        api_event(a, "alarm", id, alarm_json(a, row, api_box_lang(a)));
+        api_event(a, "today", "", json_object());
+    }
+    json_decref(row);
+}
+
+void alarm_close_key(struct api *a, const char *key, const char *by)
+{
+    if (state_do(a->state, STATE_alarm_close_key, STATE_ARGS(state_i(api_now()), state_t(by), state_t(key))) > 0)
+        api_event(a, "today", "", json_object());
+}
+
+void alarm_refusal(struct api *a, const char *device, const char *what)
+{
+    int64_t now = api_now();
+    if (state_do(a->state, STATE_refusal_add, STATE_ARGS(state_t(device), state_i(now), state_t(what))) < 0)
+        return; /* the vault's journal has it in any case */
+    int64_t n = state_number(a->state, STATE_refusals, 0, STATE_ARGS(state_t(device), state_i(now - 86400)));
+    char key[96];
+    (void)snprintf(key, sizeof key, "hostile:%s", device); /* fits */
+    if (n >= REFUSALS_DAY) {
+        struct alarm_new x = { .kind = "hostile", .state = "call", .key = key, .device = device,
+            .facts = json_pack("{s:I,s:s}", "count", (json_int_t)n, "what", what) };
+        alarm_open(a, &x);
+    }
+}
+
+/* ---- what other processes say ---- */
+
+static json_t *device_of_client(struct api *a, const char *client)
+{
+    return api_row(a, STATE_device_by_client, STATE_ARGS(state_t(client)));
+}
+
+static void on_froze(struct api *a, const json_t *e)
+{
+    json_t *d = device_of_client(a, api_str(e, "client"));
+    const char *source = api_str(e, "source");
+    char key[96];
+    (void)snprintf(key, sizeof key, "suspicion:%s", *source ? source : api_str(e, "client")); /* 32 digits */
+    struct alarm_new n = { .kind = "suspicion", .state = "call", .key = key, .source = *source ? source : NULL, .device = api_str(d, "id"),
+        .manifest = api_str(e, "manifest"), .facts = json_pack("{s:O?,s:O?}", "reasons", json_object_get(e, "reasons"), "score", json_object_get(e, "score")) };
+    alarm_open(a, &n);
+    json_decref(d);
+}
+
+static void on_refused(struct api *a, const json_t *e)
+{
+    const char *refusal = api_str(e, "refusal");
+    json_t *d = device_of_client(a, api_str(e, "client"));
+    if (d && strcmp(refusal, "missing") != 0)
+        alarm_refusal(a, api_str(d, "id"), refusal);
+    json_decref(d);
+}
+
+void api_on_vault(struct api *a, const json_t *e)
+{
+    const char *what = api_str(e, "what");
+    if (!strcmp(what, "generation")) {
+        source_saw_generation(a, api_str(e, "source"), json_deep_copy(e));
+    } else if (!strcmp(what, "froze")) {
+        on_froze(a, e);
+    } else if (!strcmp(what, "refused")) {
+        on_refused(a, e);
+    } else if (!strcmp(what, "damage") || !strcmp(what, "damaged-generation")) {
+        struct alarm_new n = { .kind = "damage", .state = "call", .key = "damage", .manifest = *api_str(e, "manifest") ? api_str(e, "manifest") : NULL,
+            .facts = json_pack("{s:s,s:s}", "what", api_str(e, "why"), "file", api_str(e, "file")) };
+        alarm_open(a, &n);
+    } else if (!strcmp(what, "broken")) {
+        struct alarm_new n = { .kind = "broken", .state = "call", .key = "broken", .facts = json_pack("{s:s}", "what", api_str(e, "why")) };
+        alarm_open(a, &n);
+    } else if (!strcmp(what, "space")) {
+        struct alarm_new n = { .kind = "disk", .state = "look", .key = "disk", .facts = json_pack("{s:I}", "avail", (json_int_t)api_int(e, "avail", 0)) };
+        alarm_open(a, &n);
+    } else if (!strcmp(what, "recovered") && api_int(e, "packs_missing", 0) > 0) {
+        struct alarm_new n = { .kind = "damage", .state = "call", .key = "damage", .facts = json_pack("{s:s}", "what", "packs missing") };
+        alarm_open(a, &n);
+    } else if (!strcmp(what, "verify")) {
+        json_decref(a->verify);
+        a->verify = json_deep_copy(e);
+        api_event(a, "today", "", json_object());
+    }
+}
+
+void api_on_child(struct api *a, const json_t *child)
+{
+    const char *name = api_str(child, "name");
+    api_set(a->children, name, json_deep_copy(child));
+    char key[96];
+    (void)snprintf(key, sizeof key, "child:%.40s", name); /* fits */
+    if (api_int(child, "restarts", 0) >= RESTARTS_LOOK && !strcmp(api_str(child, "state"), "down")) {
+        struct alarm_new n = { .kind = "child", .state = "look", .key = key, .facts = json_pack("{s:s,s:I}", "what", name, "count",
+            (json_int_t)api_int(child, "restarts", 0)) };
+        alarm_open(a, &n);
+    }
+    api_event(a, "child", name, json_deep_copy(child));
+}
+
+void api_on_keyd(struct api *a, const json_t *e)
+{
+    if (!strcmp(api_str(e, "what"), "locked"))
+        api_lock(a, "keyd");
+}
+
+/* ---- what the clock shows ---- */
+
+static void late_tick(struct api *a, int64_t now)
+{
+    json_t *rows = api_rows(a, STATE_sources, STATE_NONE), *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        char key[96];
+        (void)snprintf(key, sizeof key, "late:%s", api_str(row, "id")); /* fits */
+        bool open = state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t(key))) > 0, late = source_late(row, now);
+        if (late && !open) {
+            struct alarm_new n = { .kind = "late", .state = "look", .key = key, .source = api_str(row, "id"), .device = api_str(row, "device"),
+                .facts = json_pack("{s:o}", "since", api_time(api_int(row, "last_ok_s", 0))) };
+            alarm_open(a, &n);
+        } else if (!late && open) {
+            alarm_close_key(a, key, "sakimori");
+        }
+    }
+    json_decref(rows);
+}
+
+static void disk_tick(struct api *a)
+{
+    const json_t *t = json_object_get(a->vault, "totals");
+    int64_t total = api_int(t, "disk_total", 0), avail = api_int(t, "disk_avail", 0);
+    if (total <= 0)
+        return;
+    bool low = avail < total / 100 * DISK_LOOK_PERCENT, open = state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t("disk"))) > 0;
+    if (low && !open) {
+        struct alarm_new n = { .kind = "disk", .state = "look", .key = "disk", .facts = json_pack("{s:I,s:I}", "avail", (json_int_t)avail, "total", (json_int_t)total) };
+        alarm_open(a, &n);
+    } else if (open && avail > total / 100 * (DISK_LOOK_PERCENT + 2)) {
+        alarm_close_key(a, "disk", "sakimori");
+    }
+}
+
+static void cert_tick(struct api *a, int64_t now)
+{
+    json_t *rows = api_rows(a, STATE_devices, STATE_NONE), *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        char key[96];
+        (void)snprintf(key, sizeof key, "cert:%s", api_str(row, "id")); /* fits */
+        bool soon = !strcmp(api_str(row, "state"), "joined") && api_int(row, "cert_until_s", 0) - now < CERT_LOOK_S / 3;
+        if (soon) {
+            struct alarm_new n = { .kind = "cert", .state = "look", .key = key, .device = api_str(row, "id"), .facts = NULL };
+            if (state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t(key))) == 0)
+                alarm_open(a, &n);
+        } else {
+            alarm_close_key(a, key, "sakimori");
+        }
+    }
+    json_decref(rows);
+}
+
+void alarms_tick(struct api *a)
+{
+    int64_t now = api_now();
+    late_tick(a, now);
+    disk_tick(a);
+    cert_tick(a, now);
+    if (audit_is_broken(a->audit) && state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t("audit"))) == 0) {
+        struct alarm_new n = { .kind = "record", .state = "call", .key = "audit", .facts = NULL };
+        alarm_open(a, &n);
+    }
+    (void)!state_do(a->state, STATE_refusals_forget, STATE_ARGS(state_i(now - REFUSALS_KEPT_S))); /* kept longer is no harm */
+}
+
+/* ---- routes ---- */
+
+void h_alarms(struct api_call *c)
+{
+    int64_t limit, offset;
+    if (!api_page(c, &limit, &offset))
+        return;
+    bool open = !strcmp(api_str(c->query, "open"), "1") || !strcmp(api_str(c->query, "open"), "true");
+    json_t *rows = api_rows(c->api, STATE_alarms, STATE_ARGS(state_i(open), state_i(limit + 1), state_i(offset))), *items = json_array(), *row;
+    size_t i;
+    json_array_foreach(rows, i, row)
+        api_append(items, alarm_json(c->api, row, c->lang));
+    json_decref(rows);
+    api_reply_list(c, items, limit, offset);
+}
+
+void h_alarm(struct api_call *c)
+{
+    json_t *row = api_row(c->api, STATE_alarm, STATE_ARGS(state_t(c->part[0])));
+    if (!row)
+        api_fail(c, 404, "not_found", NULL, NULL);
+    else
+        api_reply(c, 200, alarm_json(c->api, row, c->lang));
+    json_decref(row);
+}
+
+static void acted(struct api_call *c)
+{
+    json_t *row = api_row(c->api, STATE_alarm, STATE_ARGS(state_t(c->part[0])));
+    api_event(c->api, "alarm", c->part[0], alarm_json(c->api, row, api_box_lang(c->api)));
+    api_event(c->api, "today", "", json_object());
+    json_t *j = alarm_json(c->api, row, c->lang);
+    json_decref(row);
+    api_reply(c, 200, j);
+}
+
+static void thawed(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_decref(j);
+    if (api_do(c, STATE_alarm_close, STATE_ARGS(state_i(api_now()), state_t(c->who.account), state_t(api_str(c->body, "note")), state_t(c->part[0]))))
+        acted(c);
+}
+
+void h_alarm_act(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *action = sm_obj_str(&o, "action", 1, 16), *note = sm_obj_str_opt(&o, "note", 1000);
+    if (api_refused(c, &o))
+        return;
+    json_t *row = api_row(c->api, STATE_alarm, STATE_ARGS(state_t(c->part[0])));
+    api_audit_what(c, "%s %s %s", c->part[0], action, note ? note : "");
+    if (!row) {
+        api_fail(c, 404, "not_found", NULL, NULL);
+    } else if (!strcmp(action, "seen")) {
+        if (api_do(c, STATE_alarm_seen, STATE_ARGS(state_i(api_now()), state_t(c->part[0]))))
+            acted(c);
+    } else if (!strcmp(action, "close")) {
+        if (api_do(c, STATE_alarm_close, STATE_ARGS(state_i(api_now()), state_t(c->who.account), state_t(note), state_t(c->part[0]))))
+            acted(c);
+    } else if (!strcmp(action, "thaw")) {
+        json_t *d = api_row(c->api, STATE_device, STATE_ARGS(state_t(api_str(row, "device"))));
+        if (!d)
+            api_fail(c, 409, "conflict", "action", NULL);
+        else
+            api_ask(c, "V_THAW", json_pack("{s:s,s:s,s:s,s:b}", "client", api_str(d, "client"), "reason", note ? note : "", "by", c->who.account,
+                "false_alarm", 1), thawed);
+        json_decref(d);
+    } else {
+        api_fail(c, 400, "bad_request", "action", NULL);
+    }
+    json_decref(row);
+}

@@ -1,0 +1,194 @@
+/* Machines: list, join codes, rename, revoke. */
+#include <errno.h>
+#include "api/internal.h"
+#include "crypto/hash.h"
+#include "crypto/random.h"
+
+#define CODE_LASTS_S 900
+#define CODES_OPEN_MAX 50
+
+static json_t *device_json(struct api *a, json_t *row)
+{
+    int64_t now = api_now(), seen = api_int(row, "last_seen_s", 0);
+    const char *state = "ok";
+    bool late = false;
+    json_t *ids = json_array(), *sources = api_rows(a, STATE_sources_of_device, STATE_ARGS(state_t(api_str(row, "id")))), *s;
+    size_t i;
+    json_array_foreach(sources, i, s) {
+        api_append(ids, json_string(api_str(s, "id")));
+        late |= source_late(s, now);
+    }
+    json_decref(sources);
+    if (!strcmp(api_str(row, "state"), "revoked"))
+        state = "revoked";
+    else if (!seen)
+        state = "joining";
+    else if (late)
+        state = "late";
+    else if (!device_there(row, now))
+        state = "silent";
+    static const char *const same[] = { "id", "client", "name", "hostname", "os", "agent_version", "confined", "last_error" };
+    json_t *d = json_object();
+    for (size_t k = 0; k < sizeof same / sizeof *same; k++)
+        api_set(d, same[k], json_incref(json_object_get(row, same[k])));
+    api_set(d, "state", json_string(state));
+    api_set(d, "last_seen", api_time(seen));
+    api_set(d, "joined", api_time(api_int(row, "created_s", 0)));
+    api_set(d, "cert_until", api_time(api_int(row, "cert_until_s", 0)));
+    api_set(d, "sources", ids);
+    return d;
+}
+
+void h_devices(struct api_call *c)
+{
+    json_t *rows = api_rows(c->api, STATE_devices, STATE_NONE), *items = json_array(), *row;
+    size_t i;
+    json_array_foreach(rows, i, row)
+        api_append(items, device_json(c->api, row));
+    json_decref(rows);
+    api_reply(c, 200, json_pack("{s:o,s:n}", "items", items, "next"));
+}
+
+void h_device(struct api_call *c)
+{
+    json_t *row = api_row(c->api, STATE_device, STATE_ARGS(state_t(c->part[0])));
+    if (!row)
+        api_fail(c, 404, "not_found", NULL, NULL);
+    else
+        api_reply(c, 200, device_json(c->api, row));
+    json_decref(row);
+}
+
+/* SKJ1-XXXX-…: base32(secret ‖ pin). */
+static int code_text(const struct api *a, const uint8_t secret[JOIN_SECRET_LEN], struct sm_buf *ret)
+{
+    uint8_t ca[32], fp[32], order[32], pin[CRYPTO_SHA256_LEN], all[JOIN_SECRET_LEN + 16];
+    if (sm_unhex(api_str(a->keys, "ca_sha256"), strlen(api_str(a->keys, "ca_sha256")), ca, 32) < 0 ||
+        sm_unhex(api_str(a->keys, "fingerprint"), strlen(api_str(a->keys, "fingerprint")), fp, 32) < 0 ||
+        sm_unhex(api_str(a->keys, "order_pub"), strlen(api_str(a->keys, "order_pub")), order, 32) < 0)
+        return -SM_ESTATE;
+    const struct sm_span parts[] = { SM_SPAN_STR("sakimori/v1/pin"), SM_SPAN(ca, 32), SM_SPAN(fp, 32), SM_SPAN(order, 32) };
+    crypto_sha256v(parts, 4, pin);
+    memcpy(all, secret, JOIN_SECRET_LEN);
+    memcpy(all + JOIN_SECRET_LEN, pin, 16);
+    struct sm_buf b32 = SM_BUF_INIT(128);
+    int r = sm_base32(SM_SPAN(all, sizeof all), &b32);
+    if (r == 0)
+        r = sm_buf_put_span(ret, SM_SPAN_STR("SKJ1"));
+    for (size_t i = 0; i < b32.n && r == 0; i++) {
+        if (i % 4 == 0)
+            r = sm_buf_put_u8(ret, '-');
+        if (r == 0)
+            r = sm_buf_put_u8(ret, b32.p[i]);
+    }
+    sm_zero(all, sizeof all);
+    sm_buf_wipe(&b32);
+    return r;
+}
+
+/* The address machines should use: the first name that is not this machine's own loopback, on the agent port. */
+static json_t *agent_url(struct api *a)
+{
+    size_t i;
+    json_t *v;
+    const char *best = "127.0.0.1";
+    json_array_foreach(a->names, i, v) {
+        const char *s = json_string_value(v);
+        if (s && strcmp(s, "localhost") != 0 && strcmp(s, "::1") != 0 && strncmp(s, "127.", 4) != 0) {
+            best = s;
+            break;
+        }
+    }
+    char text[320];
+    bool v6 = strchr(best, ':') != NULL;
+    (void)snprintf(text, sizeof text, "https://%s%.250s%s:%lld", v6 ? "[" : "", best, v6 ? "]" : "", (long long)a->agent_port); /* cut names are useless anyway */
+    return json_string(text);
+}
+
+void h_device_code(struct api_call *c)
+{
+    struct api *a = c->api;
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *name = sm_obj_str(&o, "name", 1, 200);
+    int64_t days = sm_obj_int_opt(&o, "days", 1, 3650, 365), now = api_now();
+    if (api_refused(c, &o))
+        return;
+    if (state_number(a->state, STATE_codes_open, 0, STATE_ARGS(state_i(now))) >= CODES_OPEN_MAX) {
+        api_fail(c, 429, "rate", NULL, json_pack("{s:i}", "wait_s", CODE_LASTS_S));
+        return;
+    }
+    uint8_t secret[JOIN_SECRET_LEN];
+    char hash[65];
+    crypto_random(secret, sizeof secret);
+    join_code_hash(secret, hash);
+    struct sm_buf text = SM_BUF_INIT(256), command = SM_BUF_INIT(1024);
+    json_t *url = agent_url(a);
+    int r = code_text(a, secret, &text);
+    if (r == 0)
+        r = sm_buf_printf(&command, "sakimori-agent join %s %s", json_string_value(url), sm_buf_str(&text));
+    sm_zero(secret, sizeof secret);
+    if (r < 0)
+        api_fail_err(c, r, NULL);
+    else if (api_do(c, STATE_code_add, STATE_ARGS(state_t(hash), state_t(name), state_i(days), state_i(now + CODE_LASTS_S), state_t(c->who.person), state_i(now)))) {
+        api_audit_what(c, "%s", name);
+        api_reply(c, 201, json_pack("{s:s,s:o,s:s,s:s}", "code", sm_buf_str(&text), "until", api_time(now + CODE_LASTS_S), "command",
+            sm_buf_str(&command), "url", json_string_value(url)));
+    }
+    json_decref(url);
+    sm_buf_wipe(&text);
+    sm_buf_wipe(&command);
+}
+
+void h_device_patch(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *name = sm_obj_str(&o, "name", 1, 200);
+    if (api_refused(c, &o))
+        return;
+    api_audit_what(c, "%s %s", c->part[0], name);
+    int r = state_do(c->api->state, STATE_device_name, STATE_ARGS(state_t(name), state_t(c->part[0])));
+    if (r <= 0) {
+        api_fail_err(c, r < 0 ? r : -SM_ENOTFOUND, NULL);
+        return;
+    }
+    json_t *row = api_row(c->api, STATE_device, STATE_ARGS(state_t(c->part[0])));
+    api_reply(c, 200, device_json(c->api, row));
+    json_decref(row);
+}
+
+static void revoked(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_decref(j);
+    api_reply(c, 200, json_pack("{s:b}", "ok", 1));
+}
+
+void h_device_delete(struct api_call *c)
+{
+    struct api *a = c->api;
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *reason = sm_obj_str_opt(&o, "reason", 500);
+    if (api_refused(c, &o))
+        return;
+    json_t *d = api_row(a, STATE_device, STATE_ARGS(state_t(c->part[0])));
+    if (!d) {
+        api_fail(c, 404, "not_found", NULL, NULL);
+        return;
+    }
+    api_audit_what(c, "%s %s", c->part[0], reason ? reason : "");
+    /* First the door, then the vault's record: a revoked machine must not get one more call in. */
+    if (api_do(c, STATE_device_revoke, STATE_ARGS(state_t(reason), state_t(c->part[0])))) {
+        json_t *open = api_rows(a, STATE_runs_open_of_device, STATE_ARGS(state_t(c->part[0]))), *row;
+        size_t i;
+        json_array_foreach(open, i, row)
+            run_finish(a, api_str(row, "id"), "cancelled", "the machine was revoked");
+        json_decref(open);
+        poll_wake(a, c->part[0]);
+        api_event(a, "device", c->part[0], json_pack("{s:s,s:s}", "id", c->part[0], "state", "revoked"));
+        api_ask(c, "V_CLIENT", json_pack("{s:s,s:s,s:s,s:s,s:s}", "client", api_str(d, "client"), "name", api_str(d, "name"), "sign_pub",
+            api_str(d, "sign_pub"), "recipients", api_str(a->keys, "fingerprint"), "state", "revoked"), revoked);
+    }
+    json_decref(d);
+}

@@ -1,0 +1,202 @@
+/* What the files of this room share; nobody else includes it. */
+#ifndef API_INTERNAL_H
+#define API_INTERNAL_H
+#include "api/api.h"
+#include "api/audit.h"
+#include "api/handlers.h"
+#include "api/routes.h"
+#include "api/text.h"
+#include "api/worker.h"
+#include "core/json.h"
+#include "core/time.h"
+#include "plat/clock.h"
+
+#define API_ID_BYTES 16
+#define API_ID_TEXT (2 * API_ID_BYTES + 1)
+#define API_CALLS_MAX 1024
+#define API_ANSWER_MAX ((size_t)16 << 20)   /* frames of one answer together */
+#define API_LIST_MAX 200
+#define API_LIST_STANDARD 50
+#define API_PATH_MAX 1024
+
+struct api_unlock { char until[SM_TIME_TEXT]; int64_t until_s; char by[API_ID_TEXT]; };
+
+struct api {
+    struct api_config cfg;
+    char *data;
+    json_t *names;
+    struct state *state;
+    struct audit *audit;
+    struct worker *worker;
+    struct api_call *calls;         /* open ones, newest first */
+    size_t calls_n;
+    uint64_t next_call;
+    struct sm_timer *tick;
+    int64_t agent_port;
+    /* what is known of the others */
+    json_t *children;               /* name → P_CHILD object */
+    json_t *keys;                   /* K_STATUS answer: ca_pem, recipients, order_pub ... */
+    json_t *vault;                  /* V_STATUS answer */
+    json_t *verify;                 /* progress or last report of a verify run */
+    json_t *progress;               /* run or restore id → progress, too quick for the database */
+    json_t *boxes;                  /* notes for Today: clock, separation */
+    char head[513];                 /* newest signed head, hex */
+    bool opener_there, opener_asked, started, starting;
+    json_t *loaded;                 /* manifest → grant, in the opener since the unlock */
+    struct api_unlock unlock;
+    /* first set-up */
+    char setup_code[32];
+    char *setup_password;           /* the director's, until the restore key is made */
+    unsigned setup_wrong; int64_t setup_wait_until_s;
+    int64_t last_head_s, last_status_s, last_daily_s, last_card_s, last_clean_s;
+    unsigned busy_schedule;
+};
+
+struct api_caller_info {
+    unsigned bit;                   /* enum api_caller */
+    char person[API_ID_TEXT], name[256], account[128], role[16], session[API_ID_TEXT], csrf[72], kind[12];
+    char until[SM_TIME_TEXT];
+    bool bearer, must_change;
+    char device[API_ID_TEXT], client[API_ID_TEXT];
+    char remote[72];
+};
+
+typedef void (*api_then_fn)(struct api_call *c, int err, struct sm_span body, const char *text);
+
+struct api_call {
+    struct api *api;
+    struct api_call *next, **prev;
+    uint64_t id;
+    const struct api_route *route;
+    struct api_caller_info who;
+    char path[API_PATH_MAX];
+    char part[API_PARAMS_MAX][129];
+    json_t *req, *query, *body;     /* body: JSON routes only, never NULL there */
+    struct sm_buf raw;
+    enum text_lang lang;
+    api_done_fn done; void *done_arg;
+    json_t *mem;                    /* what a handler keeps between its steps */
+    struct sm_buf keep, answer;
+    api_then_fn then;
+    bool asking, again, ended, gone, held;
+    unsigned retried;
+    char message[24];
+    uint64_t hold_until_ms;         /* held polls */
+    char audit_what[400];           /* what the audit line says it was done to */
+    json_t *cookies;                /* array of Set-Cookie texts */
+};
+
+/* ---- answering: exactly one of these a call ---- */
+/* Takes body.  The audit line is on disk before the answer goes out. */
+void api_reply(struct api_call *c, int status, json_t *body);
+void api_reply_raw(struct api_call *c, int status, struct sm_span body, json_t *headers, json_t *then);
+/* {"error":{code, message in the caller's language, field?, ...extra}}; takes extra (may be NULL). */
+void api_fail(struct api_call *c, int status, const char *code, const char *field, json_t *extra);
+/* The same with an English sentence of its own (agents, field errors). */
+void api_fail_say(struct api_call *c, int status, const char *code, const char *field, const char *message, json_t *extra);
+/* What an error number of a peer or the database means for the caller. */
+void api_fail_err(struct api_call *c, int err, const char *text);
+/* A body or query that sm_obj refused: 400 with the field.  True when it failed. */
+bool api_refused(struct api_call *c, const struct sm_obj *o);
+void api_audit_what(struct api_call *c, const char *fmt, ...) sm_printf(2, 3);
+
+/* ---- asking others; one question a call at a time ---- */
+/* Takes body.  then is called once, with all frames together. */
+void api_ask(struct api_call *c, const char *message, json_t *body, api_then_fn then);
+void api_ask_raw(struct api_call *c, const char *message, struct sm_span body, api_then_fn then);
+/* u32 n, JSON, raw.  Takes json. */
+void api_ask_join(struct api_call *c, const char *message, json_t *json, struct sm_span raw, api_then_fn then);
+/* Without a call: fn may be NULL.  Takes body. */
+typedef void (*api_told_fn)(struct api *a, int err, const json_t *answer, const char *text, json_t *mem);
+void api_tell(struct api *a, const char *message, json_t *body, api_told_fn fn, json_t *mem /* taken */);
+/* Parse an answer that must be one JSON object; NULL after api_fail_err was said. */
+json_t *api_answer(struct api_call *c, int err, struct sm_span body, const char *text);
+/* Do work in the worker thread, then then(c) in the loop.  ctx must outlive both. */
+void api_work(struct api_call *c, void (*work)(void *ctx), void *ctx, void (*then)(struct api_call *c, void *ctx));
+
+/* ---- small things ---- */
+int64_t api_now(void);
+void api_id(char ret[API_ID_TEXT]);
+bool api_is_hex(const char *s, size_t n);         /* exactly n lower-case hex digits */
+json_t *api_time(int64_t s);                      /* RFC 3339 text, null for 0 */
+int64_t api_time_s(const char *text);             /* 0 when it is none */
+const char *api_str(const json_t *o, const char *key);           /* "" when absent */
+int64_t api_int(const json_t *o, const char *key, int64_t otherwise);
+bool api_bool(const json_t *o, const char *key);
+void api_set(json_t *o, const char *key, json_t *v); /* takes v; out of memory ends the process */
+void api_append(json_t *a, json_t *v);
+/* limit and cursor of a list; false after 400 was said. */
+bool api_page(struct api_call *c, int64_t *ret_limit, int64_t *ret_offset);
+/* {"items":[…],"next"}: takes items, which may hold one more than limit. */
+void api_reply_list(struct api_call *c, json_t *items, int64_t limit, int64_t offset);
+void api_event(struct api *a, const char *topic, const char *id, json_t *data /* taken */);
+json_t *api_row(struct api *a, enum state_query q, const struct state_arg *args, size_t n);  /* NULL when none */
+json_t *api_rows(struct api *a, enum state_query q, const struct state_arg *args, size_t n); /* [] when none */
+/* Change and say internal error when it fails. */
+bool api_do(struct api_call *c, enum state_query q, const struct state_arg *args, size_t n);
+const char *api_language(struct api *a);
+enum text_lang api_box_lang(struct api *a);
+bool api_setup_done(struct api *a);
+bool api_unlocked(struct api *a);
+void api_lock(struct api *a, const char *why);
+
+/* ---- sessions ---- */
+void session_find(struct api *a, const json_t *req, struct api_caller_info *ret);
+/* A new session of kind for person (NULL allowed); the token is put into the call's cookies, or given as text. */
+int session_make(struct api_call *c, const char *kind, const char *person, const char *label, char ret_token[72], char ret_csrf[72]);
+json_t *session_json(struct api *a, const struct api_caller_info *who);
+void session_drop_person(struct api *a, const char *person, const char *but_session);
+void cookie_set(struct api_call *c, const char *name, const char *value, int64_t max_age_s);
+/* Wrong tries: n so far, and how long to wait (0 = may try). */
+int64_t fails_wait(struct api *a, const char *key);
+unsigned fails_add(struct api *a, const char *key, unsigned free_tries);
+void fails_clear(struct api *a, const char *key);
+
+/* ---- other joints between the files ---- */
+json_t *qr_svg(const char *text);                                    /* JSON string, null when it does not fit */
+void card_write(struct api *a);
+json_t *contacts_get(struct api *a);
+void keys_refresh(struct api *a);
+void setup_begin(struct api *a);
+json_t *reset_secrets(struct api_call *c, const char *account, const char *issuer, bool totp, json_t **ret_store);
+
+/* Alarms: opened once per key; told by mail and web hook once, and again when it becomes a call. */
+struct alarm_new { const char *kind, *state, *key, *source, *device, *manifest; json_t *facts; /* taken */ };
+void alarm_open(struct api *a, const struct alarm_new *n);
+void alarm_close_key(struct api *a, const char *key, const char *by);
+json_t *alarm_json(struct api *a, const json_t *row, enum text_lang lang);
+void alarm_refusal(struct api *a, const char *device, const char *what);
+void alarms_tick(struct api *a);
+void outbox_tick(struct api *a);
+
+#define JOIN_SECRET_LEN 10
+void join_code_hash(const uint8_t *secret, char ret[65]);            /* what is kept of a join code */
+
+/* Schedule. */
+int64_t schedule_next(const json_t *schedule, int64_t after_s);      /* 0 = never */
+int64_t schedule_cycle_s(const json_t *schedule);
+void schedule_tick(struct api *a);
+void schedule_device(struct api *a, const char *device);            /* it just polled: what is due for it now */
+void poll_tick(struct api *a);
+/* Make a run of the source; ret_run its id.  -SM_EEXISTS one is under way. */
+int run_make(struct api *a, const json_t *source, const char *kind, const char *by, char ret_run[API_ID_TEXT]);
+void run_finish(struct api *a, const char *run, const char *state, const char *why);
+json_t *source_json(struct api *a, json_t *row, enum text_lang lang);
+bool source_late(const json_t *row, int64_t now);
+void source_saw_generation(struct api *a, const char *source, json_t *generation /* taken */);
+/* Order: signed by keyd, stored, and the device's poll woken.  Takes args. */
+void order_make(struct api *a, const char *device, const char *kind, const char *ref, int64_t lasts_s, json_t *args);
+void poll_wake(struct api *a, const char *device);                   /* NULL: all */
+bool device_there(const json_t *device, int64_t now);
+json_t *generation_words(json_t *generation, enum text_lang lang);   /* adds texts; borrowed and returned */
+json_t *today_json(struct api *a, enum text_lang lang);
+void access_note(struct api *a, json_t *record /* taken */);
+json_t *progress_of(struct sm_obj *o);                               /* of a body of progress */
+json_t *problems_of(struct sm_obj *o);
+bool answer_split(struct api_call *c, int err, struct sm_span body, const char *text, json_t **ret, struct sm_span *ret_raw);
+json_t *reasons_words(const json_t *reasons, enum text_lang lang);
+json_t *not_separated(struct api *a, enum text_lang lang);
+void restores_tick(struct api *a);
+void restores_grant_again(struct api *a);
+void restore_fail(struct api *a, const char *restore, const char *why);
+#endif

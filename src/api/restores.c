@@ -1,0 +1,516 @@
+/* Unlocking, looking into generations, restoring. */
+#include <errno.h>
+#include "api/internal.h"
+#include "crypto/random.h"
+
+#define GRANT_LASTS_S (24 * 3600)
+#define ORDER_LASTS_S (12 * 3600)
+#define PATHS_MAX 2000
+#define PATH_LONGEST 4096
+
+/* ---- unlock ---- */
+
+static void ungrant_loaded(struct api *a)
+{
+    json_t *v;
+    const char *manifest;
+    json_object_foreach(a->loaded, manifest, v)
+        api_tell(a, "V_UNGRANT", json_pack("{s:O}", "grant", v), NULL, NULL);
+    (void)json_object_clear(a->loaded); /* an object: cannot fail */
+}
+
+/* The restore key closes: everything that was open because of it ends. */
+void api_lock(struct api *a, const char *why)
+{
+    (void)why;
+    if (!a->unlock.until_s)
+        return;
+    a->unlock = (struct api_unlock){ 0 };
+    api_tell(a, "K_LOCK", json_object(), NULL, NULL);
+    ungrant_loaded(a);
+    if (a->opener_asked)
+        api_tell(a, "P_OPENER", json_pack("{s:b}", "start", 0), NULL, NULL);
+    a->opener_asked = false;
+    api_event(a, "today", "", json_object());
+}
+
+static void unlock_noted(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j) {
+        api_lock(c->api, "not recorded"); /* no access without its record */
+        return;
+    }
+    json_decref(j);
+    api_reply(c, 200, json_pack("{s:s}", "until", c->api->unlock.until));
+}
+
+static void unlock_done(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    struct api *a = c->api;
+    if (err == -SM_EAGAIN) {
+        int wait = text ? (int)strtol(text, NULL, 10) : 60;
+        api_fail(c, 423, "locked", NULL, json_pack("{s:i}", "wait_s", wait));
+        return;
+    }
+    if (err == -SM_EAUTH || err == -SM_EFORMAT) {
+        json_t *facts = json_pack("{s:s,s:s}", "who", c->who.account, "from", c->who.remote);
+        if (err == -SM_EAUTH && fails_add(a, "unlock", 3) == 0) {
+            struct alarm_new n = { .kind = "unlock", .state = "look", .key = "unlock", .facts = json_incref(facts) };
+            alarm_open(a, &n);
+        }
+        json_decref(facts);
+        api_fail_say(c, 403, "denied", err == -SM_EFORMAT ? "card" : NULL, text_get(c->lang, err == -SM_EFORMAT ? T_CARD_MISTYPED : T_UNLOCK_WRONG), NULL);
+        return;
+    }
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    a->unlock.until_s = api_now() + api_int(j, "unlocked_ms", 0) / 1000;
+    json_decref(j);
+    (void)snprintf(a->unlock.by, sizeof a->unlock.by, "%s", c->who.person); /* same size */
+    sm_time_rfc3339((struct sm_time){ .s = a->unlock.until_s }, a->unlock.until);
+    fails_clear(a, "unlock");
+    api_ask(c, "V_ACCESS", json_pack("{s:s,s:s,s:s,s:s,s:s}", "what", "unlock", "who", c->who.account, "role", c->who.role, "from",
+        c->who.remote, "result", "ok"), unlock_noted);
+}
+
+void h_unlock(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *password = sm_obj_str(&o, "password", 1, 256), *card = sm_obj_str(&o, "card", 1, 127);
+    if (!api_refused(c, &o))
+        api_ask(c, "K_UNLOCK", json_pack("{s:s,s:s}", "password", password, "card", card), unlock_done);
+}
+
+void h_lock(struct api_call *c)
+{
+    api_lock(c->api, "asked");
+    api_reply(c, 200, json_pack("{s:b}", "ok", 1));
+}
+
+/* ---- a generation into the opener, step by step; then the handler's own step ---- */
+
+static void browse_go(struct api_call *c);
+
+static void load_done(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_decref(j);
+    api_set(c->api->loaded, c->part[0], json_string(api_str(c->mem, "grant")));
+    browse_go(c);
+}
+
+static void load_manifest(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_decref(j);
+    struct sm_buf raw = SM_BUF_INIT((size_t)1 << 20);
+    json_t *b64 = json_object_get(c->mem, "raw");
+    int r = sm_unbase64(SM_SPAN(json_string_value(b64), json_string_length(b64)), &raw);
+    if (r < 0)
+        api_fail_err(c, r, NULL);
+    else
+        api_ask_join(c, "O_LOAD", json_pack("{s:s,s:s,s:s}", "manifest", c->part[0], "sign_pub", api_str(c->mem, "sign_pub"), "grant",
+            api_str(c->mem, "grant")), sm_buf_span(&raw), load_done);
+    sm_buf_wipe(&raw);
+}
+
+static void load_closure(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = NULL;
+    struct sm_span raw;
+    if (!answer_split(c, err, body, text, &j, &raw))
+        return;
+    json_decref(j);
+    api_ask_join(c, "K_GRANT_OPENER", json_pack("{s:s}", "manifest", c->part[0]), raw, load_manifest);
+}
+
+static void load_granted(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_decref(j);
+    api_ask(c, "V_CLOSURE", json_pack("{s:s,s:b}", "manifest", c->part[0], "cids", 1), load_closure);
+}
+
+static void load_noted(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_decref(j);
+    char grant[API_ID_TEXT];
+    api_id(grant);
+    api_set(c->mem, "grant", json_string(grant));
+    api_ask(c, "V_GRANT", json_pack("{s:s,s:s,s:I}", "grant", grant, "client", api_str(c->mem, "client"), "until_s",
+        (json_int_t)c->api->unlock.until_s + 600), load_granted);
+}
+
+static void load_generation(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = NULL;
+    struct sm_span raw;
+    if (!answer_split(c, err, body, text, &j, &raw))
+        return;
+    struct sm_buf b64 = SM_BUF_INIT((size_t)2 << 20);
+    int r = sm_base64(raw, &b64);
+    if (r == 0) {
+        api_set(c->mem, "raw", json_stringn((const char *)b64.p, b64.n));
+        api_set(c->mem, "sign_pub", json_string(api_str(j, "sign_pub")));
+        api_set(c->mem, "client", json_string(api_str(json_object_get(j, "generation"), "client")));
+    }
+    sm_buf_wipe(&b64);
+    json_decref(j);
+    if (r < 0)
+        api_fail_err(c, r, NULL);
+    else
+        api_ask(c, "V_ACCESS", json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "what", "list", "who", c->who.account, "role", c->who.role, "from",
+            c->who.remote, "client", api_str(c->mem, "client"), "manifest", c->part[0], "result", "ok"), load_noted);
+}
+
+static void opener_started(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_decref(j);
+    c->api->opener_asked = true;
+    api_ask(c, "V_GENERATION", json_pack("{s:s}", "manifest", c->part[0]), load_generation);
+}
+
+/* Every use after the first of a generation is recorded by the handler's own V_ACCESS where bytes leave (download). */
+static void browse(struct api_call *c)
+{
+    api_audit_what(c, "%s %s%s", c->part[0], api_str(c->query, "path"), api_str(c->query, "text"));
+    if (!api_is_hex(c->part[0], 64))
+        api_fail(c, 404, "not_found", NULL, NULL);
+    else if (json_object_get(c->api->loaded, c->part[0]) && c->api->opener_there)
+        browse_go(c);
+    else
+        api_ask(c, "P_OPENER", json_pack("{s:b}", "start", 1), opener_started);
+}
+
+/* path (text) or path_b64 of the query as base64. */
+static json_t *path_b64(struct api_call *c)
+{
+    const char *given = api_str(c->query, "path_b64"), *text = api_str(c->query, "path");
+    if (*given || !*text)
+        return json_string(given);
+    struct sm_buf b = SM_BUF_INIT(2 * PATH_LONGEST);
+    json_t *j = sm_base64(SM_SPAN_STR(text), &b) == 0 ? json_stringn((const char *)b.p, b.n) : NULL;
+    sm_buf_wipe(&b);
+    return j ? j : json_string("");
+}
+
+static void listed(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_t *next = json_object_get(j, "next");
+    if (json_is_integer(next)) {
+        char cursor[32];
+        (void)snprintf(cursor, sizeof cursor, "%lld", (long long)json_integer_value(next)); /* fits */
+        api_set(j, "next", json_string(cursor));
+    }
+    api_set(j, "path", json_string(api_str(c->query, "path")));
+    api_reply(c, 200, j);
+}
+
+static void ticket_noted(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_decref(j);
+    json_t *then = json_pack("{s:s,s:s,s:I,s:s}", "opener", "stream", "ticket", api_str(c->mem, "ticket"), "length",
+        (json_int_t)api_int(c->mem, "size", 0), "name", api_str(c->mem, "name"));
+    api_reply_raw(c, 200, SM_SPAN(NULL, 0), json_pack("{s:s}", "Content-Type", "application/octet-stream"), then);
+}
+
+static void ticket_made(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    api_set(c->mem, "size", json_integer(api_int(j, "size", 0)));
+    api_set(c->mem, "name", json_string(api_str(j, "name")));
+    json_decref(j);
+    /* Recorded before a byte leaves. */
+    api_ask(c, "V_ACCESS", json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s}", "what", "download", "who", c->who.account, "role", c->who.role, "from",
+        c->who.remote, "manifest", c->part[0], "path_count", 1, "result", "ok"), ticket_noted);
+}
+
+static void browse_go(struct api_call *c)
+{
+    int64_t limit = API_LIST_STANDARD, from = 0;
+    if (!strcmp(c->route->act, "download")) {
+        char ticket[API_ID_TEXT];
+        api_id(ticket);
+        api_set(c->mem, "ticket", json_string(ticket));
+        api_ask(c, "O_TICKET", json_pack("{s:s,s:s,s:o}", "ticket", ticket, "manifest", c->part[0], "path", path_b64(c)), ticket_made);
+        return;
+    }
+    if (!api_page(c, &limit, &from))
+        return;
+    if (!strcmp(c->route->act, "list"))
+        api_ask(c, "O_LIST", json_pack("{s:s,s:o,s:I,s:I}", "manifest", c->part[0], "path", path_b64(c), "from", (json_int_t)from, "limit",
+            (json_int_t)limit), listed);
+    else
+        api_ask(c, "O_FIND", json_pack("{s:s,s:s,s:I}", "manifest", c->part[0], "text", api_str(c->query, "text"), "limit", (json_int_t)limit), listed);
+}
+
+void h_files(struct api_call *c)
+{
+    browse(c);
+}
+
+void h_find(struct api_call *c)
+{
+    const char *text = api_str(c->query, "text");
+    if (!*text || strlen(text) > 256)
+        api_fail(c, 400, "bad_request", "text", NULL);
+    else
+        browse(c);
+}
+
+void h_file(struct api_call *c)
+{
+    if (!*api_str(c->query, "path_b64"))
+        api_fail(c, 400, "bad_request", "path_b64", NULL);
+    else
+        browse(c);
+}
+
+/* ---- restores ---- */
+
+static json_t *restore_json(struct api *a, json_t *row)
+{
+    json_t *out = json_deep_copy(json_object_get(row, "body")), *now = json_object_get(a->progress, api_str(row, "id"));
+    static const char *const same[] = { "id", "manifest", "device", "state", "problems", "set_aside", "skipped", "started", "finished", "created", "ms" };
+    out = out ? out : json_object();
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        api_set(out, same[i], json_incref(json_object_get(row, same[i])));
+    api_set(out, "progress", json_incref(now ? now : json_object_get(row, "progress")));
+    return out;
+}
+
+void h_restores(struct api_call *c)
+{
+    int64_t limit, offset;
+    if (!api_page(c, &limit, &offset))
+        return;
+    json_t *rows = api_rows(c->api, STATE_restores, STATE_ARGS(state_i(limit + 1), state_i(offset))), *items = json_array(), *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        json_t *r = restore_json(c->api, row);
+        (void)json_object_del(r, "problems"); /* only in the single one */
+        (void)json_object_del(r, "paths_b64");
+        api_append(items, r);
+    }
+    json_decref(rows);
+    api_reply_list(c, items, limit, offset);
+}
+
+void h_restore(struct api_call *c)
+{
+    json_t *row = api_row(c->api, STATE_restore, STATE_ARGS(state_t(c->part[0])));
+    if (!row)
+        api_fail(c, 404, "not_found", NULL, NULL);
+    else
+        api_reply(c, 200, restore_json(c->api, row));
+    json_decref(row);
+}
+
+static json_t *order_args(struct api *a, const json_t *row)
+{
+    const json_t *b = json_object_get(row, "body"), *target = json_object_get(b, "target");
+    struct sm_buf place = SM_BUF_INIT(2 * PATH_LONGEST);
+    const char *text = api_str(target, "place");
+    json_t *t = json_pack("{s:s}", "mode", api_str(target, "mode"));
+    if (*text && sm_base64(SM_SPAN_STR(text), &place) == 0)
+        api_set(t, "place", json_stringn((const char *)place.p, place.n));
+    sm_buf_wipe(&place);
+    return json_pack("{s:s,s:s,s:s,s:s,s:O,s:o,s:s,s:s}", "restore", api_str(row, "id"), "manifest", api_str(row, "manifest"), "vault",
+        api_str(a->keys, "vault"), "client", api_str(row, "client"), "paths", json_object_get(b, "paths_b64"), "target", t, "existing",
+        api_str(b, "existing"), "label", api_str(row, "id"));
+}
+
+static void restore_order(struct api *a, const json_t *row)
+{
+    order_make(a, api_str(row, "device"), "restore", api_str(row, "id"), ORDER_LASTS_S, order_args(a, row));
+}
+
+static void restore_noted(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    struct api *a = c->api;
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_decref(j);
+    const json_t *m = c->mem;
+    if (!api_do(c, STATE_restore_add, STATE_ARGS(state_t(api_str(m, "id")), state_t(api_str(m, "manifest")), state_t(api_str(m, "device")),
+        state_t(api_str(m, "client")), state_j(json_object_get(m, "body")), state_t(c->who.person), state_i(api_now()))))
+        return;
+    json_t *row = api_row(a, STATE_restore, STATE_ARGS(state_t(api_str(m, "id"))));
+    restore_order(a, row);
+    json_decref(row);
+    api_event(a, "restore", api_str(m, "id"), json_pack("{s:s,s:s}", "id", api_str(m, "id"), "state", "waiting"));
+    api_reply(c, 202, json_pack("{s:s}", "id", api_str(m, "id")));
+}
+
+static void restore_granted(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_decref(j);
+    api_ask(c, "V_ACCESS", json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s}", "what", "restore", "who", c->who.account, "role", c->who.role,
+        "from", c->who.remote, "client", api_str(c->mem, "client"), "manifest", api_str(c->mem, "manifest"), "path_count",
+        (int)json_array_size(json_object_get(c->body, "paths_b64")), "why", api_str(c->body, "why"), "result", "ordered"), restore_noted);
+}
+
+static void restore_generation(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = NULL;
+    struct sm_span raw;
+    if (!answer_split(c, err, body, text, &j, &raw))
+        return;
+    const json_t *g = json_object_get(j, "generation");
+    if (api_bool(g, "suspicious") && !api_bool(c->body, "suspicious_ok")) {
+        const json_t *s = json_object_get(json_object_get(j, "record"), "suspicion");
+        json_t *extra = json_pack("{s:o}", "reasons", reasons_words(json_object_get(s, "reasons"), c->lang));
+        json_decref(j);
+        api_fail(c, 409, "suspicious", "suspicious_ok", extra);
+        return;
+    }
+    char id[API_ID_TEXT];
+    api_id(id);
+    api_audit_what(c, "%s of %s", id, api_str(c->mem, "manifest"));
+    api_set(c->mem, "id", json_string(id));
+    api_set(c->mem, "client", json_string(api_str(g, "client")));
+    json_decref(j);
+    api_ask(c, "V_GRANT", json_pack("{s:s,s:s,s:I}", "grant", id, "client", api_str(c->mem, "client"), "until_s",
+        (json_int_t)api_now() + GRANT_LASTS_S), restore_granted);
+}
+
+/* NULL, or the field that is wrong. */
+static const char *restore_check(struct api *a, const json_t *b)
+{
+    const json_t *paths = json_object_get(b, "paths_b64"), *target = json_object_get(b, "target");
+    const char *mode = api_str(target, "mode"), *place = api_str(target, "place"), *existing = api_str(b, "existing");
+    size_t i;
+    json_t *v;
+    if (!json_is_array(paths) || json_array_size(paths) > PATHS_MAX)
+        return "paths_b64";
+    struct sm_buf raw = SM_BUF_INIT(PATH_LONGEST);
+    const char *bad = NULL;
+    json_array_foreach(paths, i, v) {
+        sm_buf_clear(&raw);
+        if (!json_is_string(v) || sm_unbase64(SM_SPAN(json_string_value(v), json_string_length(v)), &raw) < 0 || raw.n == 0 || memchr(raw.p, 0, raw.n))
+            bad = "paths_b64";
+    }
+    sm_buf_wipe(&raw);
+    bool original = !strcmp(mode, "original"), other = !strcmp(mode, "place");
+    if (!bad && !original && !other)
+        bad = "target.mode";
+    if (!bad && other && (place[0] != '/' || strlen(place) > PATH_LONGEST || strstr(place, "/../")))
+        bad = "target.place";
+    if (!bad && strcmp(existing, "aside") != 0 && strcmp(existing, "skip") != 0 && strcmp(existing, "overwrite") != 0)
+        bad = "existing";
+    json_t *d = bad ? NULL : api_row(a, STATE_device, STATE_ARGS(state_t(api_str(b, "device"))));
+    if (!bad && (!d || strcmp(api_str(d, "state"), "joined") != 0))
+        bad = "device";
+    json_decref(d);
+    return bad;
+}
+
+void h_restore_post(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *manifest = sm_obj_str(&o, "manifest", 64, 64);
+    (void)sm_obj_str(&o, "device", 1, 64);       /* looked up by restore_check */
+    const char *why = sm_obj_str(&o, "why", 1, 500);
+    (void)sm_obj_bool(&o, "suspicious_ok", false);
+    if (api_refused(c, &o))
+        return;
+    const char *bad = !api_is_hex(manifest, 64) ? "manifest" : restore_check(c->api, c->body);
+    if (bad) {
+        api_fail(c, 400, "bad_request", bad, NULL);
+        return;
+    }
+    api_set(c->mem, "manifest", json_string(manifest));
+    api_set(c->mem, "device", json_string(api_str(c->body, "device")));
+    api_set(c->mem, "body", json_pack("{s:O,s:O,s:s,s:s,s:b}", "paths_b64", json_object_get(c->body, "paths_b64"), "target",
+        json_object_get(c->body, "target"), "existing", api_str(c->body, "existing"), "why", why, "suspicious_ok", api_bool(c->body, "suspicious_ok")));
+    api_ask(c, "V_GENERATION", json_pack("{s:s}", "manifest", manifest), restore_generation);
+}
+
+void restore_fail(struct api *a, const char *restore, const char *why)
+{
+    json_t *p = json_pack("[{s:s,s:s,s:s}]", "path", "", "error", "restore", "what", why ? why : "");
+    int r = state_do(a->state, STATE_restore_end, STATE_ARGS(state_t("failed"), state_i(api_now()), state_j(NULL), state_j(p), state_i(0), state_i(0),
+        state_i(0), state_t(restore)));
+    json_decref(p);
+    if (r > 0) {
+        (void)json_object_del(a->progress, restore); /* may never have been there */
+        api_tell(a, "V_UNGRANT", json_pack("{s:s}", "grant", restore), NULL, NULL);
+        api_event(a, "restore", restore, json_pack("{s:s,s:s}", "id", restore, "state", "failed"));
+    }
+}
+
+void h_restore_cancel(struct api_call *c)
+{
+    struct api *a = c->api;
+    json_t *row = api_row(a, STATE_restore, STATE_ARGS(state_t(c->part[0])));
+    const char *state = api_str(row, "state");
+    bool waiting = !strcmp(state, "waiting");
+    api_audit_what(c, "%s", c->part[0]);
+    if (!row) {
+        api_fail(c, 404, "not_found", NULL, NULL);
+    } else if (!waiting && strcmp(state, "running") != 0) {
+        api_fail(c, 409, "conflict", NULL, NULL);
+    } else if (api_do(c, STATE_restore_cancel, STATE_ARGS(state_t(c->part[0])))) {
+        order_make(a, api_str(row, "device"), "cancel", c->part[0], 3600, json_pack("{s:s}", "run", c->part[0]));
+        if (waiting) { /* the order was not taken: it never will be */
+            (void)!state_do(a->state, STATE_orders_over, STATE_ARGS(state_t(c->part[0])));
+            (void)!state_do(a->state, STATE_restore_state, STATE_ARGS(state_t("cancelled"), state_i(api_now()), state_t(c->part[0])));
+            api_tell(a, "V_UNGRANT", json_pack("{s:s}", "grant", c->part[0]), NULL, NULL);
+        }
+        api_reply(c, 202, json_pack("{s:b}", "ok", 1));
+    }
+    json_decref(row);
+}
+
+/* The vault was restarted and knows no grants: those of restores under way are given again. */
+void restores_grant_again(struct api *a)
+{
+    json_t *rows = api_rows(a, STATE_restores_open, STATE_NONE), *row;
+    size_t i;
+    json_array_foreach(rows, i, row)
+        api_tell(a, "V_GRANT", json_pack("{s:s,s:s,s:I}", "grant", api_str(row, "id"), "client", api_str(row, "client"), "until_s",
+            (json_int_t)api_now() + GRANT_LASTS_S), NULL, NULL);
+    json_decref(rows);
+}
+
+void restores_tick(struct api *a)
+{
+    int64_t now = api_now();
+    if (a->unlock.until_s && !api_unlocked(a))
+        api_lock(a, "time");
+    json_t *rows = api_rows(a, STATE_restores_orderless, STATE_ARGS(state_i(now - 30), state_i(now))), *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        if (now - api_int(row, "created_s", 0) > ORDER_LASTS_S)
+            restore_fail(a, api_str(row, "id"), "the machine did not fetch the order in time");
+        else
+            restore_order(a, row);
+    }
+    json_decref(rows);
+}

@@ -1,0 +1,158 @@
+#include "api/routes.h"
+#include <string.h>
+#include "api/handlers.h"
+
+#define K(n) ((size_t)(n) << 10)
+#define ANYBODY (API_NOBODY | API_SETUP | API_COUNTER | PEOPLE)
+#define PEOPLE (API_STAFF | API_VENDOR | API_MANAGER | API_DIRECTOR)
+#define UP (API_STAFF | API_MANAGER | API_DIRECTOR)
+#define CHIEFS (API_MANAGER | API_DIRECTOR)
+#define V1 "/api/v1"
+#define A1 "/agent/v1"
+
+const struct api_route api_routes[] = {
+    /* method, path, who, body, most bytes, flags, act, handler */
+    { "GET", "/healthz", ANYBODY | API_STRANGER | API_DEVICE, API_NO_BODY, 0, API_FIRST_PASSWORD, "healthz", h_healthz },
+    { "GET", V1 "/status", ANYBODY, API_NO_BODY, 0, API_FIRST_PASSWORD, "status", h_status },
+
+    { "GET", V1 "/setup", ANYBODY, API_NO_BODY, 0, API_FIRST_PASSWORD, "setup", h_setup_get },
+    { "POST", V1 "/setup/start", API_NOBODY | API_SETUP, API_JSON, K(1), API_NO_CSRF | API_AUDIT, "setup.start", h_setup_start },
+    { "POST", V1 "/setup/institution", API_SETUP, API_JSON, K(16), API_AUDIT, "setup.institution", h_setup_institution },
+    { "POST", V1 "/setup/director", API_SETUP, API_JSON, K(4), API_AUDIT, "setup.director", h_setup_director },
+    { "POST", V1 "/setup/director/totp", API_SETUP, API_JSON, K(1), API_AUDIT, "setup.totp", h_setup_totp },
+    { "POST", V1 "/setup/sheet", API_SETUP, API_JSON, K(4), API_AUDIT, "setup.sheet", h_setup_sheet },
+    { "POST", V1 "/setup/confirm", API_SETUP, API_JSON, K(8), API_AUDIT, "setup.confirm", h_setup_confirm },
+
+    { "POST", V1 "/session", ANYBODY, API_JSON, K(4), API_NO_CSRF | API_AUDIT | API_FIRST_PASSWORD, "sign-in", h_session_post },
+    { "GET", V1 "/session", ANYBODY, API_NO_BODY, 0, API_FIRST_PASSWORD, "session", h_session_get },
+    { "DELETE", V1 "/session", PEOPLE | API_SETUP, API_NO_BODY, 0, API_AUDIT | API_FIRST_PASSWORD, "sign-out", h_session_delete },
+    { "POST", V1 "/session/password", PEOPLE, API_JSON, K(4), API_AUDIT | API_FIRST_PASSWORD, "password", h_session_password },
+
+    { "GET", V1 "/today", PEOPLE | API_COUNTER, API_NO_BODY, 0, 0, "today", h_today },
+    { "POST", V1 "/today/tasks/{id}", UP, API_JSON, K(1), API_AUDIT, "task", h_task },
+    { "GET", V1 "/alarms", UP, API_NO_BODY, 0, 0, "alarms", h_alarms },
+    { "GET", V1 "/alarms/{id}", UP, API_NO_BODY, 0, 0, "alarm", h_alarm },
+    { "POST", V1 "/alarms/{id}", CHIEFS, API_JSON, K(4), API_AUDIT, "alarm.act", h_alarm_act },
+    { "GET", V1 "/events", PEOPLE | API_COUNTER, API_NO_BODY, 0, API_HELD, "events", h_events },
+
+    { "GET", V1 "/devices", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "devices", h_devices },
+    { "GET", V1 "/devices/{id}", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "device", h_device },
+    { "POST", V1 "/devices/codes", CHIEFS, API_JSON, K(2), API_AUDIT, "device.code", h_device_code },
+    { "PATCH", V1 "/devices/{id}", CHIEFS, API_JSON, K(2), API_AUDIT, "device.change", h_device_patch },
+    { "DELETE", V1 "/devices/{id}", CHIEFS, API_JSON, K(2), API_AUDIT, "device.revoke", h_device_delete },
+
+    { "GET", V1 "/sources", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "sources", h_sources },
+    { "POST", V1 "/sources", CHIEFS, API_JSON, K(64), API_AUDIT, "source.add", h_source_post },
+    { "PATCH", V1 "/sources/{id}", CHIEFS, API_JSON, K(64), API_AUDIT, "source.change", h_source_patch },
+    { "DELETE", V1 "/sources/{id}", CHIEFS, API_NO_BODY, 0, API_AUDIT, "source.stop", h_source_delete },
+    { "POST", V1 "/sources/{id}/run", UP, API_JSON, K(1), API_AUDIT, "run", h_source_run },
+    { "GET", V1 "/runs", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "runs", h_runs },
+    { "GET", V1 "/runs/{id}", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "run.read", h_run },
+    { "POST", V1 "/runs/{id}/cancel", UP, API_JSON, K(1), API_AUDIT, "run.cancel", h_run_cancel },
+
+    { "GET", V1 "/generations", PEOPLE, API_NO_BODY, 0, 0, "generations", h_generations },
+    { "GET", V1 "/generations/{id}", PEOPLE, API_NO_BODY, 0, 0, "generation", h_generation },
+    { "POST", V1 "/unlock", API_DIRECTOR, API_JSON, K(2), API_AUDIT, "unlock", h_unlock },
+    { "DELETE", V1 "/unlock", CHIEFS, API_NO_BODY, 0, API_AUDIT, "lock", h_lock },
+    { "GET", V1 "/generations/{id}/files", CHIEFS, API_NO_BODY, 0, API_UNLOCKED | API_AUDIT, "list", h_files },
+    { "GET", V1 "/generations/{id}/find", CHIEFS, API_NO_BODY, 0, API_UNLOCKED | API_AUDIT, "find", h_find },
+    { "GET", V1 "/generations/{id}/file", CHIEFS, API_NO_BODY, 0, API_UNLOCKED | API_AUDIT, "download", h_file },
+    { "POST", V1 "/restores", API_DIRECTOR, API_JSON, K(256), API_UNLOCKED | API_AUDIT, "restore", h_restore_post },
+    { "GET", V1 "/restores", UP, API_NO_BODY, 0, 0, "restores", h_restores },
+    { "GET", V1 "/restores/{id}", UP, API_NO_BODY, 0, 0, "restore.read", h_restore },
+    { "POST", V1 "/restores/{id}/cancel", CHIEFS, API_JSON, K(1), API_AUDIT, "restore.cancel", h_restore_cancel },
+    { "POST", V1 "/verify", CHIEFS | API_VENDOR, API_JSON, K(1), API_AUDIT, "verify", h_verify_post },
+    { "GET", V1 "/verify", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "verify.read", h_verify_get },
+
+    { "GET", V1 "/people", CHIEFS, API_NO_BODY, 0, 0, "people", h_people },
+    { "POST", V1 "/people", CHIEFS, API_JSON, K(4), API_AUDIT, "person.add", h_person_post },
+    { "PATCH", V1 "/people/{id}", CHIEFS, API_JSON, K(4), API_AUDIT, "person.change", h_person_patch },
+    { "DELETE", V1 "/people/{id}", CHIEFS, API_NO_BODY, 0, API_AUDIT, "person.remove", h_person_delete },
+    { "POST", V1 "/people/{id}/reset", API_DIRECTOR, API_JSON, K(1), API_AUDIT, "person.reset", h_person_reset },
+    { "GET", V1 "/access", CHIEFS, API_NO_BODY, 0, 0, "access", h_access },
+    { "GET", V1 "/audit", API_DIRECTOR, API_NO_BODY, 0, 0, "audit", h_audit },
+    { "GET", V1 "/audit/export", API_DIRECTOR, API_NO_BODY, 0, API_AUDIT, "audit.export", h_audit_export },
+    { "POST", V1 "/audit/verify", API_DIRECTOR, API_JSON, K(1), API_AUDIT, "audit.verify", h_audit_verify },
+    { "GET", V1 "/settings", CHIEFS, API_NO_BODY, 0, 0, "settings", h_settings_get },
+    { "PATCH", V1 "/settings", CHIEFS, API_JSON, K(32), API_AUDIT, "settings.change", h_settings_patch },
+    { "POST", V1 "/settings/test", CHIEFS, API_JSON, K(1), API_AUDIT, "settings.test", h_settings_test },
+    { "GET", V1 "/contacts", PEOPLE | API_COUNTER, API_NO_BODY, 0, 0, "contacts", h_contacts_get },
+    { "PUT", V1 "/contacts", CHIEFS, API_JSON, K(64), API_AUDIT, "contacts.change", h_contacts_put },
+    { "GET", V1 "/card", PEOPLE | API_COUNTER, API_NO_BODY, 0, 0, "card", h_card },
+    { "POST", V1 "/counter", CHIEFS, API_JSON, K(2), API_AUDIT, "counter.add", h_counter_post },
+    { "GET", V1 "/counter", CHIEFS, API_NO_BODY, 0, 0, "counter", h_counter_get },
+    { "DELETE", V1 "/counter/{id}", CHIEFS, API_NO_BODY, 0, API_AUDIT, "counter.end", h_counter_delete },
+    { "GET", V1 "/box", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "box", h_box },
+
+    { "GET", A1 "/hello", API_STRANGER | API_DEVICE, API_NO_BODY, 0, 0, "hello", h_hello },
+    { "POST", A1 "/join", API_STRANGER | API_DEVICE, API_JSON, K(64), API_AUDIT, "join", h_join },
+    { "POST", A1 "/renew", API_DEVICE, API_JSON, K(64), API_AUDIT, "renew", h_renew },
+    { "POST", A1 "/poll", API_DEVICE, API_JSON, K(64), API_HELD, "poll", h_poll },
+    { "POST", A1 "/orders/{id}/ack", API_DEVICE, API_JSON, K(8), API_AUDIT, "order.ack", h_order_ack },
+    { "POST", A1 "/sessions", API_DEVICE, API_JSON, K(4), API_AUDIT, "upload", h_upload },
+    { "PUT", A1 "/sessions/{s}/packs/{pack}", API_DEVICE, API_STREAM, (size_t)32 << 20, 0, "pack", h_pack_put },
+    { "GET", A1 "/sessions/{s}/packs/{pack}", API_DEVICE, API_NO_BODY, 0, 0, "pack.state", h_pack_get },
+    { "POST", A1 "/sessions/{s}/have", API_DEVICE, API_RAW, K(256), 0, "have", h_have },
+    { "POST", A1 "/sessions/{s}/manifest", API_DEVICE, API_RAW, K(256), API_AUDIT, "manifest", h_manifest },
+    { "POST", A1 "/runs/{run}/progress", API_DEVICE, API_JSON, K(16), 0, "progress", h_progress },
+    { "POST", A1 "/runs/{run}/end", API_DEVICE, API_JSON, K(512), API_AUDIT, "run.end", h_run_end },
+    { "POST", A1 "/ancestry", API_DEVICE, API_JSON, K(2), 0, "ancestry", h_ancestry },
+    { "POST", A1 "/restores/{r}/key", API_DEVICE, API_JSON, K(4), API_AUDIT, "restore.key", h_restore_key },
+    { "POST", A1 "/restores/{r}/objects", API_DEVICE, API_RAW, K(64), 0, "restore.objects", h_restore_objects },
+    { "POST", A1 "/restores/{r}/progress", API_DEVICE, API_JSON, K(16), 0, "restore.progress", h_restore_progress },
+    { "POST", A1 "/restores/{r}/end", API_DEVICE, API_JSON, K(512), API_AUDIT, "restore.end", h_restore_end },
+};
+const size_t api_routes_n = sizeof api_routes / sizeof *api_routes;
+
+const char *api_caller_name(unsigned caller)
+{
+    static const char *const names[API_CALLERS] = { "nobody", "setup", "counter", "staff", "vendor", "manager",
+        "director", "device", "stranger" };
+    for (unsigned i = 0; i < API_CALLERS; i++)
+        if (caller == 1u << i)
+            return names[i];
+    return "?";
+}
+
+/* One part of the path, up to '/' or the end. */
+static size_t part_of(const char *p)
+{
+    return strcspn(p, "/");
+}
+
+static bool path_fits(const char *pattern, const char *path, struct api_match *m)
+{
+    m->parts = 0;
+    while (*pattern == '/' && *path == '/') {
+        pattern++;
+        path++;
+        size_t want = part_of(pattern), have = part_of(path);
+        if (*pattern == '{') {
+            if (have == 0 || have > 128 || m->parts == API_PARAMS_MAX)
+                return false;
+            m->part[m->parts] = path;
+            m->part_n[m->parts++] = have;
+        } else if (want != have || memcmp(pattern, path, want) != 0) {
+            return false;
+        }
+        pattern += want;
+        path += have;
+    }
+    return *pattern == 0 && *path == 0;
+}
+
+void api_match(const char *method, const char *path, struct api_match *ret)
+{
+    *ret = (struct api_match){ 0 };
+    bool head = !strcmp(method, "HEAD");
+    for (size_t i = 0; i < api_routes_n; i++) {
+        struct api_match m = { .route = &api_routes[i] };
+        if (!path_fits(api_routes[i].path, path, &m))
+            continue;
+        if (!strcmp(api_routes[i].method, head ? "GET" : method)) {
+            *ret = m;
+            return;
+        }
+        ret->other_method = true;
+    }
+}

@@ -1,0 +1,166 @@
+/*
+ * When backups run.  Times are JST, which knows no summer time.  A source is due at next_s; when its machine was off
+ * then, exactly one run is made up when it is heard again.
+ */
+#include <errno.h>
+#include "api/internal.h"
+
+#define DAY ((int64_t)86400)
+#define JST ((int64_t)9 * 3600)
+#define LATE_ENOUGH_S 900        /* begun this much after its time a run is a made-up one */
+#define ORDER_LASTS_S (12 * 3600)
+#define ADHOC_LASTS_S (24 * 3600)
+#define ORDER_AGAIN_S 30
+#define RUNS_KEPT_S (400 * DAY)
+
+static int64_t minutes_of(const json_t *schedule)
+{
+    const char *at = api_str(schedule, "at");
+    if (strlen(at) != 5 || at[2] != ':')
+        return 3 * 60 + 10;
+    return ((at[0] - '0') * 10 + (at[1] - '0')) * 60 + (at[3] - '0') * 10 + (at[4] - '0');
+}
+
+int64_t schedule_cycle_s(const json_t *schedule)
+{
+    const char *every = api_str(schedule, "every");
+    return !strcmp(every, "hour") ? 3600 : !strcmp(every, "day") ? DAY : !strcmp(every, "week") ? 7 * DAY : 0;
+}
+
+/* The first moment after after_s that is phase seconds into a cycle counted from the JST week's Sunday midnight. */
+int64_t schedule_next(const json_t *schedule, int64_t after_s)
+{
+    int64_t cycle = schedule_cycle_s(schedule), minutes = minutes_of(schedule);
+    if (cycle == 0)
+        return 0;
+    int64_t phase = cycle == 3600 ? minutes % 60 * 60 : minutes * 60;
+    if (cycle == 7 * DAY)
+        phase += api_int(schedule, "weekday", 0) * DAY;
+    int64_t sunday = -4 * DAY; /* 1970-01-01 was a Thursday */
+    int64_t base = after_s + JST - sunday - phase;
+    return (base / cycle + 1) * cycle + sunday + phase - JST;
+}
+
+bool source_late(const json_t *row, int64_t now)
+{
+    int64_t cycle = schedule_cycle_s(json_object_get(row, "schedule"));
+    if (cycle == 0 || !api_bool(row, "enabled"))
+        return false;
+    const char *group = api_str(row, "group");
+    bool server = !strcmp(group, "emr") || !strcmp(group, "receipt") || !strcmp(group, "image") || !strcmp(group, "share");
+    int64_t since = api_int(row, "last_ok_s", 0);
+    since = since ? since : api_int(row, "created_s", 0);
+    return now - since > cycle + (server ? 3600 : DAY); /* a server that missed one cycle, any other machine a day more */
+}
+
+int run_make(struct api *a, const json_t *source, const char *kind, const char *by, char ret_run[API_ID_TEXT])
+{
+    const char *id = api_str(source, "id");
+    if (state_number(a->state, STATE_runs_open_of, 0, STATE_ARGS(state_t(id))) > 0)
+        return -SM_EEXISTS;
+    api_id(ret_run);
+    int r = state_do(a->state, STATE_run_add, STATE_ARGS(state_t(ret_run), state_t(id), state_t(api_str(source, "device")), state_t(kind),
+        state_t(by), state_i(api_now())));
+    if (r < 0)
+        return r;
+    order_make(a, api_str(source, "device"), "backup", ret_run, !strcmp(kind, "adhoc") ? ADHOC_LASTS_S : ORDER_LASTS_S,
+        json_pack("{s:s,s:s,s:s}", "source", id, "run", ret_run, "reason", !strcmp(kind, "scheduled") ? "schedule" : kind));
+    api_event(a, "run", ret_run, json_pack("{s:s,s:s,s:s,s:s}", "id", ret_run, "source", id, "state", "waiting", "kind", kind));
+    return 0;
+}
+
+void run_finish(struct api *a, const char *run, const char *state, const char *why)
+{
+    json_t *row = api_row(a, STATE_run, STATE_ARGS(state_t(run)));
+    bool open = row && (!strcmp(api_str(row, "state"), "waiting") || !strcmp(api_str(row, "state"), "running"));
+    int64_t now = api_now();
+    if (open && state_do(a->state, STATE_run_end, STATE_ARGS(state_t(state), state_i(now), state_t(run))) > 0) {
+        bool good = !strcmp(state, "complete") || !strcmp(state, "partial"), cancelled = !strcmp(state, "cancelled");
+        if (why) {
+            json_t *p = json_pack("[{s:s,s:s,s:s}]", "path", "", "error", "run", "what", why);
+            (void)!state_do(a->state, STATE_run_details, STATE_ARGS(state_j(p), state_i(1), state_j(NULL), state_j(NULL), state_t(run)));
+            json_decref(p); /* a reason lost leaves the state itself */
+        }
+        if (good)
+            (void)!state_do(a->state, STATE_source_good, STATE_ARGS(state_i(now), state_i(now), state_t(api_str(row, "source"))));
+        else if (!cancelled)
+            (void)!state_do(a->state, STATE_source_bad, STATE_ARGS(state_i(now), state_t(api_str(row, "source"))));
+        (void)!state_do(a->state, STATE_orders_over, STATE_ARGS(state_t(run)));
+        (void)json_object_del(a->progress, run); /* may never have been there */
+        api_event(a, "run", run, json_pack("{s:s,s:s,s:s}", "id", run, "source", api_str(row, "source"), "state", state));
+        api_event(a, "today", "", json_object());
+    }
+    json_decref(row);
+}
+
+static void due_one(struct api *a, const json_t *source, int64_t now)
+{
+    const json_t *schedule = json_object_get(source, "schedule");
+    int64_t due = api_int(source, "next_s", 0);
+    char run[API_ID_TEXT];
+    int64_t next = schedule_next(schedule, now);
+    const char *kind = now - due > LATE_ENOUGH_S ? "made-up" : "scheduled";
+    /* The next time moves first: after a crash in between one run is missed rather than made twice, and is made up by being late. */
+    int r = state_begin(a->state);
+    if (r < 0)
+        return;
+    r = state_do(a->state, STATE_source_next, STATE_ARGS(state_i(next), state_t(api_str(source, "id"))));
+    if (r >= 0)
+        r = run_make(a, source, kind, NULL, run);
+    bool keep = r >= 0 || r == -SM_EEXISTS;
+    (void)!state_end(a->state, keep); /* not kept: tried again at the next tick */
+}
+
+static void due_rows(struct api *a, json_t *rows)
+{
+    int64_t now = api_now();
+    json_t *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        if (api_int(row, "next_s", 0) == 0) { /* a new or changed source */
+            int64_t next = schedule_next(json_object_get(row, "schedule"), now);
+            (void)!state_do(a->state, STATE_source_next, STATE_ARGS(state_i(next), state_t(api_str(row, "id"))));
+        } else if (device_there(row, now)) {
+            due_one(a, row, now);
+        }
+    }
+    json_decref(rows);
+}
+
+void schedule_device(struct api *a, const char *device)
+{
+    due_rows(a, api_rows(a, STATE_sources_due_of, STATE_ARGS(state_t(device), state_i(api_now()))));
+}
+
+/* Work that was accepted but has no valid order: brain or keyd was away when it should have been signed, or it expired. */
+static void orders_missing(struct api *a)
+{
+    int64_t now = api_now();
+    json_t *rows = api_rows(a, STATE_runs_orderless, STATE_ARGS(state_i(now - ORDER_AGAIN_S), state_i(now))), *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        int64_t left = api_int(row, "created_s", 0) + ADHOC_LASTS_S - now;
+        if (left <= 0)
+            run_finish(a, api_str(row, "id"), "failed", "the machine did not fetch the order in time");
+        else
+            order_make(a, api_str(row, "device"), "backup", api_str(row, "id"), left, json_pack("{s:s,s:s,s:s}", "source",
+                api_str(row, "source"), "run", api_str(row, "id"), "reason", !strcmp(api_str(row, "kind"), "scheduled") ? "schedule" : api_str(row, "kind")));
+    }
+    json_decref(rows);
+}
+
+void schedule_tick(struct api *a)
+{
+    int64_t now = api_now();
+    due_rows(a, api_rows(a, STATE_sources_due, STATE_ARGS(state_i(now))));
+    orders_missing(a);
+    json_t *rows = api_rows(a, STATE_runs_silent, STATE_ARGS(state_i(now - DAY))), *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        const json_t *p = json_object_get(a->progress, api_str(row, "id"));
+        if (now - api_int(p, "at_s", api_int(row, "started_s", 0)) > DAY)
+            run_finish(a, api_str(row, "id"), "failed", "nothing was heard of this run for a day");
+    }
+    json_decref(rows);
+    (void)!state_do(a->state, STATE_runs_forget, STATE_ARGS(state_i(now - RUNS_KEPT_S))); /* kept longer is no harm */
+}

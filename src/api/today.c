@@ -1,0 +1,340 @@
+/* Today: one screen, one answer.  design: worst open line wins, every line names a thing and one verb. */
+#include <errno.h>
+#include "api/internal.h"
+
+#define CHECK_EVERY_S 300
+#define DAY 86400
+
+struct today {
+    struct api *a;
+    enum text_lang lang;
+    int64_t now;
+    json_t *lines, *out, *alarms, *sources, *devices;
+    unsigned worst;                 /* 0 ok, 1 look, 2 call, 3 unknown */
+    const json_t *call_alarm, *look_alarm;
+};
+static const char *const state_names[] = { "ok", "look", "call", "unknown" };
+
+static void line(struct today *t, unsigned state, json_t *text, const char *device, const char *source)
+{
+    api_append(t->lines, json_pack("{s:s,s:o,s:s*,s:s*}", "state", state_names[state], "text", text, "device", device && *device ? device : NULL, "source",
+        source && *source ? source : NULL));
+    t->worst = state > t->worst ? state : t->worst;
+}
+
+/* 「7:10」 of today, else 「11月22日」. */
+static json_t *short_time(const struct today *t, int64_t s)
+{
+    struct sm_civil c;
+    char text[48];
+    if (!s)
+        return text_json(t->lang, T_NEVER);
+    sm_time_civil_jst((struct sm_time){ .s = s }, &c);
+    if (sm_time_day_jst((struct sm_time){ .s = s }) == sm_time_day_jst((struct sm_time){ .s = t->now }))
+        (void)snprintf(text, sizeof text, "%d:%02d", c.hour, c.minute); /* fits */
+    else if (t->lang == TEXT_JA)
+        (void)snprintf(text, sizeof text, "%d月%d日", c.month, c.day);
+    else
+        (void)snprintf(text, sizeof text, "%d-%02d-%02d", c.year, c.month, c.day);
+    return json_string(text);
+}
+
+static void alarm_lines(struct today *t)
+{
+    json_t *row;
+    size_t i;
+    json_array_foreach(t->alarms, i, row) {
+        bool call = !strcmp(api_str(row, "state"), "call");
+        json_t *j = alarm_json(t->a, row, t->lang);
+        line(t, call ? 2 : 1, json_incref(json_object_get(j, "title")), api_str(row, "device"), api_str(row, "source"));
+        api_set(row, "words", j);
+        if (call && !t->call_alarm)
+            t->call_alarm = row;
+        if (!call && !t->look_alarm)
+            t->look_alarm = row;
+    }
+}
+
+/* ---- the strip: one mark for each group ---- */
+
+static json_t *groups_of(struct today *t)
+{
+    static const struct { const char *group; enum text_key name; } groups[] = { { "emr", T_GROUP_EMR }, { "receipt", T_GROUP_RECEIPT },
+        { "image", T_GROUP_IMAGE }, { "share", T_GROUP_SHARE }, { "front", T_GROUP_FRONT }, { "room", T_GROUP_ROOM }, { "other", T_GROUP_OTHER } };
+    json_t *out = json_array(), *row;
+    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
+        int64_t oldest = INT64_MAX;
+        unsigned n = 0, late = 0, bad = 0;
+        size_t i;
+        json_array_foreach(t->sources, i, row) {
+            if (strcmp(api_str(row, "group"), groups[g].group) != 0 || !api_bool(row, "enabled"))
+                continue;
+            int64_t last = api_int(row, "last_ok_s", 0);
+            n++;
+            late += source_late(row, t->now);
+            bad += api_bool(json_object_get(row, "last"), "suspicious");
+            oldest = last < oldest ? last : oldest;
+        }
+        if (!n)
+            continue;
+        char count[16];
+        (void)snprintf(count, sizeof count, "%u", late); /* fits */
+        json_t *at = short_time(t, oldest);
+        json_t *text = bad ? text_json(t->lang, T_GROUP_REWRITTEN) : late ? TEXT_SAY(t->lang, T_GROUP_LATE, count)
+            : oldest ? TEXT_SAY(t->lang, T_GROUP_SAVED, json_string_value(at)) : text_json(t->lang, T_GROUP_WAITING);
+        json_decref(at);
+        api_append(out, json_pack("{s:s,s:o,s:s,s:o}", "group", groups[g].group, "name", text_json(t->lang, groups[g].name), "state",
+            state_names[bad ? 2 : late ? 1 : oldest ? 0 : 3], "text", text));
+    }
+    return out;
+}
+
+static json_t *last_of(struct today *t)
+{
+    int64_t newest = 0;
+    size_t i, good = 0, total = 0;
+    json_t *d, *row;
+    json_array_foreach(t->sources, i, row)
+        if (api_int(row, "last_ok_s", 0) > newest)
+            newest = api_int(row, "last_ok_s", 0);
+    json_array_foreach(t->devices, i, d) {
+        bool any = false, all = true;
+        size_t k;
+        json_array_foreach(t->sources, k, row)
+            if (api_bool(row, "enabled") && !strcmp(api_str(row, "device"), api_str(d, "id"))) {
+                any = true;
+                all &= api_int(row, "last_ok_s", 0) > 0 && !source_late(row, t->now);
+            }
+        total += any;
+        good += any && all;
+    }
+    json_t *policy = state_setting(t->a->state, "retention");
+    const json_t *p = policy ? policy : json_object_get(t->a->vault, "policy");
+    int64_t kept = api_int(p, "monthly", 0) * 30;
+    kept = kept > api_int(p, "daily", 30) ? kept : api_int(p, "daily", 30);
+    kept = kept > api_int(p, "min_days", 0) ? kept : api_int(p, "min_days", 0);
+    json_decref(policy);
+    return json_pack("{s:o,s:o,s:I,s:I,s:I,s:n}", "at", api_time(newest), "ago_s", newest ? json_integer(t->now - newest) : json_null(), "devices",
+        (json_int_t)good, "devices_total", (json_int_t)total, "kept_days", (json_int_t)kept, "drill");
+}
+
+/* ---- the one thing ---- */
+
+static json_t *one_thing(const char *id, json_t *title, json_t *text, int minutes, const char *action, const char *link, const char *phone)
+{
+    return json_pack("{s:s,s:o,s:o,s:i,s:s,s:s,s:s*}", "id", id, "title", title, "text", text, "minutes", minutes, "action", action, "link", link, "phone",
+        phone && *phone ? phone : NULL);
+}
+
+static const char *vendor_phone(const json_t *contacts)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach(contacts, i, v)
+        if (*api_str(v, "phone") && strcmp(api_str(v, "role"), "police") != 0)
+            return api_str(v, "phone");
+    return "";
+}
+
+/* Tasks of the week: the card when a number changed or half a year went by. */
+static json_t *task_of(struct today *t)
+{
+    json_t *row = api_row(t->a, STATE_task_open, STATE_ARGS(state_i(t->now)));
+    if (!row)
+        return NULL;
+    bool card = !strcmp(api_str(row, "kind"), "card");
+    json_t *one = one_thing(api_str(row, "id"), text_json(t->lang, card ? T_TASK_CARD : T_TASK_DATE), text_json(t->lang, card ? T_TASK_CARD_TEXT : T_TASK_DATE_TEXT),
+        card ? 5 : 1, card ? "print_card" : "confirm_date", card ? "/card" : "/today", NULL);
+    json_decref(row);
+    return one;
+}
+
+static json_t *one_late(struct today *t)
+{
+    const json_t *words = json_object_get(t->look_alarm, "words");
+    json_t *d = api_row(t->a, STATE_device, STATE_ARGS(state_t(api_str(t->look_alarm, "device"))));
+    const char *name = api_str(d, "name");
+    json_t *one;
+    if (!strcmp(api_str(t->look_alarm, "kind"), "late") && d && !device_there(d, t->now))
+        one = one_thing(api_str(t->look_alarm, "id"), TEXT_SAY(t->lang, T_ONE_POWER, name), text_json(t->lang, T_ONE_POWER_TEXT), 1, "done", "/machines", NULL);
+    else
+        one = one_thing(api_str(t->look_alarm, "id"), json_incref(json_array_get(json_object_get(words, "next"), 0)), json_incref(json_object_get(words, "text")), 5, "none",
+            "/trouble", NULL);
+    json_decref(d);
+    return one;
+}
+
+static void call_parts(struct today *t, const json_t *contacts)
+{
+    const json_t *words = json_object_get(t->call_alarm, "words");
+    const char *device = api_str(words, "device_name");
+    json_t *calls = json_array(), *v;
+    size_t i;
+    json_array_foreach(contacts, i, v)
+        if (*api_str(v, "phone") && json_array_size(calls) < 3)
+            api_append(calls, json_pack("{s:s,s:s}", "name", api_str(v, "name"), "phone", api_str(v, "phone")));
+    json_t *dont = json_pack("[{s:o,s:o},{s:o,s:o},{s:o,s:o}]", "title", text_json(t->lang, T_DONT_POWER), "text", text_json(t->lang, T_DONT_POWER_TEXT), "title",
+        text_json(t->lang, T_DONT_OPEN), "text", text_json(t->lang, T_DONT_OPEN_TEXT), "title", text_json(t->lang, T_DONT_ANSWER), "text",
+        text_json(t->lang, T_DONT_ANSWER_TEXT));
+    api_set(t->out, "calls", calls);
+    api_set(t->out, "dont", dont);
+    api_set(t->out, "say", *device ? TEXT_SAY(t->lang, T_SAY_DEVICE, device) : text_json(t->lang, T_SAY));
+    api_set(t->out, "one", one_thing(api_str(t->call_alarm, "id"), text_json(t->lang, T_ONE_CALL), text_json(t->lang, T_ONE_CALL_TEXT), 5, "call", "/trouble",
+        vendor_phone(contacts)));
+    json_t *s = api_row(t->a, STATE_source_any, STATE_ARGS(state_t(api_str(t->call_alarm, "source"))));
+    const json_t *clean = json_object_get(s, "clean");
+    if (json_is_object(clean)) {
+        json_t *at = short_time(t, api_time_s(api_str(clean, "at")));
+        api_set(t->out, "safe", json_pack("{s:s,s:s,s:o}", "manifest", api_str(clean, "manifest"), "at", api_str(clean, "at"), "text",
+            TEXT_SAY(t->lang, T_SAFE, json_string_value(at))));
+        json_decref(at);
+    }
+    json_decref(s);
+}
+
+/* ---- lines that are no alarm ---- */
+
+static void other_lines(struct today *t)
+{
+    const json_t *vault = json_object_get(t->a->children, "vault"), *keyd = json_object_get(t->a->children, "keyd");
+    bool down = (vault && strcmp(api_str(vault, "state"), "up") != 0) || (keyd && strcmp(api_str(keyd, "state"), "up") != 0);
+    if (down)
+        line(t, 3, text_json(t->lang, T_LINE_BOX_STARTS), NULL, NULL);
+    if (api_bool(t->a->vault, "broken"))
+        line(t, 2, text_json(t->lang, T_LINE_VAULT_BROKEN), NULL, NULL);
+    if (plat_clock_wall().s < 1767225600) /* 2026-01-01: the box was made after that */
+        line(t, 3, text_json(t->lang, T_LINE_CLOCK), NULL, NULL);
+    if (json_array_size(t->devices) == 0)
+        line(t, 1, text_json(t->lang, T_LINE_NO_DEVICE), NULL, NULL);
+    else if (json_array_size(t->sources) == 0)
+        line(t, 1, text_json(t->lang, T_LINE_NO_SOURCE), NULL, NULL);
+    json_t *row;
+    size_t i;
+    json_array_foreach(t->sources, i, row) /* between two ticks, or not yet told by an alarm */
+        if (!api_int(row, "last_ok_s", 0) && api_bool(row, "enabled") && !source_late(row, t->now)) {
+            json_t *at = short_time(t, api_int(row, "next_s", 0));
+            line(t, 0, TEXT_SAY(t->lang, T_LINE_FIRST, api_str(row, "name"), json_string_value(at)), api_str(row, "device"), api_str(row, "id"));
+            json_decref(at);
+        }
+}
+
+static json_t *not_watched(enum text_lang lang)
+{
+    static const enum text_key keys[] = { T_NOT_WATCHED_ENDPOINT, T_NOT_WATCHED_LOGS, T_NOT_WATCHED_DRILL, T_NOT_WATCHED_COPIES, T_NOT_WATCHED_POSTURE };
+    json_t *a = json_array();
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        api_append(a, text_json(lang, keys[i]));
+    return a;
+}
+
+static void head_parts(struct today *t)
+{
+    static const enum text_key heads[] = { T_HEAD_OK, T_HEAD_LOOK, T_HEAD_CALL, T_HEAD_UNKNOWN };
+    json_t *lead, *row, *first = NULL;
+    size_t i;
+    json_array_foreach(t->lines, i, row)
+        if (!first && !strcmp(api_str(row, "state"), state_names[t->worst]))
+            first = row;
+    if (t->worst == 0)
+        lead = text_json(t->lang, T_LEAD_OK);
+    else if (t->worst == 1)
+        lead = TEXT_SAY(t->lang, T_LEAD_LOOK, api_str(first, "text"));
+    else if (t->worst == 2)
+        lead = TEXT_SAY(t->lang, T_LEAD_CALL, t->call_alarm ? api_str(json_object_get(t->call_alarm, "words"), "text") : api_str(first, "text"));
+    else
+        lead = TEXT_SAY(t->lang, T_LEAD_UNKNOWN, api_str(first, "text"));
+    api_set(t->out, "state", json_string(state_names[t->worst]));
+    api_set(t->out, "headline", text_json(t->lang, heads[t->worst]));
+    api_set(t->out, "lead", lead);
+    api_set(t->out, "paper", json_boolean(t->worst == 2));
+}
+
+static void one_part(struct today *t)
+{
+    json_t *contacts = contacts_get(t->a), *one = NULL;
+    if (t->call_alarm)
+        call_parts(t, contacts);
+    else if (t->worst == 2)
+        one = one_thing("box", text_json(t->lang, T_ONE_CALL), text_json(t->lang, T_ONE_CALL_TEXT), 5, "call", "/trouble", vendor_phone(contacts));
+    else if (t->look_alarm)
+        one = one_late(t);
+    else if (json_array_size(t->devices) == 0)
+        one = one_thing("join", text_json(t->lang, T_ONE_JOIN), text_json(t->lang, T_ONE_JOIN_TEXT), 10, "none", "/machines", NULL);
+    else if (json_array_size(t->sources) == 0)
+        one = one_thing("source", text_json(t->lang, T_ONE_SOURCE), text_json(t->lang, T_ONE_SOURCE_TEXT), 5, "none", "/machines", NULL);
+    else
+        one = task_of(t);
+    if (one)
+        api_set(t->out, "one", one);
+    json_decref(contacts);
+}
+
+json_t *today_json(struct api *a, enum text_lang lang)
+{
+    struct today t = { .a = a, .lang = lang, .now = api_now(), .lines = json_array() };
+    t.out = json_pack("{s:o,s:o,s:n,s:[],s:[],s:s,s:n}", "at", api_time(t.now), "next_check", api_time(t.now + CHECK_EVERY_S), "one", "dont", "calls", "say", "", "safe");
+    t.alarms = api_rows(a, STATE_alarms_open, STATE_NONE);
+    t.sources = api_rows(a, STATE_sources, STATE_NONE);
+    t.devices = api_rows(a, STATE_devices_joined, STATE_NONE);
+    alarm_lines(&t);
+    other_lines(&t);
+    head_parts(&t);
+    one_part(&t);
+    json_t *notes = not_separated(a, lang), *v;
+    size_t i;
+    json_array_foreach(json_object_get(a->boxes, "notes"), i, v)
+        api_append(notes, json_incref(v));
+    api_set(t.out, "lines", t.lines);
+    api_set(t.out, "last", last_of(&t));
+    api_set(t.out, "groups", groups_of(&t));
+    api_set(t.out, "not_watched", not_watched(lang));
+    api_set(t.out, "notes", notes);
+    json_decref(t.alarms);
+    json_decref(t.sources);
+    json_decref(t.devices);
+    return t.out;
+}
+
+void h_today(struct api_call *c)
+{
+    api_reply(c, 200, today_json(c->api, c->lang));
+}
+
+void h_task(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    bool finished = sm_obj_bool(&o, "done", false), later = sm_obj_bool(&o, "later", false);
+    if (api_refused(c, &o))
+        return;
+    api_audit_what(c, "%s %s", c->part[0], finished ? "done" : "later");
+    if (finished == later) {
+        api_fail(c, 400, "bad_request", "done", NULL);
+        return;
+    }
+    /* An alarm's own thing to do is marked as seen; the alarm closes when its cause is gone. */
+    int r = finished ? state_do(c->api->state, STATE_task_done, STATE_ARGS(state_i(api_now()), state_t(c->who.account), state_t(c->part[0])))
+        : state_do(c->api->state, STATE_task_later, STATE_ARGS(state_i(api_now() + DAY), state_t(c->part[0])));
+    if (r == 0)
+        r = state_do(c->api->state, STATE_alarm_seen, STATE_ARGS(state_i(api_now()), state_t(c->part[0])));
+    if (r <= 0) {
+        api_fail_err(c, r < 0 ? r : -SM_ENOTFOUND, NULL);
+        return;
+    }
+    api_event(c->api, "today", "", json_object());
+    api_reply(c, 200, json_pack("{s:b}", "ok", 1));
+}
+
+void h_events(struct api_call *c)
+{
+    json_t *topics = json_pack("[s]", "today"); /* no more than the caller may GET */
+    if (c->who.bit & (API_STAFF | API_MANAGER | API_DIRECTOR)) {
+        api_append(topics, json_string("alarm"));
+        api_append(topics, json_string("restore"));
+    }
+    if (c->who.bit & (API_VENDOR | API_MANAGER | API_DIRECTOR)) {
+        api_append(topics, json_string("run"));
+        api_append(topics, json_string("device"));
+        api_append(topics, json_string("child"));
+    }
+    api_reply_raw(c, 200, SM_SPAN(NULL, 0), NULL, json_pack("{s:o,s:s}", "events", topics, "session", c->who.session));
+}
