@@ -287,7 +287,7 @@ int join_box(const char *data, const char *url_in, const char *code, const char 
         url[strlen(url) - 1] = 0;
     snprintf(path, sizeof path, "%s/agent.json", data);
     if (!r && access(path, F_OK) == 0) {
-        snprintf(ret_why, WHY, "this machine has joined a box already (%s)", path);
+        snprintf(ret_why, WHY, "this machine has joined a box already (%.180s)", path);
         r = -SM_EEXISTS;
     }
     if (!r && (r = join_code_read(code, secret, pin)) != 0)

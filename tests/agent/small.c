@@ -1,0 +1,204 @@
+/* Join codes, the machine's own policy, the last head of the box. */
+#include "../test.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fcntl.h>
+#include "core/json.h"
+#include "crypto/init.h"
+#include "plat/fs.h"
+#include "sakimori-agent/heads.h"
+#include "sakimori-agent/join.h"
+#include "sakimori-agent/policy.h"
+
+static char dir[64];
+
+static void write_policy(const char *text)
+{
+    int d = plat_fs_open_dir(AT_FDCWD, dir);
+    assert_true(d >= 0);
+    assert_ok(plat_replace(d, "policy.conf", SM_SPAN_STR(text), 0600));
+    close(d);
+}
+
+static void a_join_code_is_read_as_people_type_it(void **s)
+{
+    uint8_t secret[JOIN_SECRET_LEN], pin[JOIN_PIN_LEN], raw[26];
+    struct sm_buf b = SM_BUF_INIT(256);
+    char typed[128];
+    (void)s;
+    for (unsigned i = 0; i < sizeof raw; i++)
+        raw[i] = (uint8_t)(7 * i + 1);
+    assert_ok(sm_base32(SM_SPAN(raw, sizeof raw), &b));
+    snprintf(typed, sizeof typed, "skj1-%.*s %.*s", 20, (char *)b.p, (int)b.n - 20, (char *)b.p + 20);
+    assert_ok(join_code_read(typed, secret, pin));
+    assert_memory_equal(secret, raw, JOIN_SECRET_LEN);
+    assert_memory_equal(pin, raw + JOIN_SECRET_LEN, JOIN_PIN_LEN);
+    sm_buf_wipe(&b);
+}
+
+static void a_wrong_join_code_is_refused(void **s)
+{
+    static const char *const codes[] = { "", "SKJ1", "SKJ1-", "SKJ1-AAAA", "SKC1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "SKJ1-0000-1111" };
+    uint8_t secret[JOIN_SECRET_LEN], pin[JOIN_PIN_LEN];
+    (void)s;
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        assert_int_equal(join_code_read(codes[i], secret, pin), -SM_EFORMAT);
+}
+
+static void without_a_policy_everything_may_be_read(void **s)
+{
+    struct agent_policy p = { 0 };
+    char why[160] = "";
+    (void)s;
+    assert_ok(policy_load(dir, &p, why));
+    assert_true(policy_may_read(&p, "/srv/x"));
+    assert_int_equal(p.skip_n, 1); /* the agent's own folder */
+}
+
+static void a_policy_allows_only_what_it_names(void **s)
+{
+    struct agent_policy p = { 0 };
+    char why[160] = "";
+    (void)s;
+    write_policy("# of the administrator\nallow = /srv/karte\n\nallow = /home/\n");
+    assert_ok(policy_load(dir, &p, why));
+    assert_true(policy_may_read(&p, "/srv/karte"));
+    assert_true(policy_may_read(&p, "/srv/karte/2026"));
+    assert_true(policy_may_read(&p, "/home/a"));
+    assert_false(policy_may_read(&p, "/srv/karte2"));
+    assert_false(policy_may_read(&p, "/srv/karte/../../etc"));
+    assert_false(policy_may_read(&p, "/etc"));
+    for (size_t i = 0; i < p.allow_n; i++)
+        free(p.allow[i]);
+}
+
+static void a_wrong_policy_line_is_named(void **s)
+{
+    struct agent_policy p = { 0 };
+    char why[160] = "";
+    (void)s;
+    write_policy("allow = /srv\nalow = /x\n");
+    assert_int_equal(policy_load(dir, &p, why), -SM_EINVAL);
+    assert_non_null(strstr(why, "policy.conf:2"));
+    for (size_t i = 0; i < p.allow_n; i++)
+        free(p.allow[i]);
+}
+
+static struct crypto_sign_pair head_key;
+static const struct vault_id vault = { "0123456789abcde" };
+
+static void head_hex(uint64_t seq, uint8_t fill, const struct crypto_sign_pair *by, char ret[257])
+{
+    struct journal_signed_head h = { .s = 1700000000 };
+    struct sm_buf m = SM_BUF_INIT(512), b = SM_BUF_INIT(256);
+    memcpy(h.vault, vault.b, 16);
+    h.head.seq = seq;
+    memset(h.head.hash, fill, 32);
+    assert_ok(journal_head_message(&h, &m));
+    assert_ok(crypto_sign(by, sm_buf_span(&m), h.sig));
+    assert_ok(journal_head_put(&h, &b));
+    sm_hex(b.p, b.n, ret);
+    sm_buf_wipe(&m);
+    sm_buf_wipe(&b);
+}
+
+static void a_head_that_goes_back_or_forks_raises_the_alarm(void **s)
+{
+    char path[128], hex[257];
+    struct heads h;
+    (void)s;
+    snprintf(path, sizeof path, "%s/head", dir);
+    assert_ok(heads_open(&h, path, head_key.public_key, &vault));
+    head_hex(10, 1, &head_key, hex);
+    assert_ok(heads_take(&h, hex));
+    head_hex(12, 2, &head_key, hex);
+    assert_ok(heads_take(&h, hex));
+    assert_ok(heads_save(&h));
+    struct heads again;
+    assert_ok(heads_open(&again, path, head_key.public_key, &vault));
+    assert_int_equal(again.last.seq, 12);
+    head_hex(11, 2, &head_key, hex);
+    assert_int_equal(heads_take(&again, hex), -SM_EMISMATCH);
+    assert_true(again.alarm);
+    again.alarm = false;
+    head_hex(12, 3, &head_key, hex);
+    assert_int_equal(heads_take(&again, hex), -SM_EMISMATCH);
+    assert_true(again.alarm);
+    assert_int_equal(again.last.seq, 12);
+}
+
+static void a_head_of_another_key_is_refused(void **s)
+{
+    struct crypto_sign_pair other;
+    char path[128], hex[257];
+    struct heads h;
+    (void)s;
+    snprintf(path, sizeof path, "%s/head2", dir);
+    assert_ok(crypto_sign_generate(&other));
+    assert_ok(heads_open(&h, path, head_key.public_key, &vault));
+    head_hex(1, 1, &other, hex);
+    assert_int_equal(heads_take(&h, hex), -SM_EAUTH);
+    assert_false(h.alarm);
+    assert_int_equal(heads_take(&h, "00"), -SM_EFORMAT);
+}
+
+static void configuration_and_keys_survive_writing_and_reading(void **s)
+{
+    struct agent_config c = { .recipients.max = 4096 }, d;
+    struct agent_keys k, l;
+    char path[128], why[160];
+    (void)s;
+    snprintf(path, sizeof path, "%s/keys", dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(c.data, sizeof c.data, "%s", dir);
+    snprintf(c.url, sizeof c.url, "https://127.0.0.1:8444");
+    snprintf(c.device, sizeof c.device, "dev1");
+    snprintf(c.name, sizeof c.name, "受付パソコン1");
+    snprintf(c.institution, sizeof c.institution, "さくら内科");
+    memset(c.client.b, 7, 16);
+    memset(c.head_pub, 9, 32);
+    assert_ok(sm_buf_put(&c.recipients, "\1\2\3", 3));
+    assert_ok(agent_config_save(&c));
+    assert_ok(agent_config_load(dir, &d, why));
+    assert_string_equal(d.name, c.name);
+    assert_memory_equal(d.head_pub, c.head_pub, 32);
+    assert_int_equal(d.recipients.n, 3);
+    assert_ok(agent_keys_make(dir, &k));
+    assert_int_equal(agent_keys_make(dir, &l), -SM_EEXISTS);
+    assert_ok(agent_keys_load(dir, &l, why));
+    assert_memory_equal(&k, &l, sizeof k);
+    agent_config_wipe(&c);
+    agent_config_wipe(&d);
+}
+
+static int setup(void **s)
+{
+    (void)s;
+    snprintf(dir, sizeof dir, "/tmp/sakimori-agent-test-%d", (int)getpid());
+    return mkdir(dir, 0700) || crypto_init() || crypto_sign_generate(&head_key);
+}
+
+static int teardown(void **s)
+{
+    (void)s;
+    return plat_fs_remove_tree(AT_FDCWD, dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_join_code_is_read_as_people_type_it),
+        cmocka_unit_test(a_wrong_join_code_is_refused),
+        cmocka_unit_test(without_a_policy_everything_may_be_read),
+        cmocka_unit_test(a_policy_allows_only_what_it_names),
+        cmocka_unit_test(a_wrong_policy_line_is_named),
+        cmocka_unit_test(a_head_that_goes_back_or_forks_raises_the_alarm),
+        cmocka_unit_test(a_head_of_another_key_is_refused),
+        cmocka_unit_test(configuration_and_keys_survive_writing_and_reading),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
