@@ -137,7 +137,7 @@ static int judge(struct commit *c, const struct sums *sums, int64_t now_s)
     *m = (struct suspicion_measures){ .chunks = sums->chunks, .chunk_bytes = sums->chunk_bytes, .stored_bytes = sums->stored_bytes,
         .pages = sums->pages, .page_bytes = sums->page_bytes };
     struct suspicion_input in = { .facts = c->facts };
-    struct sm_buf bytes = SM_BUF_INIT(MANIFEST_MAX);
+    struct sm_buf bytes = SM_BUF_INIT(MANIFEST_MAX + 4096);
     struct manifest old = { 0 };
     int err = 0;
     if (base != STORE_NONE) {

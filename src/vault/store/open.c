@@ -215,7 +215,7 @@ static void newest_head(struct store *st, struct journal_head *ret)
     for (unsigned i = 0; i < STORE_HEADS && st->heads >= 0; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "%u.head", i); /* fits */
-        struct sm_buf b = SM_BUF_INIT(JOURNAL_SIGNED_HEAD_BYTES);
+        struct sm_buf b = SM_BUF_INIT(4096);
         struct journal_signed_head h;
         /* One that is torn or damaged proves nothing; verify names it. */
         bool sound = plat_fs_read_file(st->heads, name, JOURNAL_SIGNED_HEAD_BYTES, &b) == 0 && journal_head_get(sm_buf_span(&b), &h) == 0 &&

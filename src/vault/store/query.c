@@ -45,7 +45,7 @@ int store_object(const struct store *st, const struct client_id *client, const s
         return -SM_ENOTFOUND;
     struct reader r = READER_INIT;
     int err = reader_object(st, &r, cid, &p, ret);
-    reader_close(&r);
+    store_reader_close(&r);
     return err == -SM_EPARTIAL || err == -ENOENT ? -SM_ECORRUPT : err;
 }
 
@@ -56,7 +56,7 @@ int store_manifest(const struct store *st, const struct cid *manifest, struct sm
         return -SM_ENOTFOUND;
     cid_hex(manifest, hex);
     (void)snprintf(name, sizeof name, "%s.skm", hex); /* fits */
-    struct sm_buf b = SM_BUF_INIT(MANIFEST_MAX);
+    struct sm_buf b = SM_BUF_INIT(MANIFEST_MAX + 4096);
     struct cid is;
     int err = plat_fs_read_file(st->manifests, name, MANIFEST_MAX, &b);
     if (err == -ENOENT || err == -SM_ELIMIT)
@@ -137,7 +137,7 @@ int store_closure(const struct store *st, const struct cid *manifest, bool with_
         return -SM_ENOTFOUND;
     struct closure c = { .st = st, .client = store_generation_row(st, at)->client, .chunks = with_chunks, .fn = fn, .arg = arg,
         .reader = READER_INIT };
-    struct sm_buf bytes = SM_BUF_INIT(MANIFEST_MAX);
+    struct sm_buf bytes = SM_BUF_INIT(MANIFEST_MAX + 4096);
     struct manifest m = { 0 };
     int err = store_manifest(st, manifest, &bytes);
     if (!err && manifest_parse(sm_buf_span(&bytes), &m))
@@ -151,7 +151,7 @@ int store_closure(const struct store *st, const struct cid *manifest, bool with_
         err = closure_page(&c, &page);
     }
     sm_buf_wipe(&bytes);
-    reader_close(&c.reader);
+    store_reader_close(&c.reader);
     free(c.seen.p);
     free(c.stack.p);
     idmap_wipe(&c.seen_map);

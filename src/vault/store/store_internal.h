@@ -157,7 +157,7 @@ sm_must_use int closed_put(struct store *st, const struct cid *page, const struc
 /* ---- walk.c ---- */
 struct reader { uint32_t pack; int fd; };  /* the pack opened last */
 #define READER_INIT ((struct reader){ STORE_NONE, -1 })
-void reader_close(struct reader *r);
+void store_reader_close(struct reader *r);
 sm_must_use int reader_object(const struct store *st, struct reader *r, const struct cid *cid, const struct place *p, struct sm_buf *ret);
 /* Only the clear part of a page, unchecked: for measures. */
 sm_must_use int reader_clear(const struct store *st, struct reader *r, const struct place *p, struct sm_buf *ret);

@@ -9,7 +9,7 @@
 
 /* ---- reading ---- */
 
-void reader_close(struct reader *r)
+void store_reader_close(struct reader *r)
 {
     if (r->fd >= 0)
         (void)close(r->fd); /* opened for reading */
@@ -20,7 +20,7 @@ static int reader_turn(const struct store *st, struct reader *r, uint32_t pack)
 {
     if (r->fd >= 0 && r->pack == pack)
         return 0;
-    reader_close(r);
+    store_reader_close(r);
     int fd = place_open_pack(st, pack);
     if (fd < 0)
         return fd;
@@ -248,7 +248,7 @@ int walk_closure(struct store *st, uint32_t client, const struct cid *roots, siz
             sums_add(&ret->sums, &s);
     }
     *more = w.more;
-    reader_close(&w.reader);
+    store_reader_close(&w.reader);
     free(w.seen.p);
     idmap_wipe(&w.seen_map);
     return ret->bad ? 0 : err;
@@ -283,6 +283,8 @@ static int member_cmp(const void *a, const void *b)
 
 static void set_tidy(struct set *s, uint64_t mask)
 {
+    if (!s->n)
+        return;
     qsort(s->m, s->n, sizeof *s->m, member_cmp);
     size_t n = 0;
     for (size_t i = 0; i < s->n; i++)
@@ -441,7 +443,7 @@ int walk_difference(struct store *st, uint32_t client, const struct cid *now, si
     sm_buf_wipe(&level[0]);
     sm_buf_wipe(&level[1]);
     sm_buf_wipe(&d.clear);
-    reader_close(&d.reader);
+    store_reader_close(&d.reader);
     free(d.side[0].m);
     free(d.side[1].m);
     return err;

@@ -137,7 +137,7 @@ static int check_heads(struct verify *v)
     for (unsigned i = 0; !err && v->h.head_pub && v->st->heads >= 0 && i < STORE_HEADS; i++) {
         struct verify_damage d = { .what = VERIFY_HEAD };
         (void)snprintf(d.file, sizeof d.file, "heads/%u.head", i); /* fits */
-        struct sm_buf b = SM_BUF_INIT(JOURNAL_SIGNED_HEAD_BYTES);
+        struct sm_buf b = SM_BUF_INIT(4096);
         struct journal_signed_head h;
         int got = plat_fs_read_file(v->st->heads, d.file + 6, JOURNAL_SIGNED_HEAD_BYTES, &b);
         if (got != -ENOENT) {
@@ -421,7 +421,7 @@ static int check_object(struct verify *v, const struct generation_row *g, const 
 
 static int check_generation(struct verify *v, const struct generation_row *g, uint32_t *damage)
 {
-    struct sm_buf b = SM_BUF_INIT(MANIFEST_MAX);
+    struct sm_buf b = SM_BUF_INIT(MANIFEST_MAX + 4096);
     struct manifest m = { 0 };
     int got = store_manifest(v->st, &g->manifest, &b);
     int err = got == -ENOMEM ? got : 0;
@@ -537,7 +537,7 @@ void verify_free(struct verify *v)
 {
     if (!v)
         return;
-    reader_close(&v->reader);
+    store_reader_close(&v->reader);
     free(v->damage.p);
     free(v->keys.p);
     free(v->bad.p);
