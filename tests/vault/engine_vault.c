@@ -261,3 +261,21 @@ bool engine_lose(struct engine_vault *v, uint8_t type, size_t i)
         }
     return false;
 }
+
+static int many(void *arg, const struct cid *cids, size_t n, restore_object_fn fn, void *fn_arg)
+{
+    struct engine_vault *v = arg;
+    struct sm_buf sealed = SM_BUF_INIT(OBJ_SEALED_MAX);
+    for (size_t i = 0; i < n; i++) {
+        sm_buf_clear(&sealed);
+        int e = object(v, &cids[i], &sealed);
+        fn(fn_arg, i, e, e < 0 ? SM_SPAN(NULL, 0) : sm_buf_span(&sealed));
+    }
+    sm_buf_wipe(&sealed);
+    return 0;
+}
+
+struct restore_source engine_restore_source(struct engine_vault *v)
+{
+    return (struct restore_source){ .get_many = many, .file_key = src_key, .names_checked = true, .arg = v };
+}

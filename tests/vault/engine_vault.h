@@ -6,6 +6,7 @@
 #define TESTS_VAULT_ENGINE_VAULT_H
 #include "crypto/kem.h"
 #include "vault/backup/backup.h"
+#include "vault/restore/restore.h"
 #include "vault/snapshot/reader.h"
 
 struct ev_row { struct cid cid; uint32_t pack, length; uint64_t offset; uint8_t type; bool used, lost; };
@@ -37,3 +38,4 @@ struct reader_source engine_source(struct engine_vault *v);
 /* Lose the i-th object of this type (0 = any); false when there is none. */
 bool engine_lose(struct engine_vault *v, uint8_t type, size_t i);
 #endif
+struct restore_source engine_restore_source(struct engine_vault *v);
