@@ -1,0 +1,241 @@
+/* What keyd holds: made once, kept, opened only with password and card, and never asked for more than its table allows. */
+#include "../test.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "crypto/init.h"
+#include "crypto/words.h"
+#include "plat/fs.h"
+#include "sakimorid/keyd/keys.h"
+#include "vault/snapshot/envelope.h"
+
+static char dir[64];
+static const char *const names[] = { "localhost", "127.0.0.1" };
+static const struct sm_span password = { (const uint8_t *)"sakura-2026-naika", 17 };
+
+static struct keys *open_keys(void)
+{
+    struct keys *k = NULL;
+    char why[160];
+    assert_ok(keys_open(dir, names, 2, &k, why));
+    return k;
+}
+
+static void confirm(struct keys *k)
+{
+    struct keys_sheet s;
+    struct sm_span typed[3];
+    const char *words[CRYPTO_WORDS];
+    unsigned wrong;
+    assert_ok(keys_sheet_get(k, &s));
+    for (unsigned i = 0; i < 3; i++) {
+        crypto_words_list(s.ask[i].orders ? s.orders : s.open, i == 1 ? CRYPTO_WORDS_EN : CRYPTO_WORDS_JA, words);
+        typed[i] = SM_SPAN_STR(words[s.ask[i].n - 1]);
+    }
+    struct sm_span right = typed[2];
+    typed[2] = SM_SPAN_STR("zebra-x");
+    assert_int_equal(keys_sheet_confirm(k, typed, &wrong), -SM_EMISMATCH);
+    assert_int_equal(wrong, 2);
+    typed[2] = right;
+    assert_ok(keys_sheet_confirm(k, typed, &wrong));
+}
+
+static void keys_are_made_once_and_found_again(void **state)
+{
+    struct keys_public a, b;
+    struct keys *k = open_keys();
+    (void)state;
+    keys_public(k, &a);
+    assert_false(a.sheet);
+    keys_free(k);
+    k = open_keys();
+    keys_public(k, &b);
+    assert_memory_equal(a.vault, b.vault, 16);
+    assert_memory_equal(a.head_pub, b.head_pub, 32);
+    assert_memory_equal(a.order_pub, b.order_pub, 32);
+    keys_free(k);
+}
+
+static void the_sheet_is_confirmed_by_typing_words_back_and_then_forgotten(void **state)
+{
+    struct keys *k = open_keys();
+    struct sm_buf card = SM_BUF_INIT(256), set = SM_BUF_INIT(4096), qr = SM_BUF_INIT(256);
+    struct keys_sheet s;
+    struct keys_public p;
+    (void)state;
+    assert_ok(keys_restore_make(k, password, &card));
+    assert_int_equal(keys_recipients(k, &set), -SM_ESTATE);
+    assert_ok(keys_sheet_make(k));
+    assert_ok(keys_sheet_qr(k, false, &qr));
+    assert_memory_equal(qr.p, "SKR1:O:", 7);
+    confirm(k);
+    assert_int_equal(keys_sheet_get(k, &s), -SM_ESTATE);
+    assert_int_equal(keys_sheet_make(k), -SM_ESTATE);
+    assert_int_equal(keys_restore_make(k, password, &card), -SM_ESTATE);
+    keys_public(k, &p);
+    assert_true(p.sheet && p.restore);
+    assert_ok(keys_recipients(k, &set));
+    struct recipients r;
+    assert_ok(recipients_parse(sm_buf_span(&set), &r));
+    assert_int_equal(r.n, 2);
+    /* The card, for the next tests. */
+    int d = plat_fs_open_dir(AT_FDCWD, dir);
+    assert_ok(plat_replace(d, "test-card", sm_buf_span(&card), 0600));
+    close(d);
+    keys_free(k);
+    sm_buf_wipe(&card);
+    sm_buf_wipe(&set);
+    sm_buf_wipe(&qr);
+}
+
+static void read_card(struct sm_buf *ret)
+{
+    char path[96];
+    snprintf(path, sizeof path, "%s/test-card", dir);
+    assert_ok(plat_fs_read_file(AT_FDCWD, path, 256, ret));
+}
+
+static void an_envelope_opens_only_while_unlocked(void **state)
+{
+    struct keys *k = open_keys();
+    struct keys_public p;
+    struct sm_buf card = SM_BUF_INIT(256), set = SM_BUF_INIT(4096), sealed = SM_BUF_INIT(8192);
+    struct vault_id vault;
+    struct client_id client = { "client-client-0" };
+    struct file_key f;
+    struct cid cid;
+    uint8_t got[32];
+    unsigned wait = 0;
+    (void)state;
+    read_card(&card);
+    keys_public(k, &p);
+    memcpy(vault.b, p.vault, 16);
+    assert_ok(keys_recipients(k, &set));
+    assert_ok(envelope_make(&vault, &client, sm_buf_span(&set), &f, &cid, &sealed));
+    assert_int_equal(keys_open_envelope(k, 1000, sm_buf_span(&sealed), got), -SM_ESTATE);
+    assert_ok(keys_unlock(k, password, sm_buf_span(&card), 1000, &wait));
+    assert_ok(keys_open_envelope(k, 2000, sm_buf_span(&sealed), got));
+    assert_memory_equal(got, f.b, 32);
+    sealed.p[sealed.n - 1] ^= 1;
+    assert_true(keys_open_envelope(k, 2000, sm_buf_span(&sealed), got) < 0);
+    sealed.p[sealed.n - 1] ^= 1;
+    assert_true(keys_unlocked_ms(k, 1000 + KEYS_UNLOCK_MS - 1) > 0);
+    assert_int_equal(keys_unlocked_ms(k, 1000 + KEYS_UNLOCK_MS), 0);
+    assert_int_equal(keys_open_envelope(k, 2000, sm_buf_span(&sealed), got), -SM_ESTATE);
+    keys_free(k);
+    sm_buf_wipe(&card);
+    sm_buf_wipe(&set);
+    sm_buf_wipe(&sealed);
+}
+
+static void wrong_unlocks_have_to_wait_longer_and_longer(void **state)
+{
+    struct keys *k = open_keys();
+    struct sm_buf card = SM_BUF_INIT(256);
+    unsigned wait = 0;
+    (void)state;
+    read_card(&card);
+    assert_int_equal(keys_unlock(k, password, SM_SPAN_STR("SKC1-AAAA"), 1, &wait), -SM_EFORMAT);
+    for (int i = 0; i < KEYS_UNLOCK_TRIES; i++)
+        assert_int_equal(keys_unlock(k, SM_SPAN_STR("wrong"), sm_buf_span(&card), 1, &wait), -SM_EAUTH);
+    assert_int_equal(keys_unlock(k, password, sm_buf_span(&card), 2, &wait), -SM_EAGAIN);
+    assert_int_equal(wait, 60);
+    assert_ok(keys_unlock(k, password, sm_buf_span(&card), 60002, &wait));
+    keys_free(k);
+    sm_buf_wipe(&card);
+}
+
+static void the_card_is_read_as_people_type_it(void **state)
+{
+    uint8_t card[KEYS_CARD_LEN], again[KEYS_CARD_LEN];
+    struct sm_buf t = SM_BUF_INIT(256);
+    char typed[256];
+    (void)state;
+    for (unsigned i = 0; i < sizeof card; i++)
+        card[i] = (uint8_t)(i * 31);
+    assert_ok(keys_card_text(card, &t));
+    snprintf(typed, sizeof typed, "%s", sm_buf_str(&t));
+    for (char *p = typed; *p; p++)
+        *p = *p == '-' ? ' ' : (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
+    assert_ok(keys_card_read(SM_SPAN_STR(typed), again));
+    assert_memory_equal(card, again, sizeof card);
+    typed[8] = typed[8] == 'b' ? 'c' : 'b';
+    assert_int_equal(keys_card_read(SM_SPAN_STR(typed), again), -SM_EFORMAT);
+    assert_int_equal(keys_card_read(SM_SPAN_STR(""), again), -SM_EFORMAT);
+    sm_buf_wipe(&t);
+}
+
+static void the_head_key_signs_nothing_but_heads_and_countersignatures(void **state)
+{
+    struct keys *k = open_keys();
+    uint8_t sig[64];
+    (void)state;
+    assert_ok(keys_sign_head(k, SM_SPAN_STR("sakimori/v1/head+more"), sig));
+    assert_ok(keys_sign_head(k, SM_SPAN_STR("sakimori/v1/countersign+more"), sig));
+    assert_int_equal(keys_sign_head(k, SM_SPAN_STR("sakimori/v1/order{}"), sig), -SM_EDENIED);
+    assert_int_equal(keys_sign_head(k, SM_SPAN_STR("sakimori/v1/manifest"), sig), -SM_EDENIED);
+    assert_int_equal(keys_sign_head(k, SM_SPAN_STR(""), sig), -SM_EDENIED);
+    keys_free(k);
+}
+
+static void a_new_password_takes_the_place_of_the_old_one(void **state)
+{
+    struct keys *k = open_keys();
+    struct sm_buf card = SM_BUF_INIT(256);
+    unsigned wait;
+    (void)state;
+    read_card(&card);
+    assert_int_equal(keys_restore_password(k, SM_SPAN_STR("wrong"), SM_SPAN_STR("new"), sm_buf_span(&card)), -SM_EAUTH);
+    assert_ok(keys_restore_password(k, password, SM_SPAN_STR("another-2027-x"), sm_buf_span(&card)));
+    assert_int_equal(keys_unlock(k, password, sm_buf_span(&card), 1, &wait), -SM_EAUTH);
+    assert_ok(keys_unlock(k, SM_SPAN_STR("another-2027-x"), sm_buf_span(&card), 1, &wait));
+    keys_free(k);
+    sm_buf_wipe(&card);
+}
+
+static void damaged_key_files_are_named(void **state)
+{
+    struct keys *k = NULL;
+    char why[160] = "";
+    int d = plat_fs_open_dir(AT_FDCWD, dir);
+    (void)state;
+    assert_ok(plat_replace(d, "restore.skw", SM_SPAN_STR("SKW1 short"), 0600));
+    assert_int_equal(keys_open(dir, names, 2, &k, why), -SM_EFORMAT);
+    assert_non_null(strstr(why, "restore.skw"));
+    assert_ok(plat_replace(d, "keys.json", SM_SPAN_STR("{\"version\":2}"), 0600));
+    assert_int_equal(keys_open(dir, names, 2, &k, why), -SM_EVERSION);
+    assert_non_null(strstr(why, "keys.json"));
+    close(d);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/sakimori-keys-test-%d", (int)getpid());
+    return mkdir(dir, 0700) || crypto_init();
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    return plat_fs_remove_tree(AT_FDCWD, dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_are_made_once_and_found_again),
+        cmocka_unit_test(the_sheet_is_confirmed_by_typing_words_back_and_then_forgotten),
+        cmocka_unit_test(an_envelope_opens_only_while_unlocked),
+        cmocka_unit_test(wrong_unlocks_have_to_wait_longer_and_longer),
+        cmocka_unit_test(the_card_is_read_as_people_type_it),
+        cmocka_unit_test(the_head_key_signs_nothing_but_heads_and_countersignatures),
+        cmocka_unit_test(a_new_password_takes_the_place_of_the_old_one),
+        cmocka_unit_test(damaged_key_files_are_named),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
