@@ -1,0 +1,364 @@
+/*
+ * recover: give files back with nothing but this program, the vault's files and the recovery sheet.
+ * No box, no agent, no network.  What proves each step: the manifest's bytes by its name, its signature by the client's
+ * key in the journal, the envelope by the sheet's key, everything below by the reader.
+ */
+#include <errno.h>
+#include <unistd.h>
+#include "core/json.h"
+#include "crypto/kem.h"
+#include "plat/fs.h"
+#include "plat/clock.h"
+#include "sakimori/commands.h"
+#include "sakimori/sheet.h"
+#include "sakimori/vaultdir.h"
+#include "vault/restore/restore.h"
+#include "vault/snapshot/envelope.h"
+
+#define GENERATIONS_MAX 65536u
+#define KEYS_MAX 64u /* of one client over its life */
+
+struct recover {
+    struct cli *c;
+    struct store *st;
+    struct store_generation g;
+    struct crypto_x25519_pair open;
+    struct sm_buf manifest;
+    json_t *problems;
+    uint64_t total;
+};
+
+/* ---- the list ---- */
+
+static char *label_of(struct store *st, const struct cid *id)
+{
+    struct sm_buf b = SM_BUF_INIT(MANIFEST_MAX);
+    struct manifest m;
+    char *label = NULL;
+    if (store_manifest(st, id, &b) == 0 && manifest_parse(sm_buf_span(&b), &m) == 0)
+        label = strndup((const char *)m.label.p, m.label.n);
+    sm_buf_wipe(&b);
+    return label ? label : strdup("");
+}
+
+static json_t *row_of(struct store *st, const struct store_generation *g)
+{
+    char id[CID_HEX], source[33], client[33], at[SM_TIME_TEXT];
+    struct store_client who = { 0 };
+    struct store_generation clean;
+    bool last = store_last_clean(st, &g->client, &g->source, &clean) == 0 && cid_eq(&clean.manifest, &g->manifest);
+    cid_hex(&g->manifest, id);
+    sm_hex(g->source.b, 16, source);
+    sm_hex(g->client.b, 16, client);
+    sm_time_rfc3339(g->time, at);
+    if (store_client_get(st, &g->client, &who) < 0)
+        who.name[0] = 0;
+    char *label = label_of(st, &g->manifest);
+    json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:s?,s:I,s:s,s:s,s:b,s:b,s:b}", "id", id, "source", source, "client", client, "device", who.name,
+        "label", label, "number", (json_int_t)g->number, "at", at, "status", g->status == RUN_COMPLETE ? "complete" : "partial", "suspicious",
+        g->suspicious, "damaged", g->damaged, "last_clean", last);
+    free(label);
+    return j;
+}
+
+static int list(struct cli *c, struct store *st)
+{
+    static const struct cli_col cols[] = { { "id", CLI_SHORT, "世代", "Generation" }, { "at", CLI_TIME, "時刻", "At" },
+        { "device", CLI_TEXT, "端末", "Machine" }, { "label", CLI_TEXT, "名前", "Name" }, { "source", CLI_SHORT, "対象", "Source" },
+        { "number", CLI_TEXT, "番号", "No." }, { "status", CLI_WORD, "結果", "Status" }, { "suspicious", CLI_YES, "疑い", "Suspicious" },
+        { "damaged", CLI_YES, "傷み", "Damaged" }, { "last_clean", CLI_YES, "最後の正常", "Last clean" } };
+    struct store_query q = { 0 };
+    struct store_generation g[64];
+    json_t *items = json_array();
+    size_t n;
+    while ((n = store_generations(st, &q, g, 64)) > 0 && json_array_size(items) < GENERATIONS_MAX) {
+        for (size_t i = 0; i < n; i++)
+            json_array_append_new(items, row_of(st, &g[i]));
+        q.before_seq = g[n - 1].seq;
+    }
+    json_t *all = json_pack("{s:o}", "items", items);
+    if (c->json)
+        cli_json(all);
+    else
+        cli_table(c, items, cols, sizeof cols / sizeof *cols);
+    json_decref(all);
+    return CLI_OK;
+}
+
+/* ---- which generation ---- */
+
+struct picking { const char *want, *source; size_t hits; bool clean, latest; };
+
+static bool fits(struct store *st, const struct picking *p, const struct store_generation *g)
+{
+    char id[CID_HEX], source[33];
+    struct store_generation last;
+    cid_hex(&g->manifest, id);
+    sm_hex(g->source.b, 16, source);
+    if (p->source && strncmp(source, p->source, strlen(p->source)))
+        return false;
+    if (p->clean)
+        return store_last_clean(st, &g->client, &g->source, &last) == 0 && cid_eq(&last.manifest, &g->manifest);
+    return p->latest || (strlen(p->want) >= 8 && !strncmp(id, p->want, strlen(p->want)));
+}
+
+/* latest: the first of each source, newest first, so a second hit counts only when it is of another source. */
+static int pick(struct recover *r)
+{
+    struct cli *c = r->c;
+    const char *want = cli_opt(c, "generation");
+    struct picking p = { .want = want ? want : "last-clean", .source = cli_opt(c, "source") };
+    struct store_query q = { 0 };
+    struct store_generation g[64];
+    size_t n;
+    p.clean = !strcmp(p.want, "last-clean");
+    p.latest = !strcmp(p.want, "latest");
+    while ((n = store_generations(r->st, &q, g, 64)) > 0) {
+        for (size_t i = 0; i < n; i++) {
+            bool same = p.hits && !memcmp(&g[i].source, &r->g.source, sizeof g[i].source);
+            if (!fits(r->st, &p, &g[i]) || (p.latest && same))
+                continue;
+            if (!p.hits++)
+                r->g = g[i];
+        }
+        q.before_seq = g[n - 1].seq;
+    }
+    if (p.hits == 1)
+        return CLI_OK;
+    cli_note(c, p.hits ? T(c, "%s に当たる世代が複数あります。--list で見て、--source か --generation で選んでください",
+        "%s: more than one fits; look with --list, choose with --source or --generation")
+        : T(c, "世代 %s が見つかりません。--list で一覧が出ます", "generation %s: not found; --list shows them"), p.want);
+    return p.hits ? CLI_USAGE : CLI_NOT_FOUND;
+}
+
+/* ---- the signature ---- */
+
+struct keys { struct client_id client; uint8_t pub[KEYS_MAX][32]; size_t n; };
+
+static int take_key(void *arg, const struct journal_record *rec)
+{
+    struct keys *k = arg;
+    json_t *j = NULL;
+    if (rec->type != JOURNAL_CLIENT || k->n == KEYS_MAX || sm_json_parse(rec->payload, JOURNAL_PAYLOAD_MAX, &j, NULL) < 0)
+        return 0;
+    struct sm_obj o = SM_OBJ(j);
+    struct client_id who;
+    sm_obj_hex(&o, "client", who.b, 16);
+    sm_obj_hex(&o, "sign_pub", k->pub[k->n], 32);
+    if (!o.err && client_id_eq(&who, &k->client))
+        k->n++;
+    json_decref(j);
+    return 0;
+}
+
+/* Every key this client ever had: a generation from before a change of keys is still its own. */
+static int check_signature(struct recover *r)
+{
+    struct keys k = { .client = r->g.client };
+    int e = store_manifest(r->st, &r->g.manifest, &r->manifest);
+    if (e == 0)
+        e = journal_each(store_journal(r->st), 1, take_key, &k, NULL);
+    int good = -SM_EAUTH;
+    for (size_t i = 0; e == 0 && i < k.n && good < 0; i++)
+        good = manifest_verify(sm_buf_span(&r->manifest), k.pub[i]);
+    if (e == 0)
+        e = good;
+    if (e < 0)
+        cli_note(r->c, T(r->c, "この世代は信用できません: %s", "this generation cannot be trusted: %s"), sm_strerror(e));
+    return e < 0 ? CLI_FAILED : CLI_OK;
+}
+
+/* ---- the sheet ---- */
+
+static int read_sheet_text(struct cli *c, const char *file, struct sm_buf *to)
+{
+    if (file)
+        return plat_fs_read_file(AT_FDCWD, !strcmp(file, "-") ? "/dev/stdin" : file, SHEET_TEXT_MAX, to);
+    for (int i = 0; i < 24; i++) {
+        char *line = cli_ask(c, i ? T(c, "続き(終わりは空の行)", "more (empty line to end)")
+            : T(c, "復元シートのことば(24個)か、QR の文字", "24 words of the recovery sheet, or the text of its QR code"), i ? "" : NULL);
+        int r = line ? sm_buf_put(to, line, strlen(line)) : -ENODATA;
+        if (!r)
+            r = sm_buf_put_u8(to, '\n');
+        bool last = !line || !*line;
+        cli_secret_free(line);
+        if (r < 0)
+            return r;
+        struct sheet s;
+        char why[160];
+        bool whole = sheet_parse(sm_buf_span(to), &s, why) == 0;
+        sheet_wipe(&s);
+        if (last || whole)
+            break;
+    }
+    return 0;
+}
+
+static int read_sheet(struct recover *r)
+{
+    struct cli *c = r->c;
+    struct sm_buf text = SM_BUF_INIT(SHEET_TEXT_MAX + 1);
+    struct sheet s = { 0 };
+    char why[160] = "";
+    int e = read_sheet_text(c, cli_opt(c, "sheet"), &text);
+    if (e == 0)
+        e = sheet_parse(sm_buf_span(&text), &s, why);
+    sm_buf_wipe(&text);
+    if (e == 0 && s.has_vault && memcmp(s.vault, store_vault(r->st)->b, 16)) {
+        snprintf(why, sizeof why, "%s", T(c, "別の保管庫のシートです", "it is the sheet of another vault"));
+        e = -SM_EMISMATCH;
+    }
+    if (e == 0)
+        e = crypto_x25519_from_secret(s.secret, &r->open);
+    sheet_wipe(&s);
+    if (e < 0)
+        cli_note(c, T(c, "復元シート: %s", "recovery sheet: %s"), *why ? why : sm_strerror(e));
+    return e < 0 ? CLI_DENIED : CLI_OK;
+}
+
+/* ---- what the restore engine asks for ---- */
+
+static int get_many(void *arg, const struct cid *cids, size_t n, restore_object_fn fn, void *fn_arg)
+{
+    struct recover *r = arg;
+    struct sm_buf b = SM_BUF_INIT(OBJ_SEALED_MAX);
+    for (size_t i = 0; i < n; i++) {
+        sm_buf_clear(&b);
+        int e = store_object(r->st, &r->g.client, &cids[i], &b);
+        fn(fn_arg, i, e == -SM_ENOTFOUND ? -SM_EMISSING : e, e < 0 ? SM_SPAN("", 0) : sm_buf_span(&b));
+    }
+    sm_buf_wipe(&b);
+    return 0;
+}
+
+static int file_key(void *arg, const struct cid *envelope, struct file_key *ret)
+{
+    struct recover *r = arg;
+    struct sm_buf b = SM_BUF_INIT(ENVELOPE_MAX);
+    int e = store_object(r->st, &r->g.client, envelope, &b);
+    if (e == 0)
+        e = envelope_open(store_vault(r->st), &r->g.client, sm_buf_span(&b), &r->open, ret);
+    sm_buf_wipe(&b);
+    return e;
+}
+
+static void on_progress(void *arg, const struct restore_progress *p)
+{
+    struct recover *r = arg;
+    cli_progress(r->c, T(r->c, "復元", "restore"), p->bytes, r->total, p->now);
+}
+
+static void on_problem(void *arg, struct sm_span path, int err, const char *what)
+{
+    struct recover *r = arg;
+    char text[1024];
+    (void)snprintf(text, sizeof text, "%.*s", (int)(path.n < 900 ? path.n : 900), (const char *)path.p); /* fits */
+    json_t *p = json_stringn((const char *)path.p, path.n);
+    if (json_array_size(r->problems) < 1000)
+        json_array_append_new(r->problems, json_pack("{s:o,s:s,s:s}", "path", p ? p : json_string("?"), "what", what, "error", sm_errname(err)));
+    else
+        json_decref(p);
+    if (!r->c->json)
+        cli_note(r->c, "%s: %s (%s)", text, what, sm_strerror(err));
+}
+
+/* ---- all of it ---- */
+
+static int told(struct recover *r, int e, const struct restore_result *v)
+{
+    struct cli *c = r->c;
+    cli_progress_end(c);
+    if (c->json) {
+        json_t *j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:O}", "state", e == 0 ? "complete" : e == -SM_EPARTIAL ? "partial" : "failed", "files",
+            (json_int_t)v->files, "dirs", (json_int_t)v->dirs, "bytes", (json_int_t)v->bytes, "set_aside", (json_int_t)v->set_aside, "skipped",
+            (json_int_t)v->skipped, "problems", r->problems);
+        cli_json(j);
+        json_decref(j);
+    } else if (e == 0 || e == -SM_EPARTIAL) {
+        printf(T(c, "ファイル %llu、フォルダー %llu を戻しました。問題 %llu\n", "%llu files and %llu folders restored, %llu problems\n"),
+            (unsigned long long)v->files, (unsigned long long)v->dirs, (unsigned long long)v->problems);
+    }
+    if (e < 0 && e != -SM_EPARTIAL)
+        cli_note(c, T(c, "復元できません: %s", "cannot restore: %s"), sm_strerror(e));
+    if (e == -SM_ENOTFOUND)
+        return CLI_NOT_FOUND;
+    return e == 0 ? CLI_OK : e == -SM_EPARTIAL ? CLI_PARTIAL : CLI_FAILED;
+}
+
+static int restore(struct recover *r, const char *to)
+{
+    struct cli *c = r->c;
+    static struct sm_span paths[CLI_VALUES_MAX];
+    const char *existing = cli_opt(c, "existing"), *p;
+    struct restore_config config = { .manifest = sm_buf_span(&r->manifest), .paths = paths, .target = RESTORE_PLACE, .place = to,
+        .state_dir = -1, .sync = true };
+    for (size_t i = 0; (p = cli_opt_nth(c, "path", i)) != NULL; i++)
+        paths[config.paths_n++] = SM_SPAN_STR(p);
+    config.existing = !existing || !strcmp(existing, "aside") ? RESTORE_ASIDE : !strcmp(existing, "skip") ? RESTORE_SKIP : RESTORE_OVERWRITE;
+    memcpy(config.id, r->g.manifest.b, sizeof config.id);
+    struct restore_source source = { .get_many = get_many, .file_key = file_key, .names_checked = true, .arg = r };
+    struct restore_watch watch = { .progress = on_progress, .problem = on_problem, .arg = r };
+    struct restore_result v = { 0 };
+    struct manifest m;
+    struct suspicion_facts f = { 0 };
+    if (manifest_parse(sm_buf_span(&r->manifest), &m) == 0 && suspicion_facts_parse(m.facts, &f) == 0 && !config.paths_n)
+        r->total = f.bytes;
+    r->problems = json_array();
+    int e = restore_run(&config, &source, &watch, &v);
+    e = told(r, e, &v);
+    json_decref(r->problems);
+    return e;
+}
+
+static int check_line(struct cli *c)
+{
+    const char *existing = cli_opt(c, "existing"), *to = cli_opt(c, "to");
+    if (!cli_flag(c, "list") && !to) {
+        cli_note(c, T(c, "--to DIR(戻す場所)か --list", "--to DIR (where to restore to), or --list"));
+        return CLI_USAGE;
+    }
+    if (existing && strcmp(existing, "aside") && strcmp(existing, "skip") && strcmp(existing, "overwrite")) {
+        cli_note(c, T(c, "--existing は aside, skip, overwrite", "--existing: aside, skip or overwrite"));
+        return CLI_USAGE;
+    }
+    return CLI_OK;
+}
+
+/* The absolute path of --to, made if it is missing. */
+static char *place_of(struct cli *c)
+{
+    const char *to = cli_opt(c, "to");
+    int r = plat_fs_mkdir_p(to, 0700);
+    char *full = r < 0 ? NULL : realpath(to, NULL);
+    if (!full)
+        cli_note(c, "%s: %s", to, sm_strerror(r < 0 ? r : -errno));
+    return full;
+}
+
+int cmd_recover(struct cli *c)
+{
+    struct recover r = { .c = c, .manifest = SM_BUF_INIT(MANIFEST_MAX) };
+    int e = check_line(c);
+    if (e == CLI_OK)
+        e = vaultdir_open(c, &r.st);
+    if (e != CLI_OK)
+        return e;
+    if (cli_flag(c, "list")) {
+        e = list(c, r.st);
+        store_close(r.st);
+        return e;
+    }
+    e = pick(&r);
+    if (e == CLI_OK)
+        e = check_signature(&r);
+    if (e == CLI_OK)
+        e = read_sheet(&r);
+    char *to = e == CLI_OK ? place_of(c) : NULL;
+    if (e == CLI_OK)
+        e = to ? restore(&r, to) : CLI_FAILED;
+    free(to);
+    crypto_x25519_wipe(&r.open);
+    sm_buf_wipe(&r.manifest);
+    store_close(r.st);
+    return e;
+}

@@ -1,0 +1,168 @@
+/* source: what is backed up, when, and who answers for it. */
+#include <errno.h>
+#include "sakimori/commands.h"
+
+static int lists(struct cli *c, json_t *o)
+{
+    static const char *const names[][2] = { { "path", "paths" }, { "include", "include" }, { "exclude", "exclude" } };
+    for (size_t k = 0; k < 3; k++) {
+        const char *v;
+        json_t *a = NULL;
+        for (size_t i = 0; (v = cli_opt_nth(c, names[k][0], i)) != NULL; i++) {
+            a = a ? a : json_array();
+            if (json_array_append_new(a, json_string(v)) < 0) {
+                cli_note(c, T(c, "--%s: UTF-8 ではありません", "--%s: not UTF-8"), names[k][0]);
+                json_decref(a);
+                return CLI_USAGE;
+            }
+        }
+        if (a)
+            json_object_set_new(o, names[k][1], a);
+    }
+    return CLI_OK;
+}
+
+/* yes, no, absent: 1, 0, -1; else -2 (said). */
+static int yes_no(struct cli *c, const char *name)
+{
+    const char *v = cli_opt(c, name);
+    if (!v)
+        return -1;
+    if (!strcmp(v, "yes") || !strcmp(v, "no"))
+        return !strcmp(v, "yes");
+    cli_note(c, T(c, "--%s は yes か no です", "--%s: yes or no"), name);
+    return -2;
+}
+
+static int responsible(struct cli *c, json_t *o)
+{
+    const char *who = cli_opt(c, "responsible");
+    json_t *p = NULL;
+    int e = who ? cli_find(c, "/api/v1/people", who, &p) : CLI_OK;
+    if (p)
+        json_object_set(o, "responsible", json_object_get(p, "id"));
+    json_decref(p);
+    return e;
+}
+
+static int fields(struct cli *c, json_t *o)
+{
+    static const char *const flags[][2] = { { "canaries", "canaries" }, { "one-file-system", "one_file_system" }, { "enabled", "enabled" } };
+    const char *every = cli_opt(c, "every"), *at = cli_opt(c, "at"), *group = cli_opt(c, "group");
+    int64_t weekday = cli_number(c, "weekday", 0, 6), bandwidth = cli_number(c, "bandwidth", 0, 100000000);
+    if (weekday == -2 || bandwidth == -2)
+        return CLI_USAGE;
+    for (size_t i = 0; i < 3; i++) {
+        int v = yes_no(c, flags[i][0]);
+        if (v == -2)
+            return CLI_USAGE;
+        if (v >= 0)
+            json_object_set_new(o, flags[i][1], json_boolean(v));
+    }
+    if (group)
+        json_object_set_new(o, "group", json_string(group));
+    if (bandwidth >= 0)
+        json_object_set_new(o, "bandwidth_kib_s", json_integer(bandwidth));
+    if (!every && (at || weekday >= 0)) {
+        cli_note(c, T(c, "--at と --weekday は --every と一緒に使います", "--at and --weekday go with --every"));
+        return CLI_USAGE;
+    }
+    if (every) {
+        json_t *s = json_pack("{s:s}", "every", every);
+        if (at)
+            json_object_set_new(s, "at", json_string(at));
+        if (weekday >= 0)
+            json_object_set_new(s, "weekday", json_integer(weekday));
+        json_object_set_new(o, "schedule", s);
+    }
+    int e = lists(c, o);
+    return e == CLI_OK ? responsible(c, o) : e;
+}
+
+static const struct cli_col cols[] = { { "id", CLI_SHORT, "番号", "Id" }, { "name", CLI_TEXT, "名前", "Name" },
+    { "state", CLI_WORD, "状態", "State" }, { "paths", CLI_TEXT, "場所", "Folders" }, { "schedule.every", CLI_WORD, "予定", "Every" },
+    { "schedule.at", CLI_TEXT, "時刻", "At" }, { "last.at", CLI_TIME, "最後", "Last" }, { "next", CLI_TIME, "次", "Next" } };
+#define COLS (sizeof cols / sizeof *cols)
+
+static void answer(const struct cli *c, json_t *s)
+{
+    if (c->json)
+        cli_json(s);
+    else
+        cli_record(c, s, cols, COLS);
+    json_decref(s);
+}
+
+int cmd_source_list(struct cli *c)
+{
+    return cli_list(c, "/api/v1/sources", cols, COLS);
+}
+
+int cmd_source_add(struct cli *c)
+{
+    const char *device = cli_opt(c, "device"), *name = cli_arg(c, 0);
+    json_t *d = NULL, *all = NULL, *s = NULL;
+    if (!cli_opt(c, "path")) {
+        cli_note(c, T(c, "--path でフォルダーを一つ以上", "at least one folder with --path"));
+        return CLI_USAGE;
+    }
+    int e = device ? cli_find(c, "/api/v1/devices", device, &d) : cli_items(c, "/api/v1/devices", &all);
+    if (e == CLI_OK && !device && json_array_size(json_object_get(all, "items")) != 1) {
+        cli_note(c, T(c, "--device でどの端末かを選んでください", "say which machine with --device"));
+        e = CLI_USAGE;
+    }
+    if (e == CLI_OK && !device)
+        d = json_incref(json_array_get(json_object_get(all, "items"), 0));
+    json_t *o = e == CLI_OK ? json_pack("{s:s,s:s,s:s}", "device", cli_str(d, "id"), "name", name, "kind", "files") : NULL;
+    if (e == CLI_OK)
+        e = o ? fields(c, o) : CLI_USAGE;
+    if (e == CLI_OK)
+        e = cli_call(c, "POST", "/api/v1/sources", json_incref(o), &s);
+    if (e == CLI_OK)
+        answer(c, s);
+    json_decref(o);
+    json_decref(d);
+    json_decref(all);
+    return e;
+}
+
+static char *path_of(struct cli *c, int *ret_e)
+{
+    json_t *s = NULL;
+    char *path = NULL;
+    *ret_e = cli_find(c, "/api/v1/sources", cli_arg(c, 0), &s);
+    if (*ret_e == CLI_OK && asprintf(&path, "/api/v1/sources/%s", cli_str(s, "id")) < 0)
+        path = NULL;
+    json_decref(s);
+    return path;
+}
+
+int cmd_source_set(struct cli *c)
+{
+    int e;
+    char *path = path_of(c, &e);
+    json_t *o = json_object(), *s = NULL;
+    if (cli_opt(c, "name"))
+        json_object_set_new(o, "name", json_string(cli_opt(c, "name")));
+    if (path)
+        e = fields(c, o);
+    if (path && e == CLI_OK)
+        e = cli_call(c, "PATCH", path, json_incref(o), &s);
+    if (path && e == CLI_OK)
+        answer(c, s);
+    json_decref(o);
+    free(path);
+    return e;
+}
+
+int cmd_source_remove(struct cli *c)
+{
+    int e;
+    char *path = path_of(c, &e);
+    if (path)
+        e = cli_call(c, "DELETE", path, NULL, NULL);
+    if (path && e == CLI_OK && !c->json)
+        cli_note(c, T(c, "止めました。これまでの世代は残ります", "stopped; its generations stay"));
+    free(path);
+    return e;
+}
