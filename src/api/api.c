@@ -21,7 +21,7 @@ int api_new(const struct api_config *config, struct api **ret)
         return -ENOMEM;
     a->cfg = *config;
     a->state = config->state;
-    a->agent_port = config->agent_port;
+    a->agent_url = strdup(config->agent_url ? config->agent_url : "https://127.0.0.1:8444");
     a->data = strdup(config->data);
     a->names = config->names ? json_deep_copy(config->names) : json_array();
     a->children = json_object();
@@ -31,7 +31,7 @@ int api_new(const struct api_config *config, struct api **ret)
     a->loaded = json_object();
     a->boxes = json_object();
     int n = snprintf(dir, sizeof dir, "%s/state/audit", config->data);
-    int r = n < 0 || (size_t)n >= sizeof dir ? -SM_ELIMIT : a->data && a->names && a->loaded && a->boxes ? 0 : -ENOMEM;
+    int r = n < 0 || (size_t)n >= sizeof dir ? -SM_ELIMIT : a->data && a->agent_url && a->names && a->loaded && a->boxes ? 0 : -ENOMEM;
     if (r == 0)
         r = audit_open(dir, &a->audit);
     if (r == 0)
@@ -74,6 +74,7 @@ void api_free(struct api *a)
         sm_zero(a->setup_password, strlen(a->setup_password));
     free(a->setup_password);
     free(a->data);
+    free(a->agent_url);
     sm_zero(a, sizeof *a);
     free(a);
 }

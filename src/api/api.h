@@ -33,7 +33,7 @@ struct api_config {
     struct state *state;           /* borrowed */
     const char *data;              /* data folder; state/audit and public below it are made */
     const json_t *names;           /* array: names and addresses of this box, for its certificate */
-    int64_t agent_port;            /* machines join here; for the command shown with a join code */
+    const char *agent_url;         /* where machines join; shown with a join code.  NULL: made from names */
     struct api_ops ops;
     unsigned pass_memory_kib;      /* Argon2id memory at sign-in; 0 = the standard.  Smaller in tests only */
 };

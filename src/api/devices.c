@@ -86,25 +86,6 @@ static int code_text(const struct api *a, const uint8_t secret[JOIN_SECRET_LEN],
     return r;
 }
 
-/* The address machines should use: the first name that is not this machine's own loopback, on the agent port. */
-static json_t *agent_url(struct api *a)
-{
-    size_t i;
-    json_t *v;
-    const char *best = "127.0.0.1";
-    json_array_foreach(a->names, i, v) {
-        const char *s = json_string_value(v);
-        if (s && strcmp(s, "localhost") != 0 && strcmp(s, "::1") != 0 && strncmp(s, "127.", 4) != 0) {
-            best = s;
-            break;
-        }
-    }
-    char text[320];
-    bool v6 = strchr(best, ':') != NULL;
-    (void)snprintf(text, sizeof text, "https://%s%.250s%s:%lld", v6 ? "[" : "", best, v6 ? "]" : "", (long long)a->agent_port); /* cut names are useless anyway */
-    return json_string(text);
-}
-
 void h_device_code(struct api_call *c)
 {
     struct api *a = c->api;
@@ -122,19 +103,17 @@ void h_device_code(struct api_call *c)
     crypto_random(secret, sizeof secret);
     join_code_hash(secret, hash);
     struct sm_buf text = SM_BUF_INIT(256), command = SM_BUF_INIT(1024);
-    json_t *url = agent_url(a);
     int r = code_text(a, secret, &text);
     if (r == 0)
-        r = sm_buf_printf(&command, "sakimori-agent join %s %s", json_string_value(url), sm_buf_str(&text));
+        r = sm_buf_printf(&command, "sakimori-agent join %s %s", a->agent_url, sm_buf_str(&text));
     sm_zero(secret, sizeof secret);
     if (r < 0)
         api_fail_err(c, r, NULL);
     else if (api_do(c, STATE_code_add, STATE_ARGS(state_t(hash), state_t(name), state_i(days), state_i(now + CODE_LASTS_S), state_t(c->who.person), state_i(now)))) {
         api_audit_what(c, "%s", name);
         api_reply(c, 201, json_pack("{s:s,s:o,s:s,s:s}", "code", sm_buf_str(&text), "until", api_time(now + CODE_LASTS_S), "command",
-            sm_buf_str(&command), "url", json_string_value(url)));
+            sm_buf_str(&command), "url", a->agent_url));
     }
-    json_decref(url);
     sm_buf_wipe(&text);
     sm_buf_wipe(&command);
 }

@@ -32,7 +32,7 @@ struct api {
     size_t calls_n;
     uint64_t next_call;
     struct sm_timer *tick;
-    int64_t agent_port;
+    char *agent_url;
     /* what is known of the others */
     json_t *children;               /* name → P_CHILD object */
     json_t *keys;                   /* K_STATUS answer: ca_pem, recipients, order_pub ... */
@@ -153,6 +153,7 @@ unsigned fails_add(struct api *a, const char *key, unsigned free_tries);
 void fails_clear(struct api *a, const char *key);
 
 /* ---- other joints between the files ---- */
+const char *pass_reason_word(int reason);                             /* of enum crypto_pass_reason, as docs/API.md names them */
 json_t *qr_svg(const char *text);                                    /* JSON string, null when it does not fit */
 void card_write(struct api *a);
 json_t *contacts_get(struct api *a);

@@ -514,6 +514,16 @@ static void change_then(struct api_call *c, void *ctx)
     change_free(x);
 }
 
+const char *pass_reason_word(int reason)
+{
+    switch ((enum crypto_pass_reason)reason) {
+    case CRYPTO_PASS_SHORT_8: case CRYPTO_PASS_SHORT_13: return "short";
+    case CRYPTO_PASS_NO_LETTER: case CRYPTO_PASS_NO_DIGIT: return "letters_digits";
+    case CRYPTO_PASS_HAS_ACCOUNT: case CRYPTO_PASS_HAS_INSTITUTION: return "contains_name";
+    default: return "banned";
+    }
+}
+
 static bool change_rules(struct api_call *c, const char *new, bool second)
 {
     json_t *inst = state_setting(c->api->state, "institution");
@@ -525,7 +535,7 @@ static bool change_rules(struct api_call *c, const char *new, bool second)
     char key[48];
     (void)snprintf(key, sizeof key, "PASS_%s", name); /* fits */
     const char *say = text_named(c->lang, key);
-    api_fail_say(c, 422, "password", "new", say ? say : text_get(c->lang, T_PASSWORD_BAD), json_pack("{s:s}", "reason", name));
+    api_fail_say(c, 422, "password", "new", say ? say : text_get(c->lang, T_PASSWORD_BAD), json_pack("{s:s}", "reason", pass_reason_word((int)why)));
     return false;
 }
 

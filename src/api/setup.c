@@ -297,7 +297,7 @@ void h_setup_director(struct api_call *c)
         (void)snprintf(key, sizeof key, "PASS_%s", crypto_pass_reason_name(why)); /* fits */
         const char *say = text_named(c->lang, key);
         api_fail_say(c, 422, "password", "password", say ? say : text_get(c->lang, T_PASSWORD_BAD),
-            json_pack("{s:s}", "reason", crypto_pass_reason_name(why)));
+            json_pack("{s:s}", "reason", pass_reason_word((int)why)));
         return;
     }
     struct making *m = calloc(1, sizeof *m);

@@ -310,14 +310,16 @@ json_t *state_setting(struct state *s, const char *key)
     json_t *row = NULL;
     if (state_row(s, STATE_setting, &row, STATE_ARGS(state_t(key))) < 0)
         return NULL;
-    json_t *v = json_incref(json_object_get(row, "value"));
+    json_t *v = json_incref(json_object_get(json_object_get(row, "value"), "v"));
     json_decref(row);
     return v;
 }
 
 int state_set(struct state *s, const char *key, const json_t *value)
 {
-    int r = state_do(s, STATE_setting_set, STATE_ARGS(state_t(key), state_j(value)));
+    json_t *box = json_pack("{s:O?}", "v", value); /* our JSON texts are always objects or arrays */
+    int r = box ? state_do(s, STATE_setting_set, STATE_ARGS(state_t(key), state_j(box))) : -ENOMEM;
+    json_decref(box);
     return r < 0 ? r : 0;
 }
 

@@ -10,7 +10,6 @@
 #define FRAME ((size_t)900 << 10)      /* raw bytes of one frame of an answer */
 #define PENDING_MAX 2048
 #define HTTP_JSON_MAX ((size_t)128 << 10)
-#define AGENT_PORT_STANDARD 8444
 
 /* One request of front, from its arrival until the last frame of its answer is queued. */
 struct pending {
@@ -252,14 +251,6 @@ static json_t *names_of(const json_t *config)
     return out;
 }
 
-static int64_t agent_port(const json_t *config)
-{
-    const char *url = json_string_value(json_object_get(config, "agent_url"));
-    const char *colon = url ? strrchr(url, ':') : NULL;
-    int64_t port = colon ? strtoll(colon + 1, NULL, 10) : 0;
-    return port > 0 && port < 65536 ? port : AGENT_PORT_STANDARD;
-}
-
 static int brain_start(struct child *c)
 {
     struct brain *b = c->state;
@@ -273,7 +264,7 @@ static int brain_start(struct child *c)
         return r;
     }
     json_t *names = names_of(c->config);
-    const struct api_config config = { .loop = c->loop, .state = b->state, .data = c->data, .names = names, .agent_port = agent_port(c->config),
+    const struct api_config config = { .loop = c->loop, .state = b->state, .data = c->data, .names = names, .agent_url = json_string_value(json_object_get(c->config, "agent_url")),
         .ops = { .arg = b, .ask = op_ask, .note = op_note, .event = op_event, .drop = op_drop, .cert = op_cert } };
     r = api_new(&config, &b->api);
     json_decref(names);
