@@ -254,11 +254,17 @@ static void v_objects(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
         child_reply_error(ipc, m, r, "objects");
 }
 
+static int vault_start(struct child *c)
+{
+    return crypto_init();
+}
+
 static int fake_vault(struct child *c)
 {
     static const struct child_handler handlers[] = { { WHO_FRONT, V_PACK_BEGIN, v_begin }, { WHO_FRONT, V_PACK_DATA, v_data },
         { WHO_FRONT, V_PACK_END, v_end }, { WHO_FRONT, V_PACK_ABORT, v_end }, { WHO_FRONT, V_OBJECTS, v_objects } };
-    static const struct child_spec spec = { .handlers = handlers, .handlers_n = 5, .queue_max = (size_t)64 << 20 };
+    static const struct child_spec spec = { .handlers = handlers, .handlers_n = 5, .start = vault_start,
+        .queue_max = (size_t)64 << 20 };
     struct fake_vault v = { 0 };
 
     c->state = &v;

@@ -35,6 +35,8 @@ struct door {
     struct MHD_Daemon *d;
     struct sm_watch *watch;
     struct sm_timer *timer;
+    uint64_t progress;               /* counts bytes moved and callbacks: see door_run */
+    bool kicked;                     /* something was resumed */
 };
 
 struct req;
@@ -51,7 +53,7 @@ struct conn {
     struct req *req;
     /* TLS read buffer: see tls_pull */
     uint8_t *in;
-    size_t in_at, in_n;
+    size_t in_at, in_n, in_size;
     /* client certificate */
     bool peer_known, peer_ok;
     char peer_sha256[65], peer_cn[128], peer_error[40];
@@ -66,6 +68,7 @@ struct req {
     struct conn *conn;
     char *raw;                       /* target as it came */
     struct target target;
+    bool in_head;                    /* MHD has not gone on to the body */
     bool target_ok, head, idempotent, is_pack, has_body, suspended, end_of_body, english;
     char method[8];
     uint64_t id;

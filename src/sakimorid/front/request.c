@@ -68,6 +68,7 @@ struct req *req_new(struct conn *c, const char *raw)
     if (!r)
         return NULL;
     r->conn = c;
+    r->in_head = true;
     r->raw = strdup(raw);
     r->body.max = KIB(960);
     r->id = ++c->f->next_id;
@@ -499,17 +500,31 @@ static void body_complete(struct req *r)
     json_decref(headers);
 }
 
+/*
+ * MHD calls for the head until the connection does not rest any more after the call; only then it reads a body.  What is
+ * refused by then is answered at once and its body never read: MHD closes such a connection.
+ */
+static enum MHD_Result head_done(struct req *r)
+{
+    if (r->suspended)
+        return MHD_YES;
+    r->in_head = false;
+    r->body_ms = plat_clock_mono_ms();
+    r->paused_ms = 0;
+    if (r->phase == REQ_DROP)
+        return MHD_NO;
+    return r->phase == REQ_READY && r->has_body ? queue(r) : MHD_YES;
+}
+
 enum MHD_Result req_handle(struct req *r, const char *method, const char *data, size_t *data_n)
 {
     if (*data_n) {
         return take_body(r, data, data_n);
     }
-    if (r->phase == REQ_HEAD) {
+    if (r->phase == REQ_HEAD)
         decide(r, method);
-        r->body_ms = plat_clock_mono_ms();
-        /* Refused with a body to come: the answer goes now, the body is never read and MHD closes.  Else MHD calls again. */
-        return r->phase == REQ_DROP ? MHD_NO : r->phase == REQ_READY && r->has_body ? queue(r) : MHD_YES;
-    }
+    if (r->in_head)
+        return head_done(r);
     if (r->phase == REQ_BODY || (r->phase == REQ_UPLOAD && !r->end_of_body))
         body_complete(r);
     switch (r->phase) {
