@@ -231,6 +231,8 @@ static int put_file(struct commit *c)
     err = plat_fs_rename(st->tmp, from, st->manifests, to, false);
     if (!err)
         err = plat_fs_sync_dir(st->manifests);
+    if (!err)
+        err = plat_fs_sync_dir(st->tmp);   /* a rename is certain when both folders are on disk */
     if (err)
         st->broken = true;
     return err;

@@ -593,7 +593,7 @@ static int sync_folders(struct store *st)
         if (err)
             return err;
     }
-    return 0;
+    return plat_fs_sync_dir(st->tmp);      /* a rename is certain when both folders are on disk */
 }
 
 static int record_pack(struct store *st, const struct pending *p)
@@ -644,31 +644,39 @@ size_t store_pending(const struct store *st)
     return st->pendings;
 }
 
+/* Keep a signed head as one of 32.  Not synced, and a failure is no error: what it proves, the others prove too, and the client
+ * has it.  By rename, so that a torn one is never met. */
+static void keep_head(struct store *st, struct sm_span head)
+{
+    char name[32];
+    (void)snprintf(name, sizeof name, "%u.head", st->next_head % STORE_HEADS); /* fits */
+    int fd = plat_fs_create(st->tmp, "head.new", PLAT_FS_TRUNC, 0600);
+    if (fd < 0)
+        return;
+    int err = plat_fs_write_all(fd, head);
+    (void)close(fd); /* see above */
+    if (!err && plat_fs_rename(st->tmp, "head.new", st->heads, name, true) == 0)
+        st->next_head++;
+}
+
 int store_sign_head(struct store *st, struct journal_signed_head *ret)
 {
-    struct journal_signed_head h = { .head = journal_durable(st->journal), .s = 0 };
-    memcpy(h.vault, st->vault.b, 16);
+    struct journal_signed_head h = { .head = journal_durable(st->journal) };
     struct sm_time now;
     uint64_t running;
+    memcpy(h.vault, st->vault.b, 16);
     store_now(st, &now, &running);
     h.s = now.s;
     if (st->signer.sign) {
-        struct sm_buf b = SM_BUF_INIT(256);
+        struct sm_buf b = SM_BUF_INIT(4096);
         int err = journal_head_message(&h, &b);
         if (!err)
             err = st->signer.sign(st->signer.arg, sm_buf_span(&b), h.sig);
         sm_buf_clear(&b);
         if (!err)
             err = journal_head_put(&h, &b);
-        char name[32];
-        (void)snprintf(name, sizeof name, "%u.head", st->next_head % STORE_HEADS); /* fits */
-        int fd = err ? err : plat_fs_create(st->heads, name, 0, 0600);
-        if (fd >= 0) {
-            /* In place and not synced: 31 others stand beside it, and each carries its own signature. */
-            if (plat_fs_pwrite_all(fd, sm_buf_span(&b), 0) == 0)
-                st->next_head++;
-            (void)close(fd); /* see above */
-        }
+        if (!err)
+            keep_head(st, sm_buf_span(&b));
         sm_buf_wipe(&b);
         if (err)
             return err;

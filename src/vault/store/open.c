@@ -288,6 +288,8 @@ static int adopt(struct scan *s, const char *name, const struct cid *id)
         err = ok ? plat_fs_sync(fd) : -ENOMEM;
         if (!err)
             err = plat_fs_sync_dir(s->packs);
+        if (!err)
+            err = plat_fs_sync_dir(st->tmp);   /* where it was renamed from */
         if (!err) {
             err = store_record(st, JOURNAL_PACK, NULL, o, NULL);
             o = NULL;
@@ -338,7 +340,7 @@ static int scan_folder(struct scan *s, int parent, const char *name, plat_fs_dir
     s->folder = name;
     s->packs = plat_fs_open_dir(parent, name);
     if (s->packs < 0)
-        return s->packs == -ENOENT ? 0 : s->packs;
+        return s->packs;
     int err = plat_fs_list(s->packs, fn, s);
     (void)close(s->packs); /* what was changed is synced by the records' order: a name lost again is met again */
     return err;
@@ -375,10 +377,9 @@ static int compare_files(struct store *st)
     for (unsigned i = 0; !err && i < 256; i++) {
         char name[4];
         (void)snprintf(name, sizeof name, "%02x", i); /* fits */
-        if (!st->read_only)
-            err = make_dir(st->packs, name);
-        if (!err)
-            err = scan_folder(&s, st->packs, name, pack_one);
+        err = scan_folder(&s, st->packs, name, pack_one);
+        if (err == -ENOENT)
+            err = st->read_only ? 0 : make_dir(st->packs, name);   /* a copy may have left empty folders out */
     }
     if (!err)
         err = scan_folder(&s, st->dir, "manifests", manifest_one);
