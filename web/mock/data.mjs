@@ -6,6 +6,7 @@ export const at = (back_ms) => new Date(NOW - back_ms).toISOString();
 const jst = (d, h, m) => Date.parse(`2026-11-${String(d).padStart(2, '0')}T${String(h).padStart(2, '0')}:${String(m).padStart(2, '0')}:00+09:00`);
 const iso = (ms) => new Date(ms).toISOString();
 export const hex = (seed, n = 64) => { let x = 0; for (const c of seed) x = (x * 31 + c.charCodeAt(0)) >>> 0; let s = ''; while (s.length < n) { x = (x * 1664525 + 1013904223) >>> 0; s += x.toString(16).padStart(8, '0'); } return s.slice(0, n); };
+export const A7 = 'a7'.padEnd(32, '0');
 const L = (ja, en) => ({ ja, en });
 
 export const devices = () => [
@@ -62,36 +63,35 @@ export function today(kind, gens, done) {
     const base = { state: kind, at: at(60_000), next_check: iso(NOW + 4 * 60_000), lines: [], last: { at: iso(jst(24, 7, 10)), ago_s: 4800, devices: 9, devices_total: 9, kept_days: 90, drill: { at: iso(jst(22, 4, 0)), ok: true } },
         one: null, dont: [], calls: [], say: '', paper: false, safe: null, groups: groups(kind), not_watched: [L('ウイルスの動き', 'Behaviour of malware'), L('外からの専用の入口', 'The entrance from outside')], notes: [] };
     if (kind === 'ok') return { ...base, headline: L('だいじょうぶです', 'All is well'), lead: L('診療を始められます。', 'You can start the day.'),
-        one: done ? null : { id: 't1', title: L('緊急カードを印刷する', 'Print the emergency card'), text: L('電話番号が変わりました。新しい紙にはりかえます。', 'A telephone number has changed. Put up a new sheet.'), minutes: 2, action: 'print_card', link: '/manual/emergency.html' } };
+        one: done ? null : { id: 't1', title: L('緊急カードを印刷する', 'Print the emergency card'), text: L('電話番号が変わりました。新しい紙にはりかえます。', 'A telephone number has changed. Put up a new sheet.'), minutes: 2, action: 'print_card', link: '/card' } };
     if (kind === 'look') return { ...base, headline: L('見てください', 'Please look'), lead: L('診療は始められます。受付パソコン2の保存が、2日止まっています。', 'You can start the day. Copies of Reception 2 stopped 2 days ago.'),
         lines: [{ state: 'look', text: L('受付パソコン2 11月22日から', 'Reception 2, since 22 Nov'), device: 'd2', source: 's2' }], last: { ...base.last, devices: 8 },
-        one: done ? null : { id: 't2', title: L('受付パソコン2の電源を入れる', 'Switch on Reception 2'), text: L('電源が切れたままのようです。入れると、保存は自動で始まります。', 'It seems to be off. Copies start by themselves once it is on.'), minutes: 1, action: 'done', link: '/manual/every-day.html' } };
+        one: done ? null : { id: 't2', title: L('受付パソコン2の電源を入れる', 'Switch on Reception 2'), text: L('電源が切れたままのようです。入れると、保存は自動で始まります。', 'It seems to be off. Copies start by themselves once it is on.'), minutes: 1, action: 'done', link: '/machines' } };
     if (kind === 'unknown') return { ...base, headline: L('いまは分かりません', 'Not known now'), lead: L('箱の時計が合っているか、まだ分かりません。', 'It is not known yet whether the clock of the box is right.'),
         one: { id: 't3', title: L('日付を確かめる', 'Confirm the date'), text: L('きょうは11月24日ですか。', 'Is today the 24th of November?'), minutes: 1, action: 'confirm_date', link: null } };
-    return { ...base, state: 'call', next_check: null, headline: L('すぐ電話してください', 'Please call now'), lead: L('ファイル置き場で、ファイルが次々に書きかえられました。', 'Files on the file share were altered one after another.'), paper: true,
+    return { ...base, state: 'call', next_check: null, headline: L('すぐ電話してください', 'Please call now'), lead: L('ファイル置き場の「共有フォルダ」です。18%が一度に書きかえられました。古い保存は消えないように止めてあります。受付は、紙に切りかえてください。', 'It is the shared folder on the file share. 18% was rewritten at once. Older backups are held. Switch reception to paper.'), paper: true,
         lines: [{ state: 'call', text: L('ファイル置き場で、18%が一度に変わりました', 'On the file share 18% changed at once'), device: 'd6', source: 's6' }, { state: 'look', text: L('受付パソコン2の保存が、2日止まっています', 'Copies of Reception 2 stopped 2 days ago'), device: 'd2', source: 's2' }],
-        one: { id: 'a7', title: L('業者に電話する', 'Call the vendor'), text: L('', ''), minutes: 0, action: 'call', link: '/trouble/a7', phone: '00-0000-0000' },
+        one: { id: A7, title: L('電話する', 'Make the call'), text: L('上の番号から順に電話します。', 'Call the numbers in order.'), minutes: 5, action: 'call', link: '/trouble', phone: '00-0000-0000' },
         dont: [{ title: L('電源を切らないでください', 'Do not switch off'), text: L('何があったかの記録が消えます。', 'The traces would be lost.') }, { title: L('線を元に戻さないでください', 'Do not plug cables back in'), text: L('抜いた線は、業者が来るまでそのままにします。', 'Leave them until the vendor comes.') },
             { title: L('画面の連絡先に返事をしないでください', 'Do not answer whoever is on the screen'), text: L('お金の話は、院長と警察が決めます。', 'Money is for the director and the police.') }],
         calls: [{ name: L('電子カルテの業者(24時間)', 'Vendor of the records (24 h)'), phone: '00-0000-0000' }, { name: L('院長', 'Director'), phone: '000-0000-0000' }], say: L('「Sakimori に『すぐ電話』と出ました。ファイル置き場です。」', '“Sakimori says ‘call now’. It is the file share.”'),
-        safe: { manifest: clean.id, at: clean.at, text: L('けさ 7:10 の状態に戻せます。消す作業は止めてあります。', 'You can go back to 7:10 this morning. Deleting is stopped.') } };
+        safe: { manifest: clean.id, at: clean.at, text: L('保存は無事です。7:10 の状態に戻せます。', 'The backups are safe. You can go back to 7:10.') } };
 }
 
-export const alarms = (bad, gens) => (bad ? [{ id: 'a7', number: 7, kind: 'suspicious', state: 'call', opened: iso(jst(24, 8, 12)), closed: null, seen: null, frozen: true, title: L('ファイル置き場で、ファイルが次々に書きかえられました', 'Files on the file share were altered one after another'),
+export const alarms = (bad, gens) => (bad ? [{ id: A7, device_name: L('ファイル置き場', 'File share'), source_name: L('共有フォルダ', 'Shared folder'), kind: 'suspicion', state: 'call', opened: iso(jst(24, 8, 12)), closed: null, seen: null, title: L('ファイル置き場で、ファイルが次々に書きかえられました', 'Files on the file share were altered one after another'),
     text: L('けさ 8:10 の保存で、18%のファイルが一度に変わっていました。\nデータを使えなくして、お金を要求するウイルス(ランサムウェア)の動きに似ています。\nSakimori は、古い保存を消す作業を止めました。\n電子カルテとレセコンに、変化はありません。', 'In the copy of 8:10 18% of the files had changed at once.\nIt looks like ransomware.\nSakimori has stopped deleting old copies.\nRecords and receipts show no change.'),
     source: 's6', client: hex('cd6', 32), manifest: gens.find((g) => g.suspicion.level === 'high')?.id ?? null, facts: { files: 48210, files_changed: 8677, renamed: 310, extension_changed: 310, canaries_changed: 2, share: 0.18, score: 92 },
-    next: [{ title: L('業者に電話する', 'Call the vendor'), text: L('「Sakimori の第7号です」と言えば伝わります。', 'Say “Sakimori, number 7”.'), phone: '00-0000-0000' }, { title: L('ファイル置き場には、だれもさわらない', 'Nobody touches the file share'), text: L('電源は切らないでください。紙で「使用しない」とはります。', 'Do not switch it off. Put a note on it.'), link: '/manual/emergency.html' },
-        { title: L('院長が、戻すかどうかを決める', 'The director decides about restoring'), text: L('業者の話を聞いてからで間に合います。', 'After hearing the vendor is soon enough.'), link: '/restore' }] }] : []).concat([{ id: 'a6', number: 6, kind: 'late', state: 'look', opened: at(9 * D), closed: at(8 * D), seen: at(9 * D), title: L('受付パソコン1の保存が、1日止まりました', 'Copies of Reception 1 stopped for a day'), text: L('電源が切れていました。入れたあと、保存は自動で始まりました。', 'It was off. Copies started again once it was on.'), source: 's1', client: null, manifest: null, facts: {},
-        next: [{ title: L('電源を入れる', 'Switch it on') }, { title: L('30分待つ', 'Wait 30 minutes') }, { title: L('きょうの状態を見る', 'Look at Today') }] }]);
+    next: [L('業者に電話して、ファイル置き場のことを伝える。', 'Call your vendor and tell them about the file share.'), L('ファイル置き場のネットワークの線を抜く。電源は切らない。', 'Pull the network cable of the file share. Leave the power on.'), L('受付を紙に切りかえ、緊急カードのとおりに進める。', 'Switch to paper and follow the emergency card.')] }] : []).concat([{ id: 'a6', device_name: L('受付パソコン1', 'Reception 1'), source_name: L('受付の書類', 'Front desk papers'), kind: 'late', state: 'look', opened: at(9 * D), closed: at(8 * D), seen: at(9 * D), title: L('受付パソコン1の保存が、1日止まりました', 'Copies of Reception 1 stopped for a day'), text: L('電源が切れていました。入れたあと、保存は自動で始まりました。', 'It was off. Copies started again once it was on.'), source: 's1', client: null, manifest: null, facts: {},
+        next: [L('電源とネットワークの線を見る。', 'Look at the power and the network cable.'), L('電源が入っていれば、「いま保存」を押す。', 'If it is on, start a backup now.'), L('止まったままなら、業者に聞く。', 'If it stays like this, ask your vendor.')] }]);
 
 export const people = () => [['p1', 'hanako', L('見本 花子', 'Hanako Mihon'), 'director', null], ['p2', 'taro', L('見本 太郎', 'Taro Mihon'), 'manager', null], ['p3', 'uketsuke', L('受付 みどり', 'Midori Uketsuke'), 'staff', null], ['p4', 'vendor', L('保守 業者', 'Vendor, maintenance'), 'vendor', iso(NOW + 20 * D)]]
     .map(([id, account, name, role, until], i) => ({ id, account, name, role, until, totp: i !== 2, locked: i === 2, last_sign_in: i === 3 ? null : at((i + 1) * 5 * H) }));
 export const contacts = () => [[L('電子カルテの業者', 'Vendor of the records'), '', '00-0000-0000', L('24時間', '24 h'), L('契約番号 A-1024', 'contract A-1024'), '2026-05-12'], [L('ネットワークの業者', 'Vendor of the network'), '', '00-0000-0000', L('平日 9–18時', 'weekdays 9–18'), '', '2026-05-12'],
     [L('院長', 'Director'), L('見本 花子', 'Hanako Mihon'), '000-0000-0000', '', L('つながらなければ事務長', 'else the manager'), '2026-05-12'], [L('警察の相談', 'Police'), '', '#9110', '', L('いま被害が広がるとき 110', 'in an emergency 110'), '2026-05-12'], [L('厚生労働省', 'Ministry of Health'), '', '00-0000-0000', '', L('院長が電話します', 'the director calls'), null]]
-    .map(([role, name, phone, hours, note, checked_on]) => ({ role, name, phone, hours, note, checked_on }));
+    .map(([name, , phone, hours, note, checked_on], i) => ({ name, role: ['vendor', 'network', 'director', 'police', 'mhlw'][i], phone, hours, note, checked_on }));
 export const access = (gens) => [['unlock', 'ok', L('11月24日の書きかえを戻す', 'undo the changes of 24 Nov')], ['list', 'ok', L('11月24日の書きかえを戻す', 'undo the changes of 24 Nov')], ['download', 'ok', L('紹介状を見る', 'look at a letter')], ['unlock', 'denied', '']]
-    .map(([what, result, why], i) => ({ at: at(i * 3 * H + 600_000), who: L('見本 花子', 'Hanako Mihon'), role: 'director', what, source: 's6', manifest: gens[0].id, from: '192.0.2.10', why, result }));
-export const audit = () => Array.from({ length: 14 }, (_, i) => ({ line: 214 - i, at: at(i * 1.7 * H), who: i % 3 ? 'hanako' : 'box', what: ['session.start', 'source.run', 'alarm.seen', 'settings.change', 'device.join'][i % 5], from: '192.0.2.10', result: 'ok' }));
+    .map(([what, result, why], i) => ({ at: at(i * 3 * H + 600_000), who: 'hanako', role: 'director', what, client: hex('cd6', 32), manifest: gens[0].id, from: '192.0.2.10', why, result }));
+export const audit = () => Array.from({ length: 14 }, (_, i) => ({ n: 214 - i, at: at(i * 1.7 * H), who: i % 3 ? 'hanako' : 'sakimori', role: i % 3 ? 'director' : 'box', act: ['sign-in', 'run', 'alarm.act', 'settings.change', 'join'][i % 5], what: '', from: '192.0.2.10', result: 'ok' }));
 export const settings = () => ({ mail: { to: ['hanako@example.jp'], from: 'sakimori@example.jp', host: 'mail.example.jp', port: 587, tls: 'starttls', user: 'sakimori', password_set: true }, webhook: { url: '' }, retention: { hourly: 48, daily: 35, weekly: 26, monthly: 60, min_days: 14 }, language: 'ja',
     institution: { name: L('さくら内科クリニック', 'Sakura Clinic'), kind: 'clinic', address: '見本県見本市1-2-3', phone: '00-0000-0000', responsible: { name: '見本 花子', title: '院長', phone: '' }, deputy: { name: '見本 太郎', title: '事務長', phone: '' }, vendor_updates: 'unknown' } });
 export const box = (gens) => ({ version: '0.1.0', children: ['front', 'keyd', 'brain', 'vault', 'opener', 'out'].map((name) => ({ name, state: name === 'opener' ? 'down' : 'up', restarts: name === 'out' ? 1 : 0, confined: { uid: false, seccomp: true, landlock: true, nnp: true, missing: ['uid'] } })).map((c) => (c.name === 'opener' ? { ...c, state: 'up' } : c)),
@@ -109,8 +109,7 @@ export function qr(seed) {
     return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 33 33"><rect width="33" height="33" fill="#fff"/><path d="${path}"/></svg>`;
 }
 export const files = (path) => {
-    const f = (name, kind, size, note) => ({ name, name_b64: Buffer.from(name).toString('base64'), kind, size, mtime: at(3 * D), mode: '0644', owner: 'clinic', ...(note ? { note } : {}) });
-    if (!path) return [f('srv', 'dir', 0)];
-    if (path === 'srv') return [f('share', 'dir', 0), f('scan', 'dir', 0)];
-    return [f('予約', 'dir', 0), f('紹介状', 'dir', 0), f('予約表.xlsx', 'file', 84_211), f('診療案内.docx', 'file', 42_100), f('休診のお知らせ.pdf', 'file', 312_004), { ...f('\ufffd\ufffd.txt', 'file', 120), name_b64: 'kLMu', note: '名前の文字が読めません' }];
+    const f = (name, kind, size, note) => ({ name, name_b64: Buffer.from(name).toString('base64'), kind, size, mtime: at(3 * D), mode: 0o644, owner: 'clinic', ...(note ? { note } : {}) });
+    if (!path) return [f('/srv/share', 'dir', 0), f('/srv/scan', 'dir', 0)];
+    return [f('予約', 'dir', 0), f('紹介状', 'dir', 0), f('予約表.xlsx', 'file', 84_211), f('診療案内.docx', 'file', 42_100), f('休診のお知らせ.pdf', 'file', 312_004), { ...f('\ufffd\ufffd.txt', 'file', 120), name_b64: 'kLMu', note: 'changed-while-read' }];
 };

@@ -9,7 +9,7 @@ import * as D from './data.mjs';
 const DIST = process.env.SAKIMORI_WEB_OUT || join(dirname(fileURLToPath(import.meta.url)), '../dist');
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json', '.txt': 'text/plain; charset=utf-8' };
 export const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-const ROOMS = { director: ['today', 'restore', 'alarms', 'machines', 'people', 'access', 'settings'], manager: ['today', 'restore', 'alarms', 'machines', 'people', 'access', 'settings'], staff: ['today', 'restore', 'alarms'], vendor: ['today', 'machines', 'restore'], counter: ['today'] };
+const ROOMS = { director: ['today', 'restore', 'trouble', 'machines', 'people', 'access', 'settings', 'audit', 'card'], manager: ['today', 'restore', 'trouble', 'machines', 'people', 'access', 'settings'], staff: ['today', 'restore', 'trouble'], vendor: ['today', 'machines', 'restore'], counter: ['today'] };
 
 export function startMock(port = 0) {
     const st = fresh();
@@ -138,7 +138,7 @@ const ROUTES = [
     ['GET', /^\/generations$/, ({ st, query, send }) => send(list(gens(st).filter((g) => (!query.get('source') || g.source === query.get('source')) && (!query.get('from') || g.at >= query.get('from')))))],
     ['GET', /^\/generations\/([^/]+)$/, ({ st, id, send, fail }) => { const g = gens(st).find((x) => x.id === id); return g ? send(g) : fail(404, 'not_found'); }],
     ['GET', /^\/generations\/([^/]+)\/files$/, ({ st, query, send, fail }) => (st.unlocked ? send({ ...list(D.files(query.get('path'))), path: query.get('path') ?? '' }) : fail(409, 'unlock_needed'))],
-    ['GET', /^\/generations\/([^/]+)\/find$/, ({ st, query, send, fail }) => (st.unlocked ? send(list(D.files('srv/share').filter((f) => f.name.includes(query.get('text'))).map((f) => ({ ...f, path: 'srv/share/' + f.name, path_b64: Buffer.from('srv/share/' + f.name).toString('base64') })))) : fail(409, 'unlock_needed'))],
+    ['GET', /^\/generations\/([^/]+)\/find$/, ({ st, query, send, fail }) => (st.unlocked ? send(list(D.files('/srv/share').filter((f) => f.name.includes(query.get('text'))).map((f) => ({ ...f, path: '/srv/share/' + f.name, path_b64: Buffer.from('/srv/share/' + f.name).toString('base64') })))) : fail(409, 'unlock_needed'))],
     ['GET', /^\/generations\/([^/]+)\/file$/, ({ res }) => { res.setHeader('Content-Type', 'application/octet-stream'); res.setHeader('Content-Disposition', 'attachment'); res.end('sample'); }],
     ['POST', /^\/unlock$/, ({ st, data, send, fail }) => (data.password !== 'right-horse-9' ? fail(403, 'denied', { tries_left: --st.tries }) : (st.unlocked = later(15), send({ until: st.unlocked })))],
     ['DELETE', /^\/unlock$/, ({ st, send }) => { st.unlocked = null; send({}); }],
@@ -160,19 +160,19 @@ const ROUTES = [
     ['GET', /^\/restores$/, ({ st, send }) => send(list(st.restore ? [st.restore] : []))],
     ['GET', /^\/restores\/([^/]+)$/, ({ st, send, fail }) => (st.restore ? send(st.restore) : fail(404, 'not_found'))],
     ['POST', /^\/restores\/([^/]+)\/cancel$/, ({ st, send, push }) => { st.restore.state = 'cancelled'; push('restore', st.restore); send({}); }],
-    ['POST', /^\/verify$/, ({ st, data, send }) => { st.verify = { kind: data.kind, started: new Date().toISOString(), done: 120, total: 412 }; setTimeout(() => { st.verify = null; st.verified = true; }, 1500); send({}, 202); }],
-    ['GET', /^\/verify$/, ({ st, send }) => send({ running: st.verify, reports: [{ kind: 'structure', started: D.at(9e7), finished: D.at(8.9e7), ok: true, checked: 412, problems: [] }] })],
+    ['POST', /^\/verify$/, ({ st, data, send }) => { st.verify = { kind: data.kind, phase: 'structure', packs: 120, packs_total: 412, bytes: 0, bytes_total: 0, generations: 0, generations_total: 54, damaged: 0 }; setTimeout(() => { st.verify = null; st.verified = true; }, 1500); send({}, 202); }],
+    ['GET', /^\/verify$/, ({ st, send }) => send({ running: st.verify, last: { kind: 'structure', packs: 412, objects: 81_422, bytes: 184e9, generations: 54, damaged: 0, hit: 0, ms: 131_000, sound: true, cancelled: false }, damaged: [] })],
     ['GET', /^\/people$/, ({ send }) => send(list(D.people()))],
     ['POST', /^\/people$/, ({ data, send, fail }) => (D.people().some((p) => p.account === data.account) ? fail(409, 'conflict', { field: 'account' }) : send({ id: 'p9', first_password: 'kumo-7412-hana', totp_secret: 'JBSWY3DPEHPK3PXP', totp_uri: 'otpauth://x', totp_qr_svg: D.qr('p9'), codes: Array.from({ length: 10 }, (_, i) => D.hex('p9' + i, 8)) }, 201))],
     ['POST', /^\/people\/(.+)\/reset$/, ({ send }) => send({ first_password: 'yuki-3391-mizu', totp_secret: 'JBSWY3DPEHPK3PXP', totp_qr_svg: D.qr('p8'), codes: Array.from({ length: 10 }, (_, i) => D.hex('p8' + i, 8)) })],
     ['PATCH', /^\/people\/(.+)$/, ({ send }) => send({})], ['DELETE', /^\/people\/(.+)$/, ({ send }) => send({})],
-    ['GET', /^\/access$/, ({ st, query, send }) => send(list(D.access(D.generations(bad(st))).filter(() => !query.get('person') || query.get('person') === 'p1')))],
-    ['GET', /^\/audit$/, ({ send }) => send({ items: D.audit(), next: 'c2' })],
+    ['GET', /^\/access$/, ({ st, query, send }) => send(list(D.access(D.generations(bad(st))).filter(() => !query.get('person') || query.get('person') === 'hanako')))],
+    ['GET', /^\/audit$/, ({ send }) => send({ items: D.audit(), next: '200' })],
     ['GET', /^\/audit\/export$/, ({ res }) => { res.setHeader('Content-Type', 'application/octet-stream'); res.end('{}\n'); }],
     ['POST', /^\/audit\/verify$/, ({ st, send }) => send(st.tampered ? { ok: false, lines: 214, first_bad: { line: 88, why: 'hash' } } : { ok: true, lines: 214 })],
     ['GET', /^\/settings$/, ({ send }) => send(D.settings())], ['PATCH', /^\/settings$/, ({ send }) => send({})], ['POST', /^\/settings\/test$/, ({ send }) => send({})],
     ['GET', /^\/contacts$/, ({ st, send }) => send(list(st.empty ? [] : D.contacts()))], ['PUT', /^\/contacts$/, ({ send }) => send({})],
-    ['GET', /^\/card$/, ({ st, send }) => send({ institution: { name: D.settings().institution.name, phone: '00-0000-0000' }, contacts: st.empty ? [] : D.contacts(), checked_until: null })],
+    ['GET', /^\/card$/, ({ st, send }) => send({ institution: D.settings().institution.name, address: '', contacts: st.empty ? [] : D.contacts() })],
     ['POST', /^\/counter$/, ({ st, send }) => { st.enrolled = true; send({ id: 'k2' }, 201); }],
     ['GET', /^\/counter$/, ({ send }) => send(list([{ id: 'k1', name: { ja: '受付カウンター', en: 'Counter' }, created: D.at(9e8), last_seen: D.at(6e4) }]))], ['DELETE', /^\/counter\/(.+)$/, ({ send }) => send({})],
     ['GET', /^\/box$/, ({ st, send }) => send(D.box(D.generations(bad(st))))],

@@ -77,9 +77,9 @@ export interface Today {
     groups: { group: string; name: string; state: State; text: string }[]; not_watched: string[]; notes: string[];
 }
 export interface Alarm {
-    id: string; number?: number; kind: string; state: 'look' | 'call'; opened: string; closed: string | null; title: string; text: string;
+    id: string; kind: string; device_name?: string; source_name?: string; note?: string | null; state: 'look' | 'call'; opened: string; closed: string | null; title: string; text: string;
     source: string | null; client: string | null; manifest: string | null; facts: Record<string, unknown>; next: (Step | string)[];
-    seen?: string | null; frozen?: boolean;
+    seen?: string | null;
 }
 export interface Device {
     id: string; client: string; name: string; hostname: string; os: string; state: 'ok' | 'late' | 'silent' | 'revoked' | 'joining';
@@ -95,40 +95,40 @@ export interface Run {
     id: string; source: string; device: string; kind: string; state: 'waiting' | 'running' | 'complete' | 'partial' | 'failed' | 'cancelled';
     started: string | null; finished: string | null;
     progress: { phase: string; files: number; files_total: number; bytes: number; bytes_total: number; sent: number; now: string | null } | null;
-    problems: { path: string; error: string; what?: string }[]; problems_total: number; manifest: string | null;
+    problems?: { path: string; error: string; what?: string }[]; problems_total: number; manifest: string | null;
 }
 export interface Generation {
-    id: string; source: string; device: string; number: number; at: string; run_kind: string; status: string; bytes: number; bytes_new: number;
-    stored_new: number; files: number;
+    id: string; source: string; source_name?: string; device: string; number: number; at: string; run_kind: string; status: string; bytes: number; bytes_new: number;
+    stored_new: number; files: number | null;
     suspicion: { score: number; level: 'none' | 'low' | 'high'; reasons: { code: string; share?: number; count?: number; text: string }[] };
     last_clean: boolean; pinned: boolean; slots: string[]; locked: { days_left: number } | null; drill: { at: string; ok: boolean } | null;
 }
-export interface VaultFile { name: string; name_b64: string; kind: string; size: number; mtime: string | null; mode?: string; owner?: string; note?: string; path_b64?: string; path?: string }
+export interface VaultFile { name: string; name_b64: string; kind: string; size?: number; mtime?: string | null; mode?: number; owner?: string; note?: string; path_b64?: string; path?: string }
 export interface Restore {
     id: string; manifest?: string; device?: string; state: Run['state'];
     progress: { files: number; files_total: number; bytes: number; bytes_total: number } | null;
-    set_aside: number | string | null; problems: { path: string; error: string }[]; started: string | null; finished: string | null; ms: number | null;
-    place?: string | null;
+    set_aside: number | null; skipped?: number; problems?: { path: string; error: string; what?: string }[] | null; started: string | null; finished: string | null; ms: number | null;
 }
 export interface Person { id: string; account: string; name: string; role: Role; until: string | null; totp: boolean; locked: boolean; last_sign_in: string | null }
 export interface Secrets { first_password?: string; totp_secret?: string; totp_uri?: string; totp_qr_svg?: string; codes?: string[] }
-export interface AccessLine { at: string; who: string; role: string; what: string; source: string; manifest: string; from: string; why: string; result: string }
+export interface AccessLine { at: string; who: string; role: string; what: string; client?: string; manifest?: string; path_count?: number; from: string; why?: string; result: string }
 export interface Contact { name: string; role: string; phone: string; hours: string; note: string; checked_on: string | null }
 export interface Settings {
     mail: { to: string[]; from: string; host: string; port: number; tls: string; user: string; password_set: boolean };
     webhook: { url: string }; retention: { hourly: number; daily: number; weekly: number; monthly: number; min_days: number };
-    language: string; institution: { name: string; kind?: string; address?: string; phone?: string; responsible?: Officer; deputy?: Officer; vendor_updates?: string };
+    language: string; institution: { name: string; kind?: string; address?: string; phone?: string; responsible?: Officer; deputy?: Officer; vendor_updates?: string } | null;
 }
 export interface Officer { name: string; title: string; phone: string }
-export interface Card { institution: { name: string; phone?: string } | string; contacts: Contact[]; checked_until?: string | null; say?: string }
+export interface Card { institution: string; address?: string; contacts: Contact[]; printed?: string; say?: string }
 export interface Box {
     version: string; children: { name: string; state: string; restarts: number; confined: Record<string, unknown> | boolean }[];
     disk: { free: number; used: number; reserve: number }; vault: { packs: number; bytes: number; generations: number; head: { seq: number; hash: string } };
     clock: Record<string, unknown>; not_separated: string[]; addresses: string[];
 }
 export interface VerifyState {
-    running: { kind: string; started: string; done: number; total: number } | null;
-    reports: { kind: string; started: string; finished: string; ok: boolean; checked: number; problems: { what: string; text?: string }[] }[];
+    running: { kind: string; phase: string; packs: number; packs_total: number; bytes: number; bytes_total: number; generations: number; generations_total: number; damaged: number } | null;
+    last: { kind: string; packs: number; objects: number; bytes: number; generations: number; damaged: number; hit: number; ms: number; sound: boolean; cancelled: boolean; error?: string } | null;
+    damaged: { kind: string; file: string; offset: number; why: string }[] | null;
 }
 export interface SheetSecret { words_ja: string[]; words_en: string[]; qr_svg: string; qr_text: string }
 export interface Sheet { open: SheetSecret; orders: SheetSecret; card: { text: string; qr_svg: string }; ask: { which: 'open' | 'orders'; n: number }[] }

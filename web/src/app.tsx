@@ -31,7 +31,7 @@ export const UNKNOWN_MS = 10 * 60_000;
 
 /* A screen shows in the menu when the box names its room; the words of the API for rooms are on the left. */
 const ROOMS: [room: string, path: string, word: { ja: string; en: string }][] = [
-    ['today', '/', T.navToday], ['restore', '/restore', T.navRestore], ['alarms', '/trouble', T.navTrouble], ['machines', '/machines', T.navMachines],
+    ['today', '/', T.navToday], ['restore', '/restore', T.navRestore], ['trouble', '/trouble', T.navTrouble], ['machines', '/machines', T.navMachines],
     ['people', '/people', T.navPeople], ['access', '/access', T.navAccess], ['settings', '/settings', T.navSettings],
 ];
 const PUBLIC = ['/sign-in', '/setup', '/card', '/manual', '/trust-ca'];
@@ -156,11 +156,12 @@ function Screen({ place, today }: { place: Place; today: TodayNow }) {
     const may = (room: string) => session?.rooms.includes(room) ?? false;
     if (p === '/') return <TodayScreen now={today} />;
     if (p === '/restore' && may('restore')) return <RestoreScreen place={place} />;
-    if ((p === '/trouble' || p.startsWith('/trouble/')) && may('alarms')) return <TroubleScreen place={place} today={today.today} />;
+    if ((p === '/trouble' || p.startsWith('/trouble/')) && may('trouble')) return <TroubleScreen place={place} today={today.today} />;
     if ((p === '/machines' || p.startsWith('/machines/')) && may('machines')) return <MachinesScreen place={place} />;
     if (p === '/people' && may('people')) return <PeopleScreen />;
     if ((p === '/access' || p === '/access/audit') && may('access')) return <AccessScreen place={place} />;
     if (p === '/settings' && may('settings')) return <SettingsScreen />;
+    if (p === '/today') return <TodayScreen now={today} />;
     const known = ROOMS.find(([, path]) => path !== '/' && p.startsWith(path));
     return <div class="narrow"><h1 class="vh">{t(known ? T.errDenied : T.notFoundTitle)}</h1>
         <Empty title={t(known ? T.errDenied : T.notFoundTitle)}><p>{t(known ? T.errDeniedDo : T.notFoundText)}</p>
@@ -220,7 +221,7 @@ function useToday(on: boolean): TodayNow {
         const id = setInterval(load, POLL_MS);
         return () => clearInterval(id);
     }, [on]);
-    useLive<Today>('today', take);
+    useLive('today', load); // the event only says that it changed: the words depend on who asks
     useLive('alarm', load);
     const heard = fresh ? heardAt() : kept.current?.heard ?? heardAt();
     const age = now - heard;

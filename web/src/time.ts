@@ -83,16 +83,27 @@ export function spanOf(seconds: number): string {
     return ja ? `${d}日` : `${d} day${d === 1 ? '' : 's'}`;
 }
 
+/** How long something took: with seconds up to an hour. */
+export function tookOf(seconds: number): string {
+    const s = Math.max(0, Math.round(seconds));
+    if (s < 60 || s >= 3600) return spanOf(s);
+    const [m, r] = [Math.floor(s / 60), s % 60];
+    return lang() === 'ja' ? `${m}分${r ? `${r}秒` : ''}` : `${m} min${r ? ` ${r} s` : ''}`;
+}
+
 export function agoOf(seconds: number): string {
     const s = spanOf(seconds);
     return lang() === 'ja' ? `${s}前` : `${s} ago`;
 }
 
-export function bytesOf(n: number): string {
+/** unit_of: the largest of a list, so that all of it stands in one unit. */
+export function bytesOf(n: number, unit_of: number = n): string {
     const units = ['B', 'KB', 'MB', 'GB', 'TB', 'PB'];
     let v = Math.max(0, n);
+    let scale = Math.max(0, unit_of);
     let i = 0;
-    while (v >= 999.5 && i < units.length - 1) { v /= 1000; i++; }
+    while (scale >= 999.5 && i < units.length - 1) { v /= 1000; scale /= 1000; i++; }
+    if (v > 0 && v < 0.05) return bytesOf(n);
     return `${i === 0 || v >= 100 ? Math.round(v) : v.toFixed(1)} ${units[i]}`;
 }
 

@@ -1,12 +1,12 @@
 import { useState } from 'preact/hooks';
 import { ApiError, BASE, api, query } from '../api';
-import type { AccessLine, List, Person, Source } from '../api';
+import type { AccessLine, Device, List, Person } from '../api';
 import { t } from '../i18n';
 import type { Text } from '../i18n';
 import { useGet, useList } from '../live';
 import { Link } from '../router';
 import type { Place } from '../router';
-import { roleOf, roleWord, useSession } from '../session';
+import { roleWord, useSession } from '../session';
 import { T as C } from '../text/common';
 import { T } from '../text/access';
 import { clock, countOf, longDate, whenOf } from '../time';
@@ -15,7 +15,7 @@ import { Banner, Empty, ErrorBox, Field, Head, Loading, SelectField, csv, downlo
 export function AccessScreen({ place }: { place: Place }) {
     const { session } = useSession();
     const audit = place.path.endsWith('/audit');
-    return <>{roleOf(session) === 'director' && <nav class="sub-nav" aria-label={t(T.tabs)}><Link href="/access" aria-current={audit ? undefined : 'page'}>{t(T.tabAccess)}</Link><Link href="/access/audit" aria-current={audit ? 'page' : undefined}>{t(T.tabAudit)}</Link></nav>}
+    return <>{session?.rooms.includes('audit') && <nav class="sub-nav" aria-label={t(T.tabs)}><Link href="/access" aria-current={audit ? undefined : 'page'}>{t(T.tabAccess)}</Link><Link href="/access/audit" aria-current={audit ? 'page' : undefined}>{t(T.tabAudit)}</Link></nav>}
         {audit ? <Audit /> : <Access />}</>;
 }
 
@@ -33,24 +33,25 @@ function Access() {
     const [to, setTo] = useState('');
     const [person, setPerson] = useState('');
     const people = useGet<List<Person>>('/people');
-    const sources = useGet<List<Source>>('/sources?limit=500');
+    const devices = useGet<List<Device>>('/devices');
     const got = useList<AccessLine>('/access' + query({ from: dayFrom(from), to: dayTo(to), person }));
-    const name = (id: string) => sources.data?.items.find((s) => s.id === id)?.name ?? id;
+    const name = (client: string | undefined) => devices.data?.items.find((d) => d.client === client)?.name ?? '';
+    const who = (account: string) => people.data?.items.find((p) => p.account === account)?.name ?? account;
     const items = got.data?.items ?? [];
-    const save = () => download('sakimori-access.csv', 'text/csv', csv([[T.at, T.who, T.what, T.source, T.where, T.why, T.result].map((x) => t(x)), ...items.map((l) => [l.at, l.who, l.what, `${name(l.source)} ${l.manifest}`, l.from, l.why, l.result])]));
+    const save = () => download('sakimori-access.csv', 'text/csv', csv([[T.at, T.who, T.what, T.source, T.where, T.why, T.result].map((x) => t(x)), ...items.map((l) => [l.at, l.who, l.what, `${name(l.client)} ${l.manifest ?? ''}`, l.from, l.why ?? '', l.result])]));
     const date = (label: string, value: string, set: (v: string) => void, first?: boolean) => <Field label={label}>{(a) => <input class="in num" type="date" data-filter={first ? '' : undefined} value={value} onInput={(e) => set(e.currentTarget.value)} {...a} />}</Field>;
     return <><Head title={t(T.title)} lead={t(T.lead)}>{items.length > 0 && <><button type="button" class="btn btn-sm" onClick={save}>{t(T.export)}</button><button type="button" class="btn btn-sm" onClick={() => window.print()}>{t(C.print)}</button></>}</Head>
-        <div class="filters no-print">{date(t(T.from), from, setFrom, true)}{date(t(T.to), to, setTo)}<SelectField label={t(T.person)} value={person} onInput={setPerson} options={[['', t(T.anyone)], ...(people.data?.items ?? []).map((p): [string, string] => [p.id, p.name])]} /></div>
+        <div class="filters no-print">{date(t(T.from), from, setFrom, true)}{date(t(T.to), to, setTo)}<SelectField label={t(T.person)} value={person} onInput={setPerson} options={[['', t(T.anyone)], ...(people.data?.items ?? []).map((p): [string, string] => [p.account, p.name])]} /></div>
         {got.error && <ErrorBox error={got.error} retry={got.reload} />}
         {!got.data ? !got.error && <Loading /> : !items.length ? <div class="mt"><Empty title={t(T.none)}><p>{t(T.noneText)}</p></Empty></div>
             : <div class="tbl-wrap mt"><table class="tbl tbl-cards" role="table"><caption class="vh">{t(T.list)}</caption><thead role="rowgroup"><tr role="row">{[T.at, T.who, T.what, T.source, T.where, T.why, T.result].map((x) => <th role="columnheader" scope="col">{t(x)}</th>)}</tr></thead>
-                <tbody role="rowgroup">{items.map((l) => <tr role="row"><th role="rowheader" scope="row" class="nb">{whenOf(l.at)}</th><td role="cell" data-l={t(T.who)}>{l.who}<small>{['director', 'manager', 'staff', 'vendor', 'counter'].includes(l.role) ? roleWord(l.role as 'staff') : l.role}</small></td><td role="cell" data-l={t(T.what)}>{word('w_', l.what)}</td>
-                    <td role="cell" data-l={t(T.source)}>{name(l.source)}<small class="mono">{l.manifest?.slice(0, 12)}</small></td><td role="cell" data-l={t(T.where)} class="mono small">{l.from}</td><td role="cell" data-l={t(T.why)}>{l.why}</td><td role="cell" data-l={t(T.result)}>{word('r_', l.result)}</td></tr>)}</tbody></table></div>}
+                <tbody role="rowgroup">{items.map((l) => <tr role="row"><th role="rowheader" scope="row" class="nb">{whenOf(l.at)}</th><td role="cell" data-l={t(T.who)}>{who(l.who)}<small>{['director', 'manager', 'staff', 'vendor', 'counter'].includes(l.role) ? roleWord(l.role as 'staff') : l.role}</small></td><td role="cell" data-l={t(T.what)}>{word('w_', l.what)}</td>
+                    <td role="cell" data-l={t(T.source)}>{name(l.client)}{l.manifest && <small class="mono">{l.manifest.slice(0, 12)}</small>}</td><td role="cell" data-l={t(T.where)} class="mono small">{l.from}</td><td role="cell" data-l={t(T.why)}>{l.why}</td><td role="cell" data-l={t(T.result)}>{word('r_', l.result)}</td></tr>)}</tbody></table></div>}
         {got.data?.next && <p class="mt-s"><button type="button" class="btn" onClick={got.more}>{t(C.more)}</button></p>}</>;
 }
 
 /** A line of the audit log; its keys are shown as they are, only the usual ones have columns. */
-type AuditLine = Record<string, unknown> & { at?: string; who?: string; what?: string; n?: number; seq?: number; line?: number; result?: string };
+type AuditLine = Record<string, unknown> & { at: string; who: string; act: string; what: string; n: number; from: string; role: string; result: string };
 
 function Audit() {
     const got = useList<AuditLine>('/audit');
@@ -69,12 +70,12 @@ function Audit() {
             <ErrorBox error={error ?? (got.data ? null : got.error)} />
             {!got.data ? !got.error && <Loading /> : !got.data.items.length ? <Empty title={t(T.none)} /> : <div class="tbl-wrap"><table class="tbl tbl-cards" role="table"><caption class="vh">{t(T.list)}</caption>
                 <thead role="rowgroup"><tr role="row">{[T.line, T.at, T.who, T.what, T.detail].map((x) => <th role="columnheader" scope="col">{t(x)}</th>)}</tr></thead>
-                <tbody role="rowgroup">{got.data.items.map((l) => <tr role="row"><td role="cell" class="num" data-l={t(T.line)}>{String(l.line ?? l.seq ?? l.n ?? '')}</td><td role="cell" class="nb" data-l={t(T.at)}>{l.at ? <time dateTime={l.at} title={`${longDate(l.at)} ${clock(l.at)}`}>{whenOf(l.at)}</time> : ''}</td>
-                    <td role="cell" data-l={t(T.who)}>{String(l.who ?? '')}</td><th role="rowheader" scope="row">{String(l.what ?? '')}</th><td role="cell" class="mono small" data-l={t(T.detail)}>{rest(l)}</td></tr>)}</tbody></table></div>}
+                <tbody role="rowgroup">{got.data.items.map((l) => <tr role="row"><td role="cell" class="num" data-l={t(T.line)}>{l.n}</td><td role="cell" class="nb" data-l={t(T.at)}><time dateTime={l.at} title={`${longDate(l.at)} ${clock(l.at)}`}>{whenOf(l.at)}</time></td>
+                    <td role="cell" data-l={t(T.who)}>{l.who}</td><th role="rowheader" scope="row">{l.act}</th><td role="cell" class="mono small" data-l={t(T.detail)}>{rest(l)}</td></tr>)}</tbody></table></div>}
             {got.data?.next && <p><button type="button" class="btn" onClick={got.more}>{t(C.more)}</button></p>}</div></>;
 }
 
 function rest(l: AuditLine): string {
-    return Object.entries(l).filter(([k, v]) => !['at', 'who', 'what', 'n', 'seq', 'line', 'hash', 'prev', 'mac'].includes(k) && v !== null && v !== '' && v !== undefined)
+    return Object.entries(l).filter(([k, v]) => !['at', 'who', 'act', 'n', 'hash', 'prev'].includes(k) && v !== null && v !== '' && v !== undefined)
         .map(([k, v]) => `${k}=${typeof v === 'object' ? JSON.stringify(v) : String(v)}`).join(' ');
 }

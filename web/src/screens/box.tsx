@@ -4,9 +4,9 @@ import { ApiError, api } from '../api';
 import type { Box, VerifyState } from '../api';
 import { t } from '../i18n';
 import { useGet, useLive } from '../live';
-import { roleOf, useSession } from '../session';
+import { isLeader, useSession } from '../session';
 import { T } from '../text/machines';
-import { bytesOf, countOf, whenOf } from '../time';
+import { bytesOf, countOf, tookOf, whenOf } from '../time';
 import { Badge, ErrorBox, Head, Loading, Mark, Progress, Said } from '../ui/parts';
 import { Confined } from './machines';
 
@@ -30,12 +30,15 @@ function Facts({ b }: { b: Box }) {
         <Progress part={b.disk.used} whole={total} label={t(T.diskUse)} text={t(T.diskText, { free: bytesOf(b.disk.free), used: bytesOf(b.disk.used) })} />
         <dl class="dl"><div><dt>{t(T.vault)}</dt><dd>{t(T.vaultText, { n: countOf(b.vault.generations), size: bytesOf(b.vault.bytes) })}</dd></div>
             <div><dt>{t(T.clock)}</dt><dd>{clockText(b.clock)}</dd></div><div><dt>{t(T.addresses)}</dt><dd>{b.addresses.map((a) => <span class="mono blk">{a}</span>)}</dd></div><div><dt>{t(T.cVersion)}</dt><dd class="mono">{b.version}</dd></div></dl>
-        <div><p class="eyebrow">{t(T.head)}</p><p class="copy">{b.vault.head.seq} {b.vault.head.hash}</p><p class="sub">{t(T.headHelp)}</p></div></div></section>;
+        <div><p class="eyebrow">{t(T.head)}</p><p class="copy">{headText(b.vault.head)}</p><p class="sub">{t(T.headHelp)}</p></div></div></section>;
 }
+
+/* {seq, hash} as the contract says, or the signed head as one text. */
+function headText(h: Box['vault']['head'] | string | null): string { return !h ? '─' : typeof h === 'string' ? h : `${h.seq ?? ''} ${h.hash ?? ''}`.trim(); }
 
 function clockText(c: Record<string, unknown>): string {
     if (typeof c?.text === 'string') return c.text;
-    if (typeof c?.now === 'string') return whenOf(c.now) + (c.trusted === false || c.ok === false ? ' ?' : '');
+    if (typeof c?.now === 'string') return whenOf(c.now) + (c.moved === true ? ` ${t(T.clockMoved)}` : '');
     return Object.entries(c ?? {}).map(([k, v]) => `${k} ${String(v)}`).join('、') || '─';
 }
 
@@ -55,12 +58,16 @@ function Verify() {
         setSaid(null);
         try { await api.post('/verify', { kind }); setSaid(t(T.vStarted)); got.reload(); } catch (e) { setError(e as ApiError); }
     };
+    const stop = async () => { setError(null); try { await api.post('/verify', { cancel: true }); } catch (e) { setError(e as ApiError); } finally { got.reload(); } };
     const v = got.data;
+    const part = run ? (run.bytes_total ? [run.bytes, run.bytes_total] : run.packs_total ? [run.packs, run.packs_total] : [run.generations, run.generations_total]) as [number, number] : null;
+    const last = v?.last;
     return <section class="card" aria-labelledby="vf"><h2 id="vf">{t(T.verify)}</h2><div class="stack"><p>{t(T.verifyText)}</p><ErrorBox error={error ?? (got.data ? null : got.error)} />
-        {run ? <Progress part={run.done} whole={run.total} label={t(T.vRunning)} text={t(T.vPart, { n: countOf(run.done), all: countOf(run.total) })} />
-            : roleOf(session) !== 'staff' && <div class="btn-row"><button type="button" class="btn" onClick={() => void start('structure')}>{t(T.vStructure)}</button><button type="button" class="btn" onClick={() => void start('data')}>{t(T.vData)}</button></div>}
+        {part ? <><Progress part={part[0]} whole={part[1]} label={t(T.vRunning)} text={run!.bytes_total ? t(T.vPart, { n: bytesOf(part[0]), all: bytesOf(part[1]) }) : t(T.vPart, { n: countOf(part[0]), all: countOf(part[1]) })} />
+            {isLeader(session) && <div class="btn-row"><button type="button" class="btn btn-stop" onClick={() => void stop()}>{t(T.runStop)}</button></div>}</>
+            : <div class="btn-row"><button type="button" class="btn" onClick={() => void start('structure')}>{t(T.vStructure)}</button><button type="button" class="btn" onClick={() => void start('data')}>{t(T.vData)}</button></div>}
         <Said text={said} />
-        {v && (v.reports.length ? <ul class="lines">{v.reports.slice(0, 5).map((r) => <li><Mark state={r.ok ? 'ok' : 'call'} /><div><b>{r.ok ? t(T.vOk) : t(T.vBad, { n: countOf(r.problems.length) })}</b>
-            <span class="sub blk num">{whenOf(r.finished ?? r.started)} ・ {t(r.kind === 'data' ? T.vData : T.vStructure)} ・ {countOf(r.checked)}</span>
-            {r.problems.length > 0 && <ul class="plain-list">{r.problems.slice(0, 20).map((p) => <li class="mono">{p.text ?? p.what}</li>)}</ul>}</div></li>)}</ul> : <p class="sub">{t(T.vNone)}</p>)}</div></section>;
+        {v && !run && (last ? <ul class="lines"><li><Mark state={last.sound ? 'ok' : last.cancelled ? 'unknown' : 'call'} /><div><b>{last.sound ? t(T.vOk) : last.cancelled ? t(T.runCancelled) : t(T.vBad, { n: countOf(last.damaged) })}</b>
+            <span class="sub blk num">{t(last.kind === 'data' ? T.vData : T.vStructure)} ・ {t(T.vCount, { packs: countOf(last.packs), objects: countOf(last.objects) })} ・ {tookOf(last.ms / 1000)}</span>
+            {(v.damaged ?? []).length > 0 && <ul class="plain-list">{v.damaged!.slice(0, 20).map((p) => <li class="mono">{p.file} {p.why}</li>)}</ul>}</div></li></ul> : <p class="sub">{t(T.vNone)}</p>)}</div></section>;
 }

@@ -30,12 +30,12 @@ export function Files({ gen, picks, onPicks }: { gen: Generation; picks: Pick[];
     const base = `/generations/${encodeURIComponent(gen.id)}`;
     const got = useList<VaultFile>(find ? `${base}/find${query({ text: find })}` : `${base}/files${pathQuery(here)}`);
     const b64 = (f: VaultFile) => f.path_b64 ?? joinB64(here, f.name_b64);
-    const shown = (f: VaultFile) => f.path ?? [...trail.map((c) => c.name), f.name].join('/');
+    const shown = (f: VaultFile) => f.path ?? [...trail.map((c) => c.name), f.name].join('/').replace(/\/\/+/g, '/');
     const inside = (p: string) => picks.some((x) => x.b64 === p || (x.dir && atob(p).startsWith(atob(x.b64) + '/')));
     const toggle = (f: VaultFile, on: boolean) => {
         const key = b64(f);
         const rest = picks.filter((x) => x.b64 !== key && !atob(x.b64).startsWith(atob(key) + '/'));
-        onPicks(on ? [...rest, { b64: key, name: shown(f), size: f.size, dir: f.kind === 'dir' }] : rest);
+        onPicks(on ? [...rest, { b64: key, name: shown(f), size: f.size ?? 0, dir: f.kind === 'dir' }] : rest);
     };
     const open = (f: VaultFile) => { setTyped(''); setFind(''); setTrail([...trail, { name: f.name, b64: b64(f) }]); };
     return <div class="stack">
@@ -49,9 +49,9 @@ export function Files({ gen, picks, onPicks }: { gen: Generation; picks: Pick[];
                 const key = b64(f);
                 const on = inside(key);
                 return <li class={on ? 'on' : undefined}><label class="pickbox"><span class="vh">{t(T.fPick, { name: f.name })}</span><input type="checkbox" checked={on} onChange={(e) => toggle(f, e.currentTarget.checked)} /></label>
-                    <span class="nm">{f.kind === 'dir' && !find ? <button type="button" class="linkbtn" onClick={() => open(f)}>{f.name}</button> : f.name}{find && <small>{f.path}</small>}{f.note && <small>{f.note}</small>}
+                    <span class="nm">{f.kind === 'dir' && !find ? <button type="button" class="linkbtn" onClick={() => open(f)}>{f.name}</button> : f.name}{find && <small>{f.path}</small>}{f.note && <small>{f.note === 'canary' ? t(T.fCanary) : f.note === 'changed-while-read' ? t(T.fChanged) : f.note}</small>}
                         {f.kind === 'file' && <a class="dl-link" href={`${BASE}${base}/file${query({ path_b64: key })}`} download={f.name} aria-label={t(T.fDownloadName, { name: f.name })}>{t(T.fDownload)}</a>}</span>
-                    <span class="meta">{f.kind === 'dir' ? t(T.fFolder) : f.kind === 'symlink' ? t(T.fLink) : bytesOf(f.size)}{f.mtime && <><br />{whenOf(f.mtime)}</>}</span></li>;
+                    <span class="meta">{f.kind === 'dir' ? t(T.fFolder) : f.kind === 'symlink' ? t(T.fLink) : bytesOf(f.size ?? 0)}{f.mtime && <><br />{whenOf(f.mtime)}</>}</span></li>;
             })}</ul>}
         {got.data?.next && <p><button type="button" class="linkbtn more" onClick={got.more}>{t(C.more)}</button></p>}
         <p class="sub">{t(T.fRecorded)}</p>

@@ -1,5 +1,5 @@
 // 機器と保存, for the manager and the vendor: machines, what is kept, and the box itself.
-import { useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
 import type { Device, Generation, List, Source, State } from '../api';
 import { Spark } from '../charts/timeline';
@@ -46,19 +46,41 @@ function rowsOf(devices: Device[], sources: Source[], gens: Generation[], now: n
     });
 }
 
+/* Generations of the last seven days. The box filters page by page: an empty page is the end of them. */
+const PAGES_MAX = 10;
+function useWeek(): Generation[] {
+    const [all, setAll] = useState<Generation[]>([]);
+    useEffect(() => {
+        let on = true;
+        const from = new Date((dayNumber(Date.now()) - 7) * DAY_MS).toISOString();
+        void (async () => {
+            let cursor: string | null = null;
+            const list: Generation[] = [];
+            for (let i = 0; i < PAGES_MAX && on; i++) {
+                const r: List<Generation> = await api.get(`/generations?from=${encodeURIComponent(from)}&limit=200${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
+                list.push(...r.items);
+                if (on) setAll([...list]);
+                cursor = r.next;
+                if (!cursor || !r.items.length) break;
+            }
+        })().catch(() => { /* the table stands without its small bars */ });
+        return () => { on = false; };
+    }, []);
+    return all;
+}
+
 function Table() {
     const now = useNow(60_000);
-    const from = useMemo(() => new Date((dayNumber(Date.now()) - 7) * DAY_MS).toISOString(), []);
-    const devices = useList<Device>('/devices?limit=500');
-    const sources = useGet<List<Source>>('/sources?limit=500');
-    const gens = useGet<List<Generation>>(`/generations?from=${encodeURIComponent(from)}&limit=500`);
+    const devices = useList<Device>('/devices');
+    const sources = useGet<List<Source>>('/sources');
+    const gens = useWeek();
     const [filter, setFilter] = useState<State | 'all'>('all');
     const [find, setFind] = useState('');
     const [sort, setSort] = useState<'state' | 'name' | 'last'>('state');
     const [join, setJoin] = useState(false);
     const { session } = useSession();
     useLive('device', devices.reload);
-    const rows = useMemo(() => rowsOf(devices.data?.items ?? [], sources.data?.items ?? [], gens.data?.items ?? [], now), [devices.data, sources.data, gens.data, now]);
+    const rows = useMemo(() => rowsOf(devices.data?.items ?? [], sources.data?.items ?? [], gens, now), [devices.data, sources.data, gens, now]);
     if (!devices.data) return <><Head title={t(T.title)} />{devices.error ? <ErrorBox error={devices.error} retry={devices.reload} /> : <Loading />}</>;
     const n = (s: State) => rows.filter((r) => r.state === s).length;
     const last = (r: Row) => (r.last ? Date.parse(r.last.at) : 0);
@@ -112,8 +134,8 @@ function JoinDialog({ onClose }: { onClose: () => void }) {
 }
 
 function OneMachine({ id }: { id: string }) {
-    const devices = useList<Device>('/devices?limit=500');
-    const sources = useGet<List<Source>>('/sources?limit=500');
+    const devices = useList<Device>('/devices');
+    const sources = useGet<List<Source>>('/sources');
     const { session } = useSession();
     const [ask, setAsk] = useState<'rename' | 'revoke' | null>(null);
     useLive('device', devices.reload);

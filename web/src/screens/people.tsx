@@ -63,12 +63,12 @@ function PersonDialog({ ask, director, onClose, onDone }: { ask: Ask; director: 
         e.preventDefault();
         const miss: Record<string, string> = {};
         if (form && !name.trim()) miss.name = t(T.needName);
-        if (ask.what === 'add' && !/^[a-z][a-z0-9._-]+$/.test(account.trim())) miss.account = t(T.needAccount);
+        if (ask.what === 'add' && !/^[A-Za-z0-9._@-]{2,64}$/.test(account.trim())) miss.account = t(T.needAccount);
         if (form && role === 'vendor' && !until) miss.until = t(T.untilNeed);
         setBad(miss);
         setError(null);
         if (Object.keys(miss).length) return;
-        const body = { name: name.trim(), role, until: until ? `${until}T14:59:59Z` : null }; // the end of that day in Japan
+        const body = { name: name.trim(), role, ...(until ? { until: `${until}T14:59:59Z` } : p?.until ? { until: null } : {}) }; // the end of that day in Japan
         try {
             if (ask.what === 'add') onDone({ ...(await api.post<Secrets>(path, { ...body, account: account.trim() })), name: name.trim() });
             else if (ask.what === 'change') { await api.patch(path, body); onDone(); }
@@ -76,7 +76,7 @@ function PersonDialog({ ask, director, onClose, onDone }: { ask: Ask; director: 
             else { await api.del(path); onDone(); }
         } catch (x) {
             const err = x as ApiError;
-            if (err.code === 'conflict') setBad({ account: t(T.taken) });
+            if (err.code === 'conflict' && ask.what === 'add') setBad({ account: t(T.taken) });
             else if (err.field) setBad({ [err.field]: err.message });
             else setError(err);
         }

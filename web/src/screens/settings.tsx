@@ -90,13 +90,13 @@ function Keep({ s, reload }: Part) {
 }
 
 function Institution({ s, reload }: Part) {
-    const i = s.institution;
+    const i = s.institution ?? { name: '' };
     const [v, set] = useState({ name: i.name, phone: i.phone ?? '', address: i.address ?? '', vendor_updates: i.vendor_updates ?? 'unknown' });
     const [language, setLanguage] = useState(s.language);
     const { error, said, save } = useSave(reload);
     const { reload: again } = useSession();
     const put = (k: keyof typeof v) => (x: string) => set({ ...v, [k]: x });
-    const go = async (e: Event) => { e.preventDefault(); if (!(await save({ institution: { ...i, ...v }, language }))) await again(); };
+    const go = async (e: Event) => { e.preventDefault(); if (!(await save({ institution: v, language }))) await again(); };
     return <form class="card stack" onSubmit={go} noValidate><h2>{t(T.inst)}</h2><ErrorBox error={error} />
         <TextField label={t(T.instName)} value={v.name} onInput={put('name')} autocomplete="organization" />
         <div class="form-grid"><TextField label={t(T.phone)} type="tel" value={v.phone} onInput={put('phone')} autocomplete="tel" /><TextField label={t(T.address)} value={v.address} onInput={put('address')} autocomplete="street-address" />
@@ -106,6 +106,7 @@ function Institution({ s, reload }: Part) {
 }
 
 /* ---- the people on the card ---- */
+const ROLES = [['vendor', T.roVendor], ['network', T.roNetwork], ['director', T.roDirector], ['deputy', T.roDeputy], ['police', T.roPolice], ['mhlw', T.roMhlw], ['jma', T.roJma], ['ipa', T.roIpa], ['hokenjo', T.roHokenjo], ['', T.roOther]] as const;
 const BLANK: Contact = { name: '', role: '', phone: '', hours: '', note: '', checked_on: null };
 
 function Contacts() {
@@ -120,7 +121,7 @@ function Contacts() {
     const today = () => { const p = parts(Date.now()); return `${p.y}-${String(p.m).padStart(2, '0')}-${String(p.d).padStart(2, '0')}`; };
     const save = async (e: Event) => {
         e.preventDefault();
-        const miss = list.findIndex((c) => !c.phone.trim());
+        const miss = list.findIndex((c) => !c.name.trim());
         setBad(miss < 0 ? null : miss);
         setError(null);
         if (miss >= 0) return;
@@ -128,14 +129,14 @@ function Contacts() {
     };
     return <form class="card stack" onSubmit={save} noValidate><h2>{t(T.contacts)}</h2><p>{t(T.contactsLead)}</p>
         {got.error ? <ErrorBox error={got.error} retry={got.reload} /> : !got.data ? <Loading /> : <>
-            <ol class="order">{list.map((c, i) => <li><div class="form-grid"><TextField label={`${i + 1} ${t(T.cRole)}`} help={i === 0 ? t(T.cRoleHelp) : undefined} value={c.role} onInput={(role) => put(i, { role })} autocomplete="off" /><TextField label={t(T.cName)} value={c.name} onInput={(name) => put(i, { name })} autocomplete="off" />
-                <TextField label={t(T.cPhone)} type="tel" value={c.phone} onInput={(phone) => put(i, { phone })} error={bad === i ? t(T.cPhoneNeed) : null} autocomplete="off" /><TextField label={t(T.cHours)} value={c.hours} onInput={(hours) => put(i, { hours })} autocomplete="off" />
+            <ol class="order">{list.map((c, i) => <li><div class="form-grid"><TextField label={`${i + 1} ${t(T.cName)}`} value={c.name} onInput={(name) => put(i, { name })} error={bad === i && !c.name.trim() ? t(T.cNameNeed) : null} autocomplete="off" /><SelectField label={t(T.cRole)} value={ROLES.some(([k]) => k === c.role) ? c.role : ''} onInput={(role) => put(i, { role })} options={ROLES.map(([k, w]) => [k, t(w)])} />
+                <TextField label={t(T.cPhone)} type="tel" value={c.phone} onInput={(phone) => put(i, { phone })} autocomplete="off" /><TextField label={t(T.cHours)} value={c.hours} onInput={(hours) => put(i, { hours })} autocomplete="off" />
                 <div class="full"><TextField label={t(T.cNote)} value={c.note} onInput={(note) => put(i, { note })} autocomplete="off" /></div></div>
                 <div class="btn-row"><span class="sub">{t(T.cChecked)}: {c.checked_on ? longDate(`${c.checked_on.slice(0, 10)}T00:00:00+09:00`) : t(T.cNever)}</span>
-                    <button type="button" class="linkbtn" onClick={() => put(i, { checked_on: today() })} aria-label={`${t(T.cToday)}: ${c.role || c.name}`}>{t(T.cToday)}</button>
-                    {i > 0 && <button type="button" class="linkbtn" onClick={() => move(i, -1)} aria-label={`${t(T.cUp)}: ${c.role || c.name}`}>{t(T.cUp)}</button>}
-                    {i < list.length - 1 && <button type="button" class="linkbtn" onClick={() => move(i, 1)} aria-label={`${t(T.cDown)}: ${c.role || c.name}`}>{t(T.cDown)}</button>}
-                    <button type="button" class="linkbtn" onClick={() => setList(list.filter((_, k) => k !== i))} aria-label={`${t(T.cRemove)}: ${c.role || c.name}`}>{t(T.cRemove)}</button></div></li>)}</ol>
+                    <button type="button" class="linkbtn" onClick={() => put(i, { checked_on: today() })} aria-label={`${t(T.cToday)}: ${c.name}`}>{t(T.cToday)}</button>
+                    {i > 0 && <button type="button" class="linkbtn" onClick={() => move(i, -1)} aria-label={`${t(T.cUp)}: ${c.name}`}>{t(T.cUp)}</button>}
+                    {i < list.length - 1 && <button type="button" class="linkbtn" onClick={() => move(i, 1)} aria-label={`${t(T.cDown)}: ${c.name}`}>{t(T.cDown)}</button>}
+                    <button type="button" class="linkbtn" onClick={() => setList(list.filter((_, k) => k !== i))} aria-label={`${t(T.cRemove)}: ${c.name}`}>{t(T.cRemove)}</button></div></li>)}</ol>
             <ErrorBox error={error} /><div class="btn-row"><button type="submit" class="btn btn-main">{t(T.cSave)}</button><button type="button" class="btn" onClick={() => setList([...list, { ...BLANK }])}>{t(T.cAdd)}</button></div><Said text={said} /></>}</form>;
 }
 

@@ -43,7 +43,7 @@ export function SetupScreen({ state }: { state: SetupState | null }) {
         {step === 'totp' && <TotpStep totp={totp} onBack={() => setStep('director')} onDone={(c) => { setTotp(null); setCodes(c); setStep('codes'); }} />}
         {step === 'codes' && <Codes codes={codes} onDone={() => { setCodes([]); setStep('sheet'); }} />}
         {step === 'sheet' && <SheetStep sheet={sheet} institution={names[0] ?? institutionName(session)} onMade={setSheet} onDone={() => setStep('confirm')} />}
-        {step === 'confirm' && <Confirm sheet={sheet} onBack={() => setStep('sheet')} onDone={async () => { setSheet(null); setStep('done'); navigate('/setup?finish=1', true); await reload(); }} />}
+        {step === 'confirm' && <Confirm sheet={sheet} onBack={() => setStep('sheet')} onLost={() => { setSheet(null); setStep('sheet'); }} onDone={async () => { setSheet(null); setStep('done'); navigate('/setup?finish=1', true); await reload(); }} />}
     </Wizard>;
 }
 
@@ -55,8 +55,8 @@ function firstStep(state: SetupState | null, kind: Session['kind'] | undefined):
 
 function Wizard({ step, children }: { step: StepName; children: preact.ComponentChildren }) {
     const labels = [T.s1, T.s2, T.s3, T.s4, T.s5, T.s6, T.s7, T.s8].map((x) => t(x));
-    return <div class={step === 'sheet' ? '' : 'narrow'}><div class="not-sheet"><p class="eyebrow">{t(T.title)}</p></div>
-        <Steps label={t(T.steps)} labels={labels} at={STEPS.indexOf(step)} />{children}</div>;
+    return <><p class="eyebrow not-sheet steps-top">{t(T.title)}</p><Steps label={t(T.steps)} labels={labels} at={STEPS.indexOf(step)} />
+        <div class={step === 'sheet' ? undefined : 'narrow'}>{children}</div></>;
 }
 
 /** One submit: clears the error, runs, keeps what was typed when it fails. */
@@ -86,7 +86,7 @@ function Start({ onDone }: { onDone: () => void }) {
         onDone();
     }, (e) => {
         if (e.noAnswer || e.status >= 500) return false;
-        setBad(e.body.wait_s ? t(T.codeWait, { wait: spanOf(e.body.wait_s) }) : e.body.tries_left !== undefined ? t(T.codeWrongLeft, { n: e.body.tries_left }) : t(T.codeWrong));
+        setBad(e.body.wait_s ? t(T.codeWait, { wait: spanOf(e.body.wait_s) }) : e.body.tries_left ? t(T.codeWrongLeft, { n: e.body.tries_left }) : t(T.codeWrong));
         return true;
     });
     return <><Head title={t(T.codeTitle)} lead={t(T.lead)} />
@@ -151,7 +151,7 @@ function Director({ names, onDone }: { names: string[]; onDone: (x: Totp) => voi
     const go = submit(async () => {
         const miss: Record<string, string> = {};
         if (!name.trim()) miss.name = t(T.needName);
-        if (!/^[a-z][a-z0-9._-]+$/.test(account.trim())) miss.account = t(T.needAccount);
+        if (!/^[A-Za-z0-9._@-]{2,64}$/.test(account.trim())) miss.account = t(T.needAccount);
         if ([...password].length < 8) miss.password = t(S.badShort);
         if (password !== again) miss.again = t(S.notSame);
         setBad(miss);
@@ -208,9 +208,19 @@ function SheetStep({ sheet, institution, onMade, onDone }: { sheet: Sheet | null
     const [printed, setPrinted] = useState(false);
     const [bad, setBad] = useState(false);
     const [error, submit] = useSubmit();
-    const make = submit(async () => { setPrinted(false); onMade(await api.post<Sheet>('/setup/sheet')); });
+    const [password, setPassword] = useState<string | null>(null);
+    const make = submit(async () => {
+        setPrinted(false);
+        onMade(await api.post<Sheet>('/setup/sheet', password ? { password } : {}));
+        setPassword(null);
+    }, (e) => {
+        if (e.code !== 'conflict' || e.field !== 'password') return false;
+        setPassword((p) => p ?? ''); // the box was started again since: it needs the password of the director once more
+        return true;
+    });
     return <><div class="not-sheet"><Head title={t(T.sheetTitle)} lead={t(T.sheetLead)} /><ErrorBox error={error} /></div>
-        {!sheet ? <section class="card stack narrow"><p>{t(T.sheetMakeHelp)}</p><div class="btn-row"><button type="button" class="btn btn-main btn-lg btn-wide" onClick={make}>{t(T.sheetMake)}</button></div></section>
+        {!sheet ? <section class="card stack narrow"><p>{t(T.sheetMakeHelp)}</p>
+            {password !== null && <SecretField label={t(T.sheetPassword)} help={t(T.sheetPasswordHelp)} value={password} onInput={setPassword} autocomplete="current-password" />}<div class="btn-row"><button type="button" class="btn btn-main btn-lg btn-wide" onClick={make}>{t(T.sheetMake)}</button></div></section>
             : <div class="stack"><section class="card dont-row not-sheet"><h2>{t(T.sheetWarn3)}</h2><ul class="dont">{[T.sheetWarn1, T.sheetWarn2].map((x) => <li><span class="ic" aria-hidden="true">✕</span><b>{t(x)}</b></li>)}</ul></section>
                 <div class="btn-row not-sheet"><button type="button" class="btn btn-main btn-lg btn-wide" onClick={() => window.print()}>{t(T.sheetPrint)}</button>
                     <button type="button" class="linkbtn" onClick={make}>{t(T.sheetAgain)}</button></div>
@@ -234,7 +244,7 @@ function Words({ title, help, qr, s }: { title: string; help: string; qr: string
         <p class="rs-note">{help}</p></section>;
 }
 
-function Confirm({ sheet, onBack, onDone }: { sheet: Sheet | null; onBack: () => void; onDone: () => Promise<void> }) {
+function Confirm({ sheet, onBack, onLost, onDone }: { sheet: Sheet | null; onBack: () => void; onLost: () => void; onDone: () => Promise<void> }) {
     const [words, setWords] = useState<string[]>([]);
     const [bad, setBad] = useState<Record<number, string>>({});
     const [error, submit] = useSubmit();
@@ -247,6 +257,7 @@ function Confirm({ sheet, onBack, onDone }: { sheet: Sheet | null; onBack: () =>
         await api.post('/setup/confirm', { answers: ask.map((a, i) => ({ which: a.which, n: a.n, word: words[i]!.trim() })), printed: true });
         await onDone();
     }, (e) => {
+        if (e.code === 'conflict') { onLost(); return true; }
         if (e.status !== 422 && e.status !== 400) return false;
         const i = whichWord(e, ask);
         setBad(i < 0 ? Object.fromEntries(ask.map((_, k) => [k, t(T.askWrong)])) : { [i]: t(T.askWrong) });

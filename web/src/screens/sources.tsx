@@ -14,17 +14,18 @@ import { AreaField, Badge, Choice, Dialog, Empty, ErrorBox, Field, Head, Loading
 const GROUPS = [['emr', T.gEmr], ['receipt', T.gReceipt], ['image', T.gImage], ['share', T.gShare], ['front', T.gFront], ['room', T.gRoom], ['other', T.gOther]] as const;
 export function groupWord(g: string): string { return t(GROUPS.find(([k]) => k === g)?.[1] ?? T.gOther); }
 const LIVE = ['waiting', 'running'];
+const BLANK_RUN: Run = { id: '', source: '', device: '', kind: 'adhoc', state: 'waiting', started: null, finished: null, progress: null, problems_total: 0, manifest: null };
 
 export function SourcesScreen() {
     const got = useList<Source>('/sources');
-    const devices = useGet<List<Device>>('/devices?limit=500');
+    const devices = useGet<List<Device>>('/devices');
     const runs = useGet<List<Run>>('/runs' + query({ limit: 30 }));
     const [live, setLive] = useState<Record<string, Run>>({});
     const now = useNow(30_000);
     const { session } = useSession();
     const [error, setError] = useState<ApiError | null>(null);
-    useLive<Run>('run', (r) => {
-        setLive((m) => ({ ...m, [r.source]: r }));
+    useLive<Partial<Run> & { id: string; source: string; state: Run['state'] }>('run', (r) => {
+        setLive((m) => ({ ...m, [r.source]: { ...BLANK_RUN, ...(m[r.source]?.id === r.id ? m[r.source] : {}), ...r } }));
         if (!LIVE.includes(r.state)) { got.reload(); runs.reload(); }
     });
     if (!got.data) return <><Head title={t(T.tabSources)} lead={t(T.srcLead)} />{got.error ? <ErrorBox error={got.error} retry={got.reload} /> : <Loading />}</>;
@@ -33,7 +34,7 @@ export function SourcesScreen() {
         setError(null);
         try {
             const r = await api.post<{ run: string }>(`/sources/${encodeURIComponent(s.id)}/run`);
-            setLive((m) => ({ ...m, [s.id]: { id: r.run, source: s.id, device: s.device, kind: 'adhoc', state: 'waiting', started: null, finished: null, progress: null, problems: [], problems_total: 0, manifest: null } }));
+            setLive((m) => ({ ...m, [s.id]: { ...BLANK_RUN, id: r.run, source: s.id, device: s.device } }));
         } catch (e) { setError(e as ApiError); }
     };
     const stop = async (r: Run) => { try { await api.post(`/runs/${encodeURIComponent(r.id)}/cancel`); } catch (e) { setError(e as ApiError); } };
@@ -49,7 +50,15 @@ export function SourcesScreen() {
             })}</ul>}
         {runs.data && runs.data.items.length > 0 && <section class="mt-l" aria-labelledby="rr"><h2 id="rr">{t(T.runsTitle)}</h2><ul class="list-card mt-s">{runs.data.items.slice(0, 12).map((r) => <li class="trouble"><Mark state={runState(r)} />
             <div><h3>{got.data!.items.find((s) => s.id === r.source)?.name ?? r.source}</h3><p class="sub num">{runWord(r)}{r.finished ? ` ・ ${whenOf(r.finished, now)}` : ''}</p>
-                {r.problems_total > 0 && <details class="code"><summary>{t(T.runProblems, { n: countOf(r.problems_total) })}</summary><ul class="plain-list">{r.problems.slice(0, 50).map((p) => <li><span class="mono">{p.path}</span> <span class="sub">{p.error}</span></li>)}</ul></details>}</div></li>)}</ul></section>}</>;
+                {r.problems_total > 0 && <Problems r={r} />}</div></li>)}</ul></section>}</>;
+}
+
+/* The list of runs only counts problems; their names come when somebody looks. */
+function Problems({ r }: { r: Run }) {
+    const [open, setOpen] = useState(false);
+    const got = useGet<Run>(open ? `/runs/${encodeURIComponent(r.id)}` : null);
+    return <details class="code" onToggle={(e) => setOpen(e.currentTarget.open)}><summary>{t(T.runProblems, { n: countOf(r.problems_total) })}</summary>
+        {got.data && <ul class="plain-list">{(got.data.problems ?? []).slice(0, 100).map((p) => <li><span class="mono">{p.path}</span> <span class="sub">{p.what || p.error}</span></li>)}</ul>}</details>;
 }
 
 function sourceState(s: Source): [State | 'bad', string] {
@@ -92,9 +101,9 @@ const linesOf = (s: string) => s.split('\n').map((x) => x.trim()).filter(Boolean
 
 export function SourceEditor({ id }: { id: string | null }) {
     const place = usePlace();
-    const devices = useGet<List<Device>>('/devices?limit=500');
+    const devices = useGet<List<Device>>('/devices');
     const people = useGet<List<Person>>('/people');
-    const list = useGet<List<Source>>(id ? '/sources?limit=500' : null);
+    const list = useGet<List<Source>>(id ? '/sources' : null);
     const [d, setD] = useState<Draft>({ ...FRESH, device: place.query.get('device') ?? '' });
     const [bad, setBad] = useState<Record<string, string>>({});
     const [error, setError] = useState<ApiError | null>(null);
@@ -115,7 +124,7 @@ export function SourceEditor({ id }: { id: string | null }) {
         const body = {
             device: d.device, name: d.name.trim(), group: d.group, kind: 'files', paths, include: linesOf(d.include), exclude: linesOf(d.exclude),
             schedule: { every: d.every, ...(d.every === 'day' || d.every === 'week' ? { at: d.at } : {}), ...(d.every === 'week' ? { weekday: Number(d.weekday) } : {}) },
-            ...(d.responsible ? { responsible: d.responsible } : {}), canaries: d.canaries, one_file_system: d.one_file_system, enabled: d.enabled, bandwidth_kib_s: Math.max(0, Math.floor(Number(d.bandwidth) || 0)),
+            ...(d.responsible ? { responsible: d.responsible } : id ? { responsible: null } : {}), canaries: d.canaries, one_file_system: d.one_file_system, enabled: d.enabled, bandwidth_kib_s: Math.max(0, Math.floor(Number(d.bandwidth) || 0)),
         };
         try {
             if (id) await api.patch(`/sources/${encodeURIComponent(id)}`, body);
@@ -138,7 +147,7 @@ export function SourceEditor({ id }: { id: string | null }) {
             <TextField label={t(T.edName)} help={t(T.edNameHelp)} required value={d.name} onInput={put('name')} error={bad.name ?? null} autocomplete="off" />
             <SelectField label={t(T.edGroup)} value={d.group} onInput={put('group')} options={GROUPS.map(([k, w]) => [k as string, t(w)])} />
             <AreaField label={t(T.edPaths)} help={t(T.edPathsHelp)} required value={d.paths} onInput={put('paths')} error={bad.paths ?? null} /></section>
-        <section class="card stack"><Choice legend={t(T.edWhen)} name="every" value={d.every} onInput={put('every')} options={[['hour', t(T.evHour), t(T.evHourHelp)], ['day', t(T.evDay), t(T.evDayHelp)], ['week', t(T.evWeek)], ['off', t(T.evOff)]]} />
+        <section class="card stack"><Choice legend={t(T.edWhen)} heading name="every" value={d.every} onInput={put('every')} options={[['hour', t(T.evHour), t(T.evHourHelp)], ['day', t(T.evDay), t(T.evDayHelp)], ['week', t(T.evWeek)], ['off', t(T.evOff)]]} />
             {(d.every === 'day' || d.every === 'week') && <div class="form-grid"><Field label={t(T.edAt)} error={bad.schedule ?? null}>{(a) => <input class="in num" type="time" value={d.at} onInput={(e) => put('at')(e.currentTarget.value)} {...a} />}</Field>
                 {d.every === 'week' && <SelectField label={t(T.edWeekday)} value={d.weekday} onInput={put('weekday')} options={[0, 1, 2, 3, 4, 5, 6].map((n) => [String(n), weekday(n)])} />}</div>}
             <SelectField label={t(T.edWho)} help={t(T.edWhoHelp)} value={d.responsible} onInput={put('responsible')} options={[['', t(T.edWhoNone)], ...(people.data?.items ?? []).map((p): [string, string] => [p.id, p.name])]} /></section>

@@ -27,8 +27,23 @@ function Panel({ today, now }: { today: Today; now: number }) {
     const next = today.next_check && new Date(today.next_check).getTime() > now ? today.next_check : null;
     return <section class={`state state-${today.state}`} aria-labelledby="st" role={today.state === 'call' ? 'alert' : undefined}><div class="state-in">
         <Mark state={today.state} /><div><p class="eyebrow">{t(T.title)}</p><h1 id="st">{today.headline}</h1>
-            <p class="lead">{today.lead}{today.paper && <><br /><b>{t(T.paper)}</b></>}</p>
+            <p class="lead"><Lead today={today} /></p>
             <p class="when num">{next ? t(T.checkedNext, { at: clock(today.at), next: clock(next) }) : t(T.checked, { at: clock(today.at) })}</p></div></div></section>;
+}
+
+/* The box may have put the sentence about paper into the lead already: it stands once, in bold, on a line of its own. */
+function Lead({ today }: { today: Today }) {
+    if (!today.paper) return <>{today.lead}</>;
+    const [said, rest] = [/\s*(受付は、紙に切りかえてください。|Switch reception to paper\.)\s*$/.exec(today.lead)?.[1], today.lead.replace(/\s*(受付は、紙に切りかえてください。|Switch reception to paper\.)\s*$/, '')];
+    return <>{rest}<br /><b>{said ?? t(T.paper)}</b></>;
+}
+
+/* A link of the box names a screen; its own trouble when the one thing belongs to one. */
+function placeOf(one: NonNullable<Today['one']>): string | null {
+    if (!one.link || one.link === '/today') return null;
+    if (one.link === '/trouble' && /^[0-9a-f]{32}$/.test(one.id)) return `/trouble/${one.id}`;
+    if (one.id === 'source') return '/machines/sources/new';
+    return one.link;
 }
 
 function UnknownPanel({ now, today }: { now: TodayNow; today: Today }) {
@@ -51,8 +66,8 @@ function LastCopy({ today, now }: { today: Today; now: number }) {
     return <section class="card" aria-labelledby="bk"><h2 id="bk">{t(T.lastCopy)}</h2>
         {l.at ? <p class="big">{bigWhen(l.at, now)}<small>{agoOf((now - new Date(l.at).getTime()) / 1000)}</small></p> : <p class="big">{t(T.noCopy)}</p>}
         <dl class="plain">
-            <div><dt>{t(T.machines)}</dt><dd>{l.devices >= l.devices_total ? t(T.machinesAll, { n: l.devices_total }) : t(T.machinesSome, { n: l.devices, all: l.devices_total })}</dd></div>
-            {stopped.length > 0 && <div><dt>{t(T.stopped)}</dt><dd>{stopped.slice(0, 3).map((x) => <span class="blk">{x.text}</span>)}</dd></div>}
+            <div><dt>{t(T.machines)}</dt><dd>{!l.devices_total ? t(C.notYet) : l.devices >= l.devices_total ? t(T.machinesAll, { n: l.devices_total }) : t(T.machinesSome, { n: l.devices, all: l.devices_total })}</dd></div>
+            {stopped.length > 0 && <div><dt>{t(T.lines)}</dt><dd>{stopped.slice(0, 3).map((x) => <span class="blk">{x.text}</span>)}</dd></div>}
             <div><dt>{t(T.drill)}</dt><dd>{l.drill ? t(l.drill.ok ? T.drillOk : T.drillBad, { at: dateOf(l.drill.at, now) }) : t(C.yet)}</dd></div>
             <div><dt>{t(T.kept)}</dt><dd>{t(T.keptDays, { n: l.kept_days })}</dd></div>
         </dl></section>;
@@ -75,6 +90,7 @@ function OneThing({ today, now }: { today: Today; now: TodayNow }) {
     if (!one) return <section class="card one" aria-labelledby="one"><h2 id="one">{t(T.one)}</h2>
         <div class="stack"><div role="status"><h3>{done ? t(T.oneDone) : t(T.oneNone)}</h3><p>{t(T.oneNoneText)}</p></div></div></section>;
     const reader = roleOf(session) === 'counter' || roleOf(session) === 'vendor';
+    const place = roleOf(session) === 'counter' ? null : placeOf(one);
     return <section class="card one" aria-labelledby="one"><h2 id="one">{t(T.one)}</h2>
         <h3>{one.title}</h3><p>{one.text}</p>
         {one.phone && <div class="mt-8"><Tel phone={one.phone} /></div>}
@@ -86,7 +102,8 @@ function OneThing({ today, now }: { today: Today; now: TodayNow }) {
             {one.action === 'print_card' && <Link class="btn btn-main btn-lg btn-wide" href="/card">{t(T.printCard)}</Link>}
             {one.action === 'open_restore' && <Link class="btn btn-main btn-lg btn-wide" href="/restore">{t(T.openRestore)}</Link>}
             {one.action === 'call' && one.phone && <a class="btn btn-main btn-lg btn-wide" href={telHref(one.phone)}>{one.phone}</a>}
-            {one.link && <More link={one.link} text={t(T.how)} />}
+            {one.action === 'none' && place && <Link class="btn btn-main btn-lg btn-wide" href={place}>{t(T.open)}</Link>}
+            {one.action !== 'none' && one.action !== 'print_card' && place && <More link={place} text={t(T.how)} />}
             {one.action === 'done' && !reader && <button type="button" class="linkbtn" onClick={() => void act({ later: true })}>{t(T.later)}</button>}
         </div></section>;
 }
@@ -96,7 +113,7 @@ function More({ link, text }: { link: string; text: string }) {
 }
 
 function CallNow({ today }: { today: Today }) {
-    const story = today.one?.link?.startsWith('/') ? today.one.link : '/trouble';
+    const story = (today.one && placeOf(today.one)) ?? '/trouble';
     const { session } = useSession();
     return <section class="card one" aria-labelledby="one"><h2 id="one">{t(T.oneNow)}</h2>
         <div class="stack">
@@ -104,14 +121,14 @@ function CallNow({ today }: { today: Today }) {
             {today.say && <p>{t(T.say)}<b>{today.say}</b></p>}
         </div>
         <div class="btn-row"><Link class="btn btn-main btn-lg btn-wide" href="/card">{t(T.printCard)}</Link>
-            {session?.rooms.includes('alarms') && <Link class="more" href={story}>{t(T.story)}</Link>}</div></section>;
+            {session?.rooms.includes('trouble') && <Link class="more" href={story}>{t(T.story)}</Link>}</div></section>;
 }
 
 function Dont({ today }: { today: Today }) {
     const { session } = useSession();
     return <section class="card" aria-labelledby="no"><h2 id="no">{t(T.dont)}</h2>
         <ul class="dont">{today.dont.map((d) => <li><span class="ic" aria-hidden="true">✕</span><div><b>{d.title}</b>{d.text && <span class="t">{d.text}</span>}</div></li>)}</ul>
-        {today.safe && <><h3 class="mt">{t(T.safe)}</h3><p>{today.safe.text}</p>
+        {today.safe && <><h3 class="mt">{t(T.safe)}</h3><p>{today.safe.text.replace(/^(保存は無事です。|The backups are safe\.)\s*/, '')}</p>
             {session?.rooms.includes('restore') && <p><Link class="more" href={`/restore?m=${encodeURIComponent(today.safe.manifest)}`}>{t(T.toSafe)}</Link></p>}</>}
     </section>;
 }

@@ -47,12 +47,12 @@ function Detail({ id, today }: { id: string; today: Today | null }) {
     const status = a.closed ? t(T.isClosed, { at: whenOf(a.closed, now) }) : a.seen ? t(T.isSeen) : t(T.isOpen);
     return <article>
         <p class="no-print"><Link class="more" href="/trouble">{t(T.back)}</Link></p>
-        <header class={`card inc-head mt-8${a.state === 'look' ? ' inc-look' : ''}`}><div class="inc-t"><Mark state={a.closed ? 'ok' : a.state} /><div><p class="eyebrow">{t(T.number)}{a.number ? ` ${a.number}` : ''}</p><h1>{a.title}</h1></div></div>
-            <dl class="facts"><div><dt>{t(T.now)}</dt><dd>{status}</dd></div><div><dt>{t(T.started)}</dt><dd>{whenOf(a.opened, now)}</dd></div></dl></header>
+        <header class={`card inc-head mt-8${a.state === 'look' ? ' inc-look' : ''}`}><div class="inc-t"><Mark state={a.closed ? 'ok' : a.state} /><div><p class="eyebrow">{t(T.number)}</p><h1>{a.title}</h1></div></div>
+            <dl class="facts"><div><dt>{t(T.now)}</dt><dd>{status}</dd></div><div><dt>{t(T.started)}</dt><dd>{whenOf(a.opened, now)}</dd></div>{(a.device_name || a.source_name) && <div><dt>{t(T.place)}</dt><dd>{[a.device_name, a.source_name].filter(Boolean).join('・')}</dd></div>}{a.note && <div><dt>{t(T.note)}</dt><dd>{a.note}</dd></div>}</dl></header>
         {a.state === 'call' && !a.closed && today && today.dont.length > 0 && <section class="card dont-row mt" aria-labelledby="dn"><h2 id="dn">{t({ ja: 'しないでください', en: 'Please do not' })}</h2>
             <ul class="dont">{today.dont.map((d) => <li><span class="ic" aria-hidden="true">✕</span><b>{d.title}</b></li>)}</ul></section>}
         <div class="cols cols-main cols-inc mt">
-            <section class="a" aria-labelledby="nx"><h2 id="nx">{t(T.next)}</h2><ol class="next mt-s">{a.next.slice(0, 3).map((n, i) => <NextThing n={n} i={i} />)}</ol></section>
+            <section class="a" aria-labelledby="nx"><h2 id="nx">{t(T.next)}</h2><ol class="next mt-s">{a.next.slice(0, 3).map((n, i) => <NextThing n={n} i={i} phone={contacts.data?.items.find((c) => c.phone)?.phone ?? today?.calls[0]?.phone} />)}</ol></section>
             <aside class="c stick"><section class="side" aria-labelledby="wh"><h2 id="wh">{t(T.phones)}</h2><Phones contacts={contacts.data?.items ?? []} today={today} /></section></aside>
             <div class="stack b">
                 <section class="card" aria-labelledby="sy"><h2 id="sy">{t(T.story)}</h2><div class="story">{a.text.split(/\n+/).map((p) => <p>{p}</p>)}</div></section>
@@ -66,11 +66,12 @@ function Detail({ id, today }: { id: string; today: Today | null }) {
 
 function GenTable({ gens, now }: { gens: Generation[]; now: number }) {
     return <ul class="lines mt-s">{gens.map((g) => <li><Mark state={g.suspicion.level === 'high' ? 'bad' : 'ok'} label={t(g.suspicion.level === 'high' ? C.suspicious : C.clean)} />
-        <span class="num">{whenOf(g.at, now)} ・ {bytesOf(g.stored_new)}{g.last_clean && <> <span class="flag">{t(C.lastClean)}</span></>}</span></li>)}</ul>;
+        <span class="num">{whenOf(g.at, now)} ・ {bytesOf(g.stored_new, Math.max(...gens.map((x) => x.stored_new)))}{g.last_clean && <> <span class="flag">{t(C.lastClean)}</span></>}</span></li>)}</ul>;
 }
 
-function NextThing({ n, i }: { n: Step | string; i: number }) {
-    const s: Step = typeof n === 'string' ? { title: n } : n;
+/* Steps come as sentences; the first that says to call gets the number, one about restoring its screen. */
+function NextThing({ n, i, phone }: { n: Step | string; i: number; phone: string | undefined }) {
+    const s: Step = typeof n === 'string' ? { title: n.replace(/。$/, ''), ...(i === 0 && phone && /電話|call/i.test(n) ? { phone } : {}), ...(/緊急カード|emergency card/i.test(n) ? { link: '/card' } : {}) } : n;
     return <li><span class="n" aria-hidden="true">{i + 1}</span><div><h3>{s.title}</h3>{s.text && <p>{s.text}</p>}
         {(s.phone || s.link) && <div class="btn-row">{s.phone && <a class={i === 0 ? 'btn btn-main' : 'btn'} href={telHref(s.phone)}>{s.phone}</a>}
             {s.link && (s.link.startsWith('/manual/') ? <a class="more" href={s.link}>{t({ ja: 'やり方を見る', en: 'See how' })}</a>
@@ -86,7 +87,7 @@ function linkWord(link: string): string {
 }
 
 export function Phones({ contacts, today }: { contacts: Contact[]; today: Today | null }) {
-    const list = contacts.length ? contacts.slice(0, 5).map((c) => ({ name: c.role || c.name, phone: c.phone, note: [c.hours, c.note].filter(Boolean).join('・') })) : (today?.calls ?? []).map((c) => ({ ...c, note: '' }));
+    const list = contacts.length ? contacts.slice(0, 5).map((c) => ({ name: c.name, phone: c.phone, note: [c.hours, c.note].filter(Boolean).join('・') })) : (today?.calls ?? []).map((c) => ({ ...c, note: '' }));
     if (!list.length) return <p class="mt-8">{t(T.noPhones)}</p>;
     return <ul class="who mt">{list.map((c, i) => <li><span class="eyebrow">{i + 1} {c.name}</span>{c.phone && <span class="tel"><a href={telHref(c.phone)}>{c.phone}</a></span>}{c.note && <span class="sub">{c.note}</span>}</li>)}</ul>;
 }
@@ -107,23 +108,23 @@ function Act({ a, onDone }: { a: Alarm; onDone: () => void }) {
             setSaid(t(T.recorded));
             setNote('');
             onDone();
-            if (action === 'close') navigate('/trouble');
+            if (action !== 'seen') navigate('/trouble');
         } catch (e) { setError(e as ApiError); }
     };
-    const frozen = a.frozen ?? a.state === 'call';
+    const frozen = a.kind === 'suspicion';
     return <section class="card stack no-print" aria-labelledby="ac"><h2 id="ac">{t(T.act)}</h2><p>{t(T.actText)}</p><ErrorBox error={error} />
         <AreaField label={t(T.note)} help={t(T.noteHelp)} value={note} onInput={setNote} error={bad} />
         <div class="btn-row">{!a.seen && <button type="button" class="btn" onClick={() => void act('seen')}>{t(T.seen)}</button>}
             <button type="button" class="btn" onClick={() => setAsk('close')}>{t(T.close)}</button>
             {frozen && <button type="button" class="linkbtn" onClick={() => setAsk('thaw')}>{t(T.thaw)}</button>}</div><Said text={said} />
-        {ask && <Dialog title={t(ask === 'close' ? T.closeAsk : T.thawAsk)} onClose={() => setAsk(null)}><p>{t(ask === 'close' ? T.closeText : T.thawText)}</p>{ask === 'thaw' && <p class="mt-8">{t(T.thawText2)}</p>}
+        {ask && <Dialog title={t(ask === 'close' ? T.closeAsk : T.thawAsk)} onClose={() => setAsk(null)}><p>{t(ask === 'close' ? T.closeText : T.thawText)}</p>{ask === 'thaw' && <><p class="mt-8">{t(T.thawText2)}</p><p class="mt-8"><b>{t(T.thawText3)}</b></p></>}
             <div class="btn-row mt-s"><button type="button" class="btn btn-main" onClick={() => setAsk(null)}>{t(C.stopIt)}</button>
                 <button type="button" class="btn btn-stop" onClick={() => void act(ask)}>{t(ask === 'close' ? T.close : T.thaw)}</button></div></Dialog>}
     </section>;
 }
 
 function Facts({ a }: { a: Alarm }) {
-    const rows = Object.entries(a.facts ?? {}).filter(([, v]) => v !== null && v !== '');
+    const rows = Object.entries(a.facts ?? {}).filter(([k, v]) => v !== null && v !== '' && k !== 'reasons');
     if (!rows.length) return null;
     const label = (k: string) => { const e = (T as Record<string, Text>)['f_' + k]; return e ? t(e) : k; };
     const value = (k: string, v: unknown): string => typeof v === 'number' ? (k === 'share' ? `${Math.round(v * (v <= 1 ? 100 : 1))}%` : k.includes('bytes') ? bytesOf(v) : countOf(v))

@@ -167,5 +167,7 @@ export const T = {
     vOk: { ja: '問題はありませんでした', en: 'No problem found' },
     vBad: { ja: 'いたんだ物が{n}件あります', en: '{n} damaged' },
     vNone: { ja: 'まだ確かめていません', en: 'Not checked yet' },
+    vCount: { ja: '{packs}個の入れ物・{objects}個の物', en: '{packs} packs, {objects} objects' },
+    clockMoved: { ja: '(試験のため動かしています)', en: '(moved for a test)' },
     vStarted: { ja: '始めました', en: 'Started' },
 } as const;

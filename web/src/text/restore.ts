@@ -40,7 +40,6 @@ export const T = {
     at: { ja: '時点: {at}', en: 'Point: {at}' },
     q2: { ja: '何を戻しますか', en: 'What do you want back?' },
     all: { ja: '全部(おすすめ)', en: 'Everything (recommended)' },
-    allText: { ja: '{files}件・{size}', en: '{files} files, {size}' },
     some: { ja: 'フォルダやファイルをえらぶ', en: 'Choose folders or files' },
     someText: { ja: '中を見るには、鍵を開けます。', en: 'Looking inside needs the key.' },
     q2b: { ja: 'どこに戻しますか', en: 'Where should it go?' },
@@ -111,7 +110,6 @@ export const T = {
     cancelText: { ja: '{n}件は戻っています。もう一度始められます。', en: '{n} files are back. You can start again.' },
     asideTitle: { ja: 'いままでの物は残っています', en: 'What was there is kept' },
     asideCount: { ja: '{n}件を「戻す前」という場所に移しました。', en: '{n} files were moved into “before restore”.' },
-    asideAt: { ja: '移した先: {place}', en: 'Moved to: {place}' },
     asideHelp: { ja: '業者が調べ終わるまで、消さないでください。', en: 'Do not delete them until the vendor has looked.' },
     after: { ja: '次にすること', en: 'What to do next' },
     a1: { ja: '患者さんの記録を3つ開いて見る', en: 'Open three patient records' },
@@ -140,5 +138,7 @@ export const T = {
     fFolder: { ja: 'フォルダ', en: 'Folder' },
     fLink: { ja: 'つなぎ', en: 'Link' },
     fRecorded: { ja: '受け取ったことは、記録に残ります。', en: 'Downloads are recorded.' },
+    fChanged: { ja: '読んでいる間に変わりました', en: 'changed while it was read' },
+    fCanary: { ja: 'おとりのファイル', en: 'decoy file' },
     noSuch: { ja: 'この時点は、もうありません', en: 'This point is gone' },
 } as const;

@@ -33,7 +33,7 @@ export const T = {
     notSame: { ja: '2つのパスワードがちがいます。', en: 'The two passwords differ.' },
     changeIt: { ja: 'このパスワードにする', en: 'Use this password' },
     rulesTitle: { ja: 'パスワードのきまり', en: 'Rules for passwords' },
-    ruleLength: { ja: '8文字より長くします(8文字もよいです)', en: 'At least 8 characters' },
+    ruleLength: { ja: '8文字以上にします', en: 'At least 8 characters' },
     ruleMix: { ja: '英字と数字の両方を入れます', en: 'Letters and digits, both' },
     ruleName: { ja: '名前や医院の名前を入れません', en: 'No account name or clinic name in it' },
     ruleBan: { ja: 'よくある言葉は、箱が断ります', en: 'The box refuses common ones' },

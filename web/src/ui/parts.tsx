@@ -96,8 +96,8 @@ export function Tick({ type, name, checked, onChange, title, text }: { type: 'ra
         <span><b>{title}</b>{text && <span class="t">{text}</span>}</span></label>;
 }
 
-export function Choice<V extends string>({ legend, name, value, onInput, options, hidden }: { legend: string; name: string; value: V; onInput: (v: V) => void; options: [V, string, string?][]; hidden?: boolean }) {
-    return <fieldset class="pick"><legend class={hidden ? 'vh' : 'lab'}>{legend}</legend><div class="ticks mt-8">
+export function Choice<V extends string>({ legend, name, value, onInput, options, hidden, heading }: { legend: string; name: string; value: V; onInput: (v: V) => void; options: [V, string, string?][]; hidden?: boolean; heading?: boolean }) {
+    return <fieldset class="pick"><legend class={hidden ? 'vh' : heading ? undefined : 'lab'}>{heading ? <h2>{legend}</h2> : legend}</legend><div class="ticks mt-8">
         {options.map(([v, title, text]) => <Tick type="radio" name={name} checked={v === value} onChange={() => onInput(v)} title={title} text={text} />)}</div></fieldset>;
 }
 

@@ -18,6 +18,7 @@ export function PasswordRules({ value, names }: { value: string; names: string[]
 
 /** The reason of the box in plain words; null when the error is about something else. */
 export function passwordReason(e: ApiError): string | null {
+    if (e.body.reason && e.message) return e.message; // already in the language asked for
     const why = (e.body.reason ?? (e.field === 'password' || e.field === 'new' ? e.code : '')).toLowerCase();
     if (!why) return null;
     if (why.startsWith('short')) return t(T.badShort);

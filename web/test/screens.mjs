@@ -1,0 +1,135 @@
+// Every screen and the states of it that are worth looking at; the accessibility test and the pictures go through this list.
+import { settled } from './lib.mjs';
+import { A7 } from '../mock/data.mjs';
+
+const at = (path) => async (page) => { await page.goto(path); await settled(page); };
+const UNLOCKED = { unlocked: new Date(Date.parse('2026-11-24T08:43:00+09:00')).toISOString() };
+const press = (page, name) => page.getByRole('button', { name }).first().click();
+const J = (page) => page.evaluate(() => document.documentElement.lang === 'ja');
+const say = async (page, ja, en) => ((await J(page)) ? ja : en);
+
+export async function toSetup(page, last) {
+    await page.goto('/setup');
+    await settled(page);
+    if (last === 'start') return;
+    await page.locator('input.in').first().fill('SAKI-1234');
+    await page.locator('button[type=submit]').click();
+    await page.waitForSelector('select.sel');
+    if (last === 'institution') return settled(page);
+    const ins = page.locator('form input.in');
+    await ins.nth(0).fill('さくら内科クリニック');
+    await ins.nth(1).fill('00-0000-0000');
+    await ins.nth(3).fill('見本 花子');
+    await page.locator('button[type=submit]').click();
+    await page.waitForSelector('input[autocomplete=username]');
+    if (last === 'director') return settled(page);
+    const d = page.locator('form input.in');
+    await d.nth(0).fill('見本 花子');
+    await d.nth(1).fill('hanako');
+    await d.nth(2).fill('right-horse-9');
+    await d.nth(3).fill('right-horse-9');
+    await page.locator('button[type=submit]').click();
+    await page.waitForSelector('img.qr');
+    if (last === 'totp') return settled(page);
+    await page.locator('input.in-6').fill('123456');
+    await page.locator('button[type=submit]').click();
+    await page.waitForSelector('.codes');
+    if (last === 'codes') return settled(page);
+    await press(page, await say(page, '印刷しました', 'Printed'));
+    await press(page, await say(page, '紙を作る', 'Make the sheet'));
+    await page.waitForSelector('.rs');
+    if (last === 'sheet') return settled(page);
+    await page.locator('input[name=printed]').check();
+    await press(page, await say(page, '次へ', 'Next'));
+    await page.waitForSelector('form input.in');
+    if (last === 'confirm') return settled(page);
+    const { words } = await import('../mock/data.mjs');
+    const all = words('ja');
+    const ask = page.locator('form input.in');
+    for (const [i, n] of [3, 17, 21].entries()) await ask.nth(i).fill(all[n - 1]);
+    await page.locator('button[type=submit]').click();
+    await page.waitForSelector('.next');
+    return settled(page);
+}
+const setup = (step) => ({ name: 'setup-' + step, mock: { role: 'nobody', setup: 'open' }, open: (page) => toSetup(page, step) });
+const step = (n, more = {}) => async (page) => {
+    await page.goto('/restore');
+    await settled(page);
+    await page.locator('aside .btn-main').click();
+    if (n >= 3) { await page.waitForSelector('input[name=what]'); await page.locator('aside .btn-main').click(); await page.waitForSelector('.dl'); }
+    await settled(page);
+    if (more.then) await more.then(page);
+};
+
+export const SCREENS = [
+    ...['start', 'institution', 'director', 'totp', 'codes', 'sheet', 'confirm', 'finish'].map(setup),
+    { name: 'sign-in', mock: { role: 'nobody' }, open: at('/sign-in') },
+    { name: 'sign-in-totp', mock: { role: 'nobody' }, open: async (page) => {
+        await at('/sign-in')(page);
+        await page.locator('input.in').nth(0).fill('hanako');
+        await page.locator('input.in').nth(1).fill('right-horse-9');
+        await page.locator('button[type=submit]').click();
+        await page.waitForSelector('input.in-6');
+    } },
+    { name: 'sign-in-wrong', mock: { role: 'nobody' }, open: async (page) => {
+        await at('/sign-in')(page);
+        await page.locator('input.in').nth(0).fill('hanako');
+        await page.locator('input.in').nth(1).fill('wrong');
+        await page.locator('button[type=submit]').click();
+        await page.waitForSelector('[aria-invalid]');
+    } },
+    { name: 'sign-in-locked', mock: { role: 'nobody' }, open: async (page) => {
+        await at('/sign-in')(page);
+        await page.locator('input.in').nth(0).fill('locked');
+        await page.locator('input.in').nth(1).fill('x');
+        await page.locator('button[type=submit]').click();
+        await page.waitForSelector('[role=alert]');
+    } },
+    { name: 'first-password', mock: { must_change: true }, open: at('/') },
+    { name: 'today-ok', open: at('/') },
+    { name: 'today-look', mock: { scenario: 'look' }, open: at('/') },
+    { name: 'today-call', mock: { scenario: 'call' }, open: at('/') },
+    { name: 'today-unknown', mock: { scenario: 'unknown' }, open: at('/') },
+    { name: 'today-first', mock: { empty: true }, open: at('/') },
+    { name: 'today-counter', mock: { role: 'counter', scenario: 'look' }, open: at('/') },
+    { name: 'today-stale', open: async (page, mock) => { await at('/')(page); mock.set({ drop: true }); await page.clock.fastForward(3 * 60_000); await page.waitForSelector('.ban-wait'); mock.set({ drop: false }); } },
+    { name: 'today-not-known', open: async (page, mock) => { await at('/')(page); mock.set({ drop: true }); await page.clock.fastForward(12 * 60_000); await page.waitForSelector('.state-wait'); } },
+    { name: 'restore-1', mock: { scenario: 'call' }, open: at('/restore') },
+    { name: 'restore-1-suspicious', mock: { scenario: 'call' }, open: async (page) => { await at('/restore')(page); await page.locator('.gen input').first().check(); await page.locator('aside .btn-main').click(); await page.waitForSelector('dialog[open]'); } },
+    { name: 'restore-1-empty', mock: { empty: true }, open: at('/restore') },
+    { name: 'restore-2', mock: { scenario: 'call' }, open: step(2) },
+    { name: 'restore-2-unlock', mock: { scenario: 'call' }, open: step(2, { then: async (page) => { await page.locator('input[name=what]').nth(1).check(); await page.waitForSelector('input[type=password]'); } }) },
+    { name: 'restore-2-files', mock: { scenario: 'call', ...UNLOCKED }, open: step(2, { then: async (page) => {
+        await page.locator('input[name=what]').nth(1).check();
+        for (const name of ['/srv/share']) { await page.locator('.files button', { hasText: name }).click(); await page.waitForFunction((n) => [...document.querySelectorAll('.crumbs button')].some((b) => b.textContent === n), name); await settled(page); }
+        await page.locator('.files input').nth(1).check();
+    } }) },
+    { name: 'restore-3', mock: { scenario: 'call' }, open: step(3) },
+    { name: 'restore-3-unlocked', mock: { scenario: 'call', ...UNLOCKED }, open: step(3) },
+    { name: 'restore-running', mock: { scenario: 'call', restore: { id: 'r1', state: 'running', progress: { files: 210, files_total: 394, bytes: 0.8e9, bytes_total: 1.5e9 }, set_aside: null, problems: [], started: new Date(Date.parse('2026-11-24T08:27:00+09:00')).toISOString(), finished: null, ms: null } }, open: at('/restore?run=r1') },
+    { name: 'restore-done', mock: { scenario: 'call', restore: { id: 'r1', state: 'complete', progress: { files: 394, files_total: 394, bytes: 1.5e9, bytes_total: 1.5e9 }, set_aside: 394, problems: [], started: '2026-11-23T23:27:00Z', finished: '2026-11-23T23:31:12Z', ms: 252_000 } }, open: at('/restore?run=r1') },
+    { name: 'restore-part', mock: { scenario: 'call', restore: { id: 'r1', state: 'partial', progress: { files: 390, files_total: 394, bytes: 1.5e9, bytes_total: 1.5e9 }, set_aside: 0, problems: [{ path: '/srv/share/a.docx', error: 'No space left on device' }], started: '2026-11-23T23:27:00Z', finished: '2026-11-23T23:31:12Z', ms: 252_000 } }, open: at('/restore?run=r1') },
+    { name: 'trouble', mock: { scenario: 'call' }, open: at('/trouble') },
+    { name: 'trouble-none', open: at('/trouble') },
+    { name: 'trouble-one', mock: { scenario: 'call' }, open: at('/trouble/' + A7) },
+    { name: 'machines', mock: { scenario: 'call' }, open: at('/machines') },
+    { name: 'machines-join', open: async (page) => { await at('/machines')(page); await page.locator('.head .btn-main').click(); await page.locator('dialog input').fill('受付パソコン4'); await page.locator('dialog button[type=submit]').click(); await page.waitForSelector('dialog .copy'); } },
+    { name: 'machines-one', open: at('/machines/d2') },
+    { name: 'sources', mock: { scenario: 'call' }, open: at('/machines/sources') },
+    { name: 'sources-running', open: async (page) => { await at('/machines/sources')(page); await page.locator('.order .btn').first().click(); await page.waitForSelector('.progbar'); } },
+    { name: 'source-edit', open: at('/machines/sources/s3') },
+    { name: 'source-new', mock: { empty: true }, open: at('/machines/sources/new') },
+    { name: 'box', open: at('/machines/box') },
+    { name: 'people', open: at('/people') },
+    { name: 'people-add', open: async (page) => { await at('/people')(page); await page.locator('.head .btn-main').click(); await page.waitForSelector('dialog[open]'); } },
+    { name: 'people-slip', open: async (page) => { await at('/people')(page); await page.locator('.head .btn-main').click(); await page.locator('dialog input.in').nth(0).fill('新人 さくら'); await page.locator('dialog input.in').nth(1).fill('sakura'); await page.locator('dialog button[type=submit]').click(); await page.waitForSelector('dialog .codes'); } },
+    { name: 'access', open: at('/access') },
+    { name: 'audit', open: at('/access/audit') },
+    { name: 'settings', open: at('/settings') },
+    { name: 'card', open: at('/card') },
+    { name: 'manual', open: at('/manual') },
+    { name: 'trust-ca', mock: { role: 'nobody' }, open: at('/trust-ca') },
+    { name: 'keys', open: async (page) => { await at('/')(page); await page.keyboard.press('?'); await page.waitForSelector('dialog[open]'); } },
+    { name: 'not-for-you', mock: { role: 'staff' }, open: at('/machines') },
+    ...['index', 'setup', 'every-day', 'restore', 'emergency', 'machines'].map((p) => ({ name: 'manual-' + p, open: async (page) => { await page.goto(`/manual/${p}.html`); } })),
+];
