@@ -15,8 +15,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tree=$work/sakimori
 mkdir "$tree"
-# What the build reads, and nothing that lies around: no build folders, no node_modules, no history.
-(cd "$top" && tar -cf - --exclude=node_modules meson.build meson_options.txt LICENSE NOTICE src man web/dist packaging) | tar -xf - -C "$tree"
+# Nothing that lies around: no history, no build folders, no node_modules.
+(cd "$top" && tar -cf - --exclude=./.git --exclude='./build*' --exclude=./out --exclude=node_modules .) | tar -xf - -C "$tree"
 rm -f "$tree/web/dist/.built"
 cp -r "$top/packaging/debian" "$tree/debian"
 cp "$top/packaging/systemd/sakimorid.service" "$tree/debian/sakimori-box.sakimorid.service"
