@@ -1,0 +1,408 @@
+/* Giving generations back. */
+#include "engine_kit.h"
+#include <errno.h>
+#include <signal.h>
+#include <sys/xattr.h>
+#include <sys/wait.h>
+#include "plat/fault.h"
+
+/* A backed-up edge tree and a copy of its text. */
+static struct kit *backed_up(struct sm_buf *ret_text)
+{
+    struct kit *k = kit_new();
+    tree_edge(k->src);
+    assert_int_equal(kit_backup(k), 0);
+    assert_int_equal(k->result.status, RUN_COMPLETE);
+    if (ret_text)
+        tree_text(k->src, ret_text);
+    kit_restore_prepare(k);
+    return k;
+}
+
+static void assert_is(const char *path, const struct sm_buf *want)
+{
+    struct sm_buf now = { 0 };
+    tree_text(path, &now);
+    assert_string_equal(tree_diff(want, &now), "");
+    sm_buf_wipe(&now);
+}
+
+/* The one folder in k->base whose name begins with "src.before-restore-". */
+static bool aside_folder(const struct kit *k, char ret[700])
+{
+    struct sm_buf text = { 0 };
+    tree_text(k->base, &text);
+    const char *s = strstr(sm_buf_str(&text), "\n./src.before-restore-");
+    if (s)
+        (void)snprintf(ret, 700, "%s/%.*s", k->base, (int)strcspn(s + 3, " /"), s + 3);
+    sm_buf_wipe(&text);
+    return s != NULL;
+}
+
+static void to_the_original_place_everything_is_set_right_and_nothing_is_lost(void **state)
+{
+    struct sm_buf want = { 0 };
+    struct kit *k = backed_up(&want);
+    char p[700], q[700], aside[700];
+    (void)state;
+    tree_text_file(k->src, "records.txt", "encrypted");          /* changed */
+    tree_text_file(k->src, "README-RANSOM.txt", "pay");          /* new */
+    kit_path(k, "plain.txt", p);
+    assert_int_equal(unlink(p), 0);                              /* gone */
+    kit_path(k, "emptydir", p);
+    assert_int_equal(rmdir(p), 0);
+    tree_text_file(k->src, "emptydir", "a file in its place");   /* another kind */
+    kit_path(k, "fifo", p);
+    assert_int_equal(unlink(p), 0);
+    assert_int_equal(mkdir(p, 0755), 0);
+    tree_text_file(p, "in", "below a folder in its place");
+    kit_path(k, "small-007.hl7", p);
+    (void)snprintf(q, sizeof q, "%.680s.locked", p);
+    assert_int_equal(rename(p, q), 0);
+    k->restore.target = RESTORE_ORIGINAL;
+    assert_int_equal(kit_restore_run(k, false), 0);
+    assert_is(k->src, &want);
+    assert_true(k->restored.set_aside >= 5);
+    assert_true(k->restored.same > 60);
+    assert_true(aside_folder(k, aside));
+    static const char *const kept[] = { "records.txt", "README-RANSOM.txt", "emptydir", "fifo/in", "small-007.hl7.locked" };
+    for (size_t i = 0; i < 5; i++) {
+        (void)snprintf(q, sizeof q, "%.400s/%s", aside, kept[i]);
+        assert_int_equal(access(q, F_OK), 0);
+    }
+    assert_int_equal(kit_restore_run(k, true), 0); /* compare: equal */
+    sm_buf_wipe(&want);
+    kit_free(k);
+}
+
+static void a_lost_folder_is_made_anew(void **state)
+{
+    struct sm_buf want = { 0 };
+    struct kit *k = backed_up(&want);
+    (void)state;
+    tree_remove(k->src);
+    k->restore.target = RESTORE_ORIGINAL;
+    assert_int_equal(kit_restore_run(k, false), 0);
+    assert_is(k->src, &want);
+    sm_buf_wipe(&want);
+    kit_free(k);
+}
+
+static void one_path_alone_touches_nothing_else(void **state)
+{
+    struct kit *k = backed_up(NULL);
+    char one[700], other[700], at[1500];
+    struct sm_span paths[2] = { 0 };
+    (void)state;
+    kit_path(k, "hardlink.txt", one);
+    kit_path(k, "deep00/deep01", other);
+    paths[0] = SM_SPAN_STR(one);
+    paths[1] = SM_SPAN_STR(other);
+    k->restore.paths = paths;
+    k->restore.paths_n = 2;
+    assert_int_equal(kit_restore_run(k, false), 0);
+    assert_int_equal(k->restored.files, 2); /* the link's bytes, and "bottom" */
+    (void)snprintf(at, sizeof at, "%s%s", k->to, one);
+    assert_int_equal(access(at, F_OK), 0);
+    (void)snprintf(at, sizeof at, "%s%s/plain.txt", k->to, k->src);
+    assert_int_equal(access(at, F_OK), -1);
+    tree_text_file(k->src, "extra", "stays");
+    tree_text_file(k->src, "hardlink.txt", "changed");
+    k->restore.paths_n = 1;
+    k->restore.target = RESTORE_ORIGINAL;
+    assert_int_equal(kit_restore_run(k, false), 0);
+    kit_path(k, "extra", at);
+    assert_int_equal(access(at, F_OK), 0);
+    paths[0] = SM_SPAN_STR("/not/there");
+    assert_int_equal(kit_restore_run(k, false), -SM_ENOTFOUND);
+    kit_free(k);
+}
+
+static void skip_leaves_and_overwrite_replaces_what_is_there(void **state)
+{
+    struct sm_buf want = { 0 };
+    struct kit *k = backed_up(&want);
+    char p[700], aside[700];
+    struct sm_buf text = SM_BUF_INIT(100);
+    (void)state;
+    k->restore.target = RESTORE_ORIGINAL;
+    tree_text_file(k->src, "records.txt", "mine");
+    k->restore.existing = RESTORE_SKIP;
+    assert_int_equal(kit_restore_run(k, false), 0);
+    kit_path(k, "records.txt", p);
+    assert_int_equal(plat_fs_read_file(AT_FDCWD, p, 100, &text), 0);
+    assert_int_equal(text.n, 4);
+    assert_true(k->restored.skipped > 60);
+    tree_text_file(k->src, "extra", "stays");
+    k->restore.existing = RESTORE_OVERWRITE;
+    assert_int_equal(kit_restore_run(k, false), 0);
+    assert_false(aside_folder(k, aside));
+    kit_path(k, "extra", p);
+    assert_int_equal(unlink(p), 0);
+    k->restore.existing = RESTORE_ASIDE;
+    assert_int_equal(kit_restore_run(k, false), 0); /* sets the folder's time right after the unlink */
+    assert_is(k->src, &want);
+    sm_buf_wipe(&text);
+    sm_buf_wipe(&want);
+    kit_free(k);
+}
+
+static void the_same_size_and_time_do_not_make_a_file_the_same(void **state)
+{
+    struct sm_buf want = { 0 };
+    struct kit *k = backed_up(&want);
+    char p[700];
+    struct stat st;
+    (void)state;
+    kit_path(k, "noise.bin", p);
+    assert_int_equal(stat(p, &st), 0);
+    int fd = open(p, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "X", 1, 2900000), 1); /* far behind the beginning */
+    assert_int_equal(futimens(fd, (struct timespec[2]){ st.st_atim, st.st_mtim }), 0);
+    close(fd);
+    k->restore.target = RESTORE_ORIGINAL;
+    assert_int_equal(kit_restore_run(k, true), -SM_EMISMATCH);
+    assert_int_equal(k->problems, 1);
+    assert_string_equal(k->problem_what, "content");
+    assert_int_equal(kit_restore_run(k, false), 0);
+    assert_is(k->src, &want);
+    sm_buf_wipe(&want);
+    kit_free(k);
+}
+
+static void a_planted_link_leads_nowhere(void **state)
+{
+    struct sm_buf want = { 0 }, victim_text = { 0 };
+    struct kit *k = backed_up(&want);
+    char victim[400], p[700];
+    (void)state;
+    (void)snprintf(victim, sizeof victim, "%s/victim", k->base);
+    assert_int_equal(mkdir(victim, 0755), 0);
+    tree_text_file(victim, "bottom", "precious");
+    tree_text(victim, &victim_text);
+    kit_path(k, "deep00", p);
+    tree_remove(p);
+    assert_int_equal(symlink(victim, p), 0);
+    kit_path(k, "plain.txt", p);
+    assert_int_equal(unlink(p), 0);
+    (void)snprintf(victim, sizeof victim, "%s/victim/bottom", k->base);
+    assert_int_equal(symlink(victim, p), 0);
+    k->restore.target = RESTORE_ORIGINAL;
+    k->restore.existing = RESTORE_OVERWRITE;
+    assert_int_equal(kit_restore_run(k, false), 0);
+    assert_is(k->src, &want);
+    (void)snprintf(victim, sizeof victim, "%s/victim", k->base);
+    assert_is(victim, &victim_text);
+    sm_buf_wipe(&want);
+    sm_buf_wipe(&victim_text);
+    kit_free(k);
+}
+
+static void a_lost_chunk_costs_its_file_alone(void **state)
+{
+    struct kit *k = backed_up(NULL);
+    char p[1500];
+    (void)state;
+    /* A chunk of noise, which is one file's alone: found by its length, as noise is not compressed. */
+    size_t lost = 0;
+    for (size_t i = 0; i < k->v.slots; i++)
+        if (k->v.row[i].used && k->v.row[i].type == OBJ_CHUNK && k->v.row[i].length > 60000)
+            lost += k->v.row[i].lost = lost == 0;
+    assert_int_equal(lost, 1);
+    assert_int_equal(kit_restore_run(k, false), -SM_EPARTIAL);
+    assert_int_equal(k->problem_err, -SM_EMISSING);
+    assert_true(k->problems <= 2); /* two when the file has a second name */
+    (void)snprintf(p, sizeof p, "%s%s", k->to, k->problem_path);
+    assert_int_equal(access(p, F_OK), -1);
+    assert_true(k->restored.files > 70);
+    kit_free(k);
+}
+
+static void a_lost_folder_page_names_the_folder_and_empties_nothing(void **state)
+{
+    struct kit *k = kit_new();
+    char sub[700], p[1500];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "d%d", i);
+        kit_path(k, name, sub);
+        assert_int_equal(mkdir(sub, 0755), 0);
+        tree_text_file(sub, "in", name);
+    }
+    assert_int_equal(kit_backup(k), 0);
+    kit_restore_prepare(k);
+    k->restore.target = RESTORE_ORIGINAL;
+    size_t lost = 0;
+    for (size_t n = 0; n < 20 && !lost; n++) {
+        /* Lose folder pages until one of the three is hit. */
+        if (!engine_lose(&k->v, OBJ_DIRPAGE, n))
+            break;
+        int e = kit_restore_run(k, false);
+        lost = e == -SM_EPARTIAL && strcmp(k->problem_what, "folder") == 0 && strlen(k->problem_path) == strlen(sub);
+        for (size_t i = 0; i < k->v.slots; i++)
+            k->v.row[i].lost = false;
+        for (int i = 0; i < 3; i++) {
+            (void)snprintf(p, sizeof p, "%s/d%d/in", k->src, i);
+            assert_int_equal(access(p, F_OK), 0);
+        }
+    }
+    assert_true(lost);
+    kit_free(k);
+}
+
+static void every_difference_is_told_by_compare(void **state)
+{
+    static const struct { const char *name, *what; } row[] = {
+        { "readonly", "mode" }, { "small-014.hl7", "mtime" }, { "symlink", "target" }, { "xattr", "xattr" },
+        { "empty", "size" }, { "records.txt", "content" }, { "extra-file", "extra" }, { "setuid", "missing" },
+        { "zz-big-b", "link" },
+    };
+    struct kit *k = backed_up(NULL);
+    struct sm_buf want = { 0 };
+    char p[700];
+    (void)state;
+    tree_text(k->src, &want);
+    k->restore.target = RESTORE_ORIGINAL;
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        kit_path(k, row[i].name, p);
+        struct stat st = { 0 };
+        (void)lstat(p, &st);
+        switch (i) {
+        case 0: assert_int_equal(chmod(p, 0444), 0); break;
+        case 1: assert_int_equal(utimensat(AT_FDCWD, p, (struct timespec[2]){ { 5, 0 }, { 5, 0 } }, 0), 0); break;
+        case 2: assert_int_equal(unlink(p) | symlink("elsewhere", p), 0); break;
+        case 3: (void)!removexattr(p, "user.clinic"); break;
+        case 4: tree_text_file(k->src, row[i].name, "1"); break;
+        case 5: {
+            int fd = open(p, O_WRONLY | O_CLOEXEC);
+            assert_int_equal(pwrite(fd, "~", 1, 700000), 1);
+            assert_int_equal(futimens(fd, (struct timespec[2]){ st.st_atim, st.st_mtim }), 0);
+            close(fd);
+            break;
+        }
+        case 6: tree_text_file(k->src, row[i].name, "1"); break;
+        case 7: assert_int_equal(unlink(p), 0); break;
+        default: assert_int_equal(unlink(p), 0); tree_text_file(k->src, row[i].name, "alone"); break;
+        }
+        char root_time_too[64];
+        (void)snprintf(root_time_too, sizeof root_time_too, "%s", row[i].what);
+        k->problem_what[0] = 0;
+        assert_int_equal(kit_restore_run(k, true), -SM_EMISMATCH);
+        assert_true(k->problems >= 1);
+        assert_int_equal(kit_restore_run(k, false), 0);
+        assert_is(k->src, &want);
+        assert_int_equal(kit_restore_run(k, true), 0);
+    }
+    sm_buf_wipe(&want);
+    kit_free(k);
+}
+
+static void a_killed_restore_is_finished_by_the_next(void **state)
+{
+    struct kit *k = backed_up(NULL);
+    char restored[700];
+    (void)state;
+    (void)snprintf(restored, sizeof restored, "%s%s", k->to, k->src);
+    for (int i = 0; i < 25; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(kit_restore_run(k, false) == 0 ? 0 : 1);
+        usleep((useconds_t)(1500 * i));
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        if (i % 5 != 4)
+            continue; /* several in a row are killed */
+        assert_int_equal(kit_restore_run(k, false), 0);
+        kit_assert_equal(k, k->src, restored);
+        tree_remove(k->to);
+    }
+    kit_free(k);
+}
+
+static void a_full_disk_stops_cleanly_and_leaves_no_temporary(void **state)
+{
+    struct kit *k = backed_up(NULL);
+    char restored[700];
+    (void)state;
+    (void)snprintf(restored, sizeof restored, "%s%s", k->to, k->src);
+    for (uint64_t n = 1; n < 60; n += 7) {
+        struct sm_buf text = { 0 };
+        plat_fault_set(PLAT_OP_WRITE | PLAT_FAULT_STICKY | PLAT_FAULT_SHORT, n, ENOSPC);
+        int e = kit_restore_run(k, false);
+        plat_fault_clear();
+        assert_int_equal(e, -ENOSPC);
+        tree_text(k->to, &text);
+        assert_null(strstr(sm_buf_str(&text), ".part"));
+        sm_buf_wipe(&text);
+        assert_int_equal(kit_restore_run(k, false), 0);
+        kit_assert_equal(k, k->src, restored);
+        tree_remove(k->to);
+    }
+    kit_free(k);
+}
+
+static void a_failing_operation_is_told_and_a_second_run_repairs(void **state)
+{
+    struct kit *k = kit_new();
+    char restored[700], p[700];
+    uint64_t n = 1;
+    (void)state;
+    tree_text_file(k->src, "a", "aa");
+    kit_path(k, "d", p);
+    assert_int_equal(mkdir(p, 0700), 0);
+    tree_fill(p, "big", 100000, 0, 1);
+    kit_path(k, "l", p);
+    assert_int_equal(symlink("a", p), 0);
+    kit_path(k, "h", p);
+    assert_int_equal(linkat(AT_FDCWD, k->src, AT_FDCWD, p, 0), -1); /* folders have no second name */
+    assert_int_equal(kit_backup(k), 0);
+    (void)snprintf(restored, sizeof restored, "%s%s", k->to, k->src);
+    kit_restore_prepare(k);
+    for (bool fired = true; fired; n++) {
+        plat_fault_set(PLAT_OP_FILES, n, EIO);
+        int e = kit_restore_run(k, false);
+        fired = plat_fault_fired();
+        plat_fault_clear();
+        assert_true(fired ? e != 0 || k->problems == 0 : e == 0);
+        assert_int_equal(kit_restore_run(k, false), 0);
+        kit_assert_equal(k, k->src, restored);
+        tree_remove(k->to);
+    }
+    assert_true(n > 10);
+    kit_free(k);
+}
+
+static void a_cancelled_restore_can_go_on(void **state)
+{
+    struct kit *k = backed_up(NULL);
+    char restored[700];
+    (void)state;
+    (void)snprintf(restored, sizeof restored, "%s%s", k->to, k->src);
+    atomic_store(&k->cancel, true);
+    assert_int_equal(kit_restore_run(k, false), -SM_ECANCEL);
+    atomic_store(&k->cancel, false);
+    assert_int_equal(kit_restore_run(k, false), 0);
+    kit_assert_equal(k, k->src, restored);
+    kit_free(k);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(to_the_original_place_everything_is_set_right_and_nothing_is_lost),
+        cmocka_unit_test(a_lost_folder_is_made_anew),
+        cmocka_unit_test(one_path_alone_touches_nothing_else),
+        cmocka_unit_test(skip_leaves_and_overwrite_replaces_what_is_there),
+        cmocka_unit_test(the_same_size_and_time_do_not_make_a_file_the_same),
+        cmocka_unit_test(a_planted_link_leads_nowhere),
+        cmocka_unit_test(a_lost_chunk_costs_its_file_alone),
+        cmocka_unit_test(a_lost_folder_page_names_the_folder_and_empties_nothing),
+        cmocka_unit_test(every_difference_is_told_by_compare),
+        cmocka_unit_test(a_killed_restore_is_finished_by_the_next),
+        cmocka_unit_test(a_full_disk_stops_cleanly_and_leaves_no_temporary),
+        cmocka_unit_test(a_failing_operation_is_told_and_a_second_run_repairs),
+        cmocka_unit_test(a_cancelled_restore_can_go_on),
+    };
+    return cmocka_run_group_tests_name("vault restore", tests, NULL, NULL);
+}
