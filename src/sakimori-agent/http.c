@@ -3,6 +3,8 @@
 #include <curl/curl.h>
 #include <errno.h>
 
+#include "core/log.h"
+
 #define STALL_S 60L
 #define CONNECT_MS 10000L
 
@@ -178,6 +180,8 @@ static void settle(struct http *h)
         /* The box may answer and close before it has read all of a body it does not want. */
         if (e == CURLE_SEND_ERROR && status < 400)
             r = -SM_EPEER;
+        if (r < 0)
+            sm_debug("request: %s", c->error[0] ? c->error : curl_easy_strerror(e));
         c->done(c->arg, r, sm_buf_span(&c->answer));
         call_free(c);
     }

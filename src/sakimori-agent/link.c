@@ -619,6 +619,10 @@ static int link_start(struct link *l, const char *data, char *why)
     snprintf(ca, sizeof ca, "%s/link/ca.pem", data);
     snprintf(cert, sizeof cert, "%s/link/cert.pem", data);
     snprintf(key, sizeof key, "%s/link/tls.key", data);
+    if (!r && access(cert, R_OK)) {
+        r = -errno;
+        snprintf(why, 160, "link/cert.pem: %s (every folder above the agent's must be enterable)", sm_strerror(r));
+    }
     const struct http_config h = { .loop = l->loop, .base = l->config.url, .ca_file = ca, .cert_file = cert, .key_file = key };
     if (!r)
         r = http_new(&h, &l->http);

@@ -128,7 +128,7 @@ static int part(const struct args *a)
 {
     char name[48];
     snprintf(name, sizeof name, "sakimori-agent %s", a->part);
-    sm_log_init(name, SM_INFO);
+    sm_log_init(name, SM_DEBUG);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (strcmp(a->part, parts[i].name) == 0)
             return parts[i].main(a->data);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "crypto/init.h"
 #include "crypto/kem.h"
 #include "plat/clock.h"
 #include "plat/fs.h"
@@ -428,7 +429,9 @@ static int restore_start(struct restored *d, const char *data, char *why)
 {
     struct plat_confined c = { 0 };
     struct sm_buf t = SM_BUF_INIT(1024);
-    int r = agent_config_load(data, &d->config, why);
+    int r = crypto_init();
+    if (!r)
+        r = agent_config_load(data, &d->config, why);
     if (!r)
         r = policy_load(data, &d->policy, why);
     if (!r)

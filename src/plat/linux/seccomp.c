@@ -64,8 +64,9 @@ static const struct profile {
     {"opener", {base}, OPEN_NONE, false},
     {"out", {base, file_read, net_connect}, OPEN_READ, true},
     {"agent-link", {base, file_read, file_write, net_connect}, OPEN_ALL, true},
-    {"agent-backup", {base, file_read, file_write, memory_file}, OPEN_ALL, true},
-    {"agent-restore", {base, file_read, file_write, file_restore}, OPEN_ALL, true},
+    /* The C library asks a name service daemon over a socket before it reads /etc/passwd, and takes a no. */
+    {"agent-backup", {base, file_read, file_write, memory_file}, OPEN_ALL, true, "socket"},
+    {"agent-restore", {base, file_read, file_write, file_restore}, OPEN_ALL, true, "socket"},
 };
 
 const char *plat_sandbox_profile(size_t i)

@@ -1,0 +1,284 @@
+// What the end-to-end tests share: a box and agents as real processes, and the API as a person's program would use it.
+import { spawn } from 'node:child_process';
+import crypto from 'node:crypto';
+import fs from 'node:fs';
+import https from 'node:https';
+import http from 'node:http';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+export const bin = process.env.SAKIMORI_BIN || path.join(top, 'build/release/src');
+export const web = process.env.SAKIMORI_WEB || path.join(top, 'web/dist');
+export const programs = {
+  box: path.join(bin, 'sakimorid/sakimorid'),
+  agent: path.join(bin, 'sakimori-agent/sakimori-agent'),
+  cli: path.join(bin, 'sakimori/sakimori'),
+};
+export const password = 'tsubame-7-yuugata';
+export const long = Boolean(process.env.SAKIMORI_LONG);
+
+export const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms));
+
+/** Wait until fn gives something true, or fail with what after ms. */
+export async function until(what, fn, ms = 30000) {
+  const end = Date.now() + ms;
+  let last;
+  for (;;) {
+    try {
+      const got = await fn();
+      if (got) return got;
+    } catch (e) {
+      last = e;
+    }
+    if (Date.now() > end) throw new Error(`waited ${ms} ms for ${what}${last ? `: ${last.message}` : ''}`);
+    await sleep(100);
+  }
+}
+
+export function tempDir(name, mode = 0o700) {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), `sakimori-${name}-`));
+  fs.chmodSync(dir, mode);
+  return dir;
+}
+
+/** RFC 6238 with SHA-1, 6 digits, 30 s. */
+export function totp(secret, at = Date.now()) {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+  let bits = '';
+  for (const c of secret.replace(/[ =-]/g, '').toUpperCase()) bits += alphabet.indexOf(c).toString(2).padStart(5, '0');
+  const key = Buffer.from(bits.match(/.{8}/g).map((b) => parseInt(b, 2)));
+  const counter = Buffer.alloc(8);
+  counter.writeBigUInt64BE(BigInt(Math.floor(at / 30000)));
+  const h = crypto.createHmac('sha1', key).update(counter).digest();
+  const o = h[19] & 15;
+  return String((h.readUInt32BE(o) & 0x7fffffff) % 1000000).padStart(6, '0');
+}
+
+/** One HTTPS request.  options: {ca, cert, key, headers, socket}.  Gives {status, headers, text, json}. */
+export function request(method, url, body, options = {}) {
+  return new Promise((ok, fail) => {
+    const u = options.socket ? new URL(url, 'http://localhost') : new URL(url);
+    const data = body === undefined ? null : Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
+    const headers = { 'Accept-Language': 'ja', ...options.headers };
+    if (data) {
+      headers['Content-Length'] = data.length;
+      headers['Content-Type'] ??= Buffer.isBuffer(body) ? 'application/octet-stream' : 'application/json';
+    }
+    const how = { method, headers, agent: false, timeout: options.timeout ?? 60000 };
+    const r = options.socket
+      ? http.request({ ...how, socketPath: options.socket, path: u.pathname + u.search })
+      : https.request(u, { ...how, ca: options.ca, cert: options.cert, key: options.key, minVersion: 'TLSv1.3', rejectUnauthorized: Boolean(options.ca) });
+    r.on('response', (res) => {
+      const parts = [];
+      res.on('data', (p) => parts.push(p));
+      res.on('error', fail);
+      res.on('end', () => {
+        const raw = Buffer.concat(parts);
+        let json = null;
+        try {
+          json = JSON.parse(raw.toString());
+        } catch { /* not JSON */ }
+        ok({ status: res.statusCode, headers: res.headers, raw, text: raw.toString(), json });
+      });
+    });
+    r.on('timeout', () => r.destroy(new Error('timeout')));
+    r.on('error', fail);
+    if (data) r.write(data);
+    r.end();
+  });
+}
+
+/** A person (or nobody) at the console's API. */
+export class Client {
+  constructor(box) {
+    this.box = box;
+    this.cookie = null;
+    this.csrf = null;
+  }
+
+  async call(method, route, body, extra = {}) {
+    const headers = { ...extra };
+    if (this.cookie) headers.Cookie = this.cookie;
+    if (this.csrf && method !== 'GET') headers['X-CSRF-Token'] = this.csrf;
+    const r = await request(method, `${this.box.url}${route.startsWith('/') ? route : `/api/v1/${route}`}`, body, { ca: this.box.ca, headers });
+    for (const c of r.headers['set-cookie'] ?? []) this.cookie = c.split(';')[0];
+    if (r.json?.csrf) this.csrf = r.json.csrf;
+    if (r.json?.session?.csrf) this.csrf = r.json.session.csrf;
+    return r;
+  }
+
+  async must(method, route, body, status = 200) {
+    const r = await this.call(method, route, body);
+    if (r.status !== status && !(status === 200 && r.status >= 200 && r.status < 300)) throw new Error(`${method} ${route}: ${r.status} ${r.text.slice(0, 400)}`);
+    return r.json;
+  }
+
+  get(route) {
+    return this.must('GET', route);
+  }
+
+  post(route, body = {}) {
+    return this.must('POST', route, body);
+  }
+}
+
+export class Box {
+  /** Start sakimorid; options: {data, port, agent, args, env}. */
+  static async start(options = {}) {
+    const b = new Box();
+    b.data = options.data ?? tempDir('box');
+    b.log = [];
+    const args = ['--data', b.data, '--port', String(options.port ?? freePort()), '--headless', '--web', web, ...(options.args ?? [])];
+    if (options.agent) args.push('--local-agent', programs.agent);
+    b.process = spawn(programs.box, args, { env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'], uid: options.uid, gid: options.gid });
+    b.process.stderr.on('data', (d) => b.log.push(d.toString()));
+    b.ended = new Promise((ok) => b.process.on('exit', (code, signal) => ok({ code, signal })));
+    let out = '';
+    b.process.stdout.on('data', (d) => (out += d));
+    const line = await until('the box to start', () => {
+      if (b.process.exitCode !== null) throw new Error(`ended with ${b.process.exitCode}: ${b.log.join('').slice(-2000)}`);
+      return out.includes('\n') && JSON.parse(out.split('\n')[0]);
+    }, 60000).catch((e) => {
+      throw new Error(`${e.message}\n${b.log.join('').slice(-3000)}`);
+    });
+    Object.assign(b, { info: line, url: line.console_url, agentUrl: line.agent_url, code: line.setup_code });
+    const s = await until('the API', async () => {
+      const r = await request('GET', `${b.url}/api/v1/setup`);
+      return r.status === 200 && r.json?.ca_pem && r.json;
+    });
+    b.ca = s.ca_pem;
+    return b;
+  }
+
+  async stop() {
+    if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill('SIGTERM');
+    const r = await Promise.race([this.ended, sleep(30000).then(() => null)]);
+    if (!r) {
+      this.process.kill('SIGKILL');
+      throw new Error('the box did not stop');
+    }
+    return r;
+  }
+
+  /** Pids of the box's children by name. */
+  children() {
+    const found = {};
+    for (const pid of fs.readdirSync('/proc').filter((n) => /^\d+$/.test(n))) {
+      try {
+        const ppid = /PPid:\t(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1];
+        const args = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+        const name = /^--child=(.*)$/.exec(args.find((a) => a.startsWith('--child=')) ?? '')?.[1];
+        if (Number(ppid) === this.process.pid && name) found[name] = Number(pid);
+      } catch { /* it ended meanwhile */ }
+    }
+    return found;
+  }
+}
+
+let port = 20000 + (process.pid % 2000) * 10;
+export function freePort() {
+  port += 2;
+  return port;
+}
+
+/** The whole wizard through the API.  Gives a signed-in director and what was printed. */
+export async function setUp(box, more = {}) {
+  const c = new Client(box);
+  await c.post('setup/start', { code: box.code });
+  await c.get('session');
+  await c.post('setup/institution', {
+    name: 'さくら内科クリニック', kind: 'clinic', address: '東京都千代田区1-1', phone: '03-0000-0000',
+    responsible: { name: '見本 花子', title: '院長', phone: '090-0000-0000' }, deputy: { name: '見本 太郎', title: '事務長', phone: '090-0000-0001' },
+    vendor_updates: 'no', vendor: { name: '見本システム', phone: '03-0000-0001' }, language: 'ja', ...more.institution,
+  });
+  const d = await c.post('setup/director', { account: 'incho', name: '見本 花子', password });
+  const codes = await c.post('setup/director/totp', { code: totp(d.totp_secret) });
+  const sheet = await c.post('setup/sheet', {});
+  const answers = sheet.ask.map((a) => ({ ...a, word: sheet[a.which].words_ja[a.n - 1] }));
+  await c.post('setup/confirm', { answers, printed: true });
+  await c.get('session');
+  return { client: c, totp_secret: d.totp_secret, codes: codes.codes, sheet, card: sheet.card.text };
+}
+
+export async function signIn(box, who, at) {
+  const c = new Client(box);
+  const body = { account: who.account ?? 'incho', password: who.password ?? password };
+  if (who.one_time) body.one_time = who.one_time;
+  else if (who.totp_secret) body.totp = totp(who.totp_secret, at);
+  await c.post('session', body);
+  await c.get('session');
+  return c;
+}
+
+export class Agent {
+  /** Join by a code made by c, then run. */
+  static async join(box, c, name, options = {}) {
+    const a = new Agent();
+    a.data = options.data ?? path.join(tempDir('agent', 0o755), 'data');
+    const code = await c.post('devices/codes', { name });
+    await run(programs.agent, ['join', box.agentUrl, code.code, '--data', a.data, '--name', name]);
+    a.start();
+    a.device = await until('the machine in the list', async () => (await c.get('devices')).items.find((d) => d.name === name && d.state === 'ok')).catch(async (e) => {
+      throw new Error(`${e.message}: ${JSON.stringify((await c.get('devices')).items)}\n${a.log.join('')}`);
+    });
+    return a;
+  }
+
+  start() {
+    this.log = [];
+    this.process = spawn(programs.agent, ['run', '--data', this.data], { stdio: ['ignore', 'inherit', 'pipe'] });
+    this.process.stderr.on('data', (d) => this.log.push(d.toString()));
+    this.ended = new Promise((ok) => this.process.on('exit', (code, signal) => ok({ code, signal })));
+  }
+
+  async stop() {
+    this.process.kill('SIGTERM');
+    const r = await Promise.race([this.ended, sleep(20000).then(() => null)]);
+    if (!r) {
+      this.process.kill('SIGKILL');
+      throw new Error('the agent did not stop');
+    }
+  }
+}
+
+export function run(program, args, options = {}) {
+  return new Promise((ok, fail) => {
+    const p = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...options.env }, cwd: options.cwd });
+    let out = '', err = '';
+    p.stdout.on('data', (d) => (out += d));
+    p.stderr.on('data', (d) => (err += d));
+    p.on('error', fail);
+    p.on('exit', (code) => {
+      if (code === 0 || options.any) ok({ code, out, err });
+      else fail(new Error(`${path.basename(program)} ${args.join(' ')}: ${code}\n${out}${err}`));
+    });
+    p.stdin.end(options.input ?? '');
+  });
+}
+
+/** Start a backup of a source and wait for its end. */
+export async function backup(c, source, ms = 120000) {
+  const { run: id } = await c.post(`sources/${source}/run`, {});
+  return until(`run ${id}`, async () => {
+    const r = await c.get(`runs/${id}`);
+    return ['complete', 'partial', 'failed', 'cancelled'].includes(r.state) && r;
+  }, ms);
+}
+
+/** Everything that can be told of a tree: type, mode, owner, time, size, target, content. */
+export function treeOf(root) {
+  const rows = {};
+  const walk = (at, name) => {
+    const s = fs.lstatSync(at, { bigint: true });
+    const row = { mode: Number(s.mode), uid: Number(s.uid), gid: Number(s.gid), mtime: s.mtimeNs.toString(), size: s.isDirectory() ? 0 : Number(s.size) };
+    if (s.isSymbolicLink()) row.target = fs.readlinkSync(at, 'buffer').toString('hex');
+    if (s.isFile()) row.sha256 = crypto.createHash('sha256').update(fs.readFileSync(at)).digest('hex');
+    if (s.isFile() && s.nlink > 1n) row.nlink = Number(s.nlink);
+    rows[name] = row;
+    if (s.isDirectory()) for (const n of fs.readdirSync(at, 'buffer')) walk(Buffer.concat([Buffer.from(at), Buffer.from('/'), n]), `${name}/${n.toString('latin1')}`);
+  };
+  walk(root, '.');
+  return rows;
+}
