@@ -47,7 +47,7 @@ static uint64_t id_of(const struct plat_id *id)
 static void link_note(struct reader *r, struct taking *t)
 {
     const struct plat_meta *m = t->e->meta;
-    if (m->type != PLAT_FILE || m->nlink < 2)
+    if (m->type == PLAT_DIR || m->nlink < 2)
         return;
     if (!r->link)
         r->link = calloc(LINKS_MAX * 2, sizeof *r->link);
@@ -417,7 +417,7 @@ static int on_entry(void *arg, const struct scan_entry *e)
     int n;
     if (kept)
         n = push_kept(r, &t);
-    else if (e->meta->type != PLAT_FILE || (t.link && !t.link_first))
+    else if (e->meta->type != PLAT_FILE || (t.link && !t.link_first)) /* nothing to read */
         n = take_other(r, &t);
     else
         n = take_file(r, &t);

@@ -262,7 +262,7 @@ static int plan_file(struct restore *r, const struct reader_node *n, const struc
     return op_put(r, &end, SM_SPAN(NULL, 0), SM_SPAN(NULL, 0));
 }
 
-static int plan_regular(struct restore *r, const struct reader_node *n)
+static int plan_leaf(struct restore *r, const struct reader_node *n)
 {
     struct meta_extra x = { 0 };
     struct reader_node first = { 0 };
@@ -272,10 +272,10 @@ static int plan_regular(struct restore *r, const struct reader_node *n)
         return 0;
     }
     bool seen = x.has_link && group_seen(r, x.link_group);
-    if (seen && n->e.nstreams == 0) {
-        struct op o = { .kind = OP_LINK, .entry_kind = n->e.kind, .group = x.link_group };
+    struct op o = { .kind = seen ? OP_LINK : OP_OTHER, .entry_kind = n->e.kind, .group = x.link_group,
+        .flags = x.has_link ? OPF_LINK : 0 };
+    if ((seen && n->e.nstreams == 0) || n->e.kind != ENTRY_FILE)
         return op_put(r, &o, n->e.name, n->e.meta);
-    }
     if (!x.has_link || n->e.nstreams)
         return plan_file(r, n, n, &x);
     /* A part of the generation is restored, and the name that carries the bytes is not in it. */
@@ -341,10 +341,7 @@ static int plan_entry(struct restore *r, const struct reader_node *n)
     r->found = true;
     if (n->e.kind == ENTRY_DIR)
         return plan_dir(r, n, depth_of(r) > 4 * VAULT_DEPTH_MAX ? VAULT_DEPTH_MAX + 1 : 0);
-    if (n->e.kind == ENTRY_FILE)
-        return plan_regular(r, n);
-    struct op o = { .kind = OP_OTHER, .entry_kind = n->e.kind };
-    return op_put(r, &o, n->e.name, n->e.meta);
+    return plan_leaf(r, n);
 }
 
 /* ---- what is to be restored ---- */

@@ -60,9 +60,10 @@ static struct link_row *link_find(struct writer *w, uint64_t group)
     return &w->link[i];
 }
 
-static void link_note(struct writer *w)
+/* The entry at hand is the first restored name of its group. */
+static void link_note(struct writer *w, uint8_t flags, uint64_t group)
 {
-    struct link_row *l = w->f.flags & OPF_LINK ? link_find(w, w->f.group) : NULL;
+    struct link_row *l = flags & OPF_LINK ? link_find(w, group) : NULL;
     if (!l || l->used || w->links >= RESTORE_LINKS_MAX)
         return;
     uint32_t at = (uint32_t)w->link_paths.n;
@@ -71,7 +72,7 @@ static void link_note(struct writer *w)
     e = e < 0 ? e : sm_buf_put_span(&w->link_paths, sm_buf_span(&w->t.path));
     if (e < 0)
         return;
-    *l = (struct link_row){ .group = w->f.group, .path_at = at, .used = true };
+    *l = (struct link_row){ .group = group, .path_at = at, .used = true };
     w->links++;
 }
 
@@ -201,6 +202,8 @@ static int on_other(struct writer *w, const struct op *op, struct sm_span name, 
             e = other_write(w, op, &m, z, exists);
         if (e < 0)
             told(w, e, "write");
+        else
+            link_note(w, op->flags, op->group);
         plat_meta_wipe(&m);
     }
     target_cut(&w->t);
@@ -241,8 +244,10 @@ static int on_link(struct writer *w, const struct op *op, struct sm_span name)
         e = link_write(w, op, name_z(w, name.n), exists);
         if (e < 0)
             told(w, e, "link");
-        else
+        else if (op->entry_kind == ENTRY_FILE)
             w->r->result->files++;
+        else
+            w->r->result->others++;
     }
     target_cut(&w->t);
     return is_full(e) ? e : 0;
@@ -469,7 +474,7 @@ static int on_end(struct writer *w, const struct op *op)
         e = e < 0 ? file_fail(w, e, "write") : 0;
     }
     if (!f->failed) {
-        link_note(w);
+        link_note(w, f->flags, f->group);
         w->r->result->files++;
         w->r->result->bytes += f->size;
         atomic_fetch_add(&w->r->files, 1);
