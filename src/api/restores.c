@@ -36,11 +36,11 @@ void api_lock(struct api *a, const char *why)
 
 static void unlock_noted(struct api_call *c, int err, struct sm_span body, const char *text)
 {
-    json_t *j = api_answer(c, err, body, text);
-    if (!j) {
+    if (err < 0)
         api_lock(c->api, "not recorded"); /* no access without its record */
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
         return;
-    }
     json_decref(j);
     api_reply(c, 200, json_pack("{s:s}", "until", c->api->unlock.until));
 }

@@ -1,0 +1,402 @@
+/* Machines: joining, held polls, orders, runs, made-up backups, restores. */
+#include "api_kit.h"
+#include <errno.h>
+#include <stdio.h>
+#include "api/internal.h"
+#include "crypto/hash.h"
+#include "crypto/sign.h"
+#include "crypto/x509.h"
+#include "plat/clock.h"
+
+#define CERT "abcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcd"
+#define CERT2 "bbbbbbabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcd"
+#define DAY 86400
+
+static const struct kit_who machine = { .port = "agent", .cert = CERT };
+static const struct kit_who other = { .port = "agent", .cert = CERT2 };
+static const struct kit_who stranger = { .port = "agent" };
+
+static struct kit_who director(struct kit *k)
+{
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    return kit_me(k);
+}
+
+/* ---- joining ---- */
+
+static void make_code(struct kit *k, char ret[128])
+{
+    struct kit_who me = director(k);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/devices/codes", "{\"name\":\"受付パソコン1\"}"), 201);
+    (void)snprintf(ret, 128, "%s", kit_str(k, "code"));
+}
+
+/* What an agent sends, with the proof made right or for another secret. */
+static int join(struct kit *k, const char *code, bool good_proof)
+{
+    struct sm_buf raw = SM_BUF_INIT(64), key = SM_BUF_INIT(4096), csr = SM_BUF_INIT(4096), b64 = SM_BUF_INIT(4096), m = SM_BUF_INIT(256), body = SM_BUF_INIT(16384);
+    struct crypto_sign_pair pair;
+    uint8_t h[32], sig[64];
+    char secret[21], pub[65], proof[129];
+    assert_int_equal(sm_unbase32(SM_SPAN_STR(code + 4), &raw), 0);
+    assert_int_equal(raw.n, 26);
+    assert_int_equal(crypto_sign_generate(&pair), 0);
+    assert_int_equal(crypto_x509_key_new(&key), 0);
+    assert_int_equal(crypto_x509_csr_new(sm_buf_span(&key), "pc1", &csr), 0);
+    assert_int_equal(sm_base64(sm_buf_span(&csr), &b64), 0);
+    crypto_sha256(sm_buf_span(&csr), h);
+    assert_int_equal(sm_buf_printf(&m, "sakimori/v1/join"), 0);
+    assert_int_equal(sm_buf_put(&m, h, 32), 0);
+    assert_int_equal(sm_buf_put(&m, raw.p, 10), 0);
+    if (!good_proof)
+        m.p[m.n - 1] ^= 1;
+    assert_int_equal(crypto_sign(&pair, sm_buf_span(&m), sig), 0);
+    sm_hex(raw.p, 10, secret);
+    sm_hex(pair.public_key, 32, pub);
+    sm_hex(sig, 64, proof);
+    assert_int_equal(sm_buf_printf(&body, "{\"secret\":\"%s\",\"sign_pub\":\"%s\",\"sign_proof\":\"%s\",\"hostname\":\"pc1\",\"os\":\"Linux\",\"machine_id\":\"m\",\"agent_version\":\"1\","
+        "\"features\":[],\"csr\":\"-----BEGIN CERTIFICATE REQUEST-----\\n%s\\n-----END CERTIFICATE REQUEST-----\\n\"}", secret, pub, proof, sm_buf_str(&b64)), 0);
+    int status = kit_call(k, &stranger, "POST", "/agent/v1/join", sm_buf_str(&body));
+    sm_buf_wipe(&raw);
+    sm_buf_wipe(&key);
+    sm_buf_wipe(&csr);
+    sm_buf_wipe(&b64);
+    sm_buf_wipe(&m);
+    sm_buf_wipe(&body);
+    crypto_sign_wipe(&pair);
+    return status;
+}
+
+static void a_code_joins_one_machine(void **state)
+{
+    struct kit *k = *state;
+    char code[128];
+    kit_people(k);
+    make_code(k, code);
+    assert_int_equal(join(k, code, true), 200);
+    assert_int_equal(strlen(kit_str(k, "device")), 32);
+    assert_int_equal(strlen(kit_str(k, "client")), 32);
+    assert_int_equal(join(k, code, true), 403);
+}
+
+static void the_code_pins_certificate_recipients_and_order_key(void **state)
+{
+    struct kit *k = *state;
+    char code[128];
+    uint8_t ones[32], pin[32];
+    struct sm_buf raw = SM_BUF_INIT(64);
+    kit_people(k);
+    make_code(k, code);
+    assert_int_equal(sm_unbase32(SM_SPAN_STR(code + 4), &raw), 0);
+    memset(ones, 0x11, 32);
+    const struct sm_span parts[] = { SM_SPAN_STR("sakimori/v1/pin"), SM_SPAN(ones, 32), SM_SPAN(ones, 32), SM_SPAN(ones, 32) };
+    crypto_sha256v(parts, 4, pin);
+    assert_memory_equal(raw.p + 10, pin, 16);
+    sm_buf_wipe(&raw);
+}
+
+static void a_wrong_proof_joins_nobody_and_three_wrong_tries_wait(void **state)
+{
+    struct kit *k = *state;
+    char code[128];
+    kit_people(k);
+    make_code(k, code);
+    assert_int_equal(join(k, code, false), 403);
+    assert_int_equal(join(k, code, false), 403);
+    assert_int_equal(join(k, code, false), 403);
+    assert_int_equal(join(k, code, true), 429);
+    kit_clock(k, 61);
+    assert_int_equal(join(k, code, true), 200);
+}
+
+static void a_code_ends_after_a_quarter_of_an_hour(void **state)
+{
+    struct kit *k = *state;
+    char code[128];
+    kit_people(k);
+    make_code(k, code);
+    kit_clock(k, 901);
+    assert_int_equal(join(k, code, true), 403);
+}
+
+static void a_code_may_be_tried_again_when_the_box_could_not_finish(void **state)
+{
+    struct kit *k = *state;
+    char code[128];
+    kit_people(k);
+    make_code(k, code);
+    json_object_set_new(k->answers, "V_CLIENT", json_integer(-SM_EPEER));
+    assert_int_equal(join(k, code, true), 503);
+    json_object_del(k->answers, "V_CLIENT");
+    assert_int_equal(join(k, code, true), 200);
+}
+
+/* ---- polls, orders, runs ---- */
+
+/* A machine with one source at 03:10 every day; its id. */
+static void with_source(struct kit *k, char ret_source[40])
+{
+    char device[33], body[300];
+    kit_people(k);
+    kit_device(k, CERT, device);
+    struct kit_who me = director(k);
+    (void)snprintf(body, sizeof body, "{\"device\":\"%s\",\"name\":\"書類\",\"group\":\"share\",\"paths\":[\"/srv\"],\"schedule\":{\"every\":\"day\",\"at\":\"03:10\"}}", device);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/sources", body), 201);
+    (void)snprintf(ret_source, 40, "%s", kit_str(k, "id"));
+}
+
+/* The number of orders in the last answer; the first one's args' field into ret. */
+static size_t orders(struct kit *k, const char *field, char *ret, size_t size)
+{
+    const json_t *list = json_object_get(k->body, "orders");
+    const char *b64 = json_string_value(json_object_get(json_array_get(list, 0), "order"));
+    if (ret && b64) {
+        struct sm_buf text = SM_BUF_INIT(65536);
+        json_t *j = NULL;
+        assert_int_equal(sm_unbase64(SM_SPAN_STR(b64), &text), 0);
+        assert_int_equal(sm_json_parse(sm_buf_span(&text), 65536, &j, NULL), 0);
+        const json_t *args = json_object_get(j, "args"), *v = json_object_get(args, field);
+        (void)snprintf(ret, size, "%s", json_string_value(v ? v : json_object_get(j, field)));
+        json_decref(j);
+        sm_buf_wipe(&text);
+    }
+    return json_array_size(list);
+}
+
+static void a_held_poll_is_answered_the_moment_there_is_an_order(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100], run[40];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    kit_begin(k, &machine, "POST", "/agent/v1/poll", "{\"wait_s\":25}");
+    kit_run(k);
+    assert_false(k->answered);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    kit_begin(k, &me, "POST", path, "{}");
+    assert_int_equal(k->status, 202);
+    (void)snprintf(run, sizeof run, "%s", kit_str(k, "run"));
+    k->answered = false;
+    kit_run(k); /* keyd signs; the poll is let go */
+    assert_true(k->answered);
+    char got[40];
+    assert_int_equal(orders(k, "run", got, sizeof got), 1);
+    assert_string_equal(got, run);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200);
+    assert_int_equal(orders(k, NULL, NULL, 0), 0); /* not twice */
+}
+
+static void a_poll_whose_client_went_away_takes_no_order(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    kit_begin(k, &machine, "POST", "/agent/v1/poll", "{\"wait_s\":25}");
+    api_gone(k->api, k->call);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    kit_begin(k, &me, "POST", path, "{}");
+    kit_run(k);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200);
+    assert_int_equal(orders(k, NULL, NULL, 0), 1);
+}
+
+static void a_second_run_of_the_same_source_waits_for_the_first(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 409);
+}
+
+static void a_whole_backup_ends_complete_only_when_the_vault_took_the_manifest(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100], run[40], body[200];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    (void)snprintf(run, sizeof run, "%s", kit_str(k, "run"));
+    (void)snprintf(body, sizeof body, "{\"source\":\"%s\",\"run\":\"%s\",\"reason\":\"adhoc\"}", source, run);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/sessions", body), 200);
+    (void)snprintf(path, sizeof path, "/agent/v1/runs/%s/end", run);
+    json_t *refused = json_pack("{s:s,s:s}", "refusal", "fork", "why", "x");
+    json_object_set_new(k->answers, "V_MANIFEST", refused);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/sessions/5e5510005e5510005e5510005e551000/manifest", "raw"), 422);
+    assert_string_equal(kit_code(k), "fork");
+    assert_int_equal(kit_call(k, &machine, "POST", path, "{\"status\":\"complete\"}"), 200);
+    (void)snprintf(path, sizeof path, "/api/v1/runs/%s", run);
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    assert_string_equal(kit_str(k, "state"), "failed");
+}
+
+static void another_machines_session_run_and_restore_are_not_there(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100], run[40], body[200], device[33];
+    with_source(k, source);
+    kit_device(k, CERT2, device);
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    (void)snprintf(run, sizeof run, "%s", kit_str(k, "run"));
+    (void)snprintf(body, sizeof body, "{\"source\":\"%s\",\"run\":\"%s\",\"reason\":\"adhoc\"}", source, run);
+    assert_int_equal(kit_call(k, &other, "POST", "/agent/v1/sessions", body), 404);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/sessions", body), 200);
+    assert_int_equal(kit_call(k, &other, "GET", "/agent/v1/sessions/5e5510005e5510005e5510005e551000/packs/" CERT, NULL), 404);
+    assert_int_equal(kit_call(k, &other, "POST", "/agent/v1/sessions/5e5510005e5510005e5510005e551000/manifest", "x"), 404);
+    assert_int_equal(kit_call(k, &other, "POST", "/agent/v1/sessions/5e5510005e5510005e5510005e551000/have", ""), 404);
+    (void)snprintf(path, sizeof path, "/agent/v1/runs/%s/end", run);
+    assert_int_equal(kit_call(k, &other, "POST", path, "{\"status\":\"complete\"}"), 404);
+    me = director(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/alarms", NULL), 200); /* three broken rules make an alarm */
+    assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "kind")), "hostile");
+}
+
+/* ---- schedule ---- */
+
+static int64_t at(const char *text)
+{
+    struct sm_time t;
+    assert_int_equal(sm_time_parse(text, &t), 0);
+    return t.s;
+}
+
+static void the_next_time_is_in_japanese_time_the_whole_year(void **state)
+{
+    (void)state;
+    json_t *day = json_pack("{s:s,s:s,s:i}", "every", "day", "at", "03:10", "weekday", 0), *week = json_pack("{s:s,s:s,s:i}", "every", "week", "at", "22:00", "weekday", 1),
+        *hour = json_pack("{s:s,s:s,s:i}", "every", "hour", "at", "00:15", "weekday", 0), *off = json_pack("{s:s,s:s,s:i}", "every", "off", "at", "03:10", "weekday", 0);
+    assert_int_equal(schedule_next(day, at("2026-11-24T03:00:00+09:00")), at("2026-11-24T03:10:00+09:00"));
+    assert_int_equal(schedule_next(day, at("2026-11-24T03:10:00+09:00")), at("2026-11-25T03:10:00+09:00"));
+    assert_int_equal(schedule_next(day, at("2026-07-01T12:00:00+09:00")), at("2026-07-02T03:10:00+09:00"));
+    assert_int_equal(schedule_next(day, at("2026-12-31T23:59:59+09:00")), at("2027-01-01T03:10:00+09:00"));
+    assert_int_equal(schedule_next(week, at("2026-11-24T08:00:00+09:00")), at("2026-11-30T22:00:00+09:00"));
+    assert_int_equal(schedule_next(week, at("2026-11-30T21:00:00+09:00")), at("2026-11-30T22:00:00+09:00"));
+    assert_int_equal(schedule_next(hour, at("2026-11-24T08:15:00+09:00")), at("2026-11-24T09:15:00+09:00"));
+    assert_int_equal(schedule_next(off, at("2026-11-24T08:15:00+09:00")), 0);
+    json_decref(day);
+    json_decref(week);
+    json_decref(hour);
+    json_decref(off);
+}
+
+static void a_machine_that_was_off_for_days_makes_up_one_backup(void **state)
+{
+    struct kit *k = *state;
+    char source[40], kind[40];
+    with_source(k, source);
+    kit_clock(k, 3 * DAY);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200);
+    if (orders(k, NULL, NULL, 0) == 0)
+        assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200); /* signed meanwhile */
+    assert_int_equal(orders(k, "reason", kind, sizeof kind), 1);
+    assert_string_equal(kind, "made-up");
+    kit_clock(k, 3 * DAY + 30);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200);
+    assert_int_equal(orders(k, NULL, NULL, 0), 0);
+}
+
+static void a_run_nobody_fetched_fails_after_a_day_and_an_expired_order_is_not_given(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100], run[40];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    (void)snprintf(run, sizeof run, "%s", kit_str(k, "run"));
+    kit_clock(k, 25 * 3600);
+    me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/runs/%s", run);
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    assert_string_equal(kit_str(k, "state"), "failed");
+}
+
+static void an_order_that_keyd_could_not_sign_is_signed_later(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    json_object_set_new(k->answers, "K_ORDER_SIGN", json_integer(-SM_EPEER));
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    json_object_del(k->answers, "K_ORDER_SIGN");
+    kit_clock(k, 60);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200);
+    assert_int_equal(orders(k, NULL, NULL, 0), 1);
+}
+
+/* ---- restores ---- */
+
+static void generation(struct kit *k, bool suspicious)
+{
+    json_object_set_new(k->answers, "V_GENERATION", json_pack("{s:{s:{s:s,s:s,s:b},s:{s:{s:[{s:s,s:f}]}},s:s}}", "joined", "generation", "client",
+        "bcdefabcdefabcdefabcdefabcdefabc", "manifest", CERT, "suspicious", suspicious, "record", "suspicion", "reasons", "code", "replaced", "value", 0.8, "sign_pub", "22"));
+}
+
+static void a_restore_needs_the_open_key_and_a_second_yes_when_suspicious(void **state)
+{
+    struct kit *k = *state;
+    char source[40], body[600];
+    static const char form[] = "{\"manifest\":\"" CERT "\",\"device\":\"%.32s\",\"paths_b64\":[],\"target\":{\"mode\":\"original\"},\"existing\":\"aside\",\"why\":\"x\"%s}";
+    with_source(k, source);
+    struct kit_who me = director(k);
+    (void)snprintf(body, sizeof body, form, CERT, "");
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/restores", body), 409);
+    assert_string_equal(kit_code(k), "unlock_needed");
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/unlock", "{\"password\":\"x\",\"card\":\"y\"}"), 200);
+    generation(k, true);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/restores", body), 409);
+    assert_string_equal(kit_code(k), "suspicious");
+    (void)snprintf(body, sizeof body, form, CERT, ",\"suspicious_ok\":true");
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/restores", body), 202);
+    assert_int_equal(kit_asked(k, "V_GRANT"), 1);
+    char got[40];
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200);
+    assert_int_equal(orders(k, "kind", got, sizeof got), 1);
+    assert_string_equal(got, "restore");
+}
+
+static void the_open_key_closes_by_itself(void **state)
+{
+    struct kit *k = *state;
+    kit_people(k);
+    struct kit_who me = director(k);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/unlock", "{\"password\":\"x\",\"card\":\"y\"}"), 200);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/generations/" CERT "/find?text=x", NULL) == 409, 0);
+    kit_clock(k, 901);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/generations/" CERT "/find?text=x", NULL), 409);
+    assert_int_equal(kit_asked(k, "K_LOCK"), 1);
+}
+
+static void no_key_leaves_without_its_line_in_the_access_log(void **state)
+{
+    struct kit *k = *state;
+    kit_people(k);
+    struct kit_who me = director(k);
+    json_object_set_new(k->answers, "V_ACCESS", json_integer(-ENOSPC));
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/unlock", "{\"password\":\"x\",\"card\":\"y\"}"), 503);
+    assert_int_equal(kit_asked(k, "K_LOCK"), 1);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, kit_open, kit_close)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_code_joins_one_machine), T(the_code_pins_certificate_recipients_and_order_key), T(a_wrong_proof_joins_nobody_and_three_wrong_tries_wait),
+        T(a_code_ends_after_a_quarter_of_an_hour), T(a_code_may_be_tried_again_when_the_box_could_not_finish),
+        T(a_held_poll_is_answered_the_moment_there_is_an_order), T(a_poll_whose_client_went_away_takes_no_order),
+        T(a_second_run_of_the_same_source_waits_for_the_first), T(a_whole_backup_ends_complete_only_when_the_vault_took_the_manifest),
+        T(another_machines_session_run_and_restore_are_not_there), T(the_next_time_is_in_japanese_time_the_whole_year),
+        T(a_machine_that_was_off_for_days_makes_up_one_backup), T(a_run_nobody_fetched_fails_after_a_day_and_an_expired_order_is_not_given),
+        T(an_order_that_keyd_could_not_sign_is_signed_later), T(a_restore_needs_the_open_key_and_a_second_yes_when_suspicious),
+        T(the_open_key_closes_by_itself), T(no_key_leaves_without_its_line_in_the_access_log),
+    };
+    return cmocka_run_group_tests_name("api agent", tests, NULL, NULL);
+}

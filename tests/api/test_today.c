@@ -1,0 +1,240 @@
+/* What Today says: the worst open line wins, and every line has something to do. */
+#include "api_kit.h"
+#include <stdio.h>
+#include "plat/clock.h"
+#include "plat/fs.h"
+
+#define CERT "abcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcd"
+#define CLIENT "bcdefabcdefabcdefabcdefabcdefabc"
+#define DAY 86400
+static const struct kit_who machine = { .port = "agent", .cert = CERT };
+
+static void today(struct kit *k)
+{
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/today", NULL), 200);
+}
+
+static void with_source(struct kit *k, char ret_source[40], const char *group)
+{
+    char device[33], body[300];
+    kit_people(k);
+    kit_device(k, CERT, device);
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    (void)snprintf(body, sizeof body, "{\"device\":\"%s\",\"name\":\"書類\",\"group\":\"%s\",\"paths\":[\"/srv\"]}", device, group);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/sources", body), 201);
+    (void)snprintf(ret_source, 40, "%s", kit_str(k, "id"));
+}
+
+static void saw(struct kit *k, const char *source, int seq, bool suspicious)
+{
+    char now[SM_TIME_TEXT];
+    sm_time_rfc3339(plat_clock_wall(), now);
+    json_t *e = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:b,s:b}", "what", "generation", "manifest", CERT, "client", CLIENT, "source", source, "at", now, "seq", seq,
+        "status", "complete", "suspicious", suspicious, "damaged", 0);
+    api_on_vault(k->api, e);
+    json_decref(e);
+    kit_run(k);
+}
+
+static void a_box_without_machines_asks_for_one(void **state)
+{
+    struct kit *k = *state;
+    kit_people(k);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "look");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(k->body, "one"), "id")), "join");
+    assert_true(json_array_size(json_object_get(k->body, "not_watched")) >= 4);
+}
+
+static void saved_in_time_is_ok(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "front");
+    saw(k, source, 5, false);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "ok");
+    assert_string_equal(kit_str(k, "headline"), "だいじょうぶです");
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(k->body, "last"), "devices")), 1);
+}
+
+static void a_workstation_may_be_a_day_late_and_then_look(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "front");
+    saw(k, source, 5, false);
+    kit_clock(k, 2 * DAY - 600);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "ok");
+    kit_clock(k, 2 * DAY + 600);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "look");
+    assert_non_null(strstr(kit_str(k, "lead"), "受付パソコン1"));
+    assert_non_null(strstr(json_string_value(json_object_get(json_object_get(k->body, "one"), "title")), "電源"));
+    saw(k, source, 6, false);
+    kit_clock(k, 2 * DAY + 700);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "ok");
+}
+
+static void a_server_is_late_after_one_missed_cycle(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "emr");
+    saw(k, source, 5, false);
+    kit_clock(k, DAY + 2 * 3600);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "look");
+}
+
+static void freeze(struct kit *k, const char *source)
+{
+    json_t *e = json_pack("{s:s,s:s,s:s,s:s,s:i,s:[{s:s,s:f},{s:s,s:i}]}", "what", "froze", "client", CLIENT, "source", source, "manifest", CERT, "score", 90, "reasons",
+        "code", "replaced", "value", 0.83, "code", "canary_changed", "value", 2);
+    api_on_vault(k->api, e);
+    json_decref(e);
+    kit_run(k);
+}
+
+static void a_suspicious_generation_says_call_with_reasons_and_what_is_safe(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "share");
+    saw(k, source, 5, false);
+    saw(k, source, 6, true);
+    freeze(k, source);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "call");
+    assert_non_null(strstr(kit_str(k, "lead"), "83%"));
+    assert_non_null(strstr(kit_str(k, "lead"), "おとり"));
+    assert_true(json_is_true(json_object_get(k->body, "paper")));
+    assert_int_equal(json_array_size(json_object_get(k->body, "dont")), 3);
+    assert_true(json_array_size(json_object_get(k->body, "calls")) > 0);
+    assert_true(json_is_object(json_object_get(k->body, "safe")));
+    assert_non_null(strstr(kit_str(k, "say"), "受付パソコン1"));
+}
+
+static void the_same_cause_opens_one_alarm_and_one_mail(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "share");
+    json_t *mail = json_pack("{s:[s],s:s}", "to", "in@example.jp", "host", "mail.example.jp");
+    assert_int_equal(state_set(k->state, "mail", mail), 0);
+    json_decref(mail);
+    freeze(k, source);
+    freeze(k, source);
+    freeze(k, source);
+    kit_clock(k, 30);
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/alarms?open=1", NULL), 200);
+    assert_int_equal(json_array_size(json_object_get(k->body, "items")), 1);
+    assert_int_equal(json_array_size(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "next")), 3);
+    assert_int_equal(kit_asked(k, "X_MAIL"), 1);
+}
+
+static void a_thawed_alarm_is_closed_and_the_vault_told(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100];
+    with_source(k, source, "share");
+    saw(k, source, 5, false);
+    freeze(k, source);
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/alarms", NULL), 200);
+    (void)snprintf(path, sizeof path, "/api/v1/alarms/%s", json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "id")));
+    assert_int_equal(kit_call(k, &me, "POST", path, "{\"action\":\"thaw\",\"note\":\"引っこし\"}"), 200);
+    assert_int_equal(kit_asked(k, "V_THAW"), 1);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "ok");
+}
+
+static void a_part_that_is_down_is_never_green(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "share");
+    saw(k, source, 5, false);
+    json_t *e = json_pack("{s:s,s:s,s:i}", "name", "vault", "state", "down", "restarts", 1);
+    api_on_child(k->api, e);
+    json_decref(e);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "unknown");
+    assert_int_equal(kit_call(k, NULL, "GET", "/healthz", NULL), 503);
+}
+
+static void an_alarm_outweighs_a_late_copy(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "emr");
+    saw(k, source, 5, false);
+    kit_clock(k, 3 * DAY);
+    freeze(k, source);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "call");
+}
+
+static void english_is_there_for_those_who_ask(void **state)
+{
+    struct kit *k = *state;
+    kit_people(k);
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    me.lang = "en-GB,en;q=0.8";
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/today", NULL), 200);
+    assert_string_equal(kit_str(k, "headline"), "Please look");
+}
+
+static void the_card_is_one_file_that_needs_nothing_else(void **state)
+{
+    struct kit *k = *state;
+    char path[100];
+    struct sm_buf html = SM_BUF_INIT(1 << 20);
+    kit_people(k);
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "PUT", "/api/v1/contacts", "{\"items\":[{\"name\":\"<b>業者</b>\",\"role\":\"vendor\",\"phone\":\"03-1\",\"hours\":\"\",\"note\":\"\",\"checked_on\":null}]}"), 200);
+    (void)snprintf(path, sizeof path, "%s/public/card.html", k->dir);
+    assert_int_equal(plat_fs_read_file(AT_FDCWD, path, 1 << 20, &html), 0);
+    const char *s = sm_buf_str(&html);
+    assert_non_null(strstr(s, "&lt;b&gt;業者&lt;/b&gt;"));
+    assert_non_null(strstr(s, "さくら内科"));
+    assert_null(strstr(s, "<script"));
+    assert_null(strstr(s, "href="));
+    assert_null(strstr(s, "src="));
+    assert_true(strstr(s, "写真") < strstr(s, "保存を守る"));
+    sm_buf_wipe(&html);
+}
+
+static void a_poll_marks_the_machine_as_there(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "front");
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200);
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/devices", NULL), 200);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "state")), "ok");
+    kit_clock(k, 120);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/devices", NULL), 200);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "state")), "silent");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, kit_open, kit_close)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_box_without_machines_asks_for_one), T(saved_in_time_is_ok), T(a_workstation_may_be_a_day_late_and_then_look), T(a_server_is_late_after_one_missed_cycle),
+        T(a_suspicious_generation_says_call_with_reasons_and_what_is_safe), T(the_same_cause_opens_one_alarm_and_one_mail),
+        T(a_thawed_alarm_is_closed_and_the_vault_told), T(a_part_that_is_down_is_never_green), T(an_alarm_outweighs_a_late_copy),
+        T(english_is_there_for_those_who_ask), T(the_card_is_one_file_that_needs_nothing_else), T(a_poll_marks_the_machine_as_there),
+    };
+    return cmocka_run_group_tests_name("api today", tests, NULL, NULL);
+}

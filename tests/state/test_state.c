@@ -1,0 +1,154 @@
+/* The state database: made, brought to the newest version, refused, taken back, kept over a restart. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <unistd.h>
+#include "plat/fs.h"
+#include "state/state.h"
+
+struct box { char dir[64], path[96]; };
+
+static int make(void **state)
+{
+    struct box *b = calloc(1, sizeof *b);
+    (void)snprintf(b->dir, sizeof b->dir, "/tmp/sk-state-XXXXXX");
+    assert_non_null(mkdtemp(b->dir));
+    (void)snprintf(b->path, sizeof b->path, "%s/state.db", b->dir);
+    *state = b;
+    return 0;
+}
+
+static int drop(void **state)
+{
+    struct box *b = *state;
+    int dir = plat_fs_open_dir(AT_FDCWD, "/tmp");
+    assert_int_equal(plat_fs_remove_tree(dir, b->dir + 5), 0);
+    (void)close(dir);
+    free(b);
+    return 0;
+}
+
+static void raw_sql(const struct box *b, const char *sql)
+{
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(b->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void a_setting_is_there_after_opening_again(void **state)
+{
+    struct box *b = *state;
+    struct state *s = NULL;
+    json_t *v = json_string("ja"), *flag = json_true();
+    assert_int_equal(state_open(b->path, &s), 0);
+    assert_null(state_setting(s, "language"));
+    assert_int_equal(state_set(s, "language", v), 0);
+    assert_int_equal(state_set(s, "done", flag), 0);
+    state_close(s);
+    json_decref(v);
+    assert_int_equal(state_open(b->path, &s), 0);
+    v = state_setting(s, "language");
+    assert_string_equal(json_string_value(v), "ja");
+    json_decref(v);
+    v = state_setting(s, "done");
+    assert_true(json_is_true(v));
+    json_decref(v);
+    state_close(s);
+}
+
+static void a_newer_programs_file_is_refused_untouched(void **state)
+{
+    struct box *b = *state;
+    struct state *s = NULL;
+    assert_int_equal(state_open(b->path, &s), 0);
+    state_close(s);
+    s = NULL;
+    raw_sql(b, "PRAGMA user_version=999");
+    assert_int_equal(state_open(b->path, &s), -SM_EVERSION);
+    assert_null(s);
+}
+
+static void a_file_that_is_no_database_is_corrupt(void **state)
+{
+    struct box *b = *state;
+    struct state *s = NULL;
+    char junk[8192];
+    memset(junk, 'x', sizeof junk);
+    int dir = plat_fs_open_dir(AT_FDCWD, b->dir);
+    assert_int_equal(plat_replace(dir, "state.db", SM_SPAN(junk, sizeof junk), 0600), 0);
+    (void)close(dir);
+    assert_int_equal(state_open(b->path, &s), -SM_ECORRUPT);
+    assert_null(s);
+}
+
+static void what_is_taken_back_was_never_there_also_when_nested(void **state)
+{
+    struct box *b = *state;
+    struct state *s = NULL;
+    json_t *v = json_string("x");
+    assert_int_equal(state_open(b->path, &s), 0);
+    assert_int_equal(state_begin(s), 0);
+    assert_int_equal(state_set(s, "a", v), 0);
+    assert_int_equal(state_begin(s), 0);
+    assert_int_equal(state_set(s, "b", v), 0);
+    assert_int_equal(state_end(s, false), 0);
+    assert_int_equal(state_end(s, true), 0);
+    assert_null(state_setting(s, "a"));
+    assert_null(state_setting(s, "b"));
+    assert_int_equal(state_end(s, true), -SM_ESTATE);
+    json_decref(v);
+    state_close(s);
+}
+
+static void every_statement_is_sound_sql(void **state)
+{
+    struct box *b = *state;
+    struct state *s = NULL;
+    assert_int_equal(state_open(b->path, &s), 0);
+    struct state_arg zero[16];
+    for (size_t i = 0; i < 16; i++)
+        zero[i] = state_i(0);
+    for (unsigned q = 0; q < STATE_QUERIES; q++) {
+        int r = -SM_EINVAL;
+        json_t *rows = NULL;
+        assert_int_equal(state_begin(s), 0);
+        for (size_t n = 0; n <= 16 && r == -SM_EINVAL; n++) /* the right number of parameters is found by trying */
+            r = state_rows(s, (enum state_query)q, &rows, zero, n);
+        if (r < 0 && r != -SM_EEXISTS && r != -SM_EINVAL && r != -SM_EMISSING)
+            fail_msg("statement %u: %d %s", q, r, state_why(s));
+        json_decref(rows);
+        assert_int_equal(state_end(s, false), 0);
+    }
+    state_close(s);
+}
+
+static void a_name_that_is_taken_and_a_row_that_is_missing_are_told_apart(void **state)
+{
+    struct box *b = *state;
+    struct state *s = NULL;
+    assert_int_equal(state_open(b->path, &s), 0);
+    for (int i = 0; i < 2; i++) {
+        char id[8];
+        (void)snprintf(id, sizeof id, "p%d", i);
+        int r = state_do(s, STATE_person_add, STATE_ARGS(state_t(id), state_t("hanako"), state_t("花子"), state_t("staff"), state_i(0), state_t("x"), state_i(0), state_t(NULL),
+            state_i(0), state_t(NULL), state_i(1)));
+        assert_int_equal(r, i ? -SM_EEXISTS : 1);
+    }
+    assert_int_equal(state_do(s, STATE_run_add, STATE_ARGS(state_t("r"), state_t("no-source"), state_t("no-device"), state_t("adhoc"), state_t(NULL), state_i(1))), -SM_EMISSING);
+    json_t *row = NULL;
+    assert_int_equal(state_row(s, STATE_person, &row, STATE_ARGS(state_t("nobody"))), -SM_ENOTFOUND);
+    assert_null(row);
+    state_close(s);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, make, drop)
+int main(void)
+{
+    const struct CMUnitTest tests[] = { T(a_setting_is_there_after_opening_again), T(a_newer_programs_file_is_refused_untouched), T(a_file_that_is_no_database_is_corrupt),
+        T(what_is_taken_back_was_never_there_also_when_nested), T(every_statement_is_sound_sql), T(a_name_that_is_taken_and_a_row_that_is_missing_are_told_apart) };
+    return cmocka_run_group_tests_name("state", tests, NULL, NULL);
+}
