@@ -35,6 +35,7 @@ struct link {
     json_t *confined, *sources;
     char boot_id[PLAT_BOOT_ID_TEXT];
     json_t *waiting_restore;      /* poll row, until its process is attached */
+    char restore[65];             /* the restore under way, until its end was told */
     struct carry *carries;
 };
 
@@ -129,9 +130,17 @@ static void carry_error(struct carry *c, int err)
         (void)sm_ipc_reply_error(ipc, &to, err, sm_strerror(err)); /* the part is going away itself then */
 }
 
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), k = strlen(end);
+    return n >= k && strcmp(s + n - k, end) == 0;
+}
+
 static void call_done(void *arg, int status, struct sm_span body)
 {
     struct carry *c = arg;
+    if (c->part == PART_RESTORE && status == 200 && ends_with(c->path, "/end"))
+        c->l->restore[0] = 0;
     if (status < 0)
         carry_error(c, status);
     else if (c->started)
@@ -339,10 +348,34 @@ static void on_part_drained(void *arg, struct sm_ipc *ipc)
             http_go_on(c->call);
 }
 
+static void told_end(void *arg, int status, struct sm_span body)
+{
+    (void)arg;
+    (void)body;
+    if (status != 200)
+        sm_warn("the box did not take the end of a restore (%d)", status);
+}
+
+/* The restore part died before it could say how it went: say it for it. */
+static void end_for(struct link *l)
+{
+    static const char text[] = "{\"status\":\"failed\",\"error\":\"the restore process ended unexpectedly\",\"files\":0,\"bytes\":0}";
+    char path[128];
+    struct http_call *call;
+    snprintf(path, sizeof path, PREFIX "restores/%s/end", l->restore);
+    const struct http_request r = { .method = "POST", .path = path, .headers = { "Content-Type: application/json" },
+        .body = SM_SPAN(text, sizeof text - 1), .timeout_s = 60, .done = told_end, .arg = l };
+    sm_error("the restore process ended before it was done");
+    if (http_start(l->http, &r, &call))
+        sm_warn("the end of a restore could not be told");
+    l->restore[0] = 0;
+}
+
 static void on_part_gone(void *arg, struct sm_ipc *ipc, int err)
 {
     struct link *l = arg;
     (void)err;
+    bool restore = ipc == l->part[PART_RESTORE];
     for (int i = 0; i < PARTS; i++) {
         if (l->part[i] != ipc)
             continue;
@@ -358,6 +391,8 @@ static void on_part_gone(void *arg, struct sm_ipc *ipc, int err)
         carry_end(c);
     }
     sm_ipc_free(ipc);
+    if (restore && l->restore[0])
+        end_for(l);
 }
 
 /* ---- orders ---- */
@@ -424,6 +459,20 @@ static int peek(const json_t *row, char id[65], char kind[33])
     }
     sm_buf_wipe(&text);
     return e;
+}
+
+static void remember_restore(struct link *l, const json_t *row)
+{
+    struct sm_buf text = SM_BUF_INIT(65536);
+    json_t *o = NULL;
+    const char *b64 = json_string_value(json_object_get(row, "order"));
+    if (b64 && !sm_unbase64(SM_SPAN_STR(b64), &text) && !sm_json_parse(sm_buf_span(&text), 65536, &o, NULL)) {
+        const char *id = json_string_value(json_object_get(json_object_get(o, "args"), "restore"));
+        if (id && strlen(id) < sizeof l->restore && strspn(id, "0123456789abcdef") == strlen(id))
+            snprintf(l->restore, sizeof l->restore, "%s", id);
+    }
+    json_decref(o);
+    sm_buf_wipe(&text);
 }
 
 static void give(struct link *l, int part, const json_t *row, const char *id)
@@ -556,8 +605,10 @@ static void attach(struct link *l, struct sm_ipc_msg *m)
         return;
     if (part == PART_RESTORE && l->waiting_restore) {
         char id[65], kind[33];
-        if (!peek(l->waiting_restore, id, kind))
+        if (!peek(l->waiting_restore, id, kind)) {
+            remember_restore(l, l->waiting_restore);
             give(l, PART_RESTORE, l->waiting_restore, id);
+        }
         json_decref(l->waiting_restore);
         l->waiting_restore = NULL;
     }

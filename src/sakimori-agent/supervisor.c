@@ -176,8 +176,11 @@ static void on_death(void *arg, int fd, unsigned events)
         all_gone(s);
         return;
     }
-    if (!part_always[p->id])
+    if (!part_always[p->id]) {
+        if (status)
+            sm_warn("%s ended (%s)", part_names[p->id], text);
         return;
+    }
     bool young = plat_clock_mono_ms() - p->started_ms < 10000;
     p->delay_ms = !young ? 0 : p->delay_ms ? p->delay_ms * 2 : 1000;
     if (p->delay_ms > RESTART_MAX_MS)

@@ -40,7 +40,7 @@ static const char *const file_write[] = {"creat", "pwrite64", "pwritev", "pwrite
     NULL};
 /* Giving back a restored tree. */
 static const char *const file_restore[] = {"chown", "lchown", "fchown", "fchownat", "symlink", "symlinkat", "mknod",
-    "mknodat", "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", NULL};
+    "mknodat", "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr", "sync", "syncfs", NULL};
 static const char *const net_serve[] = {"accept", "accept4", "recvfrom", "sendto", "recvmmsg", "sendmmsg", "setsockopt",
     NULL};
 static const char *const net_connect[] = {
