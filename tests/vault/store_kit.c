@@ -157,13 +157,15 @@ struct cid kit_envelope(const struct client_id *c, uint64_t seed, struct sm_buf 
 
 void kit_load_init(struct kit_load *l, const struct kit *k, const struct client_id *c, const struct session_id *s)
 {
-    l->session = *s;
+    *l = (struct kit_load){ .session = *s, .client = *c };
     assert_int_equal(pack_builder_new(&k->vault, c, s, PACK_DATA, &l->data), 0);
     assert_int_equal(pack_builder_new(&k->vault, c, s, PACK_META, &l->meta), 0);
 }
 
 void kit_load_add(struct kit_load *l, const struct cid *cid, struct sm_span sealed)
 {
+    if (l->here && store_have(l->here, &l->client, cid, NULL))
+        return;
     int err = pack_add(obj_is_chunk(sealed.p[6]) ? l->data : l->meta, cid, sealed);
     assert_true(err == 0 || err == -SM_EEXISTS);
 }
@@ -308,6 +310,7 @@ int kit_generation(struct kit *k, const struct kit_client *c, const struct kit_t
     struct kit_load l;
     struct sm_buf b = { 0 }, bytes = { 0 };
     kit_load_init(&l, k, &c->id, &info.id);
+    l.here = k->st;
     struct cid envelope = kit_envelope(&c->id, 77, &b);   /* one envelope is enough: the box does not open it */
     kit_load_add(&l, &envelope, sm_buf_span(&b));
     struct cid root = kit_tree_load(t, &c->id, &envelope, &l);

@@ -34,7 +34,9 @@ struct kit {
     char why[STORE_WHY];
 };
 /* A box of objects waiting to be sent. */
-struct kit_load { struct pack_builder *data, *meta; struct session_id session; };
+struct kit_load { struct pack_builder *data, *meta; struct session_id session;
+    const struct store *here; struct client_id client;   /* here set: what is there already is left out, as a client does */
+};
 
 void kit_init(struct kit *k, const char *name);      /* folder below $TMPDIR, empty vault, client not yet joined */
 void kit_done(struct kit *k);                        /* closes and removes */

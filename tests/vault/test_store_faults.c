@@ -216,6 +216,96 @@ static void the_power_goes_after_every_operation(void **state)
     kit_done(&k);
 }
 
+/* What a client has ready before the memory runs out: packs and a manifest, made for one session. */
+struct ready { struct store_session_info info; struct kit_load l; struct cid data, meta; uint64_t data_bytes, meta_bytes; struct sm_buf manifest; };
+
+static void make_ready(struct kit *k, struct ready *r)
+{
+    struct store_session *s;
+    struct sm_buf b = { 0 };
+    struct kit_tree t;
+    struct kit_manifest m;
+    memset(r, 0, sizeof *r);
+    assert_int_equal(kit_open(k, 0), 0);
+    assert_int_equal(kit_join(k, &k->client), 0);
+    assert_int_equal(kit_session(k, &k->client, 1, 0, &s), 0);
+    store_session_info(s, &r->info);
+    kit_load_init(&r->l, k, &k->client.id, &r->info.id);
+    kit_tree_init(&t, 3, 4, 300, 1);
+    struct cid envelope = kit_envelope(&k->client.id, 77, &b);
+    kit_load_add(&r->l, &envelope, sm_buf_span(&b));
+    struct cid root = kit_tree_load(&t, &k->client.id, &envelope, &r->l);
+    assert_int_equal(pack_finish(r->l.data, &r->data, &r->data_bytes), 0);
+    assert_int_equal(pack_finish(r->l.meta, &r->meta, &r->meta_bytes), 0);
+    kit_manifest_init(k, &m, &k->client, &root, &envelope, 1);
+    kit_manifest_bytes(&m, &r->manifest);
+    sm_buf_wipe(&b);
+    kit_close(k);
+}
+
+static int send_ready(struct kit *k, struct ready *r, bool *ret_done)
+{
+    struct store_session *s = NULL;
+    struct store_verdict v = { 0 };
+    struct verify_result result;
+    struct store_session_args a = { .client = k->client.id, .source = k->client.source, .run = kit_run(1), .run_kind = RUN_SCHEDULED,
+        .resume = &r->info.id };
+    int err = kit_open(k, 0);
+    if (!err)
+        err = store_session_open(k->st, &a, &s);
+    if (!err)
+        err = kit_push(s, r->l.data, &r->data, r->data_bytes, 500);
+    if (!err)
+        err = kit_push(s, r->l.meta, &r->meta, r->meta_bytes, 500);
+    if (!err)
+        err = store_flush(k->st, NULL);
+    if (!err)
+        err = store_manifest_commit(s, sm_buf_span(&r->manifest), &v);
+    *ret_done = !err;
+    sm_buf_wipe(&v.missing);
+    if (!err)
+        err = kit_verify(k, VERIFY_DATA, &result);
+    kit_close(k);
+    return err;
+}
+
+static void memory_that_runs_out_is_an_error_and_nothing_else(void **state)
+{
+    struct kit k;
+    struct ready r;
+    char template[160];
+    uint64_t at = 1;
+    kit_init(&k, "memory");
+    make_ready(&k, &r);
+    template_of(&k, template);
+    for (;; at++) {
+        bool sent, again;
+        renew(&k, template);
+        plat_fault_set(PLAT_OP_ALLOC, at, ENOMEM);
+        int err = send_ready(&k, &r, &sent);
+        bool fired = plat_fault_fired();
+        plat_fault_clear();
+        if (!fired) {
+            assert_int_equal(err, 0);
+            break;
+        }
+        struct store_query q = { 0 };
+        struct store_generation g[2];
+        assert_int_equal(kit_open(&k, 0), 0);
+        size_t n = store_generations(k.st, &q, g, 2);
+        assert_true(n >= sent);
+        kit_close(&k);
+        if (!n) {
+            err = send_ready(&k, &r, &again);
+            assert_int_equal(err, 0);
+        }
+    }
+    print_message("%llu allocations\n", (unsigned long long)at - 1);
+    kit_load_wipe(&r.l);
+    sm_buf_wipe(&r.manifest);
+    kit_done(&k);
+}
+
 static void a_full_disk_refuses_before_writing_and_recovers(void **state)
 {
     struct kit k;
@@ -244,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_k_th_change_of_a_file_fails_for_every_k),
         cmocka_unit_test(the_power_goes_after_every_operation),
+        cmocka_unit_test(memory_that_runs_out_is_an_error_and_nothing_else),
         cmocka_unit_test(a_full_disk_refuses_before_writing_and_recovers),
     };
     return cmocka_run_group_tests_name("store_faults", tests, NULL, NULL);
