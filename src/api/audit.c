@@ -262,7 +262,7 @@ int audit_add(struct audit *a, const struct audit_entry *e)
         a->head = head;
         a->size += b.n;
     } else {
-        (void)ftruncate(a->fd, (off_t)a->size); /* best effort: the next opening cuts a torn line as well */
+        (void)!plat_fs_truncate(a->fd, a->size); /* best effort: the next opening cuts a torn line as well */
     }
     sm_buf_wipe(&b);
     return r;
