@@ -60,11 +60,12 @@ enum agent_msg {
 
 /* ---- the parts ---- */
 /* Channel to the supervisor is descriptor 3.  Each returns an exit code. */
-int link_main(const char *data);
-int backup_main(const char *data);
-int restore_main(const char *data);
-int supervisor_main(const char *data, const char *local_socket);
-int decoy_main(const char *data);
+int link_main(const char *data, const char *skip);
+int backup_main(const char *data, const char *skip);
+int restore_main(const char *data, const char *skip);
+int decoy_main(const char *data, const char *skip);
+/* local_socket: of a box on this machine, to join it by itself.  skip: a folder that is never read (the box's own data).  Both may be NULL. */
+int supervisor_main(const char *data, const char *local_socket, const char *skip);
 int status_main(const char *data, bool json);
 
 /* What every part does first: read A_CONFIG, confine itself, say A_READY. */

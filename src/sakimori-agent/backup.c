@@ -609,14 +609,14 @@ static int confine(struct backupd *b, struct plat_confined *c)
     return part_confine(&rules, c);
 }
 
-static int backup_start(struct backupd *b, const char *data, char *why)
+static int backup_start(struct backupd *b, const char *data, const char *skip, char *why)
 {
     char path[AGENT_PATH_MAX + 32];
     struct plat_confined c = { 0 };
     struct sm_buf t = SM_BUF_INIT(1024);
     int r = agent_config_load(data, &b->config, why);
     if (!r)
-        r = policy_load(data, &b->policy, why);
+        r = policy_load(data, skip, &b->policy, why);
     if (!r)
         r = confine(b, &c);
     if (!r)
@@ -640,11 +640,11 @@ static int backup_start(struct backupd *b, const char *data, char *why)
     return r;
 }
 
-int backup_main(const char *data)
+int backup_main(const char *data, const char *skip)
 {
     struct backupd *b = calloc(1, sizeof *b);
     char why[160] = "";
-    int r = b ? backup_start(b, data, why) : -ENOMEM;
+    int r = b ? backup_start(b, data, skip, why) : -ENOMEM;
     if (r)
         sm_error("%s", why[0] ? why : sm_strerror(r));
     while (!r && !b->stop) {

@@ -206,7 +206,7 @@ static int serve(const char *data, const struct agent_policy *policy, struct sm_
     return folder < 0 && !r ? folder : r;
 }
 
-int decoy_main(const char *data)
+int decoy_main(const char *data, const char *skip)
 {
     static const int caps[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER };
     const struct part_rules rules = { .profile = "agent-restore", .user = "", .caps = caps, .caps_n = 3, .nofile = 256 };
@@ -216,7 +216,7 @@ int decoy_main(const char *data)
     struct sm_buf b = SM_BUF_INIT(1024);
     struct sm_ipc *up = NULL;
     char why[160] = "";
-    int r = policy_load(data, &policy, why);
+    int r = policy_load(data, skip, &policy, why);
     if (!r)
         r = part_confine(&rules, &c);
     if (!r)

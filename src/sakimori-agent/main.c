@@ -48,13 +48,13 @@ static int usage(FILE *to)
     return to == stdout ? 0 : 2;
 }
 
-struct args { const char *data, *local, *name, *part; bool json, help, version; };
+struct args { const char *data, *local, *name, *part, *skip; bool json, help, version; };
 
 static int read_args(int argc, char **argv, struct args *a)
 {
     static const struct option options[] = {
         { "data", required_argument, NULL, 'd' }, { "local", required_argument, NULL, 'l' }, { "name", required_argument, NULL, 'n' },
-        { "part", required_argument, NULL, 'p' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' },
+        { "part", required_argument, NULL, 'p' }, { "skip", required_argument, NULL, 's' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 },
     };
     int c;
@@ -64,6 +64,7 @@ static int read_args(int argc, char **argv, struct args *a)
         case 'l': a->local = optarg; break;
         case 'n': a->name = optarg; break;
         case 'p': a->part = optarg; break;
+        case 's': a->skip = optarg; break;
         case 'j': a->json = true; break;
         case 'h': a->help = true; break;
         case 'V': a->version = true; break;
@@ -120,7 +121,7 @@ int status_main(const char *data, bool json)
     return alarm && alarm[0] ? 1 : 0;
 }
 
-static const struct { const char *name; int (*main)(const char *data); } parts[] = {
+static const struct { const char *name; int (*main)(const char *data, const char *skip); } parts[] = {
     { "link", link_main }, { "backup", backup_main }, { "restore", restore_main }, { "decoy", decoy_main },
 };
 
@@ -128,10 +129,10 @@ static int part(const struct args *a)
 {
     char name[48];
     snprintf(name, sizeof name, "sakimori-agent %s", a->part);
-    sm_log_init(name, SM_DEBUG);
+    sm_log_init(name, SM_INFO);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (strcmp(a->part, parts[i].name) == 0)
-            return parts[i].main(a->data);
+            return parts[i].main(a->data, a->skip);
     return 2;
 }
 
@@ -155,6 +156,6 @@ int main(int argc, char **argv)
     if (strcmp(command, "status") == 0)
         return status_main(a.data, a.json);
     if (strcmp(command, "run") == 0 && argc - optind == 1)
-        return supervisor_main(a.data, a.local);
+        return supervisor_main(a.data, a.local, a.skip);
     return usage(stderr);
 }

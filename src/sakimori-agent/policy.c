@@ -54,7 +54,7 @@ static int parse(struct agent_policy *p, const char *text, char *why)
     return 0;
 }
 
-int policy_load(const char *data, struct agent_policy *ret, char *ret_why)
+int policy_load(const char *data, const char *skip, struct agent_policy *ret, char *ret_why)
 {
     char path[AGENT_PATH_MAX + 32];
     struct sm_buf text = SM_BUF_INIT(FILE_MAX);
@@ -66,6 +66,8 @@ int policy_load(const char *data, struct agent_policy *ret, char *ret_why)
         r = parse(ret, sm_buf_str(&text), ret_why);
     if (!r)
         r = add_skip(ret, data);
+    if (!r && skip)
+        r = add_skip(ret, skip);
     sm_buf_wipe(&text);
     return r;
 }

@@ -15,8 +15,8 @@ struct agent_policy {
     struct plat_id skip[SCAN_SKIP_MAX];
     size_t skip_n;
 };
-/* -SM_EINVAL names the line in ret_why (160 bytes); -SM_ELIMIT, -errno. */
-sm_must_use int policy_load(const char *data, struct agent_policy *ret, char *ret_why);
+/* skip: one more folder that is never read, may be NULL.  -SM_EINVAL names the line in ret_why (160 bytes); -SM_ELIMIT, -errno. */
+sm_must_use int policy_load(const char *data, const char *skip, struct agent_policy *ret, char *ret_why);
 /* May this absolute path be read (or restored to)? */
 bool policy_may_read(const struct agent_policy *p, const char *path);
 #endif

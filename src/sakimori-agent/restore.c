@@ -425,7 +425,7 @@ static int confine(struct plat_confined *c)
     return part_confine(&rules, c);
 }
 
-static int restore_start(struct restored *d, const char *data, char *why)
+static int restore_start(struct restored *d, const char *data, const char *skip, char *why)
 {
     struct plat_confined c = { 0 };
     struct sm_buf t = SM_BUF_INIT(1024);
@@ -433,7 +433,7 @@ static int restore_start(struct restored *d, const char *data, char *why)
     if (!r)
         r = agent_config_load(data, &d->config, why);
     if (!r)
-        r = policy_load(data, &d->policy, why);
+        r = policy_load(data, skip, &d->policy, why);
     if (!r)
         r = agent_keys_load(data, &d->keys, why);
     if (!r)
@@ -449,7 +449,7 @@ static int restore_start(struct restored *d, const char *data, char *why)
     return r;
 }
 
-int restore_main(const char *data)
+int restore_main(const char *data, const char *skip)
 {
     struct restored *d = calloc(1, sizeof *d);
     struct restore_result res = { 0 };
@@ -461,7 +461,7 @@ int restore_main(const char *data)
     d->answer.max = (size_t)96 << 20;
     d->problems = json_array();
     d->started_ms = plat_clock_mono_ms();
-    int r = restore_start(d, data, why);
+    int r = restore_start(d, data, skip, why);
     if (!r)
         r = wait_order(d);
     if (!r) {

@@ -40,7 +40,7 @@ struct part {
 };
 
 struct supervisor {
-    const char *data, *local;
+    const char *data, *local, *skip;
     struct sm_loop *loop;
     struct part part[P_COUNT];
     struct sm_timer *join_timer, *kill_timer;
@@ -193,7 +193,8 @@ static int spawn(struct part *p, int child_fd)
 {
     char arg[32];
     snprintf(arg, sizeof arg, "--part=%s", part_names[p->id]);
-    char *argv[] = { (char *)(uintptr_t)"sakimori-agent", arg, (char *)(uintptr_t)"--data", (char *)(uintptr_t)p->s->data, NULL };
+    char *argv[] = { (char *)(uintptr_t)"sakimori-agent", arg, (char *)(uintptr_t)"--data", (char *)(uintptr_t)p->s->data,
+        p->s->skip ? (char *)(uintptr_t)"--skip" : NULL, (char *)(uintptr_t)p->s->skip, NULL };
     const struct plat_spawn_fd fds[] = { { child_fd, 3 } };
     const struct plat_spawn sp = { .argv = argv, .fds = fds, .fds_n = 1 };
     return plat_proc_spawn(&sp, &p->proc);
@@ -292,12 +293,12 @@ static int make(struct supervisor *s)
     return r;
 }
 
-int supervisor_main(const char *data, const char *local_socket)
+int supervisor_main(const char *data, const char *local_socket, const char *skip)
 {
     static struct supervisor s;
     struct agent_config config = { 0 };
     char why[160] = "";
-    s = (struct supervisor){ .data = data, .local = local_socket, .settings.max = SM_IPC_BODY_MAX };
+    s = (struct supervisor){ .data = data, .local = local_socket, .skip = skip, .settings.max = SM_IPC_BODY_MAX };
     int lock = -1, dir = plat_fs_open_dir(AT_FDCWD, data);
     int r = dir == -ENOENT && local_socket ? plat_fs_mkdir_p(data, 0711) : dir < 0 ? dir : 0;
     if (!r && dir < 0)

@@ -168,6 +168,7 @@ static int bind_local(struct ground *g, const struct settings *s, char *ret_why)
         snprintf(path, sizeof path, "%.4000s", s->socket);
     else
         snprintf(path, sizeof path, "%.4000s/run/cli.sock", g->data);
+    snprintf(g->socket, sizeof g->socket, "%s", path);
     g->local_fd = plat_local_listen(path, group ? 0660 : 0600);
     if (g->local_fd >= 0 && group && chown(path, 0, gid) < 0)
         sm_warn("%s: group %s: %s", path, s->group, sm_strerror(-errno));

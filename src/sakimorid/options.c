@@ -75,6 +75,10 @@ static const struct arg_row {
     size_t offset;
     const char *value, *ja, *en; /* ja NULL: not shown */
 } arg_rows[] = {
+    { "local-agent", ARG_TEXT, offsetof(struct arguments, local_agent), "PROGRAM", "この機械自身の端末プログラムも動かす",
+        "also run the agent of this same machine" },
+    { "agent-data", ARG_TEXT, offsetof(struct arguments, agent_data), "DIR", "その端末プログラムのデータの場所(ふだんは DATA-agent)",
+        "that agent's folder (normally DATA-agent)" },
     { "data", ARG_TEXT, offsetof(struct arguments, data), "DIR", "データの場所", "folder of the data" },
     { "listen", ARG_TEXT, offsetof(struct arguments, listen), "ADDR", "待つアドレス", "address to listen on" },
     { "port", ARG_TEXT, offsetof(struct arguments, port), "N", "画面のポート(端末は N + 1)",

@@ -17,7 +17,7 @@ struct settings {
 
 /* What the command line says; strings borrow from argv. */
 struct arguments {
-    const char *data, *listen, *port, *config, *web;
+    const char *data, *listen, *port, *config, *web, *local_agent, *agent_data;
     const char *child;   /* --child=NAME: this process is a child */
     int64_t parent;      /* --parent=PID, with --child */
     bool headless, help, version;

@@ -9,6 +9,7 @@
 #include "plat/fs.h"
 #include "plat/local.h"
 #include "plat/proc.h"
+#include "sakimorid/companion.h"
 
 enum {
     KIDS_MAX = 8, OPENER_ASKS_MAX = 16, READY_WAIT_MS = 60000, STEADY_MS = 60000, EARLY_FAILS_MAX = 5,
@@ -50,6 +51,7 @@ struct parent {
     uint64_t opener_asks[OPENER_ASKS_MAX]; /* ids of P_OPENER of the present brain */
     size_t opener_asks_n;
     int code;
+    struct companion *companion;  /* the local agent, NULL when there is none */
 };
 
 static void kid_start(struct kid *k);
@@ -504,6 +506,11 @@ static void stop_next(struct parent *p)
     sm_loop_stop(p->loop, p->code);
 }
 
+static void on_companion_gone(void *arg)
+{
+    stop_next(arg);
+}
+
 static void on_signal(void *arg, int signo)
 {
     struct parent *p = arg;
@@ -513,7 +520,10 @@ static void on_signal(void *arg, int signo)
     sm_info("signal %d: stopping", signo);
     (void)plat_notify("STOPPING=1"); /* as READY=1 */
     p->stopping = true;
-    stop_next(p);
+    if (p->companion)
+        companion_stop(p->companion, on_companion_gone, p);
+    else
+        stop_next(p);
 }
 
 static int prepare(struct parent *p, const struct child_row *rows, size_t n)
@@ -535,6 +545,7 @@ static int prepare(struct parent *p, const struct child_row *rows, size_t n)
 
 static void release(struct parent *p)
 {
+    companion_free(p->companion);
     for (size_t i = 0; i < p->n; i++) {
         struct kid *k = &p->kids[i];
         int status;
@@ -558,6 +569,9 @@ int parent_run(struct ground *g, const struct settings *s, const struct child_ro
     for (size_t i = 0; r >= 0 && i < p.n; i++)
         if (!p.kids[i].row->on_request)
             kid_start(&p.kids[i]);
+    if (r >= 0 && g->local_agent)
+        r = companion_new(&(struct companion_config){ .loop = p.loop, .program = g->local_agent, .data = g->agent_data,
+            .socket = g->socket, .skip = g->data }, &p.companion);
     if (r >= 0)
         r = sm_loop_run(p.loop);
     if (r < 0)
@@ -590,13 +604,19 @@ static int run_box(const struct arguments *a, const struct child_row *rows, size
         code = 1;
         r = ground_open(&g, data, &s, rows, n, why);
     }
+    char beside[4200];
+    char *agent = a->local_agent ? realpath(a->local_agent, NULL) : NULL;
     if (r >= 0) {
+        snprintf(beside, sizeof beside, "%.4000s-agent", g.data);
+        g.local_agent = agent ? agent : a->local_agent; /* one that is not there is said when it is started */
+        g.agent_data = a->agent_data ? a->agent_data : beside;
         code = parent_run(&g, &s, rows, n, a->headless);
         ground_close(&g);
     } else {
         fprintf(stderr, "sakimorid: %s\n", why);
     }
     options_wipe(&s);
+    free(agent);
     free(standard);
     return code;
 }

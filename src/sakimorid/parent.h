@@ -12,6 +12,8 @@
 struct ground {
     char *data;               /* absolute */
     const char *web;          /* absolute; borrowed from settings or static */
+    const char *local_agent, *agent_data; /* program and folder of this machine's agent, NULL: none; borrowed */
+    char socket[4200];        /* the local socket */
     int console_fd, agent_fd, local_fd, lock_fd;
     uint16_t port;            /* of the console, really bound */
     char console_url[128], agent_url[128];

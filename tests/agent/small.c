@@ -54,7 +54,7 @@ static void without_a_policy_everything_may_be_read(void **s)
     struct agent_policy p = { 0 };
     char why[160] = "";
     (void)s;
-    assert_ok(policy_load(dir, &p, why));
+    assert_ok(policy_load(dir, NULL, &p, why));
     assert_true(policy_may_read(&p, "/srv/x"));
     assert_int_equal(p.skip_n, 1); /* the agent's own folder */
 }
@@ -65,7 +65,7 @@ static void a_policy_allows_only_what_it_names(void **s)
     char why[160] = "";
     (void)s;
     write_policy("# of the administrator\nallow = /srv/karte\n\nallow = /home/\n");
-    assert_ok(policy_load(dir, &p, why));
+    assert_ok(policy_load(dir, NULL, &p, why));
     assert_true(policy_may_read(&p, "/srv/karte"));
     assert_true(policy_may_read(&p, "/srv/karte/2026"));
     assert_true(policy_may_read(&p, "/home/a"));
@@ -82,7 +82,7 @@ static void a_wrong_policy_line_is_named(void **s)
     char why[160] = "";
     (void)s;
     write_policy("allow = /srv\nalow = /x\n");
-    assert_int_equal(policy_load(dir, &p, why), -SM_EINVAL);
+    assert_int_equal(policy_load(dir, NULL, &p, why), -SM_EINVAL);
     assert_non_null(strstr(why, "policy.conf:2"));
     for (size_t i = 0; i < p.allow_n; i++)
         free(p.allow[i]);

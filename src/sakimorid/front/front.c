@@ -483,12 +483,12 @@ static void on_drop(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
 static bool too_slow(const struct conn *c, uint64_t now)
 {
     const struct req *r = c->req;
-    uint64_t used;
+    uint64_t idle = c->f->idle_s * 1000ull, head = idle < FRONT_HEAD_MS ? idle : FRONT_HEAD_MS, used;
 
     if (!r)
-        return now - c->idle_since_ms > (c->fresh ? FRONT_HEAD_MS : c->f->idle_s * 1000ull + FRONT_HEAD_MS);
+        return now - c->idle_since_ms > (c->fresh ? head : idle + head);
     if (r->phase == REQ_HEAD)
-        return now - r->began_ms > FRONT_HEAD_MS;
+        return now - r->began_ms > head;
     if ((r->phase != REQ_BODY && r->phase != REQ_UPLOAD) || r->suspended)
         return false;
     used = now - r->body_ms - r->paused_ms;

@@ -106,6 +106,7 @@ static void reader_free(void *arg)
     s->ended = true;
     sm_buf_wipe(&s->buf);
     s->at = 0;
+    check_opener(s->f); /* one that was full holds up nobody any more */
     unref(s);
 }
 

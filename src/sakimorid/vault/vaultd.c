@@ -102,7 +102,7 @@ static int open_store(struct vaultd *v, char *why)
     char dir[4096];
     snprintf(dir, sizeof dir, "%s/vault", v->c->data);
     struct store_config config = { .dir = dir, .limits = STORE_LIMITS_DEFAULT, .signer = { .sign = sign, .arg = v } };
-    const json_t *settings = json_object_get(v->c->config, "settings"), *reserve = json_object_get(settings, "vault.reserve");
+    const json_t *settings = json_object_get(v->c->config, "settings"), *reserve = json_object_get(settings, "disk_reserve");
     if (json_is_integer(reserve))
         config.limits.reserve_bytes = (uint64_t)json_integer_value(reserve);
     memcpy(config.signer.public_key, v->head_pub, 32);
