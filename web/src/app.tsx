@@ -178,7 +178,7 @@ function Top({ today }: { today: TodayNow }) {
             <span class="bt"><b>Sakimori</b>{name && <span>{name}</span>}</span></Link>
         <div class="top-r">
             <p class="clock"><span class="long">{longDate(now)}<br /></span><b>{clock(now)}</b> {t(T.now)}</p>
-            <Link class="btn btn-stop btn-sm" href="/card">{t(T.card)}</Link>
+            <Link class="btn btn-stop btn-sm" href="/card">{t(T.cardShort)}</Link>
         </div></div></header>;
 }
 

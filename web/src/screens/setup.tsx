@@ -25,6 +25,7 @@ export function SetupScreen({ state }: { state: SetupState | null }) {
     const [codes, setCodes] = useState<string[]>([]);
     const [sheet, setSheet] = useState<Sheet | null>(null);
     const [names, setNames] = useState<string[]>([]);
+    const [lost, setLost] = useState(false);
     useEffect(() => { setStep((s) => (s === 'start' ? firstStep(state, kind) : s)); }, [state?.step, kind]);
     useEffect(() => {
         focusHeading('#main h1');
@@ -42,8 +43,8 @@ export function SetupScreen({ state }: { state: SetupState | null }) {
         {step === 'director' && <Director names={names} onDone={(x) => { setTotp(x); setStep('totp'); }} />}
         {step === 'totp' && <TotpStep totp={totp} onBack={() => setStep('director')} onDone={(c) => { setTotp(null); setCodes(c); setStep('codes'); }} />}
         {step === 'codes' && <Codes codes={codes} onDone={() => { setCodes([]); setStep('sheet'); }} />}
-        {step === 'sheet' && <SheetStep sheet={sheet} institution={names[0] ?? institutionName(session)} onMade={setSheet} onDone={() => setStep('confirm')} />}
-        {step === 'confirm' && <Confirm sheet={sheet} onBack={() => setStep('sheet')} onLost={() => { setSheet(null); setStep('sheet'); }} onDone={async () => { setSheet(null); setStep('done'); navigate('/setup?finish=1', true); await reload(); }} />}
+        {step === 'sheet' && <SheetStep sheet={sheet} lost={lost} institution={names[0] ?? institutionName(session)} onMade={setSheet} onDone={() => setStep('confirm')} />}
+        {step === 'confirm' && <Confirm sheet={sheet} onBack={() => setStep('sheet')} onLost={() => { setSheet(null); setLost(true); setStep('sheet'); }} onDone={async () => { setSheet(null); setStep('done'); navigate('/setup?finish=1', true); await reload(); }} />}
     </Wizard>;
 }
 
@@ -204,7 +205,7 @@ function Codes({ codes, onDone }: { codes: string[]; onDone: () => void }) {
         <div class="btn-row"><button type="button" class="btn btn-main btn-lg btn-wide" onClick={onDone}>{t(T.codesDone)}</button></div></div></>;
 }
 
-function SheetStep({ sheet, institution, onMade, onDone }: { sheet: Sheet | null; institution: string; onMade: (s: Sheet | null) => void; onDone: () => void }) {
+function SheetStep({ sheet, lost, institution, onMade, onDone }: { sheet: Sheet | null; lost: boolean; institution: string; onMade: (s: Sheet | null) => void; onDone: () => void }) {
     const [printed, setPrinted] = useState(false);
     const [bad, setBad] = useState(false);
     const [error, submit] = useSubmit();
@@ -219,7 +220,7 @@ function SheetStep({ sheet, institution, onMade, onDone }: { sheet: Sheet | null
         return true;
     });
     return <><div class="not-sheet"><Head title={t(T.sheetTitle)} lead={t(T.sheetLead)} /><ErrorBox error={error} /></div>
-        {!sheet ? <section class="card stack narrow"><p>{t(T.sheetMakeHelp)}</p>
+        {!sheet ? <section class="card stack narrow">{lost && <p><b>{t(T.sheetLost)}</b></p>}<p>{t(T.sheetMakeHelp)}</p>
             {password !== null && <SecretField label={t(T.sheetPassword)} help={t(T.sheetPasswordHelp)} value={password} onInput={setPassword} autocomplete="current-password" />}<div class="btn-row"><button type="button" class="btn btn-main btn-lg btn-wide" onClick={make}>{t(T.sheetMake)}</button></div></section>
             : <div class="stack"><section class="card dont-row not-sheet"><h2>{t(T.sheetWarn3)}</h2><ul class="dont">{[T.sheetWarn1, T.sheetWarn2].map((x) => <li><span class="ic" aria-hidden="true">✕</span><b>{t(x)}</b></li>)}</ul></section>
                 <div class="btn-row not-sheet"><button type="button" class="btn btn-main btn-lg btn-wide" onClick={() => window.print()}>{t(T.sheetPrint)}</button>

@@ -27,7 +27,6 @@ export const T = {
     verifying: { ja: '確かめています', en: 'Checking' },
     detail: { ja: '内容', en: 'Content' },
     line: { ja: '行', en: 'Line' },
-    directorOnly: { ja: 'すべての記録は、院長が見られます。', en: 'The director may see everything.' },
     w_unlock: { ja: '鍵を開けた', en: 'unlocked' },
     w_lock: { ja: '鍵を閉じた', en: 'locked' },
     w_list: { ja: '中を見た', en: 'looked inside' },

@@ -68,7 +68,6 @@ export const T = {
     srcNew: { ja: '保存する場所を加える', en: 'Add what to keep' },
     srcEmpty: { ja: 'まだ何も保存していません', en: 'Nothing is kept yet' },
     srcEmptyText: { ja: 'まず、この機器のフォルダから始めます。', en: 'Begin with the folders of this machine.' },
-    srcState: { ja: '状態', en: 'State' },
     srcOk: { ja: '保存できています', en: 'kept' },
     srcLate: { ja: '遅れています', en: 'late' },
     srcRun: { ja: '保存しています', en: 'running' },
@@ -140,7 +139,6 @@ export const T = {
     backSources: { ja: '保存する場所の一覧', en: 'All that is kept' },
     // box
     boxLead: { ja: '箱そのものの様子です。', en: 'How the box itself is.' },
-    disk: { ja: '空き', en: 'Space' },
     diskText: { ja: '残り {free}(使った量 {used})', en: '{free} free, {used} used' },
     diskUse: { ja: 'ディスクの使った量', en: 'Disk in use' },
     vault: { ja: '保存した物', en: 'Kept' },

@@ -124,7 +124,6 @@ export const T = {
     stPart: { ja: '一部だけ戻しました', en: 'in part' },
     stFail: { ja: '戻せませんでした', en: 'not restored' },
     stCancel: { ja: '途中でやめました', en: 'stopped' },
-    see: { ja: '見る', en: 'Look' },
     fTop: { ja: '一番上', en: 'Top' },
     fFind: { ja: '名前でさがす', en: 'Find by name' },
     fFindGo: { ja: 'さがす', en: 'Find' },
@@ -140,5 +139,4 @@ export const T = {
     fRecorded: { ja: '受け取ったことは、記録に残ります。', en: 'Downloads are recorded.' },
     fChanged: { ja: '読んでいる間に変わりました', en: 'changed while it was read' },
     fCanary: { ja: 'おとりのファイル', en: 'decoy file' },
-    noSuch: { ja: 'この時点は、もうありません', en: 'This point is gone' },
 } as const;

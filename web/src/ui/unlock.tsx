@@ -37,6 +37,7 @@ export function UnlockForm({ onDone }: { onDone?: () => void }) {
         e.preventDefault();
         setError(null);
         if (!password || !card.trim()) return setBad(t(T.unlockNeed));
+        if (busy) return;
         setBad(null);
         setBusy(true);
         try {
@@ -56,5 +57,5 @@ export function UnlockForm({ onDone }: { onDone?: () => void }) {
         <input type="hidden" autocomplete="username" value={session.person.account} />
         <SecretField label={t(T.password)} value={password} onInput={setPassword} autocomplete="current-password" error={bad} />
         <TextField label={t(T.card)} help={t(T.cardHelp)} value={card} onInput={setCard} autocomplete="off" autocapitalize="off" spellcheck={false} class="mono" />
-        <div class="btn-row"><button type="submit" class="btn" aria-disabled={busy}>{t(T.unlock)}</button></div></form>;
+        <div class="btn-row"><button type="submit" class="btn">{t(T.unlock)}</button></div></form>;
 }

@@ -1,0 +1,466 @@
+// The ways through the console, in a real browser against the mock of the API.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { startMock } from '../mock/server.mjs';
+import { settled, startBrowser } from './lib.mjs';
+import { toSetup } from './screens.mjs';
+
+let browser;
+let mock;
+let page;
+before(async () => { mock = await startMock(); browser = await startBrowser(); });
+after(async () => { await browser?.close(); await mock?.close(); });
+beforeEach(() => { mock.reset(); page = null; });
+afterEach(async () => {
+    const problems = page?.problems ?? [];
+    await page?.context().close();
+    assert.deepEqual(problems, [], 'errors in the console of the browser');
+});
+const open = async (path, state = {}, more = {}) => {
+    mock.set(state);
+    page = await browser.page({ base: mock.url, ...more });
+    await page.goto(path);
+    await settled(page);
+    return page;
+};
+const button = (name) => page.getByRole('button', { name, exact: true });
+const calls = (method, path) => mock.st.calls.filter((c) => c.method === method && c.path === path);
+
+test('set-up goes through all steps and ends signed in, with the first source next', async () => {
+    mock.set({ role: 'nobody', setup: 'open' });
+    page = await browser.page({ base: mock.url });
+    await page.goto('/');
+    await page.waitForURL('**/setup');
+    await toSetup(page, 'done');
+    assert.equal(await page.locator('h1').innerText(), '設定が終わりました');
+    const [inst] = calls('POST', '/setup/institution');
+    assert.equal(inst.data.name, 'さくら内科クリニック');
+    assert.equal(inst.data.responsible.name, '見本 花子');
+    assert.equal(inst.data.vendor_updates, 'unknown');
+    assert.deepEqual(calls('POST', '/setup/confirm')[0].data.answers.map((a) => [a.which, a.n]), [['open', 3], ['orders', 17], ['open', 21]]);
+    assert.equal(calls('POST', '/setup/confirm')[0].data.printed, true);
+    await page.getByRole('link', { name: '保存する場所を決める' }).first().click();
+    await page.waitForURL('**/machines/sources/new');
+    await page.locator('input[required]').fill('電子カルテのデータ');
+    await page.locator('textarea[required]').fill('/srv/karte');
+    await button('この内容で決める').click();
+    await page.waitForURL('**/machines/sources');
+    assert.deepEqual(calls('POST', '/sources')[0].data.paths, ['/srv/karte']);
+    assert.equal(calls('POST', '/sources/n1/run').length, 1);
+});
+
+test('nothing secret of the set-up stays in the browser', async () => {
+    mock.set({ role: 'nobody', setup: 'open' });
+    page = await browser.page({ base: mock.url });
+    await toSetup(page, 'done');
+    const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, history.state, location.href, document.cookie]));
+    for (const secret of ['right-horse-9', 'SAKI-1234', 'JBSWY3DP', 'SKC1-7H2K', 'あいこくしん', 'abandon', '123456']) assert.ok(!kept.includes(secret), secret);
+    await page.goBack();
+    await settled(page);
+    assert.ok(!(await page.content()).includes('あいこくしん'), 'going back does not show the words again');
+});
+
+test('a wrong set-up code, a refused password and a wrong word are said in plain words', async () => {
+    mock.set({ role: 'nobody', setup: 'open' });
+    page = await browser.page({ base: mock.url });
+    await page.goto('/setup');
+    await settled(page);
+    await page.locator('input.in').fill('WRONG');
+    await button('始める').click();
+    await page.getByText('番号がちがいます。あと4回試せます。').waitFor();
+    assert.equal(await page.locator('input.in').inputValue(), 'WRONG', 'what was typed stays');
+    await toSetup(page, 'director');
+    const f = page.locator('form input.in');
+    for (const [i, v] of ['見本 花子', 'hanako', 'password1', 'password1'].entries()) await f.nth(i).fill(v);
+    await page.locator('button[type=submit]').click();
+    await page.getByText('よく使われるパスワードです。ほかのものにしてください。').waitFor();
+    mock.reset();
+    mock.set({ role: 'nobody', setup: 'open' });
+    await toSetup(page, 'confirm');
+    for (const i of [0, 1, 2]) await page.locator('form input.in').nth(i).fill('まちがい');
+    await button('確かめて終わる').click();
+    await page.getByText('言葉がちがいます。番号をもう一度見てください。').first().waitFor();
+    assert.equal(await page.locator('[aria-invalid]').count(), 1);
+    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('aria-invalid')), 'true', 'the focus is on the wrong word');
+});
+
+test('the sheet must be printed before the words are asked', async () => {
+    mock.set({ role: 'nobody', setup: 'open' });
+    page = await browser.page({ base: mock.url });
+    await toSetup(page, 'sheet');
+    await button('次へ').click();
+    await page.getByText('印刷してから、印を付けてください。').waitFor();
+});
+
+test('the recovery sheet prints on one page with both keys and the card', async () => {
+    mock.set({ role: 'nobody', setup: 'open' });
+    page = await browser.page({ base: mock.url });
+    await toSetup(page, 'sheet');
+    assert.equal(await page.locator('.rs .qr').count(), 3);
+    assert.equal(await page.locator('.rs-words li').count(), 48);
+    assert.equal(pages(await page.pdf({ preferCSSPageSize: true })), 1);
+});
+
+test('signing in asks for the second factor and then goes where one wanted to go', async () => {
+    await open('/machines', { role: 'nobody' });
+    await page.waitForURL('**/sign-in?to=*');
+    await page.locator('input.in').nth(0).fill('hanako');
+    await page.locator('input.in').nth(1).fill('right-horse-9');
+    await button('使いはじめる').click();
+    await page.locator('.in-6').fill('111111');
+    await button('確かめる').click();
+    await page.getByText('パスワードか番号がちがいます。あと4回試せます。').waitFor();
+    await page.locator('.in-6').fill('123456');
+    await button('確かめる').click();
+    await page.waitForURL('**/machines');
+    await page.getByRole('heading', { name: '機器と保存', level: 1 }).waitFor();
+});
+
+test('a code from paper works in place of the phone', async () => {
+    await open('/sign-in', { role: 'nobody' });
+    await page.locator('input.in').nth(0).fill('hanako');
+    await page.locator('input.in').nth(1).fill('right-horse-9');
+    await button('使いはじめる').click();
+    await button('スマートフォンがないとき').click();
+    await page.getByLabel('紙に印刷した番号').fill('abcd-1234');
+    await button('確かめる').click();
+    await page.waitForURL(mock.url + '/');
+    assert.equal(calls('POST', '/session').at(-1).data.one_time, 'abcd-1234');
+});
+
+test('an address of another place is never followed after signing in', async () => {
+    await open('/sign-in?to=//evil.example/', { role: 'nobody' });
+    await page.locator('input.in').nth(0).fill('hanako');
+    await page.locator('input.in').nth(1).fill('right-horse-9');
+    await button('使いはじめる').click();
+    await page.locator('.in-6').fill('123456');
+    await button('確かめる').click();
+    await page.waitForURL(mock.url + '/');
+});
+
+test('the first password must be changed before anything else', async () => {
+    await open('/', { must_change: true, role: 'staff' });
+    assert.equal(await page.locator('h1').innerText(), '自分のパスワードに変える');
+    for (const [i, v] of ['first-one', 'own-horse-7', 'own-horse-7'].entries()) await page.locator('form input.in').nth(i).fill(v);
+    await button('このパスワードにする').click();
+    await page.getByRole('heading', { name: 'だいじょうぶです' }).waitFor();
+    assert.deepEqual(calls('POST', '/session/password')[0].data, { old: 'first-one', new: 'own-horse-7' });
+});
+
+test('the menu shows what the role may see', async () => {
+    await open('/', { role: 'staff' });
+    assert.deepEqual(await page.locator('.nav a').allInnerTexts(), ['きょうの状態', '戻す', 'こまったこと']);
+    await page.goto('/machines');
+    await settled(page);
+    await page.getByText('院長か事務長にたのんでください。').waitFor();
+});
+
+test('the counter browser shows Today and the card, and nothing to press', async () => {
+    await open('/', { role: 'counter', scenario: 'look' });
+    assert.deepEqual(await page.locator('.nav a').allInnerTexts(), ['きょうの状態']);
+    assert.equal(await page.locator('.one button').count(), 0);
+});
+
+test('Today changes by itself when the box says so', async () => {
+    await open('/');
+    await page.getByRole('heading', { name: 'だいじょうぶです' }).waitFor();
+    mock.set({ scenario: 'call' });
+    mock.push('today', {});
+    await page.getByRole('heading', { name: 'すぐ電話してください' }).waitFor();
+    assert.equal(await page.locator('.state-call').getAttribute('role'), 'alert');
+    assert.equal(await page.locator('.tel a').first().getAttribute('href'), 'tel:0000000000');
+    assert.match(await page.locator('.lead').innerText(), /止めてあります。\n受付は、紙に切りかえてください。$/);
+});
+
+test('the one thing of the day can be done, and says so', async () => {
+    await open('/', { scenario: 'look' });
+    await button('すみました').click();
+    await page.getByText('きょうすることは終わりました').waitFor();
+    assert.equal(calls('POST', '/today/tasks/t2')[0].csrf, 'csrf-1');
+});
+
+test('an old screen says that it is old, and after ten minutes that nothing is known', async () => {
+    await open('/');
+    mock.set({ drop: true });
+    await page.clock.fastForward(3 * 60_000);
+    await page.getByText('この画面は 8:30 のままです').waitFor();
+    assert.equal(await page.locator('.state-ok').count(), 1);
+    await page.clock.fastForward(8 * 60_000);
+    await page.getByRole('heading', { name: 'いまは分かりません' }).waitFor();
+    await page.getByText('8:30 には「だいじょうぶです」でした。').waitFor();
+    mock.set({ drop: false });
+    await page.clock.fastForward(60_000);
+    await page.getByRole('heading', { name: 'だいじょうぶです' }).waitFor();
+    assert.equal(await page.locator('.ban-wait').count(), 0);
+});
+
+test('with the box down the card and its numbers still open', async () => {
+    page = await browser.page({ base: mock.url, now: 0, workers: 'allow' });
+    await page.goto('/card');
+    await page.getByText('電子カルテの業者').first().waitFor();
+    await page.evaluate(() => navigator.serviceWorker.ready);
+    await page.waitForFunction(() => navigator.serviceWorker.controller);
+    mock.set({ drop: true });
+    await page.goto('/card');
+    await page.getByText('箱と話せないので').waitFor();
+    assert.equal(await page.locator('.c-tel .no').first().innerText(), '00-0000-0000');
+    page.problems = [];
+});
+
+test('the emergency card prints on exactly one A4 page, in both languages', async () => {
+    for (const lang of ['ja', 'en']) {
+        await page?.context().close();
+        await open('/card', {}, { lang });
+        await page.locator('.c-tel tr').nth(4).waitFor();
+        const pdf = await page.pdf({ preferCSSPageSize: true });
+        assert.equal(pages(pdf), 1, lang);
+    }
+});
+
+test('a card with many numbers still is one page', async () => {
+    await open('/');
+    await page.evaluate(async () => {
+        const r = await (await fetch('/api/v1/card')).json();
+        r.contacts = [...r.contacts, ...r.contacts];
+        localStorage.setItem('sakimori.card', JSON.stringify(r));
+    });
+    mock.set({ role: 'nobody' });
+    await page.goto('/card');
+    await page.locator('.c-tel tr').nth(7).waitFor();
+    assert.equal(pages(await page.pdf({ preferCSSPageSize: true })), 1);
+});
+
+test('every main screen prints without its buttons', async () => {
+    await open('/', { scenario: 'call' });
+    for (const path of ['/', '/restore', '/trouble/a7'.padEnd(41, '0'), '/machines', '/people', '/access', '/settings', '/trust-ca']) {
+        await page.goto(path);
+        await settled(page);
+        await page.emulateMedia({ media: 'print' });
+        const seen = await page.evaluate(() => [...document.querySelectorAll('.btn:not([href^="tel"]), .nav, .skip')].filter((e) => e.checkVisibility()).length);
+        assert.equal(seen, 0, path);
+        assert.ok(pages(await page.pdf({ preferCSSPageSize: true })) >= 1, path);
+        await page.emulateMedia({ media: 'screen' });
+    }
+});
+
+test('the whole restore: last clean chosen, safe choices made, unlocked, live progress, result', async () => {
+    await open('/restore', { scenario: 'call' });
+    assert.equal(await page.locator('.gen.on .flag').innerText(), '最後のきれいな状態');
+    await button('この時点に決める').click();
+    await page.getByRole('heading', { name: '何を戻しますか' }).waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement?.id), 'step-title', 'the focus is on the heading of the step');
+    assert.equal(await page.locator('input[name=existing]').first().isChecked(), true);
+    await button('次へ').click();
+    await page.getByRole('heading', { name: '戻す内容' }).waitFor();
+    await button('戻しはじめる').click();
+    await page.getByText('わけを短く入れてください。').waitFor();
+    assert.equal(calls('POST', '/restores').length, 0);
+    await page.getByLabel('院長のパスワード').fill('wrong');
+    await page.getByLabel('戻すカードの文字').fill('SKC1-7H2K');
+    await button('鍵を開ける').click();
+    await page.getByText('パスワードかカードがちがいます。あと4回試せます。').waitFor();
+    await page.getByLabel('院長のパスワード').fill('right-horse-9');
+    await button('鍵を開ける').click();
+    await page.getByText('鍵が開いています。').first().waitFor();
+    await page.getByLabel('戻すわけ').fill('11月24日の書きかえを戻す');
+    await button('戻しはじめる').click();
+    await page.waitForURL('**/restore?run=r1');
+    await page.getByRole('progressbar').waitFor();
+    await page.getByRole('heading', { name: '戻し終わりました' }).waitFor({ timeout: 20_000 });
+    await page.getByText('394件を、4分12秒で戻しました。').waitFor();
+    await page.getByText('394件を「戻す前」という場所に移しました。').waitFor();
+    const sent = calls('POST', '/restores')[0].data;
+    assert.equal(sent.existing, 'aside');
+    assert.equal(sent.target.mode, 'place');
+    assert.deepEqual(sent.paths_b64, []);
+    assert.equal(sent.suspicious_ok, undefined);
+});
+
+test('a suspicious generation needs a second answer', async () => {
+    await open('/restore', { scenario: 'call', unlocked: new Date(Date.parse('2026-11-24T08:44:00+09:00')).toISOString() });
+    await page.locator('.gen.bad input').check();
+    await button('この時点に決める').click();
+    await page.getByRole('heading', { name: 'この保存は疑わしいです' }).waitFor();
+    await button('最後のきれいな状態をえらぶ').click();
+    assert.equal(await page.locator('.gen.on .flag').count(), 1);
+    await page.locator('.gen.bad input').check();
+    await button('この時点に決める').click();
+    await button('それでも、この時点を使う').click();
+    await button('次へ').click();
+    await page.getByLabel('戻すわけ').fill('調べるため');
+    await button('戻しはじめる').click();
+    await page.waitForURL('**/restore?run=r1');
+    assert.equal(calls('POST', '/restores')[0].data.suspicious_ok, true);
+});
+
+test('folders and files are chosen by their bytes, and one file can be downloaded', async () => {
+    await open('/restore', { scenario: 'call', unlocked: new Date(Date.parse('2026-11-24T08:44:00+09:00')).toISOString() });
+    await button('この時点に決める').click();
+    await page.locator('input[name=what]').nth(1).check();
+    await page.locator('.files button', { hasText: '/srv/share' }).click();
+    await page.getByText('紹介状').waitFor();
+    await page.locator('.files li', { hasText: '紹介状' }).locator('input').check();
+    await page.locator('.files li', { hasText: '.txt' }).locator('input').check();
+    const href = await page.getByRole('link', { name: '予約表.xlsx を受け取る' }).getAttribute('href');
+    assert.equal(new URLSearchParams(href.split('?')[1]).get('path_b64'), Buffer.from('/srv/share/予約表.xlsx').toString('base64'));
+    await button('次へ').click();
+    await page.getByLabel('戻すわけ').fill('試し');
+    await button('戻しはじめる').click();
+    await page.waitForURL('**/restore?run=r1');
+    assert.deepEqual(calls('POST', '/restores')[0].data.paths_b64, [Buffer.from('/srv/share/紹介状').toString('base64'), Buffer.concat([Buffer.from('/srv/share/'), Buffer.from('kLMu', 'base64')]).toString('base64')]);
+});
+
+test('a restore can be stopped after a question', async () => {
+    await open('/restore?run=r1', { scenario: 'call', restore: { id: 'r1', state: 'running', progress: { files: 10, files_total: 394, bytes: 1e7, bytes_total: 1.5e9 }, set_aside: 0, problems: [], started: '2026-11-23T23:29:00Z', finished: null, ms: null } });
+    await button('途中でやめる').click();
+    await button('続ける').click();
+    assert.equal(calls('POST', '/restores/r1/cancel').length, 0);
+    await button('途中でやめる').click();
+    await page.locator('dialog').getByRole('button', { name: '途中でやめる' }).click();
+    await page.getByRole('heading', { name: '途中でやめました' }).waitFor();
+});
+
+test('a run shows its progress live and can be cancelled', async () => {
+    await open('/machines/sources');
+    await page.getByRole('button', { name: 'いま保存する: 電子カルテのデータ' }).click();
+    await page.getByRole('progressbar').waitFor();
+    await button('途中でやめる').click();
+    await page.getByText('途中でやめました').first().waitFor();
+});
+
+test('a machine joins by a code that is shown with the command to type', async () => {
+    await open('/machines');
+    await button('機器を加える').click();
+    await button('番号を作る').click();
+    await page.getByText('名前を入れてください。').waitFor();
+    await page.getByLabel('機器の名前').fill('受付パソコン4');
+    await button('番号を作る').click();
+    await page.getByText('sakimori-agent join https://192.0.2.5:8444').waitFor();
+    await page.keyboard.press('Escape');
+    await page.locator('dialog').waitFor({ state: 'detached' });
+    assert.equal(await page.evaluate(() => document.activeElement?.textContent), '機器を加える', 'the focus is back where it was');
+});
+
+test('a person gets a first password that is shown once', async () => {
+    await open('/people');
+    await button('人を加える').click();
+    await page.locator('dialog input.in').nth(0).fill('保守 次郎');
+    await page.locator('dialog input.in').nth(1).fill('jiro');
+    await page.getByRole('radio', { name: /業者/ }).check();
+    await button('加える').click();
+    await page.getByText('期限の日をえらんでください。').waitFor();
+    await page.locator('dialog input[type=date]').fill('2026-12-31');
+    await button('加える').click();
+    await page.getByText('kumo-7412-hana').waitFor();
+    assert.equal(calls('POST', '/people')[0].data.until, '2026-12-31T14:59:59Z');
+    await button('渡しました').click();
+    assert.equal(await page.getByText('kumo-7412-hana').count(), 0);
+});
+
+test('an altered record is said loudly', async () => {
+    await open('/access/audit', { tampered: true });
+    await button('書きかえがないか確かめる').click();
+    await page.getByText('88行目から、記録が合いません').waitFor();
+    assert.equal(await page.locator('.ban-call').getAttribute('role'), 'alert');
+});
+
+test('an alarm is closed only with a note and after a question', async () => {
+    await open('/trouble', { scenario: 'call' });
+    await page.getByRole('link', { name: 'ファイル置き場で、ファイルが次々に書きかえられました' }).click();
+    await button('この件を終わりにする').click();
+    await page.locator('dialog').getByRole('button', { name: 'この件を終わりにする' }).click();
+    await page.getByText('したことを短く入れてください。').waitFor();
+    await page.getByLabel('したこと・分かったこと').fill('業者が確かめた');
+    await button('この件を終わりにする').click();
+    await page.locator('dialog').getByRole('button', { name: 'この件を終わりにする' }).click();
+    await page.waitForURL('**/trouble');
+    assert.deepEqual(calls('POST', '/alarms/' + 'a7'.padEnd(32, '0')).map((c) => c.data), [{ action: 'close', note: '業者が確かめた' }]);
+});
+
+test('the keyboard walks the console', async () => {
+    await open('/');
+    await page.keyboard.press('Tab');
+    assert.equal(await page.evaluate(() => document.activeElement?.textContent), '本文へ移動');
+    await page.keyboard.press('Enter');
+    assert.equal(await page.evaluate(() => document.activeElement?.id), 'main');
+    for (const [key, path] of [['r', '/restore'], ['i', '/trouble'], ['m', '/machines'], ['u', '/people'], ['a', '/access'], ['s', '/settings'], ['t', '/']]) {
+        await page.keyboard.press('g');
+        await page.keyboard.press(key);
+        await page.waitForURL(mock.url + path);
+        await settled(page);
+        assert.equal(await page.evaluate(() => document.activeElement?.tagName), 'H1', path);
+    }
+    await page.keyboard.press('g');
+    await page.keyboard.press('m');
+    await page.locator('[data-row]').first().waitFor();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
+    assert.equal(await page.evaluate(() => [...document.querySelectorAll('[data-row]')].indexOf(document.activeElement)), 1);
+    await page.keyboard.press('/');
+    assert.equal(await page.evaluate(() => document.activeElement?.type), 'search');
+    await page.keyboard.type('gt');
+    assert.ok(page.url().endsWith('/machines'), 'letters inside a field are only text');
+    await page.keyboard.press('Shift+Tab');
+    await page.keyboard.press('?');
+    await page.getByRole('heading', { name: 'キーの一覧' }).waitFor();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('f');
+    assert.equal(await page.evaluate(() => document.activeElement?.closest('.seg') !== null), true);
+    await page.keyboard.press('e');
+    await page.waitForURL('**/card');
+});
+
+test('single letters can be switched off', async () => {
+    await open('/');
+    await page.keyboard.press('?');
+    await page.getByLabel('1文字のキーを使う').uncheck();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('e');
+    await page.keyboard.press('?');
+    assert.equal(await page.locator('dialog').count(), 0);
+    assert.equal(page.url(), mock.url + '/');
+});
+
+test('restore can be walked with the keyboard alone', async () => {
+    await open('/restore', { scenario: 'call' });
+    await page.locator('.gen input:checked').focus();
+    await page.keyboard.press('ArrowDown');
+    await page.waitForFunction(() => document.querySelector('.gen.on .gen-t')?.textContent === 'きょう 3:10');
+    await page.keyboard.press('ArrowUp');
+    await page.waitForFunction(() => document.querySelector('.gen.on .flag'));
+    for (let i = 0; i < 6 && (await page.evaluate(() => document.activeElement?.textContent)) !== 'この時点に決める'; i++) await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: '何を戻しますか' }).waitFor();
+});
+
+test('the language changes at once and stays', async () => {
+    await open('/');
+    await button('English').click();
+    await page.getByRole('heading', { name: 'All is well' }).waitFor();
+    assert.equal(await page.evaluate(() => document.documentElement.lang), 'en');
+    await page.reload();
+    await page.getByRole('heading', { name: 'All is well' }).waitFor();
+});
+
+test('when the session ends in the middle, one is told and comes back to the same place', async () => {
+    await open('/machines');
+    mock.set({ role: 'nobody' });
+    await page.locator('.nav a', { hasText: '使う人' }).click();
+    await page.getByText('しばらく使わなかったので、いちど閉じました').waitFor();
+    assert.match(page.url(), /to=%2Fpeople/);
+});
+
+test('the contract is kept: every change carries the token, and nothing goes to another host', async () => {
+    const hosts = new Set();
+    await open('/settings');
+    page.on('request', (r) => hosts.add(new URL(r.url()).host));
+    await button('電話する相手を決める').click();
+    await page.getByText('緊急カードを印刷し直してください。').waitFor();
+    assert.equal(calls('PUT', '/contacts')[0].csrf, 'csrf-1');
+    assert.equal(calls('PUT', '/contacts')[0].data.items.length, 5);
+    for (const path of ['/', '/restore', '/machines/box']) { await page.goto(path); await settled(page); }
+    assert.deepEqual([...hosts], [new URL(mock.url).host]);
+});
+
+/** Pages of a PDF, counted by their objects. */
+function pages(pdf) { return (pdf.toString('latin1').match(/\/Type\s*\/Page\b(?!s)/g) ?? []).length; }

@@ -1,0 +1,88 @@
+// Every text has Japanese and English, says the same values in both, and the Japanese keeps the rules of the design.
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { build } from 'esbuild';
+import { root } from './lib.mjs';
+
+const files = readdirSync(join(root, 'src/text')).filter((f) => f.endsWith('.ts'));
+const tables = new Map();
+for (const f of files) {
+    const out = await build({ entryPoints: [join(root, 'src/text', f)], bundle: true, write: false, format: 'esm', logLevel: 'error' });
+    tables.set(f, (await import('data:text/javascript;base64,' + Buffer.from(out.outputFiles[0].text).toString('base64'))).T);
+}
+const each = (fn) => { for (const [file, table] of tables) for (const [key, text] of Object.entries(table)) fn(`${file} ${key}`, text); };
+
+/* The left column of "Words", and the expert words of the plain-words table. A word in brackets stands beside its plain form. */
+const BANNED = ['ステータス', '警告', 'インシデント', 'バックアップ', 'ジョブ', 'エージェント', 'オフライン', 'リストア', 'リカバリ', '正常', '世代', '暗号化', 'エントロピー', 'マルウェア', '検知', '端末', '隔離', '不正アクセス',
+    '脆弱性', 'パッチ', 'ファームウェア', '誤操作', '漏えい', 'キャンセル', '詳細', '入力値', '不正', 'タイムアウト', '処理中', 'しばらくお待ち', 'データがありません', '認証に', '権限', 'アラート', '遮断', '復元', 'メディア', '切断', '実行', 'エラー', 'ユーザー', 'ログイン', 'ログを'];
+const SENTENCE_MAX = 40;
+
+export function faults(ja) {
+    const plain = ja.replace(/\([^)]*\)|（[^）]*）/g, '');
+    const bad = BANNED.filter((w) => plain.includes(w)).map((w) => `says ${w}`);
+    for (const s of ja.split(/(?<=[。?？])/)) {
+        const n = [...s.replace(/\{\w+\}/g, '00').trim()].length;
+        if (n > SENTENCE_MAX + 4) bad.push(`${n} characters: ${s}`);
+    }
+    if (/[！!]/.test(ja)) bad.push('shouts');
+    return bad;
+}
+
+test('every text has Japanese and English', () => {
+    let n = 0;
+    each((where, text) => {
+        n++;
+        assert.deepEqual(Object.keys(text).sort(), ['en', 'ja'], where);
+        assert.ok(text.ja.trim(), `${where}: no Japanese`);
+        if (!/^(日|〜)$/.test(text.ja)) assert.ok(text.en.trim() || text.en === '', where);
+    });
+    assert.ok(n > 500, `only ${n} texts were read`);
+});
+
+test('both languages of a text fill in the same values', () => {
+    each((where, text) => {
+        const of = (s) => [...s.matchAll(/\{(\w+)\}/g)].map((m) => m[1]).sort().join();
+        assert.equal(of(text.ja), of(text.en), where);
+    });
+});
+
+test('the Japanese is short, plain and calm', () => {
+    const bad = [];
+    each((where, text) => { for (const f of faults(text.ja)) bad.push(`${where}: ${f}`); });
+    assert.deepEqual(bad, []);
+});
+
+test('the check of the Japanese catches a long, an expert and a loud sentence', () => {
+    assert.equal(faults('バックアップジョブが失敗しました').length, 2);
+    assert.equal(faults('あ'.repeat(60)).length, 1);
+    assert.equal(faults('止まりました!').length, 1);
+    assert.deepEqual(faults('データを使えなくして、お金を要求するウイルス(ランサムウェア)'), []);
+});
+
+test('English texts hold no Japanese', () => {
+    each((where, text) => {
+        if (where.endsWith(' language') || where.endsWith(' languageLabel')) return; // names its own language
+        assert.ok(!/[\u3040-\u30ff\u4e00-\u9fff]/.test(text.en), `${where}: ${text.en}`);
+    });
+});
+
+test('the manual keeps the same rules', () => {
+    const bad = [];
+    for (const f of readdirSync(join(root, 'manual')).filter((x) => x.endsWith('.html') && x !== 'frame.html')) {
+        const text = readFileSync(join(root, 'manual', f), 'utf8').replace(/<span class="mono">.*?<\/span>/g, '').replace(/<\/(p|li|td|th|h\d|div|b|span)>/g, '\n').replace(/<[^>]+>/g, '');
+        for (const line of text.split('\n').map((x) => x.trim()).filter(Boolean)) for (const x of faults(line)) bad.push(`${f}: ${x}`);
+    }
+    assert.deepEqual(bad, []);
+});
+
+test('screens take their words from the tables', () => {
+    const loose = [];
+    for (const dir of ['src', 'src/screens', 'src/ui', 'src/charts'])
+        for (const f of readdirSync(join(root, dir)).filter((x) => x.endsWith('.tsx'))) {
+            const text = readFileSync(join(root, dir, f), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '').replace(/\{ ja: '[^']*', en: '[^']*' \}/g, '');
+            for (const m of text.matchAll(/[\u3040-\u30ff\u4e00-\u9fff]{2,}[^'"<`]*/g)) loose.push(`${f}: ${m[0].slice(0, 30)}`);
+        }
+    assert.deepEqual(loose.filter((x) => !/日本語|受付は、紙に|保存は無事です|電話|緊急カード|防人/.test(x)), []);
+});

@@ -1,0 +1,83 @@
+// Parts that count: days in Japan, the bars of the time line, sizes, paths as bytes, cells of a spreadsheet.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { build } from 'esbuild';
+import { root } from './lib.mjs';
+
+globalThis.localStorage = { getItem: () => null, setItem: () => {} };
+globalThis.document = { documentElement: {} };
+const out = await build({
+    stdin: { contents: `export * from './src/time'; export * from './src/charts/slots'; export { joinB64 } from './src/screens/files'; export { csv, telHref } from './src/ui/parts'; export { query } from './src/api'; export { setLang, fill } from './src/i18n';`, resolveDir: root, loader: 'ts' },
+    bundle: true, write: false, format: 'esm', logLevel: 'error', jsx: 'automatic', jsxImportSource: 'preact', absWorkingDir: root, nodePaths: [join(root, 'node_modules')],
+});
+const m = await import('data:text/javascript;base64,' + Buffer.from(out.outputFiles[0].text).toString('base64'));
+const NOW = Date.parse('2026-11-24T08:30:00+09:00');
+const gen = (at, gb, more = {}) => ({ id: at, at: new Date(at).toISOString(), stored_new: gb * 1e9, suspicion: { level: 'none' }, last_clean: false, ...more });
+
+test('a time is shown in Japan, whatever the day is elsewhere', () => {
+    m.setLang('ja');
+    assert.equal(m.whenOf('2026-11-23T22:10:00Z', NOW), 'きょう 7:10');
+    assert.equal(m.whenOf('2026-11-22T15:30:00Z', NOW), 'きのう 23日(月) 0:30');
+    assert.equal(m.whenOf('2026-11-21T18:10:00Z', NOW), '22日(日) 3:10');
+    assert.equal(m.whenOf('2026-10-01T00:00:00Z', NOW), '10月1日(木) 9:00');
+    assert.equal(m.bigWhen('2026-11-23T22:10:00Z', NOW), 'けさ 7:10');
+    assert.equal(m.longDate(NOW), '令和8年(2026年) 11月24日(火)');
+    assert.equal(m.longDate('2019-05-01T00:00:00Z'), '令和元年(2019年) 5月1日(水)');
+});
+
+test('lengths of time and sizes read like speech', () => {
+    m.setLang('ja');
+    assert.equal(m.agoOf(4800), '1時間20分前');
+    assert.equal(m.tookOf(252), '4分12秒');
+    assert.equal(m.spanOf(59.7), '1分');
+    assert.equal(m.spanOf(-5), '0秒');
+    assert.equal(m.bytesOf(9.8e9), '9.8 GB');
+    assert.equal(m.bytesOf(0.9e9, 9.8e9), '0.9 GB');
+    assert.equal(m.bytesOf(1200, 9.8e9), '1.2 KB');
+    assert.equal(m.bytesOf(0), '0 B');
+});
+
+test('a day is one bar, today and a mixed day show their generations', () => {
+    const d = (day, h) => Date.parse(`2026-11-${day}T${h}:10:00+09:00`);
+    const gens = [gen(d(20, '03'), 1), gen(d(20, '04'), 1), gen(d(22, '03'), 1), gen(d(23, '03'), 1, { last_clean: true }), gen(d(23, '22'), 9, { suspicion: { level: 'high' } }), gen(d(24, '03'), 2), gen(d(24, '07'), 1)];
+    const s = m.slotsOf(gens, NOW, 15);
+    assert.deepEqual(s.map((x) => [x.gens.length, x.single, x.bad]), [[2, false, false], [0, false, false], [1, false, false], [1, true, false], [1, true, true], [1, true, false], [1, true, false]]);
+    assert.equal(s[0].bytes, 2e9);
+});
+
+test('the time line keeps the newest and what matters when there are too many', () => {
+    const many = Array.from({ length: 24 }, (_, i) => gen(NOW - i * 900_000, 1));
+    many[20].last_clean = true;
+    const s = m.slotsOf(many, NOW, 6);
+    assert.ok(s.length <= 6);
+    assert.ok(s.some((x) => x.gens.length === 1 && x.gens[0].last_clean), 'the last clean one has a bar of its own');
+    assert.equal(s.reduce((n, x) => n + x.gens.length, 0), 24);
+    assert.deepEqual(m.slotsOf([], NOW, 6), []);
+});
+
+test('a morning without a copy yet is not a day without a copy', () => {
+    const s = m.slotsOf([gen(NOW - 2 * 86_400_000, 1)], NOW, 6);
+    assert.deepEqual(s.map((x) => x.gens.length), [1, 0]);
+});
+
+test('the axis begins at zero and covers the largest bar', () => {
+    for (const b of [0, 1, 999, 5e5, 9.8e9, 1.01e12]) {
+        const a = m.axisOf(b);
+        assert.ok(a.top >= b && a.step * 2 === a.top, String(b));
+    }
+    assert.equal(m.axisOf(9.8e9).unit, 'GB');
+});
+
+test('paths are joined as bytes, not as what is shown', () => {
+    const b = (x) => Buffer.from(x, 'latin1').toString('base64');
+    assert.equal(m.joinB64('', b('/srv/share')), b('/srv/share'));
+    assert.equal(m.joinB64(b('/srv'), b('\x90\xb3')), b('/srv/\x90\xb3'));
+    assert.equal(m.joinB64(b('/'), b('etc')), b('/etc'));
+});
+
+test('a cell that looks like a formula stays text', () => {
+    assert.equal(m.csv([['=1+1', 'a"b']]), '\ufeff"\'=1+1","a""b"\r\n');
+    assert.equal(m.telHref('03-6812-7837'), 'tel:0368127837');
+    assert.equal(m.query({ a: '', b: null, c: 'x y' }), '?c=x+y');
+});
