@@ -13,7 +13,7 @@ struct ev_row { struct cid cid; uint32_t pack, length; uint64_t offset; uint8_t 
 struct engine_vault {
     char dir[256];
     struct ev_row *row; size_t rows, slots;
-    int *fd; size_t packs;
+    int *fd; _Atomic size_t packs;           /* read by the cancel callback of any thread */
     uint64_t objects_put, chunks_put, pages_put, bytes_put, manifests, have_calls, duplicates;
     uint64_t fail_at_pack;            /* the k-th pack from now (from 1) is refused with fail_err; 0: never */
     int fail_err;

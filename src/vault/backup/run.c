@@ -220,6 +220,8 @@ static int round_body(struct run *r, struct backup_result *ret, struct sm_buf *r
     if (e < 0)
         return e;
     e = threads_run(r);
+    pipe_free(r->pipe); /* after a failure sealers may still be at work */
+    r->pipe = NULL;
     counts_join(r, &ret->counts);
     int flushed = index_flush(r->look);
     if (e == 0 && is_nothing(&ret->counts))
