@@ -260,6 +260,35 @@ json_t *problems_of(struct sm_obj *o)
     return out;
 }
 
+static void run_end(struct api_call *c, const char *state)
+{
+    struct api *a = c->api;
+    api_audit_what(c, "run %s %s", c->part[0], state);
+    run_finish(a, c->part[0], state, NULL);
+    api_reply(c, 200, json_pack("{s:b}", "ok", 1));
+}
+
+/* Brain was away when the vault took the manifest: the vault's journal is the truth. */
+static void run_end_generation(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    const char *manifest = api_str(c->body, "manifest"), *status = api_str(c->body, "status");
+    json_t *j = NULL;
+    struct sm_span raw;
+    if (err == -SM_ENOTFOUND) {
+        run_end(c, "failed");
+        return;
+    }
+    if (!answer_split(c, err, body, text, &j, &raw))
+        return;
+    const json_t *g = json_object_get(j, "generation");
+    bool own = !strcmp(api_str(g, "client"), c->who.client) && !strcmp(api_str(g, "source"), api_str(c->mem, "source"));
+    json_decref(j);
+    if (!own)
+        run_end(c, "failed");
+    else if (api_do(c, STATE_run_manifest, STATE_ARGS(state_t(manifest), state_t(c->part[0]))))
+        run_end(c, status);
+}
+
 void h_run_end(struct api_call *c)
 {
     static const char *const states[] = { "complete", "partial", "failed", "cancelled" };
@@ -276,24 +305,27 @@ void h_run_end(struct api_call *c)
         json_decref(problems);
         return;
     }
-    /* Complete is what the vault accepted, not what a machine says. */
     bool has = *api_str(run, "manifest"), good = !strcmp(status, "complete") || !strcmp(status, "partial");
-    const char *state = good && !has ? "failed" : status;
+    api_set(c->mem, "source", json_string(api_str(run, "source")));
     json_decref(run);
     if (!known) {
         json_decref(problems);
         api_fail(c, 400, "bad_request", "status", NULL);
         return;
     }
-    api_audit_what(c, "run %s %s", c->part[0], state);
     json_t *last = json_incref(json_object_get(a->progress, c->part[0]));
     bool kept = api_do(c, STATE_run_details, STATE_ARGS(state_j(problems), state_i(total), state_j(counters), state_j(last), state_t(c->part[0])));
     json_decref(last);
     json_decref(problems);
     if (!kept)
         return;
-    run_finish(a, c->part[0], state, NULL);
-    api_reply(c, 200, json_pack("{s:b}", "ok", 1));
+    /* Complete is what the vault accepted, not what a machine says. */
+    if (!good || has)
+        run_end(c, status);
+    else if (api_is_hex(api_str(c->body, "manifest"), 64))
+        api_ask(c, "V_GENERATION", json_pack("{s:s}", "manifest", api_str(c->body, "manifest")), run_end_generation);
+    else
+        run_end(c, "failed");
 }
 
 void h_ancestry(struct api_call *c)

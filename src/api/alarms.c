@@ -12,15 +12,21 @@
 
 /* ---- words ---- */
 
+/* The two strongest reasons; what repeats another one ("changed", "the machine says so") only when it stands alone. */
 static json_t *joined_reasons(const json_t *facts, enum text_lang lang)
 {
     json_t *words = reasons_words(json_object_get(facts, "reasons"), lang), *row;
     struct sm_buf b = SM_BUF_INIT(4096);
-    size_t i;
+    size_t i, used = 0, all = json_array_size(words);
     int r = 0;
-    json_array_foreach(words, i, row)
-        if (r == 0)
-            r = sm_buf_printf(&b, "%s%s", i ? (lang == TEXT_JA ? "" : " ") : "", api_str(row, "text"));
+    json_array_foreach(words, i, row) {
+        const char *code = api_str(row, "code");
+        bool repeats = all > 1 && (!strcmp(code, "client") || !strcmp(code, "changed"));
+        if (r < 0 || repeats || used == 2)
+            continue;
+        r = sm_buf_printf(&b, "%s%s", used && lang != TEXT_JA ? " " : "", api_str(row, "text"));
+        used++;
+    }
     json_decref(words);
     json_t *out = r == 0 && b.n ? json_stringn((const char *)b.p, b.n) : NULL;
     sm_buf_wipe(&b);
@@ -275,10 +281,32 @@ void api_on_keyd(struct api *a, const json_t *e)
 
 /* ---- what the clock shows ---- */
 
+/* Every server has missed more than two cycles: nothing of weight is being saved any more. */
+static bool all_servers_late(const json_t *rows, int64_t now)
+{
+    size_t i, servers = 0, late = 0;
+    json_t *row;
+    json_array_foreach(rows, i, row) {
+        int64_t cycle = schedule_cycle_s(json_object_get(row, "schedule")), since = api_int(row, "last_ok_s", 0);
+        if (!source_is_server(row) || !cycle || !api_bool(row, "enabled"))
+            continue;
+        servers++;
+        late += now - (since ? since : api_int(row, "created_s", 0)) > 2 * cycle + 3600;
+    }
+    return servers > 0 && late == servers;
+}
+
 static void late_tick(struct api *a, int64_t now)
 {
     json_t *rows = api_rows(a, STATE_sources, STATE_NONE), *row;
+    bool servers = all_servers_late(rows, now), told = state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t("servers"))) > 0;
     size_t i;
+    if (servers && !told) {
+        struct alarm_new n = { .kind = "servers", .state = "call", .key = "servers", .facts = NULL };
+        alarm_open(a, &n);
+    } else if (!servers && told) {
+        alarm_close_key(a, "servers", "sakimori");
+    }
     json_array_foreach(rows, i, row) {
         char key[96];
         (void)snprintf(key, sizeof key, "late:%s", api_str(row, "id")); /* fits */

@@ -2,11 +2,13 @@
 #include <errno.h>
 #include "api/internal.h"
 
+#define DAY 86400
 #define TICK_MS 1000
 #define SCHEDULE_EVERY_S 10
 #define HEAD_EVERY_S 60
-#define CLEAN_EVERY_S 3600
-#define DAY 86400
+#define ALIVE_EVERY_S 300
+#define OFF_LOOK_S (2 * DAY)
+#define BACK_LOOK_S 3600
 
 static void on_tick(void *arg)
 {
@@ -150,6 +152,8 @@ static void keys_got(struct api *a, int err, const json_t *answer, const char *t
         if (a->cfg.ops.note)
             a->cfg.ops.note(a->cfg.ops.arg, note);
         json_decref(note);
+        api_tell(a, "K_LOCK", json_object(), NULL, NULL); /* an unlock of our last life is nobody's now */
+        api_tell(a, "P_OPENER", json_pack("{s:b}", "start", 0), NULL, NULL);
         setup_begin(a);
         card_write(a);
         vault_open(a);
@@ -206,6 +210,28 @@ void source_saw_generation(struct api *a, const char *source, json_t *g)
 
 /* ---- the clock ---- */
 
+static void task_open(struct api *a, const char *kind, int64_t now)
+{
+    char id[API_ID_TEXT];
+    if (state_number(a->state, STATE_task_is_open, 0, STATE_ARGS(state_t(kind))) > 0)
+        return;
+    api_id(id);
+    (void)!state_do(a->state, STATE_task_add, STATE_ARGS(state_t(id), state_t(kind), state_i(now))); /* else at the next look */
+}
+
+/* Off for days, or the clock went back: a person compares the date with a calendar. */
+static void alive_tick(struct api *a, int64_t now)
+{
+    json_t *v = state_setting(a->state, "alive_s");
+    int64_t last = json_is_integer(v) ? json_integer_value(v) : now;
+    json_decref(v);
+    if (api_setup_done(a) && (now - last > OFF_LOOK_S || last - now > BACK_LOOK_S))
+        task_open(a, "date", now);
+    v = json_integer(now);
+    (void)!state_set(a->state, "alive_s", v); /* told again in some minutes */
+    json_decref(v);
+}
+
 static void tasks_daily(struct api *a, int64_t now)
 {
     int64_t half_year = now - (int64_t)182 * DAY;
@@ -214,11 +240,8 @@ static void tasks_daily(struct api *a, int64_t now)
     int64_t since = json_is_integer(changed) ? json_integer_value(changed) : 0;
     json_decref(changed);
     bool due = api_setup_done(a) && (printed < half_year || printed < since);
-    if (due && state_number(a->state, STATE_task_is_open, 0, STATE_ARGS(state_t("card"))) == 0) {
-        char id[API_ID_TEXT];
-        api_id(id);
-        (void)!state_do(a->state, STATE_task_add, STATE_ARGS(state_t(id), state_t("card"), state_i(now))); /* else tomorrow */
-    }
+    if (due)
+        task_open(a, "card", now);
 }
 
 /* The audit log's head goes into the vault's journal, so that a log cut short shows there. */
@@ -255,11 +278,13 @@ void api_tick(struct api *a)
         return;
     }
     restores_tick(a);
-    if (due(&a->last_clean_s, now, SCHEDULE_EVERY_S)) {
+    if (due(&a->last_schedule_s, now, SCHEDULE_EVERY_S)) {
         schedule_tick(a);
         alarms_tick(a);
         outbox_tick(a);
     }
+    if (due(&a->last_alive_s, now, ALIVE_EVERY_S))
+        alive_tick(a, now);
     if (due(&a->last_head_s, now, HEAD_EVERY_S)) {
         api_tell(a, "V_HEAD", json_object(), head_got, NULL);
         api_tell(a, "V_STATUS", json_object(), status_got, NULL);

@@ -1,3 +1,4 @@
+#include <unistd.h>
 /* One request from its arrival to its answer: who calls, may they, what did they send, and the audit line. */
 #include <errno.h>
 #include <stdarg.h>
@@ -540,9 +541,22 @@ static enum text_lang lang_of(const json_t *req)
     return !strncasecmp(al, "en", 2) ? TEXT_EN : TEXT_JA;
 }
 
+/* The local socket tells who is at its other end: root, or the user that runs the box without root. */
+static bool local_owner(const struct api_call *c)
+{
+    const json_t *uid = json_object_get(c->req, "uid");
+    return !strcmp(api_str(c->req, "port"), "local") && json_is_integer(uid) &&
+        (json_integer_value(uid) == 0 || json_integer_value(uid) == (json_int_t)geteuid());
+}
+
 /* Decide from the table alone. */
 static bool allowed(struct api_call *c)
 {
+    if (c->route->flags & API_LOCAL) {
+        if (!local_owner(c))
+            api_fail(c, 403, "denied", NULL, NULL);
+        return local_owner(c);
+    }
     if (c->route->who & c->who.bit) {
         if (!c->who.must_change || (c->route->flags & API_FIRST_PASSWORD))
             return true;

@@ -1,4 +1,5 @@
 /* Machines: list, join codes, rename, revoke. */
+#include <unistd.h>
 #include <errno.h>
 #include "api/internal.h"
 #include "crypto/hash.h"
@@ -86,14 +87,10 @@ static int code_text(const struct api *a, const uint8_t secret[JOIN_SECRET_LEN],
     return r;
 }
 
-void h_device_code(struct api_call *c)
+static void make_code(struct api_call *c, const char *name, int64_t days)
 {
     struct api *a = c->api;
-    struct sm_obj o = SM_OBJ(c->body);
-    const char *name = sm_obj_str(&o, "name", 1, 200);
-    int64_t days = sm_obj_int_opt(&o, "days", 1, 3650, 365), now = api_now();
-    if (api_refused(c, &o))
-        return;
+    int64_t now = api_now();
     if (state_number(a->state, STATE_codes_open, 0, STATE_ARGS(state_i(now))) >= CODES_OPEN_MAX) {
         api_fail(c, 429, "rate", NULL, json_pack("{s:i}", "wait_s", CODE_LASTS_S));
         return;
@@ -116,6 +113,27 @@ void h_device_code(struct api_call *c)
     }
     sm_buf_wipe(&text);
     sm_buf_wipe(&command);
+}
+
+void h_device_code(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *name = sm_obj_str(&o, "name", 1, 200);
+    int64_t days = sm_obj_int_opt(&o, "days", 1, 3650, 365);
+    if (!api_refused(c, &o))
+        make_code(c, name, days);
+}
+
+/* The agent beside the box asks for itself; its name is that of the machine. */
+void h_local_code(struct api_call *c)
+{
+    char host[65] = "";
+    if (gethostname(host, sizeof host - 1) || !host[0])
+        (void)snprintf(host, sizeof host, "sakimori");
+    if (!api_setup_done(c->api))
+        api_fail(c, 409, "setup_needed", NULL, NULL);
+    else
+        make_code(c, host, 365);
 }
 
 void h_device_patch(struct api_call *c)

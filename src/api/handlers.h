@@ -32,6 +32,7 @@ void h_have(struct api_call *c);
 void h_healthz(struct api_call *c);
 void h_hello(struct api_call *c);
 void h_join(struct api_call *c);
+void h_local_code(struct api_call *c);
 void h_lock(struct api_call *c);
 void h_manifest(struct api_call *c);
 void h_order_ack(struct api_call *c);

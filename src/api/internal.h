@@ -48,8 +48,7 @@ struct api {
     char setup_code[32];
     char *setup_password;           /* the director's, until the restore key is made */
     unsigned setup_wrong; int64_t setup_wait_until_s;
-    int64_t last_head_s, last_status_s, last_daily_s, last_card_s, last_clean_s;
-    unsigned busy_schedule;
+    int64_t last_head_s, last_daily_s, last_schedule_s, last_alive_s;
 };
 
 struct api_caller_info {
@@ -184,6 +183,7 @@ int run_make(struct api *a, const json_t *source, const char *kind, const char *
 void run_finish(struct api *a, const char *run, const char *state, const char *why);
 json_t *source_json(struct api *a, json_t *row, enum text_lang lang);
 bool source_late(const json_t *row, int64_t now);
+bool source_is_server(const json_t *row);
 void source_saw_generation(struct api *a, const char *source, json_t *generation /* taken */);
 /* Order: signed by keyd, stored, and the device's poll woken.  Takes args. */
 void order_make(struct api *a, const char *device, const char *kind, const char *ref, int64_t lasts_s, json_t *args);

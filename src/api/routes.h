@@ -18,7 +18,8 @@ const char *api_caller_name(unsigned caller);   /* "director"; "?" for none or s
 
 enum api_body { API_NO_BODY, API_JSON, API_RAW, API_STREAM /* front hands it to the vault, brain sees none of it */ };
 enum { API_NO_CSRF = 1, API_AUDIT = 2, API_UNLOCKED = 4 /* the restore key must be open */,
-    API_HELD = 8 /* may be answered after up to 30 s */, API_FIRST_PASSWORD = 16 /* also before it was changed */ };
+    API_HELD = 8 /* may be answered after up to 30 s */, API_FIRST_PASSWORD = 16 /* also before it was changed */,
+    API_LOCAL = 32 /* only on the local socket and for the owner of the box, whoever is signed in; who is then 0 */ };
 
 struct api_call;
 typedef void (*api_handler_fn)(struct api_call *c);

@@ -41,13 +41,18 @@ int64_t schedule_next(const json_t *schedule, int64_t after_s)
     return (base / cycle + 1) * cycle + sunday + phase - JST;
 }
 
+bool source_is_server(const json_t *row)
+{
+    const char *group = api_str(row, "group");
+    return !strcmp(group, "emr") || !strcmp(group, "receipt") || !strcmp(group, "image") || !strcmp(group, "share");
+}
+
 bool source_late(const json_t *row, int64_t now)
 {
     int64_t cycle = schedule_cycle_s(json_object_get(row, "schedule"));
     if (cycle == 0 || !api_bool(row, "enabled"))
         return false;
-    const char *group = api_str(row, "group");
-    bool server = !strcmp(group, "emr") || !strcmp(group, "receipt") || !strcmp(group, "image") || !strcmp(group, "share");
+    bool server = source_is_server(row);
     int64_t since = api_int(row, "last_ok_s", 0);
     since = since ? since : api_int(row, "created_s", 0);
     return now - since > cycle + (server ? 3600 : DAY); /* a server that missed one cycle, any other machine a day more */

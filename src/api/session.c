@@ -297,6 +297,12 @@ static void sign_in_wrong(struct api_call *c, struct sign_in *s)
 {
     unsigned left = fails_add(c->api, s->account_key, ACCOUNT_TRIES);
     (void)fails_add(c->api, s->address_key, ADDRESS_TRIES);
+    if (left == 0 && s->person) { /* a name that exists: typed text never gets into an alarm */
+        char key[160];
+        (void)snprintf(key, sizeof key, "signin:%s", api_str(s->person, "account")); /* 64 at most */
+        struct alarm_new x = { .kind = "signin", .state = "look", .key = key, .facts = json_pack("{s:s}", "what", api_str(s->person, "account")) };
+        alarm_open(c->api, &x);
+    }
     char n[16];
     (void)snprintf(n, sizeof n, "%u", left); /* fits */
     json_t *say = TEXT_SAY(c->lang, T_SIGN_IN_WRONG, n);

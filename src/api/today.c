@@ -208,6 +208,8 @@ static void other_lines(struct today *t)
         line(t, 1, text_json(t->lang, T_LINE_NO_DEVICE), NULL, NULL);
     else if (json_array_size(t->sources) == 0)
         line(t, 1, text_json(t->lang, T_LINE_NO_SOURCE), NULL, NULL);
+    if (state_number(t->a->state, STATE_task_is_open, 0, STATE_ARGS(state_t("date"))) > 0)
+        line(t, 1, text_json(t->lang, T_LINE_DATE), NULL, NULL);
     json_t *row;
     size_t i;
     json_array_foreach(t->sources, i, row) /* between two ticks, or not yet told by an alarm */

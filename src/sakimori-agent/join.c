@@ -352,7 +352,7 @@ int join_local(const char *data, const char *local_socket, char *ret_why)
     int r = ask_local(local_socket, &body, &status);
     if (!r && status == 409)
         r = -SM_ESTATE;
-    else if (!r && status != 200)
+    else if (!r && status != 201)
         r = say_refusal((int)status, sm_buf_span(&body), ret_why);
     if (!r)
         r = sm_json_parse(sm_buf_span(&body), ANSWER_MAX, &j, ret_why);
