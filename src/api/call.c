@@ -553,9 +553,10 @@ static bool local_owner(const struct api_call *c)
 static bool allowed(struct api_call *c)
 {
     if (c->route->flags & API_LOCAL) {
-        if (!local_owner(c))
-            api_fail(c, 403, "denied", NULL, NULL);
-        return local_owner(c);
+        bool owner = local_owner(c);
+        if (!owner)
+            api_fail(c, 403, "denied", NULL, NULL); /* c is gone now */
+        return owner;
     }
     if (c->route->who & c->who.bit) {
         if (!c->who.must_change || (c->route->flags & API_FIRST_PASSWORD))
