@@ -225,6 +225,17 @@ static void damage_is_recorded_once_and_healed_by_sending_again(void **state)
     kit_done(&k);
 }
 
+struct reading { struct store *st; struct client_id client; struct sm_buf *b; unsigned *n; };
+
+static int read_one(void *arg, const struct cid *cid, const struct store_place *place)
+{
+    struct reading *r = arg;
+    sm_buf_clear(r->b);
+    ++*r->n;
+    int err = store_object(r->st, &r->client, cid, r->b);
+    return err ? err : r->b->n == place->length ? 0 : -SM_ECORRUPT;
+}
+
 static void a_journal_rolled_back_or_forked_is_noticed(void **state)
 {
     struct kit k;
@@ -282,6 +293,55 @@ static void a_damaged_journal_is_named_without_opening(void **state)
     assert_int_equal(kit_open(&k, 0), -SM_ECORRUPT);
     assert_non_null(strstr(k.why, "00000001.skj"));
     kit_flip(name, 200, 1);
+    kit_done(&k);
+}
+
+static void with_its_journal_gone_everything_can_still_be_read(void **state)
+{
+    struct kit k;
+    struct store_verdict v[3];
+    struct store_generation g[4];
+    struct store_query q = { 0 };
+    struct sm_buf b = { 0 };
+    char name[256];
+    kit_init(&k, "salvage");
+    three(&k, v);
+    kit_close(&k);
+    (void)snprintf(name, sizeof name, "%s/journal/00000001.skj", k.dir);
+    uint64_t size = kit_size(name);
+    for (unsigned i = 0; i < 4; i++) {
+        if (i < 2)
+            kit_flip(name, i ? size - 300 : 80, 1);
+        else if (i == 2)
+            assert_int_equal(unlink(name), 0);
+        else {
+            (void)snprintf(name, sizeof name, "%s/journal", k.dir);
+            assert_int_equal(rmdir(name), 0);
+        }
+        assert_true(kit_open(&k, STORE_READ_ONLY) < 0);
+        assert_true(kit_open(&k, STORE_SALVAGE) < 0);          /* never for writing */
+        assert_int_equal(kit_open(&k, STORE_READ_ONLY | STORE_SALVAGE), 0);
+        assert_true(store_recovered(k.st)->salvaged && k.why[0]);
+        assert_int_equal(store_generations(k.st, &q, g, 4), 3);
+        for (unsigned n = 0; n < 3; n++) {
+            unsigned objects = 0;
+            assert_int_equal(store_closure(k.st, &v[n].manifest, true, read_one, &(struct reading){ k.st, k.client.id, &b, &objects }), 0);
+            assert_true(objects > 4);
+        }
+        struct verify_result r;
+        struct found f = look(&k, VERIFY_DATA, false, &r);
+        assert_int_equal(f.damage, 1);
+        assert_int_equal(f.first.what, VERIFY_JOURNAL);
+        struct journal_signed_head h;
+        json_t *o;
+        assert_int_equal(store_head(k.st, &h), -SM_ESTATE);
+        assert_true(store_generation_json(k.st, &v[0].manifest, &o) < 0);
+        assert_int_equal(store_log(k.st, 0, 0, 10, count, NULL), -SM_ESTATE);
+        kit_close(&k);
+        if (i < 2)
+            kit_flip(name, i ? size - 300 : 80, 1);
+    }
+    sm_buf_wipe(&b);
     kit_done(&k);
 }
 
@@ -377,6 +437,7 @@ int main(void)
         cmocka_unit_test(damage_is_recorded_once_and_healed_by_sending_again),
         cmocka_unit_test(a_journal_rolled_back_or_forked_is_noticed),
         cmocka_unit_test(a_damaged_journal_is_named_without_opening),
+        cmocka_unit_test(with_its_journal_gone_everything_can_still_be_read),
         cmocka_unit_test(a_verify_can_be_cancelled_and_goes_in_steps),
         cmocka_unit_test(killed_at_any_moment_it_opens_again),
     };

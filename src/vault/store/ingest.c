@@ -661,6 +661,8 @@ static void keep_head(struct store *st, struct sm_span head)
 
 int store_sign_head(struct store *st, struct journal_signed_head *ret)
 {
+    if (st->read_only || !st->journal)
+        return -SM_ESTATE;
     struct journal_signed_head h = { .head = journal_durable(st->journal) };
     struct sm_time now;
     uint64_t running;

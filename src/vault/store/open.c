@@ -199,7 +199,7 @@ static int open_folders(struct store *st, const char *path, char *ret_why)
             err = make_dir(st->dir, folders[i]);
             *fds[i] = err ? err : plat_fs_open_dir(st->dir, folders[i]);
         }
-        if (*fds[i] < 0 && !(st->read_only && i >= 3)) {
+        if (*fds[i] < 0 && !(st->read_only && i >= 3) && !(st->salvage && i == 0)) {
             why_text(ret_why, "a folder of the vault is missing");
             return *fds[i];
         }
@@ -240,8 +240,12 @@ static int open_journal(struct store *st, uint64_t file_bytes, char *ret_why)
     if (err && ret_why && f.why[0])
         (void)snprintf(ret_why, STORE_WHY, "journal/%s at byte %llu, record %llu: %.80s", f.file, (unsigned long long)f.offset,
             (unsigned long long)f.seq, f.why); /* cut short is fine */
-    else if (err)
+    else if (err && ret_why)
         why_text(ret_why, err == -SM_ECORRUPT ? "the journal holds a record that cannot be what it says" : "the journal cannot be read");
+    if (err && err != -ENOMEM && st->salvage) {
+        st->recovery.salvaged = true;      /* what was read of it so far counts, the rest comes from the folders */
+        return 0;
+    }
     if (err || st->read_only || !st->recovery.cut.happened)
         return err;
     json_t *o = json_object();
@@ -407,7 +411,8 @@ int store_open(const struct store_config *config, struct store **ret, char *ret_
     if (!st)
         return -ENOMEM;
     *st = (struct store){ .dir = -1, .journal_dir = -1, .packs = -1, .manifests = -1, .tmp = -1, .cache = -1, .heads = -1, .lock = -1,
-        .read_only = (config->flags & STORE_READ_ONLY) != 0, .limits = config->limits, .signer = config->signer,
+        .read_only = (config->flags & STORE_READ_ONLY) != 0,
+        .salvage = (config->flags & (STORE_READ_ONLY | STORE_SALVAGE)) == (STORE_READ_ONLY | STORE_SALVAGE), .limits = config->limits, .signer = config->signer,
         .policy = RETENTION_DEFAULT, .running_start_ns = plat_clock_running_ns() };
     why_text(ret_why, "");
     int err = limits_ok(&st->limits);
@@ -422,7 +427,7 @@ int store_open(const struct store_config *config, struct store **ret, char *ret_
     if (!err)
         err = open_journal(st, config->journal_file_bytes, ret_why);
     if (!err)
-        err = compare_files(st);
+        err = st->recovery.salvaged ? store_salvage(st) : compare_files(st);
     if (!err)
         err = place_open(st);
     if (!err && !st->read_only)

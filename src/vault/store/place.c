@@ -64,7 +64,7 @@ static int mark_read(const struct store *st, const struct index_table *t, bool *
     struct sm_span m = index_mark(t);
     *ret_ours = false;
     *ret_packs = 0;
-    if (m.n != MARK_BYTES)
+    if (m.n != MARK_BYTES || !st->journal)
         return 0;
     struct journal_head h = { .seq = get64(m.p) };
     memcpy(h.hash, m.p + 8, 32);
@@ -206,7 +206,7 @@ int place_open(struct store *st)
     }
     for (uint32_t i = covered; !err && i < st->pack_rows.n; i++)
         err = index_pack(st, i);
-    if (!err)
+    if (!err && st->journal)
         place_marks(st);
     return err;
 }

@@ -236,6 +236,8 @@ int store_generation_json(const struct store *st, const struct cid *manifest, js
     if (at == STORE_NONE)
         return -SM_ENOTFOUND;
     json_t *v = NULL;
+    if (!st->journal)
+        return -SM_ESTATE;
     int err = journal_each(st->journal, store_generation_row(st, at)->seq, parse_payload, &v, NULL);
     if (err != 1)
         return err ? err : -SM_ECORRUPT;
@@ -247,7 +249,7 @@ int store_generation_json(const struct store *st, const struct cid *manifest, js
 
 int store_log(const struct store *st, uint64_t before_seq, uint32_t types_mask, size_t limit, journal_fn fn, void *arg)
 {
-    return journal_latest(st->journal, before_seq, types_mask, limit, fn, arg);
+    return !st->journal ? -SM_ESTATE : journal_latest(st->journal, before_seq, types_mask, limit, fn, arg);
 }
 
 const struct journal *store_journal(const struct store *st)

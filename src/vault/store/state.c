@@ -441,6 +441,7 @@ int store_apply(struct store *st, const struct queued *r)
 int store_replay(void *arg, const struct journal_record *r)
 {
     struct store *st = arg;
+    st->last_seq = r->seq;
     if (r->running_ms > st->running_base_ms)
         st->running_base_ms = r->running_ms;
     bool matters = false;

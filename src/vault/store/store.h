@@ -18,7 +18,12 @@
 
 struct store;
 struct store_session;
-enum { STORE_READ_ONLY = 1 };   /* takes no lock, writes nothing, not even caches */
+enum {
+    STORE_READ_ONLY = 1,   /* takes no lock, writes nothing, not even caches */
+    STORE_SALVAGE = 2,     /* with READ_ONLY: where the journal is damaged or gone, packs and manifests are taken from their folders, so
+                            * that everything can still be listed and restored.  store_recovered()->salvaged says so; of generations
+                            * the journal did not tell, times are the client's, and suspicion and slots are not known. */
+};
 
 struct store_limits {
     uint64_t reserve_bytes;          /* this much of the disk stays free; default 1 GiB */
@@ -68,6 +73,7 @@ struct store_recovery {
     struct journal_cut cut;
     uint64_t packs_adopted, packs_set_aside, manifests_set_aside, parts_removed;
     bool index_rebuilt, closed_rebuilt;
+    bool salvaged;
     uint64_t packs_missing;          /* in the journal, not on disk: damage, recorded (type 9) */
 };
 const struct store_recovery *store_recovered(const struct store *st);
@@ -237,7 +243,7 @@ sm_must_use int store_verified(struct store *st, const char *kind, uint64_t pack
 /* Newest first; see journal_latest.  The access log is types 5, 6, 7, 9, 10, 11, 12, 13. */
 #define STORE_LOG_ACCESS ((1u << 5) | (1u << 6) | (1u << 7) | (1u << 9) | (1u << 10) | (1u << 11) | (1u << 12) | (1u << 13))
 sm_must_use int store_log(const struct store *st, uint64_t before_seq, uint32_t types_mask, size_t limit, journal_fn fn, void *arg);
-const struct journal *store_journal(const struct store *st);
+const struct journal *store_journal(const struct store *st);   /* NULL when salvaged */
 /* Sign the present durable head and keep it under heads/. */
 sm_must_use int store_head(struct store *st, struct journal_signed_head *ret);
 

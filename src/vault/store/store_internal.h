@@ -3,6 +3,7 @@
  *   open.c    create, open, recover, close       state.c   journal records -> state, and writing records
  *   place.c   where objects are (index)           ingest.c  sessions, packs, flush
  *   walk.c    closure, sums, differences          commit.c  manifests
+ *   salvage.c a journal that is damaged
  *   admin.c   clients, freeze, policy, records    query.c   generations, totals, reading
  */
 #ifndef VAULT_STORE_INTERNAL_H
@@ -82,7 +83,7 @@ struct queued { uint16_t type; uint64_t seq, running_ms; struct sm_time time; js
 
 struct store {
     int dir, journal_dir, packs, manifests, tmp, cache, heads, lock;
-    bool read_only, broken;
+    bool read_only, salvage, broken;
     struct vault_id vault;
     struct store_limits limits;
     struct store_signer signer;
@@ -93,6 +94,7 @@ struct store {
     struct rows client_rows, source_rows;
     struct rows generation_rows; struct idmap generation_map;
     struct rows damaged_rows; struct idmap damaged_map;
+    uint64_t last_seq;                    /* read from the journal at open */
     uint64_t damage_seq;                  /* of the last damage record */
     struct retention_policy policy;
     struct index_table *index, *closed;
@@ -138,6 +140,9 @@ json_t *json_text(const char *s);          /* invalid UTF-8 and over-long text m
 bool json_set(json_t *o, const char *key, json_t *v); /* takes v; false when out of memory */
 json_t *measures_json(const struct suspicion_measures *m);
 int measures_from(const json_t *o, struct suspicion_measures *ret);
+
+/* ---- salvage.c ---- */
+sm_must_use int store_salvage(struct store *st);
 
 /* ---- place.c ---- */
 sm_must_use int place_open(struct store *st);   /* index and closed pages, caught up */
