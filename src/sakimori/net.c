@@ -357,7 +357,8 @@ static int said(struct cli *c, int e, const json_t *answer)
 int cli_call(struct cli *c, const char *method, const char *path, json_t *body, json_t **ret)
 {
     json_t *answer = NULL;
-    int e = said(c, cli_call_quiet(c, method, path, body, &answer), answer);
+    int e = cli_call_quiet(c, method, path, body, &answer);
+    e = said(c, e, answer);
     if (e != CLI_OK || !ret)
         json_decref(answer);
     else if (!answer)

@@ -139,7 +139,9 @@ const char *cli_word(const struct cli *c, const char *word)
         { "made-up", "取り返し", "made up" }, { "director", "院長", "director" }, { "manager", "事務長", "manager" },
         { "staff", "職員", "staff" }, { "vendor", "業者", "vendor" }, { "hour", "毎時", "hourly" }, { "day", "毎日", "daily" },
         { "week", "毎週", "weekly" }, { "off", "なし", "off" }, { "file", "ファイル", "file" }, { "dir", "フォルダー", "folder" },
-        { "directory", "フォルダー", "folder" }, { "symlink", "リンク", "link" }, { "up", "動作中", "up" }, { "down", "停止", "down" },
+        { "police", "警察", "police" }, { "mhlw", "厚生労働省", "ministry" }, { "jma", "医師会", "medical association" },
+        { "ipa", "IPA", "IPA" }, { "hokenjo", "保健所", "health office" }, { "deputy", "代理", "deputy" },
+        { "responsible", "責任者", "responsible" }, { "directory", "フォルダー", "folder" }, { "symlink", "リンク", "link" }, { "up", "動作中", "up" }, { "down", "停止", "down" },
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strcmp(words[i].word, word))

@@ -112,7 +112,7 @@ int cmd_settings_print(struct cli *c)
 
 int cmd_contacts(struct cli *c)
 {
-    static const struct cli_col cols[] = { { "name", CLI_TEXT, "名前", "Name" }, { "role", CLI_TEXT, "役割", "Role" }, { "phone", CLI_TEXT, "電話", "Phone" },
+    static const struct cli_col cols[] = { { "name", CLI_TEXT, "名前", "Name" }, { "role", CLI_WORD, "役割", "Role" }, { "phone", CLI_TEXT, "電話", "Phone" },
         { "hours", CLI_TEXT, "時間", "Hours" }, { "note", CLI_TEXT, "メモ", "Note" }, { "checked_on", CLI_TEXT, "確認日", "Checked on" } };
     return cli_list(c, "/api/v1/contacts", cols, sizeof cols / sizeof *cols);
 }

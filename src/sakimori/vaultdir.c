@@ -188,8 +188,22 @@ static int show_record(void *arg, const struct journal_record *r)
     return ferror(stdout) ? -EPIPE : 0;
 }
 
+/* The vault's id stands in its format file. */
+static int vault_id(int dirfd, uint8_t ret[16])
+{
+    static const char head[] = "sakimori vault 1\n";
+    struct sm_buf b = SM_BUF_INIT(256);
+    size_t n = sizeof head - 1;
+    int r = plat_fs_read_file(dirfd, "format", 128, &b);
+    if (r == 0)
+        r = b.n == n + 33 && !memcmp(b.p, head, n) ? sm_unhex((const char *)b.p + n, 32, ret, 16) : -SM_EFORMAT;
+    sm_buf_wipe(&b);
+    return r;
+}
+
 int cmd_journal_show(struct cli *c)
 {
+    uint8_t id[16];
     int64_t from = cli_number(c, "from", 1, INT64_MAX);
     struct showing s = { c, from > 0 ? (uint64_t)from : 1 };
     struct journal_fault f = { 0 };
@@ -200,8 +214,10 @@ int cmd_journal_show(struct cli *c)
     char *dir = vaultdir_path(c);
     int vault = dir ? plat_fs_open_dir(AT_FDCWD, dir) : -ENOMEM;
     int folder = vault < 0 ? vault : plat_fs_open_dir(vault, "journal");
-    struct journal_open_args a = { .dirfd = folder, .flags = JOURNAL_READ_ONLY, .fn = show_record, .arg = &s };
-    int r = folder < 0 ? folder : journal_open(&a, &j, &cut, &f);
+    struct journal_open_args a = { .dirfd = folder, .vault = id, .flags = JOURNAL_READ_ONLY, .fn = show_record, .arg = &s };
+    int r = folder < 0 ? folder : vault_id(vault, id);
+    if (r == 0)
+        r = journal_open(&a, &j, &cut, &f);
     if (r < 0 && f.why[0])
         vaultdir_fault(c, &f);
     else if (r < 0)

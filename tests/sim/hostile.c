@@ -168,7 +168,8 @@ static int sink_pack(void *arg, const struct cid *id, const struct pack_builder 
     f->pack_bytes.n = pack_copy(pack, 0, f->pack_bytes.p, bytes);
     f->pack = *id;
     pack_path(f, id, path);
-    return call_raw(f, "PUT", path, sm_buf_span(&f->pack_bytes)) == 200 ? 0 : -SM_EPEER;
+    struct curl_slist *h = headers("application/octet-stream", NULL, (int64_t)bytes);
+    return call_with(f, "PUT", path, sm_buf_span(&f->pack_bytes), h) == 200 ? 0 : -SM_EPEER;
 }
 
 static int sink_manifest(void *arg, const struct cid *id, struct sm_span manifest, struct sm_buf *missing, bool *more)
@@ -478,6 +479,18 @@ static int prepare(struct foe *f)
     return r;
 }
 
+/* Nothing may look as if it were still going on. */
+static void end_run(struct foe *f)
+{
+    char path[128];
+    json_t *a = NULL;
+    if (!f->run[0])
+        return;
+    (void)snprintf(path, sizeof path, "/agent/v1/runs/%s/end", f->run); /* fits */
+    (void)call_json(f, path, json_pack("{s:s,s:[],s:i}", "status", "cancelled", "problems", "problems_total", 0), &a);
+    json_decref(a);
+}
+
 static void run_attacks(struct foe *f, bool session, json_int_t before, void (*fn)(void *, json_t *), void *arg)
 {
     for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++) {
@@ -519,6 +532,7 @@ int sim_hostile(const struct sim_hostile *h, void (*fn)(void *arg, json_t *row),
         if (ready < 0)
             fprintf(stderr, "sakimori-sim: no upload session (%s, status %ld): those attacks are left out\n", sm_strerror(ready), f->status);
         run_attacks(f, ready == 0, before, fn, arg);
+        end_run(f);
     } else {
         fprintf(stderr, "sakimori-sim: %s\n", why);
     }
