@@ -99,7 +99,7 @@ const gens = (st) => (st.empty ? [] : D.generations(bad(st)));
 const list = (items) => ({ items, next: null });
 const session = (st) => ({ person: st.role === 'counter' || st.role === 'setup' ? null : { id: { director: 'p1', manager: 'p2', staff: 'p3', vendor: 'p4' }[st.role], name: D.people().find((p) => p.role === st.role)?.name ?? '', account: D.people().find((p) => p.role === st.role)?.account ?? '', role: st.role, until: null, ...(st.must_change ? { must_change: true } : {}) },
     csrf: 'csrf-1', kind: st.role === 'counter' ? 'counter' : st.role === 'setup' ? 'setup' : 'person', institution: st.role === 'setup' ? '' : D.settings().institution.name, language: 'ja', rooms: ROOMS[st.role] ?? [], unlocked_until: st.unlocked });
-const later = (min) => new Date(Date.now() + min * 60_000).toISOString();
+const later = (min) => new Date(D.NOW + min * 60_000).toISOString();
 
 const ROUTES = [
     ['GET', /^\/setup$/, ({ st, send }) => send({ done: st.setup === 'done', step: st.step, vault: D.hex('vault', 32), ca_sha256: D.hex('ca'), ca_pem: '-----BEGIN CERTIFICATE-----\nbW9jaw==\n-----END CERTIFICATE-----\n', names: ['127.0.0.1', 'sakimori.local'] })],
@@ -146,12 +146,12 @@ const ROUTES = [
         if (!st.unlocked) return fail(409, 'unlock_needed');
         const g = gens(st).find((x) => x.id === data.manifest);
         if (g?.suspicion.level === 'high' && !data.suspicious_ok) return fail(409, 'suspicious');
-        st.restore = { id: 'r1', manifest: data.manifest, device: data.device, state: 'running', progress: { files: 0, files_total: 394, bytes: 0, bytes_total: 1.5e9 }, set_aside: null, problems: [], started: new Date().toISOString(), finished: null, ms: null };
+        st.restore = { id: 'r1', manifest: data.manifest, device: data.device, state: 'running', progress: { files: 0, files_total: 394, bytes: 0, bytes_total: 1.5e9 }, set_aside: null, problems: [], started: later(0), finished: null, ms: null };
         const timer = setInterval(() => {
             const p = st.restore.progress;
             if (st.restore.state !== 'running') return clearInterval(timer);
             p.files = Math.min(394, p.files + st.restore_rate); p.bytes = (p.files / 394) * 1.5e9;
-            if (p.files === 394) Object.assign(st.restore, { state: 'complete', set_aside: 394, finished: new Date().toISOString(), ms: 252_000 });
+            if (p.files === 394) Object.assign(st.restore, { state: 'complete', set_aside: 394, finished: later(4), ms: 252_000 });
             push('restore', st.restore);
         }, 200);
         st.timers.push(timer);

@@ -113,7 +113,7 @@ function Frame({ booted, why, setup }: FrameProps) {
     document.body.classList.toggle('is-card', alone);
     let screen: ComponentChildren;
     if (!booted) screen = <Loading />;
-    else if (place.path === '/card') screen = <CardScreen />;
+    else if (place.path === '/card') screen = <CardScreen down={!!why?.noAnswer} />;
     else if (place.path === '/manual') screen = <ManualScreen />;
     else if (place.path === '/trust-ca') screen = <TrustScreen />;
     else if (why && !session) screen = <Offline error={why} retry={() => void reload()} today={today} />;

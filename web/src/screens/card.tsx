@@ -10,10 +10,10 @@ import { T } from '../text/card';
 import { longDate, parts, wareki } from '../time';
 
 const KEPT = 'sakimori.card';
-const ROWS_MAX = 8; // more than fit one page with the steps
+const ROWS_MAX = 9; // more than fit one page with the steps
 function kept(): Card | null { try { return JSON.parse(localStorage.getItem(KEPT) ?? 'null') as Card | null; } catch { return null; } }
 
-export function CardScreen() {
+export function CardScreen({ down }: { down: boolean }) {
     const { session } = useSession();
     const [card, setCard] = useState<Card | null>(kept());
     const [error, setError] = useState<ApiError | null>(null);
@@ -29,14 +29,14 @@ export function CardScreen() {
     const name = card?.institution || institutionName(session);
     return <><div class="paper-bar btn-row"><button type="button" class="btn btn-main" onClick={() => window.print()}>{t(T.print)}</button>
         {here && <Link class="more" href="/">{t(C.navToday)}</Link>}{isLeader(session) && <Link class="more" href="/settings">{t(T.setting)}</Link>}
-        <p>{t(T.hang)}</p>{error?.noAnswer && card && <p role="status">{t(T.kept)}</p>}{!here && !card && <p>{t(T.signIn)}</p>}</div>
+        <p>{t(T.hang)}</p>{(down || error?.noAnswer) && card && <p role="status">{t(T.kept)}</p>}{!here && !down && !card && <p>{t(T.signIn)}</p>}</div>
         <Sheet name={name} contacts={card?.contacts ?? []} /></>;
 }
 
 function Sheet({ name, contacts }: { name: string; contacts: Contact[] }) {
     const now = Date.now();
     const rows: [string, { ja: string; en: string }, { ja: string; en: string }[]][] = [
-        ['0–3', T.t1, [T.t1a, T.t1b]], ['3–5', T.t2, [T.t2a, T.t2b]], ['5–10', T.t3, [T.t3a, T.t3b]], ['10–15', T.t4, [T.t4a, T.t4b]], ['15–25', T.t5, [T.t5a]], ['25–30', T.t6, [T.t6a, T.t6b]],
+        ['0–3', T.t1, [T.t1a, T.t1b]], ['3–5', T.t2, [T.t2a, T.t2b]], ['5–10', T.t3, [T.t3a, T.t3b]], ['10–15', T.t4, [T.t4a, T.t4b]], ['15–25', T.t5, [T.t5a, T.t5b]], ['25–30', T.t6, [T.t6a, T.t6b]],
     ];
     const blank: Contact[] = [T.p1, T.p2, T.p3, T.p4, T.p5].map((x) => ({ name: t(x), role: '', phone: x === T.p4 ? '#9110' : '', hours: '', note: '', checked_on: null }));
     const list = (contacts.length ? contacts : blank).slice(0, ROWS_MAX);

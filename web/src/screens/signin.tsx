@@ -60,8 +60,8 @@ export function SignInScreen() {
                     <TextField label={t(T.account)} help={t(T.accountHelp)} value={account} onInput={setAccount} autocomplete="username" autocapitalize="off" spellcheck={false} error={bad.account ?? null} />
                     <SecretField label={t(T.password)} value={password} onInput={setPassword} autocomplete="current-password" error={bad.password ?? null} />
                 </> : <>
-                    {paper ? <TextField label={t(T.oneTime)} help={t(T.oneTimeHelp)} value={code} onInput={setCode} autocomplete="off" autocapitalize="off" spellcheck={false} error={bad.code ?? null} />
-                        : <TextField label={t(T.totp)} help={t(T.totpHelp)} class="num in-6" value={code} onInput={setCode} inputMode="numeric" maxLength={6} autocomplete="one-time-code" error={bad.code ?? null} />}
+                    {paper ? <TextField key="paper" label={t(T.oneTime)} help={t(T.oneTimeHelp)} value={code} onInput={setCode} autocomplete="off" autocapitalize="off" spellcheck={false} error={bad.code ?? null} />
+                        : <TextField key="phone" label={t(T.totp)} help={t(T.totpHelp)} class="num in-6" value={code} onInput={setCode} inputMode="numeric" maxLength={6} autocomplete="one-time-code" error={bad.code ?? null} />}
                 </>}
                 <div class="btn-row"><button class="btn btn-main btn-lg btn-wide" type="submit">{t(second ? T.goCheck : T.go)}</button>
                     {second && <button type="button" class="linkbtn" onClick={() => { setPaper(!paper); setCode(''); setBad({}); }}>{t(paper ? T.usePhone : T.usePaper)}</button>}

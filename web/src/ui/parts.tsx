@@ -82,7 +82,7 @@ export function SecretField({ label, help, error, value, onInput, autocomplete, 
 
 export function AreaField({ label, help, error, required, value, onInput, rows = 3 }: Omit<FieldProps, 'children'> & { value: string; onInput: (v: string) => void; rows?: number }) {
     return <Field label={label} help={help} error={error} required={required}>
-        {(a) => <textarea class="in area" rows={rows} value={value} onInput={(e) => onInput(e.currentTarget.value)} {...a} />}</Field>;
+        {(a) => <textarea class="in area" rows={rows} value={value} required={required} onInput={(e) => onInput(e.currentTarget.value)} {...a} />}</Field>;
 }
 
 export function SelectField<V extends string>({ label, help, error, value, onInput, options }: Omit<FieldProps, 'children'> & { value: V; onInput: (v: V) => void; options: [V, string][] }) {
