@@ -195,6 +195,8 @@ void kit_begin(struct kit *k, const struct kit_who *who, const char *method, con
     json_t *h = json_pack("{s:s,s:s,s:s,s:s,s:s}", "accept-language", w->lang ? w->lang : "ja", "cookie", cookie, "x-csrf-token", w->csrf ? w->csrf : "", "authorization", bearer, "content-type", "application/json");
     json_t *req = json_pack("{s:s,s:s,s:o,s:o,s:s,s:s,s:o}", "method", method, "path", copy, "query", query_of(q), "headers", h, "remote",
         w->remote ? w->remote : "192.0.2.1", "port", w->port ? w->port : "console", "peer", w->cert ? json_pack("{s:s}", "cert_sha256", w->cert) : json_null());
+    if (w->uid)
+        json_object_set_new(req, "uid", json_integer(*w->uid));
     k->answered = false;
     api_handle(k->api, req, body ? SM_SPAN_STR(body) : SM_SPAN(NULL, 0), done, k, &k->call);
     json_decref(req);

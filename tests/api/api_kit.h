@@ -13,7 +13,7 @@
 
 struct kit_answer;
 /* Who is calling. */
-struct kit_who { const char *port, *cookie, *csrf, *bearer, *cert, *remote, *lang; };
+struct kit_who { const char *port, *cookie, *csrf, *bearer, *cert, *remote, *lang; const json_int_t *uid; };
 
 struct kit {
     char dir[64];

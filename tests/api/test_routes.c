@@ -8,7 +8,7 @@
 static const struct { char letter; unsigned bit; } callers[] = { { 'N', API_NOBODY }, { 'U', API_SETUP }, { 'C', API_COUNTER }, { 'S', API_STAFF },
     { 'V', API_VENDOR }, { 'M', API_MANAGER }, { 'D', API_DIRECTOR }, { 'a', API_DEVICE }, { 's', API_STRANGER } };
 
-static struct sm_buf roles = SM_BUF_INIT(65536);
+static struct sm_buf roles = SM_BUF_INIT(65536), openapi = SM_BUF_INIT(1 << 20);
 
 /* The letters for a route, NULL when the file does not know it. */
 static const char *letters_of(const char *method, const char *path)
@@ -153,6 +153,39 @@ static void a_revoked_machine_is_a_stranger(void **state)
     assert_int_equal(kit_call(k, &agent, "POST", "/agent/v1/poll", "{}"), 401);
 }
 
+static void the_local_join_code_is_for_the_owner_of_the_box_alone(void **state)
+{
+    struct kit *k = *state;
+    const json_int_t root = 0, somebody = 54321;
+    const struct kit_who owner = { .port = "local", .uid = &root }, guest = { .port = "local", .uid = &somebody }, remote = { .uid = &root }, unknown = { .port = "local" };
+    assert_int_equal(kit_call(k, &owner, "POST", "/api/v1/local/join-code", "{}"), 409); /* set-up first */
+    kit_people(k);
+    assert_int_equal(kit_call(k, &guest, "POST", "/api/v1/local/join-code", "{}"), 403);
+    assert_int_equal(kit_call(k, &remote, "POST", "/api/v1/local/join-code", "{}"), 403);
+    assert_int_equal(kit_call(k, &unknown, "POST", "/api/v1/local/join-code", "{}"), 403);
+    assert_int_equal(kit_call(k, &owner, "POST", "/api/v1/local/join-code", "{}"), 201);
+    assert_true(!strncmp(kit_str(k, "code"), "SKJ1-", 5));
+}
+
+static void the_description_of_the_api_names_every_route(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < api_routes_n; i++) {
+        char path[300], method[16];
+        (void)snprintf(path, sizeof path, "\n  %s:\n", api_routes[i].path);
+        const char *at = strstr(sm_buf_str(&openapi), path), *end = at ? strstr(at + 3, "\n  /") : NULL;
+        size_t n = 0;
+        for (const char *m = api_routes[i].method; *m; m++)
+            method[n++] = (char)(*m + 32);
+        method[n] = 0;
+        char want[32];
+        (void)snprintf(want, sizeof want, "\n    %s:\n", method);
+        const char *found = at ? strstr(at, want) : NULL;
+        if (!found || (end && found > end))
+            fail_msg("%s %s is not in docs/openapi.yaml", api_routes[i].method, api_routes[i].path);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -162,10 +195,13 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(the_ports_know_nothing_of_each_others_routes, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(another_method_is_405_and_another_path_404, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(a_revoked_machine_is_a_stranger, kit_open, kit_close),
+        cmocka_unit_test_setup_teardown(the_local_join_code_is_for_the_owner_of_the_box_alone, kit_open, kit_close),
+        cmocka_unit_test(the_description_of_the_api_names_every_route),
     };
-    if (argc < 2 || plat_fs_read_file(AT_FDCWD, argv[1], 65536, &roles) < 0)
+    if (argc < 3 || plat_fs_read_file(AT_FDCWD, argv[2], 1 << 20, &openapi) < 0 || plat_fs_read_file(AT_FDCWD, argv[1], 65536, &roles) < 0)
         return 2;
     int r = cmocka_run_group_tests_name("api routes", tests, NULL, NULL);
     sm_buf_wipe(&roles);
+    sm_buf_wipe(&openapi);
     return r;
 }
