@@ -298,6 +298,8 @@ static void o_stream(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
 
     if (msg_json(m->body, 1024, &j, NULL) < 0)
         return;
+    if (o->left)
+        child_reply_late_error(c, &o->late, -SM_ECANCEL, "another download began");
     o->late = child_later(c, peer, m);
     o->left = strtoull(json_string_value(json_object_get(j, "ticket")), NULL, 10);
     json_decref(j);
