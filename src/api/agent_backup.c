@@ -162,7 +162,6 @@ static void manifest_refused(struct api_call *c, json_t *j)
             json_object_get(j, "missing"), "more", api_bool(j, "more"));
         api_reply(c, 409, out);
     } else {
-        alarm_refusal(c->api, c->who.device, refusal);
         api_fail_say(c, 422, refusal, NULL, api_str(j, "why"), NULL);
     }
     json_decref(j);

@@ -58,6 +58,7 @@ static struct fresh *fresh_new(struct api *a, bool totp)
     sm_hex(secret, sizeof secret, f->secret);
     sm_zero(secret, sizeof secret);
     f->totp = totp;
+    f->result = -SM_ECANCEL; /* what a job that never ran leaves behind */
     f->cost = crypto_pass_sign_in;
     if (a->cfg.pass_memory_kib)
         f->cost.memory_kib = a->cfg.pass_memory_kib;
@@ -356,5 +357,6 @@ void h_audit_verify(struct api_call *c)
     k->known.n = (uint64_t)api_int(v, "n", 0);
     (void)snprintf(k->known.hash, sizeof k->known.hash, "%s", api_str(v, "hash")); /* 64 digits */
     json_decref(v);
+    k->result = -SM_ECANCEL; /* what a job that never ran leaves behind */
     api_work(c, checking_work, k, checking_then);
 }

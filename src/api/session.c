@@ -372,6 +372,11 @@ static void sign_in_then(struct api_call *c, void *ctx)
         sign_in_free(s);
         return;
     }
+    if (s->password_result == -SM_ECANCEL) {
+        api_fail_err(c, -SM_EAGAIN, NULL);
+        sign_in_free(s);
+        return;
+    }
     bool good = s->password_result == 0 && s->person && person_may(s->person, api_now());
     int second = good ? second_factor(c, s) : 0;
     if (second == 0)
@@ -432,6 +437,7 @@ void h_session_post(struct api_call *c)
     }
     s->person = api_row(c->api, STATE_person_by_account, STATE_ARGS(state_t(account)));
     stored_or_dummy(s);
+    s->password_result = -SM_ECANCEL; /* what a job that never ran leaves behind */
     api_work(c, sign_in_work, s, sign_in_then);
 }
 
@@ -504,7 +510,9 @@ static void change_then(struct api_call *c, void *ctx)
     }
     char key[160];
     (void)snprintf(key, sizeof key, "p:%s", c->who.person); /* fits */
-    if (x->old_result < 0) {
+    if (x->old_result == -SM_ECANCEL) {
+        api_fail_err(c, -SM_EAGAIN, NULL);
+    } else if (x->old_result < 0) {
         unsigned left = fails_add(c->api, key, ACCOUNT_TRIES);
         api_fail(c, 422, "password", "old", json_pack("{s:i}", "tries_left", (int)left));
     } else if (x->new_result < 0) {
@@ -575,6 +583,7 @@ void h_session_password(struct api_call *c)
     copy(x->card, sizeof x->card, card ? card : "");
     copy(x->stored, sizeof x->stored, api_str(p, "pass"));
     json_decref(p);
+    x->old_result = x->new_result = -SM_ECANCEL; /* what a job that never ran leaves behind */
     x->cost = crypto_pass_sign_in;
     if (c->api->cfg.pass_memory_kib)
         x->cost.memory_kib = c->api->cfg.pass_memory_kib;

@@ -306,6 +306,7 @@ void h_setup_director(struct api_call *c)
         return;
     }
     (void)snprintf(m->password, sizeof m->password, "%s", password); /* checked above */
+    m->result = -SM_ECANCEL; /* what a job that never ran leaves behind */
     m->cost = crypto_pass_sign_in;
     if (c->api->cfg.pass_memory_kib)
         m->cost.memory_kib = c->api->cfg.pass_memory_kib;
@@ -381,6 +382,7 @@ void h_setup_totp(struct api_call *c)
     } else if (!k) {
         api_fail_err(c, -ENOMEM, NULL);
     } else if (api_do(c, STATE_person_totp, STATE_ARGS(state_i((int64_t)counter), state_t(api_str(c->mem, "person"))))) {
+        k->result = -SM_ECANCEL; /* what a job that never ran leaves behind */
         api_work(c, codes_work, k, codes_then);
     } else {
         free(k);
