@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "core/json.h"
+#include "crypto/hash.h"
 #include "crypto/random.h"
 #include "plat/clock.h"
 #include "plat/fs.h"
@@ -225,6 +226,22 @@ static long put_pack(struct foe *f, struct sm_span bytes, int64_t offset, int64_
     return call_with(f, "PUT", path, bytes, headers("application/octet-stream", offset >= 0 ? extra : NULL, length));
 }
 
+/* The pack as one of this session, under its right name: only so is a refusal about its bytes and not its sender. */
+static int refit(struct foe *f)
+{
+    struct pack_header h;
+    struct cid id;
+    struct sm_buf objects = SM_BUF_INIT((size_t)16 << 20);
+    int r = f->pack_bytes.n < PACK_HEADER_LEN ? -SM_EFORMAT : sm_unhex(f->session, 32, f->pack_bytes.p + 40, 16);
+    if (r == 0)
+        r = pack_head_parse(sm_buf_span(&f->pack_bytes), &h, &id, &objects);
+    sm_buf_wipe(&objects);
+    if (r < 0)
+        return r;
+    f->pack = id;
+    return put_pack(f, sm_buf_span(&f->pack_bytes), 0, (int64_t)f->pack_bytes.n) == 200 ? 0 : -SM_EPEER;
+}
+
 static bool is_duplicate(const struct foe *f)
 {
     return f->answer.n && memmem(f->answer.p, f->answer.n, "\"duplicate\":true", 16);
@@ -256,7 +273,7 @@ static bool overwrite(struct foe *f)
     struct sm_buf other = SM_BUF_INIT(f->pack_bytes.n + 1);
     bool no = sm_buf_put_span(&other, sm_buf_span(&f->pack_bytes)) == 0;
     other.p[other.n - 1] ^= 1;
-    long s = put_pack(f, sm_buf_span(&other), 0, -1);
+    long s = put_pack(f, sm_buf_span(&other), 0, (int64_t)other.n);
     sm_buf_wipe(&other);
     /* A name that is there already is answered without looking: nothing is written either way. */
     return no && (said_no(s) || is_duplicate(f));
@@ -286,18 +303,24 @@ static bool truncate_pack(struct foe *f)
     return no && (said_no(s) || is_duplicate(f));
 }
 
-/* Two bytes of the body exchanged, under a name that is not there yet. */
+/* Two objects exchanged in the directory but not in the body, under the right name of such a pack. */
 static bool reorder(struct foe *f)
 {
     struct cid was = f->pack;
-    struct sm_buf other = SM_BUF_INIT(f->pack_bytes.n + 1);
-    bool ok = sm_buf_put_span(&other, sm_buf_span(&f->pack_bytes)) == 0;
-    uint8_t *a = other.p + other.n - 40, *b = other.p + other.n - 20, t = *a;
-    *a = *b == t ? (uint8_t)(t ^ 1) : *b;
-    *b = t;
-    f->pack.b[0] ^= 0xff;
-    long s = put_pack(f, sm_buf_span(&other), 0, -1);
+    struct pack_header h;
+    struct sm_buf objects = SM_BUF_INIT((size_t)16 << 20), other = SM_BUF_INIT(f->pack_bytes.n + 1);
+    uint8_t row[PACK_DIRENT_LEN];
+    bool ok = sm_buf_put_span(&other, sm_buf_span(&f->pack_bytes)) == 0 && other.n > PACK_HEADER_LEN + 2 * sizeof row;
+    if (ok) {
+        uint8_t *first = other.p + PACK_HEADER_LEN, *second = first + sizeof row;
+        memcpy(row, first, sizeof row);
+        memcpy(first, second, sizeof row);
+        memcpy(second, row, sizeof row);
+    }
+    ok = ok && pack_head_parse(sm_buf_span(&other), &h, &f->pack, &objects) == 0 && h.n >= 2;
+    long s = ok ? put_pack(f, sm_buf_span(&other), 0, (int64_t)other.n) : 0;
     f->pack = was;
+    sm_buf_wipe(&objects);
     sm_buf_wipe(&other);
     return ok && said_no(s);
 }
@@ -378,19 +401,21 @@ static bool flood(struct foe *f)
 {
     unsigned refused = 0;
     struct cid was = f->pack;
+    bool ok = session_open(f) == 0 && sm_unhex(f->session, 32, f->pack_bytes.p + 40, 16) == 0;
     for (unsigned i = 0; i < FLOOD; i++) {
         crypto_random(f->pack.b, 32);
-        long s = put_pack(f, SM_SPAN(f->pack_bytes.p, f->pack_bytes.n < 80 ? f->pack_bytes.n : 80), 0, (int64_t)32 << 20);
+        /* A good head, one byte of the directory, and a promise of 32 MiB that never come. */
+        long s = put_pack(f, SM_SPAN(f->pack_bytes.p, 81), 0, (int64_t)32 << 20);
         refused += said_no(s) || s == 0;
     }
     f->pack = was;
     json_object_set_new(f->row, "tries", json_integer(FLOOD));
     json_object_set_new(f->row, "turned_away", json_integer(refused));
-    return refused == FLOOD;
+    return ok && refused == FLOOD;
 }
 
-/* holes.sh 1 rebuilt: empty generations with old dates push the good ones out of their slots.  Every further one in the
- * same run must be turned away; what gets in (one more of an open run is honest use) displaces nothing. */
+/* The known hole of append-only repositories, rebuilt: empty generations with old dates, so that an honest clean-up drops
+ * the good ones.  Adding is every client's right; what must hold, that the good ones stay, is for the caller to check. */
 static bool hole_back_dated_flood(struct foe *f)
 {
     char dir[512];
@@ -404,7 +429,7 @@ static bool hole_back_dated_flood(struct foe *f)
     return in < 6;
 }
 
-/* holes.sh 2 rebuilt: the client deletes, then the administrator's clean-up really removes. */
+/* The second one: the client deletes, then the administrator's clean-up really removes. */
 static bool hole_delete_then_compact(struct foe *f)
 {
     static const struct { const char *method, *path; } tries[] = { { "POST", "/agent/v1/forget" }, { "POST", "/agent/v1/compact" },
@@ -421,7 +446,7 @@ static const struct attack { const char *name; bool (*run)(struct foe *f); bool 
     { "delete-then-compact", hole_delete_then_compact, false },
     { "overwrite", overwrite, true }, { "truncate", truncate_pack, true }, { "reorder", reorder, true }, { "replay", replay, true },
     { "false-id", false_id, true }, { "fork", fork_chain, true }, { "back-date", back_date, true }, { "forward-date", forward_date, true },
-    { "false-head", false_head, true }, { "flood", flood, true }, { "back-dated-flood", hole_back_dated_flood, true },
+    { "false-head", false_head, true }, { "back-dated-flood", hole_back_dated_flood, true }, { "flood", flood, true },
 };
 
 /* ---- all of them ---- */
@@ -476,7 +501,7 @@ static int prepare(struct foe *f)
         r = generation(f, dir);
     if (r == 0)
         r = session_open(f);
-    return r;
+    return r == 0 ? refit(f) : r;
 }
 
 /* Nothing may look as if it were still going on. */

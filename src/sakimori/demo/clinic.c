@@ -320,10 +320,36 @@ static int wait_alarm(struct demo *d)
     return CLI_FAILED;
 }
 
+static int take_generations(struct demo *d, json_t **ret)
+{
+    json_t *list = NULL, *g;
+    size_t i;
+    int e = cli_items(d->c, "/api/v1/generations?limit=100", &list);
+    *ret = json_array();
+    json_array_foreach(json_object_get(list, "items"), i, g)
+        json_array_append_new(*ret, json_pack("{s:O,s:O?,s:O?,s:O?}", "id", json_object_get(g, "id"), "number", json_object_get(g, "number"),
+            "last_clean", json_object_get(g, "last_clean"), "suspicion", json_object_get(g, "suspicion")));
+    json_decref(list);
+    return e;
+}
+
+/* Is every generation from before the attack still there, as it was? */
+static bool all_kept(const struct demo *d)
+{
+    size_t i, k, found = 0;
+    json_t *a, *b;
+    json_array_foreach(d->before, i, a)
+        json_array_foreach(d->generations, k, b)
+            found += json_equal(a, b);
+    return found == json_array_size(d->before);
+}
+
 static int attack(struct demo *d)
 {
     step(d, "攻撃のまね: すべてのファイルを暗号化し、名前を変え、脅しの手紙を置く", "mock attack: encrypt every file, rename, leave a note");
     int e = copy_tree(d, "clinic", "reference");
+    if (e == CLI_OK)
+        e = take_generations(d, &d->before);
     if (e == CLI_OK)
         e = encrypt_clinic(d);
     step(d, "何も知らない次のバックアップ", "the next backup, knowing nothing");
@@ -365,6 +391,8 @@ static void print_json(const struct demo *d)
     json_object_set(j, "alarm", d->alarm);
     json_object_set(j, "attacks", d->attacks);
     json_object_set(j, "generations", d->generations);
+    json_object_set(j, "before", d->before);
+    json_object_set_new(j, "kept", json_boolean(all_kept(d)));
     if (json_dumpf(j, stdout, JSON_COMPACT | JSON_SORT_KEYS) == 0)
         putchar('\n');
     fflush(stdout);
@@ -392,22 +420,10 @@ static void print_people(const struct demo *d)
            "3. 最後の正常な世代、全部、元の場所へ、の三つを選ぶと戻ります。\n"
            "   Choose the last clean generation, everything, to the original place: three steps.\n\n");
     printf("  証明書の指紋 / CA    %s\n  守っているフォルダー / folder  %s/clinic\n", cli_str(d->said, "ca_fingerprint"), d->dir);
-    printf("  盗んだ鍵での攻撃 / attacks with stolen keys: %zu のうち %u を拒否 / %u refused\n\n", json_array_size(d->attacks), refused(d), refused(d));
+    printf("  盗んだ鍵での攻撃 / attacks with stolen keys  %zu(拒否 / refused %u)\n", json_array_size(d->attacks), refused(d));
+    printf("  攻撃の前の世代 / generations from before  %s\n\n", all_kept(d) ? "すべてそのまま / all unchanged" : "変わっています / CHANGED");
     printf("終わるには Ctrl-C / Ctrl-C ends it\n");
     fflush(stdout);
-}
-
-static int take_generations(struct demo *d)
-{
-    json_t *list = NULL, *g;
-    size_t i;
-    int e = cli_items(d->c, "/api/v1/generations?limit=100", &list);
-    d->generations = json_array();
-    json_array_foreach(json_object_get(list, "items"), i, g)
-        json_array_append_new(d->generations, json_pack("{s:O,s:O?,s:O?,s:O?}", "id", json_object_get(g, "id"), "number", json_object_get(g, "number"),
-            "last_clean", json_object_get(g, "last_clean"), "suspicion", json_object_get(g, "suspicion")));
-    json_decref(list);
-    return e;
 }
 
 /* Until a signal, or until the box is gone. */
@@ -450,7 +466,7 @@ static int story(struct demo *d)
         e = three_days(d);
     if (e == CLI_OK)
         e = attack(d);
-    return e == CLI_OK ? take_generations(d) : e;
+    return e == CLI_OK ? take_generations(d, &d->generations) : e;
 }
 
 int cmd_demo_clinic(struct cli *c)

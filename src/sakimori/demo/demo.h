@@ -20,7 +20,7 @@ struct demo {
     json_t *secrets;               /* of the set-up */
     char password[64];
     char source[80], device[80], run[80];
-    json_t *attacks, *alarm, *generations;
+    json_t *attacks, *alarm, *before, *generations;   /* before: as they were listed before the attack */
 };
 
 /* ---- stage.c: folders, programs, sample data.  Exit codes; the reason was said. ---- */

@@ -234,6 +234,7 @@ void demo_clear(struct demo *d)
     json_decref(d->secrets);
     json_decref(d->attacks);
     json_decref(d->alarm);
+    json_decref(d->before);
     json_decref(d->generations);
     sm_zero(d->password, sizeof d->password);
 }
