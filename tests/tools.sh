@@ -155,6 +155,47 @@ packaged_programs_run() {
     done
     return $bad
 }
+# Start, answer, lose a part and go on, stop: with no more capabilities than the unit leaves, and no new privileges.
+box_serves_behind_its_fence() {
+    local box=$work/root/usr/sbin/sakimorid data=$work/data fence=() pid url bad=0 kid ca
+    command -v curl >/dev/null || { echo "curl is not installed"; return 77; }
+    if [ "$(id -u)" = 0 ]; then
+        fence=(setpriv --no-new-privs --bounding-set "-all,$(sed -n 's/^CapabilityBoundingSet=//p' packaging/systemd/sakimorid.service |
+            sed 's/CAP_/+/g;s/ /,/g' | tr '[:upper:]' '[:lower:]')")
+    fi
+    chmod 711 "$work"
+    "${fence[@]}" "$box" --data "$data" --port 0 --headless --web "$work/root/usr/share/sakimori/web" >"$work/line" 2>"$work/log" &
+    pid=$!
+    wait_for 300 test -s "$work/line" || { cat "$work/log"; kill -9 $pid; return 1; }
+    url=$(sed -n 's/.*"console_url":"\([^"]*\)".*/\1/p' "$work/line")
+    ca=$(find "$data/public" -name '*.pem' -print -quit)
+    curl -sS --max-time 10 ${ca:+--cacert "$ca"} ${ca:---insecure} "$url/healthz" >"$work/health" && grep -q '"ok": *true' "$work/health" ||
+        { echo "healthz: $(cat "$work/health")"; bad=1; }
+    curl -sS --insecure --max-time 10 "$url/" | grep -qi '<html' || { echo "no console at $url/"; bad=1; }
+    kid=$(vault_of $pid)
+    kill -9 "$kid" || { echo "no vault process"; bad=1; }
+    wait_for 100 healthy_again "$url" "$kid" $pid || { echo "the vault process did not come back"; tail -n 20 "$work/log"; bad=1; }
+    kill -TERM $pid
+    wait_for 300 gone $pid || { echo "it does not end"; kill -9 $pid; bad=1; }
+    wait $pid || { echo "exit $?"; tail -n 20 "$work/log"; bad=1; }
+    return $bad
+}
+# wait_for TENTHS COMMAND...
+wait_for() {
+    local left=$1
+    shift
+    until "$@"; do
+        left=$((left - 1))
+        [ $left -gt 0 ] || return 1
+        sleep 0.1
+    done
+}
+vault_of() { grep -lza -- "^--parent=$1$" /proc/[0-9]*/cmdline 2>/dev/null | while read -r f; do grep -qza -- '^--child=vault$' "$f" && basename "$(dirname "$f")"; done; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
+healthy_again() { # URL OLD-PID PARENT
+    local now
+    now=$(vault_of "$3") && [ -n "$now" ] && [ "$now" != "$2" ] && curl -s --insecure --max-time 5 "$1/healthz" | grep -q '"ok": *true'
+}
 check "three_packages_build_without_network" packages_build
 if [ -n "$(find "$debs" -name '*.deb' -print -quit 2>/dev/null)" ]; then
     check "the_box_package_has_program_console_unit_and_page" package_files sakimori-box /usr/sbin/sakimorid /usr/share/sakimori/web/index.html \
@@ -167,6 +208,7 @@ if [ -n "$(find "$debs" -name '*.deb' -print -quit 2>/dev/null)" ]; then
         /usr/share/doc/sakimori/copyright
     check "the_box_package_makes_a_user_for_every_part_and_never_removes_the_vault" box_creates_users
     check "the_packaged_programs_start" packaged_programs_run
+    check "the_packaged_box_serves_with_no_more_rights_than_its_unit_leaves" box_serves_behind_its_fence
 fi
 echo "1..$n"
 exit $failed
