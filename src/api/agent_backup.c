@@ -40,16 +40,19 @@ static void upload_made(struct api_call *c, int err, struct sm_span body, const 
     if (!j)
         return;
     const char *run = api_str(c->mem, "run"), *source = api_str(c->mem, "source");
-    int r = state_do(a->state, STATE_upload_add, STATE_ARGS(state_t(api_str(j, "session")), state_t(run), state_t(c->who.device),
-        state_t(source), state_i(api_int(j, "number", 0)), state_i(api_now())));
+    int r = state_do(a->state, STATE_upload_add,
+        STATE_ARGS(state_t(api_str(j, "session")), state_t(run), state_t(c->who.device), state_t(source),
+            state_i(api_int(j, "number", 0)), state_i(api_now())));
     if (r >= 0)
         r = state_do(a->state, STATE_run_started, STATE_ARGS(state_i(api_now()), state_t(run)));
     if (r < 0)
         api_fail_err(c, r, NULL);
     else
-        api_reply(c, 200, json_pack("{s:s,s:s,s:s,s:I,s:s,s:s,s:i,s:I}", "session", api_str(j, "session"), "vault",
-            api_str(a->keys, "vault"), "client", c->who.client, "number", (json_int_t)api_int(j, "number", 0), "previous",
-            api_str(j, "previous"), "head", api_str(j, "head_signed"), "pack_target", PACK_TARGET, "pack_max", (json_int_t)PACK_MAX));
+        api_reply(c, 200,
+            json_pack("{s:s,s:s,s:s,s:I,s:s,s:s,s:i,s:I}", "session", api_str(j, "session"), "vault",
+                api_str(a->keys, "vault"), "client", c->who.client, "number", (json_int_t)api_int(j, "number", 0),
+                "previous", api_str(j, "previous"), "head", api_str(j, "head_signed"), "pack_target", PACK_TARGET,
+                "pack_max", (json_int_t)PACK_MAX));
     json_decref(j);
 }
 
@@ -110,8 +113,8 @@ void h_pack_put(struct api_call *c)
         api_fail(c, 409, "conflict", NULL, NULL);
         return;
     }
-    json_t *then = json_pack("{s:s,s:s,s:s,s:I,s:I}", "vault", "pack", "session", c->part[0], "pack", c->part[1], "offset",
-        (json_int_t)offset, "length", (json_int_t)length);
+    json_t *then = json_pack("{s:s,s:s,s:s,s:I,s:I}", "vault", "pack", "session", c->part[0], "pack", c->part[1],
+        "offset", (json_int_t)offset, "length", (json_int_t)length);
     api_reply_raw(c, 200, SM_SPAN(NULL, 0), NULL, then);
 }
 
@@ -158,8 +161,8 @@ static void manifest_refused(struct api_call *c, json_t *j)
 {
     const char *refusal = api_str(j, "refusal");
     if (!strcmp(refusal, "missing")) {
-        json_t *out = json_pack("{s:{s:s,s:s},s:O,s:b}", "error", "code", "missing", "message", "objects are missing", "missing",
-            json_object_get(j, "missing"), "more", api_bool(j, "more"));
+        json_t *out = json_pack("{s:{s:s,s:s},s:O,s:b}", "error", "code", "missing", "message", "objects are missing",
+            "missing", json_object_get(j, "missing"), "more", api_bool(j, "more"));
         api_reply(c, 409, out);
     } else {
         api_fail_say(c, 422, refusal, NULL, api_str(j, "why"), NULL);
@@ -189,8 +192,8 @@ static void manifest_done(struct api_call *c, int err, struct sm_span body, cons
     size_t i;
     json_array_foreach(json_object_get(s, "reasons"), i, row)
         api_append(codes, json_is_string(row) ? json_incref(row) : json_string(api_str(row, "code")));
-    json_t *out = json_pack("{s:s,s:O?,s:s,s:{s:I,s:o}}", "manifest", manifest, "seq", json_object_get(j, "seq"), "head", head, "suspicion",
-        "score", (json_int_t)api_int(s, "score", 0), "reasons", codes);
+    json_t *out = json_pack("{s:s,s:O?,s:s,s:{s:I,s:o}}", "manifest", manifest, "seq", json_object_get(j, "seq"),
+        "head", head, "suspicion", "score", (json_int_t)api_int(s, "score", 0), "reasons", codes);
     json_decref(j);
     api_reply(c, 200, out);
 }
@@ -205,7 +208,8 @@ void h_manifest(struct api_call *c)
     if (c->raw.n == 0)
         api_fail(c, 400, "bad_request", NULL, NULL);
     else
-        api_ask_join(c, "V_MANIFEST", json_pack("{s:s,s:s}", "session", c->part[0], "from", c->who.remote), sm_buf_span(&c->raw), manifest_done);
+        api_ask_join(c, "V_MANIFEST", json_pack("{s:s,s:s}", "session", c->part[0], "from", c->who.remote),
+            sm_buf_span(&c->raw), manifest_done);
 }
 
 /* ---- progress and end ---- */
@@ -216,7 +220,8 @@ json_t *progress_of(struct sm_obj *o)
     const char *phase = sm_obj_str_opt(o, "phase", 16), *now = NULL;
     if (json_is_string(json_object_get(o->o, "now")))
         now = sm_obj_str_opt(o, "now", 4096);
-    json_t *p = json_pack("{s:s,s:o,s:I}", "phase", phase ? phase : "", "now", now ? json_string(now) : json_null(), "at_s", (json_int_t)api_now());
+    json_t *p = json_pack("{s:s,s:o,s:I}", "phase", phase ? phase : "", "now", now ? json_string(now) : json_null(),
+        "at_s", (json_int_t)api_now());
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         api_set(p, numbers[i], json_integer(sm_obj_int_opt(o, numbers[i], 0, INT64_MAX / 2, 0)));
     return p;
@@ -235,8 +240,9 @@ void h_progress(struct api_call *c)
         (void)!state_do(a->state, STATE_run_started, STATE_ARGS(state_i(api_now()), state_t(c->part[0])));
     bool open = run_open(run), cancel = api_int(run, "cancel", 0) || !open;
     if (open) {
-        api_event(a, "run", c->part[0], json_pack("{s:s,s:s,s:s,s:O}", "id", c->part[0], "source", api_str(run, "source"), "state",
-            "running", "progress", p));
+        api_event(a, "run", c->part[0],
+            json_pack("{s:s,s:s,s:s,s:O}", "id", c->part[0], "source", api_str(run, "source"), "state", "running",
+                "progress", p));
         api_set(a->progress, c->part[0], json_incref(p));
     }
     json_decref(p);
@@ -252,9 +258,11 @@ json_t *problems_of(struct sm_obj *o)
     size_t i;
     json_array_foreach(in, i, row) {
         struct sm_obj p = SM_OBJ(row);
-        const char *path = sm_obj_str_opt(&p, "path", 4096), *error = sm_obj_str_opt(&p, "error", 200), *what = sm_obj_str_opt(&p, "what", 500);
+        const char *path = sm_obj_str_opt(&p, "path", 4096), *error = sm_obj_str_opt(&p, "error", 200),
+                   *what = sm_obj_str_opt(&p, "what", 500);
         if (p.err >= 0)
-            api_append(out, json_pack("{s:s,s:s,s:s}", "path", path ? path : "", "error", error ? error : "", "what", what ? what : ""));
+            api_append(out, json_pack("{s:s,s:s,s:s}", "path", path ? path : "", "error", error ? error : "", "what",
+                                what ? what : ""));
     }
     return out;
 }
@@ -313,7 +321,8 @@ void h_run_end(struct api_call *c)
         return;
     }
     json_t *last = json_incref(json_object_get(a->progress, c->part[0]));
-    bool kept = api_do(c, STATE_run_details, STATE_ARGS(state_j(problems), state_i(total), state_j(counters), state_j(last), state_t(c->part[0])));
+    bool kept = api_do(c, STATE_run_details,
+        STATE_ARGS(state_j(problems), state_i(total), state_j(counters), state_j(last), state_t(c->part[0])));
     json_decref(last);
     json_decref(problems);
     if (!kept)

@@ -23,9 +23,10 @@ void h_hello(struct api_call *c)
         api_fail_say(c, 503, "setup_needed", NULL, "this box is not set up yet", NULL);
         return;
     }
-    api_reply(c, 200, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:[s,s]}", "box", "sakimori", "vault", api_str(k, "vault"), "ca_pem",
-        api_str(k, "ca_pem"), "recipients", api_str(k, "recipients"), "order_pub", api_str(k, "order_pub"), "head_pub",
-        api_str(k, "head_pub"), "version", SM_VERSION, "features", "files", "restore"));
+    api_reply(c, 200,
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:[s,s]}", "box", "sakimori", "vault", api_str(k, "vault"), "ca_pem",
+            api_str(k, "ca_pem"), "recipients", api_str(k, "recipients"), "order_pub", api_str(k, "order_pub"),
+            "head_pub", api_str(k, "head_pub"), "version", SM_VERSION, "features", "files", "restore"));
 }
 
 /* The DER inside a PEM request. */
@@ -48,7 +49,8 @@ static int pem_der(const char *pem, struct sm_buf *ret)
     return r;
 }
 
-static int proof_check(const char *csr, const uint8_t secret[JOIN_SECRET_LEN], const uint8_t pub[32], const uint8_t proof[64])
+static int proof_check(
+    const char *csr, const uint8_t secret[JOIN_SECRET_LEN], const uint8_t pub[32], const uint8_t proof[64])
 {
     struct sm_buf der = SM_BUF_INIT(CSR_MAX), message = SM_BUF_INIT(256);
     uint8_t h[CRYPTO_SHA256_LEN];
@@ -84,7 +86,8 @@ static void join_wrong(struct api_call *c, const char *key)
     int64_t now = api_now();
     int64_t n = state_number(c->api->state, STATE_fail_count, 0, STATE_ARGS(state_t(key), state_i(now - 3600))) + 1;
     /* Refused in any case; the count only slows the next tries. */
-    (void)!state_do(c->api->state, STATE_fail_set, STATE_ARGS(state_t(key), state_i(n), state_i(n % TRIES == 0 ? now + TRIES_WAIT_S : 0), state_i(now)));
+    (void)!state_do(c->api->state, STATE_fail_set,
+        STATE_ARGS(state_t(key), state_i(n), state_i(n % TRIES == 0 ? now + TRIES_WAIT_S : 0), state_i(now)));
     api_fail_say(c, 403, "denied", "secret", "wrong, used or expired join code", NULL);
 }
 
@@ -104,22 +107,25 @@ static void join_client(struct api_call *c, int err, struct sm_span body, const 
     if (!j)
         return;
     json_decref(j);
-    int r = state_do(a->state, STATE_device_add, STATE_ARGS(state_t(api_str(m, "device")), state_t(api_str(m, "client")),
-        state_t(api_str(m, "name")), state_t(api_str(c->body, "hostname")), state_t(api_str(c->body, "os")),
-        state_t(api_str(c->body, "machine_id")), state_t(api_str(c->body, "agent_version")), state_t(api_str(c->body, "sign_pub")),
-        state_t(api_str(m, "cert")), state_i(api_int(m, "until_s", 0)), state_i(api_int(m, "days", 0)), state_i(api_now()),
-        state_j(json_object_get(c->body, "features"))));
+    int r = state_do(a->state, STATE_device_add,
+        STATE_ARGS(state_t(api_str(m, "device")), state_t(api_str(m, "client")), state_t(api_str(m, "name")),
+            state_t(api_str(c->body, "hostname")), state_t(api_str(c->body, "os")),
+            state_t(api_str(c->body, "machine_id")), state_t(api_str(c->body, "agent_version")),
+            state_t(api_str(c->body, "sign_pub")), state_t(api_str(m, "cert")), state_i(api_int(m, "until_s", 0)),
+            state_i(api_int(m, "days", 0)), state_i(api_now()), state_j(json_object_get(c->body, "features"))));
     if (r < 0) {
         join_undo(c);
         api_fail_err(c, r, NULL);
         return;
     }
     json_t *inst = state_setting(a->state, "institution");
-    api_event(a, "device", api_str(m, "device"), json_pack("{s:s,s:s,s:s}", "id", api_str(m, "device"), "name", api_str(m, "name"), "state", "ok"));
-    json_t *out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:s,s:s}", "device", api_str(m, "device"), "client", api_str(m, "client"),
-        "cert_pem", api_str(m, "cert_pem"), "ca_pem", api_str(k, "ca_pem"), "vault", api_str(k, "vault"), "not_after",
-        api_time(api_int(m, "until_s", 0)), "recipients", api_str(k, "recipients"), "order_pub", api_str(k, "order_pub"), "head_pub",
-        api_str(k, "head_pub"), "institution", api_str(inst, "name"), "name", api_str(m, "name"));
+    api_event(a, "device", api_str(m, "device"),
+        json_pack("{s:s,s:s,s:s}", "id", api_str(m, "device"), "name", api_str(m, "name"), "state", "ok"));
+    json_t *out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:s,s:s}", "device", api_str(m, "device"), "client",
+        api_str(m, "client"), "cert_pem", api_str(m, "cert_pem"), "ca_pem", api_str(k, "ca_pem"), "vault",
+        api_str(k, "vault"), "not_after", api_time(api_int(m, "until_s", 0)), "recipients", api_str(k, "recipients"),
+        "order_pub", api_str(k, "order_pub"), "head_pub", api_str(k, "head_pub"), "institution", api_str(inst, "name"),
+        "name", api_str(m, "name"));
     json_decref(inst);
     api_reply(c, 200, out);
 }
@@ -135,8 +141,11 @@ static void join_cert(struct api_call *c, int err, struct sm_span body, const ch
     api_set(c->mem, "cert_pem", json_string(api_str(j, "cert_pem")));
     api_set(c->mem, "until_s", json_integer(api_int(j, "not_after_s", 0)));
     json_decref(j);
-    api_ask(c, "V_CLIENT", json_pack("{s:s,s:s,s:s,s:s,s:s}", "client", api_str(c->mem, "client"), "name", api_str(c->mem, "name"),
-        "sign_pub", api_str(c->body, "sign_pub"), "recipients", api_str(c->api->keys, "fingerprint"), "state", "joined"), join_client);
+    api_ask(c, "V_CLIENT",
+        json_pack("{s:s,s:s,s:s,s:s,s:s}", "client", api_str(c->mem, "client"), "name", api_str(c->mem, "name"),
+            "sign_pub", api_str(c->body, "sign_pub"), "recipients", api_str(c->api->keys, "fingerprint"), "state",
+            "joined"),
+        join_client);
 }
 
 void h_join(struct api_call *c)
@@ -169,14 +178,16 @@ void h_join(struct api_call *c)
     }
     api_id(device);
     api_id(client);
-    c->mem = (json_decref(c->mem), json_pack("{s:s,s:s,s:s,s:s,s:I}", "hash", hash, "device", device, "client", client, "name",
-        api_str(code, "name"), "days", (json_int_t)api_int(code, "days", 365)));
+    c->mem = (json_decref(c->mem), json_pack("{s:s,s:s,s:s,s:s,s:I}", "hash", hash, "device", device, "client", client,
+                                       "name", api_str(code, "name"), "days", (json_int_t)api_int(code, "days", 365)));
     json_decref(code);
     api_audit_what(c, "%s %s", device, host);
     if (!c->mem || state_do(a->state, STATE_code_use, STATE_ARGS(state_i(api_now()), state_t(hash))) != 1)
         join_wrong(c, key);
     else
-        api_ask(c, "K_CERT_DEVICE", json_pack("{s:s,s:s,s:I}", "csr", csr, "device", device, "days", (json_int_t)api_int(c->mem, "days", 365)), join_cert);
+        api_ask(c, "K_CERT_DEVICE",
+            json_pack("{s:s,s:s,s:I}", "csr", csr, "device", device, "days", (json_int_t)api_int(c->mem, "days", 365)),
+            join_cert);
 }
 
 static void renewed(struct api_call *c, int err, struct sm_span body, const char *text)
@@ -185,8 +196,12 @@ static void renewed(struct api_call *c, int err, struct sm_span body, const char
     if (!j)
         return;
     /* The old certificate goes on until its own end: the answer may be lost on its way. */
-    if (api_do(c, STATE_device_cert, STATE_ARGS(state_t(api_str(j, "cert_sha256")), state_i(api_int(j, "not_after_s", 0)), state_t(c->who.device))))
-        api_reply(c, 200, json_pack("{s:s,s:o}", "cert_pem", api_str(j, "cert_pem"), "not_after", api_time(api_int(j, "not_after_s", 0))));
+    if (api_do(c, STATE_device_cert,
+            STATE_ARGS(
+                state_t(api_str(j, "cert_sha256")), state_i(api_int(j, "not_after_s", 0)), state_t(c->who.device))))
+        api_reply(c, 200,
+            json_pack(
+                "{s:s,s:o}", "cert_pem", api_str(j, "cert_pem"), "not_after", api_time(api_int(j, "not_after_s", 0))));
     json_decref(j);
 }
 
@@ -199,5 +214,6 @@ void h_renew(struct api_call *c)
     json_t *d = api_row(c->api, STATE_device, STATE_ARGS(state_t(c->who.device)));
     int64_t days = api_int(d, "days", 365);
     json_decref(d);
-    api_ask(c, "K_CERT_DEVICE", json_pack("{s:s,s:s,s:I}", "csr", csr, "device", c->who.device, "days", (json_int_t)days), renewed);
+    api_ask(c, "K_CERT_DEVICE",
+        json_pack("{s:s,s:s,s:I}", "csr", csr, "device", c->who.device, "days", (json_int_t)days), renewed);
 }

@@ -19,8 +19,8 @@ static json_t *sources_of(struct api *a, const char *device)
     size_t i;
     json_array_foreach(rows, i, row) {
         static const char *const same[] = { "name", "kind", "paths", "include", "exclude", "canaries" };
-        json_t *s = json_pack("{s:s,s:b,s:I,s:b}", "source", api_str(row, "id"), "one_file_system", api_bool(row, "one_fs"),
-            "bandwidth_kib_s", (json_int_t)api_int(row, "bandwidth", 0), "low_priority", 1);
+        json_t *s = json_pack("{s:s,s:b,s:I,s:b}", "source", api_str(row, "id"), "one_file_system",
+            api_bool(row, "one_fs"), "bandwidth_kib_s", (json_int_t)api_int(row, "bandwidth", 0), "low_priority", 1);
         for (size_t k = 0; k < sizeof same / sizeof *same; k++)
             api_set(s, same[k], json_incref(json_object_get(row, same[k])));
         api_append(out, s);
@@ -32,7 +32,8 @@ static json_t *sources_of(struct api *a, const char *device)
 static json_t *orders_due(struct api *a, const char *device)
 {
     int64_t now = api_now();
-    json_t *rows = api_rows(a, STATE_orders_due, STATE_ARGS(state_t(device), state_i(now), state_i(now - RESEND_S), state_i(ORDERS_AT_ONCE)));
+    json_t *rows = api_rows(a, STATE_orders_due,
+        STATE_ARGS(state_t(device), state_i(now), state_i(now - RESEND_S), state_i(ORDERS_AT_ONCE)));
     return rows;
 }
 
@@ -42,7 +43,8 @@ static void poll_answer(struct api_call *c, json_t *rows)
     json_t *orders = json_array(), *row;
     size_t i;
     json_array_foreach(rows, i, row) {
-        /* Marked before it goes out: one that is lost goes out again after RESEND_S; the agent remembers ids it has done. */
+        /* Marked before it goes out: one that is lost goes out again after RESEND_S; the agent remembers ids it has
+         * done. */
         if (state_do(a->state, STATE_order_sent, STATE_ARGS(state_i(api_now()), state_t(api_str(row, "id")))) > 0)
             api_append(orders, json_pack("{s:s,s:s}", "order", api_str(row, "body"), "sig", api_str(row, "sig")));
     }
@@ -50,8 +52,10 @@ static void poll_answer(struct api_call *c, json_t *rows)
     char now[SM_TIME_TEXT];
     sm_time_rfc3339(plat_clock_wall(), now);
     c->held = false;
-    api_reply(c, 200, json_pack("{s:o,s:{s:o},s:s,s:s,s:s,s:[s,s]}", "orders", orders, "settings", "sources", sources_of(a, c->who.device),
-        "head", a->head, "now", now, "box_version", SM_VERSION, "features", "files", "restore"));
+    api_reply(c, 200,
+        json_pack("{s:o,s:{s:o},s:s,s:s,s:s,s:[s,s]}", "orders", orders, "settings", "sources",
+            sources_of(a, c->who.device), "head", a->head, "now", now, "box_version", SM_VERSION, "features", "files",
+            "restore"));
 }
 
 static void poll_let_go(struct api *a, const char *device, bool only_due)
@@ -111,10 +115,12 @@ void h_poll(struct api_call *c)
     json_t *before = api_row(a, STATE_device, STATE_ARGS(state_t(c->who.device)));
     bool was_there = device_there(before, api_now());
     const char *name = api_str(before, "name");
-    bool good = api_do(c, STATE_device_seen, STATE_ARGS(state_i(api_now()), state_t(version), state_t(boot), state_j(confined),
-        state_t(last_error), state_t(c->who.device)));
+    bool good = api_do(c, STATE_device_seen,
+        STATE_ARGS(state_i(api_now()), state_t(version), state_t(boot), state_j(confined), state_t(last_error),
+            state_t(c->who.device)));
     if (good && !was_there)
-        api_event(a, "device", c->who.device, json_pack("{s:s,s:s,s:s}", "id", c->who.device, "name", name, "state", "ok"));
+        api_event(
+            a, "device", c->who.device, json_pack("{s:s,s:s,s:s}", "id", c->who.device, "name", name, "state", "ok"));
     json_decref(before);
     if (!good)
         return;
@@ -141,9 +147,10 @@ static void order_signed(struct api *a, int err, const json_t *answer, const cha
         return; /* the schedule sees a run or restore without an order and asks again */
     struct sm_buf b64 = SM_BUF_INIT((size_t)1 << 20);
     if (sm_base64(SM_SPAN_STR(api_str(m, "text")), &b64) == 0) {
-        int r = state_do(a->state, STATE_order_add, STATE_ARGS(state_t(api_str(m, "id")), state_t(api_str(m, "device")),
-            state_t(api_str(m, "kind")), state_t(api_str(m, "ref")), state_t(sm_buf_str(&b64)), state_t(api_str(answer, "sig")),
-            state_i(api_int(m, "issued_s", 0)), state_i(api_int(m, "not_after_s", 0))));
+        int r = state_do(a->state, STATE_order_add,
+            STATE_ARGS(state_t(api_str(m, "id")), state_t(api_str(m, "device")), state_t(api_str(m, "kind")),
+                state_t(api_str(m, "ref")), state_t(sm_buf_str(&b64)), state_t(api_str(answer, "sig")),
+                state_i(api_int(m, "issued_s", 0)), state_i(api_int(m, "not_after_s", 0))));
         if (r >= 0)
             poll_wake(a, api_str(m, "device"));
     }
@@ -155,12 +162,12 @@ void order_make(struct api *a, const char *device, const char *kind, const char 
     char id[API_ID_TEXT];
     api_id(id);
     int64_t now = api_now();
-    json_t *order = json_pack("{s:i,s:s,s:s,s:s,s:o,s:o,s:o}", "v", 1, "id", id, "device", device, "kind", kind, "issued", api_time(now),
-        "not_after", api_time(now + lasts_s), "args", args);
+    json_t *order = json_pack("{s:i,s:s,s:s,s:s,s:o,s:o,s:o}", "v", 1, "id", id, "device", device, "kind", kind,
+        "issued", api_time(now), "not_after", api_time(now + lasts_s), "args", args);
     struct sm_buf text = SM_BUF_INIT(60000);
     if (order && sm_json_dump(order, &text) == 0 && sm_buf_str(&text)) {
-        json_t *m = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I}", "id", id, "device", device, "kind", kind, "ref", ref, "text",
-            sm_buf_str(&text), "issued_s", (json_int_t)now, "not_after_s", (json_int_t)(now + lasts_s));
+        json_t *m = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I}", "id", id, "device", device, "kind", kind, "ref", ref,
+            "text", sm_buf_str(&text), "issued_s", (json_int_t)now, "not_after_s", (json_int_t)(now + lasts_s));
         api_tell(a, "K_ORDER_SIGN", json_pack("{s:s}", "order", sm_buf_str(&text)), order_signed, m);
     }
     sm_buf_wipe(&text);
@@ -176,7 +183,8 @@ static void order_refused(struct api *a, const json_t *order, const char *state,
     else if (failed && !strcmp(kind, "restore"))
         restore_fail(a, ref, detail);
     else if (!strcmp(state, "accepted") && !strcmp(kind, "backup"))
-        (void)!state_do(a->state, STATE_run_started, STATE_ARGS(state_i(api_now()), state_t(ref))); /* progress says it again */
+        (void)!state_do(
+            a->state, STATE_run_started, STATE_ARGS(state_i(api_now()), state_t(ref))); /* progress says it again */
     else if (!strcmp(state, "accepted") && !strcmp(kind, "restore"))
         (void)!state_do(a->state, STATE_restore_started, STATE_ARGS(state_i(api_now()), state_t(ref)));
 }

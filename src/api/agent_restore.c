@@ -26,13 +26,16 @@ static void key_granted(struct api_call *c, int err, struct sm_span body, const 
     json_t *j = api_answer(c, err, body, text);
     if (!j)
         return;
-    api_reply(c, 200, json_pack("{s:O,s:O,s:O?,s:O}", "manifest_bytes", json_object_get(c->mem, "manifest_bytes"), "sign_pub",
-        json_object_get(c->mem, "sign_pub"), "keys", json_object_get(j, "keys"), "more", json_object_get(c->mem, "more")));
+    api_reply(c, 200,
+        json_pack("{s:O,s:O,s:O?,s:O}", "manifest_bytes", json_object_get(c->mem, "manifest_bytes"), "sign_pub",
+            json_object_get(c->mem, "sign_pub"), "keys", json_object_get(j, "keys"), "more",
+            json_object_get(c->mem, "more")));
     json_decref(j);
 }
 
 /* u32 n ‖ JSON ‖ raw, as some answers are.  False after the failure was said. */
-bool answer_split(struct api_call *c, int err, struct sm_span body, const char *text, json_t **ret, struct sm_span *ret_raw)
+bool answer_split(
+    struct api_call *c, int err, struct sm_span body, const char *text, json_t **ret, struct sm_span *ret_raw)
 {
     struct sm_rd rd = SM_RD(body);
     json_t *j = NULL;
@@ -56,11 +59,12 @@ static void key_closure(struct api_call *c, int err, struct sm_span body, const 
     struct sm_span raw;
     if (!answer_split(c, err, body, text, &j, &raw))
         return;
-    api_set(c->mem, "more", json_is_integer(json_object_get(j, "next")) ? json_incref(json_object_get(j, "next")) : json_null());
+    api_set(c->mem, "more",
+        json_is_integer(json_object_get(j, "next")) ? json_incref(json_object_get(j, "next")) : json_null());
     json_decref(j);
     json_t *d = api_row(c->api, STATE_device, STATE_ARGS(state_t(c->who.device)));
-    json_t *ask = json_pack("{s:s,s:s,s:s,s:s,s:s}", "restore", c->part[0], "device", c->who.device, "eph_pub", api_str(c->body, "eph_pub"),
-        "sig", api_str(c->body, "sig"), "sign_pub", api_str(d, "sign_pub"));
+    json_t *ask = json_pack("{s:s,s:s,s:s,s:s,s:s}", "restore", c->part[0], "device", c->who.device, "eph_pub",
+        api_str(c->body, "eph_pub"), "sig", api_str(c->body, "sig"), "sign_pub", api_str(d, "sign_pub"));
     json_decref(d);
     api_ask_join(c, "K_GRANT_AGENT", ask, raw, key_granted);
 }
@@ -71,7 +75,10 @@ static void key_noted(struct api_call *c, int err, struct sm_span body, const ch
     if (!j)
         return;
     json_decref(j);
-    api_ask(c, "V_CLOSURE", json_pack("{s:s,s:I}", "manifest", api_str(c->mem, "manifest"), "cursor", (json_int_t)api_int(c->body, "cursor", 0)), key_closure);
+    api_ask(c, "V_CLOSURE",
+        json_pack(
+            "{s:s,s:I}", "manifest", api_str(c->mem, "manifest"), "cursor", (json_int_t)api_int(c->body, "cursor", 0)),
+        key_closure);
 }
 
 static void key_generation(struct api_call *c, int err, struct sm_span body, const char *text)
@@ -93,8 +100,11 @@ static void key_generation(struct api_call *c, int err, struct sm_span body, con
         return;
     }
     /* In the vault's journal before any key goes out. */
-    api_ask(c, "V_ACCESS", json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "what", "grant", "who", api_str(c->mem, "by"), "role", "director",
-        "from", c->who.remote, "client", api_str(c->mem, "client"), "manifest", api_str(c->mem, "manifest"), "result", "ok"), key_noted);
+    api_ask(c, "V_ACCESS",
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "what", "grant", "who", api_str(c->mem, "by"), "role", "director",
+            "from", c->who.remote, "client", api_str(c->mem, "client"), "manifest", api_str(c->mem, "manifest"),
+            "result", "ok"),
+        key_noted);
 }
 
 void h_restore_key(struct api_call *c)
@@ -157,7 +167,8 @@ void h_restore_progress(struct api_call *c)
     json_decref(r);
     if (open) { /* said again by the next progress if it fails */
         (void)!state_do(a->state, STATE_restore_started, STATE_ARGS(state_i(api_now()), state_t(c->part[0])));
-        api_event(a, "restore", c->part[0], json_pack("{s:s,s:s,s:O}", "id", c->part[0], "state", "running", "progress", p));
+        api_event(
+            a, "restore", c->part[0], json_pack("{s:s,s:s,s:O}", "id", c->part[0], "state", "running", "progress", p));
         api_set(a->progress, c->part[0], json_incref(p));
     }
     json_decref(p);
@@ -170,8 +181,10 @@ void h_restore_end(struct api_call *c)
     struct api *a = c->api;
     struct sm_obj o = SM_OBJ(c->body);
     const char *status = sm_obj_str(&o, "status", 1, 16);
-    int64_t aside = sm_obj_int_opt(&o, "set_aside", 0, INT64_MAX / 2, 0), skipped = sm_obj_int_opt(&o, "skipped", 0, INT64_MAX / 2, 0);
-    int64_t ms = sm_obj_int_opt(&o, "ms", 0, INT64_MAX / 2, 0), files = sm_obj_int_opt(&o, "files", 0, INT64_MAX / 2, 0);
+    int64_t aside = sm_obj_int_opt(&o, "set_aside", 0, INT64_MAX / 2, 0),
+            skipped = sm_obj_int_opt(&o, "skipped", 0, INT64_MAX / 2, 0);
+    int64_t ms = sm_obj_int_opt(&o, "ms", 0, INT64_MAX / 2, 0),
+            files = sm_obj_int_opt(&o, "files", 0, INT64_MAX / 2, 0);
     int64_t bytes = sm_obj_int_opt(&o, "bytes", 0, INT64_MAX / 2, 0);
     bool known = false;
     for (size_t i = 0; i < 4; i++)
@@ -188,12 +201,14 @@ void h_restore_end(struct api_call *c)
     api_audit_what(c, "restore %s %s", c->part[0], status);
     if (!known)
         api_fail(c, 400, "bad_request", "status", NULL);
-    else if (api_do(c, STATE_restore_end, STATE_ARGS(state_t(status), state_i(api_now()), state_j(p), state_j(problems), state_i(aside),
-        state_i(skipped), state_i(ms), state_t(c->part[0])))) {
+    else if (api_do(c, STATE_restore_end,
+                 STATE_ARGS(state_t(status), state_i(api_now()), state_j(p), state_j(problems), state_i(aside),
+                     state_i(skipped), state_i(ms), state_t(c->part[0])))) {
         (void)json_object_del(a->progress, c->part[0]); /* may never have been there */
         api_tell(a, "V_UNGRANT", json_pack("{s:s}", "grant", c->part[0]), NULL, NULL);
-        access_note(a, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "what", "restore", "who", c->who.device, "role", "device", "from",
-            c->who.remote, "client", api_str(r, "client"), "manifest", api_str(r, "manifest"), "result", status));
+        access_note(a, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "what", "restore", "who", c->who.device, "role",
+                           "device", "from", c->who.remote, "client", api_str(r, "client"), "manifest",
+                           api_str(r, "manifest"), "result", status));
         api_event(a, "restore", c->part[0], json_pack("{s:s,s:s}", "id", c->part[0], "state", status));
         api_reply(c, 200, json_pack("{s:b}", "ok", 1));
     }

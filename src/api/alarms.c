@@ -56,17 +56,20 @@ json_t *alarm_json(struct api *a, const json_t *row, enum text_lang lang)
     json_t *reasons = joined_reasons(facts, lang);
     char at[SM_TIME_TEXT];
     sm_time_jst((struct sm_time){ .s = api_int(row, "opened_s", 0) }, at);
-    const char *args[] = { api_str(device, "name"), api_str(source, "name"), json_string_value(reasons), at, api_str(facts, "what") };
+    const char *args[] = { api_str(device, "name"), api_str(source, "name"), json_string_value(reasons), at,
+        api_str(facts, "what") };
     json_t *next = json_array();
     static const char *const nexts[] = { "NEXT1", "NEXT2", "NEXT3" };
     for (size_t i = 0; i < 3; i++)
         api_append(next, alarm_words(row, nexts[i], args, lang));
-    json_t *j = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:O?,s:o,s:o,s:O?,s:s,s:s,s:O?,s:O?,s:o,s:I,s:O?}", "id", api_str(row, "id"), "kind",
-        api_str(row, "kind"), "state", api_str(row, "state"), "opened", api_time(api_int(row, "opened_s", 0)), "closed",
-        api_time(api_int(row, "closed_s", 0)), "seen", api_time(api_int(row, "seen_s", 0)), "note", json_object_get(row, "note"), "title",
-        alarm_words(row, "TITLE", args, lang), "text", alarm_words(row, "TEXT", args, lang), "source", json_object_get(row, "source"),
-        "device_name", api_str(device, "name"), "source_name", api_str(source, "name"), "device", json_object_get(row, "device"), "manifest",
-        json_object_get(row, "manifest"), "next", next, "times", (json_int_t)api_int(row, "times", 1), "facts", facts);
+    json_t *j = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:O?,s:o,s:o,s:O?,s:s,s:s,s:O?,s:O?,s:o,s:I,s:O?}", "id",
+        api_str(row, "id"), "kind", api_str(row, "kind"), "state", api_str(row, "state"), "opened",
+        api_time(api_int(row, "opened_s", 0)), "closed", api_time(api_int(row, "closed_s", 0)), "seen",
+        api_time(api_int(row, "seen_s", 0)), "note", json_object_get(row, "note"), "title",
+        alarm_words(row, "TITLE", args, lang), "text", alarm_words(row, "TEXT", args, lang), "source",
+        json_object_get(row, "source"), "device_name", api_str(device, "name"), "source_name", api_str(source, "name"),
+        "device", json_object_get(row, "device"), "manifest", json_object_get(row, "manifest"), "next", next, "times",
+        (json_int_t)api_int(row, "times", 1), "facts", facts);
     api_set(j, "client", json_string(api_str(device, "client")));
     json_decref(device);
     json_decref(source);
@@ -83,7 +86,8 @@ static void outbox_put(struct api *a, const char *kind, json_t *body /* taken */
     if (body) {
         api_set(body, "id", json_string(id));
         /* When the disk refuses even this the console still shows the alarm. */
-        (void)!state_do(a->state, STATE_outbox_add, STATE_ARGS(state_t(id), state_t(kind), state_j(body), state_i(api_now()), state_i(0)));
+        (void)!state_do(a->state, STATE_outbox_add,
+            STATE_ARGS(state_t(id), state_t(kind), state_j(body), state_i(api_now()), state_i(0)));
     }
     json_decref(body);
 }
@@ -91,19 +95,30 @@ static void outbox_put(struct api *a, const char *kind, json_t *body /* taken */
 static void alarm_tell(struct api *a, const json_t *row)
 {
     enum text_lang lang = api_box_lang(a);
-    json_t *mail = state_setting(a->state, "mail"), *hook = state_setting(a->state, "webhook"), *inst = state_setting(a->state, "institution");
+    json_t *mail = state_setting(a->state, "mail"), *hook = state_setting(a->state, "webhook"),
+           *inst = state_setting(a->state, "institution");
     json_t *j = alarm_json(a, row, lang);
     char at[96];
     sm_time_wareki((struct sm_time){ .s = api_int(row, "opened_s", 0) }, at);
     bool call = !strcmp(api_str(row, "state"), "call");
-    const struct notify_alarm n = { .institution = api_str(inst, "name"), .state_word = text_get(lang, call ? T_STATE_CALL : T_STATE_LOOK),
-        .title = api_str(j, "title"), .text = api_str(j, "text"), .at = at, .next_heading = text_get(lang, T_NEXT_HEADING),
-        .head_word = text_get(lang, T_HEAD_WORD), .head = a->head, .next = json_object_get(j, "next"), .id = api_str(j, "id"),
-        .kind = api_str(j, "kind"), .state = api_str(j, "state") };
+    const struct notify_alarm n = { .institution = api_str(inst, "name"),
+        .state_word = text_get(lang, call ? T_STATE_CALL : T_STATE_LOOK),
+        .title = api_str(j, "title"),
+        .text = api_str(j, "text"),
+        .at = at,
+        .next_heading = text_get(lang, T_NEXT_HEADING),
+        .head_word = text_get(lang, T_HEAD_WORD),
+        .head = a->head,
+        .next = json_object_get(j, "next"),
+        .id = api_str(j, "id"),
+        .kind = api_str(j, "kind"),
+        .state = api_str(j, "state") };
     struct sm_buf subject = SM_BUF_INIT(512), text = SM_BUF_INIT(65536);
     const json_t *to = json_object_get(mail, "to");
-    if (json_array_size(to) && *api_str(mail, "host") && notify_subject(&n, &subject) == 0 && notify_text(&n, &text) == 0)
-        outbox_put(a, "mail", json_pack("{s:O,s:s,s:s}", "to", to, "subject", sm_buf_str(&subject), "text", sm_buf_str(&text)));
+    if (json_array_size(to) && *api_str(mail, "host") && notify_subject(&n, &subject) == 0 &&
+        notify_text(&n, &text) == 0)
+        outbox_put(a, "mail",
+            json_pack("{s:O,s:s,s:s}", "to", to, "subject", sm_buf_str(&subject), "text", sm_buf_str(&text)));
     if (*api_str(hook, "url"))
         outbox_put(a, "webhook", json_pack("{s:s,s:o}", "url", api_str(hook, "url"), "json", notify_hook(&n)));
     sm_buf_wipe(&subject);
@@ -119,7 +134,8 @@ static void sent(struct api *a, int err, const json_t *answer, const char *text,
     (void)answer;
     (void)text;
     if (err < 0) /* not taken: later again */
-        (void)!state_do(a->state, STATE_outbox_again, STATE_ARGS(state_i(api_now() + 60), state_t("not taken"), state_t(api_str(m, "id"))));
+        (void)!state_do(a->state, STATE_outbox_again,
+            STATE_ARGS(state_i(api_now() + 60), state_t("not taken"), state_t(api_str(m, "id"))));
 }
 
 void outbox_tick(struct api *a)
@@ -131,8 +147,8 @@ void outbox_tick(struct api *a)
         const char *id = api_str(row, "id");
         int64_t wait = (int64_t)60 << (api_int(row, "tries", 0) > 6 ? 6 : api_int(row, "tries", 0));
         if (state_do(a->state, STATE_outbox_try, STATE_ARGS(state_i(now + wait), state_t(id))) > 0)
-            api_tell(a, !strcmp(api_str(row, "kind"), "mail") ? "X_MAIL" : "X_WEBHOOK", json_incref(json_object_get(row, "body")), sent,
-                json_pack("{s:s}", "id", id));
+            api_tell(a, !strcmp(api_str(row, "kind"), "mail") ? "X_MAIL" : "X_WEBHOOK",
+                json_incref(json_object_get(row, "body")), sent, json_pack("{s:s}", "id", id));
     }
     json_decref(rows);
 }
@@ -146,7 +162,8 @@ void api_on_sent(struct api *a, const json_t *result)
     if (api_bool(result, "ok"))
         (void)!state_do(a->state, STATE_outbox_done, STATE_ARGS(state_i(api_now()), state_t(id)));
     else
-        (void)!state_do(a->state, STATE_outbox_again, STATE_ARGS(state_i(api_now() + 300), state_t(api_str(result, "detail")), state_t(id)));
+        (void)!state_do(a->state, STATE_outbox_again,
+            STATE_ARGS(state_i(api_now() + 300), state_t(api_str(result, "detail")), state_t(id)));
 }
 
 /* ---- opening and closing ---- */
@@ -154,17 +171,20 @@ void api_on_sent(struct api *a, const json_t *result)
 void alarm_open(struct api *a, const struct alarm_new *n)
 {
     char id[API_ID_TEXT];
-    json_t *facts = n->facts ? n->facts : json_object(), *row = api_row(a, STATE_alarm_open, STATE_ARGS(state_t(n->key)));
+    json_t *facts = n->facts ? n->facts : json_object(),
+           *row = api_row(a, STATE_alarm_open, STATE_ARGS(state_t(n->key)));
     int r;
     if (row) {
         bool worse = !strcmp(n->state, "call") && strcmp(api_str(row, "state"), "call") != 0;
         const char *state = worse ? "call" : api_str(row, "state");
         (void)snprintf(id, sizeof id, "%s", api_str(row, "id")); /* same size */
-        r = state_do(a->state, STATE_alarm_again, STATE_ARGS(state_t(state), state_j(facts), state_t(n->manifest), state_t(id)));
+        r = state_do(
+            a->state, STATE_alarm_again, STATE_ARGS(state_t(state), state_j(facts), state_t(n->manifest), state_t(id)));
     } else {
         api_id(id);
-        r = state_do(a->state, STATE_alarm_add, STATE_ARGS(state_t(id), state_t(n->kind), state_t(n->key), state_t(n->state), state_i(api_now()),
-            state_t(n->source), state_t(n->device), state_t(n->manifest), state_j(facts)));
+        r = state_do(a->state, STATE_alarm_add,
+            STATE_ARGS(state_t(id), state_t(n->kind), state_t(n->key), state_t(n->state), state_i(api_now()),
+                state_t(n->source), state_t(n->device), state_t(n->manifest), state_j(facts)));
     }
     json_decref(facts);
     json_decref(row);
@@ -215,8 +235,14 @@ static void on_froze(struct api *a, const json_t *e)
     const char *source = api_str(e, "source");
     char key[96];
     (void)snprintf(key, sizeof key, "suspicion:%s", *source ? source : api_str(e, "client")); /* 32 digits */
-    struct alarm_new n = { .kind = "suspicion", .state = "call", .key = key, .source = *source ? source : NULL, .device = api_str(d, "id"),
-        .manifest = api_str(e, "manifest"), .facts = json_pack("{s:O?,s:O?}", "reasons", json_object_get(e, "reasons"), "score", json_object_get(e, "score")) };
+    struct alarm_new n = { .kind = "suspicion",
+        .state = "call",
+        .key = key,
+        .source = *source ? source : NULL,
+        .device = api_str(d, "id"),
+        .manifest = api_str(e, "manifest"),
+        .facts =
+            json_pack("{s:O?,s:O?}", "reasons", json_object_get(e, "reasons"), "score", json_object_get(e, "score")) };
     alarm_open(a, &n);
     json_decref(d);
 }
@@ -240,17 +266,27 @@ void api_on_vault(struct api *a, const json_t *e)
     } else if (!strcmp(what, "refused")) {
         on_refused(a, e);
     } else if (!strcmp(what, "damage") || !strcmp(what, "damaged-generation")) {
-        struct alarm_new n = { .kind = "damage", .state = "call", .key = "damage", .manifest = *api_str(e, "manifest") ? api_str(e, "manifest") : NULL,
+        struct alarm_new n = { .kind = "damage",
+            .state = "call",
+            .key = "damage",
+            .manifest = *api_str(e, "manifest") ? api_str(e, "manifest") : NULL,
             .facts = json_pack("{s:s,s:s}", "what", api_str(e, "why"), "file", api_str(e, "file")) };
         alarm_open(a, &n);
     } else if (!strcmp(what, "broken")) {
-        struct alarm_new n = { .kind = "broken", .state = "call", .key = "broken", .facts = json_pack("{s:s}", "what", api_str(e, "why")) };
+        struct alarm_new n = {
+            .kind = "broken", .state = "call", .key = "broken", .facts = json_pack("{s:s}", "what", api_str(e, "why"))
+        };
         alarm_open(a, &n);
     } else if (!strcmp(what, "space")) {
-        struct alarm_new n = { .kind = "disk", .state = "look", .key = "disk", .facts = json_pack("{s:I}", "avail", (json_int_t)api_int(e, "avail", 0)) };
+        struct alarm_new n = { .kind = "disk",
+            .state = "look",
+            .key = "disk",
+            .facts = json_pack("{s:I}", "avail", (json_int_t)api_int(e, "avail", 0)) };
         alarm_open(a, &n);
     } else if (!strcmp(what, "recovered") && api_int(e, "packs_missing", 0) > 0) {
-        struct alarm_new n = { .kind = "damage", .state = "call", .key = "damage", .facts = json_pack("{s:s}", "what", "packs missing") };
+        struct alarm_new n = {
+            .kind = "damage", .state = "call", .key = "damage", .facts = json_pack("{s:s}", "what", "packs missing")
+        };
         alarm_open(a, &n);
     } else if (!strcmp(what, "verify")) {
         json_decref(a->verify);
@@ -266,8 +302,10 @@ void api_on_child(struct api *a, const json_t *child)
     char key[96];
     (void)snprintf(key, sizeof key, "child:%.40s", name); /* fits */
     if (api_int(child, "restarts", 0) >= RESTARTS_LOOK && !strcmp(api_str(child, "state"), "down")) {
-        struct alarm_new n = { .kind = "child", .state = "look", .key = key, .facts = json_pack("{s:s,s:I}", "what", name, "count",
-            (json_int_t)api_int(child, "restarts", 0)) };
+        struct alarm_new n = { .kind = "child",
+            .state = "look",
+            .key = key,
+            .facts = json_pack("{s:s,s:I}", "what", name, "count", (json_int_t)api_int(child, "restarts", 0)) };
         alarm_open(a, &n);
     }
     api_event(a, "child", name, json_deep_copy(child));
@@ -299,7 +337,8 @@ static bool all_servers_late(const json_t *rows, int64_t now)
 static void late_tick(struct api *a, int64_t now)
 {
     json_t *rows = api_rows(a, STATE_sources, STATE_NONE), *row;
-    bool servers = all_servers_late(rows, now), told = state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t("servers"))) > 0;
+    bool servers = all_servers_late(rows, now),
+         told = state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t("servers"))) > 0;
     size_t i;
     if (servers && !told) {
         struct alarm_new n = { .kind = "servers", .state = "call", .key = "servers", .facts = NULL };
@@ -310,9 +349,14 @@ static void late_tick(struct api *a, int64_t now)
     json_array_foreach(rows, i, row) {
         char key[96];
         (void)snprintf(key, sizeof key, "late:%s", api_str(row, "id")); /* fits */
-        bool open = state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t(key))) > 0, late = source_late(row, now);
+        bool open = state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t(key))) > 0,
+             late = source_late(row, now);
         if (late && !open) {
-            struct alarm_new n = { .kind = "late", .state = "look", .key = key, .source = api_str(row, "id"), .device = api_str(row, "device"),
+            struct alarm_new n = { .kind = "late",
+                .state = "look",
+                .key = key,
+                .source = api_str(row, "id"),
+                .device = api_str(row, "device"),
                 .facts = json_pack("{s:o}", "since", api_time(api_int(row, "last_ok_s", 0))) };
             alarm_open(a, &n);
         } else if (!late && open) {
@@ -328,9 +372,13 @@ static void disk_tick(struct api *a)
     int64_t total = api_int(t, "disk_total", 0), avail = api_int(t, "disk_avail", 0);
     if (total <= 0)
         return;
-    bool low = avail < total / 100 * DISK_LOOK_PERCENT, open = state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t("disk"))) > 0;
+    bool low = avail<total / 100 * DISK_LOOK_PERCENT,
+        open = state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t("disk")))> 0;
     if (low && !open) {
-        struct alarm_new n = { .kind = "disk", .state = "look", .key = "disk", .facts = json_pack("{s:I,s:I}", "avail", (json_int_t)avail, "total", (json_int_t)total) };
+        struct alarm_new n = { .kind = "disk",
+            .state = "look",
+            .key = "disk",
+            .facts = json_pack("{s:I,s:I}", "avail", (json_int_t)avail, "total", (json_int_t)total) };
         alarm_open(a, &n);
     } else if (open && avail > total / 100 * (DISK_LOOK_PERCENT + 2)) {
         alarm_close_key(a, "disk", "sakimori");
@@ -346,7 +394,9 @@ static void cert_tick(struct api *a, int64_t now)
         (void)snprintf(key, sizeof key, "cert:%s", api_str(row, "id")); /* fits */
         bool soon = !strcmp(api_str(row, "state"), "joined") && api_int(row, "cert_until_s", 0) - now < CERT_LOOK_S / 3;
         if (soon) {
-            struct alarm_new n = { .kind = "cert", .state = "look", .key = key, .device = api_str(row, "id"), .facts = NULL };
+            struct alarm_new n = {
+                .kind = "cert", .state = "look", .key = key, .device = api_str(row, "id"), .facts = NULL
+            };
             if (state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t(key))) == 0)
                 alarm_open(a, &n);
         } else {
@@ -362,11 +412,13 @@ void alarms_tick(struct api *a)
     late_tick(a, now);
     disk_tick(a);
     cert_tick(a, now);
-    if (audit_is_broken(a->audit) && state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t("audit"))) == 0) {
+    if (audit_is_broken(a->audit) &&
+        state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t("audit"))) == 0) {
         struct alarm_new n = { .kind = "record", .state = "call", .key = "audit", .facts = NULL };
         alarm_open(a, &n);
     }
-    (void)!state_do(a->state, STATE_refusals_forget, STATE_ARGS(state_i(now - REFUSALS_KEPT_S))); /* kept longer is no harm */
+    (void)!state_do(
+        a->state, STATE_refusals_forget, STATE_ARGS(state_i(now - REFUSALS_KEPT_S))); /* kept longer is no harm */
 }
 
 /* ---- routes ---- */
@@ -377,7 +429,8 @@ void h_alarms(struct api_call *c)
     if (!api_page(c, &limit, &offset))
         return;
     bool open = !strcmp(api_str(c->query, "open"), "1") || !strcmp(api_str(c->query, "open"), "true");
-    json_t *rows = api_rows(c->api, STATE_alarms, STATE_ARGS(state_i(open), state_i(limit + 1), state_i(offset))), *items = json_array(), *row;
+    json_t *rows = api_rows(c->api, STATE_alarms, STATE_ARGS(state_i(open), state_i(limit + 1), state_i(offset))),
+           *items = json_array(), *row;
     size_t i;
     json_array_foreach(rows, i, row)
         api_append(items, alarm_json(c->api, row, c->lang));
@@ -411,7 +464,9 @@ static void thawed(struct api_call *c, int err, struct sm_span body, const char 
     if (!j)
         return;
     json_decref(j);
-    if (api_do(c, STATE_alarm_close, STATE_ARGS(state_i(api_now()), state_t(c->who.account), state_t(api_str(c->body, "note")), state_t(c->part[0]))))
+    if (api_do(c, STATE_alarm_close,
+            STATE_ARGS(
+                state_i(api_now()), state_t(c->who.account), state_t(api_str(c->body, "note")), state_t(c->part[0]))))
         acted(c);
 }
 
@@ -429,15 +484,18 @@ void h_alarm_act(struct api_call *c)
         if (api_do(c, STATE_alarm_seen, STATE_ARGS(state_i(api_now()), state_t(c->part[0]))))
             acted(c);
     } else if (!strcmp(action, "close")) {
-        if (api_do(c, STATE_alarm_close, STATE_ARGS(state_i(api_now()), state_t(c->who.account), state_t(note), state_t(c->part[0]))))
+        if (api_do(c, STATE_alarm_close,
+                STATE_ARGS(state_i(api_now()), state_t(c->who.account), state_t(note), state_t(c->part[0]))))
             acted(c);
     } else if (!strcmp(action, "thaw")) {
         json_t *d = api_row(c->api, STATE_device, STATE_ARGS(state_t(api_str(row, "device"))));
         if (!d)
             api_fail(c, 409, "conflict", "action", NULL);
         else
-            api_ask(c, "V_THAW", json_pack("{s:s,s:s,s:s,s:b}", "client", api_str(d, "client"), "reason", note ? note : "", "by", c->who.account,
-                "false_alarm", 1), thawed);
+            api_ask(c, "V_THAW",
+                json_pack("{s:s,s:s,s:s,s:b}", "client", api_str(d, "client"), "reason", note ? note : "", "by",
+                    c->who.account, "false_alarm", 1),
+                thawed);
         json_decref(d);
     } else {
         api_fail(c, 400, "bad_request", "action", NULL);

@@ -33,7 +33,9 @@ int api_new(const struct api_config *config, struct api **ret)
     a->loaded = json_object();
     a->boxes = json_object();
     int n = snprintf(dir, sizeof dir, "%s/state/audit", config->data);
-    int r = n < 0 || (size_t)n >= sizeof dir ? -SM_ELIMIT : a->data && a->agent_url && a->names && a->loaded && a->boxes ? 0 : -ENOMEM;
+    int r = n < 0 || (size_t)n >= sizeof dir                               ? -SM_ELIMIT
+            : a->data && a->agent_url && a->names && a->loaded && a->boxes ? 0
+                                                                           : -ENOMEM;
     if (r == 0)
         r = audit_open(dir, &a->audit);
     if (r == 0)
@@ -131,7 +133,9 @@ static void vault_opened(struct api *a, int err, const json_t *answer, const cha
 static void vault_open(struct api *a)
 {
     if (*api_str(a->keys, "vault"))
-        api_tell(a, "V_STATUS", json_pack("{s:s,s:s}", "vault", api_str(a->keys, "vault"), "head_pub", api_str(a->keys, "head_pub")), vault_opened, NULL);
+        api_tell(a, "V_STATUS",
+            json_pack("{s:s,s:s}", "vault", api_str(a->keys, "vault"), "head_pub", api_str(a->keys, "head_pub")),
+            vault_opened, NULL);
 }
 
 /* The CA's fingerprint belongs on the terminal and on paper: it is what a browser is checked against. */
@@ -164,7 +168,8 @@ void keys_refresh(struct api *a)
 {
     a->starting = true;
     bool names = json_array_size(a->names) > 0;
-    api_tell(a, names ? "K_CERT_SERVER" : "K_STATUS", names ? json_pack("{s:O}", "names", a->names) : json_object(), keys_got, NULL);
+    api_tell(a, names ? "K_CERT_SERVER" : "K_STATUS", names ? json_pack("{s:O}", "names", a->names) : json_object(),
+        keys_got, NULL);
 }
 
 void api_start(struct api *a)
@@ -194,7 +199,8 @@ void api_on_peer(struct api *a, const char *peer, bool there)
 void source_saw_generation(struct api *a, const char *source, json_t *g)
 {
     json_t *row = api_row(a, STATE_source_any, STATE_ARGS(state_t(source)));
-    int64_t seq = api_int(g, "seq", 0), have = api_int(json_object_get(row, "last"), "seq", 0), at = api_time_s(api_str(g, "at"));
+    int64_t seq = api_int(g, "seq", 0), have = api_int(json_object_get(row, "last"), "seq", 0),
+            at = api_time_s(api_str(g, "at"));
     if (row && seq >= have) {
         (void)json_object_del(g, "what"); /* may be absent */
         bool clean = !api_bool(g, "suspicious") && !api_bool(g, "damaged") && !strcmp(api_str(g, "status"), "complete");
@@ -216,7 +222,8 @@ static void task_open(struct api *a, const char *kind, int64_t now)
     if (state_number(a->state, STATE_task_is_open, 0, STATE_ARGS(state_t(kind))) > 0)
         return;
     api_id(id);
-    (void)!state_do(a->state, STATE_task_add, STATE_ARGS(state_t(id), state_t(kind), state_i(now))); /* else at the next look */
+    (void)!state_do(
+        a->state, STATE_task_add, STATE_ARGS(state_t(id), state_t(kind), state_i(now))); /* else at the next look */
 }
 
 /* Off for days, or the clock went back: a person compares the date with a calendar. */
@@ -251,7 +258,8 @@ static void daily(struct api *a, int64_t now)
     char what[128];
     (void)snprintf(what, sizeof what, "audit head %llu %s", (unsigned long long)h.n, h.hash); /* fits */
     if (h.n)
-        access_note(a, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "what", "audit", "who", "sakimori", "role", "box", "from", "box", "why", what, "result", "ok"));
+        access_note(a, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "what", "audit", "who", "sakimori", "role", "box", "from",
+                           "box", "why", what, "result", "ok"));
     card_write(a);
     tasks_daily(a, now);
     (void)!state_do(a->state, STATE_sessions_forget, STATE_ARGS(state_i(now))); /* refused by their end in any case */

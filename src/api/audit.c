@@ -60,8 +60,11 @@ static const char *line_check(struct sm_span line, const struct audit_head *befo
             line_hash(sm_buf_span(&b), made);
         else
             made[0] = 0;
-        wrong = !same || strcmp(said, made) != 0 ? "changed" : n > before->n + 1 ? "removed" : n != before->n + 1 ? "order"
-            : !chained ? "changed" : NULL;
+        wrong = !same || strcmp(said, made) != 0 ? "changed"
+                : n > before->n + 1              ? "removed"
+                : n != before->n + 1             ? "order"
+                : !chained                       ? "changed"
+                                                 : NULL;
         if (!wrong) {
             ret->n = n;
             memcpy(ret->hash, said, sizeof said);
@@ -220,14 +223,15 @@ static json_t *text_or_empty(const char *s)
     return j ? j : json_string("");
 }
 
-static int line_make(const struct audit *a, const struct audit_entry *e, struct sm_buf *ret, struct audit_head *ret_head)
+static int line_make(
+    const struct audit *a, const struct audit_entry *e, struct sm_buf *ret, struct audit_head *ret_head)
 {
     char at[SM_TIME_TEXT];
     sm_time_rfc3339(plat_clock_wall(), at);
     ret_head->n = a->head.n + 1;
-    json_t *j = json_pack("{s:I,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "n", (json_int_t)ret_head->n, "at", at, "prev", a->head.hash,
-        "who", text_or_empty(e->who), "role", text_or_empty(e->role), "from", text_or_empty(e->from), "act",
-        text_or_empty(e->act), "what", text_or_empty(e->what), "result", text_or_empty(e->result));
+    json_t *j = json_pack("{s:I,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "n", (json_int_t)ret_head->n, "at", at, "prev",
+        a->head.hash, "who", text_or_empty(e->who), "role", text_or_empty(e->role), "from", text_or_empty(e->from),
+        "act", text_or_empty(e->act), "what", text_or_empty(e->what), "result", text_or_empty(e->result));
     if (!j)
         return -ENOMEM;
     int r = sm_json_dump(j, ret);

@@ -1,5 +1,6 @@
 /*
- * The audit log: every act of a person or a machine, one JSON line each, in DIR/audit-000001.jsonl (next number at 64 MiB).
+ * The audit log: every act of a person or a machine, one JSON line each, in DIR/audit-000001.jsonl (next number at 64
+ * MiB).
  *   {"act","at","from","hash","n","prev","result","role","what","who"}, sorted keys, UTF-8, '\n'
  *   hash = SHA256("sakimori/v1/audit" ‖ the line's JSON without "hash"), prev = hash of line n - 1 (64 zeros for n = 1)
  * Invariants: 1. a line is on disk (fdatasync) before audit_add returns; 2. n has no gap over all files; 3. only an
@@ -16,8 +17,8 @@
 struct audit_head { uint64_t n; char hash[AUDIT_HASH_TEXT]; };
 struct audit_entry { const char *who, *role, *from, *act, *what, *result; };
 struct audit;
-/* Open DIR (made 0700), find the last line.  -SM_ECORRUPT: the last complete line is not what it should be (the log is still
- * open for appending: a broken record must not stop the box, it must show). */
+/* Open DIR (made 0700), find the last line.  -SM_ECORRUPT: the last complete line is not what it should be (the log is
+ * still open for appending: a broken record must not stop the box, it must show). */
 sm_must_use int audit_open(const char *dir, struct audit **ret);
 void audit_close(struct audit *a);
 struct audit_head audit_head(const struct audit *a);

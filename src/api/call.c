@@ -158,7 +158,8 @@ static int audit_call(struct api_call *c, int status, const char *code)
         return 0; /* nobody's malformed requests are nobody's acts */
     char result[96];
     (void)snprintf(result, sizeof result, "%s", status < 400 ? "ok" : code); /* codes are short */
-    const struct audit_entry e = { audit_who(c), api_caller_name(c->who.bit), c->who.remote, c->route->act, c->audit_what, result };
+    const struct audit_entry e = { audit_who(c), api_caller_name(c->who.bit), c->who.remote, c->route->act,
+        c->audit_what, result };
     int r = audit_add(c->api->audit, &e);
     if (r < 0)
         return r;
@@ -235,7 +236,8 @@ void api_reply_raw(struct api_call *c, int status, struct sm_span body, json_t *
     json_decref(then);
 }
 
-void api_fail_say(struct api_call *c, int status, const char *code, const char *field, const char *message, json_t *extra)
+void api_fail_say(
+    struct api_call *c, int status, const char *code, const char *field, const char *message, json_t *extra)
 {
     if (!recorded(c, status, code))
         json_decref(extra);
@@ -243,13 +245,27 @@ void api_fail_say(struct api_call *c, int status, const char *code, const char *
         send_json(c, status, error_json(code, message, field, extra));
 }
 
-static const struct { const char *code; enum text_key key; } code_texts[] = {
-    { "bad_request", T_BAD_REQUEST }, { "not_signed_in", T_NOT_SIGNED_IN }, { "totp_needed", T_TOTP_NEEDED },
-    { "denied", T_DENIED }, { "csrf", T_CSRF }, { "not_found", T_NOT_FOUND }, { "conflict", T_CONFLICT },
-    { "locked", T_LOCKED }, { "rate", T_RATE }, { "setup_needed", T_SETUP_NEEDED }, { "unlock_needed", T_UNLOCK_NEEDED },
-    { "too_large", T_TOO_LARGE }, { "unavailable", T_UNAVAILABLE }, { "internal", T_INTERNAL },
-    { "suspicious", T_SUSPICIOUS_ASK }, { "password", T_PASSWORD_BAD }, { "totp_wrong", T_TOTP_WRONG },
-    { "word_wrong", T_WORD_WRONG }, { "method", T_METHOD },
+static const struct { const char *code; enum text_key key;
+} code_texts[] = {
+    { "bad_request", T_BAD_REQUEST },
+    { "not_signed_in", T_NOT_SIGNED_IN },
+    { "totp_needed", T_TOTP_NEEDED },
+    { "denied", T_DENIED },
+    { "csrf", T_CSRF },
+    { "not_found", T_NOT_FOUND },
+    { "conflict", T_CONFLICT },
+    { "locked", T_LOCKED },
+    { "rate", T_RATE },
+    { "setup_needed", T_SETUP_NEEDED },
+    { "unlock_needed", T_UNLOCK_NEEDED },
+    { "too_large", T_TOO_LARGE },
+    { "unavailable", T_UNAVAILABLE },
+    { "internal", T_INTERNAL },
+    { "suspicious", T_SUSPICIOUS_ASK },
+    { "password", T_PASSWORD_BAD },
+    { "totp_wrong", T_TOTP_WRONG },
+    { "word_wrong", T_WORD_WRONG },
+    { "method", T_METHOD },
 };
 
 void api_fail(struct api_call *c, int status, const char *code, const char *field, json_t *extra)

@@ -13,7 +13,8 @@ static json_t *device_json(struct api *a, json_t *row)
     int64_t now = api_now(), seen = api_int(row, "last_seen_s", 0);
     const char *state = "ok";
     bool late = false;
-    json_t *ids = json_array(), *sources = api_rows(a, STATE_sources_of_device, STATE_ARGS(state_t(api_str(row, "id")))), *s;
+    json_t *ids = json_array(),
+           *sources = api_rows(a, STATE_sources_of_device, STATE_ARGS(state_t(api_str(row, "id")))), *s;
     size_t i;
     json_array_foreach(sources, i, s) {
         api_append(ids, json_string(api_str(s, "id")));
@@ -28,7 +29,8 @@ static json_t *device_json(struct api *a, json_t *row)
         state = "late";
     else if (!device_there(row, now))
         state = "silent";
-    static const char *const same[] = { "id", "client", "name", "hostname", "os", "agent_version", "confined", "last_error" };
+    static const char *const same[] = { "id", "client", "name", "hostname", "os", "agent_version", "confined",
+        "last_error" };
     json_t *d = json_object();
     for (size_t k = 0; k < sizeof same / sizeof *same; k++)
         api_set(d, same[k], json_incref(json_object_get(row, same[k])));
@@ -68,7 +70,8 @@ static int code_text(const struct api *a, const uint8_t secret[JOIN_SECRET_LEN],
         sm_unhex(api_str(a->keys, "fingerprint"), strlen(api_str(a->keys, "fingerprint")), fp, 32) < 0 ||
         sm_unhex(api_str(a->keys, "order_pub"), strlen(api_str(a->keys, "order_pub")), order, 32) < 0)
         return -SM_ESTATE;
-    const struct sm_span parts[] = { SM_SPAN_STR("sakimori/v1/pin"), SM_SPAN(ca, 32), SM_SPAN(fp, 32), SM_SPAN(order, 32) };
+    const struct sm_span parts[] = { SM_SPAN_STR("sakimori/v1/pin"), SM_SPAN(ca, 32), SM_SPAN(fp, 32),
+        SM_SPAN(order, 32) };
     crypto_sha256v(parts, 4, pin);
     memcpy(all, secret, JOIN_SECRET_LEN);
     memcpy(all + JOIN_SECRET_LEN, pin, 16);
@@ -106,10 +109,13 @@ static void make_code(struct api_call *c, const char *name, int64_t days)
     sm_zero(secret, sizeof secret);
     if (r < 0)
         api_fail_err(c, r, NULL);
-    else if (api_do(c, STATE_code_add, STATE_ARGS(state_t(hash), state_t(name), state_i(days), state_i(now + CODE_LASTS_S), state_t(c->who.person), state_i(now)))) {
+    else if (api_do(c, STATE_code_add,
+                 STATE_ARGS(state_t(hash), state_t(name), state_i(days), state_i(now + CODE_LASTS_S),
+                     state_t(c->who.person), state_i(now)))) {
         api_audit_what(c, "%s", name);
-        api_reply(c, 201, json_pack("{s:s,s:o,s:s,s:s}", "code", sm_buf_str(&text), "until", api_time(now + CODE_LASTS_S), "command",
-            sm_buf_str(&command), "url", a->agent_url));
+        api_reply(c, 201,
+            json_pack("{s:s,s:o,s:s,s:s}", "code", sm_buf_str(&text), "until", api_time(now + CODE_LASTS_S), "command",
+                sm_buf_str(&command), "url", a->agent_url));
     }
     sm_buf_wipe(&text);
     sm_buf_wipe(&command);
@@ -184,8 +190,10 @@ void h_device_delete(struct api_call *c)
         json_decref(open);
         poll_wake(a, c->part[0]);
         api_event(a, "device", c->part[0], json_pack("{s:s,s:s}", "id", c->part[0], "state", "revoked"));
-        api_ask(c, "V_CLIENT", json_pack("{s:s,s:s,s:s,s:s,s:s}", "client", api_str(d, "client"), "name", api_str(d, "name"), "sign_pub",
-            api_str(d, "sign_pub"), "recipients", api_str(a->keys, "fingerprint"), "state", "revoked"), revoked);
+        api_ask(c, "V_CLIENT",
+            json_pack("{s:s,s:s,s:s,s:s,s:s}", "client", api_str(d, "client"), "name", api_str(d, "name"), "sign_pub",
+                api_str(d, "sign_pub"), "recipients", api_str(a->keys, "fingerprint"), "state", "revoked"),
+            revoked);
     }
     json_decref(d);
 }

@@ -43,7 +43,8 @@ json_t *reasons_words(const json_t *reasons, enum text_lang lang)
 json_t *generation_words(json_t *g, enum text_lang lang)
 {
     const json_t *m = json_object_get(g, "measures"), *facts = json_object_get(g, "facts");
-    int64_t score = api_int(g, "score", 0), lock = api_int(g, "locked_until_ms", 0), running = api_int(g, "vault_running_ms", 0);
+    int64_t score = api_int(g, "score", 0), lock = api_int(g, "locked_until_ms", 0),
+            running = api_int(g, "vault_running_ms", 0);
     bool suspicious = api_bool(g, "suspicious");
     json_t *reasons = reasons_words(json_object_get(g, "reasons"), lang);
     api_set(g, "id", json_incref(json_object_get(g, "manifest")));
@@ -51,11 +52,19 @@ json_t *generation_words(json_t *g, enum text_lang lang)
     api_set(g, "bytes", json_integer(api_int(facts, "bytes", api_int(m, "chunk_bytes", 0))));
     api_set(g, "bytes_new", json_integer(api_int(m, "chunk_bytes_new", 0)));
     api_set(g, "stored_new", json_integer(api_int(m, "chunk_bytes_new", 0)));
-    api_set(g, "files", json_is_integer(json_object_get(facts, "files")) ? json_incref(json_object_get(facts, "files")) : json_null());
-    api_set(g, "suspicion", json_pack("{s:I,s:s,s:o}", "score", (json_int_t)score, "level", suspicious ? "high" : score >= 20 ? "low" : "none", "reasons", reasons));
-    api_set(g, "locked", json_pack("{s:I}", "days_left", (json_int_t)(lock > running && running ? (lock - running) / 86400000 : 0)));
+    api_set(g, "files",
+        json_is_integer(json_object_get(facts, "files")) ? json_incref(json_object_get(facts, "files")) : json_null());
+    api_set(g, "suspicion",
+        json_pack("{s:I,s:s,s:o}", "score", (json_int_t)score, "level",
+            suspicious    ? "high"
+            : score >= 20 ? "low"
+                          : "none",
+            "reasons", reasons));
+    api_set(g, "locked",
+        json_pack("{s:I}", "days_left", (json_int_t)(lock > running && running ? (lock - running) / 86400000 : 0)));
     api_set(g, "drill", json_null());
-    static const char *const inner[] = { "manifest", "run", "score", "vault_running_ms", "reasons", "client", "locked_until_ms", "running_ms" };
+    static const char *const inner[] = { "manifest", "run", "score", "vault_running_ms", "reasons", "client",
+        "locked_until_ms", "running_ms" };
     for (size_t i = 0; i < sizeof inner / sizeof *inner; i++)
         (void)json_object_del(g, inner[i]); /* may be absent */
     return g;
@@ -83,7 +92,8 @@ static void generations_got(struct api_call *c, int err, struct sm_span body, co
         if ((from && at < from) || (to && at >= to))
             continue;
         with_places(c->api, row);
-        if (api_bool(row, "suspicious")) { /* the vault's list has no reasons; the alarm of that generation keeps them */
+        if (api_bool(
+                row, "suspicious")) { /* the vault's list has no reasons; the alarm of that generation keeps them */
             json_t *alarm = api_row(c->api, STATE_alarm_of_manifest, STATE_ARGS(state_t(api_str(row, "manifest"))));
             api_set(row, "reasons", json_incref(json_object_get(json_object_get(alarm, "facts"), "reasons")));
             json_decref(alarm);
@@ -206,7 +216,8 @@ static void verify_started(struct api_call *c, int err, struct sm_span body, con
     if (!j)
         return;
     json_decref(j);
-    access_note(c->api, json_pack("{s:s,s:s,s:s,s:s,s:s}", "what", "verify", "who", c->who.account, "role", c->who.role, "from", c->who.remote, "result", "started"));
+    access_note(c->api, json_pack("{s:s,s:s,s:s,s:s,s:s}", "what", "verify", "who", c->who.account, "role", c->who.role,
+                            "from", c->who.remote, "result", "started"));
     api_reply(c, 202, json_pack("{s:b}", "started", 1));
 }
 
@@ -221,7 +232,8 @@ void h_verify_post(struct api_call *c)
     if (strcmp(kind, "structure") != 0 && strcmp(kind, "data") != 0)
         api_fail(c, 400, "bad_request", "kind", NULL);
     else
-        api_ask(c, "V_VERIFY", cancel ? json_pack("{s:b}", "cancel", 1) : json_pack("{s:s}", "kind", kind), verify_started);
+        api_ask(
+            c, "V_VERIFY", cancel ? json_pack("{s:b}", "cancel", 1) : json_pack("{s:s}", "kind", kind), verify_started);
 }
 
 static void verify_got(struct api_call *c, int err, struct sm_span body, const char *text)
@@ -276,8 +288,8 @@ static json_t *clock_json(void)
     sm_time_rfc3339(plat_clock_wall(), now);
     if (plat_clock_boot_id(boot) < 0)
         boot[0] = 0;
-    return json_pack("{s:s,s:I,s:b,s:s}", "now", now, "running_s", (json_int_t)(plat_clock_running_ns() / 1000000000), "moved",
-        plat_clock_is_overridden(), "boot_id", boot);
+    return json_pack("{s:s,s:I,s:b,s:s}", "now", now, "running_s", (json_int_t)(plat_clock_running_ns() / 1000000000),
+        "moved", plat_clock_is_overridden(), "boot_id", boot);
 }
 
 static void box_got(struct api_call *c, int err, struct sm_span body, const char *text)
@@ -291,13 +303,14 @@ static void box_got(struct api_call *c, int err, struct sm_span body, const char
     }
     const json_t *t = json_object_get(a->vault, "totals");
     int64_t total = api_int(t, "disk_total", 0), free_bytes = api_int(t, "disk_avail", 0);
-    json_t *j = json_pack("{s:s,s:o,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:O?,s:b,s:O?},s:o,s:o,s:O,s:b}", "version", SM_VERSION, "children",
-        children_json(a), "disk", "free", (json_int_t)free_bytes, "used", (json_int_t)(total - free_bytes), "reserve",
-        (json_int_t)api_int(t, "reserve", 0), "vault", "packs", (json_int_t)api_int(t, "packs", 0), "bytes",
-        (json_int_t)api_int(t, "pack_bytes", 0), "generations", (json_int_t)api_int(t, "generations", 0), "clients",
-        (json_int_t)api_int(t, "clients", 0), "head", json_object_get(a->vault, "head"), "broken", api_bool(a->vault, "broken"), "recovered",
-        json_object_get(a->vault, "recovered"), "clock", clock_json(), "not_separated", not_separated(a, c->lang), "addresses", a->names,
-        "vault_answers", err >= 0);
+    json_t *j = json_pack("{s:s,s:o,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I,s:O?,s:b,s:O?},s:o,s:o,s:O,s:b}", "version",
+        SM_VERSION, "children", children_json(a), "disk", "free", (json_int_t)free_bytes, "used",
+        (json_int_t)(total - free_bytes), "reserve", (json_int_t)api_int(t, "reserve", 0), "vault", "packs",
+        (json_int_t)api_int(t, "packs", 0), "bytes", (json_int_t)api_int(t, "pack_bytes", 0), "generations",
+        (json_int_t)api_int(t, "generations", 0), "clients", (json_int_t)api_int(t, "clients", 0), "head",
+        json_object_get(a->vault, "head"), "broken", api_bool(a->vault, "broken"), "recovered",
+        json_object_get(a->vault, "recovered"), "clock", clock_json(), "not_separated", not_separated(a, c->lang),
+        "addresses", a->names, "vault_answers", err >= 0);
     api_set(j, "vault_id", json_string(api_str(a->keys, "vault")));
     api_set(j, "ca_sha256", json_string(api_str(a->keys, "ca_sha256")));
     api_set(j, "ca_pem", json_string(api_str(a->keys, "ca_pem")));
@@ -328,7 +341,8 @@ void h_status(struct api_call *c)
 {
     struct api *a = c->api;
     json_t *j = json_pack("{s:s,s:b}", "version", SM_VERSION, "setup_done", api_setup_done(a));
-    if (!strcmp(api_str(c->req, "port"), "local") || (c->who.bit & (API_STAFF | API_MANAGER | API_DIRECTOR | API_VENDOR))) {
+    if (!strcmp(api_str(c->req, "port"), "local") ||
+        (c->who.bit & (API_STAFF | API_MANAGER | API_DIRECTOR | API_VENDOR))) {
         json_t *today = today_json(a, c->lang);
         api_set(j, "children", children_json(a));
         api_set(j, "state", json_incref(json_object_get(today, "state")));

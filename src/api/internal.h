@@ -92,7 +92,8 @@ void api_reply_raw(struct api_call *c, int status, struct sm_span body, json_t *
 /* {"error":{code, message in the caller's language, field?, ...extra}}; takes extra (may be NULL). */
 void api_fail(struct api_call *c, int status, const char *code, const char *field, json_t *extra);
 /* The same with an English sentence of its own (agents, field errors). */
-void api_fail_say(struct api_call *c, int status, const char *code, const char *field, const char *message, json_t *extra);
+void api_fail_say(
+    struct api_call *c, int status, const char *code, const char *field, const char *message, json_t *extra);
 /* What an error number of a peer or the database means for the caller. */
 void api_fail_err(struct api_call *c, int err, const char *text);
 /* A body or query that sm_obj refused: 400 with the field.  True when it failed. */
@@ -142,7 +143,8 @@ void api_lock(struct api *a, const char *why);
 /* ---- sessions ---- */
 void session_find(struct api *a, const json_t *req, struct api_caller_info *ret);
 /* A new session of kind for person (NULL allowed); the token is put into the call's cookies, or given as text. */
-int session_make(struct api_call *c, const char *kind, const char *person, const char *label, char ret_token[72], char ret_csrf[72]);
+int session_make(
+    struct api_call *c, const char *kind, const char *person, const char *label, char ret_token[72], char ret_csrf[72]);
 json_t *session_json(struct api *a, const struct api_caller_info *who);
 void session_drop_person(struct api *a, const char *person, const char *but_session);
 void cookie_set(struct api_call *c, const char *name, const char *value, int64_t max_age_s);
@@ -152,7 +154,7 @@ unsigned fails_add(struct api *a, const char *key, unsigned free_tries);
 void fails_clear(struct api *a, const char *key);
 
 /* ---- other joints between the files ---- */
-const char *pass_reason_word(int reason);                             /* of enum crypto_pass_reason, as docs/API.md names them */
+const char *pass_reason_word(int reason); /* of enum crypto_pass_reason, as docs/API.md names them */
 json_t *qr_svg(const char *text);                                    /* JSON string, null when it does not fit */
 void card_write(struct api *a);
 json_t *contacts_get(struct api *a);
@@ -194,7 +196,8 @@ json_t *today_json(struct api *a, enum text_lang lang);
 void access_note(struct api *a, json_t *record /* taken */);
 json_t *progress_of(struct sm_obj *o);                               /* of a body of progress */
 json_t *problems_of(struct sm_obj *o);
-bool answer_split(struct api_call *c, int err, struct sm_span body, const char *text, json_t **ret, struct sm_span *ret_raw);
+bool answer_split(
+    struct api_call *c, int err, struct sm_span body, const char *text, json_t **ret, struct sm_span *ret_raw);
 json_t *reasons_words(const json_t *reasons, enum text_lang lang);
 json_t *not_separated(struct api *a, enum text_lang lang);
 void restores_tick(struct api *a);

@@ -10,9 +10,10 @@ static json_t *person_json(struct api *a, const json_t *row)
 {
     char key[160];
     (void)snprintf(key, sizeof key, "a:%s", api_str(row, "account")); /* accounts have at most 64 */
-    return json_pack("{s:s,s:s,s:s,s:s,s:o,s:b,s:b,s:b,s:o}", "id", api_str(row, "id"), "account", api_str(row, "account"), "name",
-        api_str(row, "name"), "role", api_str(row, "role"), "until", api_time(api_int(row, "until_s", 0)), "totp", api_bool(row, "totp_on"),
-        "locked", fails_wait(a, key) > 0, "must_change", api_bool(row, "must_change"), "last_sign_in", api_time(api_int(row, "last_s", 0)));
+    return json_pack("{s:s,s:s,s:s,s:s,s:o,s:b,s:b,s:b,s:o}", "id", api_str(row, "id"), "account",
+        api_str(row, "account"), "name", api_str(row, "name"), "role", api_str(row, "role"), "until",
+        api_time(api_int(row, "until_s", 0)), "totp", api_bool(row, "totp_on"), "locked", fails_wait(a, key) > 0,
+        "must_change", api_bool(row, "must_change"), "last_sign_in", api_time(api_int(row, "last_s", 0)));
 }
 
 void h_people(struct api_call *c)
@@ -26,7 +27,8 @@ void h_people(struct api_call *c)
 }
 
 struct fresh {
-    char first[32], hash[CRYPTO_PASS_TEXT], codes[CRYPTO_ONCE_CODES][CRYPTO_ONCE_CODE], secret[2 * CRYPTO_TOTP_SECRET_LEN + 1];
+    char first[32], hash[CRYPTO_PASS_TEXT], codes[CRYPTO_ONCE_CODES][CRYPTO_ONCE_CODE],
+        secret[2 * CRYPTO_TOTP_SECRET_LEN + 1];
     struct crypto_once once;
     struct crypto_pass_cost cost;
     bool totp, reset;
@@ -73,7 +75,8 @@ static json_t *fresh_json(const struct fresh *f, const char *id, const char *acc
         return j;
     uint8_t secret[CRYPTO_TOTP_SECRET_LEN];
     struct sm_buf b32 = SM_BUF_INIT(128), uri = SM_BUF_INIT(4096);
-    if (sm_unhex(f->secret, strlen(f->secret), secret, sizeof secret) == 0 && sm_base32(SM_SPAN(secret, sizeof secret), &b32) == 0 &&
+    if (sm_unhex(f->secret, strlen(f->secret), secret, sizeof secret) == 0 &&
+        sm_base32(SM_SPAN(secret, sizeof secret), &b32) == 0 &&
         crypto_totp_uri(SM_SPAN(secret, sizeof secret), "Sakimori", account, &uri) == 0) {
         api_set(j, "totp_secret", json_stringn((const char *)b32.p, b32.n));
         api_set(j, "totp_uri", json_stringn((const char *)uri.p, uri.n));
@@ -102,12 +105,14 @@ static void fresh_then(struct api_call *c, void *ctx)
     const char *id = api_str(m, "id"), *account = api_str(m, "account");
     int r = f->result;
     if (r == 0 && f->reset)
-        r = state_do(c->api->state, STATE_person_reset, STATE_ARGS(state_t(f->hash), state_t(f->totp ? f->secret : NULL), state_i(f->totp),
-            state_t(f->totp ? hex : NULL), state_t(id)));
+        r = state_do(c->api->state, STATE_person_reset,
+            STATE_ARGS(state_t(f->hash), state_t(f->totp ? f->secret : NULL), state_i(f->totp),
+                state_t(f->totp ? hex : NULL), state_t(id)));
     else if (r == 0)
-        r = state_do(c->api->state, STATE_person_add, STATE_ARGS(state_t(id), state_t(account), state_t(api_str(m, "name")), state_t(api_str(m, "role")),
-            state_i(api_int(m, "until_s", 0)), state_t(f->hash), state_i(1), state_t(f->totp ? f->secret : NULL), state_i(f->totp),
-            state_t(f->totp ? hex : NULL), state_i(api_now())));
+        r = state_do(c->api->state, STATE_person_add,
+            STATE_ARGS(state_t(id), state_t(account), state_t(api_str(m, "name")), state_t(api_str(m, "role")),
+                state_i(api_int(m, "until_s", 0)), state_t(f->hash), state_i(1), state_t(f->totp ? f->secret : NULL),
+                state_i(f->totp), state_t(f->totp ? hex : NULL), state_i(api_now())));
     if (r < 0) {
         api_fail_err(c, r, NULL);
     } else {
@@ -122,7 +127,8 @@ static void fresh_then(struct api_call *c, void *ctx)
 
 static bool role_good(struct api_call *c, const char *role)
 {
-    bool known = !strcmp(role, "director") || !strcmp(role, "manager") || !strcmp(role, "staff") || !strcmp(role, "vendor");
+    bool known =
+        !strcmp(role, "director") || !strcmp(role, "manager") || !strcmp(role, "staff") || !strcmp(role, "vendor");
     if (!known)
         api_fail(c, 400, "bad_request", "role", NULL);
     else if (!strcmp(role, "director") && c->who.bit != API_DIRECTOR)
@@ -135,7 +141,8 @@ static bool role_good(struct api_call *c, const char *role)
 void h_person_post(struct api_call *c)
 {
     struct sm_obj o = SM_OBJ(c->body);
-    const char *account = sm_obj_str(&o, "account", 2, 64), *name = sm_obj_str(&o, "name", 1, 200), *role = sm_obj_str(&o, "role", 1, 16);
+    const char *account = sm_obj_str(&o, "account", 2, 64), *name = sm_obj_str(&o, "name", 1, 200),
+               *role = sm_obj_str(&o, "role", 1, 16);
     const char *until = sm_obj_str_opt(&o, "until", 40);
     bool staff = !strcmp(role, "staff"), totp = sm_obj_bool(&o, "totp", true);
     if (api_refused(c, &o) || !role_good(c, role))
@@ -144,8 +151,11 @@ void h_person_post(struct api_call *c)
     size_t n = strlen(account);
     bool plain = strspn(account, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@") == n;
     /* A vendor's access always ends. */
-    const char *bad = !plain ? "account" : until && *until && until_s <= api_now() ? "until" : !strcmp(role, "vendor") && !until_s ? "until"
-        : !totp && !staff ? "totp" : NULL;
+    const char *bad = !plain                                    ? "account"
+                      : until && *until && until_s <= api_now() ? "until"
+                      : !strcmp(role, "vendor") && !until_s     ? "until"
+                      : !totp && !staff                         ? "totp"
+                                                                : NULL;
     json_t *there = api_row(c->api, STATE_person_by_account_any, STATE_ARGS(state_t(account)));
     struct fresh *f = bad || there ? NULL : fresh_new(c->api, totp);
     api_audit_what(c, "%s %s", account, role);
@@ -160,7 +170,8 @@ void h_person_post(struct api_call *c)
         return;
     char id[API_ID_TEXT];
     api_id(id);
-    c->mem = (json_decref(c->mem), json_pack("{s:s,s:s,s:s,s:s,s:I}", "id", id, "account", account, "name", name, "role", role, "until_s", (json_int_t)until_s));
+    c->mem = (json_decref(c->mem), json_pack("{s:s,s:s,s:s,s:s,s:I}", "id", id, "account", account, "name", name,
+                                       "role", role, "until_s", (json_int_t)until_s));
     api_work(c, fresh_work, f, fresh_then);
 }
 
@@ -203,7 +214,9 @@ void h_person_patch(struct api_call *c)
         api_fail(c, 409, "conflict", "role", NULL);
     else if (!strcmp(to, "vendor") && !until_s)
         api_fail(c, 400, "bad_request", "until", NULL);
-    else if (api_do(c, STATE_person_change, STATE_ARGS(state_t(name && *name ? name : api_str(p, "name")), state_t(to), state_i(until_s), state_t(c->part[0])))) {
+    else if (api_do(c, STATE_person_change,
+                 STATE_ARGS(state_t(name && *name ? name : api_str(p, "name")), state_t(to), state_i(until_s),
+                     state_t(c->part[0])))) {
         if (role && strcmp(role, api_str(p, "role")) != 0)
             session_drop_person(c->api, c->part[0], NULL); /* signs in anew with the new role */
         json_t *now = api_row(c->api, STATE_person, STATE_ARGS(state_t(c->part[0])));
@@ -316,8 +329,10 @@ void h_audit_export(struct api_call *c)
     if (r < 0)
         api_fail_err(c, r, NULL);
     else
-        api_reply_raw(c, 200, sm_buf_span(&b), json_pack("{s:s,s:s}", "Content-Type", "application/x-ndjson", "Content-Disposition",
-            "attachment; filename=\"sakimori-audit.jsonl\""), NULL);
+        api_reply_raw(c, 200, sm_buf_span(&b),
+            json_pack("{s:s,s:s}", "Content-Type", "application/x-ndjson", "Content-Disposition",
+                "attachment; filename=\"sakimori-audit.jsonl\""),
+            NULL);
     sm_buf_wipe(&b);
 }
 
@@ -335,12 +350,15 @@ static void checking_then(struct api_call *c, void *ctx)
     if (c && k->result < 0) {
         api_fail_err(c, k->result, NULL);
     } else if (c) {
-        json_t *bad = k->report.ok ? json_null() : json_pack("{s:I,s:s}", "line", (json_int_t)k->report.bad_line, "why", k->report.why);
+        json_t *bad = k->report.ok
+                          ? json_null()
+                          : json_pack("{s:I,s:s}", "line", (json_int_t)k->report.bad_line, "why", k->report.why);
         if (!k->report.ok) {
             struct alarm_new n = { .kind = "record", .state = "call", .key = "audit", .facts = json_deep_copy(bad) };
             alarm_open(c->api, &n);
         }
-        api_reply(c, 200, json_pack("{s:b,s:I,s:o}", "ok", k->report.ok, "lines", (json_int_t)k->report.lines, "first_bad", bad));
+        api_reply(c, 200,
+            json_pack("{s:b,s:I,s:o}", "ok", k->report.ok, "lines", (json_int_t)k->report.lines, "first_bad", bad));
     }
     free(k);
 }

@@ -60,7 +60,8 @@ static void unlock_done(struct api_call *c, int err, struct sm_span body, const 
             alarm_open(a, &n);
         }
         json_decref(facts);
-        api_fail_say(c, 403, "denied", err == -SM_EFORMAT ? "card" : NULL, text_get(c->lang, err == -SM_EFORMAT ? T_CARD_MISTYPED : T_UNLOCK_WRONG), NULL);
+        api_fail_say(c, 403, "denied", err == -SM_EFORMAT ? "card" : NULL,
+            text_get(c->lang, err == -SM_EFORMAT ? T_CARD_MISTYPED : T_UNLOCK_WRONG), NULL);
         return;
     }
     json_t *j = api_answer(c, err, body, text);
@@ -71,8 +72,10 @@ static void unlock_done(struct api_call *c, int err, struct sm_span body, const 
     (void)snprintf(a->unlock.by, sizeof a->unlock.by, "%s", c->who.person); /* same size */
     sm_time_rfc3339((struct sm_time){ .s = a->unlock.until_s }, a->unlock.until);
     fails_clear(a, "unlock");
-    api_ask(c, "V_ACCESS", json_pack("{s:s,s:s,s:s,s:s,s:s}", "what", "unlock", "who", c->who.account, "role", c->who.role, "from",
-        c->who.remote, "result", "ok"), unlock_noted);
+    api_ask(c, "V_ACCESS",
+        json_pack("{s:s,s:s,s:s,s:s,s:s}", "what", "unlock", "who", c->who.account, "role", c->who.role, "from",
+            c->who.remote, "result", "ok"),
+        unlock_noted);
 }
 
 void h_unlock(struct api_call *c)
@@ -115,8 +118,10 @@ static void load_manifest(struct api_call *c, int err, struct sm_span body, cons
     if (r < 0)
         api_fail_err(c, r, NULL);
     else
-        api_ask_join(c, "O_LOAD", json_pack("{s:s,s:s,s:s}", "manifest", c->part[0], "sign_pub", api_str(c->mem, "sign_pub"), "grant",
-            api_str(c->mem, "grant")), sm_buf_span(&raw), load_done);
+        api_ask_join(c, "O_LOAD",
+            json_pack("{s:s,s:s,s:s}", "manifest", c->part[0], "sign_pub", api_str(c->mem, "sign_pub"), "grant",
+                api_str(c->mem, "grant")),
+            sm_buf_span(&raw), load_done);
     sm_buf_wipe(&raw);
 }
 
@@ -170,8 +175,10 @@ static void load_generation(struct api_call *c, int err, struct sm_span body, co
     if (r < 0)
         api_fail_err(c, r, NULL);
     else
-        api_ask(c, "V_ACCESS", json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "what", "list", "who", c->who.account, "role", c->who.role, "from",
-            c->who.remote, "client", api_str(c->mem, "client"), "manifest", c->part[0], "result", "ok"), load_noted);
+        api_ask(c, "V_ACCESS",
+            json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "what", "list", "who", c->who.account, "role", c->who.role,
+                "from", c->who.remote, "client", api_str(c->mem, "client"), "manifest", c->part[0], "result", "ok"),
+            load_noted);
 }
 
 static void opener_started(struct api_call *c, int err, struct sm_span body, const char *text)
@@ -243,8 +250,10 @@ static void ticket_made(struct api_call *c, int err, struct sm_span body, const 
     api_set(c->mem, "name", json_string(api_str(j, "name")));
     json_decref(j);
     /* Recorded before a byte leaves. */
-    api_ask(c, "V_ACCESS", json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s}", "what", "download", "who", c->who.account, "role", c->who.role, "from",
-        c->who.remote, "manifest", c->part[0], "path_count", 1, "result", "ok"), ticket_noted);
+    api_ask(c, "V_ACCESS",
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s}", "what", "download", "who", c->who.account, "role", c->who.role,
+            "from", c->who.remote, "manifest", c->part[0], "path_count", 1, "result", "ok"),
+        ticket_noted);
 }
 
 static void browse_go(struct api_call *c)
@@ -254,16 +263,22 @@ static void browse_go(struct api_call *c)
         char ticket[API_ID_TEXT];
         api_id(ticket);
         api_set(c->mem, "ticket", json_string(ticket));
-        api_ask(c, "O_TICKET", json_pack("{s:s,s:s,s:o}", "ticket", ticket, "manifest", c->part[0], "path", path_b64(c)), ticket_made);
+        api_ask(c, "O_TICKET",
+            json_pack("{s:s,s:s,s:o}", "ticket", ticket, "manifest", c->part[0], "path", path_b64(c)), ticket_made);
         return;
     }
     if (!api_page(c, &limit, &from))
         return;
     if (!strcmp(c->route->act, "list"))
-        api_ask(c, "O_LIST", json_pack("{s:s,s:o,s:I,s:I}", "manifest", c->part[0], "path", path_b64(c), "from", (json_int_t)from, "limit",
-            (json_int_t)limit), listed);
+        api_ask(c, "O_LIST",
+            json_pack("{s:s,s:o,s:I,s:I}", "manifest", c->part[0], "path", path_b64(c), "from", (json_int_t)from,
+                "limit", (json_int_t)limit),
+            listed);
     else
-        api_ask(c, "O_FIND", json_pack("{s:s,s:s,s:I}", "manifest", c->part[0], "text", api_str(c->query, "text"), "limit", (json_int_t)limit), listed);
+        api_ask(c, "O_FIND",
+            json_pack(
+                "{s:s,s:s,s:I}", "manifest", c->part[0], "text", api_str(c->query, "text"), "limit", (json_int_t)limit),
+            listed);
 }
 
 void h_files(struct api_call *c)
@@ -293,7 +308,8 @@ void h_file(struct api_call *c)
 static json_t *restore_json(struct api *a, json_t *row)
 {
     json_t *out = json_deep_copy(json_object_get(row, "body")), *now = json_object_get(a->progress, api_str(row, "id"));
-    static const char *const same[] = { "id", "manifest", "device", "state", "problems", "set_aside", "skipped", "started", "finished", "created", "ms" };
+    static const char *const same[] = { "id", "manifest", "device", "state", "problems", "set_aside", "skipped",
+        "started", "finished", "created", "ms" };
     out = out ? out : json_object();
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         api_set(out, same[i], json_incref(json_object_get(row, same[i])));
@@ -306,7 +322,8 @@ void h_restores(struct api_call *c)
     int64_t limit, offset;
     if (!api_page(c, &limit, &offset))
         return;
-    json_t *rows = api_rows(c->api, STATE_restores, STATE_ARGS(state_i(limit + 1), state_i(offset))), *items = json_array(), *row;
+    json_t *rows = api_rows(c->api, STATE_restores, STATE_ARGS(state_i(limit + 1), state_i(offset))),
+           *items = json_array(), *row;
     size_t i;
     json_array_foreach(rows, i, row) {
         json_t *r = restore_json(c->api, row);
@@ -337,9 +354,9 @@ static json_t *order_args(struct api *a, const json_t *row)
     if (*text && sm_base64(SM_SPAN_STR(text), &place) == 0)
         api_set(t, "place", json_stringn((const char *)place.p, place.n));
     sm_buf_wipe(&place);
-    return json_pack("{s:s,s:s,s:s,s:s,s:O,s:o,s:s,s:s}", "restore", api_str(row, "id"), "manifest", api_str(row, "manifest"), "vault",
-        api_str(a->keys, "vault"), "client", api_str(row, "client"), "paths", json_object_get(b, "paths_b64"), "target", t, "existing",
-        api_str(b, "existing"), "label", api_str(row, "id"));
+    return json_pack("{s:s,s:s,s:s,s:s,s:O,s:o,s:s,s:s}", "restore", api_str(row, "id"), "manifest",
+        api_str(row, "manifest"), "vault", api_str(a->keys, "vault"), "client", api_str(row, "client"), "paths",
+        json_object_get(b, "paths_b64"), "target", t, "existing", api_str(b, "existing"), "label", api_str(row, "id"));
 }
 
 static void restore_order(struct api *a, const json_t *row)
@@ -355,8 +372,10 @@ static void restore_noted(struct api_call *c, int err, struct sm_span body, cons
         return;
     json_decref(j);
     const json_t *m = c->mem;
-    if (!api_do(c, STATE_restore_add, STATE_ARGS(state_t(api_str(m, "id")), state_t(api_str(m, "manifest")), state_t(api_str(m, "device")),
-        state_t(api_str(m, "client")), state_j(json_object_get(m, "body")), state_t(c->who.person), state_i(api_now()))))
+    if (!api_do(c, STATE_restore_add,
+            STATE_ARGS(state_t(api_str(m, "id")), state_t(api_str(m, "manifest")), state_t(api_str(m, "device")),
+                state_t(api_str(m, "client")), state_j(json_object_get(m, "body")), state_t(c->who.person),
+                state_i(api_now()))))
         return;
     json_t *row = api_row(a, STATE_restore, STATE_ARGS(state_t(api_str(m, "id"))));
     restore_order(a, row);
@@ -371,9 +390,12 @@ static void restore_granted(struct api_call *c, int err, struct sm_span body, co
     if (!j)
         return;
     json_decref(j);
-    api_ask(c, "V_ACCESS", json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s}", "what", "restore", "who", c->who.account, "role", c->who.role,
-        "from", c->who.remote, "client", api_str(c->mem, "client"), "manifest", api_str(c->mem, "manifest"), "path_count",
-        (int)json_array_size(json_object_get(c->body, "paths_b64")), "why", api_str(c->body, "why"), "result", "ordered"), restore_noted);
+    api_ask(c, "V_ACCESS",
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:s}", "what", "restore", "who", c->who.account, "role",
+            c->who.role, "from", c->who.remote, "client", api_str(c->mem, "client"), "manifest",
+            api_str(c->mem, "manifest"), "path_count", (int)json_array_size(json_object_get(c->body, "paths_b64")),
+            "why", api_str(c->body, "why"), "result", "ordered"),
+        restore_noted);
 }
 
 static void restore_generation(struct api_call *c, int err, struct sm_span body, const char *text)
@@ -413,7 +435,8 @@ static const char *restore_check(struct api *a, const json_t *b)
     const char *bad = NULL;
     json_array_foreach(paths, i, v) {
         sm_buf_clear(&raw);
-        if (!json_is_string(v) || sm_unbase64(SM_SPAN(json_string_value(v), json_string_length(v)), &raw) < 0 || raw.n == 0 || memchr(raw.p, 0, raw.n))
+        if (!json_is_string(v) || sm_unbase64(SM_SPAN(json_string_value(v), json_string_length(v)), &raw) < 0 ||
+            raw.n == 0 || memchr(raw.p, 0, raw.n))
             bad = "paths_b64";
     }
     sm_buf_wipe(&raw);
@@ -447,16 +470,19 @@ void h_restore_post(struct api_call *c)
     }
     api_set(c->mem, "manifest", json_string(manifest));
     api_set(c->mem, "device", json_string(api_str(c->body, "device")));
-    api_set(c->mem, "body", json_pack("{s:O,s:O,s:s,s:s,s:b}", "paths_b64", json_object_get(c->body, "paths_b64"), "target",
-        json_object_get(c->body, "target"), "existing", api_str(c->body, "existing"), "why", why, "suspicious_ok", api_bool(c->body, "suspicious_ok")));
+    api_set(c->mem, "body",
+        json_pack("{s:O,s:O,s:s,s:s,s:b}", "paths_b64", json_object_get(c->body, "paths_b64"), "target",
+            json_object_get(c->body, "target"), "existing", api_str(c->body, "existing"), "why", why, "suspicious_ok",
+            api_bool(c->body, "suspicious_ok")));
     api_ask(c, "V_GENERATION", json_pack("{s:s}", "manifest", manifest), restore_generation);
 }
 
 void restore_fail(struct api *a, const char *restore, const char *why)
 {
     json_t *p = json_pack("[{s:s,s:s,s:s}]", "path", "", "error", "restore", "what", why ? why : "");
-    int r = state_do(a->state, STATE_restore_end, STATE_ARGS(state_t("failed"), state_i(api_now()), state_j(NULL), state_j(p), state_i(0), state_i(0),
-        state_i(0), state_t(restore)));
+    int r = state_do(a->state, STATE_restore_end,
+        STATE_ARGS(state_t("failed"), state_i(api_now()), state_j(NULL), state_j(p), state_i(0), state_i(0), state_i(0),
+            state_t(restore)));
     json_decref(p);
     if (r > 0) {
         (void)json_object_del(a->progress, restore); /* may never have been there */
@@ -480,7 +506,8 @@ void h_restore_cancel(struct api_call *c)
         order_make(a, api_str(row, "device"), "cancel", c->part[0], 3600, json_pack("{s:s}", "run", c->part[0]));
         if (waiting) { /* the order was not taken: it never will be */
             (void)!state_do(a->state, STATE_orders_over, STATE_ARGS(state_t(c->part[0])));
-            (void)!state_do(a->state, STATE_restore_state, STATE_ARGS(state_t("cancelled"), state_i(api_now()), state_t(c->part[0])));
+            (void)!state_do(a->state, STATE_restore_state,
+                STATE_ARGS(state_t("cancelled"), state_i(api_now()), state_t(c->part[0])));
             api_tell(a, "V_UNGRANT", json_pack("{s:s}", "grant", c->part[0]), NULL, NULL);
         }
         api_reply(c, 202, json_pack("{s:b}", "ok", 1));
@@ -494,8 +521,10 @@ void restores_grant_again(struct api *a)
     json_t *rows = api_rows(a, STATE_restores_open, STATE_NONE), *row;
     size_t i;
     json_array_foreach(rows, i, row)
-        api_tell(a, "V_GRANT", json_pack("{s:s,s:s,s:I}", "grant", api_str(row, "id"), "client", api_str(row, "client"), "until_s",
-            (json_int_t)api_now() + GRANT_LASTS_S), NULL, NULL);
+        api_tell(a, "V_GRANT",
+            json_pack("{s:s,s:s,s:I}", "grant", api_str(row, "id"), "client", api_str(row, "client"), "until_s",
+                (json_int_t)api_now() + GRANT_LASTS_S),
+            NULL, NULL);
     json_decref(rows);
 }
 

@@ -12,21 +12,27 @@
 
 const struct api_route api_routes[] = {
     /* method, path, who, body, most bytes, flags, act, handler */
-    { "GET", "/healthz", ANYBODY | API_STRANGER | API_DEVICE, API_NO_BODY, 0, API_FIRST_PASSWORD, "healthz", h_healthz },
+    { "GET", "/healthz", ANYBODY | API_STRANGER | API_DEVICE, API_NO_BODY, 0, API_FIRST_PASSWORD, "healthz",
+        h_healthz },
     { "GET", V1 "/status", ANYBODY, API_NO_BODY, 0, API_FIRST_PASSWORD, "status", h_status },
 
     { "GET", V1 "/setup", ANYBODY, API_NO_BODY, 0, API_FIRST_PASSWORD, "setup", h_setup_get },
-    { "POST", V1 "/setup/start", API_NOBODY | API_SETUP, API_JSON, K(1), API_NO_CSRF | API_AUDIT, "setup.start", h_setup_start },
-    { "POST", V1 "/setup/institution", API_SETUP, API_JSON, K(16), API_AUDIT, "setup.institution", h_setup_institution },
+    { "POST", V1 "/setup/start", API_NOBODY | API_SETUP, API_JSON, K(1), API_NO_CSRF | API_AUDIT, "setup.start",
+        h_setup_start },
+    { "POST", V1 "/setup/institution", API_SETUP, API_JSON, K(16), API_AUDIT, "setup.institution",
+        h_setup_institution },
     { "POST", V1 "/setup/director", API_SETUP, API_JSON, K(4), API_AUDIT, "setup.director", h_setup_director },
     { "POST", V1 "/setup/director/totp", API_SETUP, API_JSON, K(1), API_AUDIT, "setup.totp", h_setup_totp },
     { "POST", V1 "/setup/sheet", API_SETUP, API_JSON, K(4), API_AUDIT, "setup.sheet", h_setup_sheet },
     { "POST", V1 "/setup/confirm", API_SETUP, API_JSON, K(8), API_AUDIT, "setup.confirm", h_setup_confirm },
 
-    { "POST", V1 "/session", ANYBODY, API_JSON, K(4), API_NO_CSRF | API_AUDIT | API_FIRST_PASSWORD, "sign-in", h_session_post },
+    { "POST", V1 "/session", ANYBODY, API_JSON, K(4), API_NO_CSRF | API_AUDIT | API_FIRST_PASSWORD, "sign-in",
+        h_session_post },
     { "GET", V1 "/session", ANYBODY, API_NO_BODY, 0, API_FIRST_PASSWORD, "session", h_session_get },
-    { "DELETE", V1 "/session", PEOPLE | API_SETUP, API_NO_BODY, 0, API_AUDIT | API_FIRST_PASSWORD, "sign-out", h_session_delete },
-    { "POST", V1 "/session/password", PEOPLE, API_JSON, K(4), API_AUDIT | API_FIRST_PASSWORD, "password", h_session_password },
+    { "DELETE", V1 "/session", PEOPLE | API_SETUP, API_NO_BODY, 0, API_AUDIT | API_FIRST_PASSWORD, "sign-out",
+        h_session_delete },
+    { "POST", V1 "/session/password", PEOPLE, API_JSON, K(4), API_AUDIT | API_FIRST_PASSWORD, "password",
+        h_session_password },
 
     { "GET", V1 "/today", PEOPLE | API_COUNTER, API_NO_BODY, 0, 0, "today", h_today },
     { "POST", V1 "/today/tasks/{id}", UP, API_JSON, K(1), API_AUDIT, "task", h_task },

@@ -55,7 +55,8 @@ bool source_late(const json_t *row, int64_t now)
     bool server = source_is_server(row);
     int64_t since = api_int(row, "last_ok_s", 0);
     since = since ? since : api_int(row, "created_s", 0);
-    return now - since > cycle + (server ? 3600 : DAY); /* a server that missed one cycle, any other machine a day more */
+    return now - since >
+           cycle + (server ? 3600 : DAY); /* a server that missed one cycle, any other machine a day more */
 }
 
 int run_make(struct api *a, const json_t *source, const char *kind, const char *by, char ret_run[API_ID_TEXT])
@@ -64,13 +65,16 @@ int run_make(struct api *a, const json_t *source, const char *kind, const char *
     if (state_number(a->state, STATE_runs_open_of, 0, STATE_ARGS(state_t(id))) > 0)
         return -SM_EEXISTS;
     api_id(ret_run);
-    int r = state_do(a->state, STATE_run_add, STATE_ARGS(state_t(ret_run), state_t(id), state_t(api_str(source, "device")), state_t(kind),
-        state_t(by), state_i(api_now())));
+    int r = state_do(a->state, STATE_run_add,
+        STATE_ARGS(state_t(ret_run), state_t(id), state_t(api_str(source, "device")), state_t(kind), state_t(by),
+            state_i(api_now())));
     if (r < 0)
         return r;
     order_make(a, api_str(source, "device"), "backup", ret_run, !strcmp(kind, "adhoc") ? ADHOC_LASTS_S : ORDER_LASTS_S,
-        json_pack("{s:s,s:s,s:s}", "source", id, "run", ret_run, "reason", !strcmp(kind, "scheduled") ? "schedule" : kind));
-    api_event(a, "run", ret_run, json_pack("{s:s,s:s,s:s,s:s}", "id", ret_run, "source", id, "state", "waiting", "kind", kind));
+        json_pack(
+            "{s:s,s:s,s:s}", "source", id, "run", ret_run, "reason", !strcmp(kind, "scheduled") ? "schedule" : kind));
+    api_event(a, "run", ret_run,
+        json_pack("{s:s,s:s,s:s,s:s}", "id", ret_run, "source", id, "state", "waiting", "kind", kind));
     return 0;
 }
 
@@ -83,16 +87,19 @@ void run_finish(struct api *a, const char *run, const char *state, const char *w
         bool good = !strcmp(state, "complete") || !strcmp(state, "partial"), cancelled = !strcmp(state, "cancelled");
         if (why) {
             json_t *p = json_pack("[{s:s,s:s,s:s}]", "path", "", "error", "run", "what", why);
-            (void)!state_do(a->state, STATE_run_details, STATE_ARGS(state_j(p), state_i(1), state_j(NULL), state_j(NULL), state_t(run)));
+            (void)!state_do(a->state, STATE_run_details,
+                STATE_ARGS(state_j(p), state_i(1), state_j(NULL), state_j(NULL), state_t(run)));
             json_decref(p); /* a reason lost leaves the state itself */
         }
         if (good)
-            (void)!state_do(a->state, STATE_source_good, STATE_ARGS(state_i(now), state_i(now), state_t(api_str(row, "source"))));
+            (void)!state_do(
+                a->state, STATE_source_good, STATE_ARGS(state_i(now), state_i(now), state_t(api_str(row, "source"))));
         else if (!cancelled)
             (void)!state_do(a->state, STATE_source_bad, STATE_ARGS(state_i(now), state_t(api_str(row, "source"))));
         (void)!state_do(a->state, STATE_orders_over, STATE_ARGS(state_t(run)));
         (void)json_object_del(a->progress, run); /* may never have been there */
-        api_event(a, "run", run, json_pack("{s:s,s:s,s:s}", "id", run, "source", api_str(row, "source"), "state", state));
+        api_event(
+            a, "run", run, json_pack("{s:s,s:s,s:s}", "id", run, "source", api_str(row, "source"), "state", state));
         api_event(a, "today", "", json_object());
     }
     json_decref(row);
@@ -105,7 +112,8 @@ static void due_one(struct api *a, const json_t *source, int64_t now)
     char run[API_ID_TEXT];
     int64_t next = schedule_next(schedule, now);
     const char *kind = now - due > LATE_ENOUGH_S ? "made-up" : "scheduled";
-    /* The next time moves first: after a crash in between one run is missed rather than made twice, and is made up by being late. */
+    /* The next time moves first: after a crash in between one run is missed rather than made twice, and is made up by
+     * being late. */
     int r = state_begin(a->state);
     if (r < 0)
         return;
@@ -137,7 +145,8 @@ void schedule_device(struct api *a, const char *device)
     due_rows(a, api_rows(a, STATE_sources_due_of, STATE_ARGS(state_t(device), state_i(api_now()))));
 }
 
-/* Work that was accepted but has no valid order: brain or keyd was away when it should have been signed, or it expired. */
+/* Work that was accepted but has no valid order: brain or keyd was away when it should have been signed, or it expired.
+ */
 static void orders_missing(struct api *a)
 {
     int64_t now = api_now();
@@ -148,8 +157,9 @@ static void orders_missing(struct api *a)
         if (left <= 0)
             run_finish(a, api_str(row, "id"), "failed", "the machine did not fetch the order in time");
         else
-            order_make(a, api_str(row, "device"), "backup", api_str(row, "id"), left, json_pack("{s:s,s:s,s:s}", "source",
-                api_str(row, "source"), "run", api_str(row, "id"), "reason", !strcmp(api_str(row, "kind"), "scheduled") ? "schedule" : api_str(row, "kind")));
+            order_make(a, api_str(row, "device"), "backup", api_str(row, "id"), left,
+                json_pack("{s:s,s:s,s:s}", "source", api_str(row, "source"), "run", api_str(row, "id"), "reason",
+                    !strcmp(api_str(row, "kind"), "scheduled") ? "schedule" : api_str(row, "kind")));
     }
     json_decref(rows);
 }

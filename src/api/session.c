@@ -82,7 +82,8 @@ static bool by_token(struct api *a, const char *token, const char *want_kind, st
     int64_t now = api_now(), last = api_int(row, "last_s", 0);
     const char *kind = api_str(row, "kind");
     bool counter = !strcmp(kind, "counter"), setup = !strcmp(kind, "setup");
-    bool good = now < api_int(row, "ends_s", 0) && now - last < idle_of(row) && (!want_kind || !strcmp(kind, want_kind));
+    bool good =
+        now < api_int(row, "ends_s", 0) && now - last < idle_of(row) && (!want_kind || !strcmp(kind, want_kind));
     if (good && !counter && !setup)
         good = person_may(row, now);
     if (good && setup)
@@ -154,7 +155,8 @@ void cookie_set(struct api_call *c, const char *name, const char *value, int64_t
     sm_zero(text, sizeof text);
 }
 
-int session_make(struct api_call *c, const char *kind, const char *person, const char *label, char ret_token[72], char ret_csrf[72])
+int session_make(
+    struct api_call *c, const char *kind, const char *person, const char *label, char ret_token[72], char ret_csrf[72])
 {
     uint8_t raw[32];
     char id[API_ID_TEXT], hash[65];
@@ -167,12 +169,14 @@ int session_make(struct api_call *c, const char *kind, const char *person, const
     token_hash(ret_token, hash);
     bool counter = !strcmp(kind, "counter"), token = !strcmp(kind, "token");
     int64_t now = api_now(), ends = counter ? COUNTER_LONGEST_S : SESSION_LONGEST_S;
-    int r = state_do(c->api->state, STATE_session_add, STATE_ARGS(state_t(hash), state_t(id), state_t(kind), state_t(person),
-        state_t(ret_csrf), state_i(now), state_i(now), state_i(now + ends), state_t(c->who.remote), state_t(label)));
+    int r = state_do(c->api->state, STATE_session_add,
+        STATE_ARGS(state_t(hash), state_t(id), state_t(kind), state_t(person), state_t(ret_csrf), state_i(now),
+            state_i(now), state_i(now + ends), state_t(c->who.remote), state_t(label)));
     if (r < 0)
         return r;
     if (person) /* old ones beyond the limit go; that they stay a while is no harm */
-        (void)!state_do(c->api->state, STATE_sessions_trim, STATE_ARGS(state_t(person), state_t(person), state_i(SESSIONS_OF_ONE)));
+        (void)!state_do(
+            c->api->state, STATE_sessions_trim, STATE_ARGS(state_t(person), state_t(person), state_i(SESSIONS_OF_ONE)));
     copy(c->who.session, sizeof c->who.session, id);
     copy(c->who.csrf, sizeof c->who.csrf, ret_csrf);
     copy(c->who.kind, sizeof c->who.kind, kind);
@@ -220,13 +224,15 @@ json_t *session_json(struct api *a, const struct api_caller_info *who)
     json_t *person = json_null();
     if (who->person[0])
         person = json_pack("{s:s,s:s,s:s,s:s,s:o,s:b}", "id", who->person, "name", who->name, "account", who->account,
-            "role", who->role, "until", who->until[0] ? json_string(who->until) : json_null(), "must_change", who->must_change);
+            "role", who->role, "until", who->until[0] ? json_string(who->until) : json_null(), "must_change",
+            who->must_change);
     json_t *j = json_pack("{s:o,s:s,s:s,s:o,s:s,s:o,s:o}", "person", person, "csrf", who->csrf, "kind",
-        !strcmp(who->kind, "token") ? "person" : who->kind, "institution", json_incref(json_object_get(inst, "name")), "language",
-        api_language(a), "rooms", rooms_of(who->bit), "unlocked_until", api_unlocked(a) ? json_string(a->unlock.until) : json_null());
+        !strcmp(who->kind, "token") ? "person" : who->kind, "institution", json_incref(json_object_get(inst, "name")),
+        "language", api_language(a), "rooms", rooms_of(who->bit), "unlocked_until",
+        api_unlocked(a) ? json_string(a->unlock.until) : json_null());
     if (!j) /* no institution yet */
-        j = json_pack("{s:n,s:s,s:s,s:n,s:s,s:[],s:n}", "person", "csrf", who->csrf, "kind", who->kind, "institution", "language",
-            api_language(a), "rooms", "unlocked_until");
+        j = json_pack("{s:n,s:s,s:s,s:n,s:s,s:[],s:n}", "person", "csrf", who->csrf, "kind", who->kind, "institution",
+            "language", api_language(a), "rooms", "unlocked_until");
     json_decref(inst);
     return j;
 }
@@ -252,7 +258,8 @@ unsigned fails_add(struct api *a, const char *key, unsigned free_tries)
         wait = wait > 3600 ? 3600 : wait;
     }
     /* If it cannot be kept the try itself was refused all the same. */
-    (void)!state_do(a->state, STATE_fail_set, STATE_ARGS(state_t(key), state_i(n), state_i(wait ? now + wait : 0), state_i(now)));
+    (void)!state_do(
+        a->state, STATE_fail_set, STATE_ARGS(state_t(key), state_i(n), state_i(wait ? now + wait : 0), state_i(now)));
     return (unsigned)(free_tries - (uint64_t)n % free_tries) % free_tries;
 }
 
@@ -300,7 +307,10 @@ static void sign_in_wrong(struct api_call *c, struct sign_in *s)
     if (left == 0 && s->person) { /* a name that exists: typed text never gets into an alarm */
         char key[160];
         (void)snprintf(key, sizeof key, "signin:%s", api_str(s->person, "account")); /* 64 at most */
-        struct alarm_new x = { .kind = "signin", .state = "look", .key = key, .facts = json_pack("{s:s}", "what", api_str(s->person, "account")) };
+        struct alarm_new x = { .kind = "signin",
+            .state = "look",
+            .key = key,
+            .facts = json_pack("{s:s}", "what", api_str(s->person, "account")) };
         alarm_open(c->api, &x);
     }
     char n[16];
@@ -321,7 +331,8 @@ static int second_factor(struct api_call *c, struct sign_in *s)
         char hex[2 * sizeof s->once + 1];
         crypto_once_use(&s->once, s->once_index);
         sm_hex(&s->once, sizeof s->once, hex);
-        return state_do(c->api->state, STATE_person_once, STATE_ARGS(state_t(hex), state_t(api_str(s->person, "id")))) > 0;
+        return state_do(c->api->state, STATE_person_once, STATE_ARGS(state_t(hex), state_t(api_str(s->person, "id")))) >
+               0;
     }
     if (!s->totp[0]) {
         api_fail(c, 401, "totp_needed", "totp", NULL);
@@ -329,9 +340,11 @@ static int second_factor(struct api_call *c, struct sign_in *s)
     }
     uint8_t secret[CRYPTO_TOTP_SECRET_LEN];
     uint64_t counter = 0;
-    int r = sm_unhex(api_str(s->person, "totp_secret"), strlen(api_str(s->person, "totp_secret")), secret, sizeof secret);
+    int r =
+        sm_unhex(api_str(s->person, "totp_secret"), strlen(api_str(s->person, "totp_secret")), secret, sizeof secret);
     if (r == 0)
-        r = crypto_totp_verify(SM_SPAN(secret, sizeof secret), s->totp, api_now(), (uint64_t)api_int(s->person, "totp_counter", 0), &counter);
+        r = crypto_totp_verify(SM_SPAN(secret, sizeof secret), s->totp, api_now(),
+            (uint64_t)api_int(s->person, "totp_counter", 0), &counter);
     sm_zero(secret, sizeof secret);
     /* The used counter is on disk before it opens anything. */
     return r == 0 && state_do(c->api->state, STATE_person_counter, STATE_ARGS(state_i((int64_t)counter),
@@ -342,9 +355,11 @@ static void signed_in(struct api_call *c, struct sign_in *s)
 {
     char token[72], csrf[72];
     fails_clear(c->api, s->account_key);
-    c->who = (struct api_caller_info){ .bit = role_bit(api_str(s->person, "role")), .must_change = api_bool(s->person, "must_change"),
+    c->who = (struct api_caller_info){ .bit = role_bit(api_str(s->person, "role")),
+        .must_change = api_bool(s->person, "must_change"),
         .bearer = s->token };
-    copy(c->who.remote, sizeof c->who.remote, !strcmp(api_str(c->req, "port"), "local") ? "local" : api_str(c->req, "remote"));
+    copy(c->who.remote, sizeof c->who.remote,
+        !strcmp(api_str(c->req, "port"), "local") ? "local" : api_str(c->req, "remote"));
     copy(c->who.person, sizeof c->who.person, api_str(s->person, "id"));
     copy(c->who.name, sizeof c->who.name, api_str(s->person, "name"));
     copy(c->who.account, sizeof c->who.account, api_str(s->person, "account"));
@@ -462,7 +477,8 @@ void h_session_delete(struct api_call *c)
 /* ---- own password ---- */
 
 struct change {
-    char old[CRYPTO_PASS_MAX + 1], new[CRYPTO_PASS_MAX + 1], stored[CRYPTO_PASS_TEXT], made[CRYPTO_PASS_TEXT], card[128];
+    char old[CRYPTO_PASS_MAX + 1], new[CRYPTO_PASS_MAX + 1], stored[CRYPTO_PASS_TEXT], made[CRYPTO_PASS_TEXT],
+        card[128];
     struct crypto_pass_cost cost;
     int old_result, new_result;
 };
@@ -482,7 +498,8 @@ static void change_free(struct change *x)
 
 static void change_store(struct api_call *c)
 {
-    if (!api_do(c, STATE_person_password, STATE_ARGS(state_t(api_str(c->mem, "made")), state_i(0), state_t(c->who.person))))
+    if (!api_do(
+            c, STATE_person_password, STATE_ARGS(state_t(api_str(c->mem, "made")), state_i(0), state_t(c->who.person))))
         return;
     session_drop_person(c->api, c->who.person, c->who.session);
     api_reply(c, 200, json_pack("{s:b}", "ok", 1));
@@ -521,7 +538,8 @@ static void change_then(struct api_call *c, void *ctx)
         fails_clear(c->api, key);
         api_set(c->mem, "made", json_string(x->made));
         if (c->who.bit == API_DIRECTOR && x->card[0])
-            api_ask(c, "K_REKEY_PASSWORD", json_pack("{s:s,s:s,s:s}", "old", x->old, "new", x->new, "card", x->card), change_rekeyed);
+            api_ask(c, "K_REKEY_PASSWORD", json_pack("{s:s,s:s,s:s}", "old", x->old, "new", x->new, "card", x->card),
+                change_rekeyed);
         else
             change_store(c);
     }
@@ -549,7 +567,8 @@ static bool change_rules(struct api_call *c, const char *new, bool second)
     char key[48];
     (void)snprintf(key, sizeof key, "PASS_%s", name); /* fits */
     const char *say = text_named(c->lang, key);
-    api_fail_say(c, 422, "password", "new", say ? say : text_get(c->lang, T_PASSWORD_BAD), json_pack("{s:s}", "reason", pass_reason_word((int)why)));
+    api_fail_say(c, 422, "password", "new", say ? say : text_get(c->lang, T_PASSWORD_BAD),
+        json_pack("{s:s}", "reason", pass_reason_word((int)why)));
     return false;
 }
 

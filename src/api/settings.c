@@ -16,14 +16,17 @@ static json_t *policy_standard(void)
 
 static json_t *settings_json(struct api *a)
 {
-    json_t *mail = state_setting(a->state, "mail"), *hook = state_setting(a->state, "webhook"), *inst = state_setting(a->state, "institution");
+    json_t *mail = state_setting(a->state, "mail"), *hook = state_setting(a->state, "webhook"),
+           *inst = state_setting(a->state, "institution");
     json_t *policy = state_setting(a->state, "retention");
-    mail = mail ? mail : json_pack("{s:[],s:s,s:s,s:i,s:s,s:s,s:b}", "to", "from", "", "host", "", "port", 587, "tls", "starttls", "user", "", "password_set", 0);
+    mail = mail ? mail
+                : json_pack("{s:[],s:s,s:s,s:i,s:s,s:s,s:b}", "to", "from", "", "host", "", "port", 587, "tls",
+                      "starttls", "user", "", "password_set", 0);
     hook = hook ? hook : json_pack("{s:s}", "url", "");
     policy = policy ? policy : json_incref(json_object_get(a->vault, "policy"));
     policy = policy ? policy : policy_standard();
-    return json_pack("{s:o,s:o,s:o,s:s,s:o}", "mail", mail, "webhook", hook, "retention", policy, "language", api_language(a), "institution",
-        inst ? inst : json_null());
+    return json_pack("{s:o,s:o,s:o,s:s,s:o}", "mail", mail, "webhook", hook, "retention", policy, "language",
+        api_language(a), "institution", inst ? inst : json_null());
 }
 
 void h_settings_get(struct api_call *c)
@@ -93,7 +96,8 @@ static const char *check_mail(struct api *a, const json_t *in, json_t **ret, jso
 {
     struct sm_obj o = SM_OBJ(in);
     const json_t *to = json_object_get(in, "to") ? sm_obj_arr(&o, "to", NOTIFY_TO_MAX) : NULL;
-    const char *from = sm_obj_str_opt(&o, "from", 254), *host = sm_obj_str_opt(&o, "host", 253), *tls = sm_obj_str_opt(&o, "tls", 10);
+    const char *from = sm_obj_str_opt(&o, "from", 254), *host = sm_obj_str_opt(&o, "host", 253),
+               *tls = sm_obj_str_opt(&o, "tls", 10);
     const char *user = sm_obj_str_opt(&o, "user", 254), *password = sm_obj_str_opt(&o, "password", 256);
     int64_t port = sm_obj_int_opt(&o, "port", 1, 65535, 587);
     size_t i;
@@ -113,11 +117,14 @@ static const char *check_mail(struct api *a, const json_t *in, json_t **ret, jso
     user = user ? user : api_str(old, "user");
     tls = tls ? tls : *api_str(old, "tls") ? api_str(old, "tls") : "starttls";
     bool set = password ? *password != 0 : api_bool(old, "password_set");
-    const char *bad = *from && !notify_address_ok(from) ? "mail.from" : strcmp(tls, "none") && strcmp(tls, "starttls") && strcmp(tls, "tls") ? "mail.tls" : NULL;
+    const char *bad = *from && !notify_address_ok(from)                                      ? "mail.from"
+                      : strcmp(tls, "none") && strcmp(tls, "starttls") && strcmp(tls, "tls") ? "mail.tls"
+                                                                                             : NULL;
     if (!bad) {
-        *ret = json_pack("{s:o,s:s,s:s,s:I,s:s,s:s,s:b}", "to", all ? json_incref(all) : json_array(), "from", from, "host", host, "port", (json_int_t)port, "tls", tls,
-            "user", user, "password_set", set);
-        *ret_parent = json_pack("{s:s,s:I,s:s,s:s,s:s}", "host", host, "port", (json_int_t)port, "tls", tls, "user", user, "from", from);
+        *ret = json_pack("{s:o,s:s,s:s,s:I,s:s,s:s,s:b}", "to", all ? json_incref(all) : json_array(), "from", from,
+            "host", host, "port", (json_int_t)port, "tls", tls, "user", user, "password_set", set);
+        *ret_parent = json_pack(
+            "{s:s,s:I,s:s,s:s,s:s}", "host", host, "port", (json_int_t)port, "tls", tls, "user", user, "from", from);
         if (password)
             api_set(*ret_parent, "password", json_string(password));
     }
@@ -129,12 +136,13 @@ static const char *check_mail(struct api *a, const json_t *in, json_t **ret, jso
 static const char *check_policy(const json_t *in, json_t **ret)
 {
     struct sm_obj o = SM_OBJ(in);
-    int64_t hourly = sm_obj_int(&o, "hourly", 0, 1000), daily = sm_obj_int(&o, "daily", 1, 3660), weekly = sm_obj_int(&o, "weekly", 0, 1000),
-        monthly = sm_obj_int(&o, "monthly", 0, 1000), min = sm_obj_int(&o, "min_days", 1, 3660);
+    int64_t hourly = sm_obj_int(&o, "hourly", 0, 1000), daily = sm_obj_int(&o, "daily", 1, 3660),
+            weekly = sm_obj_int(&o, "weekly", 0, 1000), monthly = sm_obj_int(&o, "monthly", 0, 1000),
+            min = sm_obj_int(&o, "min_days", 1, 3660);
     if (o.err < 0)
         return "retention";
-    *ret = json_pack("{s:I,s:I,s:I,s:I,s:I}", "hourly", (json_int_t)hourly, "daily", (json_int_t)daily, "weekly", (json_int_t)weekly, "monthly",
-        (json_int_t)monthly, "min_days", (json_int_t)min);
+    *ret = json_pack("{s:I,s:I,s:I,s:I,s:I}", "hourly", (json_int_t)hourly, "daily", (json_int_t)daily, "weekly",
+        (json_int_t)weekly, "monthly", (json_int_t)monthly, "min_days", (json_int_t)min);
     return NULL;
 }
 
@@ -144,7 +152,8 @@ static json_t *person_merge(const json_t *old, const json_t *in)
     json_t *p = json_object();
     for (size_t i = 0; i < 3; i++) {
         const json_t *v = json_object_get(in, keys[i]);
-        const char *s = json_is_string(v) && json_string_length(v) <= 200 ? json_string_value(v) : api_str(old, keys[i]);
+        const char *s =
+            json_is_string(v) && json_string_length(v) <= 200 ? json_string_value(v) : api_str(old, keys[i]);
         api_set(p, keys[i], json_string(s));
     }
     return p;
@@ -233,11 +242,15 @@ void h_settings_test(struct api_call *c)
     bool is_mail = !strcmp(what, "mail"), is_hook = !strcmp(what, "webhook");
     api_audit_what(c, "%s", what);
     if (is_mail && json_array_size(json_object_get(mail, "to")) && *api_str(mail, "host"))
-        api_ask(c, "X_MAIL", json_pack("{s:s,s:O,s:s,s:s}", "id", id, "to", json_object_get(mail, "to"), "subject", text_get(c->lang, T_TEST_SUBJECT),
-            "text", text_get(c->lang, T_TEST_TEXT)), test_sent);
+        api_ask(c, "X_MAIL",
+            json_pack("{s:s,s:O,s:s,s:s}", "id", id, "to", json_object_get(mail, "to"), "subject",
+                text_get(c->lang, T_TEST_SUBJECT), "text", text_get(c->lang, T_TEST_TEXT)),
+            test_sent);
     else if (is_hook && *api_str(hook, "url"))
-        api_ask(c, "X_WEBHOOK", json_pack("{s:s,s:s,s:{s:s,s:s}}", "id", id, "url", api_str(hook, "url"), "json", "kind", "test", "text",
-            text_get(c->lang, T_TEST_TEXT)), test_sent);
+        api_ask(c, "X_WEBHOOK",
+            json_pack("{s:s,s:s,s:{s:s,s:s}}", "id", id, "url", api_str(hook, "url"), "json", "kind", "test", "text",
+                text_get(c->lang, T_TEST_TEXT)),
+            test_sent);
     else
         api_fail(c, is_mail || is_hook ? 409 : 400, is_mail || is_hook ? "conflict" : "bad_request", "what", NULL);
     json_decref(mail);
@@ -248,18 +261,23 @@ void h_settings_test(struct api_call *c)
 
 static void contact(json_t *list, const char *name, const char *role, const char *phone, const char *note)
 {
-    api_append(list, json_pack("{s:s,s:s,s:s,s:s,s:s,s:n}", "name", name, "role", role, "phone", phone, "hours", "", "note", note, "checked_on"));
+    api_append(list, json_pack("{s:s,s:s,s:s,s:s,s:s,s:n}", "name", name, "role", role, "phone", phone, "hours", "",
+                         "note", note, "checked_on"));
 }
 
-/* What a new box shows; official numbers are from the ministry's and the police's own pages and must be checked by a call. */
+/* What a new box shows; official numbers are from the ministry's and the police's own pages and must be checked by a
+ * call. */
 static json_t *contacts_standard(struct api *a)
 {
     json_t *inst = state_setting(a->state, "institution"), *list = json_array();
-    const json_t *r = json_object_get(inst, "responsible"), *d = json_object_get(inst, "deputy"), *v = json_object_get(inst, "vendor");
+    const json_t *r = json_object_get(inst, "responsible"), *d = json_object_get(inst, "deputy"),
+                 *v = json_object_get(inst, "vendor");
     const char *check = "番号を確かめてください";
-    contact(list, *api_str(v, "name") ? api_str(v, "name") : "電子カルテの業者", "vendor", api_str(v, "phone"), "「何が、どの機器で、何時から」と言う");
+    contact(list, *api_str(v, "name") ? api_str(v, "name") : "電子カルテの業者", "vendor", api_str(v, "phone"),
+        "「何が、どの機器で、何時から」と言う");
     contact(list, "ネットワークの業者", "network", "", "");
-    contact(list, *api_str(r, "name") ? api_str(r, "name") : "院長", "director", api_str(r, "phone"), api_str(r, "title"));
+    contact(
+        list, *api_str(r, "name") ? api_str(r, "name") : "院長", "director", api_str(r, "phone"), api_str(r, "title"));
     if (*api_str(d, "name"))
         contact(list, api_str(d, "name"), "deputy", api_str(d, "phone"), api_str(d, "title"));
     contact(list, "警察の相談", "police", "#9110", "いま被害が広がるとき 110");
@@ -284,8 +302,11 @@ void h_contacts_get(struct api_call *c)
 
 void h_contacts_put(struct api_call *c)
 {
-    static const struct { const char *key; size_t min, max; } fields[] = { { "name", 1, 200 }, { "role", 0, 40 }, { "phone", 0, 40 }, { "hours", 0, 100 },
-        { "note", 0, 300 }, { "checked_on", 0, 20 } };
+    static const struct {
+        const char *key;
+        size_t min, max;
+    } fields[] = { { "name", 1, 200 }, { "role", 0, 40 }, { "phone", 0, 40 }, { "hours", 0, 100 }, { "note", 0, 300 },
+        { "checked_on", 0, 20 } };
     struct sm_obj o = SM_OBJ(c->body);
     const json_t *in = sm_obj_arr(&o, "items", CONTACTS_MAX);
     if (api_refused(c, &o))
@@ -325,8 +346,9 @@ void h_contacts_put(struct api_call *c)
 
 #define STEPS 6
 static const enum text_key step_heads[STEPS] = { T_CARD_1, T_CARD_2, T_CARD_3, T_CARD_4, T_CARD_5, T_CARD_6 };
-static const enum text_key step_lines[STEPS][3] = { { T_CARD_1A, T_CARD_1B, T_CARD_1C }, { T_CARD_2A, T_CARD_2B, T_CARD_2C }, { T_CARD_3A, T_CARD_3B, T_CARD_3C },
-    { T_CARD_4A, T_CARD_4B, T_CARD_4C }, { T_CARD_5A, T_CARD_5B, T_CARD_5C }, { T_CARD_6A, T_CARD_6B, T_CARD_6C } };
+static const enum text_key step_lines[STEPS][3] = { { T_CARD_1A, T_CARD_1B, T_CARD_1C },
+    { T_CARD_2A, T_CARD_2B, T_CARD_2C }, { T_CARD_3A, T_CARD_3B, T_CARD_3C }, { T_CARD_4A, T_CARD_4B, T_CARD_4C },
+    { T_CARD_5A, T_CARD_5B, T_CARD_5C }, { T_CARD_6A, T_CARD_6B, T_CARD_6C } };
 static const char *const step_minutes[STEPS] = { "0–3", "3–5", "5–10", "10–15", "15–25", "25–30" };
 static const enum text_key donts[4] = { T_CARD_DONT_1, T_CARD_DONT_2, T_CARD_DONT_3, T_CARD_DONT_4 };
 
@@ -339,13 +361,15 @@ static json_t *card_json(struct api *a, enum text_lang lang)
         json_t *lines = json_array();
         for (size_t k = 0; k < 3; k++)
             api_append(lines, text_json(lang, step_lines[i][k]));
-        api_append(steps, json_pack("{s:s,s:o,s:o}", "minutes", step_minutes[i], "title", text_json(lang, step_heads[i]), "lines", lines));
+        api_append(steps, json_pack("{s:s,s:o,s:o}", "minutes", step_minutes[i], "title",
+                              text_json(lang, step_heads[i]), "lines", lines));
     }
     char printed[96];
     sm_time_wareki(plat_clock_wall(), printed);
-    json_t *j = json_pack("{s:o,s:o,s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o}", "title", text_json(lang, T_CARD_TITLE), "lead", text_json(lang, T_CARD_LEAD), "institution",
-        api_str(inst, "name"), "address", api_str(inst, "address"), "calm", text_json(lang, T_CARD_CALM), "dont", dont, "steps", steps, "contacts", contacts_get(a),
-        "printed", printed, "say", TEXT_SAY(lang, T_CARD_SAY, api_str(inst, "name")), "review", text_json(lang, T_CARD_REVIEW));
+    json_t *j = json_pack("{s:o,s:o,s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o}", "title", text_json(lang, T_CARD_TITLE),
+        "lead", text_json(lang, T_CARD_LEAD), "institution", api_str(inst, "name"), "address", api_str(inst, "address"),
+        "calm", text_json(lang, T_CARD_CALM), "dont", dont, "steps", steps, "contacts", contacts_get(a), "printed",
+        printed, "say", TEXT_SAY(lang, T_CARD_SAY, api_str(inst, "name")), "review", text_json(lang, T_CARD_REVIEW));
     json_decref(inst);
     return j;
 }
@@ -380,15 +404,22 @@ static int put_piece(struct sm_buf *b, const char *markup, const char *const *te
 #define PUT(b, markup, ...) put_piece(b, markup, (const char *const[]){ __VA_ARGS__, NULL })
 
 static const char card_head[] =
-    "<!doctype html>\n<html lang=\"ja\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+    "<!doctype html>\n<html lang=\"ja\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
+    "content=\"width=device-width, initial-scale=1\">\n"
     "<title>\1 - \1</title>\n<style>\n"
-    "@page{size:A4;margin:10mm}*{box-sizing:border-box}body{margin:0 auto;max-width:190mm;padding:4mm;font:13pt/1.4 \"Noto Sans JP\",\"Noto Sans CJK JP\","
-    "\"BIZ UDPGothic\",\"Hiragino Sans\",\"Yu Gothic UI\",Meiryo,sans-serif;color:#000;background:#fff;line-break:strict}\n"
+    "@page{size:A4;margin:10mm}*{box-sizing:border-box}body{margin:0 auto;max-width:190mm;padding:4mm;font:13pt/1.4 "
+    "\"Noto Sans JP\",\"Noto Sans CJK JP\","
+    "\"BIZ UDPGothic\",\"Hiragino Sans\",\"Yu Gothic "
+    "UI\",Meiryo,sans-serif;color:#000;background:#fff;line-break:strict}\n"
     "h1{font-size:24pt;margin:0}h2{font-size:14pt;margin:0}p{margin:1mm 0}ul{margin:0;padding:0;list-style:none}\n"
-    ".dont{border:1.2mm solid #000;padding:2mm 3mm;margin:2mm 0}.dont ul{display:grid;grid-template-columns:1fr 1fr}.dont li::before{content:\"\\2715 \";font-weight:700}\n"
-    ".step{display:grid;grid-template-columns:22mm 1fr;gap:3mm;border-top:.3mm solid #000;padding:1.5mm 0;break-inside:avoid}.step b{font-size:15pt}\n"
-    ".step li::before{content:\"\\25A1 \"}table{width:100%;border-collapse:collapse;margin-top:2mm}caption{text-align:left;font-weight:700}\n"
-    "td,th{border:.3mm solid #000;padding:1mm 2mm;text-align:left;font-weight:400;font-size:11pt}td.no{font-size:17pt;font-weight:700;white-space:nowrap}\n"
+    ".dont{border:1.2mm solid #000;padding:2mm 3mm;margin:2mm 0}.dont ul{display:grid;grid-template-columns:1fr "
+    "1fr}.dont li::before{content:\"\\2715 \";font-weight:700}\n"
+    ".step{display:grid;grid-template-columns:22mm 1fr;gap:3mm;border-top:.3mm solid #000;padding:1.5mm "
+    "0;break-inside:avoid}.step b{font-size:15pt}\n"
+    ".step li::before{content:\"\\25A1 "
+    "\"}table{width:100%;border-collapse:collapse;margin-top:2mm}caption{text-align:left;font-weight:700}\n"
+    "td,th{border:.3mm solid #000;padding:1mm "
+    "2mm;text-align:left;font-weight:400;font-size:11pt}td.no{font-size:17pt;font-weight:700;white-space:nowrap}\n"
     ".say{border:.6mm solid #000;padding:2mm}.foot{display:flex;justify-content:space-between;gap:4mm;font-size:10pt}\n"
     "</style>\n</head>\n<body>\n<h1>\1</h1>\n<p>\1</p>\n<p>\1</p>\n<section class=\"dont\"><h2>\1</h2><ul>\n";
 
@@ -396,13 +427,15 @@ static int card_body(struct sm_buf *b, const json_t *card, enum text_lang lang)
 {
     json_t *v, *line;
     size_t i, k;
-    int r = PUT(b, card_head, api_str(card, "title"), api_str(card, "institution"), api_str(card, "title"), api_str(card, "lead"), api_str(card, "calm"),
-        text_get(lang, T_CARD_DONT));
+    int r = PUT(b, card_head, api_str(card, "title"), api_str(card, "institution"), api_str(card, "title"),
+        api_str(card, "lead"), api_str(card, "calm"), text_get(lang, T_CARD_DONT));
     json_array_foreach(json_object_get(card, "dont"), i, v)
         r = r < 0 ? r : PUT(b, "<li>\1</li>\n", json_string_value(v));
     r = r < 0 ? r : PUT(b, "</ul></section>\n", NULL);
     json_array_foreach(json_object_get(card, "steps"), i, v) {
-        r = r < 0 ? r : PUT(b, "<div class=\"step\"><b>\1\1</b><div><h2>\1</h2><ul>", api_str(v, "minutes"), text_get(lang, T_CARD_MINUTES), api_str(v, "title"));
+        r = r < 0 ? r
+                  : PUT(b, "<div class=\"step\"><b>\1\1</b><div><h2>\1</h2><ul>", api_str(v, "minutes"),
+                        text_get(lang, T_CARD_MINUTES), api_str(v, "title"));
         json_array_foreach(json_object_get(v, "lines"), k, line)
             r = r < 0 ? r : PUT(b, "<li>\1</li>", json_string_value(line));
         r = r < 0 ? r : PUT(b, "</ul></div></div>\n", NULL);
@@ -411,11 +444,16 @@ static int card_body(struct sm_buf *b, const json_t *card, enum text_lang lang)
     json_array_foreach(json_object_get(card, "contacts"), i, v) {
         char n[32];
         (void)snprintf(n, sizeof n, "%zu ", i + 1); /* fits */
-        r = r < 0 ? r : PUT(b, "<tr><th scope=\"row\">\1\1</th><td class=\"no\">\1</td><td>\1 \1</td></tr>\n", n, api_str(v, "name"), api_str(v, "phone"),
-            api_str(v, "hours"), api_str(v, "note"));
+        r = r < 0 ? r
+                  : PUT(b, "<tr><th scope=\"row\">\1\1</th><td class=\"no\">\1</td><td>\1 \1</td></tr>\n", n,
+                        api_str(v, "name"), api_str(v, "phone"), api_str(v, "hours"), api_str(v, "note"));
     }
-    return r < 0 ? r : PUT(b, "</tbody></table>\n<p class=\"say\">\1</p>\n<p class=\"foot\"><span>\1 \1</span><span>\1</span></p>\n</body>\n</html>\n",
-        api_str(card, "say"), api_str(card, "institution"), api_str(card, "printed"), api_str(card, "review"));
+    return r < 0 ? r
+                 : PUT(b,
+                       "</tbody></table>\n<p class=\"say\">\1</p>\n<p class=\"foot\"><span>\1 "
+                       "\1</span><span>\1</span></p>\n</body>\n</html>\n",
+                       api_str(card, "say"), api_str(card, "institution"), api_str(card, "printed"),
+                       api_str(card, "review"));
 }
 
 void card_write(struct api *a)

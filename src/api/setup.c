@@ -1,4 +1,5 @@
-/* First set-up: one institution, one director, the recovery sheet and the restore card; its state survives a restart. */
+/* First set-up: one institution, one director, the recovery sheet and the restore card; its state survives a restart.
+ */
 #include <errno.h>
 #include <qrencode.h>
 #include "api/internal.h"
@@ -15,8 +16,10 @@
 
 static int qr_path(const QRcode *q, struct sm_buf *b)
 {
-    int r = sm_buf_printf(b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" shape-rendering=\"crispEdges\">"
-        "<path fill=\"#fff\" d=\"M0 0h%dv%dH0z\"/><path d=\"", q->width + 8, q->width + 8, q->width + 8, q->width + 8);
+    int r = sm_buf_printf(b,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" shape-rendering=\"crispEdges\">"
+        "<path fill=\"#fff\" d=\"M0 0h%dv%dH0z\"/><path d=\"",
+        q->width + 8, q->width + 8, q->width + 8, q->width + 8);
     for (int y = 0; y < q->width && r == 0; y++)
         for (int x = 0; x < q->width && r == 0; x++) {
             int run = 0;
@@ -118,10 +121,12 @@ void h_setup_start(struct api_call *c)
     }
     char given[40], want[40];
     bool good = a->setup_code[0] && crypto_code_read(typed, given, sizeof given) == 0 &&
-        crypto_code_read(a->setup_code, want, sizeof want) == 0 && strlen(given) == strlen(want) && sm_ct_eq(given, want, strlen(want));
+                crypto_code_read(a->setup_code, want, sizeof want) == 0 && strlen(given) == strlen(want) &&
+                sm_ct_eq(given, want, strlen(want));
     if (!good) {
         unsigned left = fails_add(a, "setup", WRONG_TRIES);
-        api_fail_say(c, 403, "denied", "code", text_get(c->lang, T_SETUP_CODE_WRONG), json_pack("{s:i}", "tries_left", (int)left));
+        api_fail_say(c, 403, "denied", "code", text_get(c->lang, T_SETUP_CODE_WRONG),
+            json_pack("{s:i}", "tries_left", (int)left));
         return;
     }
     fails_clear(a, "setup");
@@ -141,12 +146,14 @@ static json_t *person_of(struct sm_obj *o, const char *key)
     if (!in)
         return json_null();
     struct sm_obj p = SM_OBJ(in);
-    const char *name = sm_obj_str_opt(&p, "name", 200), *title = sm_obj_str_opt(&p, "title", 100), *phone = sm_obj_str_opt(&p, "phone", 40);
+    const char *name = sm_obj_str_opt(&p, "name", 200), *title = sm_obj_str_opt(&p, "title", 100),
+               *phone = sm_obj_str_opt(&p, "phone", 40);
     if (p.err < 0 && o->err >= 0) {
         o->err = p.err;
         (void)snprintf(o->why, sizeof o->why, "%s", p.why); /* same size */
     }
-    return json_pack("{s:s,s:s,s:s}", "name", name ? name : "", "title", title ? title : "", "phone", phone ? phone : "");
+    return json_pack(
+        "{s:s,s:s,s:s}", "name", name ? name : "", "title", title ? title : "", "phone", phone ? phone : "");
 }
 
 static bool one_of(const char *s, const char *const *list)
@@ -168,10 +175,13 @@ void h_setup_institution(struct api_call *c)
     const char *updates = sm_obj_str_opt(&o, "vendor_updates", 10), *lang = sm_obj_str_opt(&o, "language", 5);
     updates = updates ? updates : "unknown";
     lang = lang ? lang : "ja";
-    json_t *inst = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o}", "name", name, "kind", kind, "address", address ? address : "",
-        "phone", phone ? phone : "", "vendor_updates", updates, "responsible", person_of(&o, "responsible"), "deputy",
-        person_of(&o, "deputy"), "vendor", person_of(&o, "vendor"));
-    const char *bad = !one_of(kind, kinds) ? "kind" : !one_of(updates, answers) ? "vendor_updates" : !one_of(lang, langs) ? "language" : NULL;
+    json_t *inst = json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o}", "name", name, "kind", kind, "address",
+        address ? address : "", "phone", phone ? phone : "", "vendor_updates", updates, "responsible",
+        person_of(&o, "responsible"), "deputy", person_of(&o, "deputy"), "vendor", person_of(&o, "vendor"));
+    const char *bad = !one_of(kind, kinds)        ? "kind"
+                      : !one_of(updates, answers) ? "vendor_updates"
+                      : !one_of(lang, langs)      ? "language"
+                                                  : NULL;
     if (api_refused(c, &o)) {
         json_decref(inst);
         return;
@@ -243,9 +253,10 @@ static void director_then(struct api_call *c, void *ctx)
     if (r == 0) {
         r = state_do(a->state, STATE_people_wipe, STATE_NONE);
         if (r >= 0)
-            r = state_do(a->state, STATE_person_add, STATE_ARGS(state_t(id), state_t(api_str(c->mem, "account")),
-                state_t(api_str(c->mem, "name")), state_t("director"), state_i(0), state_t(m->hash), state_i(0), state_t(hex),
-                state_i(0), state_t(NULL), state_i(api_now())));
+            r = state_do(a->state, STATE_person_add,
+                STATE_ARGS(state_t(id), state_t(api_str(c->mem, "account")), state_t(api_str(c->mem, "name")),
+                    state_t("director"), state_i(0), state_t(m->hash), state_i(0), state_t(hex), state_i(0),
+                    state_t(NULL), state_i(api_now())));
         int e = state_end(a->state, r >= 0);
         r = r < 0 ? r : e;
     }
@@ -253,8 +264,9 @@ static void director_then(struct api_call *c, void *ctx)
     if (r < 0)
         api_fail_err(c, r, NULL);
     else if (step_set(c, "totp"))
-        api_reply(c, 200, json_pack("{s:s,s:s,s:o,s:s}", "totp_secret", sm_buf_str(&b32), "totp_uri", sm_buf_str(&uri), "totp_qr_svg",
-            qr_svg(sm_buf_str(&uri)), "step", "totp"));
+        api_reply(c, 200,
+            json_pack("{s:s,s:s,s:o,s:s}", "totp_secret", sm_buf_str(&b32), "totp_uri", sm_buf_str(&uri), "totp_qr_svg",
+                qr_svg(sm_buf_str(&uri)), "step", "totp"));
     sm_zero(secret, sizeof secret);
     sm_zero(hex, sizeof hex);
     sm_buf_wipe(&uri);
@@ -371,7 +383,8 @@ void h_setup_totp(struct api_call *c)
     const char *hex = api_str(p, "totp_secret");
     int r = sm_unhex(hex, strlen(hex), secret, sizeof secret);
     if (r == 0)
-        r = crypto_totp_verify(SM_SPAN(secret, sizeof secret), code, api_now(), (uint64_t)api_int(p, "totp_counter", 0), &counter);
+        r = crypto_totp_verify(
+            SM_SPAN(secret, sizeof secret), code, api_now(), (uint64_t)api_int(p, "totp_counter", 0), &counter);
     sm_zero(secret, sizeof secret);
     api_set(c->mem, "person", json_string(api_str(p, "id")));
     json_decref(p);
@@ -381,7 +394,8 @@ void h_setup_totp(struct api_call *c)
         api_fail(c, 422, "totp_wrong", "code", NULL);
     } else if (!k) {
         api_fail_err(c, -ENOMEM, NULL);
-    } else if (api_do(c, STATE_person_totp, STATE_ARGS(state_i((int64_t)counter), state_t(api_str(c->mem, "person"))))) {
+    } else if (api_do(
+                   c, STATE_person_totp, STATE_ARGS(state_i((int64_t)counter), state_t(api_str(c->mem, "person"))))) {
         k->result = -SM_ECANCEL; /* what a job that never ran leaves behind */
         api_work(c, codes_work, k, codes_then);
     } else {
@@ -413,8 +427,9 @@ static void sheet_card(struct api_call *c, int err, struct sm_span body, const c
         return;
     const char *card = api_str(j, "card");
     json_t *sheet = json_object_get(c->mem, "sheet");
-    json_t *out = json_pack("{s:o,s:o,s:{s:s,s:o},s:O,s:s}", "open", half(sheet, "open"), "orders", half(sheet, "orders"), "card",
-        "text", card, "qr_svg", qr_svg(card), "ask", json_object_get(sheet, "check"), "step", "confirm");
+    json_t *out =
+        json_pack("{s:o,s:o,s:{s:s,s:o},s:O,s:s}", "open", half(sheet, "open"), "orders", half(sheet, "orders"), "card",
+            "text", card, "qr_svg", qr_svg(card), "ask", json_object_get(sheet, "check"), "step", "confirm");
     json_decref(j);
     if (step_set(c, "confirm"))
         api_reply(c, 200, out);
@@ -428,7 +443,8 @@ static void sheet_words(struct api_call *c, int err, struct sm_span body, const 
     if (!j)
         return;
     api_set(c->mem, "sheet", j);
-    api_ask(c, "K_SETUP_RESTORE", json_pack("{s:s}", "password", c->api->setup_password ? c->api->setup_password : ""), sheet_card);
+    api_ask(c, "K_SETUP_RESTORE", json_pack("{s:s}", "password", c->api->setup_password ? c->api->setup_password : ""),
+        sheet_card);
 }
 
 /* After a restart the director's password is gone from memory: the caller types it again.  Nobody else uses the box

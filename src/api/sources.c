@@ -40,8 +40,8 @@ static json_t *schedule_of(const json_t *in)
 {
     const char *every = api_str(in, "every"), *at = api_str(in, "at");
     int64_t weekday = api_int(in, "weekday", 0);
-    bool timed = strlen(at) == 5 && at[2] == ':' && at[0] >= '0' && at[0] <= '2' && at[1] >= '0' && at[1] <= '9' && at[3] >= '0' &&
-        at[3] <= '5' && at[4] >= '0' && at[4] <= '9' && (at[0] < '2' || at[1] < '4');
+    bool timed = strlen(at) == 5 && at[2] == ':' && at[0] >= '0' && at[0] <= '2' && at[1] >= '0' && at[1] <= '9' &&
+                 at[3] >= '0' && at[3] <= '5' && at[4] >= '0' && at[4] <= '9' && (at[0] < '2' || at[1] < '4');
     if (!one_of(every, "hour|day|week|off") || weekday < 0 || weekday > 6 || (*at && !timed))
         return NULL;
     return json_pack("{s:s,s:s,s:I}", "every", every, "at", *at ? at : "03:10", "weekday", (json_int_t)weekday);
@@ -52,7 +52,10 @@ struct source_in { json_t *v; const char *bad; };
 /* Merge the body over v (the present row, or standards) field by field; bad names what is wrong. */
 static void source_merge(struct api *a, const json_t *body, struct source_in *s)
 {
-    static const struct { const char *key; size_t longest, max; } lists[] = { { "paths", 4096, PATHS_MAX }, { "include", 1024, 256 }, { "exclude", 1024, 256 } };
+    static const struct {
+        const char *key;
+        size_t longest, max;
+    } lists[] = { { "paths", 4096, PATHS_MAX }, { "include", 1024, 256 }, { "exclude", 1024, 256 } };
     static const char *const flags[] = { "canaries", "one_file_system", "enabled" };
     const json_t *x;
     for (size_t i = 0; i < 3; i++)
@@ -103,22 +106,28 @@ static void source_merge(struct api *a, const json_t *body, struct source_in *s)
 static bool source_store(struct api_call *c, const char *id, const json_t *v, bool fresh)
 {
     const json_t *resp = json_object_get(v, "responsible");
-    const struct state_arg device = state_t(api_str(v, "device")), name = state_t(api_str(v, "name")), group = state_t(api_str(v, "group")),
-        paths = state_j(json_object_get(v, "paths")), include = state_j(json_object_get(v, "include")),
-        exclude = state_j(json_object_get(v, "exclude")), schedule = state_j(json_object_get(v, "schedule")),
-        responsible = state_t(json_string_value(resp)), canaries = state_i(api_bool(v, "canaries")),
-        bandwidth = state_i(api_int(v, "bandwidth_kib_s", 0)), one = state_i(api_bool(v, "one_file_system")), enabled = state_i(api_bool(v, "enabled"));
+    const struct state_arg device = state_t(api_str(v, "device")), name = state_t(api_str(v, "name")),
+                           group = state_t(api_str(v, "group")), paths = state_j(json_object_get(v, "paths")),
+                           include = state_j(json_object_get(v, "include")),
+                           exclude = state_j(json_object_get(v, "exclude")),
+                           schedule = state_j(json_object_get(v, "schedule")),
+                           responsible = state_t(json_string_value(resp)), canaries = state_i(api_bool(v, "canaries")),
+                           bandwidth = state_i(api_int(v, "bandwidth_kib_s", 0)),
+                           one = state_i(api_bool(v, "one_file_system")), enabled = state_i(api_bool(v, "enabled"));
     if (fresh)
-        return api_do(c, STATE_source_add, STATE_ARGS(state_t(id), device, name, group, paths, include, exclude, schedule, responsible,
-            canaries, bandwidth, one, enabled, state_i(api_now()), state_i(schedule_next(json_object_get(v, "schedule"), api_now()))));
-    return api_do(c, STATE_source_change, STATE_ARGS(name, group, paths, include, exclude, schedule, responsible, canaries, bandwidth, one,
-        enabled, state_i(schedule_next(json_object_get(v, "schedule"), api_now())), state_t(id)));
+        return api_do(c, STATE_source_add,
+            STATE_ARGS(state_t(id), device, name, group, paths, include, exclude, schedule, responsible, canaries,
+                bandwidth, one, enabled, state_i(api_now()),
+                state_i(schedule_next(json_object_get(v, "schedule"), api_now()))));
+    return api_do(c, STATE_source_change,
+        STATE_ARGS(name, group, paths, include, exclude, schedule, responsible, canaries, bandwidth, one, enabled,
+            state_i(schedule_next(json_object_get(v, "schedule"), api_now())), state_t(id)));
 }
 
 json_t *source_json(struct api *a, json_t *row, enum text_lang lang)
 {
-    static const char *const same[] = { "id", "device", "name", "group", "kind", "paths", "include", "exclude", "schedule", "responsible",
-        "canaries", "enabled" };
+    static const char *const same[] = { "id", "device", "name", "group", "kind", "paths", "include", "exclude",
+        "schedule", "responsible", "canaries", "enabled" };
     json_t *s = json_object();
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         api_set(s, same[i], json_incref(json_object_get(row, same[i])));
@@ -175,8 +184,10 @@ void h_source_post(struct api_call *c)
     bool known = d && !strcmp(api_str(d, "state"), "joined");
     json_decref(d);
     const char *kind = api_str(c->body, "kind");
-    struct source_in s = { json_pack("{s:s,s:s,s:[],s:[],s:{s:s,s:s,s:i},s:b,s:b,s:b,s:i}", "device", device, "group", "other", "include", "exclude",
-        "schedule", "every", "day", "at", "03:10", "weekday", 0, "canaries", 1, "one_file_system", 0, "enabled", 1, "bandwidth_kib_s", 0), NULL };
+    struct source_in s = { json_pack("{s:s,s:s,s:[],s:[],s:{s:s,s:s,s:i},s:b,s:b,s:b,s:i}", "device", device, "group",
+                               "other", "include", "exclude", "schedule", "every", "day", "at", "03:10", "weekday", 0,
+                               "canaries", 1, "one_file_system", 0, "enabled", 1, "bandwidth_kib_s", 0),
+        NULL };
     source_merge(c->api, c->body, &s);
     if (!known || (*kind && strcmp(kind, "files") != 0))
         s.bad = known ? "kind" : "device";
@@ -262,7 +273,9 @@ void h_runs(struct api_call *c)
     if (!api_page(c, &limit, &offset))
         return;
     const char *source = api_str(c->query, "source"), *state = api_str(c->query, "state");
-    json_t *rows = api_rows(c->api, STATE_runs, STATE_ARGS(state_t(source), state_t(source), state_t(state), state_t(state), state_i(limit + 1), state_i(offset)));
+    json_t *rows = api_rows(c->api, STATE_runs,
+        STATE_ARGS(
+            state_t(source), state_t(source), state_t(state), state_t(state), state_i(limit + 1), state_i(offset)));
     json_t *items = json_array(), *row;
     size_t i;
     json_array_foreach(rows, i, row) {

@@ -19,7 +19,8 @@ const char *text_get(enum text_lang lang, enum text_key key);
 const char *text_named(enum text_lang lang, const char *name);
 /* Filled in; args are n strings.  The string is the caller's (free); "" at worst, NULL when out of memory. */
 char *text_fill(enum text_lang lang, const char *text, const char *const *args, size_t n);
-#define TEXT_ARGV(...) (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *)
+#define TEXT_ARGV(...)                                                                                                 \
+    (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *)
 /* As JSON strings. */
 json_t *text_json(enum text_lang lang, enum text_key key);
 json_t *text_json_fill(enum text_lang lang, enum text_key key, const char *const *args, size_t n);

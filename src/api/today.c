@@ -17,8 +17,8 @@ static const char *const state_names[] = { "ok", "look", "call", "unknown" };
 
 static void line(struct today *t, unsigned state, json_t *text, const char *device, const char *source)
 {
-    api_append(t->lines, json_pack("{s:s,s:o,s:s*,s:s*}", "state", state_names[state], "text", text, "device", device && *device ? device : NULL, "source",
-        source && *source ? source : NULL));
+    api_append(t->lines, json_pack("{s:s,s:o,s:s*,s:s*}", "state", state_names[state], "text", text, "device",
+                             device && *device ? device : NULL, "source", source && *source ? source : NULL));
     t->worst = state > t->worst ? state : t->worst;
 }
 
@@ -59,8 +59,11 @@ static void alarm_lines(struct today *t)
 
 static json_t *groups_of(struct today *t)
 {
-    static const struct { const char *group; enum text_key name; } groups[] = { { "emr", T_GROUP_EMR }, { "receipt", T_GROUP_RECEIPT },
-        { "image", T_GROUP_IMAGE }, { "share", T_GROUP_SHARE }, { "front", T_GROUP_FRONT }, { "room", T_GROUP_ROOM }, { "other", T_GROUP_OTHER } };
+    static const struct {
+        const char *group;
+        enum text_key name;
+    } groups[] = { { "emr", T_GROUP_EMR }, { "receipt", T_GROUP_RECEIPT }, { "image", T_GROUP_IMAGE },
+        { "share", T_GROUP_SHARE }, { "front", T_GROUP_FRONT }, { "room", T_GROUP_ROOM }, { "other", T_GROUP_OTHER } };
     json_t *out = json_array(), *row;
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
         int64_t oldest = INT64_MAX;
@@ -83,8 +86,13 @@ static json_t *groups_of(struct today *t)
         json_t *text = bad ? text_json(t->lang, T_GROUP_REWRITTEN) : late ? TEXT_SAY(t->lang, T_GROUP_LATE, count)
             : oldest ? TEXT_SAY(t->lang, T_GROUP_SAVED, json_string_value(at)) : text_json(t->lang, T_GROUP_WAITING);
         json_decref(at);
-        api_append(out, json_pack("{s:s,s:o,s:s,s:o}", "group", groups[g].group, "name", text_json(t->lang, groups[g].name), "state",
-            state_names[bad ? 2 : late ? 1 : oldest ? 0 : 3], "text", text));
+        api_append(out, json_pack("{s:s,s:o,s:s,s:o}", "group", groups[g].group, "name",
+                            text_json(t->lang, groups[g].name), "state",
+                            state_names[bad      ? 2
+                                        : late   ? 1
+                                        : oldest ? 0
+                                                 : 3],
+                            "text", text));
     }
     return out;
 }
@@ -114,16 +122,18 @@ static json_t *last_of(struct today *t)
     kept = kept > api_int(p, "daily", 30) ? kept : api_int(p, "daily", 30);
     kept = kept > api_int(p, "min_days", 0) ? kept : api_int(p, "min_days", 0);
     json_decref(policy);
-    return json_pack("{s:o,s:o,s:I,s:I,s:I,s:n}", "at", api_time(newest), "ago_s", newest ? json_integer(t->now - newest) : json_null(), "devices",
-        (json_int_t)good, "devices_total", (json_int_t)total, "kept_days", (json_int_t)kept, "drill");
+    return json_pack("{s:o,s:o,s:I,s:I,s:I,s:n}", "at", api_time(newest), "ago_s",
+        newest ? json_integer(t->now - newest) : json_null(), "devices", (json_int_t)good, "devices_total",
+        (json_int_t)total, "kept_days", (json_int_t)kept, "drill");
 }
 
 /* ---- the one thing ---- */
 
-static json_t *one_thing(const char *id, json_t *title, json_t *text, int minutes, const char *action, const char *link, const char *phone)
+static json_t *one_thing(
+    const char *id, json_t *title, json_t *text, int minutes, const char *action, const char *link, const char *phone)
 {
-    return json_pack("{s:s,s:o,s:o,s:i,s:s,s:s,s:s*}", "id", id, "title", title, "text", text, "minutes", minutes, "action", action, "link", link, "phone",
-        phone && *phone ? phone : NULL);
+    return json_pack("{s:s,s:o,s:o,s:i,s:s,s:s,s:s*}", "id", id, "title", title, "text", text, "minutes", minutes,
+        "action", action, "link", link, "phone", phone && *phone ? phone : NULL);
 }
 
 static const char *vendor_phone(const json_t *contacts)
@@ -143,8 +153,9 @@ static json_t *task_of(struct today *t)
     if (!row)
         return NULL;
     bool card = !strcmp(api_str(row, "kind"), "card");
-    json_t *one = one_thing(api_str(row, "id"), text_json(t->lang, card ? T_TASK_CARD : T_TASK_DATE), text_json(t->lang, card ? T_TASK_CARD_TEXT : T_TASK_DATE_TEXT),
-        card ? 5 : 1, card ? "print_card" : "confirm_date", card ? "/card" : "/today", NULL);
+    json_t *one = one_thing(api_str(row, "id"), text_json(t->lang, card ? T_TASK_CARD : T_TASK_DATE),
+        text_json(t->lang, card ? T_TASK_CARD_TEXT : T_TASK_DATE_TEXT), card ? 5 : 1,
+        card ? "print_card" : "confirm_date", card ? "/card" : "/today", NULL);
     json_decref(row);
     return one;
 }
@@ -156,10 +167,11 @@ static json_t *one_late(struct today *t)
     const char *name = api_str(d, "name");
     json_t *one;
     if (!strcmp(api_str(t->look_alarm, "kind"), "late") && d && !device_there(d, t->now))
-        one = one_thing(api_str(t->look_alarm, "id"), TEXT_SAY(t->lang, T_ONE_POWER, name), text_json(t->lang, T_ONE_POWER_TEXT), 1, "done", "/machines", NULL);
+        one = one_thing(api_str(t->look_alarm, "id"), TEXT_SAY(t->lang, T_ONE_POWER, name),
+            text_json(t->lang, T_ONE_POWER_TEXT), 1, "done", "/machines", NULL);
     else
-        one = one_thing(api_str(t->look_alarm, "id"), json_incref(json_array_get(json_object_get(words, "next"), 0)), json_incref(json_object_get(words, "text")), 5, "none",
-            "/trouble", NULL);
+        one = one_thing(api_str(t->look_alarm, "id"), json_incref(json_array_get(json_object_get(words, "next"), 0)),
+            json_incref(json_object_get(words, "text")), 5, "none", "/trouble", NULL);
     json_decref(d);
     return one;
 }
@@ -173,20 +185,23 @@ static void call_parts(struct today *t, const json_t *contacts)
     json_array_foreach(contacts, i, v)
         if (*api_str(v, "phone") && json_array_size(calls) < 3)
             api_append(calls, json_pack("{s:s,s:s}", "name", api_str(v, "name"), "phone", api_str(v, "phone")));
-    json_t *dont = json_pack("[{s:o,s:o},{s:o,s:o},{s:o,s:o}]", "title", text_json(t->lang, T_DONT_POWER), "text", text_json(t->lang, T_DONT_POWER_TEXT), "title",
-        text_json(t->lang, T_DONT_OPEN), "text", text_json(t->lang, T_DONT_OPEN_TEXT), "title", text_json(t->lang, T_DONT_ANSWER), "text",
+    json_t *dont = json_pack("[{s:o,s:o},{s:o,s:o},{s:o,s:o}]", "title", text_json(t->lang, T_DONT_POWER), "text",
+        text_json(t->lang, T_DONT_POWER_TEXT), "title", text_json(t->lang, T_DONT_OPEN), "text",
+        text_json(t->lang, T_DONT_OPEN_TEXT), "title", text_json(t->lang, T_DONT_ANSWER), "text",
         text_json(t->lang, T_DONT_ANSWER_TEXT));
     api_set(t->out, "calls", calls);
     api_set(t->out, "dont", dont);
     api_set(t->out, "say", *device ? TEXT_SAY(t->lang, T_SAY_DEVICE, device) : text_json(t->lang, T_SAY));
-    api_set(t->out, "one", one_thing(api_str(t->call_alarm, "id"), text_json(t->lang, T_ONE_CALL), text_json(t->lang, T_ONE_CALL_TEXT), 5, "call", "/trouble",
-        vendor_phone(contacts)));
+    api_set(t->out, "one",
+        one_thing(api_str(t->call_alarm, "id"), text_json(t->lang, T_ONE_CALL), text_json(t->lang, T_ONE_CALL_TEXT), 5,
+            "call", "/trouble", vendor_phone(contacts)));
     json_t *s = api_row(t->a, STATE_source_any, STATE_ARGS(state_t(api_str(t->call_alarm, "source"))));
     const json_t *clean = json_object_get(s, "clean");
     if (json_is_object(clean)) {
         json_t *at = short_time(t, api_time_s(api_str(clean, "at")));
-        api_set(t->out, "safe", json_pack("{s:s,s:s,s:o}", "manifest", api_str(clean, "manifest"), "at", api_str(clean, "at"), "text",
-            TEXT_SAY(t->lang, T_SAFE, json_string_value(at))));
+        api_set(t->out, "safe",
+            json_pack("{s:s,s:s,s:o}", "manifest", api_str(clean, "manifest"), "at", api_str(clean, "at"), "text",
+                TEXT_SAY(t->lang, T_SAFE, json_string_value(at))));
         json_decref(at);
     }
     json_decref(s);
@@ -197,7 +212,8 @@ static void call_parts(struct today *t, const json_t *contacts)
 static void other_lines(struct today *t)
 {
     const json_t *vault = json_object_get(t->a->children, "vault"), *keyd = json_object_get(t->a->children, "keyd");
-    bool down = (vault && strcmp(api_str(vault, "state"), "up") != 0) || (keyd && strcmp(api_str(keyd, "state"), "up") != 0);
+    bool down =
+        (vault && strcmp(api_str(vault, "state"), "up") != 0) || (keyd && strcmp(api_str(keyd, "state"), "up") != 0);
     if (down)
         line(t, 3, text_json(t->lang, T_LINE_BOX_STARTS), NULL, NULL);
     if (api_bool(t->a->vault, "broken"))
@@ -215,14 +231,16 @@ static void other_lines(struct today *t)
     json_array_foreach(t->sources, i, row) /* between two ticks, or not yet told by an alarm */
         if (!api_int(row, "last_ok_s", 0) && api_bool(row, "enabled") && !source_late(row, t->now)) {
             json_t *at = short_time(t, api_int(row, "next_s", 0));
-            line(t, 0, TEXT_SAY(t->lang, T_LINE_FIRST, api_str(row, "name"), json_string_value(at)), api_str(row, "device"), api_str(row, "id"));
+            line(t, 0, TEXT_SAY(t->lang, T_LINE_FIRST, api_str(row, "name"), json_string_value(at)),
+                api_str(row, "device"), api_str(row, "id"));
             json_decref(at);
         }
 }
 
 static json_t *not_watched(enum text_lang lang)
 {
-    static const enum text_key keys[] = { T_NOT_WATCHED_ENDPOINT, T_NOT_WATCHED_LOGS, T_NOT_WATCHED_DRILL, T_NOT_WATCHED_COPIES, T_NOT_WATCHED_POSTURE };
+    static const enum text_key keys[] = { T_NOT_WATCHED_ENDPOINT, T_NOT_WATCHED_LOGS, T_NOT_WATCHED_DRILL,
+        T_NOT_WATCHED_COPIES, T_NOT_WATCHED_POSTURE };
     json_t *a = json_array();
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         api_append(a, text_json(lang, keys[i]));
@@ -242,7 +260,8 @@ static void head_parts(struct today *t)
     else if (t->worst == 1)
         lead = TEXT_SAY(t->lang, T_LEAD_LOOK, api_str(first, "text"));
     else if (t->worst == 2)
-        lead = TEXT_SAY(t->lang, T_LEAD_CALL, t->call_alarm ? api_str(json_object_get(t->call_alarm, "words"), "text") : api_str(first, "text"));
+        lead = TEXT_SAY(t->lang, T_LEAD_CALL,
+            t->call_alarm ? api_str(json_object_get(t->call_alarm, "words"), "text") : api_str(first, "text"));
     else
         lead = TEXT_SAY(t->lang, T_LEAD_UNKNOWN, api_str(first, "text"));
     api_set(t->out, "state", json_string(state_names[t->worst]));
@@ -257,13 +276,16 @@ static void one_part(struct today *t)
     if (t->call_alarm)
         call_parts(t, contacts);
     else if (t->worst == 2)
-        one = one_thing("box", text_json(t->lang, T_ONE_CALL), text_json(t->lang, T_ONE_CALL_TEXT), 5, "call", "/trouble", vendor_phone(contacts));
+        one = one_thing("box", text_json(t->lang, T_ONE_CALL), text_json(t->lang, T_ONE_CALL_TEXT), 5, "call",
+            "/trouble", vendor_phone(contacts));
     else if (t->look_alarm)
         one = one_late(t);
     else if (json_array_size(t->devices) == 0)
-        one = one_thing("join", text_json(t->lang, T_ONE_JOIN), text_json(t->lang, T_ONE_JOIN_TEXT), 10, "none", "/machines", NULL);
+        one = one_thing(
+            "join", text_json(t->lang, T_ONE_JOIN), text_json(t->lang, T_ONE_JOIN_TEXT), 10, "none", "/machines", NULL);
     else if (json_array_size(t->sources) == 0)
-        one = one_thing("source", text_json(t->lang, T_ONE_SOURCE), text_json(t->lang, T_ONE_SOURCE_TEXT), 5, "none", "/machines", NULL);
+        one = one_thing("source", text_json(t->lang, T_ONE_SOURCE), text_json(t->lang, T_ONE_SOURCE_TEXT), 5, "none",
+            "/machines", NULL);
     else
         one = task_of(t);
     if (one)
@@ -274,7 +296,8 @@ static void one_part(struct today *t)
 json_t *today_json(struct api *a, enum text_lang lang)
 {
     struct today t = { .a = a, .lang = lang, .now = api_now(), .lines = json_array() };
-    t.out = json_pack("{s:o,s:o,s:n,s:[],s:[],s:s,s:n}", "at", api_time(t.now), "next_check", api_time(t.now + CHECK_EVERY_S), "one", "dont", "calls", "say", "", "safe");
+    t.out = json_pack("{s:o,s:o,s:n,s:[],s:[],s:s,s:n}", "at", api_time(t.now), "next_check",
+        api_time(t.now + CHECK_EVERY_S), "one", "dont", "calls", "say", "", "safe");
     t.alarms = api_rows(a, STATE_alarms_open, STATE_NONE);
     t.sources = api_rows(a, STATE_sources, STATE_NONE);
     t.devices = api_rows(a, STATE_devices_joined, STATE_NONE);
@@ -314,8 +337,10 @@ void h_task(struct api_call *c)
         return;
     }
     /* An alarm's own thing to do is marked as seen; the alarm closes when its cause is gone. */
-    int r = finished ? state_do(c->api->state, STATE_task_done, STATE_ARGS(state_i(api_now()), state_t(c->who.account), state_t(c->part[0])))
-        : state_do(c->api->state, STATE_task_later, STATE_ARGS(state_i(api_now() + DAY), state_t(c->part[0])));
+    int r = finished
+                ? state_do(c->api->state, STATE_task_done,
+                      STATE_ARGS(state_i(api_now()), state_t(c->who.account), state_t(c->part[0])))
+                : state_do(c->api->state, STATE_task_later, STATE_ARGS(state_i(api_now() + DAY), state_t(c->part[0])));
     if (r == 0)
         r = state_do(c->api->state, STATE_alarm_seen, STATE_ARGS(state_i(api_now()), state_t(c->part[0])));
     if (r <= 0) {

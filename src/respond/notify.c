@@ -40,8 +40,9 @@ int notify_text(const struct notify_alarm *a, struct sm_buf *ret)
 
 json_t *notify_hook(const struct notify_alarm *a)
 {
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:O,s:s}", "id", a->id, "kind", a->kind, "state", a->state, "institution", a->institution,
-        "title", a->title, "text", a->text, "at", a->at, "next", a->next, "head", a->head);
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:O,s:s}", "id", a->id, "kind", a->kind, "state", a->state,
+        "institution", a->institution, "title", a->title, "text", a->text, "at", a->at, "next", a->next, "head",
+        a->head);
 }
 
 bool notify_address_ok(const char *s)
@@ -52,7 +53,8 @@ bool notify_address_ok(const char *s)
         return false;
     const char *domain = s + local + 1;
     size_t dn = strspn(domain, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-");
-    return dn > 0 && domain[dn] == 0 && domain[0] != '.' && domain[0] != '-' && !strstr(domain, "..") && domain[dn - 1] != '.';
+    return dn > 0 && domain[dn] == 0 && domain[0] != '.' && domain[0] != '-' && !strstr(domain, "..") &&
+           domain[dn - 1] != '.';
 }
 
 /* http is enough only where the clinic's own wire is: an address literal that no internet router passes on. */

@@ -21,6 +21,7 @@ sm_must_use int notify_text(const struct notify_alarm *a, struct sm_buf *ret);
 json_t *notify_hook(const struct notify_alarm *a);
 /* Is this one address of the plain form local@domain, without anything that could begin another header? */
 bool notify_address_ok(const char *s);
-/* https (or http to a private or loopback address literal), no user part, no control characters, at most 1,000 bytes. */
+/* https (or http to a private or loopback address literal), no user part, no control characters, at most 1,000 bytes.
+ */
 bool notify_url_ok(const char *s);
 #endif

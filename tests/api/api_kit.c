@@ -12,12 +12,14 @@ static json_t *standard(const char *message)
 {
     static const char h64[] = "1111111111111111111111111111111111111111111111111111111111111111";
     if (!strcmp(message, "K_STATUS") || !strcmp(message, "K_CERT_SERVER") || !strcmp(message, "K_SETUP_CONFIRM"))
-        return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "vault", "0123456789abcdef0123456789abcdef", "head_pub", h64, "order_pub", h64,
-            "ca_pem", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", "ca_sha256", h64, "cert_pem", "", "recipients", "00",
-            "fingerprint", h64, "sheet", 1);
+        return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "vault", "0123456789abcdef0123456789abcdef",
+            "head_pub", h64, "order_pub", h64, "ca_pem",
+            "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", "ca_sha256", h64, "cert_pem", "",
+            "recipients", "00", "fingerprint", h64, "sheet", 1);
     if (!strcmp(message, "K_SETUP_SHEET"))
-        return json_pack("{s:[s],s:[s],s:s,s:[s],s:[s],s:s,s:[{s:s,s:i}]}", "open_words_ja", "あ", "open_words_en", "a", "open_qr", "SKR1:O:A", "orders_words_ja", "い",
-            "orders_words_en", "b", "orders_qr", "SKR1:D:A", "check", "which", "open", "n", 1);
+        return json_pack("{s:[s],s:[s],s:s,s:[s],s:[s],s:s,s:[{s:s,s:i}]}", "open_words_ja", "あ", "open_words_en", "a",
+            "open_qr", "SKR1:O:A", "orders_words_ja", "い", "orders_words_en", "b", "orders_qr", "SKR1:D:A", "check",
+            "which", "open", "n", 1);
     if (!strcmp(message, "K_SETUP_RESTORE"))
         return json_pack("{s:s}", "card", "SKC1-AAAA");
     if (!strcmp(message, "K_ORDER_SIGN")) {
@@ -29,9 +31,11 @@ static json_t *standard(const char *message)
     if (!strcmp(message, "K_UNLOCK"))
         return json_pack("{s:i}", "unlocked_ms", 900000);
     if (!strcmp(message, "K_CERT_DEVICE"))
-        return json_pack("{s:s,s:s,s:I}", "cert_pem", "PEM", "cert_sha256", h64, "not_after_s", (json_int_t)plat_clock_wall().s + 86400 * 365);
+        return json_pack("{s:s,s:s,s:I}", "cert_pem", "PEM", "cert_sha256", h64, "not_after_s",
+            (json_int_t)plat_clock_wall().s + 86400 * 365);
     if (!strcmp(message, "V_SESSION"))
-        return json_pack("{s:s,s:i,s:s,s:s}", "session", "5e5510005e5510005e5510005e551000", "number", 1, "previous", h64, "head_signed", "00");
+        return json_pack("{s:s,s:i,s:s,s:s}", "session", "5e5510005e5510005e5510005e551000", "number", 1, "previous",
+            h64, "head_signed", "00");
     if (!strcmp(message, "V_GENERATIONS") || !strcmp(message, "V_LOG"))
         return json_pack("{s:[],s:n}", "items", "next_before_seq");
     return json_object();
@@ -109,7 +113,10 @@ int kit_open(void **state)
     k->notes = json_object();
     k->raw = SM_BUF_INIT((size_t)16 << 20);
     assert_int_equal(state_open(":memory:", &k->state), 0);
-    const struct api_config c = { .state = k->state, .data = k->dir, .agent_url = "https://box:8444", .pass_memory_kib = 64,
+    const struct api_config c = { .state = k->state,
+        .data = k->dir,
+        .agent_url = "https://box:8444",
+        .pass_memory_kib = 64,
         .ops = { .arg = k, .ask = op_ask, .note = op_note, .event = op_event } };
     assert_int_equal(api_new(&c, &k->api), 0);
     api_start(k->api);
@@ -192,9 +199,11 @@ void kit_begin(struct kit *k, const struct kit_who *who, const char *method, con
         (void)snprintf(cookie, sizeof cookie, "x=y; %s", w->cookie);
     if (w->bearer)
         (void)snprintf(bearer, sizeof bearer, "Bearer %s", w->bearer);
-    json_t *h = json_pack("{s:s,s:s,s:s,s:s,s:s}", "accept-language", w->lang ? w->lang : "ja", "cookie", cookie, "x-csrf-token", w->csrf ? w->csrf : "", "authorization", bearer, "content-type", "application/json");
-    json_t *req = json_pack("{s:s,s:s,s:o,s:o,s:s,s:s,s:o}", "method", method, "path", copy, "query", query_of(q), "headers", h, "remote",
-        w->remote ? w->remote : "192.0.2.1", "port", w->port ? w->port : "console", "peer", w->cert ? json_pack("{s:s}", "cert_sha256", w->cert) : json_null());
+    json_t *h = json_pack("{s:s,s:s,s:s,s:s,s:s}", "accept-language", w->lang ? w->lang : "ja", "cookie", cookie,
+        "x-csrf-token", w->csrf ? w->csrf : "", "authorization", bearer, "content-type", "application/json");
+    json_t *req = json_pack("{s:s,s:s,s:o,s:o,s:s,s:s,s:o}", "method", method, "path", copy, "query", query_of(q),
+        "headers", h, "remote", w->remote ? w->remote : "192.0.2.1", "port", w->port ? w->port : "console", "peer",
+        w->cert ? json_pack("{s:s}", "cert_sha256", w->cert) : json_null());
     if (w->uid)
         json_object_set_new(req, "uid", json_integer(*w->uid));
     k->answered = false;
@@ -215,8 +224,10 @@ static void person(struct kit *k, const char *role, const char *hash)
     static const char ids[] = "0123456789abcdef0123456789abcd";
     char id[33];
     (void)snprintf(id, sizeof id, "%c%c%s", role[0], role[1], ids);
-    assert_int_equal(state_do(k->state, STATE_person_add, STATE_ARGS(state_t(id), state_t(role), state_t(role), state_t(role), state_i(0), state_t(hash),
-        state_i(0), state_t(NULL), state_i(0), state_t(NULL), state_i(1))), 1);
+    assert_int_equal(state_do(k->state, STATE_person_add,
+                         STATE_ARGS(state_t(id), state_t(role), state_t(role), state_t(role), state_i(0), state_t(hash),
+                             state_i(0), state_t(NULL), state_i(0), state_t(NULL), state_i(1))),
+        1);
 }
 
 void kit_people(struct kit *k)
@@ -247,12 +258,13 @@ void kit_take_cookie(struct kit *k)
 int kit_sign_in(struct kit *k, const char *account, const char *password, const char *totp)
 {
     char body[512];
-    (void)snprintf(body, sizeof body, "{\"account\":\"%s\",\"password\":\"%s\"%s%s%s}", account, password, totp ? ",\"totp\":\"" : "", totp ? totp : "",
-        totp ? "\"" : "");
+    (void)snprintf(body, sizeof body, "{\"account\":\"%s\",\"password\":\"%s\"%s%s%s}", account, password,
+        totp ? ",\"totp\":\"" : "", totp ? totp : "", totp ? "\"" : "");
     int status = kit_call(k, NULL, "POST", "/api/v1/session", body);
     if (status == 200) {
         kit_take_cookie(k);
-        (void)snprintf(k->csrf, sizeof k->csrf, "%s", json_string_value(json_object_get(json_object_get(k->body, "session"), "csrf")));
+        (void)snprintf(k->csrf, sizeof k->csrf, "%s",
+            json_string_value(json_object_get(json_object_get(k->body, "session"), "csrf")));
     }
     return status;
 }
@@ -269,8 +281,12 @@ void kit_device(struct kit *k, const char *cert, char ret_device[33])
     ret_device[32] = 0;
     memcpy(client, cert + 1, 32);
     client[32] = 0;
-    assert_int_equal(state_do(k->state, STATE_device_add, STATE_ARGS(state_t(ret_device), state_t(client), state_t("受付パソコン1"), state_t("pc1"), state_t("Linux"),
-        state_t("m"), state_t("1"), state_t("11"), state_t(cert), state_i(plat_clock_wall().s + 86400 * 300), state_i(365), state_i(plat_clock_wall().s), state_j(NULL))), 1);
+    assert_int_equal(
+        state_do(k->state, STATE_device_add,
+            STATE_ARGS(state_t(ret_device), state_t(client), state_t("受付パソコン1"), state_t("pc1"), state_t("Linux"),
+                state_t("m"), state_t("1"), state_t("11"), state_t(cert), state_i(plat_clock_wall().s + 86400 * 300),
+                state_i(365), state_i(plat_clock_wall().s), state_j(NULL))),
+        1);
 }
 
 const char *kit_str(const struct kit *k, const char *key)

@@ -1,4 +1,5 @@
-/* A box without processes: the API over a database in a temporary folder, and a vault, keyd and opener played in place. */
+/* A box without processes: the API over a database in a temporary folder, and a vault, keyd and opener played in place.
+ */
 #ifndef API_KIT_H
 #define API_KIT_H
 #include <setjmp.h>

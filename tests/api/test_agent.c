@@ -34,7 +34,8 @@ static void make_code(struct kit *k, char ret[128])
 /* What an agent sends, with the proof made right or for another secret. */
 static int join(struct kit *k, const char *code, bool good_proof)
 {
-    struct sm_buf raw = SM_BUF_INIT(64), key = SM_BUF_INIT(4096), csr = SM_BUF_INIT(4096), b64 = SM_BUF_INIT(4096), m = SM_BUF_INIT(256), body = SM_BUF_INIT(16384);
+    struct sm_buf raw = SM_BUF_INIT(64), key = SM_BUF_INIT(4096), csr = SM_BUF_INIT(4096), b64 = SM_BUF_INIT(4096),
+                  m = SM_BUF_INIT(256), body = SM_BUF_INIT(16384);
     struct crypto_sign_pair pair;
     uint8_t h[32], sig[64];
     char secret[21], pub[65], proof[129];
@@ -54,8 +55,13 @@ static int join(struct kit *k, const char *code, bool good_proof)
     sm_hex(raw.p, 10, secret);
     sm_hex(pair.public_key, 32, pub);
     sm_hex(sig, 64, proof);
-    assert_int_equal(sm_buf_printf(&body, "{\"secret\":\"%s\",\"sign_pub\":\"%s\",\"sign_proof\":\"%s\",\"hostname\":\"pc1\",\"os\":\"Linux\",\"machine_id\":\"m\",\"agent_version\":\"1\","
-        "\"features\":[],\"csr\":\"-----BEGIN CERTIFICATE REQUEST-----\\n%s\\n-----END CERTIFICATE REQUEST-----\\n\"}", secret, pub, proof, sm_buf_str(&b64)), 0);
+    assert_int_equal(sm_buf_printf(&body,
+                         "{\"secret\":\"%s\",\"sign_pub\":\"%s\",\"sign_proof\":\"%s\",\"hostname\":\"pc1\",\"os\":"
+                         "\"Linux\",\"machine_id\":\"m\",\"agent_version\":\"1\","
+                         "\"features\":[],\"csr\":\"-----BEGIN CERTIFICATE REQUEST-----\\n%s\\n-----END CERTIFICATE "
+                         "REQUEST-----\\n\"}",
+                         secret, pub, proof, sm_buf_str(&b64)),
+        0);
     int status = kit_call(k, &stranger, "POST", "/agent/v1/join", sm_buf_str(&body));
     sm_buf_wipe(&raw);
     sm_buf_wipe(&key);
@@ -89,7 +95,8 @@ static void the_code_pins_certificate_recipients_and_order_key(void **state)
     make_code(k, code);
     assert_int_equal(sm_unbase32(SM_SPAN_STR(code + 4), &raw), 0);
     memset(ones, 0x11, 32);
-    const struct sm_span parts[] = { SM_SPAN_STR("sakimori/v1/pin"), SM_SPAN(ones, 32), SM_SPAN(ones, 32), SM_SPAN(ones, 32) };
+    const struct sm_span parts[] = { SM_SPAN_STR("sakimori/v1/pin"), SM_SPAN(ones, 32), SM_SPAN(ones, 32),
+        SM_SPAN(ones, 32) };
     crypto_sha256v(parts, 4, pin);
     assert_memory_equal(raw.p + 10, pin, 16);
     sm_buf_wipe(&raw);
@@ -140,7 +147,10 @@ static void with_source(struct kit *k, char ret_source[40])
     kit_people(k);
     kit_device(k, CERT, device);
     struct kit_who me = director(k);
-    (void)snprintf(body, sizeof body, "{\"device\":\"%s\",\"name\":\"書類\",\"group\":\"share\",\"paths\":[\"/srv\"],\"schedule\":{\"every\":\"day\",\"at\":\"03:10\"}}", device);
+    (void)snprintf(body, sizeof body,
+        "{\"device\":\"%s\",\"name\":\"書類\",\"group\":\"share\",\"paths\":[\"/"
+        "srv\"],\"schedule\":{\"every\":\"day\",\"at\":\"03:10\"}}",
+        device);
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/sources", body), 201);
     (void)snprintf(ret_source, 40, "%s", kit_str(k, "id"));
 }
@@ -226,7 +236,8 @@ static void a_whole_backup_ends_complete_only_when_the_vault_took_the_manifest(v
     (void)snprintf(path, sizeof path, "/agent/v1/runs/%s/end", run);
     json_t *refused = json_pack("{s:s,s:s}", "refusal", "fork", "why", "x");
     json_object_set_new(k->answers, "V_MANIFEST", refused);
-    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/sessions/5e5510005e5510005e5510005e551000/manifest", "raw"), 422);
+    assert_int_equal(
+        kit_call(k, &machine, "POST", "/agent/v1/sessions/5e5510005e5510005e5510005e551000/manifest", "raw"), 422);
     assert_string_equal(kit_code(k), "fork");
     assert_int_equal(kit_call(k, &machine, "POST", path, "{\"status\":\"complete\"}"), 200);
     (void)snprintf(path, sizeof path, "/api/v1/runs/%s", run);
@@ -244,10 +255,12 @@ static void a_backup_whose_manifest_brain_missed_is_found_in_the_vault(void **st
         (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
         assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
         (void)snprintf(run, sizeof run, "%s", kit_str(k, "run"));
-        json_object_set_new(k->answers, "V_GENERATION", json_pack("{s:{s:{s:s,s:s}}}", "joined", "generation", "client", "bcdefabcdefabcdefabcdefabcdefabc", "source",
-            own ? source : "00000000000000000000000000000000"));
+        json_object_set_new(k->answers, "V_GENERATION",
+            json_pack("{s:{s:{s:s,s:s}}}", "joined", "generation", "client", "bcdefabcdefabcdefabcdefabcdefabc",
+                "source", own ? source : "00000000000000000000000000000000"));
         (void)snprintf(path, sizeof path, "/agent/v1/runs/%s/end", run);
-        assert_int_equal(kit_call(k, &machine, "POST", path, "{\"status\":\"complete\",\"manifest\":\"" CERT "\"}"), 200);
+        assert_int_equal(
+            kit_call(k, &machine, "POST", path, "{\"status\":\"complete\",\"manifest\":\"" CERT "\"}"), 200);
         (void)snprintf(path, sizeof path, "/api/v1/runs/%s", run);
         assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
         assert_string_equal(kit_str(k, "state"), own ? "complete" : "failed");
@@ -267,14 +280,17 @@ static void another_machines_session_run_and_restore_are_not_there(void **state)
     (void)snprintf(body, sizeof body, "{\"source\":\"%s\",\"run\":\"%s\",\"reason\":\"adhoc\"}", source, run);
     assert_int_equal(kit_call(k, &other, "POST", "/agent/v1/sessions", body), 404);
     assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/sessions", body), 200);
-    assert_int_equal(kit_call(k, &other, "GET", "/agent/v1/sessions/5e5510005e5510005e5510005e551000/packs/" CERT, NULL), 404);
-    assert_int_equal(kit_call(k, &other, "POST", "/agent/v1/sessions/5e5510005e5510005e5510005e551000/manifest", "x"), 404);
+    assert_int_equal(
+        kit_call(k, &other, "GET", "/agent/v1/sessions/5e5510005e5510005e5510005e551000/packs/" CERT, NULL), 404);
+    assert_int_equal(
+        kit_call(k, &other, "POST", "/agent/v1/sessions/5e5510005e5510005e5510005e551000/manifest", "x"), 404);
     assert_int_equal(kit_call(k, &other, "POST", "/agent/v1/sessions/5e5510005e5510005e5510005e551000/have", ""), 404);
     (void)snprintf(path, sizeof path, "/agent/v1/runs/%s/end", run);
     assert_int_equal(kit_call(k, &other, "POST", path, "{\"status\":\"complete\"}"), 404);
     me = director(k);
     assert_int_equal(kit_call(k, &me, "GET", "/api/v1/alarms", NULL), 200); /* three broken rules make an alarm */
-    assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "kind")), "hostile");
+    assert_string_equal(
+        json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "kind")), "hostile");
 }
 
 /* ---- schedule ---- */
@@ -289,8 +305,10 @@ static int64_t at(const char *text)
 static void the_next_time_is_in_japanese_time_the_whole_year(void **state)
 {
     (void)state;
-    json_t *day = json_pack("{s:s,s:s,s:i}", "every", "day", "at", "03:10", "weekday", 0), *week = json_pack("{s:s,s:s,s:i}", "every", "week", "at", "22:00", "weekday", 1),
-        *hour = json_pack("{s:s,s:s,s:i}", "every", "hour", "at", "00:15", "weekday", 0), *off = json_pack("{s:s,s:s,s:i}", "every", "off", "at", "03:10", "weekday", 0);
+    json_t *day = json_pack("{s:s,s:s,s:i}", "every", "day", "at", "03:10", "weekday", 0),
+           *week = json_pack("{s:s,s:s,s:i}", "every", "week", "at", "22:00", "weekday", 1),
+           *hour = json_pack("{s:s,s:s,s:i}", "every", "hour", "at", "00:15", "weekday", 0),
+           *off = json_pack("{s:s,s:s,s:i}", "every", "off", "at", "03:10", "weekday", 0);
     assert_int_equal(schedule_next(day, at("2026-11-24T03:00:00+09:00")), at("2026-11-24T03:10:00+09:00"));
     assert_int_equal(schedule_next(day, at("2026-11-24T03:10:00+09:00")), at("2026-11-25T03:10:00+09:00"));
     assert_int_equal(schedule_next(day, at("2026-07-01T12:00:00+09:00")), at("2026-07-02T03:10:00+09:00"));
@@ -356,15 +374,18 @@ static void an_order_that_keyd_could_not_sign_is_signed_later(void **state)
 
 static void generation(struct kit *k, bool suspicious)
 {
-    json_object_set_new(k->answers, "V_GENERATION", json_pack("{s:{s:{s:s,s:s,s:b},s:{s:{s:[{s:s,s:f}]}},s:s}}", "joined", "generation", "client",
-        "bcdefabcdefabcdefabcdefabcdefabc", "manifest", CERT, "suspicious", suspicious, "record", "suspicion", "reasons", "code", "replaced", "value", 0.8, "sign_pub", "22"));
+    json_object_set_new(k->answers, "V_GENERATION",
+        json_pack("{s:{s:{s:s,s:s,s:b},s:{s:{s:[{s:s,s:f}]}},s:s}}", "joined", "generation", "client",
+            "bcdefabcdefabcdefabcdefabcdefabc", "manifest", CERT, "suspicious", suspicious, "record", "suspicion",
+            "reasons", "code", "replaced", "value", 0.8, "sign_pub", "22"));
 }
 
 static void a_restore_needs_the_open_key_and_a_second_yes_when_suspicious(void **state)
 {
     struct kit *k = *state;
     char source[40], body[600];
-    static const char form[] = "{\"manifest\":\"" CERT "\",\"device\":\"%.32s\",\"paths_b64\":[],\"target\":{\"mode\":\"original\"},\"existing\":\"aside\",\"why\":\"x\"%s}";
+    static const char form[] = "{\"manifest\":\"" CERT "\",\"device\":\"%.32s\",\"paths_b64\":[],\"target\":{\"mode\":"
+                                                       "\"original\"},\"existing\":\"aside\",\"why\":\"x\"%s}";
     with_source(k, source);
     struct kit_who me = director(k);
     (void)snprintf(body, sizeof body, form, CERT, "");
@@ -409,14 +430,24 @@ static void no_key_leaves_without_its_line_in_the_access_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(a_code_joins_one_machine), T(the_code_pins_certificate_recipients_and_order_key), T(a_wrong_proof_joins_nobody_and_three_wrong_tries_wait),
-        T(a_code_ends_after_a_quarter_of_an_hour), T(a_code_may_be_tried_again_when_the_box_could_not_finish),
-        T(a_held_poll_is_answered_the_moment_there_is_an_order), T(a_poll_whose_client_went_away_takes_no_order),
-        T(a_second_run_of_the_same_source_waits_for_the_first), T(a_whole_backup_ends_complete_only_when_the_vault_took_the_manifest),
-        T(a_backup_whose_manifest_brain_missed_is_found_in_the_vault), T(another_machines_session_run_and_restore_are_not_there), T(the_next_time_is_in_japanese_time_the_whole_year),
-        T(a_machine_that_was_off_for_days_makes_up_one_backup), T(a_run_nobody_fetched_fails_after_a_day_and_an_expired_order_is_not_given),
-        T(an_order_that_keyd_could_not_sign_is_signed_later), T(a_restore_needs_the_open_key_and_a_second_yes_when_suspicious),
-        T(the_open_key_closes_by_itself), T(no_key_leaves_without_its_line_in_the_access_log),
+        T(a_code_joins_one_machine),
+        T(the_code_pins_certificate_recipients_and_order_key),
+        T(a_wrong_proof_joins_nobody_and_three_wrong_tries_wait),
+        T(a_code_ends_after_a_quarter_of_an_hour),
+        T(a_code_may_be_tried_again_when_the_box_could_not_finish),
+        T(a_held_poll_is_answered_the_moment_there_is_an_order),
+        T(a_poll_whose_client_went_away_takes_no_order),
+        T(a_second_run_of_the_same_source_waits_for_the_first),
+        T(a_whole_backup_ends_complete_only_when_the_vault_took_the_manifest),
+        T(a_backup_whose_manifest_brain_missed_is_found_in_the_vault),
+        T(another_machines_session_run_and_restore_are_not_there),
+        T(the_next_time_is_in_japanese_time_the_whole_year),
+        T(a_machine_that_was_off_for_days_makes_up_one_backup),
+        T(a_run_nobody_fetched_fails_after_a_day_and_an_expired_order_is_not_given),
+        T(an_order_that_keyd_could_not_sign_is_signed_later),
+        T(a_restore_needs_the_open_key_and_a_second_yes_when_suspicious),
+        T(the_open_key_closes_by_itself),
+        T(no_key_leaves_without_its_line_in_the_access_log),
     };
     return cmocka_run_group_tests_name("api agent", tests, NULL, NULL);
 }

@@ -176,8 +176,9 @@ static void numbering_goes_on_after_opening_again(void **state)
 #define T(name) cmocka_unit_test_setup_teardown(name, open_log, close_log)
 int main(void)
 {
-    const struct CMUnitTest tests[] = { T(an_untouched_log_is_sound), T(a_changed_line_is_named), T(every_flipped_byte_shows), T(a_removed_line_is_named),
-        T(swapped_lines_are_named), T(a_log_cut_at_a_line_shows_by_the_head_kept_elsewhere), T(an_emptied_log_shows), T(a_torn_last_line_is_cut_off_and_said),
-        T(numbering_goes_on_after_opening_again) };
+    const struct CMUnitTest tests[] = { T(an_untouched_log_is_sound), T(a_changed_line_is_named),
+        T(every_flipped_byte_shows), T(a_removed_line_is_named), T(swapped_lines_are_named),
+        T(a_log_cut_at_a_line_shows_by_the_head_kept_elsewhere), T(an_emptied_log_shows),
+        T(a_torn_last_line_is_cut_off_and_said), T(numbering_goes_on_after_opening_again) };
     return cmocka_run_group_tests_name("api audit", tests, NULL, NULL);
 }

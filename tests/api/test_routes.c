@@ -5,8 +5,11 @@
 #include "plat/fs.h"
 
 #define CERT "abcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcd"
-static const struct { char letter; unsigned bit; } callers[] = { { 'N', API_NOBODY }, { 'U', API_SETUP }, { 'C', API_COUNTER }, { 'S', API_STAFF },
-    { 'V', API_VENDOR }, { 'M', API_MANAGER }, { 'D', API_DIRECTOR }, { 'a', API_DEVICE }, { 's', API_STRANGER } };
+static const struct {
+    char letter;
+    unsigned bit;
+} callers[] = { { 'N', API_NOBODY }, { 'U', API_SETUP }, { 'C', API_COUNTER }, { 'S', API_STAFF }, { 'V', API_VENDOR },
+    { 'M', API_MANAGER }, { 'D', API_DIRECTOR }, { 'a', API_DEVICE }, { 's', API_STRANGER } };
 
 static struct sm_buf roles = SM_BUF_INIT(65536), openapi = SM_BUF_INIT(1 << 20);
 
@@ -59,7 +62,8 @@ static int call_as(struct kit *k, unsigned bit, const struct api_route *route)
     }
     if (bit == API_SETUP) {
         char body[80];
-        (void)snprintf(body, sizeof body, "{\"code\":\"%s\"}", json_string_value(json_object_get(k->notes, "setup_code")));
+        (void)snprintf(
+            body, sizeof body, "{\"code\":\"%s\"}", json_string_value(json_object_get(k->notes, "setup_code")));
         assert_int_equal(kit_call(k, NULL, "POST", "/api/v1/setup/start", body), 200);
         kit_take_cookie(k);
         (void)snprintf(k->csrf, sizeof k->csrf, "%s", kit_str(k, "csrf"));
@@ -72,7 +76,8 @@ static int call_as(struct kit *k, unsigned bit, const struct api_route *route)
 static bool let_in(const struct kit *k, unsigned bit, const struct api_route *route)
 {
     const char *code = kit_code(k);
-    if (route->path[1] == 'a' && route->path[2] == 'g' && !(bit & (API_DEVICE | API_STRANGER)) && !strcmp(code, "not_found"))
+    if (route->path[1] == 'a' && route->path[2] == 'g' && !(bit & (API_DEVICE | API_STRANGER)) &&
+        !strcmp(code, "not_found"))
         return false;
     if (!strncmp(route->path, "/api", 4) && (bit & (API_DEVICE | API_STRANGER)) && !strcmp(code, "not_found"))
         return false;
@@ -95,7 +100,8 @@ static void walk(struct kit *k, unsigned bit, char letter)
             fail_msg("%s %s: table and documents differ about %s", r->method, r->path, api_caller_name(bit));
         (void)call_as(k, bit, r);
         if (let_in(k, bit, r) != want)
-            fail_msg("%s %s as %s: %d %s, wanted %s", r->method, r->path, api_caller_name(bit), k->status, kit_code(k), want ? "in" : "out");
+            fail_msg("%s %s as %s: %d %s, wanted %s", r->method, r->path, api_caller_name(bit), k->status, kit_code(k),
+                want ? "in" : "out");
     }
 }
 
@@ -157,7 +163,8 @@ static void the_local_join_code_is_for_the_owner_of_the_box_alone(void **state)
 {
     struct kit *k = *state;
     const json_int_t root = 0, somebody = 54321;
-    const struct kit_who owner = { .port = "local", .uid = &root }, guest = { .port = "local", .uid = &somebody }, remote = { .uid = &root }, unknown = { .port = "local" };
+    const struct kit_who owner = { .port = "local", .uid = &root }, guest = { .port = "local", .uid = &somebody },
+                         remote = { .uid = &root }, unknown = { .port = "local" };
     assert_int_equal(kit_call(k, &owner, "POST", "/api/v1/local/join-code", "{}"), 409); /* set-up first */
     kit_people(k);
     assert_int_equal(kit_call(k, &guest, "POST", "/api/v1/local/join-code", "{}"), 403);
@@ -198,7 +205,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(the_local_join_code_is_for_the_owner_of_the_box_alone, kit_open, kit_close),
         cmocka_unit_test(the_description_of_the_api_names_every_route),
     };
-    if (argc < 3 || plat_fs_read_file(AT_FDCWD, argv[2], 1 << 20, &openapi) < 0 || plat_fs_read_file(AT_FDCWD, argv[1], 65536, &roles) < 0)
+    if (argc < 3 || plat_fs_read_file(AT_FDCWD, argv[2], 1 << 20, &openapi) < 0 ||
+        plat_fs_read_file(AT_FDCWD, argv[1], 65536, &roles) < 0)
         return 2;
     int r = cmocka_run_group_tests_name("api routes", tests, NULL, NULL);
     sm_buf_wipe(&roles);

@@ -16,10 +16,14 @@ static void with_totp(struct kit *k)
 {
     json_t *p = NULL;
     assert_int_equal(state_row(k->state, STATE_person_by_account, &p, STATE_ARGS(state_t("director"))), 0);
-    assert_int_equal(state_do(k->state, STATE_person_reset, STATE_ARGS(state_t(json_string_value(json_object_get(p, "pass"))), state_t(KIT_TOTP), state_i(1), state_t(NULL),
-        state_t(json_string_value(json_object_get(p, "id"))))), 1);
-    assert_int_equal(state_do(k->state, STATE_person_password, STATE_ARGS(state_t(json_string_value(json_object_get(p, "pass"))), state_i(0),
-        state_t(json_string_value(json_object_get(p, "id"))))), 1);
+    assert_int_equal(state_do(k->state, STATE_person_reset,
+                         STATE_ARGS(state_t(json_string_value(json_object_get(p, "pass"))), state_t(KIT_TOTP),
+                             state_i(1), state_t(NULL), state_t(json_string_value(json_object_get(p, "id"))))),
+        1);
+    assert_int_equal(state_do(k->state, STATE_person_password,
+                         STATE_ARGS(state_t(json_string_value(json_object_get(p, "pass"))), state_i(0),
+                             state_t(json_string_value(json_object_get(p, "id"))))),
+        1);
     json_decref(p);
 }
 
@@ -143,8 +147,10 @@ static void a_vendors_access_ends_with_its_time(void **state)
     json_t *p = NULL;
     kit_people(k);
     assert_int_equal(state_row(k->state, STATE_person_by_account, &p, STATE_ARGS(state_t("vendor"))), 0);
-    assert_int_equal(state_do(k->state, STATE_person_change, STATE_ARGS(state_t("vendor"), state_t("vendor"), state_i(plat_clock_wall().s + 600),
-        state_t(json_string_value(json_object_get(p, "id"))))), 1);
+    assert_int_equal(state_do(k->state, STATE_person_change,
+                         STATE_ARGS(state_t("vendor"), state_t("vendor"), state_i(plat_clock_wall().s + 600),
+                             state_t(json_string_value(json_object_get(p, "id"))))),
+        1);
     json_decref(p);
     assert_int_equal(kit_sign_in(k, "vendor", KIT_PASSWORD, NULL), 200);
     struct kit_who me = kit_me(k);
@@ -160,7 +166,9 @@ static void a_vendor_without_an_end_is_refused(void **state)
     kit_people(k);
     assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
     struct kit_who me = kit_me(k);
-    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/people", "{\"account\":\"gyosha\",\"name\":\"業者\",\"role\":\"vendor\"}"), 400);
+    assert_int_equal(
+        kit_call(k, &me, "POST", "/api/v1/people", "{\"account\":\"gyosha\",\"name\":\"業者\",\"role\":\"vendor\"}"),
+        400);
     assert_string_equal(json_string_value(json_object_get(json_object_get(k->body, "error"), "field")), "until");
 }
 
@@ -171,7 +179,9 @@ static void the_first_password_must_be_changed_before_anything_else(void **state
     kit_people(k);
     assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
     struct kit_who me = kit_me(k);
-    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/people", "{\"account\":\"new\",\"name\":\"新人\",\"role\":\"staff\",\"totp\":false}"), 201);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/people",
+                         "{\"account\":\"new\",\"name\":\"新人\",\"role\":\"staff\",\"totp\":false}"),
+        201);
     (void)snprintf(first, sizeof first, "%s", kit_str(k, "first_password"));
     assert_int_equal(kit_sign_in(k, "new", first, NULL), 200);
     me = kit_me(k);
@@ -190,9 +200,11 @@ static void a_manager_makes_no_director(void **state)
     kit_people(k);
     assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
     struct kit_who me = kit_me(k);
-    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/people", "{\"account\":\"boss\",\"name\":\"x\",\"role\":\"director\"}"), 403);
+    assert_int_equal(
+        kit_call(k, &me, "POST", "/api/v1/people", "{\"account\":\"boss\",\"name\":\"x\",\"role\":\"director\"}"), 403);
     assert_int_equal(kit_call(k, &me, "DELETE", "/api/v1/people/di0123456789abcdef0123456789abcd", NULL), 403);
-    assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/people/ma0123456789abcdef0123456789abcd", "{\"role\":\"director\"}"), 403);
+    assert_int_equal(
+        kit_call(k, &me, "PATCH", "/api/v1/people/ma0123456789abcdef0123456789abcd", "{\"role\":\"director\"}"), 403);
 }
 
 static void the_last_director_stays(void **state)
@@ -201,7 +213,8 @@ static void the_last_director_stays(void **state)
     kit_people(k);
     assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
     struct kit_who me = kit_me(k);
-    assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/people/di0123456789abcdef0123456789abcd", "{\"role\":\"staff\"}"), 409);
+    assert_int_equal(
+        kit_call(k, &me, "PATCH", "/api/v1/people/di0123456789abcdef0123456789abcd", "{\"role\":\"staff\"}"), 409);
     assert_int_equal(kit_call(k, &me, "DELETE", "/api/v1/people/di0123456789abcdef0123456789abcd", NULL), 409);
 }
 
@@ -222,11 +235,20 @@ static void the_whole_set_up_ends_with_a_director_signed_in(void **state)
     struct kit *k = *state;
     struct kit_who me = begin_setup(k);
     char code[CRYPTO_TOTP_CODE], body[64];
-    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/setup/director", "{\"account\":\"hanako\",\"name\":\"花子\",\"password\":\"tsuki-to-umi-7\"}"), 409);
-    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/setup/institution", "{\"name\":\"さくら内科\",\"kind\":\"clinic\",\"language\":\"ja\"}"), 200);
-    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/setup/director", "{\"account\":\"hanako\",\"name\":\"花子\",\"password\":\"ware-wa-hanako-97\"}"), 422);
-    assert_string_equal(json_string_value(json_object_get(json_object_get(k->body, "error"), "reason")), "contains_name");
-    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/setup/director", "{\"account\":\"hanako\",\"name\":\"花子\",\"password\":\"tsuki-to-umi-7\"}"), 200);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/setup/director",
+                         "{\"account\":\"hanako\",\"name\":\"花子\",\"password\":\"tsuki-to-umi-7\"}"),
+        409);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/setup/institution",
+                         "{\"name\":\"さくら内科\",\"kind\":\"clinic\",\"language\":\"ja\"}"),
+        200);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/setup/director",
+                         "{\"account\":\"hanako\",\"name\":\"花子\",\"password\":\"ware-wa-hanako-97\"}"),
+        422);
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(k->body, "error"), "reason")), "contains_name");
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/setup/director",
+                         "{\"account\":\"hanako\",\"name\":\"花子\",\"password\":\"tsuki-to-umi-7\"}"),
+        200);
     struct sm_buf secret = SM_BUF_INIT(64);
     assert_int_equal(sm_unbase32(SM_SPAN_STR(kit_str(k, "totp_secret")), &secret), 0);
     crypto_totp_code(sm_buf_span(&secret), (uint64_t)plat_clock_wall().s / 30, code);
@@ -251,7 +273,8 @@ static void five_wrong_set_up_codes_wait(void **state)
 {
     struct kit *k = *state;
     for (int i = 0; i < 5; i++)
-        assert_int_equal(kit_call(k, NULL, "POST", "/api/v1/setup/start", "{\"code\":\"00000-00000-00000-00000\"}"), 403);
+        assert_int_equal(
+            kit_call(k, NULL, "POST", "/api/v1/setup/start", "{\"code\":\"00000-00000-00000-00000\"}"), 403);
     assert_int_equal(kit_call(k, NULL, "POST", "/api/v1/setup/start", "{\"code\":\"00000-00000-00000-00000\"}"), 429);
 }
 
@@ -262,8 +285,10 @@ static void a_confirmation_that_was_lost_by_a_crash_still_ends_the_set_up(void *
     json_t *step = json_string("confirm");
     assert_int_equal(state_set(k->state, "setup_step", step), 0);
     json_decref(step);
-    assert_int_equal(state_do(k->state, STATE_person_add, STATE_ARGS(state_t("p1"), state_t("hanako"), state_t("花子"), state_t("director"), state_i(0), state_t("x"),
-        state_i(0), state_t(NULL), state_i(0), state_t(NULL), state_i(1))), 1);
+    assert_int_equal(state_do(k->state, STATE_person_add,
+                         STATE_ARGS(state_t("p1"), state_t("hanako"), state_t("花子"), state_t("director"), state_i(0),
+                             state_t("x"), state_i(0), state_t(NULL), state_i(0), state_t(NULL), state_i(1))),
+        1);
     json_object_set_new(k->answers, "K_SETUP_CONFIRM", json_integer(-SM_ESTATE));
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/setup/confirm", "{\"answers\":[],\"printed\":true}"), 200);
 }
@@ -280,12 +305,23 @@ static void a_body_of_another_type_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(the_right_password_signs_in), T(five_wrong_passwords_lock_the_account_and_the_wait_doubles),
-        T(an_unknown_account_is_told_nothing_else_than_a_wrong_password), T(one_address_is_slowed_over_all_accounts), T(a_code_works_once),
-        T(without_the_csrf_token_nothing_changes), T(half_an_hour_of_rest_ends_a_session_but_not_the_staffs), T(no_session_is_longer_than_twelve_hours),
-        T(a_vendors_access_ends_with_its_time), T(a_vendor_without_an_end_is_refused), T(the_first_password_must_be_changed_before_anything_else),
-        T(a_manager_makes_no_director), T(the_last_director_stays), T(the_whole_set_up_ends_with_a_director_signed_in), T(five_wrong_set_up_codes_wait),
-        T(a_confirmation_that_was_lost_by_a_crash_still_ends_the_set_up), T(a_body_of_another_type_is_refused),
+        T(the_right_password_signs_in),
+        T(five_wrong_passwords_lock_the_account_and_the_wait_doubles),
+        T(an_unknown_account_is_told_nothing_else_than_a_wrong_password),
+        T(one_address_is_slowed_over_all_accounts),
+        T(a_code_works_once),
+        T(without_the_csrf_token_nothing_changes),
+        T(half_an_hour_of_rest_ends_a_session_but_not_the_staffs),
+        T(no_session_is_longer_than_twelve_hours),
+        T(a_vendors_access_ends_with_its_time),
+        T(a_vendor_without_an_end_is_refused),
+        T(the_first_password_must_be_changed_before_anything_else),
+        T(a_manager_makes_no_director),
+        T(the_last_director_stays),
+        T(the_whole_set_up_ends_with_a_director_signed_in),
+        T(five_wrong_set_up_codes_wait),
+        T(a_confirmation_that_was_lost_by_a_crash_still_ends_the_set_up),
+        T(a_body_of_another_type_is_refused),
     };
     return cmocka_run_group_tests_name("api session", tests, NULL, NULL);
 }

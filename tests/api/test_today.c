@@ -23,7 +23,8 @@ static void with_source(struct kit *k, char ret_source[40], const char *group)
     kit_device(k, CERT, device);
     assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
     struct kit_who me = kit_me(k);
-    (void)snprintf(body, sizeof body, "{\"device\":\"%s\",\"name\":\"書類\",\"group\":\"%s\",\"paths\":[\"/srv\"]}", device, group);
+    (void)snprintf(body, sizeof body, "{\"device\":\"%s\",\"name\":\"書類\",\"group\":\"%s\",\"paths\":[\"/srv\"]}",
+        device, group);
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/sources", body), 201);
     (void)snprintf(ret_source, 40, "%s", kit_str(k, "id"));
 }
@@ -32,8 +33,8 @@ static void saw(struct kit *k, const char *source, int seq, bool suspicious)
 {
     char now[SM_TIME_TEXT];
     sm_time_rfc3339(plat_clock_wall(), now);
-    json_t *e = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:b,s:b}", "what", "generation", "manifest", CERT, "client", CLIENT, "source", source, "at", now, "seq", seq,
-        "status", "complete", "suspicious", suspicious, "damaged", 0);
+    json_t *e = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:b,s:b}", "what", "generation", "manifest", CERT, "client",
+        CLIENT, "source", source, "at", now, "seq", seq, "status", "complete", "suspicious", suspicious, "damaged", 0);
     api_on_vault(k->api, e);
     json_decref(e);
     kit_run(k);
@@ -94,8 +95,9 @@ static void a_server_is_late_after_one_missed_cycle(void **state)
 
 static void freeze(struct kit *k, const char *source)
 {
-    json_t *e = json_pack("{s:s,s:s,s:s,s:s,s:i,s:[{s:s,s:f},{s:s,s:i}]}", "what", "froze", "client", CLIENT, "source", source, "manifest", CERT, "score", 90, "reasons",
-        "code", "replaced", "value", 0.83, "code", "canary_changed", "value", 2);
+    json_t *e = json_pack("{s:s,s:s,s:s,s:s,s:i,s:[{s:s,s:f},{s:s,s:i}]}", "what", "froze", "client", CLIENT, "source",
+        source, "manifest", CERT, "score", 90, "reasons", "code", "replaced", "value", 0.83, "code", "canary_changed",
+        "value", 2);
     api_on_vault(k->api, e);
     json_decref(e);
     kit_run(k);
@@ -148,7 +150,8 @@ static void a_thawed_alarm_is_closed_and_the_vault_told(void **state)
     freeze(k, source);
     struct kit_who me = kit_me(k);
     assert_int_equal(kit_call(k, &me, "GET", "/api/v1/alarms", NULL), 200);
-    (void)snprintf(path, sizeof path, "/api/v1/alarms/%s", json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "id")));
+    (void)snprintf(path, sizeof path, "/api/v1/alarms/%s",
+        json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "id")));
     assert_int_equal(kit_call(k, &me, "POST", path, "{\"action\":\"thaw\",\"note\":\"引っこし\"}"), 200);
     assert_int_equal(kit_asked(k, "V_THAW"), 1);
     today(k);
@@ -200,7 +203,11 @@ static void the_card_is_one_file_that_needs_nothing_else(void **state)
     kit_people(k);
     assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
     struct kit_who me = kit_me(k);
-    assert_int_equal(kit_call(k, &me, "PUT", "/api/v1/contacts", "{\"items\":[{\"name\":\"<b>業者</b>\",\"role\":\"vendor\",\"phone\":\"03-1\",\"hours\":\"\",\"note\":\"\",\"checked_on\":null}]}"), 200);
+    assert_int_equal(
+        kit_call(k, &me, "PUT", "/api/v1/contacts",
+            "{\"items\":[{\"name\":\"<b>業者</"
+            "b>\",\"role\":\"vendor\",\"phone\":\"03-1\",\"hours\":\"\",\"note\":\"\",\"checked_on\":null}]}"),
+        200);
     (void)snprintf(path, sizeof path, "%s/public/card.html", k->dir);
     assert_int_equal(plat_fs_read_file(AT_FDCWD, path, 1 << 20, &html), 0);
     const char *s = sm_buf_str(&html);
@@ -221,20 +228,30 @@ static void a_poll_marks_the_machine_as_there(void **state)
     assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200);
     struct kit_who me = kit_me(k);
     assert_int_equal(kit_call(k, &me, "GET", "/api/v1/devices", NULL), 200);
-    assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "state")), "ok");
+    assert_string_equal(
+        json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "state")), "ok");
     kit_clock(k, 120);
     assert_int_equal(kit_call(k, &me, "GET", "/api/v1/devices", NULL), 200);
-    assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "state")), "silent");
+    assert_string_equal(
+        json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "state")), "silent");
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, kit_open, kit_close)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(a_box_without_machines_asks_for_one), T(saved_in_time_is_ok), T(a_workstation_may_be_a_day_late_and_then_look), T(a_server_is_late_after_one_missed_cycle),
-        T(a_suspicious_generation_says_call_with_reasons_and_what_is_safe), T(the_same_cause_opens_one_alarm_and_one_mail),
-        T(a_thawed_alarm_is_closed_and_the_vault_told), T(a_part_that_is_down_is_never_green), T(an_alarm_outweighs_a_late_copy),
-        T(english_is_there_for_those_who_ask), T(the_card_is_one_file_that_needs_nothing_else), T(a_poll_marks_the_machine_as_there),
+        T(a_box_without_machines_asks_for_one),
+        T(saved_in_time_is_ok),
+        T(a_workstation_may_be_a_day_late_and_then_look),
+        T(a_server_is_late_after_one_missed_cycle),
+        T(a_suspicious_generation_says_call_with_reasons_and_what_is_safe),
+        T(the_same_cause_opens_one_alarm_and_one_mail),
+        T(a_thawed_alarm_is_closed_and_the_vault_told),
+        T(a_part_that_is_down_is_never_green),
+        T(an_alarm_outweighs_a_late_copy),
+        T(english_is_there_for_those_who_ask),
+        T(the_card_is_one_file_that_needs_nothing_else),
+        T(a_poll_marks_the_machine_as_there),
     };
     return cmocka_run_group_tests_name("api today", tests, NULL, NULL);
 }

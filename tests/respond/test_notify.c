@@ -7,8 +7,17 @@
 
 static struct notify_alarm alarm_of(const char *title)
 {
-    return (struct notify_alarm){ .institution = "さくら内科", .state_word = "すぐ電話してください", .title = title, .text = "本文", .at = "令和8年", .next_heading = "次にすること",
-        .head_word = "しるし", .head = "00ff", .id = "1", .kind = "suspicion", .state = "call" };
+    return (struct notify_alarm){ .institution = "さくら内科",
+        .state_word = "すぐ電話してください",
+        .title = title,
+        .text = "本文",
+        .at = "令和8年",
+        .next_heading = "次にすること",
+        .head_word = "しるし",
+        .head = "00ff",
+        .id = "1",
+        .kind = "suspicion",
+        .state = "call" };
 }
 
 static void a_line_break_in_a_title_cannot_begin_a_header(void **state)
@@ -60,7 +69,8 @@ static void the_text_names_what_to_do_and_the_head(void **state)
 static void addresses_are_plain(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "", "a", "a@", "@b", "a b@c.jp", "a@b\r\nTo: x", "a@b c", "a@b..c", "-a@b.c", "a@b.", "\"x\"@y.z", "a@b,c@d" };
+    static const char *const bad[] = { "", "a", "a@", "@b", "a b@c.jp", "a@b\r\nTo: x", "a@b c", "a@b..c", "-a@b.c",
+        "a@b.", "\"x\"@y.z", "a@b,c@d" };
     assert_true(notify_address_ok("in.cho+kinkyu@clinic.example.jp"));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(notify_address_ok(bad[i]));
@@ -69,9 +79,11 @@ static void addresses_are_plain(void **state)
 static void plain_http_goes_only_to_the_own_network(void **state)
 {
     (void)state;
-    static const char *const good[] = { "https://hooks.example.jp/x?y=1", "http://192.168.1.5:8080/hook", "http://127.0.0.1/", "http://10.1.2.3", "http://[::1]:80/x" };
-    static const char *const bad[] = { "", "http://hooks.example.jp/", "http://8.8.8.8/", "http://192.168.1.5.evil.com/", "http://192.168.1.5@evil.com/", "https://user@host/",
-        "file:///etc/passwd", "https://", "https://a b/", "ftp://x", "http://300.168.1.1/", "http://172.32.0.1/" };
+    static const char *const good[] = { "https://hooks.example.jp/x?y=1", "http://192.168.1.5:8080/hook",
+        "http://127.0.0.1/", "http://10.1.2.3", "http://[::1]:80/x" };
+    static const char *const bad[] = { "", "http://hooks.example.jp/", "http://8.8.8.8/",
+        "http://192.168.1.5.evil.com/", "http://192.168.1.5@evil.com/", "https://user@host/", "file:///etc/passwd",
+        "https://", "https://a b/", "ftp://x", "http://300.168.1.1/", "http://172.32.0.1/" };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_true(notify_url_ok(good[i]));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -81,7 +93,9 @@ static void plain_http_goes_only_to_the_own_network(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(a_line_break_in_a_title_cannot_begin_a_header), cmocka_unit_test(a_long_title_is_cut_between_characters),
-        cmocka_unit_test(the_text_names_what_to_do_and_the_head), cmocka_unit_test(addresses_are_plain), cmocka_unit_test(plain_http_goes_only_to_the_own_network) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(a_line_break_in_a_title_cannot_begin_a_header),
+        cmocka_unit_test(a_long_title_is_cut_between_characters),
+        cmocka_unit_test(the_text_names_what_to_do_and_the_head), cmocka_unit_test(addresses_are_plain),
+        cmocka_unit_test(plain_http_goes_only_to_the_own_network) };
     return cmocka_run_group_tests_name("respond notify", tests, NULL, NULL);
 }

@@ -134,11 +134,15 @@ static void a_name_that_is_taken_and_a_row_that_is_missing_are_told_apart(void *
     for (int i = 0; i < 2; i++) {
         char id[8];
         (void)snprintf(id, sizeof id, "p%d", i);
-        int r = state_do(s, STATE_person_add, STATE_ARGS(state_t(id), state_t("hanako"), state_t("花子"), state_t("staff"), state_i(0), state_t("x"), state_i(0), state_t(NULL),
-            state_i(0), state_t(NULL), state_i(1)));
+        int r = state_do(s, STATE_person_add,
+            STATE_ARGS(state_t(id), state_t("hanako"), state_t("花子"), state_t("staff"), state_i(0), state_t("x"),
+                state_i(0), state_t(NULL), state_i(0), state_t(NULL), state_i(1)));
         assert_int_equal(r, i ? -SM_EEXISTS : 1);
     }
-    assert_int_equal(state_do(s, STATE_run_add, STATE_ARGS(state_t("r"), state_t("no-source"), state_t("no-device"), state_t("adhoc"), state_t(NULL), state_i(1))), -SM_EMISSING);
+    assert_int_equal(state_do(s, STATE_run_add,
+                         STATE_ARGS(state_t("r"), state_t("no-source"), state_t("no-device"), state_t("adhoc"),
+                             state_t(NULL), state_i(1))),
+        -SM_EMISSING);
     json_t *row = NULL;
     assert_int_equal(state_row(s, STATE_person, &row, STATE_ARGS(state_t("nobody"))), -SM_ENOTFOUND);
     assert_null(row);
@@ -148,7 +152,9 @@ static void a_name_that_is_taken_and_a_row_that_is_missing_are_told_apart(void *
 #define T(name) cmocka_unit_test_setup_teardown(name, make, drop)
 int main(void)
 {
-    const struct CMUnitTest tests[] = { T(a_setting_is_there_after_opening_again), T(a_newer_programs_file_is_refused_untouched), T(a_file_that_is_no_database_is_corrupt),
-        T(what_is_taken_back_was_never_there_also_when_nested), T(every_statement_is_sound_sql), T(a_name_that_is_taken_and_a_row_that_is_missing_are_told_apart) };
+    const struct CMUnitTest tests[] = { T(a_setting_is_there_after_opening_again),
+        T(a_newer_programs_file_is_refused_untouched), T(a_file_that_is_no_database_is_corrupt),
+        T(what_is_taken_back_was_never_there_also_when_nested), T(every_statement_is_sound_sql),
+        T(a_name_that_is_taken_and_a_row_that_is_missing_are_told_apart) };
     return cmocka_run_group_tests_name("state", tests, NULL, NULL);
 }

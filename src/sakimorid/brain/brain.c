@@ -1,4 +1,5 @@
-/* brain: joins the API to the other processes.  Holds the state database and the audit log; no network, no key, no vault file. */
+/* brain: joins the API to the other processes.  Holds the state database and the audit log; no network, no key, no
+ * vault file. */
 #include <errno.h>
 #include "api/api.h"
 #include "core/log.h"
@@ -264,7 +265,11 @@ static int brain_start(struct child *c)
         return r;
     }
     json_t *names = names_of(c->config);
-    const struct api_config config = { .loop = c->loop, .state = b->state, .data = c->data, .names = names, .agent_url = json_string_value(json_object_get(c->config, "agent_url")),
+    const struct api_config config = { .loop = c->loop,
+        .state = b->state,
+        .data = c->data,
+        .names = names,
+        .agent_url = json_string_value(json_object_get(c->config, "agent_url")),
         .ops = { .arg = b, .ask = op_ask, .note = op_note, .event = op_event, .drop = op_drop, .cert = op_cert } };
     r = api_new(&config, &b->api);
     json_decref(names);
@@ -304,15 +309,25 @@ static void brain_end(struct child *c)
 }
 
 static const struct child_handler handlers[] = {
-    { WHO_FRONT, B_HTTP, on_http }, { WHO_FRONT, B_GONE, on_gone }, { WHO_PARENT, P_CHILD, on_notice }, { WHO_VAULT, V_EVENT, on_notice },
-    { WHO_KEYD, K_EVENT, on_notice }, { WHO_OUT, X_RESULT, on_notice },
+    { WHO_FRONT, B_HTTP, on_http },
+    { WHO_FRONT, B_GONE, on_gone },
+    { WHO_PARENT, P_CHILD, on_notice },
+    { WHO_VAULT, V_EVENT, on_notice },
+    { WHO_KEYD, K_EVENT, on_notice },
+    { WHO_OUT, X_RESULT, on_notice },
 };
 
 int brain_main(struct child *c)
 {
     struct brain b = { .c = c };
-    const struct child_spec spec = { .handlers = handlers, .handlers_n = sizeof handlers / sizeof handlers[0], .start = brain_start,
-        .ready = brain_ready, .attached = brain_attached, .gone = brain_gone, .end = brain_end, .queue_max = (size_t)16 << 20 };
+    const struct child_spec spec = { .handlers = handlers,
+        .handlers_n = sizeof handlers / sizeof handlers[0],
+        .start = brain_start,
+        .ready = brain_ready,
+        .attached = brain_attached,
+        .gone = brain_gone,
+        .end = brain_end,
+        .queue_max = (size_t)16 << 20 };
     c->state = &b;
     return child_run(c, &spec);
 }
