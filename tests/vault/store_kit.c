@@ -63,7 +63,8 @@ void kit_init(struct kit *k, const char *name)
 
 int kit_open(struct kit *k, unsigned flags)
 {
-    struct store_config c = { .dir = k->dir, .flags = flags, .limits = k->limits, .journal_file_bytes = k->journal_file_bytes };
+    struct store_config c = { .dir = k->dir, .flags = flags, .limits = k->limits,
+        .journal_file_bytes = k->journal_file_bytes };
     if (!k->no_signer) {
         c.signer = (struct store_signer){ .sign = sign, .arg = k };
         memcpy(c.signer.public_key, k->head.public_key, 32);
@@ -128,7 +129,8 @@ static int cmp(const void *a, const void *b)
     return memcmp(a, b, 32);
 }
 
-struct cid kit_page(const struct client_id *c, uint8_t type, struct cid *refs, uint32_t n, uint64_t seed, size_t bytes, struct sm_buf *ret)
+struct cid kit_page(const struct client_id *c, uint8_t type, struct cid *refs, uint32_t n, uint64_t seed, size_t bytes,
+    struct sm_buf *ret)
 {
     size_t from = ret->n;
     uint32_t m = 0;
@@ -224,7 +226,8 @@ void kit_tree_init(struct kit_tree *t, uint32_t dirs, uint32_t files, size_t byt
         }
 }
 
-struct cid kit_tree_load(const struct kit_tree *t, const struct client_id *c, const struct cid *envelope, struct kit_load *l)
+struct cid kit_tree_load(const struct kit_tree *t, const struct client_id *c, const struct cid *envelope,
+    struct kit_load *l)
 {
     struct sm_buf b = { 0 };
     struct cid top[65];
@@ -265,7 +268,8 @@ struct run_id kit_run(uint64_t n)
     return r;
 }
 
-void kit_manifest_init(struct kit *k, struct kit_manifest *m, const struct kit_client *c, const struct cid *root, const struct cid *envelope,
+void kit_manifest_init(struct kit *k, struct kit_manifest *m, const struct kit_client *c, const struct cid *root,
+    const struct cid *envelope,
     uint64_t seed)
 {
     memset(m, 0, sizeof *m);
@@ -274,7 +278,8 @@ void kit_manifest_init(struct kit *k, struct kit_manifest *m, const struct kit_c
     fill(m->item, sizeof m->item, seed);
     (void)snprintf(m->facts, sizeof m->facts, "{\"bytes\":0}");
     struct journal_head h = journal_durable(store_journal(k->st));
-    m->m = (struct manifest){ .vault = k->vault, .client = c->id, .source = c->source, .run_id = kit_run(seed), .run = RUN_SCHEDULED,
+    m->m = (struct manifest){ .vault = k->vault, .client = c->id, .source = c->source, .run_id = kit_run(seed),
+        .run = RUN_SCHEDULED,
         .status = RUN_COMPLETE, .envelope = *envelope, .head_seq = h.seq };
     memcpy(m->m.head_hash, h.hash, 32);
     store_next(k->st, &c->id, &c->source, &m->m.number, &m->m.previous);
@@ -293,11 +298,13 @@ void kit_manifest_bytes(const struct kit_manifest *m, struct sm_buf *ret)
 
 int kit_session(struct kit *k, const struct kit_client *c, uint64_t run, uint8_t run_kind, struct store_session **ret)
 {
-    struct store_session_args a = { .client = c->id, .source = c->source, .run = kit_run(run), .run_kind = run_kind ? run_kind : RUN_SCHEDULED };
+    struct store_session_args a = { .client = c->id, .source = c->source, .run = kit_run(run),
+        .run_kind = run_kind ? run_kind : RUN_SCHEDULED };
     return store_session_open(k->st, &a, ret);
 }
 
-int kit_generation(struct kit *k, const struct kit_client *c, const struct kit_tree *t, uint64_t seed, uint8_t run_kind, const char *facts,
+int kit_generation(struct kit *k, const struct kit_client *c, const struct kit_tree *t, uint64_t seed, uint8_t run_kind,
+    const char *facts,
     struct store_verdict *ret)
 {
     struct store_session *s = NULL;
@@ -413,7 +420,8 @@ static void say_damage(void *arg, const struct verify_damage *d)
 {
     (void)arg;
     if (getenv("KIT_TELL"))
-        print_message("damage: %s %s at %llu: %s\n", verify_what_name(d->what), d->file, (unsigned long long)d->offset, d->why);
+        print_message("damage: %s %s at %llu: %s\n", verify_what_name(d->what), d->file, (unsigned long long)d->offset,
+            d->why);
 }
 
 int kit_verify(struct kit *k, enum verify_kind kind, struct verify_result *ret)

@@ -35,7 +35,8 @@ struct kit {
 };
 /* A box of objects waiting to be sent. */
 struct kit_load { struct pack_builder *data, *meta; struct session_id session;
-    const struct store *here; struct client_id client;   /* here set: what is there already is left out, as a client does */
+    /* here set: what is there already is left out, as a client does */
+    const struct store *here; struct client_id client;
 };
 
 void kit_init(struct kit *k, const char *name);      /* folder below $TMPDIR, empty vault, client not yet joined */
@@ -48,7 +49,8 @@ uint64_t kit_random(uint64_t *seed);
 
 /* Objects: sealed bytes appended to ret, their name returned. */
 struct cid kit_chunk(const struct client_id *c, uint64_t seed, size_t n, uint8_t algorithm, struct sm_buf *ret);
-struct cid kit_page(const struct client_id *c, uint8_t type, struct cid *refs, uint32_t n, uint64_t seed, size_t body, struct sm_buf *ret);
+struct cid kit_page(const struct client_id *c, uint8_t type, struct cid *refs, uint32_t n, uint64_t seed, size_t body,
+    struct sm_buf *ret);
 struct cid kit_envelope(const struct client_id *c, uint64_t seed, struct sm_buf *ret);
 
 void kit_load_init(struct kit_load *l, const struct kit *k, const struct client_id *c, const struct session_id *s);
@@ -61,19 +63,26 @@ int kit_send(struct store_session *s, struct pack_builder *b, size_t piece);
 int kit_send_load(struct kit *k, struct store_session *s, struct kit_load *l);
 
 /* A source of `dirs` folders with `files` chunks each; a file's content is its seed (0: none).  The pages follow. */
-struct kit_tree { uint32_t dirs, files; uint64_t seed[64][64]; uint8_t algorithm[64][64]; size_t bytes; uint64_t page_salt; size_t entry_bytes; };
+struct kit_tree { uint32_t dirs,
+    files; uint64_t seed[64][64]; uint8_t algorithm[64][64]; size_t bytes; uint64_t page_salt; size_t entry_bytes; };
 void kit_tree_init(struct kit_tree *t, uint32_t dirs, uint32_t files, size_t bytes, uint64_t seed);
 /* All its objects into the load; the root page. */
-struct cid kit_tree_load(const struct kit_tree *t, const struct client_id *c, const struct cid *envelope, struct kit_load *l);
+struct cid kit_tree_load(const struct kit_tree *t, const struct client_id *c, const struct cid *envelope,
+    struct kit_load *l);
 
-struct kit_manifest { const struct kit_client *c; struct manifest m; char facts[512]; struct cid root; uint8_t item[48]; };
+struct kit_manifest {
+    const struct kit_client *c; struct manifest m;
+    char facts[512]; struct cid root; uint8_t item[48];
+};
 /* A manifest as an honest client would make it next; change what you like, then kit_manifest_bytes. */
-void kit_manifest_init(struct kit *k, struct kit_manifest *m, const struct kit_client *c, const struct cid *root, const struct cid *envelope,
+void kit_manifest_init(struct kit *k, struct kit_manifest *m, const struct kit_client *c, const struct cid *root,
+    const struct cid *envelope,
     uint64_t seed);
 void kit_manifest_bytes(const struct kit_manifest *m, struct sm_buf *ret);
 
 /* A whole generation: session, packs, manifest.  run kind 0 = scheduled.  ret may be NULL. */
-int kit_generation(struct kit *k, const struct kit_client *c, const struct kit_tree *t, uint64_t seed, uint8_t run_kind, const char *facts,
+int kit_generation(struct kit *k, const struct kit_client *c, const struct kit_tree *t, uint64_t seed, uint8_t run_kind,
+    const char *facts,
     struct store_verdict *ret);
 int kit_session(struct kit *k, const struct kit_client *c, uint64_t run, uint8_t run_kind, struct store_session **ret);
 struct run_id kit_run(uint64_t n);

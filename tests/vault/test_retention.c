@@ -6,11 +6,13 @@
 #define DAY_MS ((uint64_t)86400000)
 #define T0 ((int64_t)1767193200)   /* 2026-01-01 00:00 JST, a Thursday */
 
-struct sim { struct retention_generation *g; struct retention_verdict *v; size_t n, cap; struct retention_policy p; uint64_t now_ms; };
+struct sim { struct retention_generation *g; struct retention_verdict *v; size_t n,
+    cap; struct retention_policy p; uint64_t now_ms; };
 
 static void init(struct sim *s, size_t cap)
 {
-    *s = (struct sim){ .g = calloc(cap, sizeof *s->g), .v = calloc(cap, sizeof *s->v), .cap = cap, .p = RETENTION_DEFAULT };
+    *s = (struct sim){ .g = calloc(cap, sizeof *s->g), .v = calloc(cap, sizeof *s->v), .cap = cap, .p =
+        RETENTION_DEFAULT };
     assert_true(s->g && s->v);
 }
 
@@ -24,7 +26,8 @@ static struct retention_generation *add(struct sim *s, int64_t box_s, uint64_t r
 {
     assert_true(s->n < s->cap);
     struct retention_generation *g = &s->g[s->n++];
-    *g = (struct retention_generation){ .source = 1, .seq = s->n, .box_s = box_s, .running_ms = running_ms, .run = RETENTION_SCHEDULED,
+    *g = (struct retention_generation){ .source = 1, .seq = s->n, .box_s = box_s, .running_ms = running_ms, .run =
+        RETENTION_SCHEDULED,
         .status = RETENTION_COMPLETE };
     s->now_ms = running_ms;
     return g;
@@ -174,7 +177,8 @@ static void a_six_month_drip_leaves_clean_months_behind(void **state)
     init(&s, 20000);
     for (int d = 0; d < 365; d++) {
         for (int h = 0; h < 10; h++) {
-            struct retention_generation *g = add(&s, T0 + (int64_t)d * DAY + h * HOUR, (uint64_t)d * DAY_MS + (uint64_t)h * 3600000);
+            struct retention_generation *g = add(&s, T0 + (int64_t)d * DAY + h * HOUR,
+                (uint64_t)d * DAY_MS + (uint64_t)h * 3600000);
             g->suspicious = d >= 181 && h % 2;        /* from July on: noticed only now and then */
         }
         plan(&s);

@@ -139,7 +139,8 @@ static void a_pack_is_taken_up_where_it_was_cut_also_by_another_process(void **s
             break;
         kit_close(&k);                      /* the process dies */
         assert_int_equal(kit_open(&k, 0), 0);
-        struct store_session_args a = { .client = k.client.id, .source = k.client.source, .run = kit_run(1), .run_kind = RUN_SCHEDULED, .resume = &info.id };
+        struct store_session_args a = { .client = k.client.id, .source = k.client.source, .run = kit_run(1),
+            .run_kind = RUN_SCHEDULED, .resume = &info.id };
         assert_int_equal(store_session_open(k.st, &a, &s), 0);
         assert_int_equal(store_pack_state(s, &id, &have, &done), 0);
         assert_int_equal(have, at);
@@ -188,7 +189,8 @@ static void a_part_that_rotted_is_sent_again_from_the_start(void **state)
     assert_int_equal(kit_files(k.dir, ".part", part, 1), 1);
     kit_flip(part[0], 1000, 4);
     assert_int_equal(kit_open(&k, 0), 0);
-    struct store_session_args a = { .client = k.client.id, .source = k.client.source, .run = kit_run(1), .run_kind = RUN_SCHEDULED, .resume = &info.id };
+    struct store_session_args a = { .client = k.client.id, .source = k.client.source, .run = kit_run(1),
+        .run_kind = RUN_SCHEDULED, .resume = &info.id };
     assert_int_equal(store_session_open(k.st, &a, &s), 0);
     assert_int_equal(store_pack_begin(s, &id, bytes, &have), 0);
     assert_int_equal(have, 0);
@@ -334,7 +336,8 @@ static void the_access_log_and_policies_are_kept(void **state)
     kit_init(&k, "log");
     assert_int_equal(kit_open(&k, 0), 0);
     assert_int_equal(kit_join(&k, &k.client), 0);
-    struct store_access a = { .what = "restore", .who = "佐藤", .role = "director", .from = "127.0.0.1", .why = "訓練", .client = &k.client.id, .path_count = 3 };
+    struct store_access a = { .what = "restore", .who = "佐藤", .role = "director", .from = "127.0.0.1", .why = "訓練",
+        .client = &k.client.id, .path_count = 3 };
     for (int i = 0; i < 700; i++)
         assert_int_equal(i % 7 ? store_refused(k.st, NULL, "x", "y") : store_access(k.st, &a), 0);
     a.what = "delete everything";

@@ -2,11 +2,13 @@
 
 /*
  * One history is played over and over, each time with another operation failing, with the power gone at another
- * operation, or with the process gone: what was acknowledged is there, nothing half is listed, and the history can be gone on with.
+ * operation, or with the process gone: what was acknowledged is there, nothing half is listed, and the history can be
+ * gone on with.
  */
 #define GENERATIONS 3
 
-struct ack { size_t at; unsigned packs_of, generation; struct cid manifest; };   /* at: operations recorded when it was acknowledged */
+/* at: operations recorded when it was acknowledged */
+struct ack { size_t at; unsigned packs_of, generation; struct cid manifest; };
 struct acks { struct ack a[32]; size_t n; };
 
 static void acknowledge(struct acks *a, unsigned packs_of, unsigned generation, const struct cid *manifest)
@@ -140,8 +142,10 @@ static void template_of(struct kit *k, char ret[160])
 static void the_k_th_change_of_a_file_fails_for_every_k(void **state)
 {
     static const struct { unsigned kinds; int err; const char *name; } row[] = {
-        { PLAT_OP_WRITE, EIO, "writes" }, { PLAT_OP_WRITE | PLAT_FAULT_SHORT, ENOSPC, "short writes" }, { PLAT_OP_FSYNC, EIO, "syncs" },
-        { PLAT_OP_RENAME, EIO, "renames" }, { PLAT_OP_CREATE, EMFILE, "creations" }, { PLAT_OP_UNLINK | PLAT_OP_TRUNCATE | PLAT_OP_MKDIR, EIO, "others" },
+        { PLAT_OP_WRITE, EIO, "writes" }, { PLAT_OP_WRITE | PLAT_FAULT_SHORT, ENOSPC, "short writes" },
+            { PLAT_OP_FSYNC, EIO, "syncs" },
+        { PLAT_OP_RENAME, EIO, "renames" }, { PLAT_OP_CREATE, EMFILE, "creations" },
+            { PLAT_OP_UNLINK | PLAT_OP_TRUNCATE | PLAT_OP_MKDIR, EIO, "others" },
         { PLAT_OP_FILES | PLAT_FAULT_STICKY, ENOSPC, "all from then on" },
     };
     struct kit k;
@@ -178,7 +182,8 @@ static void the_k_th_change_of_a_file_fails_for_every_k(void **state)
 
 static void the_power_goes_after_every_operation(void **state)
 {
-    static const enum plat_replay how[] = { PLAT_REPLAY_ALL, PLAT_REPLAY_TORN, PLAT_REPLAY_SYNCED, PLAT_REPLAY_NAMES, PLAT_REPLAY_DATA };
+    static const enum plat_replay how[] = { PLAT_REPLAY_ALL, PLAT_REPLAY_TORN, PLAT_REPLAY_SYNCED, PLAT_REPLAY_NAMES,
+        PLAT_REPLAY_DATA };
     struct kit k, after;
     struct acks acks = { .n = 0 };
     kit_init(&k, "power");
@@ -190,7 +195,8 @@ static void the_power_goes_after_every_operation(void **state)
     assert_int_equal(acks.n, GENERATIONS * 2);
     for (size_t i = 0; getenv("KIT_TELL") && i < n; i++) {
         const struct plat_record_op *o = plat_record_get(i);
-        print_message("%zu: %d %s %s %llu %llu %d\n", i + 1, (int)o->kind, o->path, o->to ? o->to : "", (unsigned long long)o->off,
+        print_message("%zu: %d %s %s %llu %llu %d\n", i + 1, (int)o->kind, o->path, o->to ? o->to : "",
+            (unsigned long long)o->off,
             (unsigned long long)o->len, o->dir);
     }
     after = k;
@@ -217,7 +223,8 @@ static void the_power_goes_after_every_operation(void **state)
 }
 
 /* What a client has ready before the memory runs out: packs and a manifest, made for one session. */
-struct ready { struct store_session_info info; struct kit_load l; struct cid data, meta; uint64_t data_bytes, meta_bytes; struct sm_buf manifest; };
+struct ready { struct store_session_info info; struct kit_load l; struct cid data, meta; uint64_t data_bytes,
+    meta_bytes; struct sm_buf manifest; };
 
 static void make_ready(struct kit *k, struct ready *r)
 {
@@ -248,7 +255,8 @@ static int send_ready(struct kit *k, struct ready *r, bool *ret_done)
     struct store_session *s = NULL;
     struct store_verdict v = { 0 };
     struct verify_result result;
-    struct store_session_args a = { .client = k->client.id, .source = k->client.source, .run = kit_run(1), .run_kind = RUN_SCHEDULED,
+    struct store_session_args a = { .client = k->client.id, .source = k->client.source, .run = kit_run(1),
+        .run_kind = RUN_SCHEDULED,
         .resume = &r->info.id };
     int err = kit_open(k, 0);
     if (!err)

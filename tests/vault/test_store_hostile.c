@@ -1,9 +1,11 @@
 #include "store_kit.h"
 
-/* A hijacked client with a valid certificate, at the level of the library: everything it can say wrongly is refused and recorded,
+/* A hijacked client with a valid certificate, at the level of the library: everything it can say wrongly is refused
+   and recorded,
  * and the generations of before are what they were. */
 
-struct scene { struct kit k; struct kit_client other; struct kit_tree t; struct cid good, others_root, envelope, root; struct sm_buf others_chunk; struct cid others_cid;
+struct scene { struct kit k; struct kit_client other; struct kit_tree t; struct cid good, others_root, envelope,
+    root; struct sm_buf others_chunk; struct cid others_cid;
     uint64_t refused; uint8_t before[32]; };
 
 static int count_refused(void *arg, const struct journal_record *r)
@@ -59,7 +61,8 @@ static void done(struct scene *s)
 }
 
 /* A whole pack in memory that the client may spoil. */
-static struct sm_buf pack_bytes(struct scene *s, const struct client_id *c, const struct session_id *session, uint64_t seed, struct cid *ret_id)
+static struct sm_buf pack_bytes(struct scene *s, const struct client_id *c, const struct session_id *session,
+    uint64_t seed, struct cid *ret_id)
 {
     struct kit_load l;
     struct sm_buf b = { 0 }, out = { 0 };
@@ -158,7 +161,8 @@ static void a_pack_of_another_client_session_or_vault_is_refused(void **state)
     refused(&s, 3);
     sm_buf_wipe(&b);
     /* Another client asks for this session. */
-    struct store_session_args a = { .client = s.other.id, .source = s.other.source, .run = kit_run(2), .run_kind = RUN_SCHEDULED, .resume = &id };
+    struct store_session_args a = { .client = s.other.id, .source = s.other.source, .run = kit_run(2),
+        .run_kind = RUN_SCHEDULED, .resume = &id };
     assert_int_equal(store_session_open(s.k.st, &a, &x), -SM_EDENIED);
     refused(&s, 1);
     done(&s);
@@ -247,7 +251,8 @@ static void a_manifest_that_lies_is_refused(void **state)
     TRY(t.m.m.vault.b[3] ^= 1, -SM_EDENIED, STORE_FOREIGN);
     TRY(t.m.m.source.b[3] ^= 1, -SM_EDENIED, STORE_FOREIGN);
     TRY(t.m.m.run_id.b[3] ^= 1, -SM_EDENIED, STORE_FOREIGN);
-    TRY(t.m.m.run = RUN_ADHOC, -SM_EDENIED, STORE_FOREIGN);               /* an ad hoc run that wants a slot, or the other way */
+    /* an ad hoc run that wants a slot, or the other way */
+    TRY(t.m.m.run = RUN_ADHOC, -SM_EDENIED, STORE_FOREIGN);
     TRY(t.m.m.number = 1, -SM_EEXISTS, STORE_FORK);                       /* back-dated */
     TRY(t.m.m.number = 99, -SM_EEXISTS, STORE_FORK);                      /* forward-dated */
     TRY(t.m.m.previous.b[0] ^= 1, -SM_EEXISTS, STORE_FORK);
@@ -337,7 +342,8 @@ static void pages_that_reach_anothers_objects_or_too_deep_are_refused(void **sta
     t.m.root = bad;
     assert_int_equal(commit(&t, &s.k.client, &r), -SM_ECORRUPT);
     refused(&s, 1);
-    t.m.root = deep[64];                                                  /* 64 below the root are allowed, also when known closed */
+    /* 64 below the root are allowed, also when known closed */
+    t.m.root = deep[64];
     assert_int_equal(commit(&t, &s.k.client, &r), 0);
     trial(&s, &t, 3);
     t.m.root = deep[68];

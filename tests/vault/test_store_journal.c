@@ -1,6 +1,7 @@
 #include "store_kit.h"
 
-struct j { char dir[96]; int fd; uint8_t vault[16]; struct journal *j; struct journal_cut cut; struct journal_fault fault; struct journal_head acked; bool use_acked;
+struct j { char dir[96]; int fd; uint8_t vault[16]; struct journal *j;
+    struct journal_cut cut; struct journal_fault fault; struct journal_head acked; bool use_acked;
     uint64_t file_bytes; size_t seen; };
 
 static void make(struct j *x)
@@ -27,7 +28,8 @@ static int open_flags(struct j *x, unsigned flags)
     x->seen = 0;
     memset(&x->cut, 0, sizeof x->cut);
     memset(&x->fault, 0, sizeof x->fault);
-    return journal_open(&(struct journal_open_args){ .dirfd = x->fd, .vault = x->vault, .flags = flags, .file_bytes = x->file_bytes,
+    return journal_open(&(struct journal_open_args){ .dirfd = x->fd, .vault = x->vault, .flags = flags,
+        .file_bytes = x->file_bytes,
         .acked = x->use_acked ? &x->acked : NULL, .fn = count, .arg = x }, &x->j, &x->cut, &x->fault);
 }
 
@@ -50,7 +52,8 @@ static void append(struct j *x, unsigned n)
         char text[200];
         (void)snprintf(text, sizeof text, "{\"n\":%u,\"pad\":\"%.*s\"}", i, (int)(i * 7 % 90),
             "..........................................................................................");
-        assert_int_equal(journal_append(x->j, JOURNAL_ACCESS, (struct sm_time){ 1000 + i, 5 }, i, SM_SPAN_STR(text), NULL), 0);
+        assert_int_equal(journal_append(x->j, JOURNAL_ACCESS, (struct sm_time){ 1000 + i, 5 }, i, SM_SPAN_STR(text),
+            NULL), 0);
     }
     assert_int_equal(journal_sync(x->j), 0);
 }
@@ -305,7 +308,8 @@ static void after_a_failed_write_the_writer_stops(void **state)
             uint64_t acked = 0;
             int err = 0;
             for (unsigned n = 0; !err && n < 12; n++) {
-                err = journal_append(x.j, JOURNAL_ACCESS, (struct sm_time){ 1, 0 }, n, SM_SPAN_STR("{\"some\":\"longer text, so that files turn over\"}"), NULL);
+                err = journal_append(x.j, JOURNAL_ACCESS, (struct sm_time){ 1, 0 }, n,
+                    SM_SPAN_STR("{\"some\":\"longer text, so that files turn over\"}"), NULL);
                 if (!err)
                     err = journal_sync(x.j);
                 if (!err)
@@ -315,7 +319,8 @@ static void after_a_failed_write_the_writer_stops(void **state)
             plat_fault_clear();
             if (fired) {
                 assert_true(err < 0 && journal_is_broken(x.j));
-                assert_int_equal(journal_append(x.j, JOURNAL_ACCESS, (struct sm_time){ 1, 0 }, 0, SM_SPAN_STR("{}"), NULL), -SM_ESTATE);
+                assert_int_equal(journal_append(x.j, JOURNAL_ACCESS, (struct sm_time){ 1, 0 }, 0, SM_SPAN_STR("{}"),
+                    NULL), -SM_ESTATE);
             }
             shut(&x);
             assert_int_equal(open_flags(&x, 0), 0);

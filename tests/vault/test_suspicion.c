@@ -1,8 +1,10 @@
 #include "store_kit.h"
 
 /*
- * Numbers as a clinic's file server gives them (bench/vault, scale 1): chunks of three kinds, counted as the box sees them.
- * records: 60,000 small files in about 5,000 group chunks, compress 5x; images: 420 files, 1.8 GB, mostly incompressible; db: 34,000
+ * Numbers as a clinic's file server gives them (bench/vault, scale 1): chunks of three kinds, counted as the box sees
+ * them.
+ * records: 60,000 small files in about 5,000 group chunks, compress 5x; images: 420 files, 1.8 GB, mostly
+ * incompressible; db: 34,000
  * chunks of 16 KiB, compress 3x.
  */
 #define KIB 1024ull
@@ -10,11 +12,13 @@
 
 static struct suspicion_measures clinic(void)
 {
-    return (struct suspicion_measures){ .chunks = 5000 + 7000 + 34000, .chunk_bytes = 160 * MIB + 1430 * MIB + 180 * MIB, .stored_bytes = 1070 * MIB,
+    return (struct suspicion_measures){ .chunks = 5000 + 7000 + 34000,
+        .chunk_bytes = 160 * MIB + 1430 * MIB + 180 * MIB, .stored_bytes = 1070 * MIB,
         .pages = 4200, .page_bytes = 12 * MIB };
 }
 
-static struct suspicion_input after(struct suspicion_measures m, uint64_t dropped, uint64_t dropped_bytes, uint64_t dropped_stored,
+static struct suspicion_input after(struct suspicion_measures m, uint64_t dropped, uint64_t dropped_bytes,
+    uint64_t dropped_stored,
     uint64_t came, uint64_t came_bytes, uint64_t came_stored)
 {
     struct suspicion_input in = { .base = { true, m }, .now = m };
@@ -57,7 +61,8 @@ static bool has(const struct suspicion_input *in, enum suspicion_code c)
 
 static void a_first_backup_is_clean(void **state)
 {
-    struct suspicion_input in = { .now = clinic(), .facts = { .files = 60421, .files_new = 60421, .bytes = 3200 * MIB, .bytes_new_plain = 3200 * MIB,
+    struct suspicion_input in = { .now = clinic(), .facts = { .files = 60421, .files_new = 60421, .bytes = 3200 * MIB,
+        .bytes_new_plain = 3200 * MIB,
         .bytes_new_stored = 1770 * MIB, .canaries = 20 } };
     in.now.chunks_new = in.now.chunks;
     in.now.chunk_bytes_new = in.now.chunk_bytes;
@@ -68,7 +73,8 @@ static void a_first_backup_is_clean(void **state)
 static void an_ordinary_day_is_clean(void **state)
 {
     struct suspicion_input in = after(clinic(), 700, 5 * MIB, 0, 1300, 40 * MIB, 17 * MIB);
-    in.facts = (struct suspicion_facts){ .files = 60600, .files_new = 184, .files_changed = 601, .files_deleted = 60, .renamed = 60, .extension_changed = 60,
+    in.facts = (struct suspicion_facts){ .files = 60600, .files_new = 184, .files_changed = 601, .files_deleted = 60,
+        .renamed = 60, .extension_changed = 60,
         .bytes = 3200 * MIB, .bytes_new_plain = 70 * MIB, .bytes_new_stored = 40 * MIB, .canaries = 20 };
     assert_int_equal(score(&in), 0);
 }
@@ -76,7 +82,8 @@ static void an_ordinary_day_is_clean(void **state)
 static void a_day_with_a_tenth_changed_is_clean(void **state)
 {
     struct suspicion_input in = after(clinic(), 6500 + 600, 52 * MIB, 0, 9000, 320 * MIB, 110 * MIB);
-    in.facts = (struct suspicion_facts){ .files = 62000, .files_new = 1842, .files_changed = 6001, .files_deleted = 600, .renamed = 600, .extension_changed = 600,
+    in.facts = (struct suspicion_facts){ .files = 62000, .files_new = 1842, .files_changed = 6001, .files_deleted = 600,
+        .renamed = 600, .extension_changed = 600,
         .bytes = 3400 * MIB, .bytes_new_plain = 500 * MIB, .bytes_new_stored = 320 * MIB, .canaries = 20 };
     CLEAN(in);
 }
@@ -84,7 +91,8 @@ static void a_day_with_a_tenth_changed_is_clean(void **state)
 static void a_big_import_of_pictures_is_clean(void **state)
 {
     struct suspicion_input in = after(clinic(), 700, 5 * MIB, 0, 40000, 9000 * MIB, 8900 * MIB);
-    in.facts = (struct suspicion_facts){ .files = 63000, .files_new = 2500, .files_changed = 601, .bytes = 12000 * MIB, .bytes_new_plain = 9100 * MIB,
+    in.facts = (struct suspicion_facts){ .files = 63000, .files_new = 2500, .files_changed = 601, .bytes = 12000 * MIB,
+        .bytes_new_plain = 9100 * MIB,
         .bytes_new_stored = 9000 * MIB };
     CLEAN(in);
     /* Even on a busy day. */
@@ -107,7 +115,8 @@ static void encryption_alarms_also_when_the_client_lies(void **state)
     in = after(m, 5000, 160 * MIB, 0, 5200, 780 * MIB, 780 * MIB);
     assert_true(score(&in) < SUSPICION_THRESHOLD || has(&in, SUSPICION_INCOMPRESSIBLE));
     /* The same with an honest client. */
-    in.facts = (struct suspicion_facts){ .files = 60421, .files_changed = 60000, .lost_magic = 41000, .bytes = 3200 * MIB, .bytes_new_plain = 780 * MIB,
+    in.facts = (struct suspicion_facts){ .files = 60421, .files_changed = 60000, .lost_magic = 41000,
+        .bytes = 3200 * MIB, .bytes_new_plain = 780 * MIB,
         .bytes_new_stored = 780 * MIB, .extension_changed = 60000 };
     ALARM(in);
     assert_true(has(&in, SUSPICION_LOST_MAGIC) && has(&in, SUSPICION_RENAMED) && has(&in, SUSPICION_CHANGED));
@@ -116,7 +125,8 @@ static void encryption_alarms_also_when_the_client_lies(void **state)
 static void deletion_of_a_third_alarms_also_when_the_client_lies(void **state)
 {
     struct suspicion_measures m = clinic();
-    struct suspicion_input in = after(m, m.chunks * 35 / 100, m.chunk_bytes * 35 / 100, m.stored_bytes * 35 / 100, 0, 0, 0);
+    struct suspicion_input in = after(m, m.chunks * 35 / 100, m.chunk_bytes * 35 / 100, m.stored_bytes * 35 / 100, 0, 0,
+        0);
     in.now.page_bytes = m.page_bytes * 66 / 100;
     ALARM(in);
     assert_true(has(&in, SUSPICION_DELETED));
@@ -133,7 +143,8 @@ static void small_sources_are_judged_gently_and_still_judged(void **state)
 {
     struct suspicion_measures m = { .chunks = 20, .chunk_bytes = 800 * KIB, .pages = 2, .page_bytes = 4 * KIB };
     struct suspicion_input in = after(m, 3, 120 * KIB, 0, 3, 130 * KIB, 0);
-    in.facts = (struct suspicion_facts){ .files = 20, .files_changed = 3, .bytes = 2 * MIB, .bytes_new_plain = 300 * KIB, .bytes_new_stored = 130 * KIB };
+    in.facts = (struct suspicion_facts){ .files = 20, .files_changed = 3, .bytes = 2 * MIB,
+        .bytes_new_plain = 300 * KIB, .bytes_new_stored = 130 * KIB };
     CLEAN(in);                              /* three of twenty edited */
     in = after(m, 3, 500 * KIB, 0, 3, 500 * KIB, 0);
     CLEAN(in);                              /* the three big ones */
@@ -198,7 +209,8 @@ static void facts_from_outside_are_checked(void **state)
     struct suspicion_facts f = { .files = 3 };
     assert_int_equal(suspicion_facts_parse(SM_SPAN_STR("{\"files\":7,\"facts\":1,\"unknown\":[1]}"), &f), 0);
     assert_int_equal(f.files, 7);
-    const char *bad[] = { "{\"files\":-1}", "{\"files\":\"7\"}", "{\"client_suspicion\":101}", "[]", "{", "{\"files\":1,\"files\":2}", "{\"files\":1.5}",
+    const char *bad[] = { "{\"files\":-1}", "{\"files\":\"7\"}", "{\"client_suspicion\":101}", "[]", "{",
+        "{\"files\":1,\"files\":2}", "{\"files\":1.5}",
         "{\"files\":99999999999999999999}" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_true(suspicion_facts_parse(SM_SPAN_STR(bad[i]), &f) < 0);

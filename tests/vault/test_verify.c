@@ -31,7 +31,8 @@ static int on_progress(void *arg, const struct verify_progress *p)
 static struct found look(struct kit *k, enum verify_kind kind, bool record, struct verify_result *r)
 {
     struct found f = { 0 };
-    struct verify_hooks h = { .progress = on_progress, .damage = on_damage, .hit = on_hit, .arg = &f, .head_pub = k->head.public_key, .record = record };
+    struct verify_hooks h = { .progress = on_progress, .damage = on_damage, .hit = on_hit, .arg = &f,
+        .head_pub = k->head.public_key, .record = record };
     assert_int_equal(verify_run(k->st, kind, &h, r), 0);
     assert_int_equal(r->damaged, f.damage);
     assert_int_equal(r->hit, f.hits);
@@ -73,7 +74,8 @@ static void every_flip_in_packs_and_manifests_is_found_and_named(void **state)
     for (size_t i = 0; i < n; i++) {
         uint64_t size = kit_size(files[i]);
         bool pack = strstr(files[i], ".skp") != NULL;
-        for (uint64_t at = kit_random(&seed) % 7; at < size; at += kit_long() ? 1 + kit_random(&seed) % 5 : 20 + kit_random(&seed) % 60) {
+        for (uint64_t at = kit_random(&seed) % 7; at < size; at += kit_long() ? 1 + kit_random(&seed) % 5 :
+            20 + kit_random(&seed) % 60) {
             uint8_t mask = (uint8_t)(1u << kit_random(&seed) % 8);
             kit_flip(files[i], at, mask);
             f = look(&k, VERIFY_DATA, false, &r);
@@ -325,7 +327,8 @@ static void with_its_journal_gone_everything_can_still_be_read(void **state)
         assert_int_equal(store_generations(k.st, &q, g, 4), 3);
         for (unsigned n = 0; n < 3; n++) {
             unsigned objects = 0;
-            assert_int_equal(store_closure(k.st, &v[n].manifest, true, read_one, &(struct reading){ k.st, k.client.id, &b, &objects }), 0);
+            assert_int_equal(store_closure(k.st, &v[n].manifest, true, read_one,
+                &(struct reading){ k.st, k.client.id, &b, &objects }), 0);
             assert_true(objects > 4);
         }
         struct verify_result r;

@@ -222,7 +222,8 @@ static const uint8_t *source_row(const struct index_table *t, const struct sourc
     return s->rows + i * t->row;
 }
 
-static int merge(const struct index_table *t, struct source *s, size_t n, int (*put)(void *, const uint8_t *, size_t), void *arg)
+static int merge(const struct index_table *t, struct source *s, size_t n, int (*put)(void *, const uint8_t *, size_t),
+    void *arg)
 {
     for (;;) {
         const uint8_t *least = NULL;
@@ -363,7 +364,8 @@ static int sweep_one(void *arg, struct sm_span name, unsigned char type)
     (void)type;
     struct index_table *t = ((struct sweep *)arg)->t;
     size_t n = strlen(t->name);
-    if (name.n < n + 6 || memcmp(name.p, t->name, n) != 0 || name.p[n] != '.' || memcmp(name.p + name.n - 4, ".run", 4) != 0)
+    if (name.n < n + 6 || memcmp(name.p, t->name, n) != 0 || name.p[n] != '.' ||
+        memcmp(name.p + name.n - 4, ".run", 4) != 0)
         return 0;
     for (size_t i = 0; i < t->runs; i++) {
         char used[NAME_BYTES];
@@ -531,7 +533,8 @@ static int mem_order(const struct index_table *t, uint32_t **ret)
     return 0;
 }
 
-/* Which newest runs to merge with a new one of n rows: as long as the next older is not much bigger, and at least enough
+/* Which newest runs to merge with a new one of n rows: as long as the next older is not much bigger, and at least
+   enough
  * to stay within INDEX_RUNS_MAX.  So a row is rewritten about log(rows) times. */
 static size_t merge_from(const struct index_table *t, uint64_t n)
 {

@@ -10,8 +10,10 @@
  * the caller stores a mark with each flush (how far of its truth the table covers) and catches up from there.
  *
  * Files in the folder, little-endian:
- *   NAME.<number>.run  "SKX1" | u8 1 | 3x0 | u32 key bytes | u32 value bytes | u64 rows | rows, ascending, no key twice | SHA-256 before
- *   NAME.set           "SKXS" | u8 1 | 3x0 | u32 key bytes | u32 value bytes | u32 next number | blob mark | varint runs
+ *   NAME.<number>.run  "SKX1" | u8 1 | 3x0 | u32 key bytes | u32 value bytes | u64 rows | rows, ascending, no key
+ * twice | SHA-256 before
+ *   NAME.set           "SKXS" | u8 1 | 3x0 | u32 key bytes | u32 value bytes | u32 next number | blob mark | varint
+ * runs
  *                      | u32 numbers, oldest first | SHA-256 of all before     (replaced whole)
  * Every run is hashed when it is opened.
  */
@@ -60,7 +62,8 @@ sm_must_use int index_reset(struct index_table *t);
 uint64_t index_rows(const struct index_table *t);
 size_t index_runs(const struct index_table *t);
 size_t index_memory(const struct index_table *t);
-/* Every row once, ascending by key, with the newest value.  Non-zero of fn stops and is returned.  Do not put meanwhile. */
+/* Every row once, ascending by key, with the newest value.  Non-zero of fn stops and is returned.  Do not put
+   meanwhile. */
 typedef int (*index_row_fn)(void *arg, const uint8_t *key, const uint8_t *value);
 sm_must_use int index_each(const struct index_table *t, index_row_fn fn, void *arg);
 

@@ -16,7 +16,8 @@ int retention_policy_check(const struct retention_policy *p, char *ret_why)
         if (row[i].value >= row[i].min && row[i].value <= row[i].max)
             continue;
         if (ret_why)
-            (void)snprintf(ret_why, 120, "%s: a whole number from %u to %u", row[i].name, row[i].min, row[i].max); /* fits */
+            /* fits */
+            (void)snprintf(ret_why, 120, "%s: a whole number from %u to %u", row[i].name, row[i].min, row[i].max);
         return -SM_EINVAL;
     }
     return 0;
@@ -67,7 +68,8 @@ static bool may_hold(const struct retention_generation *g)
     return g->status == RETENTION_COMPLETE && (g->run == RETENTION_SCHEDULED || g->run == RETENTION_MADE_UP);
 }
 
-/* Slots of one kind for all sources.  From the newest slot down, the first clean generation of each of the newest `keep`
+/* Slots of one kind for all sources.  From the newest slot down, the first clean generation of each of the newest
+   `keep`
  * slots that have one; slots without take their first, and are counted apart. */
 static void fill(unsigned which, uint32_t keep, const struct cell *c, size_t n, struct retention_verdict *ret)
 {
@@ -120,7 +122,8 @@ static void conclude(const struct retention_policy *p, const struct retention_ge
     v->expires = v->why == RETENTION_EXPIRED;
 }
 
-int retention_plan(const struct retention_policy *p, const struct retention_generation *g, size_t n, uint64_t now_running_ms,
+int retention_plan(const struct retention_policy *p, const struct retention_generation *g, size_t n,
+    uint64_t now_running_ms,
     struct retention_verdict *ret)
 {
     int err = retention_policy_check(p, NULL);

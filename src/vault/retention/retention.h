@@ -1,11 +1,13 @@
 /*
  * Which generations are kept, by which slots, and how long none may touch them.  A pure function: no clock, no files.
  *
- * Invariants: 1. client times play no part; slots go by the box's time (JST hours, days, weeks from Monday, months), order
+ * Invariants: 1. client times play no part; slots go by the box's time (JST hours, days, weeks from Monday, months),
+ * order
  * by sequence.  2. in a slot the FIRST clean, complete generation of a scheduled (or made-up) run stands; what comes
  * later in the same slot displaces nothing.  3. ad hoc and partial generations never take a slot.  4. a slot without a
  * clean one keeps its first complete scheduled one, and such slots do not use up the number of clean slots.  5. the
- * numbers count slots that have generations, so a machine that was off, or a clock that jumped, expires nothing.  6. locks
+ * numbers count slots that have generations, so a machine that was off, or a clock that jumped, expires nothing.  6.
+ * locks
  * count the box's running time and only ever extend.  7. while a client is frozen all its clean generations are pinned.
  * 8. the newest generation and the newest clean one of a source are kept.
  */
@@ -15,7 +17,8 @@
 
 struct retention_policy {
     uint32_t hourly, daily, weekly, monthly;   /* 0..RETENTION_SLOTS_MAX */
-    uint32_t min_days;                         /* lock of every generation, in days of running time, 1..RETENTION_DAYS_MAX */
+    /* lock of every generation, in days of running time, 1..RETENTION_DAYS_MAX */
+    uint32_t min_days;
 };
 #define RETENTION_SLOTS_MAX 1000
 #define RETENTION_DAYS_MAX 3650

@@ -42,13 +42,15 @@ int store_client_put(struct store *st, const struct store_client *c)
     if (err)
         return err;
     size_t n = strnlen(c->name, sizeof c->name);
-    if (!n || n > STORE_NAME_MAX || !sm_utf8_valid(SM_SPAN(c->name, n)) || c->state < STORE_JOINED || c->state > STORE_REKEYED)
+    if (!n || n > STORE_NAME_MAX || !sm_utf8_valid(SM_SPAN(c->name, n)) || c->state < STORE_JOINED ||
+        c->state > STORE_REKEYED)
         return -SM_EINVAL;
     uint32_t at = store_find_client(st, &c->id);
     if (at == STORE_NONE && st->client_rows.n >= STORE_CLIENTS_MAX)
         return -SM_ELIMIT;
     const struct store_client *old = at == STORE_NONE ? NULL : &store_client_row(st, at)->c;
-    if (old && strcmp(old->name, c->name) == 0 && old->state == c->state && memcmp(old->sign_pub, c->sign_pub, 32) == 0 &&
+    if (old && strcmp(old->name, c->name) == 0 && old->state == c->state &&
+        memcmp(old->sign_pub, c->sign_pub, 32) == 0 &&
         memcmp(old->recipients, c->recipients, 32) == 0)
         return 0;
     json_t *o = json_object();
@@ -58,7 +60,8 @@ int store_client_put(struct store *st, const struct store_client *c)
     return put(st, JOURNAL_CLIENT, o, ok);
 }
 
-static int freeze_record(struct store *st, enum journal_type type, const struct client_id *client, const char *reason, const char *by,
+static int freeze_record(struct store *st, enum journal_type type, const struct client_id *client, const char *reason,
+    const char *by,
     const bool *false_alarm)
 {
     int err = store_writable(st);
@@ -67,7 +70,8 @@ static int freeze_record(struct store *st, enum journal_type type, const struct 
     if (err)
         return err;
     json_t *o = json_object();
-    bool ok = json_set(o, "client", json_hex(client->b, 16)) && json_set(o, "reason", json_text(reason)) && json_set(o, "by", json_text(by)) &&
+    bool ok = json_set(o, "client", json_hex(client->b, 16)) && json_set(o, "reason", json_text(reason)) &&
+        json_set(o, "by", json_text(by)) &&
         (!false_alarm || json_set(o, "false_alarm", json_boolean(*false_alarm)));
     return put(st, type, o, ok);
 }
@@ -111,8 +115,10 @@ static int plan(const struct store *st, const struct retention_policy *p, struct
     int err = g && v ? 0 : -ENOMEM;
     for (size_t i = 0; !err && i < n; i++) {
         const struct generation_row *row = store_generation_row(st, i);
-        g[i] = (struct retention_generation){ .source = row->source, .seq = row->seq, .box_s = row->time.s, .running_ms = row->running_ms,
-            .locked_until_ms = row->locked_until_ms, .run = row->run, .status = row->status, .suspicious = generation_suspicious(row),
+        g[i] = (struct retention_generation){ .source = row->source, .seq = row->seq, .box_s = row->time.s,
+            .running_ms = row->running_ms,
+            .locked_until_ms = row->locked_until_ms, .run = row->run, .status = row->status,
+                .suspicious = generation_suspicious(row),
             .frozen = store_client_row(st, row->client)->c.frozen };
     }
     if (!err)
@@ -128,7 +134,8 @@ static int plan(const struct store *st, const struct retention_policy *p, struct
 static json_t *slots_json(uint8_t slots)
 {
     static const struct { uint8_t bit; const char *name; } row[] = {
-        { RETENTION_HOURLY, "hourly" }, { RETENTION_DAILY, "daily" }, { RETENTION_WEEKLY, "weekly" }, { RETENTION_MONTHLY, "monthly" },
+        { RETENTION_HOURLY, "hourly" }, { RETENTION_DAILY, "daily" }, { RETENTION_WEEKLY, "weekly" },
+            { RETENTION_MONTHLY, "monthly" },
     };
     json_t *a = json_array();
     for (size_t i = 0; a && i < 4; i++)
@@ -144,7 +151,8 @@ static int mark_one(struct store *st, const struct generation_row *g, const stru
     uint64_t until = v->locked_until_ms > INT64_MAX ? INT64_MAX : v->locked_until_ms;
     json_t *o = json_object();
     bool ok = json_set(o, "manifest", json_hex(g->manifest.b, 32)) && json_set(o, "slots", slots_json(v->slots)) &&
-        json_set(o, "locked_until_running_ms", json_integer((json_int_t)until)) && json_set(o, "pinned", json_boolean(v->pinned));
+        json_set(o, "locked_until_running_ms", json_integer((json_int_t)until)) &&
+            json_set(o, "pinned", json_boolean(v->pinned));
     if (!ok) {
         json_decref(o);
         return -ENOMEM;
@@ -200,8 +208,10 @@ int store_access(struct store *st, const struct store_access *a)
     if (err || !is_known)
         return err ? err : -SM_EINVAL;
     json_t *o = json_object();
-    bool ok = json_set(o, "what", json_text(a->what)) && json_set(o, "who", json_text(a->who)) && json_set(o, "role", json_text(a->role)) &&
-        json_set(o, "from", json_text(a->from)) && json_set(o, "why", json_text(a->why)) && json_set(o, "result", json_text(a->result)) &&
+    bool ok = json_set(o, "what", json_text(a->what)) && json_set(o, "who", json_text(a->who)) &&
+        json_set(o, "role", json_text(a->role)) &&
+        json_set(o, "from", json_text(a->from)) && json_set(o, "why", json_text(a->why)) &&
+            json_set(o, "result", json_text(a->result)) &&
         json_set(o, "client", a->client ? json_hex(a->client->b, 16) : json_null()) &&
         json_set(o, "manifest", a->manifest ? json_hex(a->manifest->b, 32) : json_null()) &&
         json_set(o, "path_count", json_integer((json_int_t)(a->path_count & INT64_MAX)));
@@ -214,8 +224,10 @@ int store_damage(struct store *st, const struct store_damage *d)
     if (err || !d->what || !d->what[0])
         return err ? err : -SM_EINVAL;
     json_t *o = json_object();
-    bool ok = json_set(o, "what", json_text(d->what)) && json_set(o, "object", d->object ? json_hex(d->object->b, 32) : json_null()) &&
-        json_set(o, "file", json_text(d->file)) && json_set(o, "offset", json_integer((json_int_t)(d->offset & INT64_MAX))) &&
+    bool ok = json_set(o, "what", json_text(d->what)) && json_set(o, "object", d->object ? json_hex(d->object->b, 32) :
+        json_null()) &&
+        json_set(o, "file", json_text(d->file)) && json_set(o, "offset",
+            json_integer((json_int_t)(d->offset & INT64_MAX))) &&
         json_set(o, "found_by", json_text(d->found_by));
     err = put(st, JOURNAL_DAMAGE, o, ok);
     /* Pages were found closed while this was thought sound: look at them again. */
@@ -224,14 +236,16 @@ int store_damage(struct store *st, const struct store_damage *d)
     return err;
 }
 
-int store_verified(struct store *st, const char *kind, uint64_t packs, uint64_t objects, uint64_t bytes, uint64_t damaged, uint64_t ms)
+int store_verified(struct store *st, const char *kind, uint64_t packs, uint64_t objects, uint64_t bytes,
+    uint64_t damaged, uint64_t ms)
 {
     int err = store_writable(st);
     if (err)
         return err;
     json_t *o = json_object();
     bool ok = json_set(o, "kind", json_text(kind)) && json_set(o, "packs", json_integer((json_int_t)packs)) &&
-        json_set(o, "objects", json_integer((json_int_t)objects)) && json_set(o, "bytes", json_integer((json_int_t)bytes)) &&
+        json_set(o, "objects", json_integer((json_int_t)objects)) &&
+            json_set(o, "bytes", json_integer((json_int_t)bytes)) &&
         json_set(o, "damaged", json_integer((json_int_t)damaged)) && json_set(o, "ms", json_integer((json_int_t)ms));
     return put(st, JOURNAL_VERIFY, o, ok);
 }

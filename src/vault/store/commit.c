@@ -7,7 +7,8 @@
 
 const char *store_refusal_name(enum store_refusal r)
 {
-    static const char *const names[] = { "ok", "missing", "form", "signature", "client", "fork", "replay", "closure", "head", "unknown-client" };
+    static const char *const names[] = { "ok", "missing", "form", "signature", "client", "fork", "replay", "closure",
+        "head", "unknown-client" };
     return r <= STORE_UNKNOWN_CLIENT ? names[r] : "?";
 }
 
@@ -104,7 +105,8 @@ static int check_closure(struct commit *c, struct walk_result *ret)
 
 /* ---- suspicion ---- */
 
-/* What to compare with: the generation before; while the client is frozen the last clean one, so that the day after an attack
+/* What to compare with: the generation before; while the client is frozen the last clean one, so that the day after an
+   attack
  * does not look quiet. */
 static uint32_t base_of(const struct store *st, uint32_t client, uint32_t last)
 {
@@ -134,7 +136,8 @@ static int judge(struct commit *c, const struct sums *sums, int64_t now_s)
     uint32_t last = source == STORE_NONE ? STORE_NONE : store_source_row(st, source)->last;
     uint32_t base = base_of(st, c->s->client, last);
     struct suspicion_measures *m = &c->v->measures;
-    *m = (struct suspicion_measures){ .chunks = sums->chunks, .chunk_bytes = sums->chunk_bytes, .stored_bytes = sums->stored_bytes,
+    *m = (struct suspicion_measures){ .chunks = sums->chunks, .chunk_bytes = sums->chunk_bytes,
+        .stored_bytes = sums->stored_bytes,
         .pages = sums->pages, .page_bytes = sums->page_bytes };
     struct suspicion_input in = { .facts = c->facts };
     struct sm_buf bytes = SM_BUF_INIT(MANIFEST_MAX + 4096);
@@ -145,7 +148,8 @@ static int judge(struct commit *c, const struct sums *sums, int64_t now_s)
         in.days30 = past(st, last, now_s, 30);
         in.days90 = past(st, last, now_s, 90);
         /* A base that cannot be read any more is damage for verify to name; all then counts as new. */
-        if (store_manifest(st, &store_generation_row(st, base)->manifest, &bytes) || manifest_parse(sm_buf_span(&bytes), &old))
+        if (store_manifest(st, &store_generation_row(st, base)->manifest, &bytes) ||
+            manifest_parse(sm_buf_span(&bytes), &old))
             old = (struct manifest){ 0 };
     }
     err = walk_difference(st, c->s->client, c->m.roots, c->m.nroots, old.roots, old.nroots, m);
@@ -164,8 +168,10 @@ static json_t *suspicion_json(const struct suspicion_result *r)
     bool ok = o && a && json_set(o, "score", json_integer(r->score));
     for (size_t i = 0; ok && i < r->n; i++) {
         json_t *x = json_object();
-        ok = json_set(x, "code", json_string(suspicion_code_name(r->reasons[i].code))) && json_set(x, "score", json_integer(r->reasons[i].score)) &&
-            json_set(x, "value", json_integer((json_int_t)(r->reasons[i].value * 1000 + 0.5))) && json_set(x, "text", json_text(r->reasons[i].text));
+        ok = json_set(x, "code", json_string(suspicion_code_name(r->reasons[i].code))) &&
+            json_set(x, "score", json_integer(r->reasons[i].score)) &&
+            json_set(x, "value", json_integer((json_int_t)(r->reasons[i].value * 1000 + 0.5))) &&
+                json_set(x, "text", json_text(r->reasons[i].text));
         ok = json_array_append_new(a, x) == 0 && ok;
     }
     ok = ok && json_object_set(o, "reasons", a) == 0;
@@ -198,11 +204,15 @@ static int countersign(struct commit *c, uint64_t seq, int64_t s, uint8_t sig[64
 static json_t *payload(const struct commit *c, const uint8_t sig[64])
 {
     json_t *o = json_object();
-    bool ok = json_set(o, "manifest", json_hex(c->v->manifest.b, 32)) && json_set(o, "client", json_hex(c->m.client.b, 16)) &&
-        json_set(o, "source", json_hex(c->m.source.b, 16)) && json_set(o, "number", json_integer((json_int_t)c->m.number)) &&
+    bool ok = json_set(o, "manifest", json_hex(c->v->manifest.b, 32)) &&
+        json_set(o, "client", json_hex(c->m.client.b, 16)) &&
+        json_set(o, "source", json_hex(c->m.source.b, 16)) && json_set(o, "number",
+            json_integer((json_int_t)c->m.number)) &&
         json_set(o, "run", json_integer(c->m.run)) && json_set(o, "status", json_integer(c->m.status)) &&
-        json_set(o, "started", json_integer(c->m.started_s)) && json_set(o, "finished", json_integer(c->m.finished_s)) &&
-        json_set(o, "measures", measures_json(&c->v->measures)) && json_set(o, "suspicion", suspicion_json(&c->v->suspicion)) &&
+        json_set(o, "started", json_integer(c->m.started_s)) && json_set(o, "finished",
+            json_integer(c->m.finished_s)) &&
+        json_set(o, "measures", measures_json(&c->v->measures)) && json_set(o, "suspicion",
+            suspicion_json(&c->v->suspicion)) &&
         json_set(o, "box_sig", json_hex(sig, 64));
     if (ok)
         return o;
@@ -241,7 +251,8 @@ static int put_file(struct commit *c)
 static json_t *freeze_json(const struct client_id *id, const char *reason)
 {
     json_t *o = json_object();
-    if (json_set(o, "client", json_hex(id->b, 16)) && json_set(o, "reason", json_text(reason)) && json_set(o, "by", json_string("box")))
+    if (json_set(o, "client", json_hex(id->b, 16)) && json_set(o, "reason", json_text(reason)) &&
+        json_set(o, "by", json_string("box")))
         return o;
     json_decref(o);
     return NULL;

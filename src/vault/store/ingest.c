@@ -39,7 +39,8 @@ int store_refuse(struct store *st, uint32_t client, const struct client_id *id, 
     bool last = ++t->n == st->limits.refusals_per_hour;
     json_t *o = json_object();
     bool ok = json_set(o, "client", id ? json_hex(id->b, 16) : json_null()) && json_set(o, "what", json_text(what)) &&
-        json_set(o, "why", json_text(why)) && (!last || json_set(o, "more", json_string("further ones of this hour are not recorded")));
+        json_set(o, "why", json_text(why)) && (!last || json_set(o, "more",
+            json_string("further ones of this hour are not recorded")));
     if (!ok) {
         json_decref(o);
         return -ENOMEM;
@@ -133,7 +134,8 @@ static struct store_session *find_any(struct store *st, const struct session_id 
     return NULL;
 }
 
-void store_next(const struct store *st, const struct client_id *client, const struct source_id *source, uint64_t *ret_number,
+void store_next(const struct store *st, const struct client_id *client, const struct source_id *source,
+    uint64_t *ret_number,
     struct cid *ret_previous)
 {
     uint32_t c = store_find_client(st, client), s = c == STORE_NONE ? c : store_find_source(st, c, source);
@@ -179,7 +181,8 @@ static int session_save(struct store_session *s)
     session_name(&s->info.id, name);
     json_t *o = json_object();
     struct sm_buf b = SM_BUF_INIT(SESSION_FILE_MAX);
-    bool ok = json_set(o, "client", json_hex(s->info.client.b, 16)) && json_set(o, "source", json_hex(s->info.source.b, 16)) &&
+    bool ok = json_set(o, "client", json_hex(s->info.client.b, 16)) &&
+        json_set(o, "source", json_hex(s->info.source.b, 16)) &&
         json_set(o, "run", json_hex(s->info.run.b, 16)) && json_set(o, "kind", json_integer(s->info.run_kind)) &&
         json_set(o, "order", json_integer((json_int_t)s->opened));
     int err = ok ? sm_json_dump(o, &b) : -ENOMEM;
@@ -226,7 +229,8 @@ static int session_load(struct store *st, const struct session_id *id, const cha
 
 struct tmp_list { struct store *st; int pass; int err; };
 
-/* First pass: sessions.  Second: half-sent packs of sessions that are not there, and other left-overs but what was set aside. */
+/* First pass: sessions.  Second: half-sent packs of sessions that are not there, and other left-overs but what was set
+   aside. */
 static int tmp_one(void *arg, struct sm_span name, unsigned char type)
 {
     (void)type;
@@ -268,7 +272,8 @@ int sessions_load(struct store *st)
     return err;
 }
 
-static int session_resume(struct store *st, const struct store_session_args *a, uint32_t client, struct store_session **ret)
+static int session_resume(struct store *st, const struct store_session_args *a, uint32_t client,
+    struct store_session **ret)
 {
     struct store_session *s = find_any(st, a->resume);
     if (!s)
@@ -551,7 +556,8 @@ int store_pack_end(struct store_session *s, const struct cid *pack, bool *ret_du
     const struct pack_header *h = pack_check_header(f->check);
     if (!h || pack_check_left(f->check) != 0)
         return -SM_EPARTIAL;
-    if (st->pendings == STORE_PACKS_PENDING_MAX || (st->pendings && st->pending_objects + h->n > STORE_PENDING_OBJECTS)) {
+    if (st->pendings == STORE_PACKS_PENDING_MAX || (st->pendings &&
+        st->pending_objects + h->n > STORE_PENDING_OBJECTS)) {
         err = store_flush_packs(st);
         if (err)
             return err;
@@ -628,7 +634,8 @@ int store_flush_packs(struct store *st)
     for (size_t i = 0; !err && i < st->pendings; i++) {
         const struct pending *p = &st->pending[i];
         const struct pack_header *h = pack_check_header(p->f->check);
-        err = place_add(st, store_find_pack(st, &p->f->id), (uint16_t)p->client, pack_check_objects(p->f->check), h->n, p->f->algorithm);
+        err = place_add(st, store_find_pack(st, &p->f->id), (uint16_t)p->client, pack_check_objects(p->f->check), h->n,
+            p->f->algorithm);
     }
     for (size_t i = 0; i < st->pendings; i++)
         flight_free(st->pending[i].f);
@@ -644,7 +651,8 @@ size_t store_pending(const struct store *st)
     return st->pendings;
 }
 
-/* Keep a signed head as one of 32.  Not synced, and a failure is no error: what it proves, the others prove too, and the client
+/* Keep a signed head as one of 32.  Not synced, and a failure is no error: what it proves, the others prove too, and
+   the client
  * has it.  By rename, so that a torn one is never met. */
 static void keep_head(struct store *st, struct sm_span head)
 {

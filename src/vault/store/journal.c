@@ -196,7 +196,8 @@ static struct sm_span window_span(const struct window *w)
 }
 
 /* The next record.  1, 0 at the end of the file, or the error of journal_parse. */
-static int window_next(struct window *w, const struct journal_head *previous, struct journal_record *ret, size_t *ret_used)
+static int window_next(struct window *w, const struct journal_head *previous, struct journal_record *ret,
+    size_t *ret_used)
 {
     if (w->offset >= w->size)
         return 0;
@@ -385,7 +386,8 @@ static int count_files(int dirfd, struct listing *ret)
     return err;
 }
 
-static int read_one(struct journal *j, const struct journal_open_args *a, size_t i, bool last, struct journal_cut *ret_cut,
+static int read_one(struct journal *j, const struct journal_open_args *a, size_t i, bool last,
+    struct journal_cut *ret_cut,
     struct journal_fault *f)
 {
     char name[32];
@@ -451,7 +453,8 @@ int journal_open(const struct journal_open_args *a, struct journal **ret, struct
     struct journal *j = calloc(1, sizeof *j);
     if (!j)
         return -ENOMEM;
-    *j = (struct journal){ .dirfd = a->dirfd, .fd = -1, .file_bytes = a->file_bytes ? a->file_bytes : JOURNAL_FILE_BYTES,
+    *j = (struct journal){ .dirfd = a->dirfd, .fd = -1, .file_bytes = a->file_bytes ? a->file_bytes :
+        JOURNAL_FILE_BYTES,
         .read_only = (a->flags & JOURNAL_READ_ONLY) != 0 };
     memcpy(j->vault, a->vault, 16);
     struct journal_cut cut = { 0 };
@@ -517,7 +520,8 @@ static int rotate(struct journal *j)
     return 0;
 }
 
-static int build(const struct journal *j, enum journal_type type, struct sm_time time, uint64_t running_ms, struct sm_span payload,
+static int build(const struct journal *j, enum journal_type type, struct sm_time time, uint64_t running_ms,
+    struct sm_span payload,
     struct sm_buf *b, struct journal_head *ret)
 {
     int err = sm_buf_put_u32(b, (uint32_t)(payload.n + JOURNAL_OVERHEAD - 4));
@@ -542,7 +546,8 @@ static int build(const struct journal *j, enum journal_type type, struct sm_time
     return sm_buf_put(b, ret->hash, 32);
 }
 
-int journal_append(struct journal *j, enum journal_type type, struct sm_time time, uint64_t running_ms, struct sm_span payload,
+int journal_append(struct journal *j, enum journal_type type, struct sm_time time, uint64_t running_ms,
+    struct sm_span payload,
     struct journal_head *ret_head)
 {
     if (j->broken || j->read_only)
@@ -683,7 +688,8 @@ int journal_each(const struct journal *j, uint64_t from, journal_fn fn, void *ar
 }
 
 /* Newest first: the records between two remembered places are collected, then given backwards. */
-struct latest { uint32_t mask; struct sm_buf bytes; struct journal_record r[POINT_EVERY]; size_t start[POINT_EVERY], n; };
+struct latest { uint32_t mask; struct sm_buf bytes; struct journal_record r[POINT_EVERY]; size_t start[POINT_EVERY],
+    n; };
 
 static int latest_collect(void *arg, const struct journal_record *r, struct sm_span raw)
 {
@@ -701,7 +707,8 @@ static int latest_collect(void *arg, const struct journal_record *r, struct sm_s
     return err;
 }
 
-int journal_latest(const struct journal *j, uint64_t before, uint32_t types_mask, size_t limit, journal_fn fn, void *arg)
+int journal_latest(const struct journal *j, uint64_t before, uint32_t types_mask, size_t limit, journal_fn fn,
+    void *arg)
 {
     uint64_t to = before == 0 || before > j->head.seq ? j->head.seq : before - 1;
     struct latest *l = calloc(1, sizeof *l);
@@ -763,7 +770,8 @@ static int put_raw(void *arg, const struct journal_record *r, struct sm_span raw
     return sm_buf_put_span(arg, raw);
 }
 
-int journal_ancestry(const struct journal *j, const struct journal_head *from, const struct journal_head *to, size_t max,
+int journal_ancestry(const struct journal *j, const struct journal_head *from, const struct journal_head *to,
+    size_t max,
     struct sm_buf *ret)
 {
     int a = journal_is_ancestor(j, from), b = a == 1 ? journal_is_ancestor(j, to) : a;

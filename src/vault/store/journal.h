@@ -1,8 +1,10 @@
 /*
  * The journal of a vault (docs/FORMAT-vault.md section 6): append-only files of hash-chained records.
  *
- * Invariants: 1. a record that journal_sync acknowledged is on disk, and so are all before it.  2. sequence numbers have
- * no gaps.  3. only an incomplete end of the last file is ever cut off (by journal_open), and that is recorded (type 10);
+ * Invariants: 1. a record that journal_sync acknowledged is on disk, and so are all before it.  2. sequence numbers
+ * have
+ * no gaps.  3. only an incomplete end of the last file is ever cut off (by journal_open), and that is recorded (type
+ * 10);
  * anything else that does not fit is -SM_ECORRUPT and is named, never repaired.  4. after an error while appending the
  * writer is broken (-SM_ESTATE) until it is opened anew: what reached the disk is then found out by reading.
  */
@@ -56,8 +58,10 @@ sm_must_use int journal_create(int dirfd, const uint8_t vault[16]);
  * outlives the journal.  acked (NULL = none known) is the newest head that was signed for somebody: a journal that
  * does not hold it was rolled back, forked or damaged, -SM_ECORRUPT.
  * An incomplete last write is cut off and told in *ret_cut; the caller appends the type 10 record (read-only: only
- * told).  An incomplete last write is: the end of the last file, from the first byte that does not begin a whole, chained
- * record; at most JOURNAL_GROUP_MAX bytes; after acked; and, where acked is NULL, with no whole record chained behind it.
+ * told).  An incomplete last write is: the end of the last file, from the first byte that does not begin a whole,
+ * chained
+ * record; at most JOURNAL_GROUP_MAX bytes; after acked; and, where acked is NULL, with no whole record chained behind
+ * it.
  * Or a last file that has not its whole header.
  * -SM_ECORRUPT (ret_fault says where), -SM_EVERSION, -SM_EMISMATCH (another vault), -SM_ENOTFOUND, -ENOMEM, -errno.
  */
@@ -86,9 +90,12 @@ bool journal_is_broken(const struct journal *j);
 
 /* Records from seq `from` (>= 1) on, of those on disk when called; payloads are borrowed during the call.
  * Chain and hashes are checked while reading.  -SM_ECORRUPT with ret_fault (may be NULL). */
-sm_must_use int journal_each(const struct journal *j, uint64_t from, journal_fn fn, void *arg, struct journal_fault *ret_fault);
-/* Newest first, from seq `before` - 1 down (0 = from the head), types_mask = bits 1 << type (0 = all), at most `limit` calls. */
-sm_must_use int journal_latest(const struct journal *j, uint64_t before, uint32_t types_mask, size_t limit, journal_fn fn, void *arg);
+sm_must_use int journal_each(const struct journal *j, uint64_t from, journal_fn fn, void *arg,
+    struct journal_fault *ret_fault);
+/* Newest first, from seq `before` - 1 down (0 = from the head), types_mask = bits 1 << type (0 = all), at most `limit`
+   calls. */
+sm_must_use int journal_latest(const struct journal *j, uint64_t before, uint32_t types_mask, size_t limit,
+    journal_fn fn, void *arg);
 /* The hash of record seq (seq 0 gives zeros).  -SM_ENOTFOUND past the head. */
 sm_must_use int journal_hash_at(const struct journal *j, uint64_t seq, uint8_t ret_hash[32]);
 /* Is h a head this journal once had?  1 yes, 0 no (fork or rollback), or an error. */
@@ -98,10 +105,12 @@ sm_must_use int journal_is_ancestor(const struct journal *j, const struct journa
  * Ancestry: the raw records (from.seq, to.seq] one after the other, appended to ret.
  * -SM_EMISMATCH when either is not a head of this journal; -SM_ELIMIT past max bytes (ask in steps).
  */
-sm_must_use int journal_ancestry(const struct journal *j, const struct journal_head *from, const struct journal_head *to,
+sm_must_use int journal_ancestry(const struct journal *j, const struct journal_head *from,
+    const struct journal_head *to,
     size_t max, struct sm_buf *ret);
 /* Check such a proof without a journal: 0, or -SM_EAUTH (does not lead from `from` to `to`), -SM_EFORMAT. */
-sm_must_use int journal_ancestry_check(const struct journal_head *from, const struct journal_head *to, struct sm_span proof);
+sm_must_use int journal_ancestry_check(const struct journal_head *from, const struct journal_head *to,
+    struct sm_span proof);
 
 /* A signed head, 128 bytes: vault 16, u64 seq, hash 32, i64 s, signature 64 over "sakimori/v1/head" and those. */
 #define JOURNAL_SIGNED_HEAD_BYTES 128

@@ -46,7 +46,8 @@ static int list_into(int dirfd, const char *path, plat_fs_dir_fn fn, struct stra
     return err;
 }
 
-/* The folder may hold the remains of a store_create that was cut short: no format file, no manifest, a journal of one record. */
+/* The folder may hold the remains of a store_create that was cut short: no format file, no manifest, a journal of one
+   record. */
 static int check_empty(int dir)
 {
     struct strange s = { false };
@@ -108,7 +109,8 @@ static int first_record(int dir, const struct vault_id *vault, const char *versi
     struct journal_fault fault;
     struct sm_buf b = SM_BUF_INIT(4096);
     json_t *o = json_object();
-    int err = json_set(o, "vault", json_hex(vault->b, 16)) && json_set(o, "version", json_text(version)) ? sm_json_dump(o, &b) : -ENOMEM;
+    int err = json_set(o, "vault", json_hex(vault->b, 16)) && json_set(o, "version",
+        json_text(version)) ? sm_json_dump(o, &b) : -ENOMEM;
     json_decref(o);
     if (!err)
         err = journal_create(fd, vault->b);
@@ -175,7 +177,8 @@ static int read_format(struct store *st, char *ret_why)
     } else if (!err && strncmp(text + head, "1\n", 2) != 0) {
         why_text(ret_why, "the vault is of a later format than this program knows");
         err = -SM_EVERSION;
-    } else if (!err && (b.n != head + 2 + 33 || text[b.n - 1] != '\n' || sm_unhex(text + head + 2, 32, st->vault.b, 16))) {
+    } else if (!err && (b.n != head + 2 + 33 || text[b.n - 1] != '\n' ||
+        sm_unhex(text + head + 2, 32, st->vault.b, 16))) {
         why_text(ret_why, "the file \"format\" is damaged: the vault's id cannot be read");
         err = -SM_ECORRUPT;
     }
@@ -218,7 +221,8 @@ static void newest_head(struct store *st, struct journal_head *ret)
         struct sm_buf b = SM_BUF_INIT(4096);
         struct journal_signed_head h;
         /* One that is torn or damaged proves nothing; verify names it. */
-        bool sound = plat_fs_read_file(st->heads, name, JOURNAL_SIGNED_HEAD_BYTES, &b) == 0 && journal_head_get(sm_buf_span(&b), &h) == 0 &&
+        bool sound = plat_fs_read_file(st->heads, name, JOURNAL_SIGNED_HEAD_BYTES, &b) == 0 &&
+            journal_head_get(sm_buf_span(&b), &h) == 0 &&
             memcmp(h.vault, st->vault.b, 16) == 0 && memcmp(st->signer.public_key, none, 32) != 0 &&
             journal_head_verify(&h, st->signer.public_key) == 0;
         sm_buf_wipe(&b);
@@ -234,14 +238,17 @@ static int open_journal(struct store *st, uint64_t file_bytes, char *ret_why)
     struct journal_head acked;
     struct journal_fault f = { 0 };
     newest_head(st, &acked);
-    struct journal_open_args a = { .dirfd = st->journal_dir, .vault = st->vault.b, .flags = st->read_only ? JOURNAL_READ_ONLY : 0,
+    struct journal_open_args a = { .dirfd = st->journal_dir, .vault = st->vault.b,
+        .flags = st->read_only ? JOURNAL_READ_ONLY : 0,
         .file_bytes = file_bytes, .acked = acked.seq ? &acked : NULL, .fn = store_replay, .arg = st };
     int err = journal_open(&a, &st->journal, &st->recovery.cut, &f);
     if (err && ret_why && f.why[0])
-        (void)snprintf(ret_why, STORE_WHY, "journal/%s at byte %llu, record %llu: %.80s", f.file, (unsigned long long)f.offset,
+        (void)snprintf(ret_why, STORE_WHY, "journal/%s at byte %llu, record %llu: %.80s", f.file,
+            (unsigned long long)f.offset,
             (unsigned long long)f.seq, f.why); /* cut short is fine */
     else if (err && ret_why)
-        why_text(ret_why, err == -SM_ECORRUPT ? "the journal holds a record that cannot be what it says" : "the journal cannot be read");
+        why_text(ret_why, err == -SM_ECORRUPT ? "the journal holds a record that cannot be what it says" :
+            "the journal cannot be read");
     if (err && err != -ENOMEM && st->salvage) {
         st->recovery.salvaged = true;      /* what was read of it so far counts, the rest comes from the folders */
         return 0;
@@ -249,7 +256,8 @@ static int open_journal(struct store *st, uint64_t file_bytes, char *ret_why)
     if (err || st->read_only || !st->recovery.cut.happened)
         return err;
     json_t *o = json_object();
-    bool ok = json_set(o, "file", json_text(st->recovery.cut.file)) && json_set(o, "bytes", json_integer((json_int_t)st->recovery.cut.bytes)) &&
+    bool ok = json_set(o, "file", json_text(st->recovery.cut.file)) &&
+        json_set(o, "bytes", json_integer((json_int_t)st->recovery.cut.bytes)) &&
         json_set(o, "why", json_text(st->recovery.cut.why));
     if (!ok) {
         json_decref(o);
@@ -317,7 +325,8 @@ static int pack_one(void *arg, struct sm_span name, unsigned char type)
     struct scan *s = arg;
     struct cid id;
     const char *text = (const char *)name.p;
-    if (name.n != 68 || strcmp(text + 64, ".skp") != 0 || sm_unhex(text, 64, id.b, 32) || strncmp(text, s->folder, 2) != 0)
+    if (name.n != 68 || strcmp(text + 64, ".skp") != 0 || sm_unhex(text, 64, id.b, 32) ||
+        strncmp(text, s->folder, 2) != 0)
         return 0;
     uint32_t at = store_find_pack(s->st, &id);
     if (at != STORE_NONE)
@@ -410,9 +419,11 @@ int store_open(const struct store_config *config, struct store **ret, char *ret_
     struct store *st = calloc(1, sizeof *st);
     if (!st)
         return -ENOMEM;
-    *st = (struct store){ .dir = -1, .journal_dir = -1, .packs = -1, .manifests = -1, .tmp = -1, .cache = -1, .heads = -1, .lock = -1,
+    *st = (struct store){ .dir = -1, .journal_dir = -1, .packs = -1, .manifests = -1, .tmp = -1, .cache = -1,
+        .heads = -1, .lock = -1,
         .read_only = (config->flags & STORE_READ_ONLY) != 0,
-        .salvage = (config->flags & (STORE_READ_ONLY | STORE_SALVAGE)) == (STORE_READ_ONLY | STORE_SALVAGE), .limits = config->limits, .signer = config->signer,
+        .salvage = (config->flags & (STORE_READ_ONLY | STORE_SALVAGE)) == (STORE_READ_ONLY | STORE_SALVAGE),
+            .limits = config->limits, .signer = config->signer,
         .policy = RETENTION_DEFAULT, .running_start_ns = plat_clock_running_ns() };
     why_text(ret_why, "");
     int err = limits_ok(&st->limits);

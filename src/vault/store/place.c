@@ -4,7 +4,8 @@
 #include "vault/store/store_internal.h"
 
 /*
- * Where objects are, and which pages are closed.  Both are caches: each flush carries a mark (a journal head and the number of
+ * Where objects are, and which pages are closed.  Both are caches: each flush carries a mark (a journal head and the
+ * number of
  * packs), so that what is older than the journal is caught up, and what belongs to another history is thrown away.
  */
 #define MARK_BYTES 44
@@ -88,7 +89,8 @@ static int reset(struct store *st, struct index_table **t, const char *name, con
     return index_open(st->tmp, "none", c, t, &unsound);
 }
 
-static int open_table(struct store *st, const char *name, size_t value, struct index_table **ret, bool *ret_rebuilt, uint32_t *ret_packs)
+static int open_table(struct store *st, const char *name, size_t value, struct index_table **ret, bool *ret_rebuilt,
+    uint32_t *ret_packs)
 {
     struct index_config c = { .key_bytes = 32, .value_bytes = value, .memory_bytes = st->limits.index_memory_bytes,
         .read_only = st->read_only };
@@ -118,7 +120,8 @@ static void place_pack(const struct place *p, uint8_t v[PLACE_BYTES])
     v[15] = p->algorithm;
 }
 
-int place_add(struct store *st, uint32_t pack, uint16_t client, const struct pack_object *o, size_t n, const uint8_t *algorithm)
+int place_add(struct store *st, uint32_t pack, uint16_t client, const struct pack_object *o, size_t n,
+    const uint8_t *algorithm)
 {
     for (size_t i = 0; i < n; i++) {
         struct place p = { pack, (uint32_t)o[i].offset, o[i].length, o[i].type, algorithm ? algorithm[i] : 0, client };
@@ -201,7 +204,8 @@ int place_open(struct store *st)
     /* Damage found after the pages were closed: look at all of them again. */
     struct sm_span mark = index_mark(st->closed);
     if (mark.n == MARK_BYTES && get64(mark.p) < st->damage_seq) {
-        struct index_config c = { .key_bytes = 32, .value_bytes = SUMS_BYTES, .memory_bytes = (size_t)1 << 24, .read_only = st->read_only };
+        struct index_config c = { .key_bytes = 32, .value_bytes = SUMS_BYTES, .memory_bytes = (size_t)1 << 24,
+            .read_only = st->read_only };
         err = reset(st, &st->closed, "closed", &c);
     }
     for (uint32_t i = covered; !err && i < st->pack_rows.n; i++)

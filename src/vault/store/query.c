@@ -121,7 +121,8 @@ static int closure_page(struct closure *c, const struct cid *page)
     struct sm_buf sealed = SM_BUF_INIT(PAGE_SEALED_MAX);
     struct page_refs refs = { 0 };
     struct place p;
-    int err = place_find(c->st, c->client, page, &p) ? reader_object(c->st, &c->reader, page, &p, &sealed) : -SM_EMISSING;
+    int err = place_find(c->st, c->client, page, &p) ? reader_object(c->st, &c->reader, page, &p, &sealed) :
+        -SM_EMISSING;
     if (!err && page_refs(sm_buf_span(&sealed), &store_client_row(c->st, c->client)->c.id, &refs))
         err = -SM_ECORRUPT;
     for (uint32_t i = 0; !err && i < refs.n; i++)
@@ -135,7 +136,8 @@ int store_closure(const struct store *st, const struct cid *manifest, bool with_
     uint32_t at = store_find_generation(st, manifest);
     if (at == STORE_NONE)
         return -SM_ENOTFOUND;
-    struct closure c = { .st = st, .client = store_generation_row(st, at)->client, .chunks = with_chunks, .fn = fn, .arg = arg,
+    struct closure c = { .st = st, .client = store_generation_row(st, at)->client, .chunks = with_chunks, .fn = fn,
+        .arg = arg,
         .reader = READER_INIT };
     struct sm_buf bytes = SM_BUF_INIT(MANIFEST_MAX + 4096);
     struct manifest m = { 0 };
@@ -177,15 +179,18 @@ int store_envelopes(const struct store *st, const struct cid *manifest, struct s
 static void generation_out(const struct store *st, const struct generation_row *g, struct store_generation *ret)
 {
     *ret = (struct store_generation){
-        .manifest = g->manifest, .client = store_client_row(st, g->client)->c.id, .source = store_source_row(st, g->source)->id,
+        .manifest = g->manifest, .client = store_client_row(st, g->client)->c.id,
+            .source = store_source_row(st, g->source)->id,
         .number = g->number, .seq = g->seq, .time = g->time, .running_ms = g->running_ms, .started_s = g->started_s,
         .finished_s = g->finished_s, .run = g->run, .status = g->status, .measures = g->m, .score = g->score,
-        .suspicious = generation_suspicious(g), .pinned = g->pinned, .slots = g->slots, .locked_until_ms = g->locked_until_ms,
+        .suspicious = generation_suspicious(g), .pinned = g->pinned, .slots = g->slots,
+            .locked_until_ms = g->locked_until_ms,
         .damaged = g->damaged,
     };
 }
 
-size_t store_generations(const struct store *st, const struct store_query *q, struct store_generation *ret, size_t limit)
+size_t store_generations(const struct store *st, const struct store_query *q, struct store_generation *ret,
+    size_t limit)
 {
     uint32_t client = q->client ? store_find_client(st, q->client) : STORE_NONE;
     if (q->client && client == STORE_NONE)
@@ -210,7 +215,8 @@ int store_generation(const struct store *st, const struct cid *manifest, struct 
     return 0;
 }
 
-int store_last_clean(const struct store *st, const struct client_id *client, const struct source_id *source, struct store_generation *ret)
+int store_last_clean(const struct store *st, const struct client_id *client, const struct source_id *source,
+    struct store_generation *ret)
 {
     uint32_t c = store_find_client(st, client), s = c == STORE_NONE ? c : store_find_source(st, c, source);
     uint32_t g = s == STORE_NONE ? s : store_source_row(st, s)->last;
@@ -263,8 +269,10 @@ int store_totals(const struct store *st, struct store_totals *ret)
     int err = plat_fs_space(st->dir, ".", &space);
     if (err)
         return err;
-    *ret = (struct store_totals){ .clients = st->client_rows.n, .generations = st->generation_rows.n, .packs = st->pack_rows.n,
-        .pack_bytes = st->pack_bytes, .objects = st->objects, .disk_total = space.total_bytes, .disk_avail = space.avail_bytes,
+    *ret = (struct store_totals){ .clients = st->client_rows.n, .generations = st->generation_rows.n,
+        .packs = st->pack_rows.n,
+        .pack_bytes = st->pack_bytes, .objects = st->objects, .disk_total = space.total_bytes,
+            .disk_avail = space.avail_bytes,
         .reserve = st->limits.reserve_bytes, .index_memory = index_memory(st->index) + index_memory(st->closed) };
     return 0;
 }

@@ -4,7 +4,8 @@
 #include "vault/store/store_internal.h"
 
 /*
- * A vault whose journal is damaged or gone, read-only: packs prove themselves by their names and manifests by theirs, so both
+ * A vault whose journal is damaged or gone, read-only: packs prove themselves by their names and manifests by theirs,
+ * so both
  * are taken from the folders.  What only the journal knew (the box's times, suspicion, marks) is not known for them.
  */
 struct salvage { struct store *st; int folder; struct rows manifests; };
@@ -53,7 +54,8 @@ static int pack_one(void *arg, struct sm_span name, unsigned char type)
     struct pack_header h;
     uint8_t head[PACK_HEADER_LEN];
     const char *text = (const char *)name.p;
-    if (name.n != 68 || strcmp(text + 64, ".skp") != 0 || sm_unhex(text, 64, id.b, 32) || store_find_pack(s->st, &id) != STORE_NONE)
+    if (name.n != 68 || strcmp(text + 64, ".skp") != 0 || sm_unhex(text, 64, id.b, 32) ||
+        store_find_pack(s->st, &id) != STORE_NONE)
         return 0;
     int fd = plat_fs_open_read(s->folder, text);
     if (fd < 0)
@@ -73,7 +75,8 @@ static int manifest_one(void *arg, struct sm_span name, unsigned char type)
     struct cid id, is;
     struct lone l;
     const char *text = (const char *)name.p;
-    if (name.n != 68 || strcmp(text + 64, ".skm") != 0 || sm_unhex(text, 64, id.b, 32) || store_find_generation(s->st, &id) != STORE_NONE)
+    if (name.n != 68 || strcmp(text + 64, ".skm") != 0 || sm_unhex(text, 64, id.b, 32) ||
+        store_find_generation(s->st, &id) != STORE_NONE)
         return 0;
     struct sm_buf b = SM_BUF_INIT(MANIFEST_MAX + 4096);
     int err = plat_fs_read_file(s->folder, text, MANIFEST_MAX, &b);
@@ -104,8 +107,10 @@ static int lone_cmp(const void *pa, const void *pb)
 
 static int add_generation(struct store *st, const struct lone *l)
 {
-    struct generation_row g = { .manifest = l->id, .number = l->m.number, .seq = st->last_seq + st->generation_rows.n + 1,
-        .time.s = l->m.finished_s, .started_s = l->m.started_s, .finished_s = l->m.finished_s, .run = l->m.run, .status = l->m.status };
+    struct generation_row g = { .manifest = l->id, .number = l->m.number,
+        .seq = st->last_seq + st->generation_rows.n + 1,
+        .time.s = l->m.finished_s, .started_s = l->m.started_s, .finished_s = l->m.finished_s, .run = l->m.run,
+            .status = l->m.status };
     int err = client_row_of(st, &l->m.client, &g.client);
     if (err)
         return err;

@@ -195,7 +195,8 @@ static int apply_client(struct store *st, const struct queued *r)
     if (o.err)
         return -SM_ECORRUPT;
     (void)snprintf(c.name, sizeof c.name, "%s", name); /* fits: <= STORE_NAME_MAX */
-    c.state = strcmp(state, "joined") == 0 ? STORE_JOINED : strcmp(state, "revoked") == 0 ? STORE_REVOKED : STORE_REKEYED;
+    c.state = strcmp(state, "joined") == 0 ? STORE_JOINED : strcmp(state, "revoked") == 0 ? STORE_REVOKED :
+        STORE_REKEYED;
     uint32_t at = store_find_client(st, &c.id);
     if (at == STORE_NONE) {
         struct client_row *row = rows_next(&st->client_rows, sizeof *row, STORE_CLIENTS_MAX);
@@ -340,7 +341,8 @@ static int apply_thaw(struct store *st, const struct queued *r)
 static int apply_mark(struct store *st, const struct queued *r)
 {
     static const struct { const char *name; uint8_t bit; } slot[] = {
-        { "hourly", RETENTION_HOURLY }, { "daily", RETENTION_DAILY }, { "weekly", RETENTION_WEEKLY }, { "monthly", RETENTION_MONTHLY },
+        { "hourly", RETENTION_HOURLY }, { "daily", RETENTION_DAILY }, { "weekly", RETENTION_WEEKLY },
+            { "monthly", RETENTION_MONTHLY },
     };
     struct sm_obj o = SM_OBJ(r->payload);
     struct cid id;
@@ -404,8 +406,10 @@ static int apply_policy(struct store *st, const struct queued *r)
 {
     struct sm_obj o = SM_OBJ(r->payload);
     struct retention_policy p = {
-        .hourly = (uint32_t)sm_obj_int(&o, "hourly", 0, RETENTION_SLOTS_MAX), .daily = (uint32_t)sm_obj_int(&o, "daily", 0, RETENTION_SLOTS_MAX),
-        .weekly = (uint32_t)sm_obj_int(&o, "weekly", 0, RETENTION_SLOTS_MAX), .monthly = (uint32_t)sm_obj_int(&o, "monthly", 0, RETENTION_SLOTS_MAX),
+        .hourly = (uint32_t)sm_obj_int(&o, "hourly", 0, RETENTION_SLOTS_MAX),
+            .daily = (uint32_t)sm_obj_int(&o, "daily", 0, RETENTION_SLOTS_MAX),
+        .weekly = (uint32_t)sm_obj_int(&o, "weekly", 0, RETENTION_SLOTS_MAX),
+            .monthly = (uint32_t)sm_obj_int(&o, "monthly", 0, RETENTION_SLOTS_MAX),
         .min_days = (uint32_t)sm_obj_int(&o, "min_days", 1, RETENTION_DAYS_MAX),
     };
     if (o.err)
@@ -422,7 +426,8 @@ static int apply_vault(struct store *st, const struct queued *r)
     return o.err || memcmp(v.b, st->vault.b, 16) != 0 ? -SM_ECORRUPT : 0;
 }
 
-/* Records that change the state.  The others are only read by people; a type this build does not know is one of them. */
+/* Records that change the state.  The others are only read by people; a type this build does not know is one of them.
+   */
 static const struct { uint16_t type; int (*fn)(struct store *, const struct queued *); } appliers[] = {
     { JOURNAL_VAULT, apply_vault }, { JOURNAL_CLIENT, apply_client }, { JOURNAL_PACK, apply_pack },
     { JOURNAL_MANIFEST, apply_manifest }, { JOURNAL_FREEZE, apply_freeze }, { JOURNAL_THAW, apply_thaw },
@@ -480,7 +485,8 @@ void store_now(struct store *st, struct sm_time *ret_time, uint64_t *ret_running
     *ret_time = plat_clock_wall();
 }
 
-int store_record(struct store *st, enum journal_type type, const struct sm_time *time, json_t *payload, uint64_t *ret_seq)
+int store_record(struct store *st, enum journal_type type, const struct sm_time *time, json_t *payload,
+    uint64_t *ret_seq)
 {
     struct sm_buf b = SM_BUF_INIT(JOURNAL_PAYLOAD_MAX);
     struct queued q = { .type = (uint16_t)type, .payload = payload };

@@ -1,10 +1,12 @@
 /*
- * A vault on disk (docs/FORMAT-vault.md sections 5 to 8): takes packs and manifests, keeps the journal, answers queries.
+ * A vault on disk (docs/FORMAT-vault.md sections 5 to 8): takes packs and manifests, keeps the journal, answers
+ * queries.
  * Sees sealed objects only; holds no key; never logs; one thread.  Nothing here removes or alters a pack or a manifest.
  *
  * Acknowledging: store_pack_end and store_manifest_commit say "sound"; what may be acknowledged is what a later
  * store_flush returned 0 for (store_manifest_commit flushes by itself).  Many packs may share one flush.
- * After a failed write the store is broken: every change says -SM_ESTATE until it is opened anew, which finds out what reached
+ * After a failed write the store is broken: every change says -SM_ESTATE until it is opened anew, which finds out what
+ * reached
  * the disk (invariant 6).  A refused request (a client's fault) does not break it.
  */
 #ifndef VAULT_STORE_H
@@ -20,9 +22,10 @@ struct store;
 struct store_session;
 enum {
     STORE_READ_ONLY = 1,   /* takes no lock, writes nothing, not even caches */
-    STORE_SALVAGE = 2,     /* with READ_ONLY: where the journal is damaged or gone, packs and manifests are taken from their folders, so
-                            * that everything can still be listed and restored.  store_recovered()->salvaged says so; of generations
-                            * the journal did not tell, times are the client's, and suspicion and slots are not known. */
+    /* With READ_ONLY: where the journal is damaged or gone, packs and manifests are taken from their folders, so that
+     * everything can still be listed and restored.  store_recovered()->salvaged says so; of generations the journal
+     * did not tell, times are the client's, and suspicion and slots are not known. */
+    STORE_SALVAGE = 2,
 };
 
 struct store_limits {
@@ -43,7 +46,8 @@ struct store_limits {
 #define STORE_NAME_MAX 255
 
 /* Signs with the head key, which lives in another process.  message begins with a label of the format.  0 or -SM_E. */
-struct store_signer { int (*sign)(void *arg, struct sm_span message, uint8_t ret_sig[64]); void *arg; uint8_t public_key[32]; };
+struct store_signer { int (*sign)(void *arg, struct sm_span message,
+    uint8_t ret_sig[64]); void *arg; uint8_t public_key[32]; };
 
 struct store_config {
     const char *dir;
@@ -54,7 +58,8 @@ struct store_config {
 };
 
 /* ---- life ---- */
-/* Make dir (0700) and an empty vault in it.  -SM_EEXISTS when there is a vault, -SM_EINVAL when dir is not empty, -errno. */
+/* Make dir (0700) and an empty vault in it.  -SM_EEXISTS when there is a vault, -SM_EINVAL when dir is not empty,
+   -errno. */
 sm_must_use int store_create(const char *dir, const struct vault_id *vault, const char *program_version);
 /*
  * Open, recover, bring the caches up to date.  ret_why (STORE_WHY bytes, may be NULL) says what is wrong in English.
@@ -96,7 +101,8 @@ struct store_client {
 };
 /* Type 2 record when something differs.  -SM_EINVAL (name not UTF-8 or empty), -SM_ELIMIT, -SM_ESTATE, -errno. */
 sm_must_use int store_client_put(struct store *st, const struct store_client *c);
-sm_must_use int store_client_get(const struct store *st, const struct client_id *id, struct store_client *ret); /* -SM_ENOTFOUND */
+/* -SM_ENOTFOUND */
+sm_must_use int store_client_get(const struct store *st, const struct client_id *id, struct store_client *ret);
 size_t store_clients(const struct store *st);
 sm_must_use int store_client_at(const struct store *st, size_t i, struct store_client *ret);
 
@@ -109,9 +115,14 @@ struct store_session_args {
     const struct session_id *resume;        /* NULL: a new one */
     const char *from;                       /* for the record of a refusal, may be NULL */
 };
-struct store_session_info { struct session_id id; struct client_id client; struct source_id source; struct run_id run; uint8_t run_kind;
-    uint64_t number; struct cid previous; uint64_t bytes, packs; };
-/* The session stays the store's; it ends with its manifest, store_session_end, or the store.  With resume, the one that is
+struct store_session_info {
+    struct session_id id; struct client_id client; struct source_id source; struct run_id run;
+    uint8_t run_kind;
+    uint64_t number; struct cid previous;   /* of the next generation */
+    uint64_t bytes, packs;
+};
+/* The session stays the store's; it ends with its manifest, store_session_end, or the store.  With resume, the one
+   that is
  * open already is given.  -SM_ENOTFOUND (client, or session to resume), -SM_EDENIED (client not joined, or another
  * client's session: recorded), -SM_EINVAL, -SM_ESTATE, -errno. */
 sm_must_use int store_session_open(struct store *st, const struct store_session_args *a, struct store_session **ret);
@@ -128,24 +139,28 @@ sm_must_use int store_pack_begin(struct store_session *s, const struct cid *pack
 /* As begin but only asks: *ret_done when durable. */
 sm_must_use int store_pack_state(struct store_session *s, const struct cid *pack, uint64_t *ret_have, bool *ret_done);
 /*
- * The next bytes, which begin at off (else -SM_EMISMATCH, nothing lost).  A byte that does not fit its name ends this pack: nothing
+ * The next bytes, which begin at off (else -SM_EMISMATCH, nothing lost).  A byte that does not fit its name ends this
+ * pack: nothing
  * of it is kept, it is recorded, and the answer is -SM_ECORRUPT, -SM_EFORMAT, -SM_EVERSION, -SM_ELIMIT or -SM_EDENIED
  * (another client's, session's or vault's).  -ENOSPC and other -errno: the pack is given up, the store is not broken.
  */
 sm_must_use int store_pack_data(struct store_session *s, const struct cid *pack, uint64_t off, struct sm_span bytes);
-/* All bytes are in (else -SM_EPARTIAL).  Durable, and to be acknowledged, after the next store_flush.  Of a pack that is
+/* All bytes are in (else -SM_EPARTIAL).  Durable, and to be acknowledged, after the next store_flush.  Of a pack that
+   is
  * here already: 0 at once, *ret_duplicate. */
 sm_must_use int store_pack_end(struct store_session *s, const struct cid *pack, bool *ret_duplicate);
 /* Forget what was sent of it. */
 void store_pack_abort(struct store_session *s, const struct cid *pack);
-/* Make durable what ended (group commit), sign the head.  *ret_head (may be NULL) is for the acknowledgement; its sig is
+/* Make durable what ended (group commit), sign the head.  *ret_head (may be NULL) is for the acknowledgement; its sig
+   is
  * zero without a signer.  -SM_ESTATE, -errno, the signer's error (then the data is durable, ask again). */
 sm_must_use int store_flush(struct store *st, struct journal_signed_head *ret_head);
 size_t store_pending(const struct store *st);
 
 /* ---- manifests ---- */
 enum store_refusal {
-    STORE_OK = 0, STORE_MISSING, STORE_FORM, STORE_SIGNATURE, STORE_FOREIGN /* vault, client, source, run */, STORE_FORK, STORE_REPLAY,
+    STORE_OK = 0, STORE_MISSING, STORE_FORM, STORE_SIGNATURE, STORE_FOREIGN /* vault, client, source, run */,
+        STORE_FORK, STORE_REPLAY,
     STORE_CLOSURE /* wrong type or client below it, too deep, damaged page */, STORE_HEAD, STORE_UNKNOWN_CLIENT,
 };
 const char *store_refusal_name(enum store_refusal r);   /* "missing", "fork", ... */
@@ -174,17 +189,21 @@ void store_next(const struct store *st, const struct client_id *client, const st
 /* ---- objects ---- */
 struct store_place { struct cid pack; uint64_t offset; uint32_t length; uint8_t type; uint32_t pack_number; };
 /* 1 when the object is here and this client's, else 0. */
-int store_have(const struct store *st, const struct client_id *client, const struct cid *cid, struct store_place *ret /* may be NULL */);
+int store_have(const struct store *st, const struct client_id *client, const struct cid *cid,
+    struct store_place *ret /* may be NULL */);
 /* Append the object, checked against its name.  -SM_ENOTFOUND, -SM_ECORRUPT, -errno, -ENOMEM, -SM_ELIMIT. */
-sm_must_use int store_object(const struct store *st, const struct client_id *client, const struct cid *cid, struct sm_buf *ret);
+sm_must_use int store_object(const struct store *st, const struct client_id *client, const struct cid *cid,
+    struct sm_buf *ret);
 /* The manifest's bytes appended, checked against its name.  -SM_ENOTFOUND, -SM_ECORRUPT. */
 sm_must_use int store_manifest(const struct store *st, const struct cid *manifest, struct sm_buf *ret);
 /* Walk everything a manifest reaches: each page and envelope once, chunks once a page that names them.  Depth first.
  * Non-zero of fn stops and is returned.  -SM_EMISSING, -SM_ECORRUPT, -SM_ELIMIT (more than STORE_PAGES_MAX pages). */
 #define STORE_PAGES_MAX ((uint64_t)4 << 20)
 typedef int (*store_object_fn)(void *arg, const struct cid *cid, const struct store_place *place);
-sm_must_use int store_closure(const struct store *st, const struct cid *manifest, bool with_chunks, store_object_fn fn, void *arg);
-/* The distinct envelopes of a manifest's closure from index `from` on, in a fixed order: cids appended.  For V_CLOSURE. */
+sm_must_use int store_closure(const struct store *st, const struct cid *manifest, bool with_chunks, store_object_fn fn,
+    void *arg);
+/* The distinct envelopes of a manifest's closure from index `from` on, in a fixed order: cids appended.  For
+   V_CLOSURE. */
 sm_must_use int store_envelopes(const struct store *st, const struct cid *manifest, struct sm_buf *ret_cids);
 
 /* ---- generations ---- */
@@ -203,10 +222,15 @@ struct store_generation {
     bool pinned; uint8_t slots; uint64_t locked_until_ms;   /* the last mark */
     bool damaged;                      /* something it reaches was found damaged */
 };
-struct store_query { const struct client_id *client; const struct source_id *source; uint64_t before_seq; /* 0 = newest */ };
+struct store_query {
+    const struct client_id *client; const struct source_id *source;   /* NULL = any */
+    uint64_t before_seq;                                              /* 0 = newest */
+};
 /* Newest first, at most limit rows to ret; the number given. */
-size_t store_generations(const struct store *st, const struct store_query *q, struct store_generation *ret, size_t limit);
-sm_must_use int store_generation(const struct store *st, const struct cid *manifest, struct store_generation *ret); /* -SM_ENOTFOUND */
+size_t store_generations(const struct store *st, const struct store_query *q, struct store_generation *ret,
+    size_t limit);
+/* -SM_ENOTFOUND */
+sm_must_use int store_generation(const struct store *st, const struct cid *manifest, struct store_generation *ret);
 /* The newest complete one that is not suspicious and not damaged.  -SM_ENOTFOUND. */
 sm_must_use int store_last_clean(const struct store *st, const struct client_id *client, const struct source_id *source,
     struct store_generation *ret);
@@ -216,7 +240,8 @@ sm_must_use int store_generation_json(const struct store *st, const struct cid *
 /* ---- freeze, policy, marks ---- */
 sm_must_use int store_freeze(struct store *st, const struct client_id *client, const char *reason, const char *by);
 /* false_alarm: the generations that were suspicious since the freeze count as clean from now on. */
-sm_must_use int store_thaw(struct store *st, const struct client_id *client, const char *reason, const char *by, bool false_alarm);
+sm_must_use int store_thaw(struct store *st, const struct client_id *client, const char *reason, const char *by,
+    bool false_alarm);
 sm_must_use int store_policy_set(struct store *st, const struct retention_policy *p, const char *by);
 void store_policy(const struct store *st, struct retention_policy *ret);
 /* Work out slots, locks and pins of all generations and record what changed (type 8).  *ret_changed: how many. */
@@ -237,18 +262,25 @@ sm_must_use int store_access(struct store *st, const struct store_access *a);
 /* A request that broke the rules before it came here.  Bounded by refusals_per_hour. */
 sm_must_use int store_refused(struct store *st, const struct client_id *client, const char *what, const char *why);
 /* found_by: "verify", "read"... ; object may be NULL (a file), file may be NULL. */
-struct store_damage { const char *what; const struct cid *object; const char *file; uint64_t offset; const char *found_by; };
+struct store_damage {
+    const char *what; const struct cid *object; const char *file;
+    uint64_t offset; const char *found_by;
+};
 sm_must_use int store_damage(struct store *st, const struct store_damage *d);
-sm_must_use int store_verified(struct store *st, const char *kind, uint64_t packs, uint64_t objects, uint64_t bytes, uint64_t damaged, uint64_t ms);
+sm_must_use int store_verified(struct store *st, const char *kind, uint64_t packs, uint64_t objects, uint64_t bytes,
+    uint64_t damaged, uint64_t ms);
 /* Newest first; see journal_latest.  The access log is types 5, 6, 7, 9, 10, 11, 12, 13. */
-#define STORE_LOG_ACCESS ((1u << 5) | (1u << 6) | (1u << 7) | (1u << 9) | (1u << 10) | (1u << 11) | (1u << 12) | (1u << 13))
-sm_must_use int store_log(const struct store *st, uint64_t before_seq, uint32_t types_mask, size_t limit, journal_fn fn, void *arg);
+#define STORE_LOG_ACCESS ((1u << 5) | (1u << 6) | (1u << 7) | (1u << 9) \
+    | (1u << 10) | (1u << 11) | (1u << 12) | (1u << 13))
+sm_must_use int store_log(const struct store *st, uint64_t before_seq, uint32_t types_mask, size_t limit, journal_fn fn,
+    void *arg);
 const struct journal *store_journal(const struct store *st);   /* NULL when salvaged */
 /* Sign the present durable head and keep it under heads/. */
 sm_must_use int store_head(struct store *st, struct journal_signed_head *ret);
 
 /* ---- totals ---- */
-struct store_totals { uint64_t clients, generations, packs, pack_bytes, objects, disk_total, disk_avail, reserve, index_memory; };
+struct store_totals { uint64_t clients, generations, packs, pack_bytes, objects, disk_total, disk_avail, reserve,
+    index_memory; };
 sm_must_use int store_totals(const struct store *st, struct store_totals *ret);
 
 #endif

@@ -106,9 +106,18 @@ struct store {
     uint64_t objects, pack_bytes;
 };
 
-static inline struct pack_row *store_pack_row(const struct store *st, size_t i) { return (struct pack_row *)st->pack_rows.p + i; }
-static inline struct client_row *store_client_row(const struct store *st, size_t i) { return (struct client_row *)st->client_rows.p + i; }
-static inline struct source_row *store_source_row(const struct store *st, size_t i) { return (struct source_row *)st->source_rows.p + i; }
+static inline struct pack_row *store_pack_row(const struct store *st, size_t i)
+{
+    return (struct pack_row *)st->pack_rows.p + i;
+}
+static inline struct client_row *store_client_row(const struct store *st, size_t i)
+{
+    return (struct client_row *)st->client_rows.p + i;
+}
+static inline struct source_row *store_source_row(const struct store *st, size_t i)
+{
+    return (struct source_row *)st->source_rows.p + i;
+}
 static inline struct generation_row *store_generation_row(const struct store *st, size_t i)
 {
     return (struct generation_row *)st->generation_rows.p + i;
@@ -123,13 +132,15 @@ uint32_t store_find_client(const struct store *st, const struct client_id *id); 
 uint32_t store_find_source(const struct store *st, uint32_t client, const struct source_id *id);
 uint32_t store_find_pack(const struct store *st, const struct cid *id);
 uint32_t store_find_generation(const struct store *st, const struct cid *manifest);
-/* One record of the journal into the state. -SM_ECORRUPT (a payload that is not what its type says), -ENOMEM, -SM_ELIMIT. */
+/* One record of the journal into the state. -SM_ECORRUPT (a payload that is not what its type says), -ENOMEM,
+   -SM_ELIMIT. */
 sm_must_use int store_apply(struct store *st, const struct queued *r);
 sm_must_use int store_replay(void *arg, const struct journal_record *r);  /* journal_fn with a struct store */
 /* Now, for a record. */
 void store_now(struct store *st, struct sm_time *ret_time, uint64_t *ret_running_ms);
 /* Append a record; takes payload, also on failure.  time NULL = now.  Applied by store_sync. */
-sm_must_use int store_record(struct store *st, enum journal_type type, const struct sm_time *time, json_t *payload, uint64_t *ret_seq);
+sm_must_use int store_record(struct store *st, enum journal_type type, const struct sm_time *time, json_t *payload,
+    uint64_t *ret_seq);
 /* fdatasync, then apply what was queued. */
 sm_must_use int store_sync(struct store *st);
 void store_queue_drop(struct store *st);
@@ -147,7 +158,8 @@ sm_must_use int store_salvage(struct store *st);
 /* ---- place.c ---- */
 sm_must_use int place_open(struct store *st);   /* index and closed pages, caught up */
 void place_close(struct store *st);
-sm_must_use int place_add(struct store *st, uint32_t pack, uint16_t client, const struct pack_object *o, size_t n, const uint8_t *algorithm);
+sm_must_use int place_add(struct store *st, uint32_t pack, uint16_t client, const struct pack_object *o, size_t n,
+    const uint8_t *algorithm);
 /* 1 and the place, if the object is here, of this client (STORE_NONE: any), and not damaged; else 0. */
 int place_find(const struct store *st, uint32_t client, const struct cid *cid, struct place *ret);
 /* The same without asking whether it was lost or damaged since. */
@@ -163,16 +175,19 @@ sm_must_use int closed_put(struct store *st, const struct cid *page, const struc
 struct reader { uint32_t pack; int fd; };  /* the pack opened last */
 #define READER_INIT ((struct reader){ STORE_NONE, -1 })
 void store_reader_close(struct reader *r);
-sm_must_use int reader_object(const struct store *st, struct reader *r, const struct cid *cid, const struct place *p, struct sm_buf *ret);
+sm_must_use int reader_object(const struct store *st, struct reader *r, const struct cid *cid, const struct place *p,
+    struct sm_buf *ret);
 /* Only the clear part of a page, unchecked: for measures. */
 sm_must_use int reader_clear(const struct store *st, struct reader *r, const struct place *p, struct sm_buf *ret);
 struct walk_result { struct sums sums; bool bad; char why[STORE_WHY]; };
 /* Is everything below these roots here?  Missing cids are appended to missing (<= STORE_MISSING_MAX, then *more).
  * 0; bad when the closure breaks a rule.  -ENOMEM, -errno. */
-sm_must_use int walk_closure(struct store *st, uint32_t client, const struct cid *roots, size_t n, struct sm_buf *missing, bool *more,
+sm_must_use int walk_closure(struct store *st, uint32_t client, const struct cid *roots, size_t n,
+    struct sm_buf *missing, bool *more,
     struct walk_result *ret);
 /* New and dropped against another generation's roots, into m. */
-sm_must_use int walk_difference(struct store *st, uint32_t client, const struct cid *now, size_t now_n, const struct cid *base, size_t base_n,
+sm_must_use int walk_difference(struct store *st, uint32_t client, const struct cid *now, size_t now_n,
+    const struct cid *base, size_t base_n,
     struct suspicion_measures *m);
 
 /* ---- ingest.c ---- */
@@ -180,7 +195,8 @@ void session_drop(struct store_session *s, bool keep_files);
 void flight_free(struct flight *f);
 sm_must_use int sessions_load(struct store *st);
 sm_must_use int store_flush_packs(struct store *st);
-sm_must_use int store_refuse(struct store *st, uint32_t client, const struct client_id *id, const char *what, const char *why);
+sm_must_use int store_refuse(struct store *st, uint32_t client, const struct client_id *id, const char *what,
+    const char *why);
 /* Sign and keep the durable head. */
 sm_must_use int store_sign_head(struct store *st, struct journal_signed_head *ret);
 

@@ -28,7 +28,8 @@ static int reader_turn(const struct store *st, struct reader *r, uint32_t pack)
     return 0;
 }
 
-int reader_object(const struct store *st, struct reader *r, const struct cid *cid, const struct place *p, struct sm_buf *ret)
+int reader_object(const struct store *st, struct reader *r, const struct cid *cid, const struct place *p,
+    struct sm_buf *ret)
 {
     int err = reader_turn(st, r, p->pack);
     struct pack_object o = { *cid, p->offset, p->length, p->type };
@@ -127,7 +128,8 @@ static int see(struct walk *w, const struct cid *page)
 
 static int walk_page(struct walk *w, const struct cid *page, unsigned depth, struct sums *ret, bool *ret_closed);
 
-/* The refs that are no pages are counted, the pages are collected for later, so that the page itself needs not be kept. */
+/* The refs that are no pages are counted, the pages are collected for later, so that the page itself needs not be
+   kept. */
 static int sort_refs(struct walk *w, const struct page_refs *refs, struct sums *s, struct sm_buf *pages, bool *closed)
 {
     for (uint32_t i = 0; i < refs->n; i++) {
@@ -137,7 +139,8 @@ static int sort_refs(struct walk *w, const struct page_refs *refs, struct sums *
             *closed = false;
             err = miss(w, &refs->ref[i]);
         } else if (obj_is_chunk(p.type)) {
-            struct sums one = { .chunks = 1, .chunk_bytes = p.length, .stored_bytes = p.algorithm == OBJ_STORED ? p.length : 0 };
+            struct sums one = { .chunks = 1, .chunk_bytes = p.length,
+                .stored_bytes = p.algorithm == OBJ_STORED ? p.length : 0 };
             sums_add(s, &one);
         } else if (p.type == OBJ_DIRPAGE || p.type == OBJ_STREAMPAGE) {
             err = sm_buf_put(pages, refs->ref[i].b, 32);
@@ -167,7 +170,8 @@ static int walk_children(struct walk *w, const struct sm_buf *pages, unsigned de
 }
 
 /* A page that is here and not known to be closed. */
-static int walk_new_page(struct walk *w, const struct cid *page, const struct place *p, unsigned depth, struct sums *ret, bool *ret_closed)
+static int walk_new_page(struct walk *w, const struct cid *page, const struct place *p, unsigned depth,
+    struct sums *ret, bool *ret_closed)
 {
     struct sm_buf sealed = SM_BUF_INIT(PAGE_SEALED_MAX), pages = SM_BUF_INIT((size_t)PAGE_REFS_MAX * 32);
     struct page_refs refs;
@@ -229,7 +233,8 @@ static int walk_page(struct walk *w, const struct cid *page, unsigned depth, str
     return walk_new_page(w, page, &p, depth, ret, ret_closed);
 }
 
-int walk_closure(struct store *st, uint32_t client, const struct cid *roots, size_t n, struct sm_buf *missing, bool *more,
+int walk_closure(struct store *st, uint32_t client, const struct cid *roots, size_t n, struct sm_buf *missing,
+    bool *more,
     struct walk_result *ret)
 {
     *ret = (struct walk_result){ 0 };
@@ -257,8 +262,10 @@ int walk_closure(struct store *st, uint32_t client, const struct cid *roots, siz
 /* ---- difference ---- */
 
 /*
- * Both trees are walked together from the top, level by level; pages that stand on both sides of a level are left out, so the cost
- * follows what changed.  Chunks go into two bounded sets by a keyed 64-bit value of their names.  When a set would outgrow its bound, both
+ * Both trees are walked together from the top, level by level; pages that stand on both sides of a level are left out,
+ * so the cost
+ * follows what changed.  Chunks go into two bounded sets by a keyed 64-bit value of their names.  When a set would
+ * outgrow its bound, both
  * keep only every second value, again and again, and the result is scaled: a fair sample, since the key is ours.
  */
 #define SET_MAX ((size_t)1 << 20)
@@ -415,7 +422,8 @@ static void diff_result(struct diff *d, struct suspicion_measures *m)
     m->stored_bytes_dropped = v[5] << d->shift;
 }
 
-int walk_difference(struct store *st, uint32_t client, const struct cid *now, size_t now_n, const struct cid *base, size_t base_n,
+int walk_difference(struct store *st, uint32_t client, const struct cid *now, size_t now_n, const struct cid *base,
+    size_t base_n,
     struct suspicion_measures *m)
 {
     struct diff d = { .st = st, .client = client, .reader = READER_INIT,

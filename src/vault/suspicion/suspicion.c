@@ -3,8 +3,10 @@
 #include "core/json.h"
 
 /*
- * The numbers come from the ageing generator of bench/vault: a day with 1 % of the files and database pages changed drops 1-3 %
- * of the chunks, one with 10 % up to 19 % (16 KiB database chunks hold two pages); encrypting 4 KiB of each 64 KiB drops more than 40 %
+ * The numbers come from the ageing generator of bench/vault: a day with 1 % of the files and database pages changed
+ * drops 1-3 %
+ * of the chunks, one with 10 % up to 19 % (16 KiB database chunks hold two pages); encrypting 4 KiB of each 64 KiB
+ * drops more than 40 %
  * of the chunks and 90 % of the bytes.
  */
 #define DROPPED_NOTE 0.15      /* share of the base dropped from which it is mentioned */
@@ -22,8 +24,10 @@
 
 static const char *const names[] = {
     [SUSPICION_REPLACED] = "replaced", [SUSPICION_DELETED] = "deleted", [SUSPICION_SHRUNK] = "shrunk",
-    [SUSPICION_INCOMPRESSIBLE] = "incompressible", [SUSPICION_LOST_MAGIC] = "lost_magic", [SUSPICION_RENAMED] = "renamed",
-    [SUSPICION_CANARY_CHANGED] = "canary_changed", [SUSPICION_CANARY_MISSING] = "canary_missing", [SUSPICION_SLOW] = "slow",
+    [SUSPICION_INCOMPRESSIBLE] = "incompressible", [SUSPICION_LOST_MAGIC] = "lost_magic",
+        [SUSPICION_RENAMED] = "renamed",
+    [SUSPICION_CANARY_CHANGED] = "canary_changed", [SUSPICION_CANARY_MISSING] = "canary_missing",
+        [SUSPICION_SLOW] = "slow",
     [SUSPICION_CLIENT] = "client", [SUSPICION_CHANGED] = "changed",
 };
 
@@ -37,7 +41,8 @@ static double share(uint64_t part, uint64_t of)
     return of ? (double)part / (double)of : 0;
 }
 
-sm_printf(5, 6) static void say(struct suspicion_result *r, enum suspicion_code code, double score, double value, const char *fmt, ...)
+sm_printf(5, 6) static void say(struct suspicion_result *r, enum suspicion_code code, double score, double value,
+    const char *fmt, ...)
 {
     if (score < LEAST || r->n == SUSPICION_REASONS_MAX)
         return;
@@ -123,7 +128,8 @@ static void judge_slow(const struct suspicion_input *in, const struct suspicion_
     double files = shrunk >= SHRUNK_BYTES ? share(shrunk, past->m.page_bytes) : 0;
     double x = content > files ? content : files;
     if (x >= alarm)
-        say(r, SUSPICION_SLOW, grade(x, alarm, alarm), x, "against %u days ago %.0f %% of the %s is gone", days, x * 100,
+        say(r, SUSPICION_SLOW, grade(x, alarm, alarm), x, "against %u days ago %.0f %% of the %s is gone", days,
+            x * 100,
             content > files ? "compressible content" : "lists of files");
 }
 
@@ -147,7 +153,8 @@ static void judge_files(const struct suspicion_facts *f, double x, struct suspic
     double ratio = share(f->bytes_new_plain, f->bytes_new_stored);
     bool work = f->files_changed >= 10 && f->files_changed * 10 >= f->files && f->files_new < f->files_changed;
     if (work && f->bytes_new_stored && ratio <= 1.2 && content)
-        say(r, SUSPICION_INCOMPRESSIBLE, 60, ratio, "changed files hardly compress any more (%.2f; 2.3 is usual)", ratio);
+        say(r, SUSPICION_INCOMPRESSIBLE, 60, ratio, "changed files hardly compress any more (%.2f; 2.3 is usual)",
+            ratio);
 }
 
 static void judge_forms(const struct suspicion_facts *f, struct suspicion_result *r)
@@ -160,16 +167,19 @@ static void judge_forms(const struct suspicion_facts *f, struct suspicion_result
             "%llu files no longer begin as their kind does", (unsigned long long)f->lost_magic);
     double ext = (double)f->extension_changed;
     if (ext >= 5 && ext * 5 >= files)
-        say(r, SUSPICION_RENAMED, 60, ext, "%llu files have another extension", (unsigned long long)f->extension_changed);
+        say(r, SUSPICION_RENAMED, 60, ext, "%llu files have another extension",
+            (unsigned long long)f->extension_changed);
     else if (f->renamed >= 10 && (double)f->renamed * 2 >= files)
-        say(r, SUSPICION_RENAMED, 40, (double)f->renamed, "%llu files have another name", (unsigned long long)f->renamed);
+        say(r, SUSPICION_RENAMED, 40, (double)f->renamed, "%llu files have another name",
+            (unsigned long long)f->renamed);
     if (f->canaries_changed)
         say(r, SUSPICION_CANARY_CHANGED, 95, (double)f->canaries_changed, "%llu of %llu canary files were changed",
             (unsigned long long)f->canaries_changed, (unsigned long long)f->canaries);
     if (f->canaries_missing)
         say(r, SUSPICION_CANARY_MISSING, 70, (double)f->canaries_missing, "%llu canary files are missing",
             (unsigned long long)f->canaries_missing);
-    say(r, SUSPICION_CLIENT, (double)f->client_suspicion, (double)f->client_suspicion, "the machine itself says %llu of 100",
+    say(r, SUSPICION_CLIENT, (double)f->client_suspicion, (double)f->client_suspicion,
+        "the machine itself says %llu of 100",
         (unsigned long long)f->client_suspicion);
 }
 

@@ -51,7 +51,8 @@ const char *suspicion_code_name(enum suspicion_code c);
 struct suspicion_reason { enum suspicion_code code; unsigned score; double value; char text[SUSPICION_TEXT]; };
 struct suspicion_result {
     unsigned score;                   /* 0..100: the strongest reason, a little more for each further one */
-    size_t n; struct suspicion_reason reasons[SUSPICION_REASONS_MAX];  /* strongest first; those below 10 are left out */
+    /* strongest first; those below 10 are left out */
+    size_t n; struct suspicion_reason reasons[SUSPICION_REASONS_MAX];
 };
 void suspicion_judge(const struct suspicion_input *in, struct suspicion_result *ret);
 /* facts of a manifest (canonical JSON, outside bytes; empty = all 0).  -SM_EFORMAT, -SM_EINVAL, -SM_ELIMIT, -ENOMEM. */

@@ -35,9 +35,12 @@ struct verify {
 const char *verify_what_name(enum verify_what w)
 {
     static const char *const names[] = {
-        [VERIFY_JOURNAL] = "journal", [VERIFY_PACK_MISSING] = "pack-missing", [VERIFY_PACK_HEAD] = "pack-head", [VERIFY_OBJECT] = "object",
-        [VERIFY_MANIFEST_MISSING] = "manifest-missing", [VERIFY_MANIFEST] = "manifest", [VERIFY_SIGNATURE] = "signature",
-        [VERIFY_COUNTERSIGN] = "countersign", [VERIFY_CLOSURE] = "closure", [VERIFY_INDEX] = "index", [VERIFY_HEAD] = "head",
+        [VERIFY_JOURNAL] = "journal", [VERIFY_PACK_MISSING] = "pack-missing", [VERIFY_PACK_HEAD] = "pack-head",
+            [VERIFY_OBJECT] = "object",
+        [VERIFY_MANIFEST_MISSING] = "manifest-missing", [VERIFY_MANIFEST] = "manifest",
+            [VERIFY_SIGNATURE] = "signature",
+        [VERIFY_COUNTERSIGN] = "countersign", [VERIFY_CLOSURE] = "closure", [VERIFY_INDEX] = "index",
+            [VERIFY_HEAD] = "head",
     };
     return w >= VERIFY_JOURNAL && w <= VERIFY_HEAD ? names[w] : "?";
 }
@@ -51,7 +54,8 @@ static bool known_damage(const struct verify *v, const struct verify_damage *d, 
         struct place p;
         return !place_find(v->st, STORE_NONE, &d->object, &p) && place_raw(v->st, &d->object, &p) && p.pack == pack;
     }
-    return (d->what == VERIFY_PACK_MISSING || d->what == VERIFY_PACK_HEAD) && pack != STORE_NONE && store_pack_row(v->st, pack)->lost;
+    return (d->what == VERIFY_PACK_MISSING || d->what == VERIFY_PACK_HEAD) && pack != STORE_NONE &&
+        store_pack_row(v->st, pack)->lost;
 }
 
 static int found(struct verify *v, const struct verify_damage *d, uint32_t pack, uint32_t *ret_number)
@@ -70,7 +74,8 @@ static int found(struct verify *v, const struct verify_damage *d, uint32_t pack,
     /* The index is a cache and is made anew, a stored head is one of 32: named, but no damage of the vault's own. */
     if (!v->h.record || d->what == VERIFY_INDEX || d->what == VERIFY_HEAD || known_damage(v, d, pack))
         return 0;
-    struct store_damage s = { .what = verify_what_name(d->what), .object = d->has_object ? &d->object : NULL, .file = d->file,
+    struct store_damage s = { .what = verify_what_name(d->what), .object = d->has_object ? &d->object : NULL,
+        .file = d->file,
         .offset = d->offset, .found_by = "verify" };
     return store_damage(v->st, &s);
 }
@@ -92,7 +97,8 @@ static int found_pack(struct verify *v, uint32_t pack, enum verify_what what, co
 
 static int found_object(struct verify *v, uint32_t pack, const struct pack_object *o, const char *why)
 {
-    struct verify_damage d = { .what = VERIFY_OBJECT, .offset = o->offset, .has_object = true, .object = o->cid, .type = o->type };
+    struct verify_damage d = { .what = VERIFY_OBJECT, .offset = o->offset, .has_object = true, .object = o->cid,
+        .type = o->type };
     pack_file(v, pack, &d);
     (void)snprintf(d.why, sizeof d.why, "%s", why); /* fits: our own texts */
     uint32_t number = 0;
@@ -115,7 +121,8 @@ static int journal_row(void *arg, const struct journal_record *r)
         return 0;
     json_t *o = NULL;
     if (sm_json_parse(r->payload, JOURNAL_RECORD_MAX, &o, NULL))
-        return 0;                           /* it was readable when the vault was opened; the chain says whether it still is */
+        /* it was readable when the vault was opened; the chain says whether it still is */
+        return 0;
     struct sm_obj obj = SM_OBJ(o);
     struct client_id id;
     struct key_row k = { .seq = r->seq };
@@ -144,9 +151,11 @@ static int check_heads(struct verify *v)
         static const uint8_t zero[JOURNAL_SIGNED_HEAD_BYTES];
         bool blank = got == 0 && b.n <= sizeof zero && memcmp(b.p ? b.p : zero, zero, b.n) == 0;
         if (got != -ENOENT && !blank) {
-            bool signature = got == 0 && journal_head_get(sm_buf_span(&b), &h) == 0 && journal_head_verify(&h, v->h.head_pub) == 0;
+            bool signature = got == 0 && journal_head_get(sm_buf_span(&b), &h) == 0 &&
+                journal_head_verify(&h, v->h.head_pub) == 0;
             int ours = signature ? journal_is_ancestor(v->st->journal, &h.head) : 1;
-            (void)snprintf(d.why, sizeof d.why, "%s", signature ? "signed, but no part of this journal: rolled back or forked" :
+            (void)snprintf(d.why, sizeof d.why, "%s",
+                signature ? "signed, but no part of this journal: rolled back or forked" :
                 "not a head, or its signature is wrong"); /* fits */
             if (!signature || ours != 1)
                 err = found(v, &d, STORE_NONE, NULL);
@@ -214,9 +223,11 @@ static int check_index(struct verify *v, uint32_t pack, const struct head *h)
         bool here = place_raw(v->st, &o->cid, &p);
         if (here && (p.pack != pack || (p.offset == o->offset && p.length == o->length && p.type == o->type)))
             continue;
-        struct verify_damage d = { .what = VERIFY_INDEX, .offset = o->offset, .has_object = true, .object = o->cid, .type = o->type };
+        struct verify_damage d = { .what = VERIFY_INDEX, .offset = o->offset, .has_object = true, .object = o->cid,
+            .type = o->type };
         pack_file(v, pack, &d);
-        (void)snprintf(d.why, sizeof d.why, "the index does not hold this object; removing cache/ makes it anew"); /* fits */
+        /* fits */
+        (void)snprintf(d.why, sizeof d.why, "the index does not hold this object; removing cache/ makes it anew");
         return found(v, &d, pack, NULL);
     }
     return 0;
@@ -235,7 +246,8 @@ static int check_objects(struct verify *v, uint32_t pack, int fd, const struct h
         if (got == -ENOMEM)
             err = got;
         else if (got)
-            err = found_object(v, pack, o, got == -SM_EPARTIAL ? "the file ends before or inside it" : "its bytes are not what its name says");
+            err = found_object(v, pack, o, got == -SM_EPARTIAL ? "the file ends before or inside it" :
+                "its bytes are not what its name says");
         else if (obj_hdr_expect(sm_buf_span(&b), o->type, &h->h.client, &hdr))
             err = found_object(v, pack, o, "of another type or client than its pack says");
     }
@@ -296,7 +308,8 @@ static int step_pack(struct verify *v)
     v->progress.packs++;
     int fd = place_open_pack(v->st, pack);
     if (fd == -ENOENT || fd == -EACCES || fd == -EIO || fd == -ELOOP)
-        return found_pack(v, pack, VERIFY_PACK_MISSING, fd == -ENOENT ? "the file is missing" : "the file cannot be opened");
+        return found_pack(v, pack, VERIFY_PACK_MISSING, fd == -ENOENT ? "the file is missing" :
+            "the file cannot be opened");
     if (fd < 0)
         return fd;
     int err = check_pack(v, pack, fd);
@@ -308,9 +321,11 @@ static int step_pack(struct verify *v)
 
 /* ---- generations ---- */
 
-static int found_manifest(struct verify *v, const struct generation_row *g, enum verify_what what, const char *why, uint32_t *ret_number)
+static int found_manifest(struct verify *v, const struct generation_row *g, enum verify_what what, const char *why,
+    uint32_t *ret_number)
 {
-    struct verify_damage d = { .what = what, .has_object = what == VERIFY_MANIFEST || what == VERIFY_MANIFEST_MISSING, .object = g->manifest };
+    struct verify_damage d = { .what = what, .has_object = what == VERIFY_MANIFEST || what == VERIFY_MANIFEST_MISSING,
+        .object = g->manifest };
     char hex[CID_HEX];
     cid_hex(&g->manifest, hex);
     (void)snprintf(d.file, sizeof d.file, "manifests/%s.skm", hex); /* fits */
@@ -378,9 +393,11 @@ static int note_page(struct verify *v, const struct cid *page, uint32_t damage)
     return err;
 }
 
-static int check_object(struct verify *v, const struct generation_row *g, const struct cid *cid, unsigned depth, uint32_t *damage);
+static int check_object(struct verify *v, const struct generation_row *g, const struct cid *cid, unsigned depth,
+    uint32_t *damage);
 
-static int check_refs(struct verify *v, const struct generation_row *g, const struct cid *page, const struct place *p, unsigned depth,
+static int check_refs(struct verify *v, const struct generation_row *g, const struct cid *page, const struct place *p,
+    unsigned depth,
     uint32_t *damage)
 {
     struct sm_buf sealed = SM_BUF_INIT(PAGE_SEALED_MAX), below = SM_BUF_INIT((size_t)PAGE_REFS_MAX * 32);
@@ -408,12 +425,14 @@ static int check_refs(struct verify *v, const struct generation_row *g, const st
 }
 
 /* The first damage at or below an object; 0 sound. */
-static int check_object(struct verify *v, const struct generation_row *g, const struct cid *cid, unsigned depth, uint32_t *damage)
+static int check_object(struct verify *v, const struct generation_row *g, const struct cid *cid, unsigned depth,
+    uint32_t *damage)
 {
     struct place p;
     if (!place_raw(v->st, cid, &p) || p.client != g->client || depth > VAULT_DEPTH_MAX + 1) {
         struct verify_damage d = { .what = VERIFY_CLOSURE, .has_object = true, .object = *cid };
-        (void)snprintf(d.why, sizeof d.why, "%s", depth > VAULT_DEPTH_MAX + 1 ? "too deep" : "something refers to it, and it is not there"); /* fits */
+        (void)snprintf(d.why, sizeof d.why, "%s", depth > VAULT_DEPTH_MAX + 1 ? "too deep" :
+            "something refers to it, and it is not there"); /* fits */
         return found(v, &d, STORE_NONE, damage);
     }
     *damage = object_damage(v, cid, &p);
@@ -487,7 +506,8 @@ static int step_generation(struct verify *v)
         v->h.hit(v->h.arg, &g.manifest, (struct verify_damage *)v->damage.p + (damage - 1));
     if (!v->h.record || g.damaged)
         return 0;
-    return store_damage(v->st, &(struct store_damage){ .what = "generation", .object = &g.manifest, .found_by = "verify" });
+    return store_damage(v->st, &(struct store_damage){ .what = "generation", .object = &g.manifest,
+        .found_by = "verify" });
 }
 
 /* ---- running ---- */
@@ -499,7 +519,8 @@ int verify_new(struct store *st, enum verify_kind kind, const struct verify_hook
     struct verify *v = calloc(1, sizeof *v);
     if (!v)
         return -ENOMEM;
-    *v = (struct verify){ .st = st, .kind = kind, .h = *h, .packs = st->pack_rows.n, .generations = st->generation_rows.n,
+    *v = (struct verify){ .st = st, .kind = kind, .h = *h, .packs = st->pack_rows.n,
+        .generations = st->generation_rows.n,
         .start_ms = plat_clock_mono_ms(), .reader = READER_INIT };
     v->bad_pack = calloc(v->packs + 1, sizeof *v->bad_pack);
     if (!v->bad_pack) {
@@ -519,7 +540,8 @@ static int step_end(struct verify *v)
     v->result.sound = v->result.damaged == 0;
     if (!v->h.record)
         return 0;
-    return store_verified(v->st, v->kind == VERIFY_DATA ? "data" : "structure", v->result.packs, v->result.objects, v->result.bytes,
+    return store_verified(v->st, v->kind == VERIFY_DATA ? "data" : "structure", v->result.packs, v->result.objects,
+        v->result.bytes,
         v->result.damaged, v->result.ms);
 }
 
@@ -585,7 +607,8 @@ int verify_journal(const char *dir, struct journal_fault *ret)
     struct journal_cut cut;
     struct journal_fault f = { 0 };
     if (!err)
-        err = journal_open(&(struct journal_open_args){ .dirfd = fd, .vault = vault, .flags = JOURNAL_READ_ONLY }, &j, &cut, &f);
+        err = journal_open(&(struct journal_open_args){ .dirfd = fd, .vault = vault, .flags = JOURNAL_READ_ONLY }, &j,
+            &cut, &f);
     if (err)
         *ret = f;
     journal_close(j);

@@ -8,7 +8,8 @@
 #include "vault/store/store.h"
 
 enum verify_kind { VERIFY_STRUCTURE = 1, VERIFY_DATA = 2 };   /* DATA includes STRUCTURE */
-struct verify_progress { enum verify_kind phase; uint64_t packs, packs_total, bytes, bytes_total, generations, generations_total, damaged; };
+struct verify_progress { enum verify_kind phase; uint64_t packs, packs_total, bytes, bytes_total, generations,
+    generations_total, damaged; };
 enum verify_what {
     VERIFY_JOURNAL = 1, VERIFY_PACK_MISSING, VERIFY_PACK_HEAD, VERIFY_OBJECT, VERIFY_MANIFEST_MISSING,
     VERIFY_MANIFEST, VERIFY_SIGNATURE, VERIFY_COUNTERSIGN, VERIFY_CLOSURE, VERIFY_INDEX, VERIFY_HEAD,
@@ -22,7 +23,8 @@ struct verify_damage {
     char why[160];
 };
 struct verify_hooks {
-    /* After each step; non-zero cancels (-SM_ECANCEL).  May sleep to hold the disk back: bytes tells how much was read. */
+    /* After each step; non-zero cancels (-SM_ECANCEL).  May sleep to hold the disk back: bytes tells how much was
+       read. */
     int (*progress)(void *arg, const struct verify_progress *p);
     /* Each damage as it is found. */
     void (*damage)(void *arg, const struct verify_damage *d);
@@ -37,8 +39,10 @@ struct verify_result { uint64_t packs, objects, bytes, generations, damaged, hit
  * The whole check.  0 whatever was found (*ret tells), -SM_ECANCEL, -ENOMEM, -errno.
  * With a big vault it takes hours: for a process that also answers requests use the steps below.
  */
-sm_must_use int verify_run(struct store *st, enum verify_kind kind, const struct verify_hooks *h, struct verify_result *ret);
-/* In steps: begin, step until it returns 0 (1 = more), free.  The first step reads the journal; then a step reads at most one
+sm_must_use int verify_run(struct store *st, enum verify_kind kind, const struct verify_hooks *h,
+    struct verify_result *ret);
+/* In steps: begin, step until it returns 0 (1 = more), free.  The first step reads the journal; then a step reads at
+   most one
  * pack (32 MiB) or walks one generation (pages that were walked for another one are not read again).
  * New packs and generations may come meanwhile; those are not looked at. */
 struct verify;
