@@ -78,6 +78,8 @@ man_pages_are_sound() {
 }
 check "man_pages_are_there_and_sound" man_pages_are_sound
 
+check "man_pages_name_every_command_and_every_setting" "$python" tools/check_docs.py manual
+
 # --- documents
 check "openapi_yaml_says_exactly_the_routes_of_the_table" "$python" tools/check_docs.py openapi
 check "the_agent_protocol_names_every_route_of_the_agent_port" "$python" tools/check_docs.py agent

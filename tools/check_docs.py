@@ -6,6 +6,7 @@
     check_docs.py messages    docs/PROCESSES.md names every message of src/sakimorid/messages.c, and no other
     check_docs.py links       links and paths in the README files and docs/ lead somewhere
     check_docs.py tests       every test that docs/THREATS.md names is there
+    check_docs.py manual      man pages name every command and every setting, and no other
     check_docs.py notices     the licence and the notices of others' works stand where they must
 
 One line a finding; exit 1 when there is one, 77 when the check cannot be made here (the line says why).
@@ -120,6 +121,17 @@ def tests():
     return bad if named else ["docs/THREATS.md names no test"]
 
 
+def manual():
+    items = [re.sub(r"\\\\e|\\\\", "", line) for line in re.findall(r"^\.It (Cm .*)$", read("man/sakimori.1"), re.M)]
+    said = {" ".join(re.findall(r"Cm (\S+)", item)) for item in items}
+    real = set(re.findall(r'^    \{ "([a-z][a-z -]*)", "', read("src/sakimori/table.c"), re.M))
+    bad = ["man/sakimori.1 does not name: %s" % c for c in sorted(real - said)] + ["no such command: %s" % c for c in sorted(said - real)]
+    said = set(re.findall(r"^\.It Cm (\w+)", read("man/sakimorid.8"), re.M))
+    own = set(re.findall(r'\.name = "(\w+)", \.kind', read("src/sakimorid/options.c")))
+    bad += ["man/sakimorid.8 does not name: %s" % c for c in sorted(own - said)] + ["no such setting: %s" % c for c in sorted(said - own)]
+    return bad if real and own else ["no commands or settings found"]
+
+
 def notices():
     need = [
         ("LICENSE", "Apache License"), ("NOTICE", "design-tokens"), ("NOTICE", "デジタル庁"), ("NOTICE", "BIP39"), ("NOTICE", "Jason Miller"),
@@ -140,7 +152,7 @@ def notices():
     return bad
 
 
-CHECKS = {f.__name__: f for f in (openapi, agent, messages, links, tests, notices)}
+CHECKS = {f.__name__: f for f in (openapi, agent, messages, links, tests, manual, notices)}
 
 
 def main():
