@@ -43,4 +43,7 @@ export function fill(text: string, values?: Values): string {
     return values ? text.replace(/\{(\w+)\}/g, (all, k: string) => (k in values ? String(values[k]) : all)) : text;
 }
 
+/** a、b、c or a, b, c */
+export function listOf(parts: string[]): string { return parts.join(current === 'ja' ? '、' : ', '); }
+
 export function t(text: Text, values?: Values): string { return fill(text[current], values); }

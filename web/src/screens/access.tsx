@@ -36,7 +36,7 @@ function Access() {
     const devices = useGet<List<Device>>('/devices');
     const got = useList<AccessLine>('/access' + query({ from: dayFrom(from), to: dayTo(to), person }));
     const name = (client: string | undefined) => devices.data?.items.find((d) => d.client === client)?.name ?? '';
-    const who = (account: string) => people.data?.items.find((p) => p.account === account)?.name ?? account;
+    const who = (account: string) => people.data?.items.find((p) => p.account === account)?.name ?? devices.data?.items.find((d) => d.id === account)?.name ?? account;
     const items = got.data?.items ?? [];
     const save = () => download('sakimori-access.csv', 'text/csv', csv([[T.at, T.who, T.what, T.source, T.where, T.why, T.result].map((x) => t(x)), ...items.map((l) => [l.at, l.who, l.what, `${name(l.client)} ${l.manifest ?? ''}`, l.from, l.why ?? '', l.result])]));
     const date = (label: string, value: string, set: (v: string) => void, first?: boolean) => <Field label={label}>{(a) => <input class="in num" type="date" data-filter={first ? '' : undefined} value={value} onInput={(e) => set(e.currentTarget.value)} {...a} />}</Field>;
@@ -55,6 +55,7 @@ type AuditLine = Record<string, unknown> & { at: string; who: string; act: strin
 
 function Audit() {
     const got = useList<AuditLine>('/audit');
+    const devices = useGet<List<Device>>('/devices');
     const [error, setError] = useState<ApiError | null>(null);
     const [busy, setBusy] = useState(false);
     const [report, setReport] = useState<{ ok: boolean; lines: number; first_bad?: { line: number; why: string } | null } | null>(null);
@@ -70,8 +71,8 @@ function Audit() {
             <ErrorBox error={error ?? (got.data ? null : got.error)} />
             {!got.data ? !got.error && <Loading /> : !got.data.items.length ? <Empty title={t(T.none)} /> : <div class="tbl-wrap"><table class="tbl tbl-cards" role="table"><caption class="vh">{t(T.list)}</caption>
                 <thead role="rowgroup"><tr role="row">{[T.line, T.at, T.who, T.what, T.detail].map((x) => <th role="columnheader" scope="col">{t(x)}</th>)}</tr></thead>
-                <tbody role="rowgroup">{got.data.items.map((l) => <tr role="row"><td role="cell" class="num" data-l={t(T.line)}>{l.n}</td><td role="cell" class="nb" data-l={t(T.at)}><time dateTime={l.at} title={`${longDate(l.at)} ${clock(l.at)}`}>{whenOf(l.at)}</time></td>
-                    <td role="cell" data-l={t(T.who)}>{l.who}</td><th role="rowheader" scope="row">{l.act}</th><td role="cell" class="mono small" data-l={t(T.detail)}>{rest(l)}</td></tr>)}</tbody></table></div>}
+                <tbody role="rowgroup">{got.data.items.map((l) => <tr role="row"><td role="cell" class="num n" data-l={t(T.line)}>{l.n}</td><td role="cell" class="nb" data-l={t(T.at)}><time dateTime={l.at} title={`${longDate(l.at)} ${clock(l.at)}`}>{whenOf(l.at)}</time></td>
+                    <td role="cell" data-l={t(T.who)}>{devices.data?.items.find((d) => d.id === l.who)?.name ?? l.who}</td><th role="rowheader" scope="row">{l.act}</th><td role="cell" class="mono small" data-l={t(T.detail)}>{rest(l)}</td></tr>)}</tbody></table></div>}
             {got.data?.next && <p><button type="button" class="btn" onClick={got.more}>{t(C.more)}</button></p>}</div></>;
 }
 

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
 import type { Device, Generation, List, Source, State } from '../api';
 import { Spark } from '../charts/timeline';
-import { t } from '../i18n';
+import { listOf, t } from '../i18n';
 import { useGet, useList, useLive, useNow } from '../live';
 import { Link, navigate } from '../router';
 import type { Place } from '../router';
@@ -182,5 +182,5 @@ export function Confined({ c }: { c: Record<string, unknown> | boolean | null | 
     if (c === null || c === undefined) return <>─</>;
     if (typeof c === 'boolean') return <Badge state={c ? 'ok' : 'look'}>{t(c ? T.guarded : T.notGuarded)}</Badge>;
     const missing = Array.isArray(c.missing) ? c.missing.map(String) : typeof c.missing === 'string' && c.missing ? [c.missing] : Object.entries(c).filter(([, v]) => v === false).map(([k]) => k);
-    return <><Badge state={missing.length ? 'look' : 'ok'}>{t(missing.length ? T.notGuarded : T.guarded)}</Badge>{missing.length > 0 && <span class="sub blk">{t(T.missing, { text: missing.join('、') })}</span>}</>;
+    return <><Badge state={missing.length ? 'look' : 'ok'}>{t(missing.length ? T.notGuarded : T.guarded)}</Badge>{missing.length > 0 && <span class="sub blk">{t(T.missing, { text: listOf(missing) })}</span>}</>;
 }

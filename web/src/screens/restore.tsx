@@ -40,7 +40,9 @@ function Wizard({ place }: { place: Place }) {
     const own = useList<Generation>(source ? `/generations?source=${encodeURIComponent(source)}&limit=200` : null);
     const mine = useMemo(() => newestFirst(own.data?.items ?? items.filter((g) => g.source === source)), [own.data, items, source]);
     const gens = items.length && source && !own.data && !mine.length ? own : first;
-    const chosen = mine.find((g) => g.id === place.query.get('m')) ?? mine.find((g) => g.last_clean) ?? mine.find((g) => g.suspicion.level !== 'high') ?? mine[0];
+    const listed = mine.find((g) => g.id === place.query.get('m')) ?? mine.find((g) => g.last_clean) ?? mine.find((g) => g.suspicion.level !== 'high') ?? mine[0];
+    const detail = useGet<Generation>(listed ? `/generations/${listed.id}` : null).data; // the list leaves out what is costly to read
+    const chosen = listed && detail?.id === listed.id ? { ...listed, files: detail.files ?? listed.files, bytes: detail.bytes, suspicion: detail.suspicion } : listed;
     useEffect(() => {
         if (seen.current !== step) { seen.current = step; focusHeading('#step-title'); }
     }, [step]);

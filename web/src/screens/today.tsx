@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
 import type { Today } from '../api';
 import type { TodayNow } from '../app';
-import { t } from '../i18n';
+import { listOf, t } from '../i18n';
 import { Link } from '../router';
 import { isLeader, roleOf, useSession } from '../session';
 import { T as C } from '../text/common';
@@ -141,7 +141,7 @@ function Lines({ today }: { today: Today }) {
 function Guarded({ today }: { today: Today }) {
     const { session } = useSession();
     return <section class="mt-l" aria-labelledby="pr"><h2 id="pr">{t(T.guarded)}</h2>
-        {today.groups.length ? <ul class={`strip strip-${Math.min(6, today.groups.length)}`}>{today.groups.map((g) => <li>
+        {today.groups.length ? <ul class={`strip strip-${today.groups.length}`}>{today.groups.map((g) => <li>
             <Mark state={g.state} label={t({ ok: C.ok, look: C.look, call: C.call, unknown: C.unknown }[g.state])} /><b>{g.name}</b><span>{g.text}</span></li>)}</ul>
             : <div class="mt-s"><div class="empty"><h3>{t(T.noGroups)}</h3><p>{t(T.noGroupsText)}</p>
                 {isLeader(session) && <Link class="btn btn-main" href="/machines/sources/new">{t(T.addSource)}</Link>}</div></div>}
@@ -152,6 +152,6 @@ function Extra({ today }: { today: Today }) {
     if (!today.not_watched.length && !today.notes.length) return null;
     return <div class="mt stack">
         {today.notes.length > 0 && <div><p class="eyebrow">{t(T.notes)}</p><ul class="plain-list">{today.notes.map((n) => <li>{n}</li>)}</ul></div>}
-        {today.not_watched.length > 0 && <div><p class="eyebrow">{t(T.notWatched)}</p><p class="sub">{today.not_watched.join('、')}</p></div>}
+        {today.not_watched.length > 0 && <div><p class="eyebrow">{t(T.notWatched)}</p><p class="sub">{listOf(today.not_watched)}</p></div>}
     </div>;
 }

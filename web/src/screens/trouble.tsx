@@ -41,9 +41,10 @@ function Detail({ id, today }: { id: string; today: Today | null }) {
     const { session } = useSession();
     const contacts = useGet<List<Contact>>('/contacts');
     const gens = useGet<List<Generation>>(a?.source ? `/generations?source=${encodeURIComponent(a.source)}&limit=200` : null);
+    const detail = useGet<Generation>(a?.manifest ? `/generations/${encodeURIComponent(a.manifest)}` : null);
     useLive<Alarm>('alarm', (x) => { if (x.id === id) got.reload(); });
     if (!a) return <><h1 class="vh">{t(T.title)}</h1>{got.error ? <ErrorBox error={got.error} retry={got.reload} /> : <Loading />}</>;
-    const bad = gens.data?.items.find((g) => g.id === a.manifest);
+    const bad = detail.data;
     const status = a.closed ? t(T.isClosed, { at: whenOf(a.closed, now) }) : a.seen ? t(T.isSeen) : t(T.isOpen);
     return <article>
         <p class="no-print"><Link class="more" href="/trouble">{t(T.back)}</Link></p>
