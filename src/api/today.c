@@ -116,12 +116,9 @@ static json_t *last_of(struct today *t)
         total += any;
         good += any && all;
     }
-    json_t *policy = state_setting(t->a->state, "retention");
-    const json_t *p = policy ? policy : json_object_get(t->a->vault, "policy");
-    int64_t kept = api_int(p, "monthly", 0) * 30;
-    kept = kept > api_int(p, "daily", 30) ? kept : api_int(p, "daily", 30);
-    kept = kept > api_int(p, "min_days", 0) ? kept : api_int(p, "min_days", 0);
-    json_decref(policy);
+    /* What is really there, not what the rules would allow one day. */
+    int64_t oldest = api_int(json_object_get(t->a->vault, "totals"), "oldest_s", 0);
+    int64_t kept = oldest && t->now > oldest ? (t->now - oldest) / 86400 : 0;
     return json_pack("{s:o,s:o,s:I,s:I,s:I,s:n}", "at", api_time(newest), "ago_s",
         newest ? json_integer(t->now - newest) : json_null(), "devices", (json_int_t)good, "devices_total",
         (json_int_t)total, "kept_days", (json_int_t)kept, "drill");

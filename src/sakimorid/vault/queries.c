@@ -95,6 +95,27 @@ json_t *query_generation_json(struct vaultd *v, const struct store_generation *g
     return o;
 }
 
+/* What only the manifest and its record say: how many files, and the reasons of a suspicion. */
+static void put_details(struct vaultd *v, const struct store_generation *g, json_t *o)
+{
+    struct sm_buf raw = SM_BUF_INIT(MANIFEST_MAX);
+    struct manifest m;
+    json_t *facts = NULL, *record = NULL;
+    if (!store_manifest(v->store, &g->manifest, &raw) && !manifest_parse(sm_buf_span(&raw), &m) && m.facts.n &&
+        !sm_json_parse(m.facts, MANIFEST_FACTS_MAX, &facts, NULL)) {
+        json_object_set_new(o, "facts", json_pack("{s:O?,s:O?}", "files", json_object_get(facts, "files"), "bytes",
+            json_object_get(facts, "bytes")));
+        json_decref(facts);
+    }
+    if (g->score && !store_generation_json(v->store, &g->manifest, &record)) {
+        json_t *reasons = json_object_get(json_object_get(record, "suspicion"), "reasons");
+        if (reasons)
+            json_object_set(o, "reasons", reasons);
+        json_decref(record);
+    }
+    sm_buf_wipe(&raw);
+}
+
 void query_client(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     (void)peer;
@@ -379,8 +400,11 @@ void query_generations(struct child *c, unsigned peer, struct sm_ipc *ipc, struc
     if (!r) {
         size_t n = store_generations(st, &q, rows, limit);
         json_t *list = json_array();
-        for (size_t i = 0; i < n; i++)
-            json_array_append_new(list, query_generation_json(v, &rows[i]));
+        for (size_t i = 0; i < n; i++) {
+            json_t *row = query_generation_json(v, &rows[i]);
+            put_details(v, &rows[i], row);
+            json_array_append_new(list, row);
+        }
         out = json_object();
         json_object_set_new(out, "items", list);
         json_object_set_new(out, "next_before_seq", n == limit ? json_integer((json_int_t)rows[n - 1].seq) : json_null());

@@ -125,6 +125,22 @@ static int open_store(struct vaultd *v, char *why)
     return 0;
 }
 
+/* When the oldest generation was taken, box time; 0 when there is none. */
+static int64_t oldest(const struct vaultd *v)
+{
+    enum { PAGE = 256 };
+    struct store_generation *g = calloc(PAGE, sizeof *g);
+    struct store_query q = { 0 };
+    int64_t s = 0;
+    size_t n = g ? PAGE : 0;
+    while (n == PAGE && (n = store_generations(v->store, &q, g, PAGE)) > 0) {
+        s = g[n - 1].time.s;
+        q.before_seq = g[n - 1].seq;
+    }
+    free(g);
+    return s;
+}
+
 static json_t *totals_json(struct vaultd *v)
 {
     struct store_totals t;
@@ -133,6 +149,7 @@ static json_t *totals_json(struct vaultd *v)
     json_t *o = json_object();
     wire_int(o, "clients", t.clients);
     wire_int(o, "generations", t.generations);
+    json_object_set_new(o, "oldest_s", json_integer(oldest(v)));
     wire_int(o, "packs", t.packs);
     wire_int(o, "pack_bytes", t.pack_bytes);
     wire_int(o, "objects", t.objects);
