@@ -92,12 +92,6 @@ static void generations_got(struct api_call *c, int err, struct sm_span body, co
         if ((from && at < from) || (to && at >= to))
             continue;
         with_places(c->api, row);
-        if (api_bool(
-                row, "suspicious")) { /* the vault's list has no reasons; the alarm of that generation keeps them */
-            json_t *alarm = api_row(c->api, STATE_alarm_of_manifest, STATE_ARGS(state_t(api_str(row, "manifest"))));
-            api_set(row, "reasons", json_incref(json_object_get(json_object_get(alarm, "facts"), "reasons")));
-            json_decref(alarm);
-        }
         api_append(items, json_incref(generation_words(row, c->lang)));
     }
     json_t *next = json_null();
