@@ -1,0 +1,302 @@
+/* The real program against a small box of canned answers on a local socket: exit codes, languages, JSON. */
+#include "test.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "plat/fs.h"
+#include "plat/local.h"
+#include "plat/poll.h"
+#include "plat/proc.h"
+
+static char dir[64], data_path[96], out[1 << 16], err[1 << 16];
+static int listening = -1;
+static pthread_t server;
+
+/* What the box says to a request that begins so. */
+static const struct { const char *request, *status, *body; } canned[] = {
+    { "GET /healthz", "200 OK", "{\"ok\":true,\"version\":\"0.1.0\"}" },
+    { "GET /api/v1/devices", "200 OK", "{\"items\":[{\"id\":\"0011223344556677\",\"name\":\"受付\\u001b[31m\",\"state\":\"late\"}],\"next\":null}" },
+    { "GET /api/v1/people?cursor=2", "200 OK", "{\"items\":[{\"id\":\"b\",\"account\":\"two\"}],\"next\":null}" },
+    { "GET /api/v1/people", "200 OK", "{\"items\":[{\"id\":\"a\",\"account\":\"one\"}],\"next\":\"2\"}" },
+    { "GET /api/v1/sources", "401 Unauthorized", "{\"error\":{\"code\":\"not_signed_in\",\"message\":\"sign in\"}}" },
+    { "GET /api/v1/audit", "403 Forbidden", "{\"error\":{\"code\":\"denied\",\"message\":\"not allowed\"}}" },
+    { "GET /api/v1/generations/", "409 Conflict", "{\"error\":{\"code\":\"unlock_needed\",\"message\":\"unlock first\"}}" },
+    { "GET /api/v1/runs/aaaa", "404 Not Found", "{\"error\":{\"code\":\"not_found\",\"message\":\"no such run\"}}" },
+    { "GET /api/v1/runs/bbbb", "200 OK", "{\"id\":\"bbbb\",\"state\":\"partial\",\"problems\":[{\"path\":\"/x\",\"what\":\"open\"}]}" },
+    { "GET /api/v1/runs/cccc", "200 OK", "{\"id\":\"cccc\",\"state\":\"failed\"}" },
+    { "GET /api/v1/runs/dddd", "200 OK", "{\"id\":\"dddd\",\"state\":\"complete\"}" },
+    { "POST /api/v1/audit/verify", "200 OK", "{\"ok\":false,\"lines\":9,\"first_bad\":{\"line\":4,\"why\":\"changed\"}}" },
+    { "POST /api/v1/session", "200 OK",
+        "{\"token\":\"0123456789abcdef\",\"session\":{\"person\":{\"name\":\"院長\",\"role\":\"director\"}}}" },
+    { "DELETE /api/v1/session", "200 OK", "{\"ok\":true}" },
+    { "GET /api/v1/alarms", "200 OK", "this is no JSON" },
+    { "GET ", "500 Internal Server Error", "{\"error\":{\"code\":\"internal\",\"message\":\"broken\"}}" },
+};
+
+static void answer(int fd)
+{
+    char text[8192];
+    size_t n = 0;
+    ssize_t got;
+    while (n + 1 < sizeof text && (got = read(fd, text + n, sizeof text - 1 - n)) > 0) {
+        n += (size_t)got;
+        text[n] = 0;
+        if (strstr(text, "\r\n\r\n"))
+            break;
+    }
+    for (size_t i = 0; i < sizeof canned / sizeof *canned; i++) {
+        if (strncmp(text, canned[i].request, strlen(canned[i].request)))
+            continue;
+        int m = snprintf(text, sizeof text, "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+            canned[i].status, strlen(canned[i].body), canned[i].body);
+        (void)!write(fd, text, (size_t)m); /* a client that went away is its own fault */
+        break;
+    }
+    (void)shutdown(fd, SHUT_WR);
+    while (read(fd, text, sizeof text) > 0)
+        ;
+    close(fd);
+}
+
+static void *serve(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        struct plat_peer peer;
+        if (plat_poll_one(listening, PLAT_POLL_READ, 20000) != 1)
+            return NULL;
+        int fd = plat_local_accept(listening, &peer);
+        if (fd < 0)
+            return NULL;
+        if (fcntl(fd, F_SETFL, 0) < 0)
+            return NULL;
+        answer(fd);
+    }
+}
+
+static void take(const char *name, char *to, size_t size)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, to, size - 1);
+    to[n > 0 ? n : 0] = 0;
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Run it; input may be NULL.  Its exit code. */
+static int run(const char *input, const char *const *words)
+{
+    char *argv[32], text[160], home[96], config[96];
+    char *env[] = { (char *)"PATH=/usr/bin:/bin", home, config, (char *)"LANG=C.UTF-8", (char *)"ASAN_OPTIONS=detect_leaks=0", NULL };
+    int n = 0, status = -1, fds[3];
+    struct plat_proc p = PLAT_PROC_NONE;
+    snprintf(home, sizeof home, "HOME=%s", dir);
+    snprintf(config, sizeof config, "XDG_CONFIG_HOME=%s/config", dir);
+    argv[n++] = (char *)SAKIMORI;
+    for (; *words; words++)
+        argv[n++] = (char *)*words;
+    argv[n] = NULL;
+    static const char *const names[] = { "in", "out", "err" };
+    for (int i = 0; i < 3; i++) {
+        snprintf(text, sizeof text, "%s/%s", dir, names[i]);
+        fds[i] = open(text, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        assert_true(fds[i] >= 0);
+    }
+    if (input) {
+        assert_ok(plat_fs_write_all(fds[0], SM_SPAN_STR(input)));
+        assert_int_equal(lseek(fds[0], 0, SEEK_SET), 0);
+    }
+    const struct plat_spawn_fd map[] = { { fds[0], 0 }, { fds[1], 1 }, { fds[2], 2 } };
+    const struct plat_spawn s = { .path = SAKIMORI, .argv = argv, .env = env, .fds = map, .fds_n = 3, .dir = dir };
+    assert_ok(plat_proc_spawn(&s, &p));
+    assert_ok(plat_proc_wait(&p, 60000, &status));
+    plat_proc_close(&p);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    take("out", out, sizeof out);
+    take("err", err, sizeof err);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+#define RUN(...) run(NULL, (const char *const[]){ __VA_ARGS__, NULL })
+#define BOX "--data", data_path, "--lang", "en"
+
+static int start(void **state)
+{
+    char path[128];
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/sakimori-cli-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    snprintf(data_path, sizeof data_path, "%s/data", dir);
+    snprintf(path, sizeof path, "%s/run", data_path);
+    assert_ok(plat_fs_mkdir_p(path, 0700));
+    snprintf(path, sizeof path, "%s/run/cli.sock", data_path);
+    listening = plat_local_listen(path, 0600);
+    assert_true(listening >= 0);
+    return pthread_create(&server, NULL, serve, NULL);
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    shutdown(listening, SHUT_RDWR);
+    pthread_join(server, NULL);
+    close(listening);
+    return plat_fs_remove_tree(AT_FDCWD, dir);
+}
+
+static void help_is_there_in_both_languages(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("--help", "--lang", "ja"), 0);
+    assert_non_null(strstr(out, "使い方"));
+    assert_int_equal(RUN("--help", "--lang=en"), 0);
+    assert_non_null(strstr(out, "Usage"));
+    assert_int_equal(RUN("source", "add", "--help", "--lang", "en"), 0);
+    assert_non_null(strstr(out, "--exclude"));
+    assert_int_equal(RUN("--version"), 0);
+    assert_non_null(strstr(out, "sakimori "));
+}
+
+static void exit_codes_are_as_documented(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("healthz", BOX), 0);
+    assert_int_equal(RUN("today", BOX), 1);
+    assert_int_equal(RUN("nonsense"), 2);
+    assert_int_equal(RUN("--lang", "de", "status"), 2);
+    assert_int_equal(RUN("source", "list", BOX), 3);
+    assert_non_null(strstr(err, "sakimori sign-in"));
+    assert_int_equal(RUN("audit", "list", BOX), 3);
+    assert_int_equal(RUN("backup", "show", "aaaa", BOX), 4);
+    assert_int_equal(RUN("generations", "ls", "0000000000000000000000000000000000000000000000000000000000000000", BOX), 5);
+    assert_non_null(strstr(err, "sakimori unlock"));
+    assert_int_equal(RUN("backup", "watch", "bbbb", BOX), 6);
+    assert_non_null(strstr(err, "/x"));
+    assert_int_equal(RUN("backup", "watch", "cccc", BOX), 1);
+    assert_int_equal(RUN("backup", "watch", "dddd", BOX), 0);
+    assert_int_equal(RUN("status", "--data", "/nonexistent"), 7);
+    assert_int_equal(RUN("audit", "verify", BOX), 1);
+}
+
+static void lists_are_tables_or_json_and_never_raw_bytes(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("devices", "list", "--data", data_path, "--lang", "ja"), 0);
+    assert_non_null(strstr(out, "遅れ"));
+    assert_null(strchr(out, '\033'));
+    assert_non_null(strstr(out, "\\x1b"));
+    assert_int_equal(RUN("devices", "list", BOX), 0);
+    assert_non_null(strstr(out, "late"));
+    assert_int_equal(RUN("devices", "list", "--json", BOX), 0);
+    assert_non_null(strstr(out, "\"items\":[{"));
+    assert_null(strchr(out, '\033'));
+}
+
+static void all_pages_of_a_list_are_fetched(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("people", "list", "--json", BOX), 0);
+    assert_non_null(strstr(out, "\"one\""));
+    assert_non_null(strstr(out, "\"two\""));
+}
+
+static void an_answer_that_is_no_json_is_no_crash(void **state)
+{
+    (void)state;
+    int e = RUN("alarms", "list", "--json", BOX);
+    assert_int_equal(e, 0);
+    assert_string_equal(out, "{\"items\":[]}\n");
+}
+
+static void sign_in_reads_the_password_from_standard_input_and_keeps_a_private_token(void **state)
+{
+    char path[128];
+    struct stat st;
+    (void)state;
+    assert_int_equal(run("a secret of mine\n", (const char *const[]){ "sign-in", "incho", "--password-stdin", BOX, NULL }), 0);
+    snprintf(path, sizeof path, "%s/config/sakimori/token", dir);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_null(strstr(err, "a secret of mine"));
+    assert_int_equal(RUN("sign-out", BOX), 0);
+    assert_int_equal(stat(path, &st), -1);
+}
+
+static void an_answers_file_that_others_can_read_is_refused(void **state)
+{
+    char path[128];
+    (void)state;
+    snprintf(path, sizeof path, "%s/answers.json", dir);
+    int fd = plat_fs_create(AT_FDCWD, path, PLAT_FS_TRUNC, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(fchmod(fd, 0644), 0);
+    assert_ok(plat_fs_write_all(fd, SM_SPAN_STR("{\"account\":\"incho\",\"password\":\"x\"}")));
+    assert_int_equal(RUN("sign-in", "--answers", path, BOX), 2);
+    assert_int_equal(fchmod(fd, 0600), 0);
+    close(fd);
+    assert_int_equal(RUN("sign-in", "--answers", path, BOX), 0);
+}
+
+static void the_settings_file_is_checked_and_the_wrong_line_is_named(void **state)
+{
+    char path[128];
+    (void)state;
+    assert_int_equal(RUN("settings", "print"), 0);
+    assert_non_null(strstr(out, "listen = "));
+    snprintf(path, sizeof path, "%s/sakimori.conf", dir);
+    int fd = plat_fs_create(AT_FDCWD, path, PLAT_FS_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_ok(plat_fs_write_all(fd, SM_SPAN_STR("# x\nport = abc\n")));
+    close(fd);
+    assert_int_equal(RUN("settings", "print", path), 2);
+    assert_non_null(strstr(err, ":2:"));
+}
+
+static void an_offline_audit_check_names_file_and_line(void **state)
+{
+    char path[128];
+    (void)state;
+    snprintf(path, sizeof path, "%s/audit.jsonl", dir);
+    int fd = plat_fs_create(AT_FDCWD, path, PLAT_FS_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_ok(plat_fs_write_all(fd, SM_SPAN_STR("{}\n")));
+    close(fd);
+    assert_int_equal(RUN("audit", "verify", "--file", path, "--lang", "en"), 1);
+    assert_non_null(strstr(err, "line 1"));
+    assert_int_equal(RUN("audit", "verify", "--file", "/nonexistent"), 4);
+}
+
+static void recover_without_a_vault_says_so(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("recover", "--vault", dir, "--list"), 4);
+    assert_int_equal(RUN("recover", "--vault", dir), 2);
+    assert_int_equal(RUN("vault", "verify", "--vault", dir), 4);
+    assert_int_equal(RUN("journal", "show", "--vault", dir), 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(help_is_there_in_both_languages),
+        cmocka_unit_test(exit_codes_are_as_documented),
+        cmocka_unit_test(lists_are_tables_or_json_and_never_raw_bytes),
+        cmocka_unit_test(all_pages_of_a_list_are_fetched),
+        cmocka_unit_test(an_answer_that_is_no_json_is_no_crash),
+        cmocka_unit_test(sign_in_reads_the_password_from_standard_input_and_keeps_a_private_token),
+        cmocka_unit_test(an_answers_file_that_others_can_read_is_refused),
+        cmocka_unit_test(the_settings_file_is_checked_and_the_wrong_line_is_named),
+        cmocka_unit_test(an_offline_audit_check_names_file_and_line),
+        cmocka_unit_test(recover_without_a_vault_says_so),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
