@@ -122,7 +122,7 @@ def tests():
 
 
 def manual():
-    items = [re.sub(r"\\\\e|\\\\", "", line) for line in re.findall(r"^\.It (Cm .*)$", read("man/sakimori.1"), re.M)]
+    items = [line.replace("\\", "") for line in re.findall(r"^\.It (Cm .*)$", read("man/sakimori.1"), re.M)]
     said = {" ".join(re.findall(r"Cm (\S+)", item)) for item in items}
     real = set(re.findall(r'^    \{ "([a-z][a-z -]*)", "', read("src/sakimori/table.c"), re.M))
     bad = ["man/sakimori.1 does not name: %s" % c for c in sorted(real - said)] + ["no such command: %s" % c for c in sorted(said - real)]
