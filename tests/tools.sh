@@ -201,7 +201,7 @@ healthy_again() { # URL OLD-PID PARENT
 check "three_packages_build_without_network" packages_build
 if [ -n "$(find "$debs" -name '*.deb' -print -quit 2>/dev/null)" ]; then
     check "the_box_package_has_program_console_unit_and_page" package_files sakimori-box /usr/sbin/sakimorid /usr/share/sakimori/web/index.html \
-        /usr/share/sakimori/web/app.js /lib/systemd/system/sakimorid.service /usr/share/man/man8/sakimorid.8 /usr/share/doc/sakimori-box/copyright \
+        /usr/share/sakimori/web/app.js /lib/systemd/system/sakimorid.service /usr/share/man/man8/sakimorid.8 /usr/share/man/man5/sakimori.conf.5 /usr/share/doc/sakimori-box/copyright \
         /usr/share/doc/sakimori-box/README.Debian /usr/share/doc/sakimori-box/NOTICE
     check "the_agent_package_has_program_units_and_page" package_files sakimori-agent /usr/sbin/sakimori-agent \
         /lib/systemd/system/sakimori-agent.service /lib/systemd/system/sakimori-agent.path /usr/share/man/man8/sakimori-agent.8 \

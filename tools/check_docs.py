@@ -122,13 +122,13 @@ def tests():
 
 
 def manual():
-    items = [line.replace("\\", "") for line in re.findall(r"^\.It (Cm .*)$", read("man/sakimori.1"), re.M)]
-    said = {" ".join(re.findall(r"Cm (\S+)", item)) for item in items}
+    items = [line.replace("\\", "") for line in re.findall(r"^\.It Cm (.*)$", read("man/sakimori.1"), re.M)]
+    said = {re.split(r" (?:Ar|Op|Fl)\b", item)[0].replace(" Cm ", " ") for item in items}
     real = set(re.findall(r'^    \{ "([a-z][a-z -]*)", "', read("src/sakimori/table.c"), re.M))
     bad = ["man/sakimori.1 does not name: %s" % c for c in sorted(real - said)] + ["no such command: %s" % c for c in sorted(said - real)]
-    said = set(re.findall(r"^\.It Cm (\w+)", read("man/sakimorid.8"), re.M))
+    said = set(re.findall(r"^\.It Va (\w+)", read("man/sakimori.conf.5"), re.M))
     own = set(re.findall(r'\.name = "(\w+)", \.kind', read("src/sakimorid/options.c")))
-    bad += ["man/sakimorid.8 does not name: %s" % c for c in sorted(own - said)] + ["no such setting: %s" % c for c in sorted(said - own)]
+    bad += ["man/sakimori.conf.5 does not name: %s" % c for c in sorted(own - said)] + ["no such setting: %s" % c for c in sorted(said - own)]
     return bad if real and own else ["no commands or settings found"]
 
 
