@@ -19,7 +19,7 @@ export function startMock(port = 0) {
         handle(req, res, st, streams, push).catch((e) => { res.statusCode = 500; res.end(JSON.stringify({ error: { code: 'internal', message: String(e) } })); });
     });
     return new Promise((ok) => server.listen(port, '127.0.0.1', () => ok({
-        server, st, url: `http://127.0.0.1:${server.address().port}`, push, set: (x) => Object.assign(st, x), reset: () => Object.assign(st, fresh()),
+        server, st, url: `http://127.0.0.1:${server.address().port}`, push, set: (x) => Object.assign(st, x), reset: () => { for (const t of st.timers) clearInterval(t); Object.assign(st, fresh()); },
         close: () => { for (const t of st.timers) clearInterval(t); for (const s of streams) s.res.end(); server.closeAllConnections(); return new Promise((r) => server.close(r)); },
     })));
 }
@@ -148,8 +148,8 @@ const ROUTES = [
         if (g?.suspicion.level === 'high' && !data.suspicious_ok) return fail(409, 'suspicious');
         st.restore = { id: 'r1', manifest: data.manifest, device: data.device, state: 'running', progress: { files: 0, files_total: 394, bytes: 0, bytes_total: 1.5e9 }, set_aside: null, problems: [], started: later(0), finished: null, ms: null };
         const timer = setInterval(() => {
+            if (st.restore?.state !== 'running') return clearInterval(timer);
             const p = st.restore.progress;
-            if (st.restore.state !== 'running') return clearInterval(timer);
             p.files = Math.min(394, p.files + st.restore_rate); p.bytes = (p.files / 394) * 1.5e9;
             if (p.files === 394) Object.assign(st.restore, { state: 'complete', set_aside: 394, finished: later(4), ms: 252_000 });
             push('restore', st.restore);
