@@ -1,7 +1,7 @@
 /* Alarms: one open at a time for each cause, in words, with three things to do; mails and web hooks about them. */
 #include <errno.h>
 #include "api/internal.h"
-#include "respond/notify.h"
+#include "api/notify.h"
 
 #define REFUSALS_DAY 3              /* broken rules of one machine in a day that make an alarm */
 #define REFUSALS_KEPT_S (30 * 86400)

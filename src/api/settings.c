@@ -3,7 +3,7 @@
 #include <unistd.h>
 #include "api/internal.h"
 #include "plat/fs.h"
-#include "respond/notify.h"
+#include "api/notify.h"
 
 #define CONTACTS_MAX 30
 

@@ -1,4 +1,4 @@
-#include "respond/notify.h"
+#include "api/notify.h"
 #include <errno.h>
 
 static int put_clean(struct sm_buf *b, const char *s, size_t max)

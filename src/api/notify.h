@@ -2,8 +2,8 @@
  * The words of a message to people outside the console: one mail or one web hook for an alarm.  Pure: sending is
  * the process out's work, when to send is the alarms'.  Texts come from the caller, in its language.
  */
-#ifndef RESPOND_NOTIFY_H
-#define RESPOND_NOTIFY_H
+#ifndef API_NOTIFY_H
+#define API_NOTIFY_H
 #include <jansson.h>
 #include "core/buf.h"
 

@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
-#include "respond/notify.h"
+#include "api/notify.h"
 
 static struct notify_alarm alarm_of(const char *title)
 {
@@ -97,5 +97,5 @@ int main(void)
         cmocka_unit_test(a_long_title_is_cut_between_characters),
         cmocka_unit_test(the_text_names_what_to_do_and_the_head), cmocka_unit_test(addresses_are_plain),
         cmocka_unit_test(plain_http_goes_only_to_the_own_network) };
-    return cmocka_run_group_tests_name("respond notify", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("api notify", tests, NULL, NULL);
 }
