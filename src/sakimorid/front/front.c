@@ -489,7 +489,7 @@ static bool too_slow(const struct conn *c, uint64_t now)
         return now - c->idle_since_ms > (c->fresh ? head : idle + head);
     if (r->phase == REQ_HEAD)
         return now - r->began_ms > head;
-    if ((r->phase != REQ_BODY && r->phase != REQ_UPLOAD) || r->suspended)
+    if (r->in_head || r->suspended || r->phase == REQ_SENT)
         return false;
     used = now - r->body_ms - r->paused_ms;
     return used > FRONT_BODY_SLACK_MS + r->body_bytes * 1000 / FRONT_BODY_BYTES_PER_S;

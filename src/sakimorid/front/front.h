@@ -69,7 +69,7 @@ struct req {
     char *raw;                       /* target as it came */
     struct target target;
     bool in_head;                    /* MHD has not gone on to the body */
-    bool target_ok, head, idempotent, is_pack, has_body, suspended, end_of_body, english;
+    bool target_ok, head, idempotent, is_pack, no_body_read, suspended, end_of_body, english;
     char method[8];
     uint64_t id;
     enum req_phase phase;

@@ -417,7 +417,7 @@ static void decide(struct req *r, const char *method)
     enum place place;
     json_t *headers;
 
-    r->has_body = length > 0 || length == -2 || chunked;
+    r->no_body_read = length == -2 || length > (int64_t)FRONT_PACK_MAX || chunked;
     r->english = r->conn->door->kind == DOOR_AGENT || (lang && !strncasecmp(lang, "en", 2));
     if (!r->target_ok) {
         reply_error(r, strlen(r->raw) >= TARGET_RAW_MAX ? 414 : 400, "bad_request", NULL);
@@ -501,8 +501,9 @@ static void body_complete(struct req *r)
 }
 
 /*
- * MHD calls for the head until the connection does not rest any more after the call; only then it reads a body.  What is
- * refused by then is answered at once and its body never read: MHD closes such a connection.
+ * MHD calls for the head until the connection does not rest any more after the call; only then it reads a body.  The body
+ * of what is refused by then is read and dropped when its length is known and bounded: closing before would reset the
+ * connection, and the client might never see why.  Any other is answered at once, and MHD closes.
  */
 static enum MHD_Result head_done(struct req *r)
 {
@@ -513,7 +514,7 @@ static enum MHD_Result head_done(struct req *r)
     r->paused_ms = 0;
     if (r->phase == REQ_DROP)
         return MHD_NO;
-    return r->phase == REQ_READY && r->has_body ? queue(r) : MHD_YES;
+    return r->phase == REQ_READY && r->no_body_read ? queue(r) : MHD_YES;
 }
 
 enum MHD_Result req_handle(struct req *r, const char *method, const char *data, size_t *data_n)

@@ -69,6 +69,8 @@ static void fail(struct upload *u, int err, const char *text)
         answer(u, 403, "denied", why);
     else if (err == -SM_ELIMIT)
         answer(u, 413, "too_large", why);
+    else if (err == -SM_EINVAL)
+        answer(u, 400, "bad_request", why); /* a length that no pack has, or another than it began with */
     else
         answer(u, 500, "internal", why);
 }

@@ -1,0 +1,185 @@
+/* The parts of the box that need no process: message table, request target, console files, mail. */
+#include "tests/test.h"
+#include <errno.h>
+#include <unistd.h>
+#include "plat/fs.h"
+#include "sakimorid/front/target.h"
+#include "sakimorid/front/web.h"
+#include "sakimorid/messages.h"
+#include "sakimorid/options.h"
+#include "sakimorid/out/mail.h"
+
+static bool may(unsigned me, unsigned peer, uint16_t type)
+{
+    struct sm_ipc_rule rules[MSG_ROWS_MAX];
+    size_t n = msg_rules(me, peer, rules);
+
+    for (size_t i = 0; i < n; i++)
+        if (rules[i].type == type)
+            return true;
+    return false;
+}
+
+static void every_message_has_one_number_and_one_name(void **state)
+{
+    for (size_t i = 0; i < msg_table_n; i++) {
+        assert_ptr_equal(msg_find(msg_table[i].type), &msg_table[i]);
+        assert_true(msg_table[i].body_max <= SM_IPC_BODY_MAX);
+        assert_int_equal(msg_table[i].from & msg_table[i].to, 0);
+        for (size_t k = i + 1; k < msg_table_n; k++)
+            assert_string_not_equal(msg_table[i].name, msg_table[k].name);
+    }
+}
+
+static void the_network_never_reaches_the_restore_key(void **state)
+{
+    assert_true(may(WHO_KEYD, WHO_FRONT, K_TLS_SIGN));
+    assert_false(may(WHO_KEYD, WHO_FRONT, K_UNLOCK));
+    assert_false(may(WHO_KEYD, WHO_FRONT, K_OPEN));
+    assert_false(may(WHO_KEYD, WHO_VAULT, K_OPEN));
+    assert_false(may(WHO_VAULT, WHO_FRONT, V_POLICY));
+    assert_false(may(WHO_BRAIN, WHO_OUT, B_HTTP));
+    assert_false(msg_channel(WHO_FRONT, WHO_OUT));
+    assert_false(msg_channel(WHO_OUT, WHO_VAULT));
+    assert_false(msg_channel(WHO_OUT, WHO_KEYD));
+    assert_true(msg_channel(WHO_OPENER, WHO_KEYD));
+}
+
+static void a_body_comes_apart_as_it_was_put_together(void **state)
+{
+    json_t *j = json_pack("{si}", "a", 1), *back = NULL;
+    struct sm_buf b = SM_BUF_INIT(1 << 16);
+    struct sm_span raw;
+    char why[160];
+
+    assert_ok(msg_join(j, SM_SPAN("raw", 3), &b));
+    assert_ok(msg_split(sm_buf_span(&b), 100, &back, &raw, why));
+    assert_true(json_equal(j, back));
+    assert_span_is(raw, "raw");
+    json_decref(back);
+    assert_int_equal(msg_split(sm_buf_span(&b), 3, &back, &raw, why), -SM_ELIMIT);
+    assert_int_equal(msg_split(SM_SPAN(b.p, 8), 100, &back, &raw, why), -SM_EFORMAT);
+    json_decref(j);
+    j = json_array();
+    assert_int_equal(msg_join(j, SM_SPAN(NULL, 0), &b), -SM_EINVAL);
+    json_decref(j);
+    sm_buf_wipe(&b);
+}
+
+static void a_refused_target_leaves_nothing_behind(void **state)
+{
+    struct target t = { .path = "untouched" };
+    char *many = calloc(1, 4000), *longest = calloc(1, TARGET_RAW_MAX + 10);
+
+    memset(longest, 'a', TARGET_RAW_MAX + 1);
+    longest[0] = '/';
+    assert_int_equal(target_parse(longest, &t), -SM_ELIMIT);
+    strncat(many, "/?", 3);
+    for (int i = 0; i <= TARGET_ARGS_MAX; i++)
+        snprintf(many + strlen(many), 20, "a%d=1&", i);
+    assert_int_equal(target_parse(many, &t), -SM_ELIMIT);
+    assert_int_equal(target_parse("/a/%2e%2E", &t), -SM_EFORMAT);
+    assert_string_equal(t.path, "untouched");
+    assert_ok(target_parse("/a%20b/?x=%26&y", &t));
+    assert_string_equal(t.path, "/a b/");
+    assert_string_equal(json_string_value(json_object_get(t.query, "x")), "&");
+    assert_string_equal(json_string_value(json_object_get(t.query, "y")), "");
+    target_wipe(&t);
+    free(many);
+    free(longest);
+}
+
+static void a_folder_without_index_is_no_console(void **state)
+{
+    char dir[] = "/tmp/sakimori-web-XXXXXX";
+    struct web w = { 0 };
+
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(web_load(dir, &w), -SM_ENOTFOUND);
+    assert_int_equal(web_load("/nonexistent/web", &w), -ENOENT);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static void a_long_japanese_subject_is_cut_between_characters(void **state)
+{
+    struct mail m = { .from = "a@b.example", .subject = "「院内のパソコン」のバックアップが二日前から止まっています。確認してください。",
+        .text = "本文\n", .host = "b.example", .to = { "c@d.example" }, .to_n = 1, .at = { .s = 1795361925 }, .id = "x-1" };
+    struct sm_buf b = SM_BUF_INIT(1 << 16), subject = SM_BUF_INIT(4096);
+
+    assert_ok(mail_compose(&m, &b));
+    const char *p = strstr(sm_buf_str(&b), "Subject:");
+    assert_non_null(p);
+    while ((p = strstr(p, "=?UTF-8?B?")) != NULL) {
+        struct sm_buf word = SM_BUF_INIT(200);
+        const char *end = strstr(p, "?=");
+        assert_true(end - p <= 73);
+        assert_ok(sm_unbase64(SM_SPAN(p + 10, (size_t)(end - p - 10)), &word));
+        assert_true(sm_utf8_valid(sm_buf_span(&word)));
+        assert_ok(sm_buf_put_span(&subject, sm_buf_span(&word)));
+        sm_buf_wipe(&word);
+        p = end;
+    }
+    assert_span_is(sm_buf_span(&subject), m.subject);
+    assert_non_null(strstr(sm_buf_str(&b), "Date: Mon, 23 Nov 2026 00:38:45 +0900\r\n"));
+    assert_non_null(strstr(sm_buf_str(&b), "\r\n\r\n5pys5paHCg==\r\n"));
+    for (size_t i = 0; i < b.n; i++)
+        assert_true(b.p[i] < 0x80);
+    sm_buf_wipe(&b);
+    sm_buf_wipe(&subject);
+}
+
+static void an_address_cannot_smuggle_a_header(void **state)
+{
+    struct mail m = { .from = "a@b.example", .subject = "s", .text = "t", .host = "h", .to = { "x@y\r\nBcc: z@z" }, .to_n = 1,
+        .id = "1" };
+    struct sm_buf b = SM_BUF_INIT(1 << 16);
+
+    assert_int_equal(mail_compose(&m, &b), -SM_EINVAL);
+    assert_int_equal(b.n, 0);
+    assert_false(mail_address_ok("a b@c"));
+    assert_false(mail_address_ok("a@b@c"));
+    assert_false(mail_address_ok("<a@b>"));
+    assert_false(mail_address_ok("@b"));
+    assert_false(mail_address_ok("a@"));
+    assert_true(mail_address_ok("jimu+backup@clinic.example.jp"));
+    sm_buf_wipe(&b);
+}
+
+static void the_printed_settings_read_back_as_the_same(void **state)
+{
+    struct settings s = { 0 }, again = { 0 };
+    struct sm_buf text = SM_BUF_INIT(1 << 16), text2 = SM_BUF_INIT(1 << 16);
+    char why[240];
+
+    assert_ok(sm_opt_defaults(options_table, options_n, &s));
+    assert_ok(sm_opt_print(options_table, options_n, &s, &text));
+    assert_ok(sm_opt_defaults(options_table, options_n, &again));
+    assert_ok(sm_opt_parse(options_table, options_n, "x", sm_buf_span(&text), &again, why));
+    assert_ok(sm_opt_print(options_table, options_n, &again, &text2));
+    assert_true(sm_span_eq(sm_buf_span(&text), sm_buf_span(&text2)));
+    json_t *brain = options_for(&s, WHO_BRAIN), *out = options_for(&s, WHO_OUT);
+    assert_null(json_object_get(brain, "mail_password"));
+    assert_non_null(json_object_get(out, "mail_password"));
+    json_decref(brain);
+    json_decref(out);
+    options_wipe(&s);
+    options_wipe(&again);
+    sm_buf_wipe(&text);
+    sm_buf_wipe(&text2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_message_has_one_number_and_one_name),
+        cmocka_unit_test(the_network_never_reaches_the_restore_key),
+        cmocka_unit_test(a_body_comes_apart_as_it_was_put_together),
+        cmocka_unit_test(a_refused_target_leaves_nothing_behind),
+        cmocka_unit_test(a_folder_without_index_is_no_console),
+        cmocka_unit_test(a_long_japanese_subject_is_cut_between_characters),
+        cmocka_unit_test(an_address_cannot_smuggle_a_header),
+        cmocka_unit_test(the_printed_settings_read_back_as_the_same),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
