@@ -32,10 +32,16 @@ async function tooWide(page) {
     });
 }
 
+/** Drawings are made at the size they are shown: text in them is never scaled down. */
+async function scaled(page) {
+    return page.evaluate(() => [...document.querySelectorAll('.fig svg[role=img]')].filter((e) => e.checkVisibility() && e.getBoundingClientRect().width > 0 && Math.abs(e.getBoundingClientRect().width - e.viewBox.baseVal.width) > 1)
+        .map((e) => `${e.getBoundingClientRect().width} of ${e.viewBox.baseVal.width}`));
+}
+
 /** Links inside running text may be as high as the line; everything else that can be pressed is at least 44 px high. */
 async function tooSmall(page) {
     return page.evaluate(() => [...document.querySelectorAll('button, a.btn, a.more, select, input:not([type=hidden]):not([type=checkbox]):not([type=radio]), summary, .nav a, .tel a')]
-        .filter((e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true }) && e.getBoundingClientRect().height > 0 && e.getBoundingClientRect().height < 43.5 && !e.closest('.only-s, .only-l'))
+        .filter((e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true }) && e.getBoundingClientRect().height > 0 && e.getBoundingClientRect().height < 43.5)
         .map((e) => `${Math.round(e.getBoundingClientRect().height)} px: ${e.outerHTML.slice(0, 120)}`).slice(0, 3));
 }
 
@@ -53,6 +59,7 @@ for (const lang of ['ja', 'en'])
                     for (const width of WIDTHS) {
                         await page.setViewportSize({ width, height: 900 });
                         assert.equal(await tooWide(page), null, `wider than ${width} px`);
+                        assert.deepEqual(await scaled(page), [], `scaled drawings at ${width} px`);
                         assert.deepEqual(await tooSmall(page), [], `small targets at ${width} px`);
                         assert.deepEqual(await findings(page), [], `axe at ${width} px`);
                     }

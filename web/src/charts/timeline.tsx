@@ -1,4 +1,4 @@
-// Generations as bars, drawn at text size: a wide and a narrow drawing, never scaled-down text.
+// Generations as bars, drawn at text size: a wide, a middle and a narrow drawing, never scaled-down text.
 import type { Generation } from '../api';
 import { t } from '../i18n';
 import { T as C } from '../text/common';
@@ -15,8 +15,9 @@ const BASE = 208;
 export function Timeline(props: Props) {
     const gaps = slotsOf(props.gens, props.now, 15).some((s) => !s.gens.length);
     return <figure class="fig">
-        <div class="only-l"><Drawing {...props} width={716} slots={15} /></div>
-        <div class="only-s"><Drawing {...props} width={296} slots={6} /></div>
+        <div class="tl-l"><Drawing {...props} width={716} slots={15} /></div>
+        <div class="tl-m"><Drawing {...props} width={540} slots={11} /></div>
+        <div class="tl-s"><Drawing {...props} width={292} slots={6} /></div>
         <figcaption><span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><rect class="bar" x="3" y="2" width="14" height="16" /></svg>{t(T.keyNew)}</span>
             {props.gens.some((g) => g.suspicion.level === 'high') && <span class="key"><KeyBad />{t(T.keyBad)}</span>}
             {gaps && <span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><path class="z" d="M5 5l10 10m0-10l-10 10" /></svg>{t(T.keyGap)}</span>}
