@@ -70,6 +70,12 @@ void h_upload(struct api_call *c)
         api_fail_say(c, 409, "conflict", "run", "this run is over, or of another source", NULL);
         return;
     }
+    if (*api_str(run, "manifest")) { /* else one order would be enough for a flood of generations */
+        json_decref(run);
+        alarm_refusal(c->api, c->who.device, "a second generation in one run");
+        api_fail_say(c, 409, "conflict", "run", "this run has made its generation", NULL);
+        return;
+    }
     api_audit_what(c, "run %s", id);
     api_set(c->mem, "run", json_string(id));
     api_set(c->mem, "source", json_string(source));

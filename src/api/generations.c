@@ -23,7 +23,9 @@ json_t *reasons_words(const json_t *reasons, enum text_lang lang)
         char key[64];
         (void)snprintf(key, sizeof key, "REASON_%.40s", code); /* fits */
         const char *words = text_named(lang, key);
-        double value = json_number_value(json_object_get(row, "value"));
+        const json_t *number = json_object_get(row, "value");
+        /* The journal has no fractions and keeps thousandths; a fresh verdict is a real number. */
+        double value = json_is_integer(number) ? (double)json_integer_value(number) / 1000 : json_number_value(number);
         json_t *n = share_text(value);
         const char *args[] = { json_string_value(n) };
         char *text = text_fill(lang, words ? words : text_get(lang, T_REASON_other), args, 1);
