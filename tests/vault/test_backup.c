@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include "vault/backup/canary.h"
 
 static void every_kind_of_entry_comes_back(void **state)
 {
@@ -370,6 +371,46 @@ static void canaries_are_counted_and_a_changed_one_is_seen(void **state)
     kit_free(k);
 }
 
+static void a_laid_canary_is_recorded_and_every_touch_is_seen(void **state)
+{
+    struct kit *k = kit_new();
+    static struct canary c[CANARY_EACH], again[CANARY_EACH], other[CANARY_EACH], read[4];
+    uint8_t seed[32] = { 7 }, seed2[32] = { 8 };
+    enum canary_state s;
+    struct stat st;
+    size_t n = 0;
+    (void)state;
+    tree_edge(k->src);
+    assert_int_equal(canary_lay(k->src, seed, c), 0);
+    assert_int_equal(canary_lay(k->src, seed, again), 0); /* laid twice: the same */
+    assert_memory_equal(c, again, sizeof c);
+    assert_true(strcmp(c[0].path, c[1].path) < 0);
+    assert_int_equal(canary_lay(k->to, seed2, other), -ENOENT);
+    for (size_t i = 0; i < CANARY_EACH; i++) {
+        assert_int_equal(canary_check(&c[i], &s), 0);
+        assert_int_equal(s, CANARY_WHOLE);
+        assert_int_equal(stat(c[i].path, &st), 0);
+        assert_int_equal((uint64_t)st.st_size, c[i].size);
+    }
+    assert_int_equal(canary_list_load(k->state_dir, &k->v.source, read, 4, &n), -SM_ENOTFOUND);
+    assert_int_equal(canary_list_save(k->state_dir, &k->v.source, c, CANARY_EACH), 0);
+    assert_int_equal(canary_list_load(k->state_dir, &k->v.source, read, 1, &n), -SM_ELIMIT);
+    assert_int_equal(canary_list_load(k->state_dir, &k->v.source, read, 4, &n), 0);
+    assert_int_equal(n, CANARY_EACH);
+    assert_memory_equal(read, c, sizeof c);
+    int fd = open(c[0].path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "X", 1, 3), 1);
+    close(fd);
+    assert_int_equal(canary_check(&c[0], &s), 0);
+    assert_int_equal(s, CANARY_CHANGED);
+    assert_int_equal(canary_remove(&c[0]), -SM_EMISMATCH);
+    assert_int_equal(canary_lay(k->src, seed, again), -SM_EEXISTS);
+    assert_int_equal(canary_remove(&c[1]), 0);
+    assert_int_equal(canary_check(&c[1], &s), 0);
+    assert_int_equal(s, CANARY_GONE);
+    kit_free(k);
+}
+
 static void the_first_name_of_a_linked_file_may_go(void **state)
 {
     struct kit *k = kit_new();
@@ -436,6 +477,7 @@ int main(void)
         cmocka_unit_test(a_file_that_changes_while_it_is_read_is_noted),
         cmocka_unit_test(encrypted_files_raise_the_clients_own_suspicion),
         cmocka_unit_test(canaries_are_counted_and_a_changed_one_is_seen),
+        cmocka_unit_test(a_laid_canary_is_recorded_and_every_touch_is_seen),
         cmocka_unit_test(the_first_name_of_a_linked_file_may_go),
         cmocka_unit_test(a_killed_run_is_taken_up_by_the_next),
     };

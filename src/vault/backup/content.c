@@ -52,7 +52,7 @@ static int shared_push(struct content *c, struct shared *s)
     }
     e->group = s->group;
     e->type = OBJ_CHUNK;
-    e->how = s->plain ? (struct seal_how){ .level = 0 } : (struct seal_how){ .level = RUN_LEVEL, .probe = true };
+    e->how = s->plain ? (struct seal_how){ .level = 0 } : (struct seal_how){ .level = RUN_LEVEL_SHARED, .probe = true };
     e->block = s->block; /* the hold goes with it */
     e->plain = SM_SPAN(s->block->p, s->n);
     pipe_push(c->run->pipe);

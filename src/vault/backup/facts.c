@@ -53,7 +53,8 @@ unsigned facts_suspicion(const struct backup_counts *c)
         score = 90;
     s = c->lost_magic < 3 ? 0 : 40 + share(c->lost_magic, c->files_changed + c->files_new) / 2;
     score = s > score ? s : score;
-    s = c->extension_changed < 10 ? 0 : 30 + share(c->extension_changed, known + c->files_deleted);
+    s = share(c->extension_changed, known + c->files_deleted);
+    s = c->extension_changed < 10 || s == 0 ? 0 : 30 + s;
     score = s > score ? s : score;
     bool flat = c->bytes_new_plain >= ((uint64_t)8 << 20) && c->bytes_new_stored >= c->bytes_new_plain / 10 * 9;
     s = flat && known ? share(c->files_changed, known) : 0;

@@ -13,9 +13,9 @@
 
 #define PIPE_SLOTS 1024u
 #define PIPE_BLOCK ((size_t)2 << 20)
-#define PIPE_BLOCKS 4u
+#define PIPE_BLOCKS 3u
 #define PIPE_SEALED ((size_t)4 << 20) /* sealed bytes waiting to be packed */
-#define PIPE_SHARED 8u       /* blocks for shared chunks besides */
+#define PIPE_SHARED 10u      /* blocks for shared chunks besides */
 
 /* Plain bytes, shared by the jobs cut from them; back in its pool when the last one is done. */
 struct block { atomic_int refs; uint8_t *p; size_t cap; bool shared; struct block *next; };

