@@ -20,6 +20,7 @@
 #define PACK_PATIENCE_MS ((uint64_t)30 * 60 * 1000)
 #define ORDERS_SEEN_MAX 64
 #define QUEUE_MAX ((size_t)4 << 20)
+#define RUNS_MAX 32               /* accepted and not ended */
 
 enum { PART_BACKUP, PART_RESTORE, PARTS };
 
@@ -36,6 +37,8 @@ struct link {
     char boot_id[PLAT_BOOT_ID_TEXT];
     json_t *waiting_restore;      /* poll row, until its process is attached */
     char restore[65];             /* the restore under way, until its end was told */
+    char runs[RUNS_MAX][33];      /* the backups accepted, until their end was told */
+    size_t runs_n;
     struct carry *carries;
 };
 
@@ -136,11 +139,27 @@ static bool ends_with(const char *s, const char *end)
     return n >= k && strcmp(s + n - k, end) == 0;
 }
 
+/* The box knows how this run or restore went. */
+static void work_ended(struct carry *c)
+{
+    struct link *l = c->l;
+    if (c->part == PART_RESTORE) {
+        l->restore[0] = 0;
+        return;
+    }
+    for (size_t i = 0; i < l->runs_n; i++) {
+        if (strstr(c->path, l->runs[i])) {
+            memmove(l->runs[i], l->runs[i + 1], (--l->runs_n - i) * sizeof l->runs[0]);
+            return;
+        }
+    }
+}
+
 static void call_done(void *arg, int status, struct sm_span body)
 {
     struct carry *c = arg;
-    if (c->part == PART_RESTORE && status == 200 && ends_with(c->path, "/end"))
-        c->l->restore[0] = 0;
+    if (status == 200 && ends_with(c->path, "/end"))
+        work_ended(c);
     if (status < 0)
         carry_error(c, status);
     else if (c->started)
@@ -353,29 +372,29 @@ static void told_end(void *arg, int status, struct sm_span body)
     (void)arg;
     (void)body;
     if (status != 200)
-        sm_warn("the box did not take the end of a restore (%d)", status);
+        sm_warn("the box did not take the end of a run or restore (%d)", status);
 }
 
-/* The restore part died before it could say how it went: say it for it. */
-static void end_for(struct link *l)
+/* A part died before it could say how its work went: say it for it. */
+static void end_for(struct link *l, const char *kind, const char *id)
 {
-    static const char text[] = "{\"status\":\"failed\",\"error\":\"the restore process ended unexpectedly\",\"files\":0,\"bytes\":0}";
+    static const char text[] = "{\"status\":\"failed\",\"error\":\"the process ended unexpectedly\",\"files\":0,\"bytes\":0,\"problems\":[],"
+                               "\"problems_total\":0}";
     char path[128];
     struct http_call *call;
-    snprintf(path, sizeof path, PREFIX "restores/%s/end", l->restore);
+    snprintf(path, sizeof path, PREFIX "%s/%s/end", kind, id);
     const struct http_request r = { .method = "POST", .path = path, .headers = { "Content-Type: application/json" },
         .body = SM_SPAN(text, sizeof text - 1), .timeout_s = 60, .done = told_end, .arg = l };
-    sm_error("the restore process ended before it was done");
+    sm_error("the process ended before its work was done (%s %s)", kind, id);
     if (http_start(l->http, &r, &call))
-        sm_warn("the end of a restore could not be told");
-    l->restore[0] = 0;
+        sm_warn("that could not be told to the box");
 }
 
 static void on_part_gone(void *arg, struct sm_ipc *ipc, int err)
 {
     struct link *l = arg;
     (void)err;
-    bool restore = ipc == l->part[PART_RESTORE];
+    bool restore = ipc == l->part[PART_RESTORE], backup = ipc == l->part[PART_BACKUP];
     for (int i = 0; i < PARTS; i++) {
         if (l->part[i] != ipc)
             continue;
@@ -391,13 +410,17 @@ static void on_part_gone(void *arg, struct sm_ipc *ipc, int err)
         carry_end(c);
     }
     sm_ipc_free(ipc);
-    if (restore && l->restore[0])
-        end_for(l);
+    if (restore && l->restore[0]) {
+        end_for(l, "restores", l->restore);
+        l->restore[0] = 0;
+    }
+    for (; backup && l->runs_n; l->runs_n--)
+        end_for(l, "runs", l->runs[l->runs_n - 1]);
 }
 
 /* ---- orders ---- */
 
-struct ack { struct link *l; char id[65]; };
+struct ack { struct link *l; char id[65], run[33]; };
 
 static void ack_done(void *arg, int status, struct sm_span body)
 {
@@ -435,6 +458,8 @@ static void order_answered(void *arg, int err, const struct sm_ipc_msg *m, const
         ack_send(a->l, a->id, "refused", text ? text : "the part is not there");
     } else {
         const char *state = json_string_value(json_object_get(o, "state")), *detail = json_string_value(json_object_get(o, "detail"));
+        if (state && strcmp(state, "accepted") == 0 && a->run[0] && a->l->runs_n < RUNS_MAX)
+            memcpy(a->l->runs[a->l->runs_n++], a->run, sizeof a->run);
         ack_send(a->l, a->id, state ? state : "refused", detail ? detail : "");
     }
     json_decref(o);
@@ -442,7 +467,7 @@ static void order_answered(void *arg, int err, const struct sm_ipc_msg *m, const
 }
 
 /* Only to route it: the part that acts checks everything again. */
-static int peek(const json_t *row, char id[65], char kind[33])
+static int peek(const json_t *row, char id[65], char kind[33], char run[33])
 {
     sm_cleanup(sm_json_free) json_t *o = NULL;
     struct sm_buf text = SM_BUF_INIT(65536);
@@ -455,6 +480,9 @@ static int peek(const json_t *row, char id[65], char kind[33])
     if (!e) {
         snprintf(id, 65, "%s", sm_obj_str(&f, "id", 8, 64));
         snprintf(kind, 33, "%s", sm_obj_str(&f, "kind", 1, 32));
+        const char *r_id = json_string_value(json_object_get(json_object_get(o, "args"), "run"));
+        bool runs = strcmp(kind, "backup") == 0 || strcmp(kind, "reindex") == 0;
+        snprintf(run, 33, "%s", runs && r_id && strlen(r_id) == 32 ? r_id : "");
         e = f.err;
     }
     sm_buf_wipe(&text);
@@ -475,7 +503,7 @@ static void remember_restore(struct link *l, const json_t *row)
     sm_buf_wipe(&text);
 }
 
-static void give(struct link *l, int part, const json_t *row, const char *id)
+static void give(struct link *l, int part, const json_t *row, const char *id, const char *run)
 {
     struct ack *a = calloc(1, sizeof *a);
     struct sm_buf b = SM_BUF_INIT(1 << 18);
@@ -483,6 +511,7 @@ static void give(struct link *l, int part, const json_t *row, const char *id)
     if (a) {
         a->l = l;
         snprintf(a->id, sizeof a->id, "%s", id);
+        snprintf(a->run, sizeof a->run, "%s", run);
     }
     if (!r)
         r = sm_ipc_ask(l->part[part], L_ORDER, sm_buf_span(&b), -1, order_answered, a);
@@ -493,14 +522,14 @@ static void give(struct link *l, int part, const json_t *row, const char *id)
 
 static void on_order(struct link *l, json_t *row, const char *now)
 {
-    char id[65], kind[33];
-    if (!row || peek(row, id, kind)) {
+    char id[65], kind[33], run[33];
+    if (!row || peek(row, id, kind, run)) {
         sm_warn("an order of the box could not be read");
         return;
     }
     json_object_set_new(row, "now", json_string(now));
     if (strcmp(kind, "restore") != 0) {
-        give(l, PART_BACKUP, row, id);
+        give(l, PART_BACKUP, row, id, run);
         return;
     }
     if (l->waiting_restore || l->part[PART_RESTORE])
@@ -565,6 +594,10 @@ static void poll_now(void *arg)
         l->part[PART_RESTORE] != NULL, "features", "backup", "restore", "canaries");
     if (o && l->confined)
         json_object_set(o, "confined", l->confined);
+    json_t *running = json_array();
+    for (size_t i = 0; i < l->runs_n; i++)
+        json_array_append_new(running, json_string(l->runs[i]));
+    json_object_set_new(json_object_get(o, "state"), "running", running);
     int r = o ? sm_json_dump(o, &b) : -ENOMEM;
     const struct http_request q = { .method = "POST", .path = PREFIX "poll", .headers = { "Content-Type: application/json" },
         .body = sm_buf_span(&b), .copy_body = true, .timeout_s = POLL_WAIT_S + 20, .done = poll_done, .arg = l };
@@ -604,10 +637,10 @@ static void attach(struct link *l, struct sm_ipc_msg *m)
     if (sm_ipc_new(l->loop, fd, &config, &l->part[part]))
         return;
     if (part == PART_RESTORE && l->waiting_restore) {
-        char id[65], kind[33];
-        if (!peek(l->waiting_restore, id, kind)) {
+        char id[65], kind[33], run[33];
+        if (!peek(l->waiting_restore, id, kind, run)) {
             remember_restore(l, l->waiting_restore);
-            give(l, PART_RESTORE, l->waiting_restore, id);
+            give(l, PART_RESTORE, l->waiting_restore, id, "");
         }
         json_decref(l->waiting_restore);
         l->waiting_restore = NULL;

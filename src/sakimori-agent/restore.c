@@ -231,6 +231,43 @@ static int file_key(void *arg, const struct cid *envelope, struct file_key *ret)
     return -SM_EMISSING;
 }
 
+/* ---- this machine's policy ---- */
+
+static int get_one(void *arg, const struct cid *cid, uint8_t type, struct sm_buf *ret)
+{
+    struct restored *d = arg;
+    (void)type;
+    int r = fetch(d, cid, 1);
+    struct sm_rd rd = SM_RD(sm_buf_span(&d->answer));
+    uint32_t n = r ? 0 : sm_rd_u32(&rd);
+    if (!r && n == 0xffffffffu)
+        return -SM_EMISSING;
+    struct sm_span s = sm_rd_bytes(&rd, n);
+    return r ? r : rd.err ? -SM_EPROTO : sm_buf_put_span(ret, s);
+}
+
+static int check_root(void *arg, const struct reader_node *n)
+{
+    struct restored *d = arg;
+    char path[VAULT_NAME_MAX + 1];
+    snprintf(path, sizeof path, "%.*s", (int)n->e.name.n, (const char *)n->e.name.p);
+    return policy_may_read(&d->policy, path) ? 0 : -SM_EDENIED;
+}
+
+/* Back to the original place: every folder of the generation must be one that the policy allows. */
+static int check_policy(struct restored *d, const struct restore_config *c)
+{
+    if (!d->policy.allow_n || c->target != RESTORE_ORIGINAL)
+        return 0;
+    const struct reader_source source = { .get = get_one, .file_key = file_key, .arg = d };
+    struct reader *r = NULL;
+    int e = reader_open(&source, sm_buf_span(&d->manifest), d->sign_pub, &r);
+    if (!e)
+        e = reader_list(r, SM_SPAN(NULL, 0), check_root, d);
+    reader_close(r);
+    return e;
+}
+
 /* ---- watching ---- */
 
 static void on_progress(void *arg, const struct restore_progress *p)
@@ -324,6 +361,8 @@ static int run(struct restored *d, struct restore_result *res)
         r = read_paths(d, paths, &c.paths_n, &text);
     if (!r)
         r = ask_keys(d);
+    if (!r)
+        r = check_policy(d, &c);
     snprintf(folder, sizeof folder, "%s/orders", d->config.data);
     if (!r) {
         c.manifest = sm_buf_span(&d->manifest);

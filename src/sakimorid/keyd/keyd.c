@@ -26,6 +26,7 @@ struct keyd {
     struct cid *granted;
     size_t granted_n, granted_cap;
     struct sm_timer *timer;
+    bool was_unlocked;
 };
 
 static struct keyd *state(struct child *c)
@@ -528,8 +529,16 @@ static void on_open(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
 static void tick(void *arg)
 {
     struct child *c = arg;
-    if (!keys_unlocked_ms(state(c)->keys, plat_clock_mono_ms()))
-        state(c)->granted_n = 0;
+    struct keyd *k = state(c);
+    bool unlocked = keys_unlocked_ms(k->keys, plat_clock_mono_ms()) > 0;
+    if (!unlocked)
+        k->granted_n = 0;
+    if (k->was_unlocked && !unlocked) {
+        json_t *o = json_pack("{s:s}", "what", "locked");
+        (void)child_notify_json(c, WHO_BRAIN, K_EVENT, o); /* brain asks K_STATUS itself when it comes back */
+        json_decref(o);
+    }
+    k->was_unlocked = unlocked;
 }
 
 static int keyd_start(struct child *c)
