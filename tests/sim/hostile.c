@@ -177,17 +177,19 @@ static int sink_pack(void *arg, const struct cid *id, const struct pack_builder 
 static int sink_manifest(void *arg, const struct cid *id, struct sm_span manifest, struct sm_buf *missing, bool *more)
 {
     struct foe *f = arg;
-    char path[128];
-    (void)id; (void)missing; (void)more; /* all is sent; a second round is not needed */
-    (void)snprintf(path, sizeof path, "/agent/v1/sessions/%s/manifest", f->session); /* fits */
+    (void)id; (void)missing; (void)more; /* kept, not sent */
     sm_buf_clear(&f->manifest);
-    int r = sm_buf_put_span(&f->manifest, manifest);
-    if (r < 0 || f->hold)
-        return r;
-    return call_raw(f, "POST", path, manifest) == 200 ? 0 : -SM_EDENIED;
+    return sm_buf_put_span(&f->manifest, manifest);
 }
 
-/* A generation of `folder`, made as the agent makes it. */
+static long send_manifest(struct foe *f)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "/agent/v1/sessions/%s/manifest", f->session); /* fits */
+    return call_raw(f, "POST", path, sm_buf_span(&f->manifest));
+}
+
+/* A generation of `folder`, made as the agent makes it, up to its manifest, which is kept back. */
 static int generation(struct foe *f, const char *folder)
 {
     struct backup_config c = { .vault = f->agent.vault, .client = f->agent.client, .run = RUN_ADHOC, .number = f->number,
@@ -225,22 +227,6 @@ static long put_pack(struct foe *f, struct sm_span bytes, int64_t offset, int64_
     pack_path(f, &f->pack, path);
     (void)snprintf(extra, sizeof extra, "X-Sakimori-Offset: %lld", (long long)offset); /* fits */
     return call_with(f, "PUT", path, bytes, headers("application/octet-stream", offset >= 0 ? extra : NULL, length));
-}
-
-/* The pack as one of this session, under its right name: only so is a refusal about its bytes and not its sender. */
-static int refit(struct foe *f)
-{
-    struct pack_header h;
-    struct cid id;
-    struct sm_buf objects = SM_BUF_INIT((size_t)16 << 20);
-    int r = f->pack_bytes.n < PACK_HEADER_LEN ? -SM_EFORMAT : sm_unhex(f->session, 32, f->pack_bytes.p + 40, 16);
-    if (r == 0)
-        r = pack_head_parse(sm_buf_span(&f->pack_bytes), &h, &id, &objects);
-    sm_buf_wipe(&objects);
-    if (r < 0)
-        return r;
-    f->pack = id;
-    return put_pack(f, sm_buf_span(&f->pack_bytes), 0, (int64_t)f->pack_bytes.n) == 200 ? 0 : -SM_EPEER;
 }
 
 static bool is_duplicate(const struct foe *f)
@@ -327,12 +313,13 @@ static bool reorder(struct foe *f)
 }
 
 /* The manifest held back until now is honest use; the same once more must not make a second generation. */
+/* The honest manifest, once more after it was taken: whatever the box says, a second generation must not come of it. */
 static bool replay(struct foe *f)
 {
-    char path[128];
-    (void)snprintf(path, sizeof path, "/agent/v1/sessions/%s/manifest", f->session); /* fits */
-    bool first = call_raw(f, "POST", path, sm_buf_span(&f->manifest)) == 200;
-    return said_no(call_raw(f, "POST", path, sm_buf_span(&f->manifest))) && first;
+    long first = send_manifest(f), second = send_manifest(f);
+    json_object_set_new(f->row, "first", json_integer(first));
+    json_object_set_new(f->row, "again", json_integer(second));
+    return first == 200 && (said_no(second) || session_open(f) < 0);
 }
 
 static void as_other_client(struct manifest *m) { m->client.b[0] ^= 0xff; }
@@ -402,7 +389,6 @@ static bool flood(struct foe *f)
 {
     unsigned refused = 0;
     struct cid was = f->pack;
-    bool ok = session_open(f) == 0 && sm_unhex(f->session, 32, f->pack_bytes.p + 40, 16) == 0;
     for (unsigned i = 0; i < FLOOD; i++) {
         crypto_random(f->pack.b, 32);
         /* A good head, one byte of the directory, and a promise of 32 MiB that never come. */
@@ -412,11 +398,11 @@ static bool flood(struct foe *f)
     f->pack = was;
     json_object_set_new(f->row, "tries", json_integer(FLOOD));
     json_object_set_new(f->row, "turned_away", json_integer(refused));
-    return ok && refused == FLOOD;
+    return refused == FLOOD;
 }
 
 /* The known hole of append-only repositories, rebuilt: empty generations with old dates, so that an honest clean-up drops
- * the good ones.  Adding is every client's right; what must hold, that the good ones stay, is for the caller to check. */
+ * the good ones.  One order of the box is good for one generation, which the replay above has used. */
 static bool hole_back_dated_flood(struct foe *f)
 {
     char dir[512];
@@ -424,7 +410,7 @@ static bool hole_back_dated_flood(struct foe *f)
     if (make_folder(f, "empty", NULL, dir) < 0)
         return false;
     for (unsigned i = 0; i < 6; i++)
-        in += session_open(f) == 0 && generation(f, dir) == 0;
+        in += session_open(f) == 0 && generation(f, dir) == 0 && send_manifest(f) == 200;
     json_object_set_new(f->row, "tries", json_integer(6));
     json_object_set_new(f->row, "accepted", json_integer(in));
     return in == 0;
@@ -446,7 +432,8 @@ static const struct attack { const char *name; bool (*run)(struct foe *f); bool 
     { "delete", delete_all, false }, { "read-other", read_other, false }, { "read-own", read_own, false }, { "climb", climb, false },
     { "delete-then-compact", hole_delete_then_compact, false },
     { "overwrite", overwrite, true }, { "truncate", truncate_pack, true }, { "reorder", reorder, true }, { "false-id", false_id, true }, { "fork", fork_chain, true }, { "back-date", back_date, true }, { "forward-date", forward_date, true },
-    { "false-head", false_head, true }, { "back-dated-flood", hole_back_dated_flood, true }, { "flood", flood, true },
+    { "false-head", false_head, true }, { "flood", flood, true }, { "replay", replay, true },
+    { "back-dated-flood", hole_back_dated_flood, true },
 };
 
 /* ---- all of them ---- */
@@ -497,11 +484,7 @@ static int prepare(struct foe *f)
         json_object_set_new(f->row, "before", json_integer((json_int_t)f->number - 1));
     if (r == 0)
         r = make_folder(f, "own", "the attacker's own file, sent as the agent would\n", dir);
-    if (r == 0)
-        r = generation(f, dir);
-    if (r == 0)
-        r = session_open(f);
-    return r == 0 ? refit(f) : r;
+    return r == 0 ? generation(f, dir) : r;
 }
 
 /* Nothing may look as if it were still going on. */
