@@ -17,7 +17,7 @@
 #include "sakimori-agent/heads.h"
 #include "sakimori-agent/orders.h"
 #include "sakimori-agent/policy.h"
-#include "vault/backup/backup.h"
+#include "vault/backup/canary.h"
 
 #define TICK_MS 500
 #define QUEUE_MAX 16
@@ -480,19 +480,23 @@ static void tell_end(struct backupd *b, int r, const struct backup_result *res)
 struct run_lists {
     const char *roots[SCAN_ROOTS_MAX], *include[PATTERNS_MAX], *exclude[PATTERNS_MAX], *canaries[BACKUP_CANARIES_MAX];
     struct scan_rules *rules;
-    json_t *decoys;
+    struct canary decoys[BACKUP_CANARIES_MAX];
 };
 
-/* Decoys that were laid for this source (cache/decoys.json of the decoy part). */
-static size_t load_canaries(struct backupd *b, struct run_lists *l)
+/* Decoys that were laid for this source (DATA/decoys, of the decoy part). */
+static size_t load_canaries(struct backupd *b, struct run_lists *l, const struct source_id *source)
 {
-    struct sm_buf text = SM_BUF_INIT(1 << 20);
     char path[AGENT_PATH_MAX + 64];
-    snprintf(path, sizeof path, "%s/decoys/%s.json", b->config.data, b->now.source);
-    if (!plat_fs_read_file(AT_FDCWD, path, 1 << 20, &text))
-        (void)sm_json_parse(sm_buf_span(&text), 1 << 20, &l->decoys, NULL); /* unreadable: as if none were laid */
-    sm_buf_wipe(&text);
-    return texts(json_object_get(l->decoys, "paths"), l->canaries, BACKUP_CANARIES_MAX);
+    size_t n = 0;
+    snprintf(path, sizeof path, "%s/decoys", b->config.data);
+    int folder = plat_fs_open_dir(AT_FDCWD, path);
+    if (folder < 0 || canary_list_load(folder, source, l->decoys, BACKUP_CANARIES_MAX, &n))
+        n = 0; /* none were laid, or the list cannot be read: as if none were */
+    if (folder >= 0)
+        close(folder);
+    for (size_t i = 0; i < n; i++)
+        l->canaries[i] = l->decoys[i].path;
+    return n;
 }
 
 static int fill(struct backupd *b, const json_t *s, struct run_lists *l, struct backup_config *c)
@@ -517,7 +521,7 @@ static int fill(struct backupd *b, const json_t *s, struct run_lists *l, struct 
     c->scan.skip_n = b->policy.skip_n;
     c->scan.tmp_dir = -1;
     c->canaries = l->canaries;
-    c->canaries_n = load_canaries(b, l);
+    c->canaries_n = load_canaries(b, l, &c->source);
     b->bandwidth = (uint64_t)json_integer_value(json_object_get(s, "bandwidth_kib_s")) * 1024;
     return r;
 }
@@ -550,10 +554,8 @@ static int run_once(struct backupd *b, struct backup_result *res)
     b->sent_bytes = 0;
     if (!r)
         r = backup_run(&c, &sink, &watch, res);
-    if (l) {
+    if (l)
         scan_rules_free(l->rules);
-        json_decref(l->decoys);
-    }
     free(l);
     return r;
 }
