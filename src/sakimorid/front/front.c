@@ -229,8 +229,9 @@ static void door_run(struct door *d)
             child_fatal(d->f->c, "the %s door is broken", door_names[d->kind]);
             return;
         }
-        bool more = MHD_get_timeout(d->d, &wait) == MHD_YES && wait == 0;
-        if (!d->kicked && !(more && d->progress != before)) {
+        bool more = MHD_get_timeout(d->d, &wait) == MHD_YES && wait == 0, owed = d->resumed > 0;
+        d->resumed -= owed;
+        if (!d->kicked && !owed && !(more && d->progress != before)) {
             sm_timer_set(d->timer, IDLE_RUN_MS, 0);
             return;
         }

@@ -36,6 +36,7 @@ struct door {
     struct sm_watch *watch;
     struct sm_timer *timer;
     uint64_t progress;               /* counts bytes moved and callbacks: see door_run */
+    unsigned resumed;                /* runs still owed to a connection that was resumed */
     bool kicked;                     /* something was resumed */
 };
 

@@ -133,6 +133,7 @@ void req_resume(struct req *r)
     r->suspended = false;
     r->paused_ms += plat_clock_mono_ms() - r->paused_since_ms;
     MHD_resume_connection(r->conn->mc);
+    r->conn->door->resumed = 2; /* one run takes it up again, the next one works on it */
     front_kick(r->conn->door);
 }
 

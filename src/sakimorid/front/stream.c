@@ -82,6 +82,8 @@ static ssize_t reader(void *arg, uint64_t pos, char *to, size_t max)
     if (n) {
         memcpy(to, s->buf.p + s->at, n);
         s->at += n;
+        if (s->r)
+            s->r->conn->door->progress++;
         if (s->kind == STREAM_OBJECTS && held(s) < FRONT_STREAM_LOW)
             ask_objects(s);
         if (s->kind == STREAM_FILE)
