@@ -4,7 +4,8 @@
 int cmd_alarms_list(struct cli *c)
 {
     static const struct cli_col cols[] = { { "id", CLI_SHORT, "番号", "Id" }, { "state", CLI_WORD, "状態", "State" },
-        { "opened", CLI_TIME, "始まり", "Opened" }, { "closed", CLI_TIME, "終わり", "Closed" }, { "title", CLI_TEXT, "内容", "Title" } };
+        { "opened", CLI_TIME, "始まり", "Opened" }, { "closed", CLI_TIME, "終わり", "Closed" },
+        { "title", CLI_TEXT, "内容", "Title" } };
     return cli_list(c, "/api/v1/alarms", cols, sizeof cols / sizeof *cols);
 }
 

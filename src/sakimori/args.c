@@ -79,7 +79,8 @@ static bool takes_value(const char *arg, size_t n)
     return o && o->value;
 }
 
-/* First round: the arguments alone, to know the command (an option of the same name takes a value everywhere or nowhere). */
+/* First round: the arguments alone, to know the command (an option of the same name takes a value everywhere or
+ * nowhere). */
 static void words(int argc, char **argv, struct cli_line *l)
 {
     bool only = false;
@@ -143,8 +144,11 @@ int cli_parse(int argc, char **argv, bool ja, struct cli_line *ret, char *ret_wh
     if (ret->help || (!ret->cmd && !ret->args))
         return 0;
     if (!ret->cmd) {
-        snprintf(ret_why, 240, group ? (ja ? "%.60s の後に続くことばを確かめてください" : "%.60s: what to do with it is missing or unknown")
-            : (ja ? "%.60s という命令はありません" : "%.60s: no such command"), first);
+        snprintf(ret_why, 240,
+            group
+                ? (ja ? "%.60s の後に続くことばを確かめてください" : "%.60s: what to do with it is missing or unknown")
+                : (ja ? "%.60s という命令はありません" : "%.60s: no such command"),
+            first);
         return -SM_EINVAL;
     }
     if (ret->args < ret->cmd->min || ret->args > ret->cmd->max) {
@@ -199,26 +203,29 @@ int64_t cli_number(const struct cli *c, const char *name, int64_t min, int64_t m
 static void help_opts(FILE *to, bool ja, const struct cli_opt *o)
 {
     for (; o && o->name; o++)
-        fprintf(to, "  --%s%s%s\n      %s\n", o->name, o->value ? " " : "", o->value ? o->value : "", ja ? o->ja : o->en);
+        fprintf(
+            to, "  --%s%s%s\n      %s\n", o->name, o->value ? " " : "", o->value ? o->value : "", ja ? o->ja : o->en);
 }
 
 void cli_help(FILE *to, bool ja, const struct cli_cmd *cmd)
 {
     if (cmd) {
-        fprintf(to, ja ? "使い方: sakimori %s %s [オプション]\n%s\n" : "Usage: sakimori %s %s [options]\n%s\n", cmd->name, cmd->args,
-            ja ? cmd->ja : cmd->en);
+        fprintf(to, ja ? "使い方: sakimori %s %s [オプション]\n%s\n" : "Usage: sakimori %s %s [options]\n%s\n",
+            cmd->name, cmd->args, ja ? cmd->ja : cmd->en);
         help_opts(to, ja, cmd->opts);
     } else {
         fputs(ja ? "使い方: sakimori 命令 [引数] [オプション]\n\n" : "Usage: sakimori COMMAND [arguments] [options]\n\n", to);
         for (size_t i = 0; i < cli_commands_n; i++)
-            fprintf(to, "  %s%s%s\n      %s\n", cli_commands[i].name, *cli_commands[i].args ? " " : "", cli_commands[i].args,
-                ja ? cli_commands[i].ja : cli_commands[i].en);
+            fprintf(to, "  %s%s%s\n      %s\n", cli_commands[i].name, *cli_commands[i].args ? " " : "",
+                cli_commands[i].args, ja ? cli_commands[i].ja : cli_commands[i].en);
         fputs(ja ? "\nどの命令にも:\n" : "\nWith every command:\n", to);
     }
     if (cmd)
         fputs(ja ? "どの命令にも:\n" : "With every command:\n", to);
     help_opts(to, ja, cli_global_opts);
-    fputs(ja ? "\n終わりの番号: 0 できた、1 失敗、2 書き方、3 サインインか権限、4 見つからない、5 鍵の解除が必要、6 一部だけ、7 ボックスにつながらない\n"
-        : "\nExit codes: 0 done, 1 failed, 2 usage, 3 not signed in or denied, 4 not found, 5 unlock needed, 6 done in part, "
-          "7 box not reachable\n", to);
+    fputs(
+        ja ? "\n終わりの番号: 0 できた、1 失敗、2 書き方、3 サインインか権限、4 見つからない、5 鍵の解除が必要、6 一部だけ、7 ボックスにつながらない\n"
+           : "\nExit codes: 0 done, 1 failed, 2 usage, 3 not signed in or denied, 4 not found, 5 unlock needed, 6 done in part, "
+             "7 box not reachable\n",
+        to);
 }

@@ -164,10 +164,14 @@ char *cli_ask(struct cli *c, const char *prompt, const char *standard)
 {
     char text[512];
     for (int tries = 0; tries < 5; tries++) {
-        (void)snprintf(text, sizeof text, standard && *standard ? "%s [%s]: " : "%s: ", prompt, standard ? standard : ""); /* cut */
+        (void)snprintf(text, sizeof text, standard && *standard ? "%s [%s]: " : "%s: ", prompt,
+            standard ? standard : ""); /* cut */
         char *s = terminal_line(text, true);
         if (!s) {
-            cli_note(c, T(c, "端末がないので聞けません: %s(--answers を使ってください)", "no terminal to ask on: %s (use --answers)"), prompt);
+            cli_note(c,
+                T(c, "端末がないので聞けません: %s(--answers を使ってください)",
+                    "no terminal to ask on: %s (use --answers)"),
+                prompt);
             return NULL;
         }
         if (*s)

@@ -9,19 +9,21 @@
 
 int cmd_audit_list(struct cli *c)
 {
-    static const struct cli_col cols[] = { { "n", CLI_TEXT, "番号", "No." }, { "at", CLI_TIME, "時刻", "At" }, { "who", CLI_TEXT, "だれ", "Who" },
-        { "role", CLI_WORD, "役", "Role" }, { "act", CLI_TEXT, "何を", "Act" }, { "what", CLI_TEXT, "内容", "What" },
-        { "result", CLI_TEXT, "結果", "Result" }, { "from", CLI_TEXT, "どこから", "From" } };
+    static const struct cli_col cols[] = { { "n", CLI_TEXT, "番号", "No." }, { "at", CLI_TIME, "時刻", "At" },
+        { "who", CLI_TEXT, "だれ", "Who" }, { "role", CLI_WORD, "役", "Role" }, { "act", CLI_TEXT, "何を", "Act" },
+        { "what", CLI_TEXT, "内容", "What" }, { "result", CLI_TEXT, "結果", "Result" },
+        { "from", CLI_TEXT, "どこから", "From" } };
     return cli_list(c, "/api/v1/audit?limit=200", cols, sizeof cols / sizeof *cols);
 }
 
 int cmd_access(struct cli *c)
 {
-    static const struct cli_col cols[] = { { "at", CLI_TIME, "時刻", "At" }, { "who", CLI_TEXT, "だれ", "Who" }, { "role", CLI_WORD, "役", "Role" },
-        { "what", CLI_TEXT, "何を", "What" }, { "manifest", CLI_SHORT, "世代", "Generation" }, { "why", CLI_TEXT, "理由", "Why" },
+    static const struct cli_col cols[] = { { "at", CLI_TIME, "時刻", "At" }, { "who", CLI_TEXT, "だれ", "Who" },
+        { "role", CLI_WORD, "役", "Role" }, { "what", CLI_TEXT, "何を", "What" },
+        { "manifest", CLI_SHORT, "世代", "Generation" }, { "why", CLI_TEXT, "理由", "Why" },
         { "result", CLI_TEXT, "結果", "Result" } };
-    char *path = cli_path("/api/v1/access", "from", cli_opt(c, "from"), "to", cli_opt(c, "to"), "person", cli_opt(c, "person"), "limit",
-        "200", NULL);
+    char *path = cli_path("/api/v1/access", "from", cli_opt(c, "from"), "to", cli_opt(c, "to"), "person",
+        cli_opt(c, "person"), "limit", "200", NULL);
     int e = cli_list(c, path, cols, sizeof cols / sizeof *cols);
     free(path);
     return e;
@@ -68,8 +70,9 @@ static int verdict(struct cli *c, const char *file, const struct auditfile *a, e
     if (c->json) {
         json_t *j = json_pack("{s:b,s:I}", "ok", ok, "lines", (json_int_t)a->lines);
         if (!ok)
-            json_object_set_new(j, "first_bad", json_pack("{s:s,s:I,s:s}", "file", file, "line", (json_int_t)a->lines, "why",
-                a->any || a->lines ? auditfile_fault_name(f) : "empty"));
+            json_object_set_new(j, "first_bad",
+                json_pack("{s:s,s:I,s:s}", "file", file, "line", (json_int_t)a->lines, "why",
+                    a->any || a->lines ? auditfile_fault_name(f) : "empty"));
         else
             json_object_set_new(j, "head", json_pack("{s:I,s:s}", "n", (json_int_t)a->head.n, "hash", a->head.hash));
         cli_json(j);

@@ -29,7 +29,8 @@ static bool unchanged(json_t *j, struct sm_span line, const char *said)
 static enum auditfile_fault check(const struct auditfile *a, json_t *j, struct sm_span line, struct auditfile_head *ret)
 {
     const json_t *n = json_object_get(j, "n");
-    const char *hash = json_string_value(json_object_get(j, "hash")), *prev = json_string_value(json_object_get(j, "prev"));
+    const char *hash = json_string_value(json_object_get(j, "hash")),
+               *prev = json_string_value(json_object_get(j, "prev"));
     char before[65];
     if (!hash || !prev || strlen(hash) != 64 || strlen(prev) != 64 || !json_is_integer(n) || json_integer_value(n) < 1)
         return AUDITFILE_FORM;

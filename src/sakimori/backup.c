@@ -21,9 +21,10 @@ static int end_of(const struct cli *c, const json_t *o)
 static void show(const struct cli *c, const json_t *o)
 {
     const char *phase = cli_str(o, "progress.phase");
-    json_int_t done = json_integer_value(cli_at(o, "progress.bytes")), all = json_integer_value(cli_at(o, "progress.bytes_total"));
-    cli_progress(c, *phase ? phase : cli_word(c, cli_str(o, "state")), (uint64_t)(done > 0 ? done : 0), (uint64_t)(all > 0 ? all : 0),
-        cli_str(o, "progress.now"));
+    json_int_t done = json_integer_value(cli_at(o, "progress.bytes")),
+               all = json_integer_value(cli_at(o, "progress.bytes_total"));
+    cli_progress(c, *phase ? phase : cli_word(c, cli_str(o, "state")), (uint64_t)(done > 0 ? done : 0),
+        (uint64_t)(all > 0 ? all : 0), cli_str(o, "progress.now"));
 }
 
 int cli_watch(struct cli *c, const char *what, const char *id)
@@ -83,14 +84,16 @@ int cmd_backup_run(struct cli *c)
 }
 
 static const struct cli_col cols[] = { { "id", CLI_SHORT, "番号", "Id" }, { "state", CLI_WORD, "状態", "State" },
-    { "kind", CLI_WORD, "きっかけ", "Kind" }, { "started", CLI_TIME, "開始", "Started" }, { "finished", CLI_TIME, "終了", "Finished" },
-    { "problems_total", CLI_TEXT, "読めなかった数", "Problems" }, { "manifest", CLI_SHORT, "世代", "Generation" } };
+    { "kind", CLI_WORD, "きっかけ", "Kind" }, { "started", CLI_TIME, "開始", "Started" },
+    { "finished", CLI_TIME, "終了", "Finished" }, { "problems_total", CLI_TEXT, "読めなかった数", "Problems" },
+    { "manifest", CLI_SHORT, "世代", "Generation" } };
 
 int cmd_backup_list(struct cli *c)
 {
     json_t *s = NULL;
     int e = cli_opt(c, "source") ? cli_find(c, "/api/v1/sources", cli_opt(c, "source"), &s) : CLI_OK;
-    char *path = e == CLI_OK ? cli_path("/api/v1/runs", "source", s ? cli_str(s, "id") : NULL, "limit", "100", NULL) : NULL;
+    char *path = e == CLI_OK ? cli_path("/api/v1/runs", "source", s ? cli_str(s, "id") : NULL, "limit", "100", NULL)
+                             : NULL;
     if (e == CLI_OK)
         e = cli_list(c, path, cols, sizeof cols / sizeof *cols);
     free(path);

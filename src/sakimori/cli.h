@@ -1,10 +1,10 @@
 /*
  * The command line `sakimori`: what every command file uses.
  *
- * One table (table.c) of commands: name, arguments, options, help in Japanese and English, function; one file per group.
- * A command answers with one of the exit codes below and has by then said why.  Standard output carries the answer
- * (tables, or JSON with --json) and nothing else; complaints, questions and progress go to standard error.
- * Texts from outside never reach the terminal raw: cli_text escapes control characters.
+ * One table (table.c) of commands: name, arguments, options, help in Japanese and English, function; one file per
+ * group. A command answers with one of the exit codes below and has by then said why.  Standard output carries the
+ * answer (tables, or JSON with --json) and nothing else; complaints, questions and progress go to standard error. Texts
+ * from outside never reach the terminal raw: cli_text escapes control characters.
  */
 #ifndef SAKIMORI_CLI_H
 #define SAKIMORI_CLI_H
@@ -108,7 +108,8 @@ const char *cli_answer(const struct cli *c, const char *key);
  * the terminal without echo.  The result is the caller's (cli_secret_free).  NULL: said already. */
 char *cli_secret(struct cli *c, const char *key, const char *prompt);
 void cli_secret_free(char *s);
-/* A line from the terminal, standard when empty (may be NULL: must not be empty).  NULL: no terminal or end of input. */
+/* A line from the terminal, standard when empty (may be NULL: must not be empty).  NULL: no terminal or end of input.
+ */
 char *cli_ask(struct cli *c, const char *prompt, const char *standard);
 bool cli_has_terminal(void);
 /* The present code of an authenticator secret (base32); -SM_EFORMAT. */

@@ -4,8 +4,9 @@
 int cmd_devices_list(struct cli *c)
 {
     static const struct cli_col cols[] = { { "id", CLI_SHORT, "番号", "Id" }, { "name", CLI_TEXT, "名前", "Name" },
-        { "hostname", CLI_TEXT, "ホスト名", "Host" }, { "state", CLI_WORD, "状態", "State" }, { "last_seen", CLI_TIME, "最後の応答", "Last seen" },
-        { "agent_version", CLI_TEXT, "版", "Version" }, { "cert_until", CLI_TIME, "証明書の期限", "Certificate until" } };
+        { "hostname", CLI_TEXT, "ホスト名", "Host" }, { "state", CLI_WORD, "状態", "State" },
+        { "last_seen", CLI_TIME, "最後の応答", "Last seen" }, { "agent_version", CLI_TEXT, "版", "Version" },
+        { "cert_until", CLI_TIME, "証明書の期限", "Certificate until" } };
     return cli_list(c, "/api/v1/devices", cols, sizeof cols / sizeof *cols);
 }
 
@@ -22,7 +23,8 @@ int cmd_devices_code(struct cli *c)
         cli_json(answer);
     } else if (e == CLI_OK) {
         printf("%s\n", cli_str(answer, "code"));
-        cli_note(c, T(c, "15分以内に、新しい端末でこの命令を: %s", "within 15 minutes, on the new machine: %s"), cli_str(answer, "command"));
+        cli_note(c, T(c, "15分以内に、新しい端末でこの命令を: %s", "within 15 minutes, on the new machine: %s"),
+            cli_str(answer, "command"));
     }
     json_decref(answer);
     return e;

@@ -186,7 +186,8 @@ int cmd_generations_get(struct cli *c)
 {
     int e;
     const char *file = cli_arg(c, 1), *slash = strrchr(file, '/'), *to = cli_opt(c, "to");
-    char *path = inner_path(c, "/file", &e), *b64 = base64_of(file), *full = path ? cli_path(path, "path_b64", b64, NULL) : NULL;
+    char *path = inner_path(c, "/file", &e), *b64 = base64_of(file),
+         *full = path ? cli_path(path, "path_b64", b64, NULL) : NULL;
     if (path && !full)
         e = CLI_FAILED;
     else if (path && to && !strcmp(to, "-"))

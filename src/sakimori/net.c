@@ -62,7 +62,8 @@ static char *token_file(const struct cli *c)
     char *s = NULL;
     if (given)
         return strdup(given);
-    int r = conf && *conf ? asprintf(&s, "%s/sakimori/token", conf) : asprintf(&s, "%s/.config/sakimori/token", home ? home : "/root");
+    int r = conf && *conf ? asprintf(&s, "%s/sakimori/token", conf)
+                          : asprintf(&s, "%s/.config/sakimori/token", home ? home : "/root");
     return r < 0 ? NULL : s;
 }
 
@@ -248,7 +249,8 @@ void cli_forget_session(struct cli *c)
 }
 
 /* The HTTP status, or 0 when nobody answered. */
-static long perform(struct cli *c, const char *method, const char *path, struct sm_span body, bool has_body, struct taking *t)
+static long perform(
+    struct cli *c, const char *method, const char *path, struct sm_span body, bool has_body, struct taking *t)
 {
     struct cli_net *n = c->net;
     CURL *u = n->curl;
@@ -328,7 +330,8 @@ int cli_call_quiet(struct cli *c, const char *method, const char *path, json_t *
 
 void cli_complain(const struct cli *c, const json_t *answer)
 {
-    const char *text = cli_str(answer, "error.message"), *code = cli_str(answer, "error.code"), *field = cli_str(answer, "error.field");
+    const char *text = cli_str(answer, "error.message"), *code = cli_str(answer, "error.code"),
+               *field = cli_str(answer, "error.field");
     const json_t *wait = cli_at(answer, "error.wait_s"), *left = cli_at(answer, "error.tries_left");
     if (*text || *code)
         cli_note(c, *field ? "%s (%s)" : "%s", *text ? text : code, field);
@@ -392,7 +395,8 @@ int cli_escape(struct sm_buf *to, const char *text)
 {
     int r = 0;
     for (const unsigned char *p = (const unsigned char *)text; *p && r == 0; p++) {
-        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("-._~", *p);
+        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+            strchr("-._~", *p);
         r = plain ? sm_buf_put_u8(to, *p) : sm_buf_printf(to, "%%%02X", *p);
     }
     return r;
@@ -487,7 +491,10 @@ int cli_find(struct cli *c, const char *list, const char *text, json_t **ret)
             break;
     }
     if (e == CLI_OK && hits != 1) {
-        cli_note(c, hits ? T(c, "%s に当たるものが複数あります", "%s: more than one fits") : T(c, "%s が見つかりません", "%s: not found"), text);
+        cli_note(c,
+            hits ? T(c, "%s に当たるものが複数あります", "%s: more than one fits")
+                 : T(c, "%s が見つかりません", "%s: not found"),
+            text);
         e = CLI_NOT_FOUND;
     }
     if (e == CLI_OK)

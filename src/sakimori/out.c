@@ -75,9 +75,10 @@ static unsigned width_of(uint32_t cp)
 {
     if (cp < 0x1100)
         return 1;
-    bool wide = cp <= 0x115f || (cp >= 0x2e80 && cp <= 0x303e) || (cp >= 0x3041 && cp <= 0xa4cf) || (cp >= 0xac00 && cp <= 0xd7a3) ||
-        (cp >= 0xf900 && cp <= 0xfaff) || (cp >= 0xfe30 && cp <= 0xfe6f) || (cp >= 0xff00 && cp <= 0xff60) ||
-        (cp >= 0xffe0 && cp <= 0xffe6) || (cp >= 0x1f300 && cp <= 0x1faff) || (cp >= 0x20000 && cp <= 0x3fffd);
+    bool wide = cp <= 0x115f || (cp >= 0x2e80 && cp <= 0x303e) || (cp >= 0x3041 && cp <= 0xa4cf) ||
+        (cp >= 0xac00 && cp <= 0xd7a3) || (cp >= 0xf900 && cp <= 0xfaff) || (cp >= 0xfe30 && cp <= 0xfe6f) ||
+        (cp >= 0xff00 && cp <= 0xff60) || (cp >= 0xffe0 && cp <= 0xffe6) || (cp >= 0x1f300 && cp <= 0x1faff) ||
+        (cp >= 0x20000 && cp <= 0x3fffd);
     return wide ? 2 : 1;
 }
 
@@ -129,19 +130,50 @@ const char *cli_str(const json_t *o, const char *key)
 
 const char *cli_word(const struct cli *c, const char *word)
 {
-    static const struct { const char *word, *ja, *en; } words[] = {
-        { "ok", "正常", "ok" }, { "look", "確認", "look" }, { "call", "連絡", "call" }, { "late", "遅れ", "late" },
-        { "silent", "応答なし", "silent" }, { "revoked", "取り消し済み", "revoked" }, { "joining", "登録中", "joining" },
-        { "waiting", "待ち", "waiting" }, { "running", "実行中", "running" }, { "complete", "完了", "complete" },
-        { "partial", "一部だけ", "partial" }, { "failed", "失敗", "failed" }, { "cancelled", "中止", "cancelled" },
-        { "suspicious", "疑わしい", "suspicious" }, { "unknown", "不明", "unknown" }, { "none", "なし", "none" }, { "low", "少し", "low" },
-        { "high", "強い", "high" }, { "scheduled", "予定", "scheduled" }, { "adhoc", "手動", "by hand" },
-        { "made-up", "取り返し", "made up" }, { "director", "院長", "director" }, { "manager", "事務長", "manager" },
-        { "staff", "職員", "staff" }, { "vendor", "業者", "vendor" }, { "hour", "毎時", "hourly" }, { "day", "毎日", "daily" },
-        { "week", "毎週", "weekly" }, { "off", "なし", "off" }, { "file", "ファイル", "file" }, { "dir", "フォルダー", "folder" },
-        { "police", "警察", "police" }, { "mhlw", "厚生労働省", "ministry" }, { "jma", "医師会", "medical association" },
-        { "ipa", "IPA", "IPA" }, { "hokenjo", "保健所", "health office" }, { "deputy", "代理", "deputy" },
-        { "responsible", "責任者", "responsible" }, { "directory", "フォルダー", "folder" }, { "symlink", "リンク", "link" }, { "up", "動作中", "up" }, { "down", "停止", "down" },
+    static const struct { const char *word, *ja, *en;
+    } words[] = {
+        { "ok", "正常", "ok" },
+        { "look", "確認", "look" },
+        { "call", "連絡", "call" },
+        { "late", "遅れ", "late" },
+        { "silent", "応答なし", "silent" },
+        { "revoked", "取り消し済み", "revoked" },
+        { "joining", "登録中", "joining" },
+        { "waiting", "待ち", "waiting" },
+        { "running", "実行中", "running" },
+        { "complete", "完了", "complete" },
+        { "partial", "一部だけ", "partial" },
+        { "failed", "失敗", "failed" },
+        { "cancelled", "中止", "cancelled" },
+        { "suspicious", "疑わしい", "suspicious" },
+        { "unknown", "不明", "unknown" },
+        { "none", "なし", "none" },
+        { "low", "少し", "low" },
+        { "high", "強い", "high" },
+        { "scheduled", "予定", "scheduled" },
+        { "adhoc", "手動", "by hand" },
+        { "made-up", "取り返し", "made up" },
+        { "director", "院長", "director" },
+        { "manager", "事務長", "manager" },
+        { "staff", "職員", "staff" },
+        { "vendor", "業者", "vendor" },
+        { "hour", "毎時", "hourly" },
+        { "day", "毎日", "daily" },
+        { "week", "毎週", "weekly" },
+        { "off", "なし", "off" },
+        { "file", "ファイル", "file" },
+        { "dir", "フォルダー", "folder" },
+        { "police", "警察", "police" },
+        { "mhlw", "厚生労働省", "ministry" },
+        { "jma", "医師会", "medical association" },
+        { "ipa", "IPA", "IPA" },
+        { "hokenjo", "保健所", "health office" },
+        { "deputy", "代理", "deputy" },
+        { "responsible", "責任者", "responsible" },
+        { "directory", "フォルダー", "folder" },
+        { "symlink", "リンク", "link" },
+        { "up", "動作中", "up" },
+        { "down", "停止", "down" },
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strcmp(words[i].word, word))
@@ -222,7 +254,8 @@ void cli_table(const struct cli *c, const json_t *items, const struct cli_col *c
             w[k] = tw > w[k] ? tw : w[k];
         }
     for (size_t k = 0; k < n; k++)
-        printf("%s%*s", T(c, cols[k].ja, cols[k].en), k + 1 < n ? (int)(w[k] - text_width(T(c, cols[k].ja, cols[k].en)) + 2) : 0, "");
+        printf("%s%*s", T(c, cols[k].ja, cols[k].en),
+            k + 1 < n ? (int)(w[k] - text_width(T(c, cols[k].ja, cols[k].en)) + 2) : 0, "");
     putchar('\n');
     json_array_foreach((json_t *)items, i, row) {
         for (size_t k = 0; k < n; k++) {

@@ -32,10 +32,12 @@ int cmd_people_add(struct cli *c)
 {
     const char *role = cli_opt(c, "role"), *until = cli_opt(c, "until");
     if (!role) {
-        cli_note(c, T(c, "--role director|manager|staff|vendor が必要です", "--role director|manager|staff|vendor is needed"));
+        cli_note(c,
+            T(c, "--role director|manager|staff|vendor が必要です", "--role director|manager|staff|vendor is needed"));
         return CLI_USAGE;
     }
-    json_t *o = json_pack("{s:s,s:s,s:s}", "account", cli_arg(c, 0), "name", cli_arg(c, 1), "role", role), *answer = NULL;
+    json_t *o = json_pack("{s:s,s:s,s:s}", "account", cli_arg(c, 0), "name", cli_arg(c, 1), "role", role),
+           *answer = NULL;
     if (o && until)
         json_object_set_new(o, "until", json_string(until));
     if (o && cli_flag(c, "no-totp"))

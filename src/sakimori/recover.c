@@ -54,9 +54,10 @@ static json_t *row_of(struct store *st, const struct store_generation *g)
     if (store_client_get(st, &g->client, &who) < 0)
         who.name[0] = 0;
     char *label = label_of(st, &g->manifest);
-    json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:s?,s:I,s:s,s:s,s:b,s:b,s:b}", "id", id, "source", source, "client", client, "device", who.name,
-        "label", label, "number", (json_int_t)g->number, "at", at, "status", g->status == RUN_COMPLETE ? "complete" : "partial", "suspicious",
-        g->suspicious, "damaged", g->damaged, "last_clean", last);
+    json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:s?,s:I,s:s,s:s,s:b,s:b,s:b}", "id", id, "source", source, "client",
+        client, "device", who.name, "label", label, "number", (json_int_t)g->number, "at", at, "status",
+        g->status == RUN_COMPLETE ? "complete" : "partial", "suspicious", g->suspicious, "damaged", g->damaged,
+        "last_clean", last);
     free(label);
     return j;
 }
@@ -64,8 +65,9 @@ static json_t *row_of(struct store *st, const struct store_generation *g)
 static int list(struct cli *c, struct store *st)
 {
     static const struct cli_col cols[] = { { "id", CLI_SHORT, "世代", "Generation" }, { "at", CLI_TIME, "時刻", "At" },
-        { "device", CLI_TEXT, "端末", "Machine" }, { "label", CLI_TEXT, "名前", "Name" }, { "source", CLI_SHORT, "対象", "Source" },
-        { "number", CLI_TEXT, "番号", "No." }, { "status", CLI_WORD, "結果", "Status" }, { "suspicious", CLI_YES, "疑い", "Suspicious" },
+        { "device", CLI_TEXT, "端末", "Machine" }, { "label", CLI_TEXT, "名前", "Name" },
+        { "source", CLI_SHORT, "対象", "Source" }, { "number", CLI_TEXT, "番号", "No." },
+        { "status", CLI_WORD, "結果", "Status" }, { "suspicious", CLI_YES, "疑い", "Suspicious" },
         { "damaged", CLI_YES, "傷み", "Damaged" }, { "last_clean", CLI_YES, "最後の正常", "Last clean" } };
     struct store_query q = { 0 };
     struct store_generation g[64];
@@ -139,7 +141,8 @@ static int take_key(void *arg, const struct journal_record *rec)
 {
     struct keys *k = arg;
     json_t *j = NULL;
-    if (rec->type != JOURNAL_CLIENT || k->n == KEYS_MAX || sm_json_parse(rec->payload, JOURNAL_PAYLOAD_MAX, &j, NULL) < 0)
+    if (rec->type != JOURNAL_CLIENT || k->n == KEYS_MAX ||
+        sm_json_parse(rec->payload, JOURNAL_PAYLOAD_MAX, &j, NULL) < 0)
         return 0;
     struct sm_obj o = SM_OBJ(j);
     struct client_id who;
@@ -175,8 +178,11 @@ static int read_sheet_text(struct cli *c, const char *file, struct sm_buf *to)
     if (file)
         return plat_fs_read_file(AT_FDCWD, !strcmp(file, "-") ? "/dev/stdin" : file, SHEET_TEXT_MAX, to);
     for (int i = 0; i < 24; i++) {
-        char *line = cli_ask(c, i ? T(c, "続き(終わりは空の行)", "more (empty line to end)")
-            : T(c, "復元シートのことば(24個)か、QR の文字", "24 words of the recovery sheet, or the text of its QR code"), i ? "" : NULL);
+        char *line = cli_ask(c,
+            i ? T(c, "続き(終わりは空の行)", "more (empty line to end)")
+              : T(c, "復元シートのことば(24個)か、QR の文字",
+                    "24 words of the recovery sheet, or the text of its QR code"),
+            i ? "" : NULL);
         int r = line ? sm_buf_put(to, line, strlen(line)) : -ENODATA;
         if (!r)
             r = sm_buf_put_u8(to, '\n');
@@ -255,7 +261,8 @@ static void on_problem(void *arg, struct sm_span path, int err, const char *what
     (void)snprintf(text, sizeof text, "%.*s", (int)(path.n < 900 ? path.n : 900), (const char *)path.p); /* fits */
     json_t *p = json_stringn((const char *)path.p, path.n);
     if (json_array_size(r->problems) < 1000)
-        json_array_append_new(r->problems, json_pack("{s:o,s:s,s:s}", "path", p ? p : json_string("?"), "what", what, "error", sm_errname(err)));
+        json_array_append_new(r->problems,
+            json_pack("{s:o,s:s,s:s}", "path", p ? p : json_string("?"), "what", what, "error", sm_errname(err)));
     else
         json_decref(p);
     if (!r->c->json)
@@ -269,9 +276,12 @@ static int told(struct recover *r, int e, const struct restore_result *v)
     struct cli *c = r->c;
     cli_progress_end(c);
     if (c->json) {
-        json_t *j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:O}", "state", e == 0 ? "complete" : e == -SM_EPARTIAL ? "partial" : "failed", "files",
-            (json_int_t)v->files, "dirs", (json_int_t)v->dirs, "bytes", (json_int_t)v->bytes, "set_aside", (json_int_t)v->set_aside, "skipped",
-            (json_int_t)v->skipped, "problems", r->problems);
+        json_t *j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:O}", "state",
+            e == 0                  ? "complete"
+                : e == -SM_EPARTIAL ? "partial"
+                                    : "failed",
+            "files", (json_int_t)v->files, "dirs", (json_int_t)v->dirs, "bytes", (json_int_t)v->bytes, "set_aside",
+            (json_int_t)v->set_aside, "skipped", (json_int_t)v->skipped, "problems", r->problems);
         cli_json(j);
         json_decref(j);
     } else if (e == 0 || e == -SM_EPARTIAL) {
@@ -290,18 +300,25 @@ static int restore(struct recover *r, const char *to)
     struct cli *c = r->c;
     static struct sm_span paths[CLI_VALUES_MAX];
     const char *existing = cli_opt(c, "existing"), *p;
-    struct restore_config config = { .manifest = sm_buf_span(&r->manifest), .paths = paths, .target = RESTORE_PLACE, .place = to,
-        .state_dir = -1, .sync = true };
+    struct restore_config config = { .manifest = sm_buf_span(&r->manifest),
+        .paths = paths,
+        .target = RESTORE_PLACE,
+        .place = to,
+        .state_dir = -1,
+        .sync = true };
     for (size_t i = 0; (p = cli_opt_nth(c, "path", i)) != NULL; i++)
         paths[config.paths_n++] = SM_SPAN_STR(p);
-    config.existing = !existing || !strcmp(existing, "aside") ? RESTORE_ASIDE : !strcmp(existing, "skip") ? RESTORE_SKIP : RESTORE_OVERWRITE;
+    config.existing = !existing || !strcmp(existing, "aside") ? RESTORE_ASIDE
+        : !strcmp(existing, "skip")                           ? RESTORE_SKIP
+                                                              : RESTORE_OVERWRITE;
     memcpy(config.id, r->g.manifest.b, sizeof config.id);
     struct restore_source source = { .get_many = get_many, .file_key = file_key, .names_checked = true, .arg = r };
     struct restore_watch watch = { .progress = on_progress, .problem = on_problem, .arg = r };
     struct restore_result v = { 0 };
     struct manifest m;
     struct suspicion_facts f = { 0 };
-    if (manifest_parse(sm_buf_span(&r->manifest), &m) == 0 && suspicion_facts_parse(m.facts, &f) == 0 && !config.paths_n)
+    if (manifest_parse(sm_buf_span(&r->manifest), &m) == 0 && suspicion_facts_parse(m.facts, &f) == 0 &&
+        !config.paths_n)
         r->total = f.bytes;
     r->problems = json_array();
     int e = restore_run(&config, &source, &watch, &v);

@@ -38,8 +38,8 @@ static json_t *order_of(struct cli *c, const char *manifest, const char *device)
     const char *to = cli_opt(c, "to"), *existing = cli_opt(c, "existing"), *why = cli_opt(c, "why");
     json_t *target = !to || !strcmp(to, "original") ? json_pack("{s:s}", "mode", "original")
         : json_pack("{s:s,s:s}", "mode", "place", "place", to);
-    json_t *o = json_pack("{s:s,s:s,s:o,s:o,s:s,s:s}", "manifest", manifest, "device", device, "paths_b64", paths_of(c), "target", target,
-        "existing", existing ? existing : "aside", "why", why);
+    json_t *o = json_pack("{s:s,s:s,s:o,s:o,s:s,s:s}", "manifest", manifest, "device", device, "paths_b64", paths_of(c),
+        "target", target, "existing", existing ? existing : "aside", "why", why);
     if (o && cli_flag(c, "suspicious-ok"))
         json_object_set_new(o, "suspicious_ok", json_true());
     return o;
@@ -47,14 +47,16 @@ static json_t *order_of(struct cli *c, const char *manifest, const char *device)
 
 int cmd_restore_start(struct cli *c)
 {
-    const char *generation = cli_opt(c, "generation"), *existing = cli_opt(c, "existing"), *why = cli_opt(c, "why"), *to = cli_opt(c, "to");
+    const char *generation = cli_opt(c, "generation"), *existing = cli_opt(c, "existing"), *why = cli_opt(c, "why"),
+               *to = cli_opt(c, "to");
     char manifest[65], device[80], id[80];
     json_t *answer = NULL;
     if (!generation || !why || !*why) {
         cli_note(c, T(c, "--generation と --why(理由)が必要です", "--generation and --why are needed"));
         return CLI_USAGE;
     }
-    if ((existing && !one_of(existing, "aside", "skip", "overwrite")) || (to && strcmp(to, "original") && to[0] != '/')) {
+    if ((existing && !one_of(existing, "aside", "skip", "overwrite")) ||
+        (to && strcmp(to, "original") && to[0] != '/')) {
         cli_note(c, T(c, "--existing は aside, skip, overwrite、--to は original か絶対パス",
             "--existing: aside, skip or overwrite; --to: original or an absolute path"));
         return CLI_USAGE;
@@ -80,8 +82,9 @@ int cmd_restore_start(struct cli *c)
 int cmd_restore_list(struct cli *c)
 {
     static const struct cli_col cols[] = { { "id", CLI_SHORT, "番号", "Id" }, { "state", CLI_WORD, "状態", "State" },
-        { "manifest", CLI_SHORT, "世代", "Generation" }, { "started", CLI_TIME, "開始", "Started" }, { "finished", CLI_TIME, "終了", "Finished" },
-        { "progress.files", CLI_TEXT, "ファイル", "Files" }, { "set_aside", CLI_TEXT, "よけた数", "Set aside" }, { "why", CLI_TEXT, "理由", "Why" } };
+        { "manifest", CLI_SHORT, "世代", "Generation" }, { "started", CLI_TIME, "開始", "Started" },
+        { "finished", CLI_TIME, "終了", "Finished" }, { "progress.files", CLI_TEXT, "ファイル", "Files" },
+        { "set_aside", CLI_TEXT, "よけた数", "Set aside" }, { "why", CLI_TEXT, "理由", "Why" } };
     return cli_list(c, "/api/v1/restores?limit=100", cols, sizeof cols / sizeof *cols);
 }
 

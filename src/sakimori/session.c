@@ -18,7 +18,8 @@ static int second_factor(struct cli *c, json_t *body)
     else if (once)
         typed = strdup(once);
     else
-        typed = cli_secret(c, "totp", T(c, "認証アプリの6桁、または一回限りのコード: ", "Six digits of the authenticator, or a one-time code: "));
+        typed = cli_secret(c, "totp",
+            T(c, "認証アプリの6桁、または一回限りのコード: ", "Six digits of the authenticator, or a one-time code: "));
     if (!typed)
         return CLI_USAGE;
     json_object_set_new(body, looks_like_totp(typed) ? "totp" : "one_time", json_string(typed));
@@ -110,8 +111,9 @@ int cmd_healthz(struct cli *c)
 
 int cmd_status(struct cli *c)
 {
-    static const struct cli_col cols[] = { { "state", CLI_WORD, "状態", "State" }, { "version", CLI_TEXT, "版", "Version" },
-        { "setup_done", CLI_TEXT, "初期設定", "Set up" }, { "institution", CLI_TEXT, "医療機関", "Institution" } };
+    static const struct cli_col cols[] = { { "state", CLI_WORD, "状態", "State" },
+        { "version", CLI_TEXT, "版", "Version" }, { "setup_done", CLI_TEXT, "初期設定", "Set up" },
+        { "institution", CLI_TEXT, "医療機関", "Institution" } };
     json_t *answer = NULL, *session = NULL;
     int e = cli_call(c, "GET", "/api/v1/status", NULL, &answer);
     if (e != CLI_OK)
@@ -171,9 +173,10 @@ int cmd_today(struct cli *c)
 
 int cmd_box(struct cli *c)
 {
-    static const struct cli_col cols[] = { { "version", CLI_TEXT, "版", "Version" }, { "addresses", CLI_TEXT, "アドレス", "Addresses" },
-        { "disk.free", CLI_BYTES, "ディスクの空き", "Disk free" }, { "vault.generations", CLI_TEXT, "世代", "Generations" },
-        { "vault.bytes", CLI_BYTES, "保管量", "Stored" }, { "vault.head.seq", CLI_TEXT, "記録の番号", "Journal" },
+    static const struct cli_col cols[] = { { "version", CLI_TEXT, "版", "Version" },
+        { "addresses", CLI_TEXT, "アドレス", "Addresses" }, { "disk.free", CLI_BYTES, "ディスクの空き", "Disk free" },
+        { "vault.generations", CLI_TEXT, "世代", "Generations" }, { "vault.bytes", CLI_BYTES, "保管量", "Stored" },
+        { "vault.head.seq", CLI_TEXT, "記録の番号", "Journal" },
         { "not_separated", CLI_TEXT, "分けられていないこと", "Not separated" } };
     static const struct cli_col kids[] = { { "name", CLI_TEXT, "部分", "Part" }, { "state", CLI_WORD, "状態", "State" },
         { "restarts", CLI_TEXT, "再起動", "Restarts" } };

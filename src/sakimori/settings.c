@@ -112,8 +112,9 @@ int cmd_settings_print(struct cli *c)
 
 int cmd_contacts(struct cli *c)
 {
-    static const struct cli_col cols[] = { { "name", CLI_TEXT, "名前", "Name" }, { "role", CLI_WORD, "役割", "Role" }, { "phone", CLI_TEXT, "電話", "Phone" },
-        { "hours", CLI_TEXT, "時間", "Hours" }, { "note", CLI_TEXT, "メモ", "Note" }, { "checked_on", CLI_TEXT, "確認日", "Checked on" } };
+    static const struct cli_col cols[] = { { "name", CLI_TEXT, "名前", "Name" }, { "role", CLI_WORD, "役割", "Role" },
+        { "phone", CLI_TEXT, "電話", "Phone" }, { "hours", CLI_TEXT, "時間", "Hours" },
+        { "note", CLI_TEXT, "メモ", "Note" }, { "checked_on", CLI_TEXT, "確認日", "Checked on" } };
     return cli_list(c, "/api/v1/contacts", cols, sizeof cols / sizeof *cols);
 }
 
@@ -122,7 +123,8 @@ int cmd_contacts_set(struct cli *c)
     struct sm_buf text = SM_BUF_INIT(FILE_LONGEST);
     json_t *list = NULL;
     char why[160] = "";
-    int r = plat_fs_read_file(AT_FDCWD, !strcmp(cli_arg(c, 0), "-") ? "/dev/stdin" : cli_arg(c, 0), FILE_LONGEST, &text);
+    int r = plat_fs_read_file(
+        AT_FDCWD, !strcmp(cli_arg(c, 0), "-") ? "/dev/stdin" : cli_arg(c, 0), FILE_LONGEST, &text);
     if (!r)
         r = sm_json_parse(sm_buf_span(&text), FILE_LONGEST, &list, why);
     sm_buf_wipe(&text);

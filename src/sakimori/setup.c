@@ -34,8 +34,8 @@ static int director(struct cli *c, const json_t *d, json_t **ret)
     if (e == CLI_OK)
         e = cli_call(c, "POST", "/api/v1/setup/director/totp", json_pack("{s:s}", "code", code), &b);
     if (e == CLI_OK)
-        *ret = json_pack("{s:s,s:s,s:O}", "account", cli_str(d, "account"), "totp_secret", cli_str(a, "totp_secret"), "codes",
-            json_object_get(b, "codes"));
+        *ret = json_pack("{s:s,s:s,s:O}", "account", cli_str(d, "account"), "totp_secret", cli_str(a, "totp_secret"),
+            "codes", json_object_get(b, "codes"));
     json_decref(a);
     json_decref(b);
     return e == CLI_OK && !*ret ? CLI_FAILED : e;
@@ -46,7 +46,8 @@ static const char *word_of(const struct cli *c, const json_t *sheet, const json_
 {
     const json_t *half = json_object_get(sheet, cli_str(ask, "which"));
     json_int_t n = json_integer_value(json_object_get(ask, "n"));
-    const char *w = json_string_value(json_array_get(json_object_get(half, T(c, "words_ja", "words_en")), n > 0 ? (size_t)n - 1 : 0));
+    const char *w = json_string_value(
+        json_array_get(json_object_get(half, T(c, "words_ja", "words_en")), n > 0 ? (size_t)n - 1 : 0));
     return w ? w : "";
 }
 
@@ -84,14 +85,15 @@ int setup_run(struct cli *c, const json_t *answers, struct setup_result *ret)
     size_t i;
     int e = start(c, cli_str(answers, "code"));
     if (e == CLI_OK)
-        e = cli_call(c, "POST", "/api/v1/setup/institution", json_deep_copy(json_object_get(answers, "institution")), NULL);
+        e = cli_call(
+            c, "POST", "/api/v1/setup/institution", json_deep_copy(json_object_get(answers, "institution")), NULL);
     if (e == CLI_OK)
         e = director(c, json_object_get(answers, "director"), &secrets);
     if (e == CLI_OK)
         e = sheet_step(c, secrets, &ask);
-    json_array_foreach(ask, i, row)
-        json_array_append_new(typed, json_pack("{s:O,s:O,s:s}", "which", json_object_get(row, "which"), "n", json_object_get(row, "n"),
-            "word", word_of(c, secrets, row)));
+    json_array_foreach(ask, i, row) json_array_append_new(typed,
+        json_pack("{s:O,s:O,s:s}", "which", json_object_get(row, "which"), "n", json_object_get(row, "n"), "word",
+            word_of(c, secrets, row)));
     if (e == CLI_OK)
         e = confirm(c, json_incref(typed));
     json_decref(typed);
@@ -107,8 +109,8 @@ int setup_run(struct cli *c, const json_t *answers, struct setup_result *ret)
 
 static int check_answers(struct cli *c)
 {
-    static const char *const needed[] = { "code", "institution.name", "institution.kind", "director.account", "director.name",
-        "director.password" };
+    static const char *const needed[] = { "code", "institution.name", "institution.kind", "director.account",
+        "director.name", "director.password" };
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         if (!cli_answer(c, needed[i])) {
             cli_note(c, T(c, "--answers: \"%s\" がありません", "--answers: \"%s\" is missing"), needed[i]);
@@ -130,8 +132,10 @@ static int sign_in(struct cli *c, json_t *secrets)
     size_t n = json_array_size(codes);
     const char *code = json_string_value(json_array_get(codes, n ? n - 1 : 0));
     cli_forget_session(c);
-    int e = cli_call(c, "POST", "/api/v1/session", json_pack("{s:s,s:s,s:s,s:b}", "account", cli_str(secrets, "account"), "password",
-        cli_answer(c, "director.password"), "one_time", code ? code : "", "token", 1), &a);
+    int e = cli_call(c, "POST", "/api/v1/session",
+        json_pack("{s:s,s:s,s:s,s:b}", "account", cli_str(secrets, "account"), "password",
+            cli_answer(c, "director.password"), "one_time", code ? code : "", "token", 1),
+        &a);
     if (e == CLI_OK) {
         json_array_remove(codes, n - 1);
         int r = cli_token_save(c, cli_str(a, "token"));
@@ -219,12 +223,17 @@ static int ask_all(struct cli *c, json_t *o, const struct question *q, size_t n)
 static int ask_institution(struct cli *c, json_t *inst)
 {
     static const struct question first[] = { { "name", NULL, "医療機関の名前", "Name of the institution" },
-        { "kind", "clinic", "種類(clinic 診療所, dental 歯科, hospital 病院, pharmacy 薬局, other)", "Kind (clinic, dental, hospital, pharmacy, other)" },
+        { "kind", "clinic", "種類(clinic 診療所, dental 歯科, hospital 病院, pharmacy 薬局, other)",
+            "Kind (clinic, dental, hospital, pharmacy, other)" },
         { "address", "", "住所", "Address" }, { "phone", "", "電話", "Phone" },
-        { "vendor_updates", "unknown", "業者との契約に、すべてのサーバーの更新は業者の責任と書いてありますか(yes, no, unknown)",
+        { "vendor_updates", "unknown",
+            "業者との契約に、すべてのサーバーの更新は業者の責任と書いてありますか(yes, no, unknown)",
             "Does the contract say the vendor answers for updates of all servers? (yes, no, unknown)" } };
-    static const struct question person[] = { { "name", "", "  名前", "  Name" }, { "title", "", "  役職", "  Title" }, { "phone", "", "  電話", "  Phone" } };
-    static const struct { const char *key, *ja, *en; } people[] = { { "responsible", "安全管理責任者", "Person responsible for safety" },
+    static const struct question person[] = { { "name", "", "  名前", "  Name" }, { "title", "", "  役職", "  Title" },
+        { "phone", "", "  電話", "  Phone" } };
+    static const struct {
+        const char *key, *ja, *en;
+    } people[] = { { "responsible", "安全管理責任者", "Person responsible for safety" },
         { "deputy", "その代わりの人", "Deputy" }, { "vendor", "システムの業者", "Vendor" } };
     int e = ask_all(c, inst, first, sizeof first / sizeof *first);
     for (size_t i = 0; i < 3 && e == CLI_OK; i++) {
@@ -240,13 +249,16 @@ static int ask_institution(struct cli *c, json_t *inst)
 /* Ask again until the box takes the password. */
 static int ask_director(struct cli *c, json_t **ret)
 {
-    static const struct question q[] = { { "account", "director", "院長のアカウント(英数字)", "Director's account (letters and digits)" },
+    static const struct question q[] = { { "account", "director", "院長のアカウント(英数字)",
+                                             "Director's account (letters and digits)" },
         { "name", NULL, "院長の名前", "Director's name" } };
     json_t *d = json_object(), *a = NULL;
     int e = ask_all(c, d, q, 2);
     bool taken = false;
     while (e == CLI_OK && !taken) {
-        char *one = cli_secret(c, "director.password", T(c, "パスワード(英字と数字、13文字以上がおすすめ): ", "Password (letters and digits, 13 or more are best): "));
+        char *one = cli_secret(c, "director.password",
+            T(c, "パスワード(英字と数字、13文字以上がおすすめ): ",
+                "Password (letters and digits, 13 or more are best): "));
         char *two = one ? cli_secret(c, "director.password", T(c, "もう一度: ", "Again: ")) : NULL;
         bool same = two && !strcmp(one, two);
         if (two && !same)
@@ -303,7 +315,8 @@ static void print_sheet(const struct cli *c, const json_t *secrets, const json_t
     json_t *code;
     print_half(c, secrets, "open", T(c, "復元シート・開く鍵(金庫へ)", "Recovery sheet: the key that opens (into the safe)"));
     print_half(c, secrets, "orders", T(c, "復元シート・命令の鍵(金庫へ)", "Recovery sheet: the key for orders (into the safe)"));
-    printf(T(c, "\n== 復元カード(院長が持つ)\n%s\n", "\n== Restore card (the director keeps it)\n%s\n"), cli_str(secrets, "card"));
+    printf(T(c, "\n== 復元カード(院長が持つ)\n%s\n", "\n== Restore card (the director keeps it)\n%s\n"),
+        cli_str(secrets, "card"));
     printf("%s", T(c, "\n== 一回限りのコード\n", "\n== One-time codes\n"));
     json_array_foreach(json_object_get(codes, "codes"), i, code)
         printf("%s%s", json_string_value(code), i % 5 == 4 ? "\n" : "  ");
@@ -320,10 +333,13 @@ static int ask_words(struct cli *c, const json_t *ask)
         json_array_foreach((json_t *)ask, i, row) {
             char prompt[160];
             (void)snprintf(prompt, sizeof prompt, T(c, "%s の %lld 番目のことば", "word of %s no. %lld"),
-                !strcmp(cli_str(row, "which"), "open") ? T(c, "開く鍵", "the key that opens") : T(c, "命令の鍵", "the key for orders"),
+                !strcmp(cli_str(row, "which"), "open") ? T(c, "開く鍵", "the key that opens")
+                                                       : T(c, "命令の鍵", "the key for orders"),
                 (long long)json_integer_value(json_object_get(row, "n"))); /* fits */
             char *w = cli_ask(c, prompt, NULL);
-            json_t *one = w ? json_pack("{s:O,s:O,s:s}", "which", json_object_get(row, "which"), "n", json_object_get(row, "n"), "word", w) : NULL;
+            json_t *one = w ? json_pack("{s:O,s:O,s:s}", "which", json_object_get(row, "which"), "n",
+                                  json_object_get(row, "n"), "word", w)
+                            : NULL;
             e = one ? e : CLI_USAGE;
             free(w);
             json_array_append_new(typed, one ? one : json_null());

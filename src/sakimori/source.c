@@ -47,7 +47,8 @@ static int responsible(struct cli *c, json_t *o)
 
 static int fields(struct cli *c, json_t *o)
 {
-    static const char *const flags[][2] = { { "canaries", "canaries" }, { "one-file-system", "one_file_system" }, { "enabled", "enabled" } };
+    static const char *const flags[][2] = { { "canaries", "canaries" }, { "one-file-system", "one_file_system" },
+        { "enabled", "enabled" } };
     const char *every = cli_opt(c, "every"), *at = cli_opt(c, "at"), *group = cli_opt(c, "group");
     int64_t weekday = cli_number(c, "weekday", 0, 6), bandwidth = cli_number(c, "bandwidth", 0, 100000000);
     if (weekday == -2 || bandwidth == -2)
@@ -80,8 +81,9 @@ static int fields(struct cli *c, json_t *o)
 }
 
 static const struct cli_col cols[] = { { "id", CLI_SHORT, "番号", "Id" }, { "name", CLI_TEXT, "名前", "Name" },
-    { "state", CLI_WORD, "状態", "State" }, { "paths", CLI_TEXT, "場所", "Folders" }, { "schedule.every", CLI_WORD, "予定", "Every" },
-    { "schedule.at", CLI_TEXT, "時刻", "At" }, { "last.at", CLI_TIME, "最後", "Last" }, { "next", CLI_TIME, "次", "Next" } };
+    { "state", CLI_WORD, "状態", "State" }, { "paths", CLI_TEXT, "場所", "Folders" },
+    { "schedule.every", CLI_WORD, "予定", "Every" }, { "schedule.at", CLI_TEXT, "時刻", "At" },
+    { "last.at", CLI_TIME, "最後", "Last" }, { "next", CLI_TIME, "次", "Next" } };
 #define COLS (sizeof cols / sizeof *cols)
 
 static void answer(const struct cli *c, json_t *s)
@@ -113,7 +115,8 @@ int cmd_source_add(struct cli *c)
     }
     if (e == CLI_OK && !device)
         d = json_incref(json_array_get(json_object_get(all, "items"), 0));
-    json_t *o = e == CLI_OK ? json_pack("{s:s,s:s,s:s}", "device", cli_str(d, "id"), "name", name, "kind", "files") : NULL;
+    json_t *o = e == CLI_OK ? json_pack("{s:s,s:s,s:s}", "device", cli_str(d, "id"), "name", name, "kind", "files")
+                            : NULL;
     if (e == CLI_OK)
         e = o ? fields(c, o) : CLI_USAGE;
     if (e == CLI_OK)

@@ -3,7 +3,8 @@
 
 #define END { 0 }
 #define OPT_SOURCE { .name = "source", .value = "SOURCE", .ja = "対象(名前か番号)", .en = "source (name or id)" }
-#define OPT_ANSWERS { .name = "answers", .value = "FILE", .ja = "答えの JSON(持ち主だけが読めるもの)", .en = "answers as JSON (readable by its owner alone)" }
+#define OPT_ANSWERS { .name = "answers", .value = "FILE", .ja = "答えの JSON(持ち主だけが読めるもの)", \
+    .en = "answers as JSON (readable by its owner alone)" }
 #define OPT_STDIN { .name = "password-stdin", .ja = "秘密を標準入力から一行ずつ", .en = "secrets from standard input, a line each" }
 #define OPT_FD { .name = "password-fd", .value = "N", .ja = "秘密をその番号の記述子から", .en = "secrets from this descriptor" }
 #define OPT_WAIT { .name = "wait", .ja = "終わるまで待つ", .en = "wait until it ends" }
@@ -17,10 +18,12 @@ static const struct cli_opt o_setup[] = { OPT_ANSWERS,
     OPT_STDIN, OPT_FD, END };
 static const struct cli_opt o_secret[] = { OPT_ANSWERS, OPT_STDIN, OPT_FD, END };
 #define SOURCE_FIELDS \
-    { .name = "path", .value = "DIR", .many = true, .ja = "守るフォルダー(くり返せる)", .en = "folder to protect (may be repeated)" }, \
+    { .name = "path", .value = "DIR", .many = true, .ja = "守るフォルダー(くり返せる)", \
+        .en = "folder to protect (may be repeated)" }, \
     { .name = "include", .value = "PATTERN", .many = true, .ja = "これだけ", .en = "only these" }, \
     { .name = "exclude", .value = "PATTERN", .many = true, .ja = "これを除く", .en = "leave these out" }, \
-    { .name = "group", .value = "NAME", .ja = "emr|receipt|image|share|front|room|other", .en = "emr|receipt|image|share|front|room|other" }, \
+    { .name = "group", .value = "NAME", .ja = "emr|receipt|image|share|front|room|other", \
+        .en = "emr|receipt|image|share|front|room|other" }, \
     { .name = "every", .value = "hour|day|week|off", .ja = "予定", .en = "schedule" }, \
     { .name = "at", .value = "HH:MM", .ja = "時刻", .en = "time of day" }, \
     { .name = "weekday", .value = "0-6", .ja = "曜日(0 は日曜)", .en = "day of the week (0 = Sunday)" }, \
@@ -29,17 +32,22 @@ static const struct cli_opt o_secret[] = { OPT_ANSWERS, OPT_STDIN, OPT_FD, END }
     { .name = "one-file-system", .value = "yes|no", .ja = "ほかのファイルシステムへ入らない", .en = "stay on one file system" }, \
     { .name = "enabled", .value = "yes|no", .ja = "予定を動かす", .en = "follow the schedule" }, \
     { .name = "bandwidth", .value = "KIB", .ja = "送る速さの上限(KiB/秒、0 はなし)", .en = "most KiB/s to send, 0 = no limit" }
-static const struct cli_opt o_source_add[] = { { .name = "device", .value = "MACHINE", .ja = "端末", .en = "machine" }, SOURCE_FIELDS, END };
-static const struct cli_opt o_source_set[] = { { .name = "name", .value = "TEXT", .ja = "新しい名前", .en = "new name" }, SOURCE_FIELDS, END };
+static const struct cli_opt o_source_add[] = { { .name = "device", .value = "MACHINE", .ja = "端末",
+    .en = "machine" }, SOURCE_FIELDS, END };
+static const struct cli_opt o_source_set[] = { { .name = "name", .value = "TEXT", .ja = "新しい名前",
+    .en = "new name" }, SOURCE_FIELDS, END };
 static const struct cli_opt o_wait[] = { OPT_WAIT, END };
 static const struct cli_opt o_source[] = { OPT_SOURCE, END };
-static const struct cli_opt o_period[] = { OPT_SOURCE, { .name = "from", .value = "TIME", .ja = "この時刻から", .en = "from this time" },
+static const struct cli_opt o_period[] = { OPT_SOURCE, { .name = "from", .value = "TIME", .ja = "この時刻から",
+    .en = "from this time" },
     { .name = "to", .value = "TIME", .ja = "この時刻まで", .en = "to this time" }, END };
 static const struct cli_opt o_get[] = { OPT_SOURCE,
     { .name = "to", .value = "FILE", .ja = "保存先(- は標準出力)", .en = "where to put it (- = standard output)" }, END };
 static const struct cli_opt o_restore[] = { OPT_SOURCE, OPT_WAIT, OPT_WHY,
-    { .name = "generation", .value = "ID", .ja = "世代の番号、latest、last-clean", .en = "id of a generation, latest or last-clean" },
-    { .name = "device", .value = "MACHINE", .ja = "戻す端末(なければ元の端末)", .en = "machine to restore to (else the one it came from)" },
+    { .name = "generation", .value = "ID", .ja = "世代の番号、latest、last-clean",
+        .en = "id of a generation, latest or last-clean" },
+    { .name = "device", .value = "MACHINE", .ja = "戻す端末(なければ元の端末)",
+        .en = "machine to restore to (else the one it came from)" },
     { .name = "path", .value = "PATH", .many = true, .ja = "これだけ戻す(くり返せる)", .en = "only this (may be repeated)" },
     { .name = "to", .value = "original|DIR", .ja = "元の場所か、別の場所", .en = "the original place, or another" },
     { .name = "existing", .value = "aside|skip|overwrite", .ja = "同じ名前があるとき: よける、とばす、上書き",
@@ -51,7 +59,8 @@ static const struct cli_opt o_file[] = {
 static const struct cli_opt o_access[] = { { .name = "from", .value = "TIME", .ja = "この時刻から", .en = "from this time" },
     { .name = "to", .value = "TIME", .ja = "この時刻まで", .en = "to this time" },
     { .name = "person", .value = "ACCOUNT", .ja = "この人だけ", .en = "this person only" }, END };
-static const struct cli_opt o_days[] = { { .name = "days", .value = "N", .ja = "証明書の日数", .en = "days of the certificate" }, END };
+static const struct cli_opt o_days[] = { { .name = "days", .value = "N", .ja = "証明書の日数",
+    .en = "days of the certificate" }, END };
 static const struct cli_opt o_why[] = { OPT_WHY, END };
 static const struct cli_opt o_person[] = { { .name = "name", .value = "TEXT", .ja = "名前", .en = "name" },
     { .name = "role", .value = "ROLE", .ja = "director|manager|staff|vendor", .en = "director|manager|staff|vendor" },
@@ -61,13 +70,16 @@ static const struct cli_opt o_recover[] = { OPT_VAULT, OPT_SOURCE,
     { .name = "sheet", .value = "FILE|-", .ja = "復元シート(ことば、または QR の文字)。- は標準入力、なければ端末で聞く",
         .en = "recovery sheet (words, or text of the QR code); - = standard input, else asked on the terminal" },
     { .name = "list", .ja = "世代の一覧だけ", .en = "only list the generations" },
-    { .name = "generation", .value = "ID", .ja = "世代の番号、latest、last-clean(標準)", .en = "id of a generation, latest or last-clean (standard)" },
+    { .name = "generation", .value = "ID", .ja = "世代の番号、latest、last-clean(標準)",
+        .en = "id of a generation, latest or last-clean (standard)" },
     { .name = "path", .value = "PATH", .many = true, .ja = "これだけ戻す(くり返せる)", .en = "only this (may be repeated)" },
     { .name = "to", .value = "DIR", .ja = "戻す場所", .en = "where to restore to" },
     { .name = "existing", .value = "aside|skip|overwrite", .ja = "同じ名前があるとき", .en = "what is there already" }, END };
 static const struct cli_opt o_vault[] = { OPT_VAULT, END };
-static const struct cli_opt o_journal[] = { OPT_VAULT, { .name = "from", .value = "SEQ", .ja = "この番号から", .en = "from this number on" }, END };
-static const struct cli_opt o_demo[] = { { .name = "bin", .value = "DIR", .ja = "組み立てたプログラムの場所", .en = "folder of the built programs" },
+static const struct cli_opt o_journal[] = { OPT_VAULT, { .name = "from", .value = "SEQ", .ja = "この番号から",
+    .en = "from this number on" }, END };
+static const struct cli_opt o_demo[] = { { .name = "bin", .value = "DIR", .ja = "組み立てたプログラムの場所",
+    .en = "folder of the built programs" },
     { .name = "headless", .ja = "JSON を一行だけ出す", .en = "print one JSON line" },
     { .name = "port", .value = "N", .ja = "画面のポート(0 は空いている番号)", .en = "port of the console (0 = a free one)" },
     { .name = "listen", .value = "ADDR", .ja = "待つアドレス", .en = "address to listen on" },
@@ -92,17 +104,22 @@ const struct cli_cmd cli_commands[] = {
     { "backup cancel", "RUN", 1, 1, cmd_backup_cancel, "中止", "cancel a run", NULL },
     { "generations list", "", 0, 0, cmd_generations_list, "世代の一覧", "generations", o_period },
     { "generations show", "GENERATION", 1, 1, cmd_generations_show, "一つの世代", "one generation", o_source },
-    { "generations ls", "GENERATION [PATH]", 1, 2, cmd_generations_ls, "世代の中を見る(解除が必要)", "look inside (unlock needed)", o_source },
-    { "generations find", "GENERATION TEXT", 2, 2, cmd_generations_find, "世代の中を探す(解除が必要)", "search inside (unlock needed)", o_source },
-    { "generations get", "GENERATION FILE", 2, 2, cmd_generations_get, "ファイルを一つ取り出す(解除が必要)", "fetch one file (unlock needed)", o_get },
-    { "unlock", "", 0, 0, cmd_unlock, "復元の鍵を15分だけ解除する(院長)", "unlock the restore key for 15 minutes (director)", o_secret },
+    { "generations ls", "GENERATION [PATH]", 1, 2, cmd_generations_ls, "世代の中を見る(解除が必要)",
+        "look inside (unlock needed)", o_source },
+    { "generations find", "GENERATION TEXT", 2, 2, cmd_generations_find, "世代の中を探す(解除が必要)",
+        "search inside (unlock needed)", o_source },
+    { "generations get", "GENERATION FILE", 2, 2, cmd_generations_get, "ファイルを一つ取り出す(解除が必要)",
+        "fetch one file (unlock needed)", o_get },
+    { "unlock", "", 0, 0, cmd_unlock, "復元の鍵を15分だけ解除する(院長)", "unlock the restore key for 15 minutes (director)",
+        o_secret },
     { "lock", "", 0, 0, cmd_lock, "復元の鍵を閉じる", "lock it again", NULL },
     { "restore start", "", 0, 0, cmd_restore_start, "復元を始める", "start a restore", o_restore },
     { "restore list", "", 0, 0, cmd_restore_list, "復元の記録", "restores", NULL },
     { "restore watch", "RESTORE", 1, 1, cmd_restore_watch, "進み具合を見る", "watch a restore", NULL },
     { "restore cancel", "RESTORE", 1, 1, cmd_restore_cancel, "中止", "cancel a restore", NULL },
     { "restores list", "", 0, 0, cmd_restore_list, "復元の記録", "restores", NULL },
-    { "verify", "[structure|data]", 0, 1, cmd_verify, "保管庫を検査する(引数なし: 前回の結果)", "verify the vault (without argument: the last result)", NULL },
+    { "verify", "[structure|data]", 0, 1, cmd_verify, "保管庫を検査する(引数なし: 前回の結果)",
+        "verify the vault (without argument: the last result)", NULL },
     { "audit list", "", 0, 0, cmd_audit_list, "操作の記録", "audit log", NULL },
     { "audit export", "FILE|-", 1, 1, cmd_audit_export, "操作の記録を書き出す", "export the audit log", NULL },
     { "audit verify", "", 0, 0, cmd_audit_verify, "操作の記録が元のままか調べる", "check that the audit log is as written", o_file },
@@ -122,14 +139,19 @@ const struct cli_cmd cli_commands[] = {
     { "alarms thaw", "ALARM", 1, 1, cmd_alarms_act, "凍結を解く", "thaw what it froze", o_why },
     { "alarms close", "ALARM", 1, 1, cmd_alarms_act, "警報を閉じる", "close an alarm", o_why },
     { "settings get", "[NAME]", 0, 1, cmd_settings_get, "画面の設定", "settings of the console", NULL },
-    { "settings set", "NAME [VALUE]", 1, 2, cmd_settings_set, "設定を変える(mail.password は聞く)", "change one (mail.password is asked for)", o_secret },
-    { "settings print", "[FILE]", 0, 1, cmd_settings_print, "設定ファイルを説明つきで出す(FILE を調べる)", "print the commented settings file (checks FILE)", NULL },
+    { "settings set", "NAME [VALUE]", 1, 2, cmd_settings_set, "設定を変える(mail.password は聞く)",
+        "change one (mail.password is asked for)", o_secret },
+    { "settings print", "[FILE]", 0, 1, cmd_settings_print, "設定ファイルを説明つきで出す(FILE を調べる)",
+        "print the commented settings file (checks FILE)", NULL },
     { "contacts list", "", 0, 0, cmd_contacts, "緊急連絡先", "emergency contacts", NULL },
     { "contacts set", "FILE|-", 1, 1, cmd_contacts_set, "緊急連絡先を JSON で入れかえる", "replace them by a JSON list", NULL },
     { "card", "", 0, 0, cmd_card, "緊急カード", "emergency card", NULL },
-    { "recover", "", 0, 0, cmd_recover, "保管庫のファイルと復元シートだけで戻す", "restore with the vault's files and the recovery sheet alone", o_recover },
-    { "vault verify", "[structure|data]", 0, 1, cmd_vault_verify, "保管庫のファイルを直接検査する", "verify a vault's files directly", o_vault },
+    { "recover", "", 0, 0, cmd_recover, "保管庫のファイルと復元シートだけで戻す",
+        "restore with the vault's files and the recovery sheet alone", o_recover },
+    { "vault verify", "[structure|data]", 0, 1, cmd_vault_verify, "保管庫のファイルを直接検査する",
+        "verify a vault's files directly", o_vault },
     { "journal show", "", 0, 0, cmd_journal_show, "保管庫の記録を読む", "read a vault's journal", o_journal },
-    { "demo clinic", "", 0, 0, cmd_demo_clinic, "見本のクリニックで、攻撃から復元までを試す", "a sample clinic, from attack to restore", o_demo },
+    { "demo clinic", "", 0, 0, cmd_demo_clinic, "見本のクリニックで、攻撃から復元までを試す", "a sample clinic, from attack to restore",
+        o_demo },
 };
 const size_t cli_commands_n = sizeof cli_commands / sizeof *cli_commands;

@@ -44,7 +44,9 @@ int vaultdir_open(struct cli *c, struct store **ret)
     config.limits.index_memory_bytes = INDEX_BYTES;
     int r = dir ? store_open(&config, ret, why) : -ENOMEM;
     if (r < 0)
-        cli_note(c, r == -SM_ENOTFOUND ? T(c, "%s に保管庫がありません", "no vault in %s") : T(c, "%s を開けません: %s", "cannot open %s: %s"),
+        cli_note(c,
+            r == -SM_ENOTFOUND ? T(c, "%s に保管庫がありません", "no vault in %s")
+                               : T(c, "%s を開けません: %s", "cannot open %s: %s"),
             dir ? dir : "", *why ? why : sm_strerror(r));
     free(dir);
     return r == 0 ? CLI_OK : r == -SM_ENOTFOUND ? CLI_NOT_FOUND : CLI_FAILED;
@@ -60,10 +62,12 @@ static void on_damage(void *arg, const struct verify_damage *d)
     char object[CID_HEX] = "";
     if (d->has_object)
         cid_hex(&d->object, object);
-    json_array_append_new(r->damaged, json_pack("{s:s,s:s,s:I,s:s,s:s}", "what", verify_what_name(d->what), "file", d->file, "offset",
-        (json_int_t)d->offset, "object", object, "why", d->why));
+    json_array_append_new(r->damaged,
+        json_pack("{s:s,s:s,s:I,s:s,s:s}", "what", verify_what_name(d->what), "file", d->file, "offset",
+            (json_int_t)d->offset, "object", object, "why", d->why));
     if (!r->c->json)
-        cli_note(r->c, "%s %s +%llu: %s %s", verify_what_name(d->what), d->file, (unsigned long long)d->offset, d->why, object);
+        cli_note(r->c, "%s %s +%llu: %s %s", verify_what_name(d->what), d->file, (unsigned long long)d->offset, d->why,
+            object);
 }
 
 static void on_hit(void *arg, const struct cid *manifest, const struct verify_damage *first)
@@ -88,14 +92,15 @@ static int finish(struct cli *c, const struct report *rep, const struct verify_r
     char bytes[32];
     cli_progress_end(c);
     if (c->json) {
-        json_t *j = json_pack("{s:b,s:I,s:I,s:I,s:I,s:I,s:O,s:O}", "sound", v->sound, "packs", (json_int_t)v->packs, "objects",
-            (json_int_t)v->objects, "bytes", (json_int_t)v->bytes, "generations", (json_int_t)v->generations, "ms", (json_int_t)v->ms,
-            "damaged", rep->damaged, "hit", rep->hit);
+        json_t *j = json_pack("{s:b,s:I,s:I,s:I,s:I,s:I,s:O,s:O}", "sound", v->sound, "packs", (json_int_t)v->packs,
+            "objects", (json_int_t)v->objects, "bytes", (json_int_t)v->bytes, "generations", (json_int_t)v->generations,
+            "ms", (json_int_t)v->ms, "damaged", rep->damaged, "hit", rep->hit);
         cli_json(j);
         json_decref(j);
     } else {
         cli_bytes(v->bytes, bytes);
-        printf(T(c, "パック %llu、部品 %llu、%s、世代 %llu、傷み %llu\n", "%llu packs, %llu objects, %s, %llu generations, %llu damaged\n"),
+        printf(T(c, "パック %llu、部品 %llu、%s、世代 %llu、傷み %llu\n",
+                   "%llu packs, %llu objects, %s, %llu generations, %llu damaged\n"),
             (unsigned long long)v->packs, (unsigned long long)v->objects, bytes, (unsigned long long)v->generations,
             (unsigned long long)v->damaged);
     }
@@ -112,8 +117,8 @@ static int journal_only(struct cli *c)
     if (r == 0 || !f.why[0])
         return CLI_FAILED;
     if (c->json) {
-        json_t *j = json_pack("{s:b,s:[{s:s,s:s,s:I,s:s}]}", "sound", 0, "damaged", "what", "journal", "file", f.file, "offset",
-            (json_int_t)f.offset, "why", f.why);
+        json_t *j = json_pack("{s:b,s:[{s:s,s:s,s:I,s:s}]}", "sound", 0, "damaged", "what", "journal", "file", f.file,
+            "offset", (json_int_t)f.offset, "why", f.why);
         cli_json(j);
         json_decref(j);
     } else {
@@ -154,8 +159,8 @@ int cmd_vault_verify(struct cli *c)
 
 static const char *type_name(uint16_t type)
 {
-    static const char *const names[] = { "?", "vault", "client", "pack", "manifest", "access", "freeze", "thaw", "mark", "damage",
-        "tail", "refused", "policy", "verify", "clock" };
+    static const char *const names[] = { "?", "vault", "client", "pack", "manifest", "access", "freeze", "thaw", "mark",
+        "damage", "tail", "refused", "policy", "verify", "clock" };
     return type < sizeof names / sizeof *names ? names[type] : "?";
 }
 
@@ -172,7 +177,8 @@ static int show_record(void *arg, const struct journal_record *r)
     sm_hex(r->hash, 32, hash);
     if (!s->c->json) {
         char text[4096];
-        (void)snprintf(text, sizeof text, "%.*s", (int)(r->payload.n < 4000 ? r->payload.n : 4000), (const char *)r->payload.p); /* fits */
+        (void)snprintf(text, sizeof text, "%.*s", (int)(r->payload.n < 4000 ? r->payload.n : 4000),
+            (const char *)r->payload.p); /* fits */
         printf("%" PRIu64 " %s %s ", r->seq, at, type_name(r->type));
         cli_text(stdout, text);
         putchar('\n');
@@ -180,8 +186,9 @@ static int show_record(void *arg, const struct journal_record *r)
     }
     if (sm_json_parse(r->payload, JOURNAL_PAYLOAD_MAX, &payload, NULL) < 0)
         payload = json_null();
-    json_t *j = json_pack("{s:I,s:s,s:I,s:s,s:i,s:o,s:s}", "seq", (json_int_t)r->seq, "at", at, "running_ms", (json_int_t)r->running_ms,
-        "type", type_name(r->type), "version", (int)r->version, "payload", payload, "hash", hash);
+    json_t *j = json_pack("{s:I,s:s,s:I,s:s,s:i,s:o,s:s}", "seq", (json_int_t)r->seq, "at", at, "running_ms",
+        (json_int_t)r->running_ms, "type", type_name(r->type), "version", (int)r->version, "payload", payload, "hash",
+        hash);
     if (j && json_dumpf(j, stdout, JSON_COMPACT | JSON_SORT_KEYS) == 0)
         putchar('\n');
     json_decref(j);
@@ -214,7 +221,9 @@ int cmd_journal_show(struct cli *c)
     char *dir = vaultdir_path(c);
     int vault = dir ? plat_fs_open_dir(AT_FDCWD, dir) : -ENOMEM;
     int folder = vault < 0 ? vault : plat_fs_open_dir(vault, "journal");
-    struct journal_open_args a = { .dirfd = folder, .vault = id, .flags = JOURNAL_READ_ONLY, .fn = show_record, .arg = &s };
+    struct journal_open_args a = {
+        .dirfd = folder, .vault = id, .flags = JOURNAL_READ_ONLY, .fn = show_record, .arg = &s
+    };
     int r = folder < 0 ? folder : vault_id(vault, id);
     if (r == 0)
         r = journal_open(&a, &j, &cut, &f);
@@ -223,8 +232,10 @@ int cmd_journal_show(struct cli *c)
     else if (r < 0)
         cli_note(c, "%s: %s", dir ? dir : "", sm_strerror(r));
     if (r == 0 && cut.happened)
-        cli_note(c, T(c, "journal/%s の終わりの %llu バイトは書きかけです", "journal/%s: the last %llu bytes are an unfinished write"), cut.file,
-            (unsigned long long)cut.bytes);
+        cli_note(c,
+            T(c, "journal/%s の終わりの %llu バイトは書きかけです",
+                "journal/%s: the last %llu bytes are an unfinished write"),
+            cut.file, (unsigned long long)cut.bytes);
     journal_close(j);
     if (folder >= 0)
         close(folder);

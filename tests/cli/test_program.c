@@ -19,19 +19,24 @@ static int listening = -1;
 static pthread_t server;
 
 /* What the box says to a request that begins so. */
-static const struct { const char *request, *status, *body; } canned[] = {
+static const struct { const char *request, *status, *body;
+} canned[] = {
     { "GET /healthz", "200 OK", "{\"ok\":true,\"version\":\"0.1.0\"}" },
-    { "GET /api/v1/devices", "200 OK", "{\"items\":[{\"id\":\"0011223344556677\",\"name\":\"受付\\u001b[31m\",\"state\":\"late\"}],\"next\":null}" },
+    { "GET /api/v1/devices", "200 OK",
+        "{\"items\":[{\"id\":\"0011223344556677\",\"name\":\"受付\\u001b[31m\",\"state\":\"late\"}],\"next\":null}" },
     { "GET /api/v1/people?cursor=2", "200 OK", "{\"items\":[{\"id\":\"b\",\"account\":\"two\"}],\"next\":null}" },
     { "GET /api/v1/people", "200 OK", "{\"items\":[{\"id\":\"a\",\"account\":\"one\"}],\"next\":\"2\"}" },
     { "GET /api/v1/sources", "401 Unauthorized", "{\"error\":{\"code\":\"not_signed_in\",\"message\":\"sign in\"}}" },
     { "GET /api/v1/audit", "403 Forbidden", "{\"error\":{\"code\":\"denied\",\"message\":\"not allowed\"}}" },
-    { "GET /api/v1/generations/", "409 Conflict", "{\"error\":{\"code\":\"unlock_needed\",\"message\":\"unlock first\"}}" },
+    { "GET /api/v1/generations/", "409 Conflict",
+        "{\"error\":{\"code\":\"unlock_needed\",\"message\":\"unlock first\"}}" },
     { "GET /api/v1/runs/aaaa", "404 Not Found", "{\"error\":{\"code\":\"not_found\",\"message\":\"no such run\"}}" },
-    { "GET /api/v1/runs/bbbb", "200 OK", "{\"id\":\"bbbb\",\"state\":\"partial\",\"problems\":[{\"path\":\"/x\",\"what\":\"open\"}]}" },
+    { "GET /api/v1/runs/bbbb", "200 OK",
+        "{\"id\":\"bbbb\",\"state\":\"partial\",\"problems\":[{\"path\":\"/x\",\"what\":\"open\"}]}" },
     { "GET /api/v1/runs/cccc", "200 OK", "{\"id\":\"cccc\",\"state\":\"failed\"}" },
     { "GET /api/v1/runs/dddd", "200 OK", "{\"id\":\"dddd\",\"state\":\"complete\"}" },
-    { "POST /api/v1/audit/verify", "200 OK", "{\"ok\":false,\"lines\":9,\"first_bad\":{\"line\":4,\"why\":\"changed\"}}" },
+    { "POST /api/v1/audit/verify", "200 OK",
+        "{\"ok\":false,\"lines\":9,\"first_bad\":{\"line\":4,\"why\":\"changed\"}}" },
     { "POST /api/v1/session", "200 OK",
         "{\"token\":\"0123456789abcdef\",\"session\":{\"person\":{\"name\":\"院長\",\"role\":\"director\"}}}" },
     { "DELETE /api/v1/session", "200 OK", "{\"ok\":true}" },
@@ -53,7 +58,8 @@ static void answer(int fd)
     for (size_t i = 0; i < sizeof canned / sizeof *canned; i++) {
         if (strncmp(text, canned[i].request, strlen(canned[i].request)))
             continue;
-        int m = snprintf(text, sizeof text, "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+        int m = snprintf(text, sizeof text,
+            "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
             canned[i].status, strlen(canned[i].body), canned[i].body);
         (void)!write(fd, text, (size_t)m); /* a client that went away is its own fault */
         break;
@@ -95,7 +101,8 @@ static void take(const char *name, char *to, size_t size)
 static int run(const char *input, const char *const *words)
 {
     char *argv[32], text[160], home[96], config[96];
-    char *env[] = { (char *)"PATH=/usr/bin:/bin", home, config, (char *)"LANG=C.UTF-8", (char *)"ASAN_OPTIONS=detect_leaks=0", NULL };
+    char *env[] = { (char *)"PATH=/usr/bin:/bin", home, config, (char *)"LANG=C.UTF-8",
+        (char *)"ASAN_OPTIONS=detect_leaks=0", NULL };
     int n = 0, status = -1, fds[3];
     struct plat_proc p = PLAT_PROC_NONE;
     snprintf(home, sizeof home, "HOME=%s", dir);
@@ -177,7 +184,8 @@ static void exit_codes_are_as_documented(void **state)
     assert_non_null(strstr(err, "sakimori sign-in"));
     assert_int_equal(RUN("audit", "list", BOX), 3);
     assert_int_equal(RUN("backup", "show", "aaaa", BOX), 4);
-    assert_int_equal(RUN("generations", "ls", "0000000000000000000000000000000000000000000000000000000000000000", BOX), 5);
+    assert_int_equal(
+        RUN("generations", "ls", "0000000000000000000000000000000000000000000000000000000000000000", BOX), 5);
     assert_non_null(strstr(err, "sakimori unlock"));
     assert_int_equal(RUN("backup", "watch", "bbbb", BOX), 6);
     assert_non_null(strstr(err, "/x"));
@@ -222,7 +230,8 @@ static void sign_in_reads_the_password_from_standard_input_and_keeps_a_private_t
     char path[128];
     struct stat st;
     (void)state;
-    assert_int_equal(run("a secret of mine\n", (const char *const[]){ "sign-in", "incho", "--password-stdin", BOX, NULL }), 0);
+    assert_int_equal(
+        run("a secret of mine\n", (const char *const[]){ "sign-in", "incho", "--password-stdin", BOX, NULL }), 0);
     snprintf(path, sizeof path, "%s/config/sakimori/token", dir);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);

@@ -1,8 +1,8 @@
 /*
- * A machine in the attacker's hands: certificate, TLS key and device key are his.  What an honest agent would do is done by the
- * agent's own code (backup_run); what it never would is done by hand here.
- * "refused" is judged from the answers alone; what really counts, that earlier generations are unchanged and can be
- * restored, is for the test that runs this.
+ * A machine in the attacker's hands: certificate, TLS key and device key are his.  What an honest agent would do is
+ * done by the agent's own code (backup_run); what it never would is done by hand here. "refused" is judged from the
+ * answers alone; what really counts, that earlier generations are unchanged and can be restored, is for the test that
+ * runs this.
  */
 #include <curl/curl.h>
 #include <errno.h>
@@ -123,8 +123,10 @@ static bool said_no(long status)
 static int session_open(struct foe *f)
 {
     json_t *a = NULL;
-    long s = call_json(f, "/agent/v1/sessions", json_pack("{s:s,s:s,s:s}", "source", f->source, "run", f->run, "reason", "adhoc"), &a);
-    const char *id = json_string_value(json_object_get(a, "session")), *prev = json_string_value(json_object_get(a, "previous"));
+    long s = call_json(
+        f, "/agent/v1/sessions", json_pack("{s:s,s:s,s:s}", "source", f->source, "run", f->run, "reason", "adhoc"), &a);
+    const char *id = json_string_value(json_object_get(a, "session")),
+               *prev = json_string_value(json_object_get(a, "previous"));
     const char *head = json_string_value(json_object_get(a, "head"));
     uint8_t raw[128];
     int r = s == 200 && id && strlen(id) == 32 && prev ? cid_unhex(prev, &f->previous) : -SM_EDENIED;
@@ -192,14 +194,24 @@ static long send_manifest(struct foe *f)
 /* A generation of `folder`, made as the agent makes it, up to its manifest, which is kept back. */
 static int generation(struct foe *f, const char *folder)
 {
-    struct backup_config c = { .vault = f->agent.vault, .client = f->agent.client, .run = RUN_ADHOC, .number = f->number,
-        .previous = f->previous, .head_seq = f->head.seq, .k_id = f->keys.k_id, .k_look = f->keys.k_look, .device = &f->keys.device,
-        .recipients = sm_buf_span(&f->agent.recipients), .scan = { .roots = &folder, .roots_n = 1, .tmp_dir = -1 }, .forget = true };
+    struct backup_config c = { .vault = f->agent.vault,
+        .client = f->agent.client,
+        .run = RUN_ADHOC,
+        .number = f->number,
+        .previous = f->previous,
+        .head_seq = f->head.seq,
+        .k_id = f->keys.k_id,
+        .k_look = f->keys.k_look,
+        .device = &f->keys.device,
+        .recipients = sm_buf_span(&f->agent.recipients),
+        .scan = { .roots = &folder, .roots_n = 1, .tmp_dir = -1 },
+        .forget = true };
     const struct backup_sink sink = { sink_have, sink_pack, sink_manifest, f };
     const struct backup_watch watch = { 0 };
     struct backup_result res = { 0 };
     memcpy(c.head_hash, f->head.hash, 32);
-    if (sm_unhex(f->source, 32, c.source.b, 16) < 0 || sm_unhex(f->run, 32, c.run_id.b, 16) < 0 || sm_unhex(f->session, 32, c.session.b, 16) < 0)
+    if (sm_unhex(f->source, 32, c.source.b, 16) < 0 || sm_unhex(f->run, 32, c.run_id.b, 16) < 0 ||
+        sm_unhex(f->session, 32, c.session.b, 16) < 0)
         return -SM_EINVAL;
     c.state_dir = plat_fs_open_dir(AT_FDCWD, f->h->work);
     if (c.state_dir < 0)
@@ -272,7 +284,8 @@ static bool delete_all(struct foe *f)
     bool no = true;
     cid_hex(&f->previous, hex);
     pack_path(f, &f->pack, pack);
-    static const char *const what[] = { "/agent/v1/generations/", "/api/v1/generations/", "/agent/v1/manifests/", "/api/v1/sources/" };
+    static const char *const what[] = { "/agent/v1/generations/", "/api/v1/generations/", "/agent/v1/manifests/",
+        "/api/v1/sources/" };
     no &= said_no(call_raw(f, "DELETE", pack, SM_SPAN("", 0)));
     for (size_t i = 0; i < 4; i++) {
         (void)snprintf(path, sizeof path, "%s%s", what[i], i == 3 ? f->source : hex); /* fits */
@@ -326,8 +339,18 @@ static void as_other_client(struct manifest *m) { m->client.b[0] ^= 0xff; }
 static void as_other_source(struct manifest *m) { m->source.b[0] ^= 0xff; }
 static void as_other_vault(struct manifest *m) { m->vault.b[0] ^= 0xff; }
 static void as_fork(struct manifest *m) { m->number = 1; m->previous = (struct cid){ { 0 } }; }
-static void as_back(struct manifest *m) { m->number = m->number > 1 ? m->number - 1 : 1; m->started_s -= 40LL * 86400; m->finished_s -= 40LL * 86400; }
-static void as_forward(struct manifest *m) { m->number += 1000; m->started_s += 4000LL * 86400; m->finished_s += 4000LL * 86400; }
+static void as_back(struct manifest *m)
+{
+    m->number = m->number > 1 ? m->number - 1 : 1;
+    m->started_s -= 40LL * 86400;
+    m->finished_s -= 40LL * 86400;
+}
+static void as_forward(struct manifest *m)
+{
+    m->number += 1000;
+    m->started_s += 4000LL * 86400;
+    m->finished_s += 4000LL * 86400;
+}
 static void as_unseen_head(struct manifest *m) { m->head_seq += 1000000; m->head_hash[0] ^= 0xff; }
 
 static bool false_id(struct foe *f)
@@ -361,7 +384,8 @@ static bool read_other(struct foe *f)
 static bool read_own(struct foe *f)
 {
     char hex[CID_HEX], path[256];
-    static const char *const wanted[] = { "/agent/v1/generations/", "/api/v1/generations/", "/agent/v1/manifests/", "/agent/v1/objects/" };
+    static const char *const wanted[] = { "/agent/v1/generations/", "/api/v1/generations/", "/agent/v1/manifests/",
+        "/agent/v1/objects/" };
     bool no = true;
     cid_hex(&f->previous, hex);
     for (size_t i = 0; i < 4; i++) {
@@ -376,8 +400,8 @@ static bool read_own(struct foe *f)
 
 static bool climb(struct foe *f)
 {
-    static const char *const paths[] = { "/agent/v1/../../api/v1/people", "/api/v1/people", "/api/v1/unlock", "/api/v1/settings",
-        "/agent/v1/sessions/../../../etc/passwd/packs/0", "/%2e%2e/%2e%2e/etc/passwd" };
+    static const char *const paths[] = { "/agent/v1/../../api/v1/people", "/api/v1/people", "/api/v1/unlock",
+        "/api/v1/settings", "/agent/v1/sessions/../../../etc/passwd/packs/0", "/%2e%2e/%2e%2e/etc/passwd" };
     bool no = true;
     for (size_t i = 0; i < 6; i++)
         no &= said_no(call_raw(f, "GET", paths[i], SM_SPAN("", 0)));
@@ -401,8 +425,8 @@ static bool flood(struct foe *f)
     return refused == FLOOD;
 }
 
-/* The known hole of append-only repositories, rebuilt: empty generations with old dates, so that an honest clean-up drops
- * the good ones.  One order of the box is good for one generation, which the replay above has used. */
+/* The known hole of append-only repositories, rebuilt: empty generations with old dates, so that an honest clean-up
+ * drops the good ones.  One order of the box is good for one generation, which the replay above has used. */
 static bool hole_back_dated_flood(struct foe *f)
 {
     char dir[512];
@@ -419,8 +443,10 @@ static bool hole_back_dated_flood(struct foe *f)
 /* The second one: the client deletes, then the administrator's clean-up really removes. */
 static bool hole_delete_then_compact(struct foe *f)
 {
-    static const struct { const char *method, *path; } tries[] = { { "POST", "/agent/v1/forget" }, { "POST", "/agent/v1/compact" },
-        { "POST", "/agent/v1/delete" }, { "DELETE", "/agent/v1/sessions" }, { "PATCH", "/agent/v1/sessions" }, { "DELETE", "/agent/v1/vault" },
+    static const struct {
+        const char *method, *path;
+    } tries[] = { { "POST", "/agent/v1/forget" }, { "POST", "/agent/v1/compact" }, { "POST", "/agent/v1/delete" },
+        { "DELETE", "/agent/v1/sessions" }, { "PATCH", "/agent/v1/sessions" }, { "DELETE", "/agent/v1/vault" },
         { "PUT", "/agent/v1/policy" } };
     bool no = true;
     for (size_t i = 0; i < sizeof tries / sizeof *tries; i++)
@@ -428,11 +454,23 @@ static bool hole_delete_then_compact(struct foe *f)
     return no;
 }
 
-static const struct attack { const char *name; bool (*run)(struct foe *f); bool needs_session; } attacks[] = {
-    { "delete", delete_all, false }, { "read-other", read_other, false }, { "read-own", read_own, false }, { "climb", climb, false },
+static const struct attack { const char *name; bool (*run)(struct foe *f); bool needs_session;
+} attacks[] = {
+    { "delete", delete_all, false },
+    { "read-other", read_other, false },
+    { "read-own", read_own, false },
+    { "climb", climb, false },
     { "delete-then-compact", hole_delete_then_compact, false },
-    { "overwrite", overwrite, true }, { "truncate", truncate_pack, true }, { "reorder", reorder, true }, { "false-id", false_id, true }, { "fork", fork_chain, true }, { "back-date", back_date, true }, { "forward-date", forward_date, true },
-    { "false-head", false_head, true }, { "flood", flood, true }, { "replay", replay, true },
+    { "overwrite", overwrite, true },
+    { "truncate", truncate_pack, true },
+    { "reorder", reorder, true },
+    { "false-id", false_id, true },
+    { "fork", fork_chain, true },
+    { "back-date", back_date, true },
+    { "forward-date", forward_date, true },
+    { "false-head", false_head, true },
+    { "flood", flood, true },
+    { "replay", replay, true },
     { "back-dated-flood", hole_back_dated_flood, true },
 };
 
@@ -445,17 +483,21 @@ static int wait_order(struct foe *f)
         json_t *a = NULL, *row, *order = NULL;
         size_t k;
         struct sm_buf text = SM_BUF_INIT(128 << 10);
-        if (call_json(f, "/agent/v1/poll", json_pack("{s:s,s:i,s:{},s:i}", "agent_version", "0.1.0", "uptime_ms", 1, "state", "wait_s", 5), &a) != 200) {
+        if (call_json(f, "/agent/v1/poll",
+                json_pack("{s:s,s:i,s:{},s:i}", "agent_version", "0.1.0", "uptime_ms", 1, "state", "wait_s", 5),
+                &a) != 200) {
             json_decref(a);
             return -SM_EDENIED;
         }
         json_array_foreach(json_object_get(a, "orders"), k, row) {
             const char *b64 = json_string_value(json_object_get(row, "order"));
             sm_buf_clear(&text);
-            if (!b64 || sm_unbase64(SM_SPAN_STR(b64), &text) < 0 || sm_json_parse(sm_buf_span(&text), text.n, &order, NULL) < 0)
+            if (!b64 || sm_unbase64(SM_SPAN_STR(b64), &text) < 0 ||
+                sm_json_parse(sm_buf_span(&text), text.n, &order, NULL) < 0)
                 continue;
             const json_t *args = json_object_get(order, "args");
-            const char *run = json_string_value(json_object_get(args, "run")), *source = json_string_value(json_object_get(args, "source"));
+            const char *run = json_string_value(json_object_get(args, "run")),
+                       *source = json_string_value(json_object_get(args, "source"));
             if (run && source && strlen(run) == 32 && strlen(source) == 32) {
                 memcpy(f->run, run, 33);
                 memcpy(f->source, source, 33);
@@ -538,7 +580,8 @@ int sim_hostile(const struct sim_hostile *h, void (*fn)(void *arg, json_t *row),
         json_int_t before = json_integer_value(json_object_get(f->row, "before"));
         json_decref(f->row);
         if (ready < 0)
-            fprintf(stderr, "sakimori-sim: no upload session (%s, status %ld): those attacks are left out\n", sm_strerror(ready), f->status);
+            fprintf(stderr, "sakimori-sim: no upload session (%s, status %ld): those attacks are left out\n",
+                sm_strerror(ready), f->status);
         run_attacks(f, ready == 0, before, fn, arg);
         end_run(f);
     } else {

@@ -43,8 +43,11 @@ static void print_row(void *arg, json_t *row)
 static int hostile(int argc, char **argv)
 {
     struct sim_hostile h = { 0 };
-    const struct { const char *name; const char **to; } opts[] = { { "--agent", &h.agent }, { "--work", &h.work }, { "--url", &h.url },
-        { "--source", &h.source }, { "--run", &h.run }, { "--only", &h.only } };
+    const struct {
+        const char *name;
+        const char **to;
+    } opts[] = { { "--agent", &h.agent }, { "--work", &h.work }, { "--url", &h.url }, { "--source", &h.source },
+        { "--run", &h.run }, { "--only", &h.only } };
     for (int i = 2; i < argc; i += 2) {
         size_t k = 0;
         while (k < 6 && strcmp(opts[k].name, argv[i]))
@@ -85,10 +88,12 @@ int main(int argc, char **argv)
         return usage();
     int r = sim_files(argv[1], what, seed, &n);
     if (r < 0) {
-        fprintf(stderr, "sakimori-sim: %s: %s\n", argv[1], r == -SM_EDENIED ? "no " SIM_MARKER " in it, nothing done" : sm_strerror(r));
+        fprintf(stderr, "sakimori-sim: %s: %s\n", argv[1],
+            r == -SM_EDENIED ? "no " SIM_MARKER " in it, nothing done" : sm_strerror(r));
         return 1;
     }
-    printf("{\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"renamed\":%" PRIu64 ",\"deleted\":%" PRIu64 ",\"notes\":%" PRIu64
-           ",\"failed\":%" PRIu64 "}\n", n.files, n.bytes, n.renamed, n.deleted, n.notes, n.failed);
+    printf("{\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"renamed\":%" PRIu64 ",\"deleted\":%" PRIu64
+           ",\"notes\":%" PRIu64 ",\"failed\":%" PRIu64 "}\n",
+        n.files, n.bytes, n.renamed, n.deleted, n.notes, n.failed);
     return 0;
 }

@@ -96,8 +96,8 @@ static int start_box(struct demo *d)
     demo_path(d, "box", data);
     if (e != CLI_OK || pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
         return CLI_FAILED;
-    char *argv[] = { program, (char *)"--headless", (char *)"--data", data, (char *)"--port", (char *)(port ? port : "8443"), (char *)"--listen",
-        (char *)(listen ? listen : "127.0.0.1"), NULL };
+    char *argv[] = { program, (char *)"--headless", (char *)"--data", data, (char *)"--port",
+        (char *)(port ? port : "8443"), (char *)"--listen", (char *)(listen ? listen : "127.0.0.1"), NULL };
     e = demo_start(d, argv, pair[1], "box.log", &d->box);
     close(pair[1]);
     if (e == CLI_OK)
@@ -112,10 +112,12 @@ static int set_up(struct demo *d)
     crypto_code_new(12, 4, code);
     (void)snprintf(d->password, sizeof d->password, "Mihon7-%s", code); /* fits */
     json_t *a = json_pack("{s:s,s:{s:s,s:s,s:s,s:s,s:s,s:{s:s,s:s,s:s},s:{s:s,s:s,s:s},s:{s:s,s:s}},s:{s:s,s:s,s:s}}",
-        "code", cli_str(d->said, "setup_code"), "institution", "name", "さくら見本クリニック", "kind", "clinic", "phone", "03-0000-0000",
-        "vendor_updates", "unknown", "language", d->c->ja || !cli_opt(d->c, "lang") ? "ja" : "en", "responsible", "name", "見本 花子", "title",
-        "事務長", "phone", "090-0000-0001", "deputy", "name", "見本 次郎", "title", "看護師長", "phone", "090-0000-0002", "vendor", "name",
-        "見本システム", "phone", "03-0000-0003", "director", "account", "incho", "name", "見本 太郎", "password", d->password);
+        "code", cli_str(d->said, "setup_code"), "institution", "name", "さくら見本クリニック", "kind", "clinic",
+        "phone", "03-0000-0000", "vendor_updates", "unknown", "language",
+        d->c->ja || !cli_opt(d->c, "lang") ? "ja" : "en", "responsible", "name", "見本 花子", "title", "事務長",
+        "phone", "090-0000-0001", "deputy", "name", "見本 次郎", "title", "看護師長", "phone", "090-0000-0002",
+        "vendor", "name", "見本システム", "phone", "03-0000-0003", "director", "account", "incho", "name", "見本 太郎",
+        "password", d->password);
     struct setup_result got = { 0 };
     int e = a ? setup_run(d->c, a, &got) : CLI_FAILED;
     json_decref(a);
@@ -144,8 +146,8 @@ static int join(struct demo *d)
     (void)snprintf(code, sizeof code, "%s", cli_str(a, "code")); /* a code is 60 long */
     json_decref(a);
     demo_path(d, "agent", data);
-    char *argv[] = { program, (char *)"join", (char *)cli_str(d->said, "agent_url"), code, (char *)"--data", data, (char *)"--name",
-        (char *)"uketsuke", NULL };
+    char *argv[] = { program, (char *)"join", (char *)cli_str(d->said, "agent_url"), code, (char *)"--data", data,
+        (char *)"--name", (char *)"uketsuke", NULL };
     if (e == CLI_OK)
         e = demo_run(d, argv, "agent.log", JOIN_MS, NULL);
     sm_zero(code, sizeof code);
@@ -175,8 +177,10 @@ static int add_source(struct demo *d)
     char clinic[DEMO_PATH];
     json_t *s = NULL;
     demo_path(d, "clinic", clinic);
-    int e = cli_call(d->c, "POST", "/api/v1/sources", json_pack("{s:s,s:s,s:s,s:s,s:[s],s:{s:s,s:s},s:b}", "device", d->device, "name",
-        "電子カルテと共有フォルダー", "group", "emr", "kind", "files", "paths", clinic, "schedule", "every", "day", "at", "03:10", "canaries", 1), &s);
+    int e = cli_call(d->c, "POST", "/api/v1/sources",
+        json_pack("{s:s,s:s,s:s,s:s,s:[s],s:{s:s,s:s},s:b}", "device", d->device, "name", "電子カルテと共有フォルダー",
+            "group", "emr", "kind", "files", "paths", clinic, "schedule", "every", "day", "at", "03:10", "canaries", 1),
+        &s);
     (void)snprintf(d->source, sizeof d->source, "%s", cli_str(s, "id")); /* ids are short */
     json_decref(s);
     return e;
@@ -250,7 +254,8 @@ static int encrypt_clinic(struct demo *d)
     int r = fd < 0 ? fd : plat_fs_write_all(fd, SM_SPAN_STR("sakimori-sim\n"));
     if (fd >= 0)
         close(fd);
-    char *argv[] = { program, clinic, (char *)"--style", (char *)"full,rename,note", (char *)"--seed", (char *)"20261124", NULL };
+    char *argv[] = { program, clinic, (char *)"--style", (char *)"full,rename,note", (char *)"--seed",
+        (char *)"20261124", NULL };
     return e == CLI_OK && r == 0 ? demo_run(d, argv, "attack.log", 120000, NULL) : CLI_FAILED;
 }
 
@@ -268,8 +273,8 @@ static void take_rows(struct demo *d, struct sm_span text)
 }
 
 /*
- * The attacker stops the agent, takes its keys and talks to the box as this machine.  The run is one the box had ordered
- * anyway, so he can even send something; it is cancelled afterwards.
+ * The attacker stops the agent, takes its keys and talks to the box as this machine.  The run is one the box had
+ * ordered anyway, so he can even send something; it is cancelled afterwards.
  */
 static int steal_keys(struct demo *d)
 {
@@ -326,8 +331,8 @@ static int take_generations(struct demo *d, json_t **ret)
     size_t i;
     int e = cli_items(d->c, "/api/v1/generations?limit=100", &list);
     *ret = json_array();
-    json_array_foreach(json_object_get(list, "items"), i, g)
-        json_array_append_new(*ret, json_pack("{s:O,s:O?,s:O?,s:O?}", "id", json_object_get(g, "id"), "number", json_object_get(g, "number"),
+    json_array_foreach(json_object_get(list, "items"), i, g) json_array_append_new(*ret,
+        json_pack("{s:O,s:O?,s:O?,s:O?}", "id", json_object_get(g, "id"), "number", json_object_get(g, "number"),
             "last_clean", json_object_get(g, "last_clean"), "suspicion", json_object_get(g, "suspicion")));
     json_decref(list);
     return e;
@@ -405,23 +410,27 @@ static void print_people(const struct demo *d)
     size_t i;
     json_t *one;
     (void)!cli_totp(cli_str(d->secrets, "totp_secret"), code); /* it was good at the set-up */
-    printf("\n────────────────────────────────────────\n"
-           "見本のクリニックが攻撃されました。取り戻してみてください。\nThe sample clinic was attacked.  Bring it back.\n\n"
-           "  画面 / console      %s\n  アカウント / account  %s\n  パスワード / password %s\n  6桁 / code now       %s  (鍵 / secret %s)\n",
-        cli_str(d->said, "console_url"), cli_str(d->secrets, "account"), d->password, code, cli_str(d->secrets, "totp_secret"));
+    printf(
+        "\n────────────────────────────────────────\n"
+        "見本のクリニックが攻撃されました。取り戻してみてください。\nThe sample clinic was attacked.  Bring it back.\n\n"
+        "  画面 / console      %s\n  アカウント / account  %s\n  パスワード / password %s\n  6桁 / code now       %s  (鍵 / secret %s)\n",
+        cli_str(d->said, "console_url"), cli_str(d->secrets, "account"), d->password, code,
+        cli_str(d->secrets, "totp_secret"));
     printf("  一回限り / one-time  ");
     json_array_foreach(json_object_get(d->secrets, "codes"), i, one)
         printf("%s%s", i && i % 5 == 0 ? "\n                      " : "", json_string_value(one)), putchar(' ');
     printf("\n  復元カード / card    %s\n\n", cli_str(d->secrets, "card"));
-    printf("1. 画面を開き(証明書の警告は、指紋を確かめて進む)、サインインします。最初の画面に警報があります。\n"
-           "   Open the console (check the fingerprint at the browser's warning) and sign in: the alarm is on the first screen.\n"
-           "2. 「復元」で、パスワードと復元カードで一度だけ解除します。\n"
-           "   In Restore, unlock once with the password and the restore card.\n"
-           "3. 最後の正常な世代、全部、元の場所へ、の三つを選ぶと戻ります。\n"
-           "   Choose the last clean generation, everything, to the original place: three steps.\n\n");
+    printf(
+        "1. 画面を開き(証明書の警告は、指紋を確かめて進む)、サインインします。最初の画面に警報があります。\n"
+        "   Open the console (check the fingerprint at the browser's warning) and sign in: the alarm is on the first screen.\n"
+        "2. 「復元」で、パスワードと復元カードで一度だけ解除します。\n"
+        "   In Restore, unlock once with the password and the restore card.\n"
+        "3. 最後の正常な世代、全部、元の場所へ、の三つを選ぶと戻ります。\n"
+        "   Choose the last clean generation, everything, to the original place: three steps.\n\n");
     printf("  証明書の指紋 / CA    %s\n  守っているフォルダー / folder  %s/clinic\n", cli_str(d->said, "ca_fingerprint"), d->dir);
     printf("  盗んだ鍵での攻撃 / attacks with stolen keys  %zu(拒否 / refused %u)\n", json_array_size(d->attacks), refused(d));
-    printf("  攻撃の前の世代 / generations from before  %s\n\n", all_kept(d) ? "すべてそのまま / all unchanged" : "変わっています / CHANGED");
+    printf("  攻撃の前の世代 / generations from before  %s\n\n",
+        all_kept(d) ? "すべてそのまま / all unchanged" : "変わっています / CHANGED");
     printf("終わるには Ctrl-C / Ctrl-C ends it\n");
     fflush(stdout);
 }

@@ -88,7 +88,9 @@ int demo_find_share(struct demo *d)
         char *slash = strrchr(up, '/');
         *(slash ? slash : up) = 0;
     }
-    cli_note(d->c, T(d->c, "見本のデータが見つかりません(SAKIMORI_SHARE で場所を)", "sample data not found (say where with SAKIMORI_SHARE)"));
+    cli_note(d->c,
+        T(d->c, "見本のデータが見つかりません(SAKIMORI_SHARE で場所を)",
+            "sample data not found (say where with SAKIMORI_SHARE)"));
     return CLI_FAILED;
 }
 
@@ -98,7 +100,9 @@ int demo_start(struct demo *d, char *const *argv, int out, const char *log, stru
     demo_path(d, log, path);
     int err = plat_fs_create(AT_FDCWD, path, PLAT_FS_APPEND, 0600);
     struct plat_spawn_fd fds[2] = { { err, 2 }, { out >= 0 ? out : err, 1 } };
-    const struct plat_spawn s = { .path = argv[0], .argv = argv, .env = environ, .fds = fds, .fds_n = 2, .dir = d->dir };
+    const struct plat_spawn s = {
+        .path = argv[0], .argv = argv, .env = environ, .fds = fds, .fds_n = 2, .dir = d->dir
+    };
     int r = err < 0 ? err : plat_proc_spawn(&s, ret);
     if (err >= 0)
         close(err);
@@ -152,7 +156,8 @@ int demo_run(struct demo *d, char *const *argv, const char *log, unsigned timeou
 
 /* ---- the clinic ---- */
 
-static int tool(struct demo *d, const char *program, const char *a, const char *b, const char *third, const char *fourth)
+static int tool(
+    struct demo *d, const char *program, const char *a, const char *b, const char *third, const char *fourth)
 {
     char *argv[] = { (char *)program, (char *)a, (char *)b, (char *)third, (char *)fourth, NULL };
     int e = demo_run(d, argv, "demo.log", 60000, NULL);
@@ -196,7 +201,8 @@ int demo_work_a_day(struct demo *d, unsigned day)
     int r = 0;
     demo_path(d, "clinic", clinic);
     for (unsigned i = 0; i < 40 && r == 0; i++) {
-        (void)snprintf(line, sizeof line, "2026-11-%02u,%02u:%02u,見本 患者%03u\n", day, 9 + i / 6, i % 6 * 10, day * 40 + i); /* fits */
+        (void)snprintf(line, sizeof line, "2026-11-%02u,%02u:%02u,見本 患者%03u\n", day, 9 + i / 6, i % 6 * 10,
+            day * 40 + i); /* fits */
         r = put(clinic, "予約.csv", line, true);
     }
     (void)snprintf(name, sizeof name, "日報-%02u.txt", day);                          /* fits */
