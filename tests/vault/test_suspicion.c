@@ -204,6 +204,30 @@ static void a_slow_drip_shows_against_months_ago(void **state)
     CLEAN(in);
 }
 
+static void a_folder_that_moved_is_clean(void **state)
+{
+    (void)state;
+    struct suspicion_input in = after(clinic(), 0, 0, 0, 0, 0, 0);
+    in.facts = (struct suspicion_facts){ .files = 60000, .files_new = 58000, .files_deleted = 58000, .bytes = 3000 * MIB };
+    CLEAN(in);
+    /* Gone without coming back is another thing. */
+    in.facts.files_new = 0;
+    in.facts.files = 2000;
+    ALARM(in);
+}
+
+static void a_tenth_renamed_into_mush_alarms(void **state)
+{
+    (void)state;
+    struct suspicion_input in = after(clinic(), 4000, 150 * MIB, 0, 4000, 300 * MIB, 300 * MIB);
+    in.facts = (struct suspicion_facts){ .files = 1905, .files_changed = 190, .extension_changed = 190, .renamed = 190, .bytes = 300 * MIB,
+        .bytes_new_plain = 30 * MIB, .bytes_new_stored = 30 * MIB };
+    ALARM(in);
+    in.facts.bytes_new_stored = 12 * MIB; /* documents saved in another format still compress */
+    in.now.stored_bytes_new = 0;
+    CLEAN(in);
+}
+
 static void facts_from_outside_are_checked(void **state)
 {
     struct suspicion_facts f = { .files = 3 };
@@ -231,6 +255,8 @@ int main(void)
         cmocka_unit_test(small_sources_are_judged_gently_and_still_judged),
         cmocka_unit_test(canaries_and_the_clients_word_only_raise),
         cmocka_unit_test(a_slow_drip_shows_against_months_ago),
+        cmocka_unit_test(a_folder_that_moved_is_clean),
+        cmocka_unit_test(a_tenth_renamed_into_mush_alarms),
         cmocka_unit_test(facts_from_outside_are_checked),
     };
     return cmocka_run_group_tests_name("suspicion", tests, NULL, NULL);

@@ -20,6 +20,7 @@
 #define FILES_DELETED 0.3
 #define SLOW_30 0.40
 #define SLOW_90 0.50
+#define MOVED_DROPPED 0.05
 #define LEAST 10
 
 static const char *const names[] = {
@@ -140,10 +141,14 @@ static void judge_files(const struct suspicion_facts *f, double x, struct suspic
     uint64_t before = f->files - (f->files_new < f->files ? f->files_new : f->files) + f->files_deleted;
     if (before < 10)
         return;
-    double gone = (double)f->files_deleted / ((double)before + 2);
+    /* A folder that moved is deleted here and new there; when the box itself saw next to nothing go, only the rest is gone. */
+    uint64_t left = f->files_deleted;
+    if (x < MOVED_DROPPED)
+        left -= f->files_new < left ? f->files_new : left;
+    double gone = (double)left / ((double)before + 2);
     if (gone >= FILES_DELETED)
         say(r, SUSPICION_DELETED, grade(gone, FILES_DELETED, FILES_DELETED), gone, "%llu of %llu files were deleted",
-            (unsigned long long)f->files_deleted, (unsigned long long)before);
+            (unsigned long long)left, (unsigned long long)before);
     double changed = (double)(f->files_changed + f->files_deleted) / ((double)before + 2);
     bool content = x >= 0.1 || f->bytes_new_plain >= f->bytes / 5;
     if (changed >= FILES_CHANGED && content)
@@ -166,7 +171,8 @@ static void judge_forms(const struct suspicion_facts *f, struct suspicion_result
         say(r, SUSPICION_LOST_MAGIC, many ? 65 + 30 * (lost < files ? lost / files : 1) : 20, lost,
             "%llu files no longer begin as their kind does", (unsigned long long)f->lost_magic);
     double ext = (double)f->extension_changed;
-    if (ext >= 5 && ext * 5 >= files)
+    bool mush = f->bytes_new_stored && share(f->bytes_new_plain, f->bytes_new_stored) <= 1.2;
+    if ((ext >= 5 && ext * 5 >= files) || (mush && ext >= 10 && ext * 25 >= files))
         say(r, SUSPICION_RENAMED, 60, ext, "%llu files have another extension",
             (unsigned long long)f->extension_changed);
     else if (f->renamed >= 10 && (double)f->renamed * 2 >= files)
