@@ -140,14 +140,16 @@ static void push_waiting(struct child *c, unsigned peer)
 {
     struct waiting *w = c->priv->waiting, *next, *first = NULL, **end = &first;
     uint64_t now = plat_clock_mono_ms();
+    unsigned stuck = 0;
 
     c->priv->waiting = NULL;
     c->priv->waiting_n = 0;
     for (; w; w = next) {
         next = w->next;
-        int r = (peer == 0 || w->peer == peer) ? try_send(w) : 0;
+        int r = (peer == 0 || w->peer == peer) && !(stuck & w->peer) ? try_send(w) : 0;
         if (r > 0)
             continue;
+        stuck |= r == 0 ? w->peer : 0;
         if (r == 0 && now < w->until_ms) {
             *end = w;
             end = &w->next;
@@ -168,10 +170,20 @@ static void on_tick(void *arg)
     push_waiting(arg, 0);
 }
 
+/* Nothing overtakes what waits already: pieces of one pack are asked in order. */
+static bool must_queue(const struct child *c, unsigned peer)
+{
+    for (const struct waiting *w = c->priv->waiting; w; w = w->next)
+        if (w->peer == peer)
+            return true;
+    return false;
+}
+
 int child_ask(struct child *c, unsigned peer, uint16_t type, struct sm_span body, sm_ipc_answer_fn fn, void *arg,
     unsigned flags)
 {
-    struct sm_ipc *ipc = child_peer(c, peer);
+    bool behind = must_queue(c, peer);
+    struct sm_ipc *ipc = behind ? NULL : child_peer(c, peer);
     struct waiting *w;
     int r = -SM_EPEER;
 
@@ -187,7 +199,7 @@ int child_ask(struct child *c, unsigned peer, uint16_t type, struct sm_span body
     *w = (struct waiting){ .c = c, .peer = peer, .flags = flags, .type = type, .fn = fn, .arg = arg,
         .body = SM_BUF_INIT(SM_IPC_BODY_MAX) };
     r = sm_buf_put_span(&w->body, body);
-    if (r >= 0)
+    if (r >= 0 && !behind)
         r = try_send(w);
     if (r < 0) {
         waiting_free(w);

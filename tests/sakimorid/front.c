@@ -13,7 +13,7 @@ static struct box box;
 
 static int start(void **state)
 {
-    box_start(&box, "idle = 5s\nconnections_per_address = 40\n");
+    box_start(&box, "idle = 8s\nconnections_per_address = 40\n");
     return 0;
 }
 
