@@ -24,6 +24,7 @@
 #define PROBLEMS_MAX 1000
 #define PROBLEM_PATH_MAX 1024
 #define END_PATIENCE_MS ((uint64_t)30 * 60 * 1000)
+#define PAUSE_MS 1000
 #define SESSION_PATIENCE_MS ((uint64_t)10 * 60 * 1000)
 #define PROGRESS_MS 1000
 #define PATTERNS_MAX 1024
@@ -201,6 +202,27 @@ static int wait_link(struct backupd *b)
         serve(b, 100);
     }
     return b->link ? 0 : -SM_ECANCEL;
+}
+
+/* A call that matters: through every link there will be, until the box has answered or patience ends.  A dead channel is
+ * noticed by serve alone, so this must not loop on the one it began with. */
+static int call_patient(struct backupd *b, const char *path, const json_t *body, uint64_t patience_ms, int *ret_status, json_t **ret)
+{
+    uint64_t until = plat_clock_mono_ms() + patience_ms;
+    for (;;) {
+        int status = 0, r = wait_link(b);
+        if (!r)
+            r = carrier_json(b->link, path, body, &status, ret);
+        *ret_status = status;
+        bool passing = r == -SM_EPEER || r == -SM_ETIME || r == -SM_EAGAIN || (!r && (status == 502 || status == 503 || status == 429));
+        if (!passing || plat_clock_mono_ms() > until || atomic_load(&b->cancelled))
+            return r;
+        if (ret && !r) {
+            json_decref(*ret);
+            *ret = NULL;
+        }
+        serve(b, PAUSE_MS);
+    }
 }
 
 static int sink_have(void *arg, const struct cid *cids, size_t n, uint8_t *bitmap)
@@ -412,9 +434,7 @@ static int open_session(struct backupd *b, struct backup_config *c)
 {
     json_t *o = json_pack("{s:s,s:s,s:s}", "source", b->now.source, "run", b->now.run, "reason",
         strcmp(b->now.reason, "scheduled") == 0 ? "schedule" : b->now.reason), *got = NULL;
-    int status = 0, r = wait_link(b);
-    if (!r)
-        r = carrier_json_patient(b->link, "/agent/v1/sessions", o, SESSION_PATIENCE_MS, is_cancelled, b, &status, &got);
+    int status = 0, r = call_patient(b, "/agent/v1/sessions", o, SESSION_PATIENCE_MS, &status, &got);
     json_decref(o);
     if (!r && status != 200)
         r = refusal(status, got);
@@ -461,6 +481,8 @@ static void tell_end(struct backupd *b, int r, const struct backup_result *res)
     char path[L_PATH_MAX], hex[CID_HEX];
     if (b->heads.alarm)
         json_array_append_new(b->problems, json_pack("{s:s,s:s,s:s}", "path", "", "error", b->heads.why, "what", "head"));
+    if (r && r != -SM_ECANCEL) /* a run never fails without a reason that a person can read */
+        on_problem(b, SM_SPAN_STR(""), r, r == -ENOSPC ? "the box's disk is full" : "the run");
     json_t *o = json_pack("{s:s,s:O,s:I,s:o}", "status", end_name(r, res), "problems", b->problems, "problems_total",
         (json_int_t)b->problems_total, "counters", counters_json(&res->counts));
     if (o && !r) {
@@ -472,7 +494,7 @@ static void tell_end(struct backupd *b, int r, const struct backup_result *res)
     snprintf(path, sizeof path, "/agent/v1/runs/%s/end", b->now.run);
     int status = 0;
     atomic_store(&b->cancelled, false);
-    if (o && wait_link(b) == 0 && carrier_json_patient(b->link, path, o, b->stop ? 0 : END_PATIENCE_MS, NULL, NULL, &status, NULL))
+    if (o && call_patient(b, path, o, b->stop ? 0 : END_PATIENCE_MS, &status, NULL))
         sm_warn("the end of run %s could not be told", b->now.run);
     json_decref(o);
 }

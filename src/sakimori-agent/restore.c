@@ -28,6 +28,7 @@
 #define PROGRESS_MS 1000
 #define PATIENCE_MS ((uint64_t)10 * 60 * 1000)
 #define END_PATIENCE_MS ((uint64_t)15 * 60 * 1000)
+#define PAUSE_MS 1000
 
 struct key_row { struct cid envelope; struct file_key f; };
 
@@ -49,6 +50,64 @@ struct restored {
     json_t *problems;
     uint64_t problems_total;
 };
+
+/* ---- the channels ---- */
+
+static const struct sm_ipc_rule from_link[] = { { L_ORDER, 1 << 18, false, "L_ORDER" } };
+static const struct sm_ipc_rule from_up[] = { { A_ATTACH, 4096, true, "A_ATTACH" }, { A_STOP, 16, false, "A_STOP" } };
+
+static int take_link(struct restored *d, struct sm_ipc_msg *m)
+{
+    const struct sm_ipc_config c = { .may_receive = from_link, .may_receive_n = 1, .body_max = SM_IPC_BODY_MAX, .queue_max = (size_t)4 << 20 };
+    int fd = m->fd;
+    m->fd = -1;
+    sm_ipc_free(d->link);
+    d->link = NULL;
+    return fd < 0 ? -SM_EPROTO : sm_ipc_new(NULL, fd, &c, &d->link);
+}
+
+/* What the supervisor says while a restore runs: stop, or a new link after the old one died.  carry is held. */
+static void hear(struct restored *d)
+{
+    struct sm_ipc_msg m;
+    int r;
+    while ((r = sm_ipc_recv(d->up, 0, &m)) == 0) {
+        if (m.type == A_STOP)
+            atomic_store(&d->cancelled, true);
+        else if (take_link(d, &m))
+            sm_error("the channel to link could not be made");
+    }
+    if (r != -SM_ETIME)
+        atomic_store(&d->cancelled, true);
+}
+
+static bool stopped(void *arg)
+{
+    return atomic_load(&((struct restored *)arg)->cancelled);
+}
+
+/* Through every link there will be, until the box has answered or patience ends. */
+static int call_patient(struct restored *d, const char *path, const json_t *body, uint64_t patience_ms, bool stops, int *ret_status,
+    json_t **ret)
+{
+    uint64_t until = plat_clock_mono_ms() + patience_ms;
+    for (;;) {
+        int status = 0;
+        pthread_mutex_lock(&d->carry);
+        hear(d);
+        int r = carrier_json(d->link, path, body, &status, ret);
+        pthread_mutex_unlock(&d->carry);
+        *ret_status = status;
+        bool passing = r == -SM_EPEER || r == -SM_ETIME || r == -SM_EAGAIN || (!r && (status == 502 || status == 503 || status == 429));
+        if (!passing || plat_clock_mono_ms() > until || (stops && stopped(d)))
+            return r;
+        if (ret && !r) {
+            json_decref(*ret);
+            *ret = NULL;
+        }
+        plat_clock_sleep_ms(PAUSE_MS);
+    }
+}
 
 /* ---- keys ---- */
 
@@ -140,11 +199,6 @@ static int check_manifest(const struct restored *d)
     return wanted && strcmp(wanted, hex) == 0 ? 0 : -SM_EAUTH;
 }
 
-static bool stopped(void *arg)
-{
-    return atomic_load(&((struct restored *)arg)->cancelled);
-}
-
 static int ask_keys(struct restored *d)
 {
     struct crypto_x25519_pair eph;
@@ -160,7 +214,7 @@ static int ask_keys(struct restored *d)
         int status = 0;
         json_t *o = json_pack("{s:s,s:s,s:O?}", "eph_pub", pub, "sig", sig, "cursor", cursor);
         if (!r)
-            r = o ? carrier_json_patient(d->link, path, o, PATIENCE_MS, stopped, d, &status, &got) : -ENOMEM;
+            r = o ? call_patient(d, path, o, PATIENCE_MS, true, &status, &got) : -ENOMEM;
         json_decref(o);
         if (!r && status != 200)
             r = status == 409 || status == 403 ? -SM_EDENIED : -SM_EPROTO;
@@ -187,6 +241,7 @@ static int fetch(struct restored *d, const struct cid *cids, size_t n)
     snprintf(path, sizeof path, "/agent/v1/restores/%s/objects", d->id);
     for (;;) {
         pthread_mutex_lock(&d->carry);
+        hear(d);
         r = carrier_call(d->link, CARRY_STREAM, path, SM_SPAN(cids, 32 * n), 0, &status, &d->answer);
         pthread_mutex_unlock(&d->carry);
         bool passing = r == -SM_EPEER || r == -SM_ETIME || (!r && (status == 502 || status == 503));
@@ -284,10 +339,7 @@ static void on_progress(void *arg, const struct restore_progress *p)
     snprintf(path, sizeof path, "/agent/v1/restores/%s/progress", d->id);
     if (o && !carrier_json(d->link, path, o, &status, &got) && json_is_true(json_object_get(got, "cancel")))
         atomic_store(&d->cancelled, true);
-    struct sm_ipc_msg m;
-    int r = sm_ipc_recv(d->up, 0, &m);
-    if ((r == 0 && m.type == A_STOP) || (r && r != -SM_ETIME))
-        atomic_store(&d->cancelled, true);
+    hear(d);
     pthread_mutex_unlock(&d->carry);
     json_decref(o);
     json_decref(got);
@@ -390,15 +442,12 @@ static void tell_end(struct restored *d, int r, const struct restore_result *res
         json_object_set_new(o, "error", json_string(sm_strerror(r)));
     snprintf(path, sizeof path, "/agent/v1/restores/%s/end", d->id);
     int status = 0;
-    if (o && carrier_json_patient(d->link, path, o, END_PATIENCE_MS, NULL, NULL, &status, NULL))
+    if (o && call_patient(d, path, o, END_PATIENCE_MS, false, &status, NULL))
         sm_warn("the end of the restore could not be told");
     json_decref(o);
 }
 
 /* ---- life ---- */
-
-static const struct sm_ipc_rule from_link[] = { { L_ORDER, 1 << 18, false, "L_ORDER" } };
-static const struct sm_ipc_rule from_up[] = { { A_ATTACH, 4096, true, "A_ATTACH" }, { A_STOP, 16, false, "A_STOP" } };
 
 static void reply(struct restored *d, const struct sm_ipc_msg *m, const char *state, const char *detail)
 {
@@ -435,7 +484,6 @@ static int take_order(struct restored *d, const struct sm_ipc_msg *m)
 /* Link is attached first, then it hands over the order. */
 static int wait_order(struct restored *d)
 {
-    const struct sm_ipc_config c = { .may_receive = from_link, .may_receive_n = 1, .body_max = SM_IPC_BODY_MAX, .queue_max = (size_t)4 << 20 };
     uint64_t until = plat_clock_mono_ms() + ORDER_WAIT_MS;
     struct sm_ipc_msg m;
     while (plat_clock_mono_ms() < until) {
@@ -448,9 +496,7 @@ static int wait_order(struct restored *d)
             return take_order(d, &m);
         if (m.type == A_STOP)
             return -SM_ECANCEL;
-        int fd = m.fd;
-        m.fd = -1;
-        r = fd < 0 ? -SM_EPROTO : sm_ipc_new(NULL, fd, &c, &d->link);
+        r = take_link(d, &m);
         if (r)
             return r;
     }

@@ -1,10 +1,11 @@
 // What the end-to-end tests share: a box and agents as real processes, and the API as a person's program would use it.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import https from 'node:https';
 import http from 'node:http';
 import os from 'node:os';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -15,11 +16,15 @@ export const programs = {
   box: path.join(bin, 'sakimorid/sakimorid'),
   agent: path.join(bin, 'sakimori-agent/sakimori-agent'),
   cli: path.join(bin, 'sakimori/sakimori'),
+  sim: path.join(bin, 'sakimori/sakimori-sim'),
 };
+export const data = path.join(top, 'tests/data/clinic');
+const here = path.join(top, 'tests/e2e');
 export const password = 'tsubame-7-yuugata';
 export const long = Boolean(process.env.SAKIMORI_LONG);
 
 export const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms));
+const late = (ms) => new Promise((ok) => setTimeout(() => ok(null), ms).unref());
 
 /** Wait until fn gives something true, or fail with what after ms. */
 export async function until(what, fn, ms = 30000) {
@@ -37,8 +42,46 @@ export async function until(what, fn, ms = 30000) {
   }
 }
 
+// What a test started ends with it, and what it wrote is removed, however it ends.
+const started = new Set();
+const made = new Set();
+export function track(p) {
+  started.add(p);
+  p.on('exit', () => started.delete(p));
+  return p;
+}
+export function remove(file) {
+  made.add(file);
+}
+export function clearUp() {
+  for (const p of started) {
+    for (const pid of family(p.pid).reverse()) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch { /* it ended meanwhile */ }
+    }
+  }
+  if (!process.env.SAKIMORI_KEEP) for (const m of made) fs.rmSync(m, { recursive: true, force: true });
+}
+process.on('exit', clearUp);
+for (const s of ['SIGINT', 'SIGTERM']) process.on(s, () => process.exit(1));
+
+/** A process and all its descendants. */
+export function family(pid) {
+  const parents = new Map();
+  for (const n of fs.readdirSync('/proc').filter((x) => /^\d+$/.test(x))) {
+    try {
+      parents.set(Number(n), Number(/PPid:\t(\d+)/.exec(fs.readFileSync(`/proc/${n}/status`, 'utf8'))[1]));
+    } catch { /* it ended meanwhile */ }
+  }
+  const all = [pid];
+  for (let i = 0; i < all.length; i++) for (const [p, up] of parents) if (up === all[i]) all.push(p);
+  return all;
+}
+
 export function tempDir(name, mode = 0o700) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), `sakimori-${name}-`));
+  remove(dir);
   fs.chmodSync(dir, mode);
   return dir;
 }
@@ -130,9 +173,18 @@ export class Box {
     const b = new Box();
     b.data = options.data ?? tempDir('box');
     b.log = [];
-    const args = ['--data', b.data, '--port', String(options.port ?? freePort()), '--headless', '--web', web, ...(options.args ?? [])];
+    b.options = { ...options, data: b.data, port: options.port ?? freePort() };
+    const more = [];
+    if (options.config) {
+      const file = `${b.data}.conf`;
+      fs.writeFileSync(file, Object.entries(options.config).map(([k, v]) => `${k} = ${v}\n`).join(''), { mode: 0o644 });
+      more.push('--config', file);
+      remove(file);
+    }
+    const args = [...more, '--data', b.data, '--port', String(b.options.port), '--headless', '--web', web, ...(options.args ?? [])];
     if (options.agent) args.push('--local-agent', programs.agent);
     b.process = spawn(programs.box, args, { env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'], uid: options.uid, gid: options.gid });
+    track(b.process);
     b.process.stderr.on('data', (d) => b.log.push(d.toString()));
     b.ended = new Promise((ok) => b.process.on('exit', (code, signal) => ok({ code, signal })));
     let out = '';
@@ -154,7 +206,7 @@ export class Box {
 
   async stop() {
     if (this.process.exitCode === null && this.process.signalCode === null) this.process.kill('SIGTERM');
-    const r = await Promise.race([this.ended, sleep(30000).then(() => null)]);
+    const r = await Promise.race([this.ended, late(30000)]);
     if (!r) {
       this.process.kill('SIGKILL');
       throw new Error('the box did not stop');
@@ -216,9 +268,10 @@ export class Agent {
   /** Join by a code made by c, then run. */
   static async join(box, c, name, options = {}) {
     const a = new Agent();
+    a.options = options;
     a.data = options.data ?? path.join(tempDir('agent', 0o755), 'data');
     const code = await c.post('devices/codes', { name });
-    await run(programs.agent, ['join', box.agentUrl, code.code, '--data', a.data, '--name', name]);
+    await run(programs.agent, ['join', box.agentUrl, code.code, '--data', a.data, '--name', name], { uid: options.uid, gid: options.gid });
     a.start();
     a.device = await until('the machine in the list', async () => (await c.get('devices')).items.find((d) => d.name === name && d.state === 'ok')).catch(async (e) => {
       throw new Error(`${e.message}: ${JSON.stringify((await c.get('devices')).items)}\n${a.log.join('')}`);
@@ -228,14 +281,16 @@ export class Agent {
 
   start() {
     this.log = [];
-    this.process = spawn(programs.agent, ['run', '--data', this.data], { stdio: ['ignore', 'inherit', 'pipe'] });
+    this.process = spawn(programs.agent, ['run', '--data', this.data], { stdio: ['ignore', 'ignore', 'pipe'], uid: this.options?.uid, gid: this.options?.gid });
+    track(this.process);
     this.process.stderr.on('data', (d) => this.log.push(d.toString()));
     this.ended = new Promise((ok) => this.process.on('exit', (code, signal) => ok({ code, signal })));
   }
 
   async stop() {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
     this.process.kill('SIGTERM');
-    const r = await Promise.race([this.ended, sleep(20000).then(() => null)]);
+    const r = await Promise.race([this.ended, late(20000)]);
     if (!r) {
       this.process.kill('SIGKILL');
       throw new Error('the agent did not stop');
@@ -245,7 +300,7 @@ export class Agent {
 
 export function run(program, args, options = {}) {
   return new Promise((ok, fail) => {
-    const p = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...options.env }, cwd: options.cwd });
+    const p = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...options.env }, cwd: options.cwd, uid: options.uid, gid: options.gid });
     let out = '', err = '';
     p.stdout.on('data', (d) => (out += d));
     p.stderr.on('data', (d) => (err += d));
@@ -281,4 +336,178 @@ export function treeOf(root) {
   };
   walk(root, '.');
   return rows;
+}
+
+function tree(...args) {
+  return execFileSync('python3', [path.join(here, 'tree.py'), ...args], { maxBuffer: 1 << 28, encoding: 'utf8' });
+}
+/** The SS-MIX2 sample with everything Linux knows of files beside it. */
+export function makeTree(dir, small = false) {
+  tree('make', dir, data, ...(small ? ['small'] : []));
+}
+export function passDay(dir, n) {
+  return JSON.parse(tree('day', dir, String(n)));
+}
+/** All of a tree, metadata too, by hex of the path below dir. */
+export function showTree(dir) {
+  return JSON.parse(tree('show', dir));
+}
+/** Differences of two trees in words; extra(name) says which additional paths do not count. */
+export function differences(was, is, extra = () => false) {
+  const out = [];
+  const plain = (n) => Buffer.from(n, 'hex').toString('latin1');
+  for (const [n, row] of Object.entries(was)) {
+    if (!is[n]) out.push(`${plain(n)}: gone`);
+    else for (const k of new Set([...Object.keys(row), ...Object.keys(is[n])])) if (JSON.stringify(row[k]) !== JSON.stringify(is[n][k])) out.push(`${plain(n)}: ${k} ${JSON.stringify(row[k])} -> ${JSON.stringify(is[n][k])}`);
+  }
+  for (const n of Object.keys(is)) if (!was[n] && !extra(plain(n))) out.push(`${plain(n)}: new`);
+  return out;
+}
+
+export async function restore(c, manifest, device, more = {}, ms = 180000) {
+  const r = await c.post('restores', { manifest, device, paths_b64: [], target: { mode: 'original' }, existing: 'aside', why: '試験', ...more });
+  return until(`restore ${r.id}`, async () => {
+    const x = await c.get(`restores/${r.id}`);
+    return ['complete', 'partial', 'failed', 'cancelled'].includes(x.state) && x;
+  }, ms);
+}
+
+/** The clock file of the option test_clock: moves the whole box by so many milliseconds. */
+export function setClock(file, ms) {
+  const b = Buffer.alloc(16);
+  b.writeBigInt64LE(BigInt(ms), 0);
+  b.writeBigInt64LE(BigInt(ms), 8);
+  const fd = fs.openSync(file, fs.existsSync(file) ? 'r+' : 'w');
+  fs.writeSync(fd, b, 0, 16, 0);
+  fs.closeSync(fd);
+}
+
+/** A real browser; pages save pictures to out/e2e. */
+export async function startBrowser() {
+  const { chromium } = createRequire(path.join(top, 'web/package.json'))('playwright-core');
+  const browser = await chromium.launch({ executablePath: process.env.SAKIMORI_CHROMIUM || '/usr/bin/chromium', headless: true,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+  return browser;
+}
+export async function picture(page, name) {
+  const dir = path.join(top, 'out/e2e');
+  fs.mkdirSync(dir, { recursive: true });
+  await page.screenshot({ path: path.join(dir, `${name}.png`), fullPage: true });
+}
+
+/** A box whose clock can be moved, a machine, a source with a daily schedule: what most tests begin with. */
+export class World {
+  static async start(options = {}) {
+    const w = new World();
+    w.place = tempDir(options.name ?? 'world', 0o755);
+    w.clock = `${w.place}/clock`;
+    w.moved = 0;
+    setClock(w.clock, 0);
+    w.box = await Box.start({ ...options.box, config: { test_clock: w.clock, ...options.box?.config } });
+    w.person = await setUp(w.box);
+    w.c = w.person.client;
+    if (options.agent === false) return w;
+    w.agent = await Agent.join(w.box, w.c, options.machine ?? 'karte-server', options.agent);
+    w.root = path.join(w.place, 'data');
+    fs.mkdirSync(w.root);
+    (options.fill ?? fillSmall)(w.root);
+    await sleep(2100); // what was written right before a backup is read again by the next one
+    w.source = await w.addSource(w.agent.device.id, w.root, options.source);
+    return w;
+  }
+
+  addSource(device, root, more = {}) {
+    return this.c.post('sources', { device, name: '電子カルテ', group: 'emr', kind: 'files', paths: [root], schedule: { every: 'day', at: '03:10' }, canaries: false, enabled: true, ...more });
+  }
+
+  now() {
+    return Date.now() + this.moved;
+  }
+
+  /** Move the box to a moment; the director signs in again there. */
+  async moveTo(ms) {
+    this.moved = ms - Date.now();
+    setClock(this.clock, this.moved);
+    this.c = await signIn(this.box, this.person, this.now());
+  }
+
+  generations() {
+    return everything(this.c, `generations?source=${this.source.id}`);
+  }
+
+  /** The next backup, by the box's own schedule; gives its run. */
+  async nextDay(ms = 60000) {
+    const s = (await this.c.get('sources')).items.find((x) => x.id === this.source.id);
+    await this.moveTo(Date.parse(s.next) + 20e3);
+    await poke(this.agent);
+    return until('the scheduled run', async () => {
+      const r = (await this.c.get('runs?limit=50')).items.find((x) => x.source === this.source.id && Date.parse(x.created ?? x.started) >= Date.parse(s.next));
+      return r && !['waiting', 'running'].includes(r.state) && r;
+    }, ms);
+  }
+
+  unlock() {
+    return this.c.post('unlock', { password, card: this.person.card });
+  }
+
+  /** Restore a generation whole to an empty place and give the tree. */
+  async fetch(manifest, device = this.agent.device.id) {
+    const place = path.join(this.place, `back-${crypto.randomBytes(4).toString('hex')}`);
+    const r = await restore(this.c, manifest, device, { target: { mode: 'place', place } , suspicious_ok: true });
+    if (r.state !== 'complete') throw new Error(`restore of ${manifest}: ${JSON.stringify(r)}`);
+    const tree = treeOf(path.join(place, this.root));
+    fs.rmSync(place, { recursive: true, force: true });
+    return tree;
+  }
+
+  async stop() {
+    await this.agent?.stop().catch(() => {});
+    await this.box?.stop();
+  }
+}
+
+/** After a jump of the clock the box has not heard of the machine for a day, until its next poll: end the one that hangs. */
+export async function poke(agent) {
+  const read = (n) => fs.readFileSync(path.join(agent.data, n));
+  await request('POST', `${JSON.parse(read('agent.json')).url}/agent/v1/poll`, { agent_version: '0.1.0', uptime_ms: 1, wait_s: 0 }, { ca: read('link/ca.pem'), cert: read('link/cert.pem'), key: read('link/tls.key') });
+}
+
+export async function everything(c, route) {
+  const all = [];
+  for (let cursor = ''; ;) {
+    const r = await c.get(`${route}${route.includes('?') ? '&' : '?'}limit=100${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`);
+    all.push(...r.items);
+    if (!r.next) return all;
+    cursor = r.next;
+  }
+}
+
+export function fillSmall(root, n = 60) {
+  for (let i = 0; i < n; i++) {
+    fs.mkdirSync(path.join(root, `p${i % 7}`), { recursive: true });
+    fs.writeFileSync(path.join(root, `p${i % 7}`, `karte-${i}.txt`), `患者 ${i}\n`.repeat(50 + i * 7));
+  }
+}
+
+/** The vault's journal, read and checked by its format alone (docs/FORMAT-vault.md 6). */
+export function readJournal(vault) {
+  const records = [];
+  let before = null;
+  for (const name of fs.readdirSync(path.join(vault, 'journal')).filter((n) => n.endsWith('.skj')).sort()) {
+    const b = fs.readFileSync(path.join(vault, 'journal', name));
+    if (b.subarray(0, 4).toString() !== 'SKJ1') throw new Error(`${name}: no journal`);
+    const begin = b.subarray(32, 64);
+    if (before && !before.equals(begin)) throw new Error(`${name}: does not follow`);
+    before = begin;
+    for (let at = 64; at < b.length;) {
+      const n = b.readUInt32LE(at), r = b.subarray(at, at + 4 + n), hash = r.subarray(r.length - 32);
+      if (r.length !== 4 + n) break;
+      const want = crypto.createHash('sha256').update('sakimori/v1/journal').update(before).update(r.subarray(0, r.length - 32)).digest();
+      if (!want.equals(hash)) throw new Error(`${name}: record at ${at} is not chained`);
+      records.push({ seq: Number(r.readBigUInt64LE(4)), type: r.readUInt16LE(32), payload: JSON.parse(r.subarray(36, r.length - 32).toString()) });
+      before = hash;
+      at += 4 + n;
+    }
+  }
+  return records;
 }

@@ -34,7 +34,6 @@ struct foe {
     struct cid previous, pack;    /* a pack the box took from us */
     struct sm_buf pack_bytes, manifest;   /* that pack; the manifest it took */
     struct { uint64_t seq; uint8_t hash[32]; } head;
-    bool hold;                    /* keep the manifest back: a run takes one, and the attacks come first */
     json_t *row;
 };
 
@@ -322,7 +321,7 @@ static bool reorder(struct foe *f)
     f->pack = was;
     sm_buf_wipe(&objects);
     sm_buf_wipe(&other);
-    return ok && said_no(s);
+    return ok && (said_no(s) || s == 0); /* or cut while it was still sending */
 }
 
 /* The manifest held back until now is honest use; the same once more must not make a second generation. */

@@ -28,8 +28,17 @@ void vaultd_event(struct vaultd *v, const char *what, json_t *o)
     json_decref(o);
 }
 
+static void say_space(struct vaultd *v)
+{
+    struct store_totals t;
+    if (!store_totals(v->store, &t))
+        vaultd_event(v, "space", json_pack("{s:I,s:I}", "avail", (json_int_t)t.disk_avail, "reserve", (json_int_t)t.reserve));
+}
+
 void vaultd_after(struct vaultd *v, int r)
 {
+    if (r == -ENOSPC && v->store)
+        say_space(v); /* one alarm for all of them: brain opens it once */
     if (!r || !v->store || !store_is_broken(v->store))
         return;
     /* What reached the disk is found out by opening anew: the parent starts this process again. */
