@@ -1,8 +1,9 @@
 /*
- * The agent of one machine: `join`, `run`, `status`.  Its processes and what each may: docs/PROTOCOL-agent.md, "Processes of the agent".
+ * The agent of one machine: `join`, `run`, `status`.  Its processes and what each may: docs/PROTOCOL-agent.md,
+ * "Processes of the agent".
  *
- *   supervisor   starts and restarts the others, hands each its channel; root where there is root, parses nothing from outside
- *   link         the only one with a socket to the box; carries requests of the others, holds no key of content
+ *   supervisor   starts and restarts the others, hands each its channel; root where there is root, parses nothing from
+ * outside link         the only one with a socket to the box; carries requests of the others, holds no key of content
  *   backup       reads files, seals; no network
  *   restore      writes files, for one signed order; no network; started for it and gone after it
  */
@@ -18,13 +19,13 @@
 
 /* What join wrote: DATA/agent.json, readable by all parts. */
 struct agent_config {
-    char data[AGENT_PATH_MAX];         /* the folder itself */
-    char url[512];                     /* https://host:port, without a slash at the end */
+    char data[AGENT_PATH_MAX]; /* the folder itself */
+    char url[512];             /* https://host:port, without a slash at the end */
     char device[65], name[256], institution[256];
     struct client_id client;
     struct vault_id vault;
     uint8_t order_pub[32], head_pub[32];
-    struct sm_buf recipients;          /* the set, pinned when joining */
+    struct sm_buf recipients; /* the set, pinned when joining */
 };
 /* -SM_ENOTFOUND (not joined yet), -SM_EFORMAT, -SM_EVERSION, -errno; why has 160 bytes. */
 sm_must_use int agent_config_load(const char *data, struct agent_config *ret, char *ret_why);
@@ -32,28 +33,32 @@ sm_must_use int agent_config_save(const struct agent_config *c);
 void agent_config_wipe(struct agent_config *c);
 
 /* The device's own secrets: DATA/keys/device.json, 0600 of the backup user. */
-struct agent_keys { struct crypto_sign_pair device; uint8_t k_id[32], k_look[32]; };
-sm_must_use int agent_keys_make(const char *data, struct agent_keys *ret);   /* -SM_EEXISTS */
+struct agent_keys {
+    struct crypto_sign_pair device;
+    uint8_t k_id[32], k_look[32];
+};
+sm_must_use int agent_keys_make(const char *data, struct agent_keys *ret); /* -SM_EEXISTS */
 sm_must_use int agent_keys_load(const char *data, struct agent_keys *ret, char *ret_why);
 void agent_keys_wipe(struct agent_keys *k);
 
 /* ---- messages between the parts (core/ipc frames) ---- */
 enum agent_msg {
     /* supervisor → part */
-    A_CONFIG = 1,       /* JSON {"data", "not_separated"?} */
-    A_ATTACH = 2,       /* JSON {"peer": "link"…} + descriptor */
+    A_CONFIG = 1, /* JSON {"data", "not_separated"?} */
+    A_ATTACH = 2, /* JSON {"peer": "link"…} + descriptor */
     A_STOP = 3,
     /* part → supervisor */
-    A_READY = 4,        /* plat_confined_put */
-    A_RESTORE = 5,      /* link: start a restore process; the body is the whole poll row {"order","sig","now"} */
-    A_CONFINED = 6,     /* supervisor → link: JSON {"part": text} for the poll */
+    A_READY = 4,    /* plat_confined_put */
+    A_RESTORE = 5,  /* link: start a restore process; the body is the whole poll row {"order","sig","now"} */
+    A_CONFINED = 6, /* supervisor → link: JSON {"part": text} for the poll */
     /* link → backup, restore */
-    L_ORDER = 10,       /* JSON {"order","sig","now"} → {"state","detail"} */
-    L_SETTINGS = 11,    /* JSON {"sources": […]} */
+    L_ORDER = 10,    /* JSON {"order","sig","now"} → {"state","detail"} */
+    L_SETTINGS = 11, /* JSON {"sources": […]} */
     /* backup, restore → link: carry this to the box.  The answer is u16 HTTP status ‖ body (MORE frames when long);
      * SM_EPEER when the box could not be reached in time. */
-    L_CALL = 20,        /* u8 method (0 GET, 1 POST JSON, 2 POST raw, 3 POST raw with a streamed answer) ‖ u16 n ‖ path ‖ body */
-    L_PACK = 21,        /* JSON {"path","length"} + descriptor of the pack's bytes */
+    L_CALL =
+        20, /* u8 method (0 GET, 1 POST JSON, 2 POST raw, 3 POST raw with a streamed answer) ‖ u16 n ‖ path ‖ body */
+    L_PACK = 21, /* JSON {"path","length"} + descriptor of the pack's bytes */
 };
 #define L_CALL_BODY ((size_t)512 << 10)
 #define L_PATH_MAX 256
@@ -64,16 +69,21 @@ int link_main(const char *data, const char *skip);
 int backup_main(const char *data, const char *skip);
 int restore_main(const char *data, const char *skip);
 int decoy_main(const char *data, const char *skip);
-/* local_socket: of a box on this machine, to join it by itself.  skip: a folder that is never read (the box's own data).  Both may be NULL. */
+/* local_socket: of a box on this machine, to join it by itself.  skip: a folder that is never read (the box's own
+ * data).  Both may be NULL. */
 int supervisor_main(const char *data, const char *local_socket, const char *skip);
 int status_main(const char *data, bool json);
 
 /* What every part does first: read A_CONFIG, confine itself, say A_READY. */
 struct part_rules {
-    const char *profile;                /* of plat_sandbox_seccomp */
-    const char *user; unsigned uid;     /* used when root, else ignored; user "" = stay */
-    const int *caps; size_t caps_n;
-    const struct plat_path_rule *paths; size_t paths_n; bool landlock;
+    const char *profile; /* of plat_sandbox_seccomp */
+    const char *user;
+    unsigned uid; /* used when root, else ignored; user "" = stay */
+    const int *caps;
+    size_t caps_n;
+    const struct plat_path_rule *paths;
+    size_t paths_n;
+    bool landlock;
     unsigned nofile;
 };
 sm_must_use int part_confine(const struct part_rules *rules, struct plat_confined *ret);

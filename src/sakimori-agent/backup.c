@@ -1,6 +1,6 @@
 /*
- * The backup part: reads the files of a source, seals them, and has link carry the packs.  No network; CAP_DAC_READ_SEARCH; writes
- * only its own cache.  One run at a time, others wait in line.
+ * The backup part: reads the files of a source, seals them, and has link carry the packs.  No network;
+ * CAP_DAC_READ_SEARCH; writes only its own cache.  One run at a time, others wait in line.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +29,10 @@
 #define PROGRESS_MS 1000
 #define PATTERNS_MAX 1024
 
-struct wanted { char source[33], run[33], reason[16]; bool reindex; };
+struct wanted {
+    char source[33], run[33], reason[16];
+    bool reindex;
+};
 
 struct backupd {
     struct agent_config config;
@@ -37,7 +40,7 @@ struct backupd {
     struct agent_policy policy;
     struct heads heads;
     struct sm_ipc *up, *link;
-    int cache;                       /* folder of caches */
+    int cache; /* folder of caches */
     json_t *sources;
     struct wanted queue[QUEUE_MAX];
     size_t queue_n;
@@ -73,12 +76,13 @@ static bool is_hex32(const char *s)
 
 static const char *enqueue(struct backupd *b, const struct order *o)
 {
-    struct wanted w = { .reindex = strcmp(o->kind, "reindex") == 0 };
+    struct wanted w = {.reindex = strcmp(o->kind, "reindex") == 0};
     struct sm_obj a = SM_OBJ(o->args);
     snprintf(w.source, sizeof w.source, "%s", sm_obj_str(&a, "source", 32, 32));
     snprintf(w.run, sizeof w.run, "%s", sm_obj_str(&a, "run", 32, 32));
     const char *reason = sm_obj_str_opt(&a, "reason", 15);
-    snprintf(w.reason, sizeof w.reason, "%s", strcmp(reason ? reason : "schedule", "schedule") == 0 ? "scheduled" : reason);
+    snprintf(
+        w.reason, sizeof w.reason, "%s", strcmp(reason ? reason : "schedule", "schedule") == 0 ? "scheduled" : reason);
     if (a.err || !is_hex32(w.source) || !is_hex32(w.run))
         return "the order does not say which source and run";
     if (b->queue_n == QUEUE_MAX)
@@ -146,8 +150,9 @@ static void on_link(struct backupd *b, const struct sm_ipc_msg *m)
     json_decref(o);
 }
 
-static const struct sm_ipc_rule from_link[] = { { L_ORDER, 1 << 18, false, "L_ORDER" }, { L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS" } };
-static const struct sm_ipc_rule from_up[] = { { A_ATTACH, 4096, true, "A_ATTACH" }, { A_STOP, 16, false, "A_STOP" } };
+static const struct sm_ipc_rule from_link[] = {
+    {L_ORDER, 1 << 18, false, "L_ORDER"}, {L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS"}};
+static const struct sm_ipc_rule from_up[] = {{A_ATTACH, 4096, true, "A_ATTACH"}, {A_STOP, 16, false, "A_STOP"}};
 
 static void on_up(struct backupd *b, struct sm_ipc_msg *m)
 {
@@ -156,7 +161,8 @@ static void on_up(struct backupd *b, struct sm_ipc_msg *m)
         atomic_store(&b->cancelled, true);
         return;
     }
-    const struct sm_ipc_config c = { .may_receive = from_link, .may_receive_n = 2, .body_max = SM_IPC_BODY_MAX, .queue_max = (size_t)4 << 20 };
+    const struct sm_ipc_config c = {
+        .may_receive = from_link, .may_receive_n = 2, .body_max = SM_IPC_BODY_MAX, .queue_max = (size_t)4 << 20};
     sm_ipc_free(b->link);
     b->link = NULL;
     int fd = m->fd;
@@ -204,9 +210,10 @@ static int wait_link(struct backupd *b)
     return b->link ? 0 : -SM_ECANCEL;
 }
 
-/* A call that matters: through every link there will be, until the box has answered or patience ends.  A dead channel is
- * noticed by serve alone, so this must not loop on the one it began with. */
-static int call_patient(struct backupd *b, const char *path, const json_t *body, uint64_t patience_ms, int *ret_status, json_t **ret)
+/* A call that matters: through every link there will be, until the box has answered or patience ends.  A dead channel
+ * is noticed by serve alone, so this must not loop on the one it began with. */
+static int call_patient(
+    struct backupd *b, const char *path, const json_t *body, uint64_t patience_ms, int *ret_status, json_t **ret)
 {
     uint64_t until = plat_clock_mono_ms() + patience_ms;
     for (;;) {
@@ -214,7 +221,8 @@ static int call_patient(struct backupd *b, const char *path, const json_t *body,
         if (!r)
             r = carrier_json(b->link, path, body, &status, ret);
         *ret_status = status;
-        bool passing = r == -SM_EPEER || r == -SM_ETIME || r == -SM_EAGAIN || (!r && (status == 502 || status == 503 || status == 429));
+        bool passing = r == -SM_EPEER || r == -SM_ETIME || r == -SM_EAGAIN ||
+                       (!r && (status == 502 || status == 503 || status == 429));
         if (!passing || plat_clock_mono_ms() > until || atomic_load(&b->cancelled))
             return r;
         if (ret && !r) {
@@ -252,8 +260,11 @@ static int refusal(int status, const json_t *answer_json)
 {
     const char *code = json_string_value(json_object_get(json_object_get(answer_json, "error"), "code"));
     sm_warn("the box refused (%d %s)", status, code ? code : "");
-    return status == 507 ? -ENOSPC : status == 401 || status == 403 ? -SM_EDENIED : status == 404 ? -SM_ENOTFOUND :
-        status == 413 ? -SM_ELIMIT : -SM_EPROTO;
+    return status == 507                    ? -ENOSPC
+           : status == 401 || status == 403 ? -SM_EDENIED
+           : status == 404                  ? -SM_ENOTFOUND
+           : status == 413                  ? -SM_ELIMIT
+                                            : -SM_EPROTO;
 }
 
 /* Hold back to the wanted bandwidth, measured from the start of the run. */
@@ -322,7 +333,8 @@ static int read_missing(const json_t *o, struct sm_buf *ret, bool *ret_more)
     return -SM_EMISSING;
 }
 
-static int sink_manifest(void *arg, const struct cid *id, struct sm_span manifest, struct sm_buf *ret_missing, bool *ret_more)
+static int sink_manifest(
+    void *arg, const struct cid *id, struct sm_span manifest, struct sm_buf *ret_missing, bool *ret_more)
 {
     struct backupd *b = arg;
     char path[L_PATH_MAX];
@@ -348,7 +360,7 @@ static int sink_manifest(void *arg, const struct cid *id, struct sm_span manifes
 
 /* ---- watching ---- */
 
-static const char *const phases[] = { "scan", "read", "send", "finish" };
+static const char *const phases[] = {"scan", "read", "send", "finish"};
 
 /* Paths are bytes; JSON wants UTF-8. */
 static json_t *shown_path(const char *p, size_t n)
@@ -360,7 +372,8 @@ static json_t *shown_path(const char *p, size_t n)
     if (sm_utf8_valid(SM_SPAN(p, n)))
         return json_stringn(p, n);
     for (size_t i = 0; i < n && !r; i++)
-        r = (unsigned char)p[i] < 0x80 && (unsigned char)p[i] >= 0x20 ? sm_buf_put_u8(&b, (uint8_t)p[i]) : sm_buf_put(&b, "\xef\xbf\xbd", 3);
+        r = (unsigned char)p[i] < 0x80 && (unsigned char)p[i] >= 0x20 ? sm_buf_put_u8(&b, (uint8_t)p[i])
+                                                                      : sm_buf_put(&b, "\xef\xbf\xbd", 3);
     json_t *s = json_stringn((const char *)b.p, b.n);
     sm_buf_wipe(&b);
     return s;
@@ -375,9 +388,10 @@ static void on_progress(void *arg, const struct backup_progress *p)
         return;
     b->told_ms = now;
     char path[L_PATH_MAX];
-    json_t *got = NULL, *o = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "phase", phases[p->phase <= BACKUP_FINISH ? p->phase : 0], "files",
-        (json_int_t)p->files, "files_total", (json_int_t)p->files_total, "bytes", (json_int_t)p->bytes, "bytes_total",
-        (json_int_t)p->bytes_total, "sent", (json_int_t)p->sent_bytes);
+    json_t *got = NULL,
+           *o = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I}", "phase", phases[p->phase <= BACKUP_FINISH ? p->phase : 0],
+               "files", (json_int_t)p->files, "files_total", (json_int_t)p->files_total, "bytes", (json_int_t)p->bytes,
+               "bytes_total", (json_int_t)p->bytes_total, "sent", (json_int_t)p->sent_bytes);
     if (!o)
         return;
     json_object_set_new(o, "now", shown_path(p->now, strlen(p->now)));
@@ -433,7 +447,8 @@ static size_t texts(const json_t *list, const char **ret, size_t max)
 static int open_session(struct backupd *b, struct backup_config *c)
 {
     json_t *o = json_pack("{s:s,s:s,s:s}", "source", b->now.source, "run", b->now.run, "reason",
-        strcmp(b->now.reason, "scheduled") == 0 ? "schedule" : b->now.reason), *got = NULL;
+               strcmp(b->now.reason, "scheduled") == 0 ? "schedule" : b->now.reason),
+           *got = NULL;
     int status = 0, r = call_patient(b, "/agent/v1/sessions", o, SESSION_PATIENCE_MS, &status, &got);
     json_decref(o);
     if (!r && status != 200)
@@ -469,18 +484,21 @@ static const char *end_name(int r, const struct backup_result *res)
 
 static json_t *counters_json(const struct backup_counts *n)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files", (json_int_t)n->files, "dirs", (json_int_t)n->dirs,
-        "others", (json_int_t)n->others, "bytes", (json_int_t)n->bytes, "files_new", (json_int_t)n->files_new, "files_changed",
-        (json_int_t)n->files_changed, "files_deleted", (json_int_t)n->files_deleted, "bytes_read", (json_int_t)n->bytes_read,
-        "bytes_new_plain", (json_int_t)n->bytes_new_plain, "bytes_new_stored", (json_int_t)n->bytes_new_stored, "sent",
-        (json_int_t)n->sent_bytes, "unreadable", (json_int_t)n->unreadable, "changed_while_read", (json_int_t)n->changed_while_read);
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files", (json_int_t)n->files, "dirs",
+        (json_int_t)n->dirs, "others", (json_int_t)n->others, "bytes", (json_int_t)n->bytes, "files_new",
+        (json_int_t)n->files_new, "files_changed", (json_int_t)n->files_changed, "files_deleted",
+        (json_int_t)n->files_deleted, "bytes_read", (json_int_t)n->bytes_read, "bytes_new_plain",
+        (json_int_t)n->bytes_new_plain, "bytes_new_stored", (json_int_t)n->bytes_new_stored, "sent",
+        (json_int_t)n->sent_bytes, "unreadable", (json_int_t)n->unreadable, "changed_while_read",
+        (json_int_t)n->changed_while_read);
 }
 
 static void tell_end(struct backupd *b, int r, const struct backup_result *res)
 {
     char path[L_PATH_MAX], hex[CID_HEX];
     if (b->heads.alarm)
-        json_array_append_new(b->problems, json_pack("{s:s,s:s,s:s}", "path", "", "error", b->heads.why, "what", "head"));
+        json_array_append_new(
+            b->problems, json_pack("{s:s,s:s,s:s}", "path", "", "error", b->heads.why, "what", "head"));
     if (r && r != -SM_ECANCEL) /* a run never fails without a reason that a person can read */
         on_problem(b, SM_SPAN_STR(""), r, r == -ENOSPC ? "the box's disk is full" : "the run");
     json_t *o = json_pack("{s:s,s:O,s:I,s:o}", "status", end_name(r, res), "problems", b->problems, "problems_total",
@@ -558,11 +576,19 @@ static int run_once(struct backupd *b, struct backup_result *res)
     struct run_lists *l = calloc(1, sizeof *l);
     const json_t *s = source_of(b, b->now.source);
     struct backup_config c = {
-        .vault = b->config.vault, .client = b->config.client, .run = run_kind(b->now.reason), .k_id = b->keys.k_id, .k_look = b->keys.k_look,
-        .device = &b->keys.device, .recipients = sm_buf_span(&b->config.recipients), .state_dir = b->cache, .forget = b->now.reindex,
+        .vault = b->config.vault,
+        .client = b->config.client,
+        .run = run_kind(b->now.reason),
+        .k_id = b->keys.k_id,
+        .k_look = b->keys.k_look,
+        .device = &b->keys.device,
+        .recipients = sm_buf_span(&b->config.recipients),
+        .state_dir = b->cache,
+        .forget = b->now.reindex,
     };
-    const struct backup_sink sink = { .have = sink_have, .put_pack = sink_pack, .put_manifest = sink_manifest, .arg = b };
-    const struct backup_watch watch = { .progress = on_progress, .cancelled = is_cancelled, .problem = on_problem, .arg = b };
+    const struct backup_sink sink = {.have = sink_have, .put_pack = sink_pack, .put_manifest = sink_manifest, .arg = b};
+    const struct backup_watch watch = {
+        .progress = on_progress, .cancelled = is_cancelled, .problem = on_problem, .arg = b};
     int r = l ? s ? 0 : -SM_ENOTFOUND : -ENOMEM;
     if (!r)
         r = sm_unhex(b->now.source, 32, c.source.b, 16);
@@ -587,8 +613,9 @@ static void save_status(struct backupd *b, int r, const struct backup_result *re
     struct sm_buf t = SM_BUF_INIT(65536);
     char at[SM_TIME_TEXT];
     sm_time_rfc3339(plat_clock_wall(), at);
-    json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:o}", "at", at, "run", b->now.run, "source", b->now.source, "status", end_name(r, res),
-        "problems", (json_int_t)b->problems_total, "alarm", b->heads.alarm ? b->heads.why : "", "counters", counters_json(&res->counts));
+    json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:o}", "at", at, "run", b->now.run, "source", b->now.source,
+        "status", end_name(r, res), "problems", (json_int_t)b->problems_total, "alarm",
+        b->heads.alarm ? b->heads.why : "", "counters", counters_json(&res->counts));
     if (o && !sm_json_dump(o, &t))
         (void)plat_replace(b->cache, "status.json", sm_buf_span(&t), 0644); /* only for `status` */
     json_decref(o);
@@ -597,7 +624,7 @@ static void save_status(struct backupd *b, int r, const struct backup_result *re
 
 static void run(struct backupd *b)
 {
-    struct backup_result res = { 0 };
+    struct backup_result res = {0};
     b->now = b->queue[0];
     memmove(&b->queue[0], &b->queue[1], --b->queue_n * sizeof b->queue[0]);
     b->running = true;
@@ -605,7 +632,8 @@ static void run(struct backupd *b)
     b->problems = json_array();
     b->problems_total = 0;
     /* The settings with a new source may be a poll behind its first order. */
-    for (uint64_t until = plat_clock_mono_ms() + 30000; !source_of(b, b->now.source) && plat_clock_mono_ms() < until && !b->stop;)
+    for (uint64_t until = plat_clock_mono_ms() + 30000;
+         !source_of(b, b->now.source) && plat_clock_mono_ms() < until && !b->stop;)
         serve(b, 200);
     int r = run_once(b, &res);
     if (r)
@@ -624,11 +652,18 @@ static void run(struct backupd *b)
 static int confine(struct backupd *b, struct plat_confined *c)
 {
     static char cache[AGENT_PATH_MAX + 16];
-    static const int caps[] = { CAP_DAC_READ_SEARCH };
+    static const int caps[] = {CAP_DAC_READ_SEARCH};
     snprintf(cache, sizeof cache, "%s/cache", b->config.data);
-    const struct plat_path_rule paths[] = { { "/", false, false }, { cache, true, false } };
-    const struct part_rules rules = { .profile = "agent-backup", .user = "_sakimori-backup", .uid = 64321, .caps = caps, .caps_n = 1,
-        .paths = paths, .paths_n = 2, .landlock = true, .nofile = 1024 };
+    const struct plat_path_rule paths[] = {{"/", false, false}, {cache, true, false}};
+    const struct part_rules rules = {.profile = "agent-backup",
+        .user = "_sakimori-backup",
+        .uid = 64321,
+        .caps = caps,
+        .caps_n = 1,
+        .paths = paths,
+        .paths_n = 2,
+        .landlock = true,
+        .nofile = 1024};
     plat_proc_background();
     return part_confine(&rules, c);
 }
@@ -636,7 +671,7 @@ static int confine(struct backupd *b, struct plat_confined *c)
 static int backup_start(struct backupd *b, const char *data, const char *skip, char *why)
 {
     char path[AGENT_PATH_MAX + 32];
-    struct plat_confined c = { 0 };
+    struct plat_confined c = {0};
     struct sm_buf t = SM_BUF_INIT(1024);
     int r = agent_config_load(data, &b->config, why);
     if (!r)
@@ -653,7 +688,7 @@ static int backup_start(struct backupd *b, const char *data, const char *skip, c
     snprintf(path, sizeof path, "%s/cache/head", data);
     if (!r)
         r = heads_open(&b->heads, path, b->config.head_pub, &b->config.vault);
-    const struct sm_ipc_config up = { .may_receive = from_up, .may_receive_n = 2, .body_max = 65536, .queue_max = 65536 };
+    const struct sm_ipc_config up = {.may_receive = from_up, .may_receive_n = 2, .body_max = 65536, .queue_max = 65536};
     if (!r)
         r = sm_ipc_new(NULL, 3, &up, &b->up);
     if (!r)

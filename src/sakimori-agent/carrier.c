@@ -4,8 +4,8 @@
 
 #include "plat/clock.h"
 
-#define CALL_MS (330 * 1000)          /* a little more than link's own bound */
-#define PACK_MS (45 * 60 * 1000)      /* link's patience with one pack, and a pack's own time */
+#define CALL_MS (330 * 1000)     /* a little more than link's own bound */
+#define PACK_MS (45 * 60 * 1000) /* link's patience with one pack, and a pack's own time */
 #define ANSWER_MAX ((size_t)96 << 20)
 #define PAUSE_MS 2000
 
@@ -68,11 +68,12 @@ int carrier_json(struct sm_ipc *link, const char *path, const json_t *body, int 
 
 static bool passing(int r, int status)
 {
-    return r == -SM_EPEER || r == -SM_ETIME || r == -SM_EAGAIN || (!r && (status == 502 || status == 503 || status == 429));
+    return r == -SM_EPEER || r == -SM_ETIME || r == -SM_EAGAIN ||
+           (!r && (status == 502 || status == 503 || status == 429));
 }
 
-int carrier_json_patient(struct sm_ipc *link, const char *path, const json_t *body, uint64_t patience_ms, bool (*stop)(void *),
-    void *arg, int *ret_status, json_t **ret)
+int carrier_json_patient(struct sm_ipc *link, const char *path, const json_t *body, uint64_t patience_ms,
+    bool (*stop)(void *), void *arg, int *ret_status, json_t **ret)
 {
     uint64_t until = plat_clock_mono_ms() + patience_ms;
     for (;;) {

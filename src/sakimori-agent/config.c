@@ -71,7 +71,7 @@ static void copy_text(struct sm_obj *o, const char *key, char *to, size_t size)
 int agent_config_load(const char *data, struct agent_config *ret, char *ret_why)
 {
     sm_cleanup(sm_json_free) json_t *j = NULL;
-    struct agent_config c = { .recipients.max = FILE_MAX };
+    struct agent_config c = {.recipients.max = FILE_MAX};
     int r = read_json(data, "agent.json", &j, ret_why);
     if (r)
         return r;
@@ -106,8 +106,8 @@ int agent_config_load(const char *data, struct agent_config *ret, char *ret_why)
 
 int agent_config_save(const struct agent_config *c)
 {
-    sm_cleanup(sm_json_free) json_t *o = json_pack("{s:i,s:s,s:s,s:s,s:s}", "version", VERSION, "url", c->url, "device", c->device,
-        "name", c->name, "institution", c->institution);
+    sm_cleanup(sm_json_free) json_t *o = json_pack("{s:i,s:s,s:s,s:s,s:s}", "version", VERSION, "url", c->url, "device",
+        c->device, "name", c->name, "institution", c->institution);
     int r = o ? 0 : -ENOMEM;
     if (!r)
         r = put_hex(o, "client", c->client.b, 16);

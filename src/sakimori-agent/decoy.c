@@ -1,6 +1,6 @@
 /*
- * The decoy part: lays decoys (vault/backup/canary.h) in each folder of a source that wants them, once, and keeps the list of them in
- * DATA/decoys.  A decoy that is missing is never laid again by itself: that would hide what happened.
+ * The decoy part: lays decoys (vault/backup/canary.h) in each folder of a source that wants them, once, and keeps the
+ * list of them in DATA/decoys.  A decoy that is missing is never laid again by itself: that would hide what happened.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -69,7 +69,8 @@ static void lay_source(int folder, const struct agent_policy *policy, const json
         sm_warn("the list of decoys could not be kept: %s", sm_strerror(r));
 }
 
-static const struct sm_ipc_rule from_up[] = { { L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS" }, { A_STOP, 16, false, "A_STOP" } };
+static const struct sm_ipc_rule from_up[] = {
+    {L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS"}, {A_STOP, 16, false, "A_STOP"}};
 
 static int serve(const char *data, const struct agent_policy *policy, struct sm_ipc *up)
 {
@@ -95,11 +96,12 @@ static int serve(const char *data, const struct agent_policy *policy, struct sm_
 
 int decoy_main(const char *data, const char *skip)
 {
-    static const int caps[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER };
-    const struct part_rules rules = { .profile = "agent-restore", .user = "", .caps = caps, .caps_n = 3, .nofile = 256 };
-    const struct sm_ipc_config config = { .may_receive = from_up, .may_receive_n = 2, .body_max = SM_IPC_BODY_MAX, .queue_max = 65536 };
-    struct plat_confined c = { 0 };
-    struct agent_policy policy = { 0 };
+    static const int caps[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER};
+    const struct part_rules rules = {.profile = "agent-restore", .user = "", .caps = caps, .caps_n = 3, .nofile = 256};
+    const struct sm_ipc_config config = {
+        .may_receive = from_up, .may_receive_n = 2, .body_max = SM_IPC_BODY_MAX, .queue_max = 65536};
+    struct plat_confined c = {0};
+    struct agent_policy policy = {0};
     struct sm_buf b = SM_BUF_INIT(1024);
     struct sm_ipc *up = NULL;
     char why[160] = "";

@@ -13,7 +13,7 @@
 int heads_open(struct heads *h, const char *path, const uint8_t head_pub[32], const struct vault_id *vault)
 {
     struct sm_buf b = SM_BUF_INIT(256);
-    *h = (struct heads){ .vault = *vault };
+    *h = (struct heads){.vault = *vault};
     snprintf(h->path, sizeof h->path, "%s", path);
     memcpy(h->head_pub, head_pub, 32);
     int r = plat_fs_read_file(AT_FDCWD, path, 256, &b);
@@ -63,8 +63,8 @@ static int read_head(const struct heads *h, const char *hex, struct journal_sign
 static int alarm_of(struct heads *h, const struct journal_head *shown, const char *what)
 {
     h->alarm = true;
-    snprintf(h->why, sizeof h->why, "the box's record %s: it showed %llu before and %llu now", what, (unsigned long long)h->last.seq,
-        (unsigned long long)shown->seq);
+    snprintf(h->why, sizeof h->why, "the box's record %s: it showed %llu before and %llu now", what,
+        (unsigned long long)h->last.seq, (unsigned long long)shown->seq);
     return -SM_EMISMATCH;
 }
 
@@ -89,7 +89,8 @@ static json_t *head_json(const struct journal_head *h)
     return json_pack("{s:I,s:s}", "seq", (json_int_t)h->seq, "hash", hex);
 }
 
-static int fetch_proof(struct heads *h, const struct journal_head *to, struct sm_ipc *link, struct sm_buf *ret, int *ret_status)
+static int fetch_proof(
+    struct heads *h, const struct journal_head *to, struct sm_ipc *link, struct sm_buf *ret, int *ret_status)
 {
     json_t *o = json_pack("{s:o,s:o}", "from", head_json(&h->last), "to", head_json(to));
     struct sm_buf text = SM_BUF_INIT(4096);
@@ -114,7 +115,8 @@ int heads_prove(struct heads *h, const char *hex, struct sm_ipc *link)
     if (!r && status == 413)
         r = heads_take(h, hex); /* too long to carry: order and signature are what is left to check */
     else if (!r && status != 200)
-        r = status == 409 || status == 404 || status == 422 ? alarm_of(h, &s.head, "does not go on from the last one") : -SM_EPEER;
+        r = status == 409 || status == 404 || status == 422 ? alarm_of(h, &s.head, "does not go on from the last one")
+                                                            : -SM_EPEER;
     else if (!r && journal_ancestry_check(&h->last, &s.head, sm_buf_span(&proof)))
         r = alarm_of(h, &s.head, "does not go on from the last one");
     else if (!r)

@@ -1,6 +1,6 @@
 /*
- * The last signed head of the box's journal that this device has seen, and whether a new one goes on from it (FORMAT-vault.md
- * section 6).  A box that was rolled back, or that shows two histories, is noticed here.
+ * The last signed head of the box's journal that this device has seen, and whether a new one goes on from it
+ * (FORMAT-vault.md section 6).  A box that was rolled back, or that shows two histories, is noticed here.
  */
 #ifndef AGENT_HEADS_H
 #define AGENT_HEADS_H
@@ -11,17 +11,18 @@ struct heads {
     char path[AGENT_PATH_MAX + 32];
     uint8_t head_pub[32];
     struct vault_id vault;
-    struct journal_head last;       /* seq 0: none yet */
-    bool alarm;                     /* something did not fit */
+    struct journal_head last; /* seq 0: none yet */
+    bool alarm;               /* something did not fit */
     char why[160];
 };
 /* Read the file; a missing one is no error.  -SM_EAUTH when it was altered, -errno. */
 sm_must_use int heads_open(struct heads *h, const char *path, const uint8_t head_pub[32], const struct vault_id *vault);
-/* Take a new signed head (hex) that came with an acknowledgement of our own request: its signature and vault must be right and it
- * must not be older.  Kept, not yet saved.  -SM_EAUTH, -SM_EFORMAT; -SM_EMISMATCH: older or another history (alarm is set). */
+/* Take a new signed head (hex) that came with an acknowledgement of our own request: its signature and vault must be
+ * right and it must not be older.  Kept, not yet saved.  -SM_EAUTH, -SM_EFORMAT; -SM_EMISMATCH: older or another
+ * history (alarm is set). */
 sm_must_use int heads_take(struct heads *h, const char *hex);
-/* At the start of a run: prove that the head shown now goes on from the last one, with the records in between fetched through link.
- * Errors as heads_take; -SM_EPEER when the box could not be asked. */
+/* At the start of a run: prove that the head shown now goes on from the last one, with the records in between fetched
+ * through link. Errors as heads_take; -SM_EPEER when the box could not be asked. */
 sm_must_use int heads_prove(struct heads *h, const char *hex, struct sm_ipc *link);
 sm_must_use int heads_save(const struct heads *h);
 #endif

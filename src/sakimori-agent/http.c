@@ -23,7 +23,9 @@ struct http_call {
     struct http_call *next;
 };
 
-struct socket_watch { struct sm_watch *w; };
+struct socket_watch {
+    struct sm_watch *w;
+};
 
 struct http {
     struct http_config c;
@@ -331,8 +333,8 @@ static size_t once_body(char *p, size_t size, size_t n, void *arg)
     return sm_buf_put(arg, p, size * n) ? 0 : size * n;
 }
 
-int http_once(const char *url, const char *ca_file, bool verify, const char *method, struct sm_span json_body, int *ret_status,
-    struct sm_buf *ret_body, char *ret_why)
+int http_once(const char *url, const char *ca_file, bool verify, const char *method, struct sm_span json_body,
+    int *ret_status, struct sm_buf *ret_body, char *ret_why)
 {
     curl_global_init(CURL_GLOBAL_DEFAULT);
     CURL *e = curl_easy_init();

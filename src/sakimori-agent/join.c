@@ -42,7 +42,10 @@ int join_code_read(const char *code, uint8_t ret_secret[JOIN_SECRET_LEN], uint8_
     return r;
 }
 
-struct hello { struct sm_buf ca_pem, ca_der, recipients; uint8_t order_pub[32], head_pub[32]; };
+struct hello {
+    struct sm_buf ca_pem, ca_der, recipients;
+    uint8_t order_pub[32], head_pub[32];
+};
 
 static void hello_wipe(struct hello *h)
 {
@@ -59,7 +62,8 @@ static int hello_read(struct sm_span body, struct hello *h, char *why)
     if (r)
         return r;
     struct sm_obj o = SM_OBJ(j);
-    const char *ca = sm_obj_str(&o, "ca_pem", 1, CRYPTO_CERT_MAX), *hex = sm_obj_str(&o, "recipients", 2, 2 * RECIPIENTS_BYTES_MAX);
+    const char *ca = sm_obj_str(&o, "ca_pem", 1, CRYPTO_CERT_MAX),
+               *hex = sm_obj_str(&o, "recipients", 2, 2 * RECIPIENTS_BYTES_MAX);
     sm_obj_hex(&o, "order_pub", h->order_pub, 32);
     sm_obj_hex(&o, "head_pub", h->head_pub, 32);
     size_t n = strlen(hex) / 2;
@@ -85,7 +89,8 @@ static bool pin_right(const struct hello *h, const uint8_t pin[JOIN_PIN_LEN])
     uint8_t ca[32], fp[32], sum[32];
     crypto_sha256(sm_buf_span(&h->ca_der), ca);
     recipients_fingerprint(sm_buf_span(&h->recipients), fp);
-    const struct sm_span parts[] = { SM_SPAN_STR("sakimori/v1/pin"), SM_SPAN(ca, 32), SM_SPAN(fp, 32), SM_SPAN(h->order_pub, 32) };
+    const struct sm_span parts[] = {
+        SM_SPAN_STR("sakimori/v1/pin"), SM_SPAN(ca, 32), SM_SPAN(fp, 32), SM_SPAN(h->order_pub, 32)};
     crypto_sha256v(parts, 4, sum);
     return sm_ct_eq(sum, pin, JOIN_PIN_LEN);
 }
@@ -104,13 +109,18 @@ static int put_file(const char *data, const char *folder, const char *name, stru
 /* Folders, each of the user whose part works in it (docs/PROTOCOL-agent.md). */
 static int make_folders(const char *data)
 {
-    static const struct { const char *name; mode_t mode; const char *user; uid_t uid; } rows[] = {
-        { "", 0711, NULL, 0 },
-        { "link", 0700, "_sakimori-link", 64320 },
-        { "keys", 0700, "_sakimori-backup", 64321 },
-        { "cache", 0700, "_sakimori-backup", 64321 },
-        { "orders", 0700, NULL, 0 },
-        { "decoys", 0755, NULL, 0 },
+    static const struct {
+        const char *name;
+        mode_t mode;
+        const char *user;
+        uid_t uid;
+    } rows[] = {
+        {"", 0711, NULL, 0},
+        {"link", 0700, "_sakimori-link", 64320},
+        {"keys", 0700, "_sakimori-backup", 64321},
+        {"cache", 0700, "_sakimori-backup", 64321},
+        {"orders", 0700, NULL, 0},
+        {"decoys", 0755, NULL, 0},
     };
     char path[AGENT_PATH_MAX + 64];
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -182,19 +192,21 @@ static json_t *request(const struct agent_keys *k, struct sm_span csr_der, const
     snprintf(os, sizeof os, "%.60s %.60s", u.sysname, u.release);
     sm_hex(k->device.public_key, 32, pub);
     sm_hex(secret, JOIN_SECRET_LEN, sec);
-    json_t *o = r ? NULL : json_pack("{s:s,s:s#,s:s,s:s,s:s,s:s,s:s,s:s,s:[s,s,s]}", "secret", sec, "csr", (const char *)pem.p, (int)pem.n,
-        "sign_pub", pub, "sign_proof", sig, "hostname", name[0] ? name : u.nodename, "os", os, "machine_id", id, "agent_version", SM_VERSION,
-        "features", "backup", "restore", "canaries");
+    json_t *o = r ? NULL
+                  : json_pack("{s:s,s:s#,s:s,s:s,s:s,s:s,s:s,s:s,s:[s,s,s]}", "secret", sec, "csr", (const char *)pem.p,
+                        (int)pem.n, "sign_pub", pub, "sign_proof", sig, "hostname", name[0] ? name : u.nodename, "os",
+                        os, "machine_id", id, "agent_version", SM_VERSION, "features", "backup", "restore", "canaries");
     sm_zero(sec, sizeof sec);
     sm_buf_wipe(&pem);
     sm_buf_wipe(&b64);
     return o;
 }
 
-static int take_answer(const char *data, const char *url, const struct hello *h, struct sm_span body, struct sm_span key_pem, char *why)
+static int take_answer(
+    const char *data, const char *url, const struct hello *h, struct sm_span body, struct sm_span key_pem, char *why)
 {
     sm_cleanup(sm_json_free) json_t *j = NULL;
-    struct agent_config c = { .recipients = h->recipients };
+    struct agent_config c = {.recipients = h->recipients};
     int r = sm_json_parse(body, ANSWER_MAX, &j, why);
     if (r)
         return r;
@@ -218,7 +230,7 @@ static int take_answer(const char *data, const char *url, const struct hello *h,
         r = put_file(data, "link", "ca.pem", sm_buf_span(&h->ca_pem), 0644);
     if (!r)
         r = put_file(data, "link", "tls.key", key_pem, 0600);
-    static const char *const link_files[] = { "link/cert.pem", "link/ca.pem", "link/tls.key" };
+    static const char *const link_files[] = {"link/cert.pem", "link/ca.pem", "link/tls.key"};
     for (size_t i = 0; i < 3 && !r; i++)
         r = give_file(data, link_files[i], "_sakimori-link", 64320);
     if (!r)
@@ -235,11 +247,12 @@ static int say_refusal(int status, struct sm_span body, char *why)
     return status == 403 || status == 429 ? -SM_EDENIED : status == 409 ? -SM_ESTATE : -SM_EPROTO;
 }
 
-static int join_with(const char *data, const char *url, const struct hello *h, const uint8_t *secret, const char *name, char *why)
+static int join_with(
+    const char *data, const char *url, const struct hello *h, const uint8_t *secret, const char *name, char *why)
 {
-    struct agent_keys k = { 0 };
-    struct sm_buf key = SM_BUF_INIT(CRYPTO_CERT_MAX), csr = SM_BUF_INIT(CRYPTO_CERT_MAX), text = SM_BUF_INIT(ANSWER_MAX),
-                  answer = SM_BUF_INIT(ANSWER_MAX);
+    struct agent_keys k = {0};
+    struct sm_buf key = SM_BUF_INIT(CRYPTO_CERT_MAX), csr = SM_BUF_INIT(CRYPTO_CERT_MAX),
+                  text = SM_BUF_INIT(ANSWER_MAX), answer = SM_BUF_INIT(ANSWER_MAX);
     char to[600], ca[AGENT_PATH_MAX + 32];
     int status = 0, r = make_folders(data);
     if (!r)
@@ -278,7 +291,8 @@ int join_box(const char *data, const char *url_in, const char *code, const char 
 {
     uint8_t secret[JOIN_SECRET_LEN], pin[JOIN_PIN_LEN];
     char url[512], to[600], path[AGENT_PATH_MAX + 32];
-    struct hello h = { .ca_pem.max = CRYPTO_CERT_MAX, .ca_der.max = CRYPTO_CERT_MAX, .recipients.max = RECIPIENTS_BYTES_MAX };
+    struct hello h = {
+        .ca_pem.max = CRYPTO_CERT_MAX, .ca_der.max = CRYPTO_CERT_MAX, .recipients.max = RECIPIENTS_BYTES_MAX};
     struct sm_buf body = SM_BUF_INIT(ANSWER_MAX);
     int status = 0, r = crypto_init();
     ret_why[0] = 0;

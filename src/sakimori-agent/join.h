@@ -1,5 +1,6 @@
 /*
- * Joining a box (docs/PROTOCOL-agent.md, Joining): the code pins CA, recipients and order key; only then is the secret sent.
+ * Joining a box (docs/PROTOCOL-agent.md, Joining): the code pins CA, recipients and order key; only then is the secret
+ * sent.
  */
 #ifndef AGENT_JOIN_H
 #define AGENT_JOIN_H
@@ -10,8 +11,10 @@
 /* "SKJ1-XXXX-…" as people type it.  -SM_EFORMAT. */
 sm_must_use int join_code_read(const char *code, uint8_t ret_secret[JOIN_SECRET_LEN], uint8_t ret_pin[JOIN_PIN_LEN]);
 /* Join the box at url ("https://host:port").  name: shown to people, "" = the host's name.  ret_why has 256 bytes.
- * -SM_EEXISTS (joined already), -SM_EAUTH (the box is not the one the code is of), -SM_EDENIED (code wrong or used), -SM_EPEER, ... */
+ * -SM_EEXISTS (joined already), -SM_EAUTH (the box is not the one the code is of), -SM_EDENIED (code wrong or used),
+ * -SM_EPEER, ... */
 sm_must_use int join_box(const char *data, const char *url, const char *code, const char *name, char *ret_why);
-/* The box on this machine, over its local socket: asks for a code itself.  -SM_ESTATE: not set up yet; -SM_EPEER: not running. */
+/* The box on this machine, over its local socket: asks for a code itself.  -SM_ESTATE: not set up yet; -SM_EPEER: not
+ * running. */
 sm_must_use int join_local(const char *data, const char *local_socket, char *ret_why);
 #endif

@@ -1,6 +1,6 @@
 /*
- * link: the agent's only socket.  It polls the box for orders, hands each to the part it is for, and carries the requests of the
- * parts.  It never looks into what it carries, and may carry it only below /agent/v1/.
+ * link: the agent's only socket.  It polls the box for orders, hands each to the part it is for, and carries the
+ * requests of the parts.  It never looks into what it carries, and may carry it only below /agent/v1/.
  */
 #include <errno.h>
 #include <signal.h>
@@ -16,11 +16,11 @@
 #define PREFIX "/agent/v1/"
 #define POLL_WAIT_S 25
 #define BACKOFF_MAX_MS 30000u
-#define CARRY_MAX 32              /* requests under way for the parts */
+#define CARRY_MAX 32 /* requests under way for the parts */
 #define PACK_PATIENCE_MS ((uint64_t)30 * 60 * 1000)
 #define ORDERS_SEEN_MAX 64
 #define QUEUE_MAX ((size_t)4 << 20)
-#define RUNS_MAX 32               /* accepted and not ended */
+#define RUNS_MAX 32 /* accepted and not ended */
 
 enum { PART_BACKUP, PART_RESTORE, PARTS };
 
@@ -35,9 +35,9 @@ struct link {
     size_t carrying;
     json_t *confined, *sources;
     char boot_id[PLAT_BOOT_ID_TEXT];
-    json_t *waiting_restore;      /* poll row, until its process is attached */
-    char restore[65];             /* the restore under way, until its end was told */
-    char runs[RUNS_MAX][33];      /* the backups accepted, until their end was told */
+    json_t *waiting_restore; /* poll row, until its process is attached */
+    char restore[65];        /* the restore under way, until its end was told */
+    char runs[RUNS_MAX][33]; /* the backups accepted, until their end was told */
     size_t runs_n;
     struct carry *carries;
 };
@@ -47,7 +47,7 @@ struct carry {
     struct carry *next;
     struct link *l;
     int part;
-    uint64_t part_gen;            /* the channel it came from */
+    uint64_t part_gen; /* the channel it came from */
     uint16_t type;
     uint64_t id;
     struct http_call *call;
@@ -59,7 +59,7 @@ struct carry {
     uint64_t until_ms;
     unsigned backoff_ms;
     struct sm_timer *again;
-    bool asking;                  /* the call under way asks how much the box holds */
+    bool asking; /* the call under way asks how much the box holds */
     char header[2][64];
 };
 
@@ -128,7 +128,7 @@ static void carry_answer(struct carry *c, int status, struct sm_span body)
 static void carry_error(struct carry *c, int err)
 {
     struct sm_ipc *ipc = carry_ipc(c);
-    const struct sm_ipc_msg to = { .type = c->type, .id = c->id, .fd = -1 };
+    const struct sm_ipc_msg to = {.type = c->type, .id = c->id, .fd = -1};
     if (ipc)
         (void)sm_ipc_reply_error(ipc, &to, err, sm_strerror(err)); /* the part is going away itself then */
 }
@@ -224,7 +224,12 @@ static int start_call(struct carry *c, struct sm_rd *rd)
         return -SM_EPROTO;
     memcpy(c->path, path.p, path.n);
     struct http_request r = {
-        .method = method ? "POST" : "GET", .path = c->path, .body = SM_SPAN(rd->p, rd->n), .copy_body = true, .done = call_done, .arg = c,
+        .method = method ? "POST" : "GET",
+        .path = c->path,
+        .body = SM_SPAN(rd->p, rd->n),
+        .copy_body = true,
+        .done = call_done,
+        .arg = c,
     };
     r.headers[0] = method == 1 ? "Content-Type: application/json" : "Content-Type: application/octet-stream";
     if (method == 3)
@@ -297,7 +302,7 @@ static void pack_call(struct carry *c, const struct http_request *r)
 
 static void pack_ask(struct carry *c)
 {
-    const struct http_request r = { .method = "GET", .path = c->path, .timeout_s = 60, .done = pack_done, .arg = c };
+    const struct http_request r = {.method = "GET", .path = c->path, .timeout_s = 60, .done = pack_done, .arg = c};
     c->asking = true;
     pack_call(c, &r);
 }
@@ -307,8 +312,12 @@ static void pack_send(struct carry *c)
     snprintf(c->header[0], sizeof c->header[0], "X-Sakimori-Offset: %zu", c->offset);
     snprintf(c->header[1], sizeof c->header[1], "X-Sakimori-Length: %zu", c->length);
     const struct http_request r = {
-        .method = "PUT", .path = c->path, .body = SM_SPAN(c->map + c->offset, c->length - c->offset), .done = pack_done, .arg = c,
-        .headers = { "Content-Type: application/octet-stream", c->header[0], c->header[1] },
+        .method = "PUT",
+        .path = c->path,
+        .body = SM_SPAN(c->map + c->offset, c->length - c->offset),
+        .done = pack_done,
+        .arg = c,
+        .headers = {"Content-Type: application/octet-stream", c->header[0], c->header[1]},
     };
     pack_call(c, &r);
 }
@@ -378,13 +387,19 @@ static void told_end(void *arg, int status, struct sm_span body)
 /* A part died before it could say how its work went: say it for it. */
 static void end_for(struct link *l, const char *kind, const char *id)
 {
-    static const char text[] = "{\"status\":\"failed\",\"error\":\"the process ended unexpectedly\",\"files\":0,\"bytes\":0,\"problems\":[],"
-                               "\"problems_total\":0}";
+    static const char text[] =
+        "{\"status\":\"failed\",\"error\":\"the process ended unexpectedly\",\"files\":0,\"bytes\":0,\"problems\":[],"
+        "\"problems_total\":0}";
     char path[128];
     struct http_call *call;
     snprintf(path, sizeof path, PREFIX "%s/%s/end", kind, id);
-    const struct http_request r = { .method = "POST", .path = path, .headers = { "Content-Type: application/json" },
-        .body = SM_SPAN(text, sizeof text - 1), .timeout_s = 60, .done = told_end, .arg = l };
+    const struct http_request r = {.method = "POST",
+        .path = path,
+        .headers = {"Content-Type: application/json"},
+        .body = SM_SPAN(text, sizeof text - 1),
+        .timeout_s = 60,
+        .done = told_end,
+        .arg = l};
     sm_error("the process ended before its work was done (%s %s)", kind, id);
     if (http_start(l->http, &r, &call))
         sm_warn("that could not be told to the box");
@@ -420,7 +435,10 @@ static void on_part_gone(void *arg, struct sm_ipc *ipc, int err)
 
 /* ---- orders ---- */
 
-struct ack { struct link *l; char id[65], run[33]; };
+struct ack {
+    struct link *l;
+    char id[65], run[33];
+};
 
 static void ack_done(void *arg, int status, struct sm_span body)
 {
@@ -442,8 +460,14 @@ static void ack_send(struct link *l, const char *id, const char *state, const ch
         sm_buf_wipe(&b);
         return;
     }
-    const struct http_request r = { .method = "POST", .path = path, .headers = { "Content-Type: application/json" },
-        .body = sm_buf_span(&b), .copy_body = true, .timeout_s = 60, .done = ack_done, .arg = l };
+    const struct http_request r = {.method = "POST",
+        .path = path,
+        .headers = {"Content-Type: application/json"},
+        .body = sm_buf_span(&b),
+        .copy_body = true,
+        .timeout_s = 60,
+        .done = ack_done,
+        .arg = l};
     if (http_start(l->http, &r, &call))
         sm_warn("an acknowledgement could not be sent");
     json_decref(o);
@@ -457,7 +481,8 @@ static void order_answered(void *arg, int err, const struct sm_ipc_msg *m, const
     if (err || sm_json_parse(m->body, 65536, &o, NULL)) {
         ack_send(a->l, a->id, "refused", text ? text : "the part is not there");
     } else {
-        const char *state = json_string_value(json_object_get(o, "state")), *detail = json_string_value(json_object_get(o, "detail"));
+        const char *state = json_string_value(json_object_get(o, "state")),
+                   *detail = json_string_value(json_object_get(o, "detail"));
         if (state && strcmp(state, "accepted") == 0 && a->run[0] && a->l->runs_n < RUNS_MAX)
             memcpy(a->l->runs[a->l->runs_n++], a->run, sizeof a->run);
         ack_send(a->l, a->id, state ? state : "refused", detail ? detail : "");
@@ -551,8 +576,9 @@ static void on_settings(struct link *l, const json_t *settings)
     l->sources = json_deep_copy(sources);
     if (!sm_json_dump(settings, &b)) {
         if (l->part[PART_BACKUP])
-            (void)sm_ipc_send(l->part[PART_BACKUP], L_SETTINGS, sm_buf_span(&b), -1); /* given again when it comes back */
-        (void)sm_ipc_send(l->up, L_SETTINGS, sm_buf_span(&b), -1);                    /* decoys; the same */
+            (void)sm_ipc_send(
+                l->part[PART_BACKUP], L_SETTINGS, sm_buf_span(&b), -1); /* given again when it comes back */
+        (void)sm_ipc_send(l->up, L_SETTINGS, sm_buf_span(&b), -1);      /* decoys; the same */
     }
     sm_buf_wipe(&b);
 }
@@ -589,9 +615,10 @@ static void poll_now(void *arg)
     struct sm_buf b = SM_BUF_INIT(65536);
     if (l->poll)
         return;
-    json_t *o = json_pack("{s:s,s:s,s:I,s:i,s:{s:b,s:b},s:[s,s,s]}", "agent_version", SM_VERSION, "boot_id", l->boot_id, "uptime_ms",
-        (json_int_t)(plat_clock_boot_ns() / 1000000), "wait_s", POLL_WAIT_S, "state", "backup", l->part[PART_BACKUP] != NULL, "restore",
-        l->part[PART_RESTORE] != NULL, "features", "backup", "restore", "canaries");
+    json_t *o = json_pack("{s:s,s:s,s:I,s:i,s:{s:b,s:b},s:[s,s,s]}", "agent_version", SM_VERSION, "boot_id", l->boot_id,
+        "uptime_ms", (json_int_t)(plat_clock_boot_ns() / 1000000), "wait_s", POLL_WAIT_S, "state", "backup",
+        l->part[PART_BACKUP] != NULL, "restore", l->part[PART_RESTORE] != NULL, "features", "backup", "restore",
+        "canaries");
     if (o && l->confined)
         json_object_set(o, "confined", l->confined);
     json_t *running = json_array();
@@ -599,8 +626,14 @@ static void poll_now(void *arg)
         json_array_append_new(running, json_string(l->runs[i]));
     json_object_set_new(json_object_get(o, "state"), "running", running);
     int r = o ? sm_json_dump(o, &b) : -ENOMEM;
-    const struct http_request q = { .method = "POST", .path = PREFIX "poll", .headers = { "Content-Type: application/json" },
-        .body = sm_buf_span(&b), .copy_body = true, .timeout_s = POLL_WAIT_S + 20, .done = poll_done, .arg = l };
+    const struct http_request q = {.method = "POST",
+        .path = PREFIX "poll",
+        .headers = {"Content-Type: application/json"},
+        .body = sm_buf_span(&b),
+        .copy_body = true,
+        .timeout_s = POLL_WAIT_S + 20,
+        .done = poll_done,
+        .arg = l};
     if (!r)
         r = http_start(l->http, &q, &l->poll);
     if (r)
@@ -612,13 +645,13 @@ static void poll_now(void *arg)
 /* ---- life ---- */
 
 static const struct sm_ipc_rule from_part[] = {
-    { L_CALL, SM_IPC_BODY_MAX, false, "L_CALL" },
-    { L_PACK, 4096, true, "L_PACK" },
+    {L_CALL, SM_IPC_BODY_MAX, false, "L_CALL"},
+    {L_PACK, 4096, true, "L_PACK"},
 };
 static const struct sm_ipc_rule from_supervisor[] = {
-    { A_ATTACH, 4096, true, "A_ATTACH" },
-    { A_CONFINED, 65536, false, "A_CONFINED" },
-    { A_STOP, 16, false, "A_STOP" },
+    {A_ATTACH, 4096, true, "A_ATTACH"},
+    {A_CONFINED, 65536, false, "A_CONFINED"},
+    {A_STOP, 16, false, "A_STOP"},
 };
 
 static void attach(struct link *l, struct sm_ipc_msg *m)
@@ -628,8 +661,14 @@ static void attach(struct link *l, struct sm_ipc_msg *m)
         return;
     const char *peer = json_string_value(json_object_get(o, "peer"));
     int part = peer && strcmp(peer, "restore") == 0 ? PART_RESTORE : PART_BACKUP;
-    const struct sm_ipc_config config = { .may_receive = from_part, .may_receive_n = 2, .body_max = SM_IPC_BODY_MAX,
-        .queue_max = 4 * QUEUE_MAX, .on_message = on_part, .on_gone = on_part_gone, .on_drained = on_part_drained, .arg = l };
+    const struct sm_ipc_config config = {.may_receive = from_part,
+        .may_receive_n = 2,
+        .body_max = SM_IPC_BODY_MAX,
+        .queue_max = 4 * QUEUE_MAX,
+        .on_message = on_part,
+        .on_gone = on_part_gone,
+        .on_drained = on_part_drained,
+        .arg = l};
     if (l->part[part])
         on_part_gone(l, l->part[part], 0);
     int fd = m->fd;
@@ -679,20 +718,29 @@ static int confine(struct link *l, struct plat_confined *c)
 {
     static char folder[AGENT_PATH_MAX + 16];
     static struct plat_path_rule paths[] = {
-        { NULL, false, false }, { "/etc", false, true }, { "/usr", false, true }, { "/lib", false, true }, { "/run/systemd/resolve", false, true },
-        { "/run/resolvconf", false, true },
+        {NULL, false, false},
+        {"/etc", false, true},
+        {"/usr", false, true},
+        {"/lib", false, true},
+        {"/run/systemd/resolve", false, true},
+        {"/run/resolvconf", false, true},
     };
     snprintf(folder, sizeof folder, "%s/link", l->config.data);
     paths[0].path = folder;
-    const struct part_rules rules = { .profile = "agent-link", .user = "_sakimori-link", .uid = 64320, .paths = paths,
-        .paths_n = sizeof paths / sizeof paths[0], .landlock = true, .nofile = 256 };
+    const struct part_rules rules = {.profile = "agent-link",
+        .user = "_sakimori-link",
+        .uid = 64320,
+        .paths = paths,
+        .paths_n = sizeof paths / sizeof paths[0],
+        .landlock = true,
+        .nofile = 256};
     return part_confine(&rules, c);
 }
 
 static int link_start(struct link *l, const char *data, char *why)
 {
     char ca[AGENT_PATH_MAX + 32], cert[AGENT_PATH_MAX + 32], key[AGENT_PATH_MAX + 32];
-    struct plat_confined c = { 0 };
+    struct plat_confined c = {0};
     int r = agent_config_load(data, &l->config, why);
     if (!r)
         r = plat_clock_boot_id(l->boot_id);
@@ -707,13 +755,19 @@ static int link_start(struct link *l, const char *data, char *why)
         r = -errno;
         snprintf(why, 160, "link/cert.pem: %s (every folder above the agent's must be enterable)", sm_strerror(r));
     }
-    const struct http_config h = { .loop = l->loop, .base = l->config.url, .ca_file = ca, .cert_file = cert, .key_file = key };
+    const struct http_config h = {
+        .loop = l->loop, .base = l->config.url, .ca_file = ca, .cert_file = cert, .key_file = key};
     if (!r)
         r = http_new(&h, &l->http);
     if (!r)
         r = sm_loop_timer(l->loop, 200, 0, poll_now, l, &l->poll_timer);
-    const struct sm_ipc_config config = { .may_receive = from_supervisor, .may_receive_n = 3, .body_max = 65536,
-        .queue_max = (size_t)2 << 20, .on_message = on_up, .on_gone = on_up_gone, .arg = l };
+    const struct sm_ipc_config config = {.may_receive = from_supervisor,
+        .may_receive_n = 3,
+        .body_max = 65536,
+        .queue_max = (size_t)2 << 20,
+        .on_message = on_up,
+        .on_gone = on_up_gone,
+        .arg = l};
     if (!r)
         r = sm_ipc_new(l->loop, 3, &config, &l->up);
     struct sm_buf b = SM_BUF_INIT(1024);
@@ -727,7 +781,7 @@ static int link_start(struct link *l, const char *data, char *why)
 
 int link_main(const char *data, const char *skip)
 {
-    struct link l = { 0 };
+    struct link l = {0};
     char why[160] = "";
     (void)skip; /* it reads no files */
     int r = link_start(&l, data, why);

@@ -34,41 +34,68 @@ static bool japanese(void)
 
 static int usage(FILE *to)
 {
-    fputs(japanese() ?
-        "使い方:\n"
-        "  sakimori-agent join URL CODE [--data DIR] [--name NAME]   この機器を Sakimori の箱につなぐ\n"
-        "  sakimori-agent run [--data DIR] [--local SOCKET]          動かす(ふだんは自動で動きます)\n"
-        "  sakimori-agent status [--data DIR] [--json]               つながりと最後の保存を見る\n"
-        "  sakimori-agent --version\n" :
-        "Usage:\n"
-        "  sakimori-agent join URL CODE [--data DIR] [--name NAME]   join this machine to a Sakimori box\n"
-        "  sakimori-agent run [--data DIR] [--local SOCKET]          run (the service does this)\n"
-        "  sakimori-agent status [--data DIR] [--json]               how it is joined, and the last backup\n"
-        "  sakimori-agent --version\n", to);
+    fputs(japanese()
+              ? "使い方:\n"
+                "  sakimori-agent join URL CODE [--data DIR] [--name NAME]   この機器を Sakimori の箱につなぐ\n"
+                "  sakimori-agent run [--data DIR] [--local SOCKET]          動かす(ふだんは自動で動きます)\n"
+                "  sakimori-agent status [--data DIR] [--json]               つながりと最後の保存を見る\n"
+                "  sakimori-agent --version\n"
+              : "Usage:\n"
+                "  sakimori-agent join URL CODE [--data DIR] [--name NAME]   join this machine to a Sakimori box\n"
+                "  sakimori-agent run [--data DIR] [--local SOCKET]          run (the service does this)\n"
+                "  sakimori-agent status [--data DIR] [--json]               how it is joined, and the last backup\n"
+                "  sakimori-agent --version\n",
+        to);
     return to == stdout ? 0 : 2;
 }
 
-struct args { const char *data, *local, *name, *part, *skip; bool json, help, version; };
+struct args {
+    const char *data, *local, *name, *part, *skip;
+    bool json, help, version;
+};
 
 static int read_args(int argc, char **argv, struct args *a)
 {
     static const struct option options[] = {
-        { "data", required_argument, NULL, 'd' }, { "local", required_argument, NULL, 'l' }, { "name", required_argument, NULL, 'n' },
-        { "part", required_argument, NULL, 'p' }, { "skip", required_argument, NULL, 's' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 },
+        {"data", required_argument, NULL, 'd'},
+        {"local", required_argument, NULL, 'l'},
+        {"name", required_argument, NULL, 'n'},
+        {"part", required_argument, NULL, 'p'},
+        {"skip", required_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
         switch (c) {
-        case 'd': a->data = optarg; break;
-        case 'l': a->local = optarg; break;
-        case 'n': a->name = optarg; break;
-        case 'p': a->part = optarg; break;
-        case 's': a->skip = optarg; break;
-        case 'j': a->json = true; break;
-        case 'h': a->help = true; break;
-        case 'V': a->version = true; break;
-        default: return -SM_EINVAL;
+        case 'd':
+            a->data = optarg;
+            break;
+        case 'l':
+            a->local = optarg;
+            break;
+        case 'n':
+            a->name = optarg;
+            break;
+        case 'p':
+            a->part = optarg;
+            break;
+        case 's':
+            a->skip = optarg;
+            break;
+        case 'j':
+            a->json = true;
+            break;
+        case 'h':
+            a->help = true;
+            break;
+        case 'V':
+            a->version = true;
+            break;
+        default:
+            return -SM_EINVAL;
         }
     }
     return 0;
@@ -81,36 +108,44 @@ static int join_command(const struct args *a, int argc, char **argv)
         return usage(stderr);
     int r = join_box(a->data, argv[optind + 1], argv[optind + 2], a->name ? a->name : "", why);
     if (r) {
-        fprintf(stderr, "%s: %s\n", japanese() ? "つなげませんでした" : "could not join", why[0] ? why : sm_strerror(r));
+        fprintf(
+            stderr, "%s: %s\n", japanese() ? "つなげませんでした" : "could not join", why[0] ? why : sm_strerror(r));
         return 1;
     }
-    puts(japanese() ? "つながりました。sakimori-agent を動かすと、保存が始まります。" : "Joined. Backups begin when sakimori-agent runs.");
+    puts(japanese() ? "つながりました。sakimori-agent を動かすと、保存が始まります。"
+                    : "Joined. Backups begin when sakimori-agent runs.");
     return 0;
 }
 
 int status_main(const char *data, bool json)
 {
-    struct agent_config c = { 0 };
+    struct agent_config c = {0};
     char why[160] = "", path[AGENT_PATH_MAX + 32];
     struct sm_buf text = SM_BUF_INIT(1 << 16);
     json_t *last = NULL, *o;
     int r = agent_config_load(data, &c, why);
     if (r) {
-        fprintf(stderr, "%s\n", r == -SM_ENOTFOUND ? (japanese() ? "この機器は、まだ箱につないでいません。" : "This machine has not joined a box.") : why);
+        fprintf(stderr, "%s\n",
+            r == -SM_ENOTFOUND
+                ? (japanese() ? "この機器は、まだ箱につないでいません。" : "This machine has not joined a box.")
+                : why);
         return 1;
     }
     snprintf(path, sizeof path, "%s/cache/status.json", data);
     if (!plat_fs_read_file(AT_FDCWD, path, 1 << 16, &text))
         (void)sm_json_parse(sm_buf_span(&text), 1 << 16, &last, NULL); /* none yet */
     const char *alarm = json_string_value(json_object_get(last, "alarm"));
-    o = json_pack("{s:s,s:s,s:s,s:s,s:O?}", "url", c.url, "device", c.device, "name", c.name, "institution", c.institution, "last", last);
+    o = json_pack("{s:s,s:s,s:s,s:s,s:O?}", "url", c.url, "device", c.device, "name", c.name, "institution",
+        c.institution, "last", last);
     if (json) {
         json_dumpf(o, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
         putchar('\n');
     } else {
-        const char *at = json_string_value(json_object_get(last, "at")), *st = json_string_value(json_object_get(last, "status"));
-        printf(japanese() ? "箱: %s(%s)\nこの機器の名前: %s\n最後の保存: %s %s\n" : "box: %s (%s)\nthis machine: %s\nlast backup: %s %s\n", c.url,
-            c.institution, c.name, at ? at : "-", st ? st : "");
+        const char *at = json_string_value(json_object_get(last, "at")),
+                   *st = json_string_value(json_object_get(last, "status"));
+        printf(japanese() ? "箱: %s(%s)\nこの機器の名前: %s\n最後の保存: %s %s\n"
+                          : "box: %s (%s)\nthis machine: %s\nlast backup: %s %s\n",
+            c.url, c.institution, c.name, at ? at : "-", st ? st : "");
         if (alarm && alarm[0])
             printf("%s: %s\n", japanese() ? "■ すぐ電話してください" : "■ CALL NOW", alarm);
     }
@@ -121,8 +156,14 @@ int status_main(const char *data, bool json)
     return alarm && alarm[0] ? 1 : 0;
 }
 
-static const struct { const char *name; int (*main)(const char *data, const char *skip); } parts[] = {
-    { "link", link_main }, { "backup", backup_main }, { "restore", restore_main }, { "decoy", decoy_main },
+static const struct {
+    const char *name;
+    int (*main)(const char *data, const char *skip);
+} parts[] = {
+    {"link", link_main},
+    {"backup", backup_main},
+    {"restore", restore_main},
+    {"decoy", decoy_main},
 };
 
 static int part(const struct args *a)
@@ -138,7 +179,7 @@ static int part(const struct args *a)
 
 int main(int argc, char **argv)
 {
-    struct args a = { .data = standard_data() };
+    struct args a = {.data = standard_data()};
     if (read_args(argc, argv, &a))
         return usage(stderr);
     if (a.version) {

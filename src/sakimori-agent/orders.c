@@ -8,11 +8,11 @@
 #include "plat/fs.h"
 
 #define LABEL "sakimori/v1/order"
-#define REMEMBER_S 86400   /* after not_after */
+#define REMEMBER_S 86400 /* after not_after */
 
 static int get_time(struct sm_obj *o, const char *key, int64_t *ret)
 {
-    struct sm_time t = { 0 };
+    struct sm_time t = {0};
     const char *s = sm_obj_str(o, key, 10, SM_TIME_TEXT);
     if (!o->err && sm_time_parse(s, &t)) {
         o->err = -SM_EINVAL;
@@ -47,7 +47,7 @@ static int read_fields(struct sm_span text, const char *device, struct order *re
     snprintf(ret->id, sizeof ret->id, "%s", sm_obj_str(&o, "id", 8, 64));
     snprintf(ret->kind, sizeof ret->kind, "%s", sm_obj_str(&o, "kind", 1, 32));
     const char *whose = sm_obj_str(&o, "device", 1, 64);
-    (void)get_time(&o, "issued", &ret->issued_s);       /* sticky: o.err is looked at below */
+    (void)get_time(&o, "issued", &ret->issued_s); /* sticky: o.err is looked at below */
     (void)get_time(&o, "not_after", &ret->not_after_s);
     ret->args = json_object_get(ret->json, "args");
     if (o.err) {
@@ -66,7 +66,7 @@ int order_check(const json_t *row, const uint8_t order_pub[32], const char *devi
 {
     struct sm_obj o = SM_OBJ(row);
     struct sm_buf text = SM_BUF_INIT(ORDER_MAX);
-    struct order out = { 0 };
+    struct order out = {0};
     int64_t now = 0;
     ret_why[0] = 0;
     const char *b64 = sm_obj_str(&o, "order", 1, ORDER_MAX), *sig = sm_obj_str(&o, "sig", 128, 128);
@@ -79,8 +79,8 @@ int order_check(const json_t *row, const uint8_t order_pub[32], const char *devi
         r = check_signature(sm_buf_span(&text), sig, order_pub);
     if (!r)
         r = read_fields(sm_buf_span(&text), device, &out, ret_why);
-    if (!r && (out.not_after_s - out.issued_s > ORDER_WINDOW_S || out.not_after_s <= out.issued_s || now > out.not_after_s ||
-                  now < out.issued_s - ORDER_SKEW_S))
+    if (!r && (out.not_after_s - out.issued_s > ORDER_WINDOW_S || out.not_after_s <= out.issued_s ||
+                  now > out.not_after_s || now < out.issued_s - ORDER_SKEW_S))
         r = -SM_ETIME;
     sm_buf_wipe(&text);
     if (r)
@@ -121,8 +121,8 @@ static int use(const char *path, const struct order *o)
     return r;
 }
 
-int order_take(const json_t *row, const uint8_t order_pub[32], const char *device, const char *used_path, struct order *ret,
-    char *ret_why)
+int order_take(const json_t *row, const uint8_t order_pub[32], const char *device, const char *used_path,
+    struct order *ret, char *ret_why)
 {
     struct order o;
     int r = order_check(row, order_pub, device, &o, ret_why);

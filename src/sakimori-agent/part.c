@@ -8,7 +8,7 @@
 
 int part_confine(const struct part_rules *rules, struct plat_confined *ret)
 {
-    struct plat_confined c = { 0 };
+    struct plat_confined c = {0};
     uid_t uid = rules->uid;
     gid_t gid = rules->uid;
     int r = crypto_init();

@@ -1,7 +1,7 @@
 /*
- * What this machine lets the box ask of it: DATA/policy.conf, written by the machine's administrator; absent, everything is allowed.
- *   allow = /srv          a folder that may be backed up and restored to (repeat); none: all
- *   skip = /var/lib/x     a folder that is never read (repeat); the agent's own data and the box's are always skipped
+ * What this machine lets the box ask of it: DATA/policy.conf, written by the machine's administrator; absent,
+ * everything is allowed. allow = /srv          a folder that may be backed up and restored to (repeat); none: all skip
+ * = /var/lib/x     a folder that is never read (repeat); the agent's own data and the box's are always skipped
  */
 #ifndef AGENT_POLICY_H
 #define AGENT_POLICY_H
@@ -15,7 +15,8 @@ struct agent_policy {
     struct plat_id skip[SCAN_SKIP_MAX];
     size_t skip_n;
 };
-/* skip: one more folder that is never read, may be NULL.  -SM_EINVAL names the line in ret_why (160 bytes); -SM_ELIMIT, -errno. */
+/* skip: one more folder that is never read, may be NULL.  -SM_EINVAL names the line in ret_why (160 bytes); -SM_ELIMIT,
+ * -errno. */
 sm_must_use int policy_load(const char *data, const char *skip, struct agent_policy *ret, char *ret_why);
 /* May this absolute path be read (or restored to)? */
 bool policy_may_read(const struct agent_policy *p, const char *path);

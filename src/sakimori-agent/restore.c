@@ -1,6 +1,6 @@
 /*
- * The restore part: started for one signed order, gone after it.  It asks the box for the file keys, sealed to a key made for this
- * restore alone, opens the objects itself and writes the files; link carries what it cannot read.
+ * The restore part: started for one signed order, gone after it.  It asks the box for the file keys, sealed to a key
+ * made for this restore alone, opens the objects itself and writes the files; link carries what it cannot read.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #include "sakimori-agent/policy.h"
 #include "vault/restore/restore.h"
 
-#define GET_BATCH 160u            /* cids a request: about 8 MiB */
+#define GET_BATCH 160u /* cids a request: about 8 MiB */
 #define KEYS_MAX 20000u
 #define PATHS_MAX RESTORE_PATHS_MAX
 #define PROBLEMS_MAX 1000
@@ -30,14 +30,17 @@
 #define END_PATIENCE_MS ((uint64_t)15 * 60 * 1000)
 #define PAUSE_MS 1000
 
-struct key_row { struct cid envelope; struct file_key f; };
+struct key_row {
+    struct cid envelope;
+    struct file_key f;
+};
 
 struct restored {
     struct agent_config config;
     struct agent_keys keys;
     struct agent_policy policy;
     struct sm_ipc *up, *link;
-    pthread_mutex_t carry;            /* link is used by two threads of the restore, one at a time */
+    pthread_mutex_t carry; /* link is used by two threads of the restore, one at a time */
     struct order order;
     char id[33];
     struct sm_buf manifest;
@@ -53,12 +56,13 @@ struct restored {
 
 /* ---- the channels ---- */
 
-static const struct sm_ipc_rule from_link[] = { { L_ORDER, 1 << 18, false, "L_ORDER" } };
-static const struct sm_ipc_rule from_up[] = { { A_ATTACH, 4096, true, "A_ATTACH" }, { A_STOP, 16, false, "A_STOP" } };
+static const struct sm_ipc_rule from_link[] = {{L_ORDER, 1 << 18, false, "L_ORDER"}};
+static const struct sm_ipc_rule from_up[] = {{A_ATTACH, 4096, true, "A_ATTACH"}, {A_STOP, 16, false, "A_STOP"}};
 
 static int take_link(struct restored *d, struct sm_ipc_msg *m)
 {
-    const struct sm_ipc_config c = { .may_receive = from_link, .may_receive_n = 1, .body_max = SM_IPC_BODY_MAX, .queue_max = (size_t)4 << 20 };
+    const struct sm_ipc_config c = {
+        .may_receive = from_link, .may_receive_n = 1, .body_max = SM_IPC_BODY_MAX, .queue_max = (size_t)4 << 20};
     int fd = m->fd;
     m->fd = -1;
     sm_ipc_free(d->link);
@@ -87,8 +91,8 @@ static bool stopped(void *arg)
 }
 
 /* Through every link there will be, until the box has answered or patience ends. */
-static int call_patient(struct restored *d, const char *path, const json_t *body, uint64_t patience_ms, bool stops, int *ret_status,
-    json_t **ret)
+static int call_patient(struct restored *d, const char *path, const json_t *body, uint64_t patience_ms, bool stops,
+    int *ret_status, json_t **ret)
 {
     uint64_t until = plat_clock_mono_ms() + patience_ms;
     for (;;) {
@@ -98,7 +102,8 @@ static int call_patient(struct restored *d, const char *path, const json_t *body
         int r = carrier_json(d->link, path, body, &status, ret);
         pthread_mutex_unlock(&d->carry);
         *ret_status = status;
-        bool passing = r == -SM_EPEER || r == -SM_ETIME || r == -SM_EAGAIN || (!r && (status == 502 || status == 503 || status == 429));
+        bool passing = r == -SM_EPEER || r == -SM_ETIME || r == -SM_EAGAIN ||
+                       (!r && (status == 502 || status == 503 || status == 429));
         if (!passing || plat_clock_mono_ms() > until || (stops && stopped(d)))
             return r;
         if (ret && !r) {
@@ -314,7 +319,7 @@ static int check_policy(struct restored *d, const struct restore_config *c)
 {
     if (!d->policy.allow_n || c->target != RESTORE_ORIGINAL)
         return 0;
-    const struct reader_source source = { .get = get_one, .file_key = file_key, .arg = d };
+    const struct reader_source source = {.get = get_one, .file_key = file_key, .arg = d};
     struct reader *r = NULL;
     int e = reader_open(&source, sm_buf_span(&d->manifest), d->sign_pub, &r);
     if (!e)
@@ -333,8 +338,9 @@ static void on_progress(void *arg, const struct restore_progress *p)
         return; /* objects are under way: the next call tells */
     d->told_ms = now;
     char path[L_PATH_MAX];
-    json_t *got = NULL, *o = json_pack("{s:s,s:I,s:I,s:I,s:I}", "phase", "write", "files", (json_int_t)p->files, "files_total",
-        (json_int_t)d->files_total, "bytes", (json_int_t)p->bytes, "bytes_total", (json_int_t)d->bytes_total);
+    json_t *got = NULL,
+           *o = json_pack("{s:s,s:I,s:I,s:I,s:I}", "phase", "write", "files", (json_int_t)p->files, "files_total",
+               (json_int_t)d->files_total, "bytes", (json_int_t)p->bytes, "bytes_total", (json_int_t)d->bytes_total);
     int status = 0;
     snprintf(path, sizeof path, "/agent/v1/restores/%s/progress", d->id);
     if (o && !carrier_json(d->link, path, o, &status, &got) && json_is_true(json_object_get(got, "cancel")))
@@ -370,7 +376,9 @@ static int read_target(struct restored *d, struct restore_config *c, struct sm_b
     if (a.err || t.err)
         return a.err ? a.err : t.err;
     c->target = strcmp(mode, "place") == 0 ? RESTORE_PLACE : RESTORE_ORIGINAL;
-    c->existing = strcmp(existing, "overwrite") == 0 ? RESTORE_OVERWRITE : strcmp(existing, "skip") == 0 ? RESTORE_SKIP : RESTORE_ASIDE;
+    c->existing = strcmp(existing, "overwrite") == 0 ? RESTORE_OVERWRITE
+                  : strcmp(existing, "skip") == 0    ? RESTORE_SKIP
+                                                     : RESTORE_ASIDE;
     if (c->target == RESTORE_ORIGINAL)
         return 0;
     const char *b64 = sm_obj_str(&t, "place", 1, 8192);
@@ -404,7 +412,7 @@ static int run(struct restored *d, struct restore_result *res)
 {
     struct sm_span *paths = calloc(PATHS_MAX, sizeof *paths);
     struct sm_buf place = SM_BUF_INIT(8192), text = SM_BUF_INIT((size_t)4 << 20);
-    struct restore_config c = { .device_public = d->sign_pub, .paths = paths, .state_dir = -1, .sync = true };
+    struct restore_config c = {.device_public = d->sign_pub, .paths = paths, .state_dir = -1, .sync = true};
     char folder[AGENT_PATH_MAX + 32];
     int r = paths ? sm_unhex(d->id, 32, c.id, 16) : -ENOMEM;
     if (!r)
@@ -419,8 +427,9 @@ static int run(struct restored *d, struct restore_result *res)
     if (!r) {
         c.manifest = sm_buf_span(&d->manifest);
         c.state_dir = plat_fs_open_dir(AT_FDCWD, folder);
-        const struct restore_source source = { .get_many = get_many, .file_key = file_key, .arg = d };
-        const struct restore_watch watch = { .progress = on_progress, .cancelled = stopped, .problem = on_problem, .arg = d };
+        const struct restore_source source = {.get_many = get_many, .file_key = file_key, .arg = d};
+        const struct restore_watch watch = {
+            .progress = on_progress, .cancelled = stopped, .problem = on_problem, .arg = d};
         r = restore_run(&c, &source, &watch, res);
     }
     if (c.state_dir >= 0)
@@ -434,10 +443,15 @@ static int run(struct restored *d, struct restore_result *res)
 static void tell_end(struct restored *d, int r, const struct restore_result *res)
 {
     char path[L_PATH_MAX];
-    const char *status_name = r == -SM_EPARTIAL ? "partial" : r == -SM_ECANCEL ? "cancelled" : r ? "failed" : "complete";
-    json_t *o = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:I}", "status", status_name, "files", (json_int_t)res->files, "bytes",
-        (json_int_t)res->bytes, "same", (json_int_t)res->same, "set_aside", (json_int_t)res->set_aside, "skipped", (json_int_t)res->skipped,
-        "ms", (json_int_t)(plat_clock_mono_ms() - d->started_ms), "problems", d->problems, "problems_total", (json_int_t)d->problems_total);
+    const char *status_name = r == -SM_EPARTIAL  ? "partial"
+                              : r == -SM_ECANCEL ? "cancelled"
+                              : r                ? "failed"
+                                                 : "complete";
+    json_t *o =
+        json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:I}", "status", status_name, "files", (json_int_t)res->files,
+            "bytes", (json_int_t)res->bytes, "same", (json_int_t)res->same, "set_aside", (json_int_t)res->set_aside,
+            "skipped", (json_int_t)res->skipped, "ms", (json_int_t)(plat_clock_mono_ms() - d->started_ms), "problems",
+            d->problems, "problems_total", (json_int_t)d->problems_total);
     if (o && r && r != -SM_EPARTIAL && r != -SM_ECANCEL)
         json_object_set_new(o, "error", json_string(sm_strerror(r)));
     snprintf(path, sizeof path, "/agent/v1/restores/%s/end", d->id);
@@ -505,14 +519,14 @@ static int wait_order(struct restored *d)
 
 static int confine(struct plat_confined *c)
 {
-    static const int caps[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SETFCAP, CAP_MKNOD, CAP_FSETID };
-    const struct part_rules rules = { .profile = "agent-restore", .user = "", .caps = caps, .caps_n = 6, .nofile = 1024 };
+    static const int caps[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SETFCAP, CAP_MKNOD, CAP_FSETID};
+    const struct part_rules rules = {.profile = "agent-restore", .user = "", .caps = caps, .caps_n = 6, .nofile = 1024};
     return part_confine(&rules, c);
 }
 
 static int restore_start(struct restored *d, const char *data, const char *skip, char *why)
 {
-    struct plat_confined c = { 0 };
+    struct plat_confined c = {0};
     struct sm_buf t = SM_BUF_INIT(1024);
     int r = crypto_init();
     if (!r)
@@ -523,7 +537,7 @@ static int restore_start(struct restored *d, const char *data, const char *skip,
         r = agent_keys_load(data, &d->keys, why);
     if (!r)
         r = confine(&c);
-    const struct sm_ipc_config up = { .may_receive = from_up, .may_receive_n = 2, .body_max = 65536, .queue_max = 65536 };
+    const struct sm_ipc_config up = {.may_receive = from_up, .may_receive_n = 2, .body_max = 65536, .queue_max = 65536};
     if (!r)
         r = sm_ipc_new(NULL, 3, &up, &d->up);
     if (!r)
@@ -537,7 +551,7 @@ static int restore_start(struct restored *d, const char *data, const char *skip,
 int restore_main(const char *data, const char *skip)
 {
     struct restored *d = calloc(1, sizeof *d);
-    struct restore_result res = { 0 };
+    struct restore_result res = {0};
     char why[160] = "";
     if (!d)
         return 1;

@@ -1,7 +1,7 @@
 /*
- * The supervisor: starts the parts, hands each its channels, starts them again when they die, and starts the restore and decoy parts
- * when they are asked for.  It reads nothing that comes from outside but the folder names of sources for decoys, which the decoy
- * part checks.
+ * The supervisor: starts the parts, hands each its channels, starts them again when they die, and starts the restore
+ * and decoy parts when they are asked for.  It reads nothing that comes from outside but the folder names of sources
+ * for decoys, which the decoy part checks.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,8 +22,8 @@
 #define JOIN_TRY_MS 3000
 
 enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_COUNT };
-static const char *const part_names[P_COUNT] = { "link", "backup", "restore", "decoy" };
-static const bool part_always[P_COUNT] = { true, true, false, false };
+static const char *const part_names[P_COUNT] = {"link", "backup", "restore", "decoy"};
+static const bool part_always[P_COUNT] = {true, true, false, false};
 
 struct supervisor;
 struct part {
@@ -44,7 +44,7 @@ struct supervisor {
     struct sm_loop *loop;
     struct part part[P_COUNT];
     struct sm_timer *join_timer, *kill_timer;
-    struct sm_buf settings;        /* the last, for the decoy part */
+    struct sm_buf settings; /* the last, for the decoy part */
     bool stopping;
 };
 
@@ -79,8 +79,9 @@ static void tell_confined(struct supervisor *s)
     for (int i = 0; i < P_COUNT && o; i++) {
         const struct plat_confined *c = &s->part[i].confined;
         if (s->part[i].ready && part_always[i])
-            json_object_set_new(o, part_names[i], json_pack("{s:b,s:b,s:b,s:b,s:s}", "uid", c->uid, "seccomp", c->seccomp, "landlock",
-                c->landlock, "nnp", c->nnp, "missing", c->missing));
+            json_object_set_new(o, part_names[i],
+                json_pack("{s:b,s:b,s:b,s:b,s:s}", "uid", c->uid, "seccomp", c->seccomp, "landlock", c->landlock, "nnp",
+                    c->nnp, "missing", c->missing));
     }
     if (o && s->part[P_LINK].ipc && !sm_json_dump(o, &b))
         (void)sm_ipc_send(s->part[P_LINK].ipc, A_CONFINED, sm_buf_span(&b), -1); /* told again when link is back */
@@ -101,7 +102,8 @@ static void on_ready(struct part *p, struct sm_span body)
     } else if (p->id != P_DECOY) {
         connect_parts(s, p);
     } else if (s->settings.n) {
-        (void)sm_ipc_send(p->ipc, L_SETTINGS, sm_buf_span(&s->settings), -1); /* a dead part is started anew with the next settings */
+        (void)sm_ipc_send(
+            p->ipc, L_SETTINGS, sm_buf_span(&s->settings), -1); /* a dead part is started anew with the next settings */
     }
     tell_confined(s);
 }
@@ -125,9 +127,11 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 /* ---- life and death of a part ---- */
 
 static const struct sm_ipc_rule from_link[] = {
-    { A_READY, 1024, false, "A_READY" }, { A_RESTORE, 16, false, "A_RESTORE" }, { L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS" },
+    {A_READY, 1024, false, "A_READY"},
+    {A_RESTORE, 16, false, "A_RESTORE"},
+    {L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS"},
 };
-static const struct sm_ipc_rule from_part[] = { { A_READY, 1024, false, "A_READY" } };
+static const struct sm_ipc_rule from_part[] = {{A_READY, 1024, false, "A_READY"}};
 
 static void on_channel_gone(void *arg, struct sm_ipc *ipc, int err)
 {
@@ -193,10 +197,11 @@ static int spawn(struct part *p, int child_fd)
 {
     char arg[32];
     snprintf(arg, sizeof arg, "--part=%s", part_names[p->id]);
-    char *argv[] = { (char *)(uintptr_t)"sakimori-agent", arg, (char *)(uintptr_t)"--data", (char *)(uintptr_t)p->s->data,
-        p->s->skip ? (char *)(uintptr_t)"--skip" : NULL, (char *)(uintptr_t)p->s->skip, NULL };
-    const struct plat_spawn_fd fds[] = { { child_fd, 3 } };
-    const struct plat_spawn sp = { .argv = argv, .fds = fds, .fds_n = 1 };
+    char *argv[] = {(char *)(uintptr_t) "sakimori-agent", arg, (char *)(uintptr_t) "--data",
+        (char *)(uintptr_t)p->s->data, p->s->skip ? (char *)(uintptr_t) "--skip" : NULL, (char *)(uintptr_t)p->s->skip,
+        NULL};
+    const struct plat_spawn_fd fds[] = {{child_fd, 3}};
+    const struct plat_spawn sp = {.argv = argv, .fds = fds, .fds_n = 1};
     return plat_proc_spawn(&sp, &p->proc);
 }
 
@@ -205,8 +210,13 @@ static void start(struct part *p)
     struct supervisor *s = p->s;
     int pair[2];
     bool link = p->id == P_LINK;
-    const struct sm_ipc_config c = { .may_receive = link ? from_link : from_part, .may_receive_n = link ? 3 : 1,
-        .body_max = SM_IPC_BODY_MAX, .queue_max = (size_t)4 << 20, .on_message = on_message, .on_gone = on_channel_gone, .arg = p };
+    const struct sm_ipc_config c = {.may_receive = link ? from_link : from_part,
+        .may_receive_n = link ? 3 : 1,
+        .body_max = SM_IPC_BODY_MAX,
+        .queue_max = (size_t)4 << 20,
+        .on_message = on_message,
+        .on_gone = on_channel_gone,
+        .arg = p};
     int r = plat_local_pair(pair);
     if (!r) {
         r = spawn(p, pair[1]);
@@ -279,7 +289,7 @@ static int make(struct supervisor *s)
 {
     int r = sm_loop_new(&s->loop);
     for (int i = 0; i < P_COUNT && !r; i++) {
-        s->part[i] = (struct part){ .s = s, .id = (enum part_id)i, .proc = PLAT_PROC_NONE };
+        s->part[i] = (struct part){.s = s, .id = (enum part_id)i, .proc = PLAT_PROC_NONE};
         r = sm_loop_timer(s->loop, (uint64_t)86400000, 0, restart_now, &s->part[i], &s->part[i].again);
     }
     if (!r)
@@ -296,9 +306,9 @@ static int make(struct supervisor *s)
 int supervisor_main(const char *data, const char *local_socket, const char *skip)
 {
     static struct supervisor s;
-    struct agent_config config = { 0 };
+    struct agent_config config = {0};
     char why[160] = "";
-    s = (struct supervisor){ .data = data, .local = local_socket, .skip = skip, .settings.max = SM_IPC_BODY_MAX };
+    s = (struct supervisor){.data = data, .local = local_socket, .skip = skip, .settings.max = SM_IPC_BODY_MAX};
     int lock = -1, dir = plat_fs_open_dir(AT_FDCWD, data);
     int r = dir == -ENOENT && local_socket ? plat_fs_mkdir_p(data, 0711) : dir < 0 ? dir : 0;
     if (!r && dir < 0)

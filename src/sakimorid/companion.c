@@ -15,7 +15,7 @@ struct companion {
     struct companion_config c;
     struct plat_proc proc;
     struct sm_watch *watch;
-    struct sm_timer *timer;       /* restart, or end too late */
+    struct sm_timer *timer; /* restart, or end too late */
     unsigned delay_ms;
     uint64_t started_ms;
     void (*done)(void *arg);
@@ -61,10 +61,10 @@ static void on_timer(void *arg)
 
 static void start(struct companion *k)
 {
-    char *argv[] = { (char *)(uintptr_t)"sakimori-agent", (char *)(uintptr_t)"run", (char *)(uintptr_t)"--data",
-        (char *)(uintptr_t)k->c.data, (char *)(uintptr_t)"--local", (char *)(uintptr_t)k->c.socket, (char *)(uintptr_t)"--skip",
-        (char *)(uintptr_t)k->c.skip, NULL };
-    const struct plat_spawn sp = { .path = k->c.program, .argv = argv };
+    char *argv[] = {(char *)(uintptr_t) "sakimori-agent", (char *)(uintptr_t) "run", (char *)(uintptr_t) "--data",
+        (char *)(uintptr_t)k->c.data, (char *)(uintptr_t) "--local", (char *)(uintptr_t)k->c.socket,
+        (char *)(uintptr_t) "--skip", (char *)(uintptr_t)k->c.skip, NULL};
+    const struct plat_spawn sp = {.path = k->c.program, .argv = argv};
     int r = plat_proc_spawn(&sp, &k->proc);
     k->started_ms = plat_clock_mono_ms();
     if (!r)

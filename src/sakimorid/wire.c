@@ -61,7 +61,8 @@ void wire_drop_secret(json_t *o)
 {
     const char *key;
     json_t *v;
-    json_object_foreach(o, key, v) {
+    json_object_foreach(o, key, v)
+    {
         if (json_is_string(v))
             sm_zero((void *)(uintptr_t)json_string_value(v), json_string_length(v));
     }

@@ -33,7 +33,9 @@ static json_t *row_of(const char *text, const struct crypto_sign_pair *by, const
 static const char *order_text(const char *id, const char *device, const char *issued, const char *not_after)
 {
     static char text[512];
-    snprintf(text, sizeof text, "{\"args\":{\"source\":\"x\"},\"device\":\"%s\",\"id\":\"%s\",\"issued\":\"%s\",\"kind\":\"backup\",\"not_after\":\"%s\",\"v\":1}",
+    snprintf(text, sizeof text,
+        "{\"args\":{\"source\":\"x\"},\"device\":\"%s\",\"id\":\"%s\",\"issued\":\"%s\",\"kind\":\"backup\",\"not_"
+        "after\":\"%s\",\"v\":1}",
         device, id, issued, not_after);
     return text;
 }
@@ -45,7 +47,7 @@ static const char *good(const char *id)
 
 static int take(json_t *row)
 {
-    struct order o = { 0 };
+    struct order o = {0};
     char why[160];
     int r = order_take(row, key.public_key, "dev1", used, &o, why);
     if (!r)
@@ -69,7 +71,9 @@ static void another_key_or_device_is_refused(void **s)
     (void)s;
     assert_ok(crypto_sign_generate(&other));
     assert_int_equal(take(row_of(good("order-1001"), &other, NOW)), -SM_EAUTH);
-    assert_int_equal(take(row_of(order_text("order-1002", "dev2", "2026-11-22T05:00:00Z", "2026-11-22T06:00:00Z"), &key, NOW)), -SM_EAUTH);
+    assert_int_equal(
+        take(row_of(order_text("order-1002", "dev2", "2026-11-22T05:00:00Z", "2026-11-22T06:00:00Z"), &key, NOW)),
+        -SM_EAUTH);
 }
 
 static void every_altered_byte_of_an_order_is_refused(void **s)
@@ -99,8 +103,12 @@ static void too_early_too_late_and_too_long_are_refused(void **s)
     (void)s;
     assert_int_equal(take(row_of(good("order-3001"), &key, "2026-11-22T06:00:01Z")), -SM_ETIME);
     assert_int_equal(take(row_of(good("order-3002"), &key, "2026-11-22T04:54:59Z")), -SM_ETIME);
-    assert_int_equal(take(row_of(order_text("order-3003", "dev1", "2026-11-22T05:00:00Z", "2026-11-23T05:00:01Z"), &key, NOW)), -SM_ETIME);
-    assert_int_equal(take(row_of(order_text("order-3004", "dev1", "2026-11-22T06:00:00Z", "2026-11-22T05:00:00Z"), &key, NOW)), -SM_ETIME);
+    assert_int_equal(
+        take(row_of(order_text("order-3003", "dev1", "2026-11-22T05:00:00Z", "2026-11-23T05:00:01Z"), &key, NOW)),
+        -SM_ETIME);
+    assert_int_equal(
+        take(row_of(order_text("order-3004", "dev1", "2026-11-22T06:00:00Z", "2026-11-22T05:00:00Z"), &key, NOW)),
+        -SM_ETIME);
 }
 
 static void nonsense_is_refused_with_a_reason(void **s)
@@ -108,8 +116,9 @@ static void nonsense_is_refused_with_a_reason(void **s)
     struct order o;
     char why[160];
     (void)s;
-    json_t *rows[] = { json_object(), json_pack("{s:s}", "order", "e30="), json_pack("{s:s,s:s,s:s}", "order", "!!", "sig", "00", "now", NOW),
-        row_of("[]", &key, NOW), row_of("{}", &key, NOW), row_of("{\"v\":1}", &key, NOW) };
+    json_t *rows[] = {json_object(), json_pack("{s:s}", "order", "e30="),
+        json_pack("{s:s,s:s,s:s}", "order", "!!", "sig", "00", "now", NOW), row_of("[]", &key, NOW),
+        row_of("{}", &key, NOW), row_of("{\"v\":1}", &key, NOW)};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_true(order_check(rows[i], key.public_key, "dev1", &o, why) < 0);
         json_decref(rows[i]);

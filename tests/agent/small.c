@@ -42,7 +42,8 @@ static void a_join_code_is_read_as_people_type_it(void **s)
 
 static void a_wrong_join_code_is_refused(void **s)
 {
-    static const char *const codes[] = { "", "SKJ1", "SKJ1-", "SKJ1-AAAA", "SKC1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "SKJ1-0000-1111" };
+    static const char *const codes[] = {
+        "", "SKJ1", "SKJ1-", "SKJ1-AAAA", "SKC1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "SKJ1-0000-1111"};
     uint8_t secret[JOIN_SECRET_LEN], pin[JOIN_PIN_LEN];
     (void)s;
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
@@ -51,7 +52,7 @@ static void a_wrong_join_code_is_refused(void **s)
 
 static void without_a_policy_everything_may_be_read(void **s)
 {
-    struct agent_policy p = { 0 };
+    struct agent_policy p = {0};
     char why[160] = "";
     (void)s;
     assert_ok(policy_load(dir, NULL, &p, why));
@@ -61,7 +62,7 @@ static void without_a_policy_everything_may_be_read(void **s)
 
 static void a_policy_allows_only_what_it_names(void **s)
 {
-    struct agent_policy p = { 0 };
+    struct agent_policy p = {0};
     char why[160] = "";
     (void)s;
     write_policy("# of the administrator\nallow = /srv/karte\n\nallow = /home/\n");
@@ -78,7 +79,7 @@ static void a_policy_allows_only_what_it_names(void **s)
 
 static void a_wrong_policy_line_is_named(void **s)
 {
-    struct agent_policy p = { 0 };
+    struct agent_policy p = {0};
     char why[160] = "";
     (void)s;
     write_policy("allow = /srv\nalow = /x\n");
@@ -89,11 +90,11 @@ static void a_wrong_policy_line_is_named(void **s)
 }
 
 static struct crypto_sign_pair head_key;
-static const struct vault_id vault = { "0123456789abcde" };
+static const struct vault_id vault = {"0123456789abcde"};
 
 static void head_hex(uint64_t seq, uint8_t fill, const struct crypto_sign_pair *by, char ret[257])
 {
-    struct journal_signed_head h = { .s = 1700000000 };
+    struct journal_signed_head h = {.s = 1700000000};
     struct sm_buf m = SM_BUF_INIT(512), b = SM_BUF_INIT(256);
     memcpy(h.vault, vault.b, 16);
     h.head.seq = seq;
@@ -148,7 +149,7 @@ static void a_head_of_another_key_is_refused(void **s)
 
 static void configuration_and_keys_survive_writing_and_reading(void **s)
 {
-    struct agent_config c = { .recipients.max = 4096 }, d;
+    struct agent_config c = {.recipients.max = 4096}, d;
     struct agent_keys k, l;
     char path[128], why[160];
     (void)s;

@@ -1,4 +1,5 @@
-/* What keyd holds: made once, kept, opened only with password and card, and never asked for more than its table allows. */
+/* What keyd holds: made once, kept, opened only with password and card, and never asked for more than its table allows.
+ */
 #include "../test.h"
 
 #include <fcntl.h>
@@ -14,8 +15,8 @@
 #include "vault/snapshot/envelope.h"
 
 static char dir[64];
-static const char *const names[] = { "localhost", "127.0.0.1" };
-static const struct sm_span password = { (const uint8_t *)"sakura-2026-naika", 17 };
+static const char *const names[] = {"localhost", "127.0.0.1"};
+static const struct sm_span password = {(const uint8_t *)"sakura-2026-naika", 17};
 
 static struct keys *open_keys(void)
 {
@@ -105,7 +106,7 @@ static void an_envelope_opens_only_while_unlocked(void **state)
     struct keys_public p;
     struct sm_buf card = SM_BUF_INIT(256), set = SM_BUF_INIT(4096), sealed = SM_BUF_INIT(8192);
     struct vault_id vault;
-    struct client_id client = { "client-client-0" };
+    struct client_id client = {"client-client-0"};
     struct file_key f;
     struct cid cid;
     uint8_t got[32];

@@ -1,7 +1,7 @@
 /*
- * keyd: the process that holds the keys.  It answers the fixed table below and nothing else; a message that is not in the
- * table for its sender ends the process (core/ipc.h).  No network, no database, one folder.
- * A private key never leaves it; the file keys of granted generations do, sealed to an agent or to the opener.
+ * keyd: the process that holds the keys.  It answers the fixed table below and nothing else; a message that is not in
+ * the table for its sender ends the process (core/ipc.h).  No network, no database, one folder. A private key never
+ * leaves it; the file keys of granted generations do, sealed to an agent or to the opener.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -73,7 +73,8 @@ static void on_status(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     json_t *o = json_object();
     if (o) {
         put_public(k, o);
-        json_object_set_new(o, "unlocked_ms", json_integer((json_int_t)keys_unlocked_ms(k->keys, plat_clock_mono_ms())));
+        json_object_set_new(
+            o, "unlocked_ms", json_integer((json_int_t)keys_unlocked_ms(k->keys, plat_clock_mono_ms())));
         struct keys_sheet s;
         json_object_set_new(o, "sheet_pending", json_boolean(keys_sheet_get(k->keys, &s) == 0));
     }
@@ -157,7 +158,8 @@ static void on_sheet(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
         r = put_sheet(k, o, true, s.orders);
     json_t *ask = json_array();
     for (unsigned i = 0; i < 3 && !r; i++)
-        json_array_append_new(ask, json_pack("{s:s,s:i}", "which", s.ask[i].orders ? "orders" : "open", "n", (int)s.ask[i].n));
+        json_array_append_new(
+            ask, json_pack("{s:s,s:i}", "which", s.ask[i].orders ? "orders" : "open", "n", (int)s.ask[i].n));
     json_object_set_new(o, "check", ask);
     if (r)
         child_reply_error(ipc, m, r, "the recovery sheet was made and confirmed before");
@@ -171,7 +173,7 @@ static void on_confirm(struct child *c, unsigned peer, struct sm_ipc *ipc, struc
     (void)peer;
     struct keyd *k = state(c);
     struct keys_sheet s;
-    struct sm_span typed[3] = { { NULL, 0 } };
+    struct sm_span typed[3] = {{NULL, 0}};
     json_t *in = wire_body(ipc, m);
     if (!in)
         return;
@@ -226,13 +228,15 @@ static void on_rekey(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
     if (!in)
         return;
     struct sm_obj o = SM_OBJ(in);
-    struct sm_span old = wire_get(&o, "old", 256), new = wire_get(&o, "new", 256), card = wire_get(&o, "card", CARD_MAX);
+    struct sm_span old = wire_get(&o, "old", 256), new = wire_get(&o, "new", 256),
+                   card = wire_get(&o, "card", CARD_MAX);
     int r = o.err ? o.err : keys_restore_password(state(c)->keys, old, new, card);
     wire_answer(ipc, m, r ? NULL : json_object(), r, o.why);
     wire_drop_secret(in);
 }
 
-/* Does somebody hold the orders half of the recovery sheet?  {message(text), sig}: Ed25519 over "sakimori/v1/sheet" ‖ message. */
+/* Does somebody hold the orders half of the recovery sheet?  {message(text), sig}: Ed25519 over "sakimori/v1/sheet" ‖
+ * message. */
 static void on_check_sheet(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     (void)peer;
@@ -369,7 +373,10 @@ static struct sm_span next_envelope(struct sm_rd *r)
     return n > ENVELOPE_MAX ? sm_rd_bytes(r, r->n + 1) : sm_rd_bytes(r, n);
 }
 
-struct agent_grant { char restore[65], device[65]; uint8_t eph[32]; };
+struct agent_grant {
+    char restore[65], device[65];
+    uint8_t eph[32];
+};
 
 /* sig = Ed25519(device key, "sakimori/v1/restore-key" ‖ restore id ‖ eph_pub), restore id as 16 bytes. */
 static int check_agent(struct sm_obj *o, struct agent_grant *g)
@@ -429,7 +436,7 @@ static void on_grant_agent(struct child *c, unsigned peer, struct sm_ipc *ipc, s
     struct sm_span raw;
     char why[160] = "";
     int r = msg_split(m->body, WIRE_JSON_MAX, &in, &raw, why);
-    struct agent_grant g = { 0 };
+    struct agent_grant g = {0};
     if (!r) {
         struct sm_obj o = SM_OBJ(in);
         r = check_agent(&o, &g);
@@ -545,7 +552,7 @@ static int keyd_start(struct child *c)
 {
     struct keyd *k = c->state;
     char why[160] = "", folder[4096];
-    const char *names[CRYPTO_NAMES_MAX] = { "localhost", "127.0.0.1", "::1" };
+    const char *names[CRYPTO_NAMES_MAX] = {"localhost", "127.0.0.1", "::1"};
     size_t n = 3, given = 0;
     const json_t *list = json_object_get(c->config, "names");
     const char *from_config[CRYPTO_NAMES_MAX];
@@ -571,30 +578,33 @@ static void keyd_end(struct child *c)
 }
 
 static const struct child_handler handlers[] = {
-    { WHO_BRAIN, K_STATUS, on_status },
-    { WHO_BRAIN, K_SETUP_BEGIN, on_server_names },
-    { WHO_BRAIN, K_CERT_SERVER, on_server_names },
-    { WHO_BRAIN, K_SETUP_SHEET, on_sheet },
-    { WHO_BRAIN, K_SETUP_CONFIRM, on_confirm },
-    { WHO_BRAIN, K_SETUP_RESTORE, on_restore_make },
-    { WHO_BRAIN, K_REKEY_PASSWORD, on_rekey },
-    { WHO_BRAIN, K_CHECK_SHEET, on_check_sheet },
-    { WHO_BRAIN, K_CERT_DEVICE, on_device },
-    { WHO_BRAIN, K_ORDER_SIGN, on_order },
-    { WHO_BRAIN, K_UNLOCK, on_unlock },
-    { WHO_BRAIN, K_LOCK, on_lock },
-    { WHO_BRAIN, K_GRANT_AGENT, on_grant_agent },
-    { WHO_BRAIN, K_GRANT_OPENER, on_grant_opener },
-    { WHO_FRONT, K_TLS_SIGN, on_tls },
-    { WHO_VAULT, K_SIGN_HEAD, on_head },
-    { WHO_OPENER, K_OPEN, on_open },
+    {WHO_BRAIN, K_STATUS, on_status},
+    {WHO_BRAIN, K_SETUP_BEGIN, on_server_names},
+    {WHO_BRAIN, K_CERT_SERVER, on_server_names},
+    {WHO_BRAIN, K_SETUP_SHEET, on_sheet},
+    {WHO_BRAIN, K_SETUP_CONFIRM, on_confirm},
+    {WHO_BRAIN, K_SETUP_RESTORE, on_restore_make},
+    {WHO_BRAIN, K_REKEY_PASSWORD, on_rekey},
+    {WHO_BRAIN, K_CHECK_SHEET, on_check_sheet},
+    {WHO_BRAIN, K_CERT_DEVICE, on_device},
+    {WHO_BRAIN, K_ORDER_SIGN, on_order},
+    {WHO_BRAIN, K_UNLOCK, on_unlock},
+    {WHO_BRAIN, K_LOCK, on_lock},
+    {WHO_BRAIN, K_GRANT_AGENT, on_grant_agent},
+    {WHO_BRAIN, K_GRANT_OPENER, on_grant_opener},
+    {WHO_FRONT, K_TLS_SIGN, on_tls},
+    {WHO_VAULT, K_SIGN_HEAD, on_head},
+    {WHO_OPENER, K_OPEN, on_open},
 };
 
 int keyd_main(struct child *c)
 {
-    struct keyd k = { 0 };
+    struct keyd k = {0};
     const struct child_spec spec = {
-        .handlers = handlers, .handlers_n = sizeof handlers / sizeof handlers[0], .start = keyd_start, .end = keyd_end,
+        .handlers = handlers,
+        .handlers_n = sizeof handlers / sizeof handlers[0],
+        .start = keyd_start,
+        .end = keyd_end,
     };
     c->state = &k;
     return child_run(c, &spec);

@@ -19,7 +19,7 @@
 #define KEYS_FILE "keys.json"
 #define KEYS_VERSION 1
 #define RESTORE_FILE "restore.skw"
-#define RESTORE_AAD (4 + 1 + 1 + 12 + 16)               /* all of restore.skw before the nonce */
+#define RESTORE_AAD (4 + 1 + 1 + 12 + 16) /* all of restore.skw before the nonce */
 #define RESTORE_LEN (RESTORE_AAD + 12 + 32 + 16 + 32)
 #define CERT_RENEW_S ((int64_t)30 * 86400)
 #define WRONG_WAIT_S 60u
@@ -31,14 +31,17 @@ struct keys {
     struct crypto_sign_pair head, order;
     struct sm_buf ca_key, ca_der, ca_pem, server_key, chain_pem;
     struct crypto_tls_key *tls;
-    bool sheet;                                         /* confirmed */
+    bool sheet; /* confirmed */
     uint8_t open_pub[32], orders_pub[32];
     bool restore;
     uint8_t restore_pub[32];
     /* The pending sheet, in memory only. */
     bool pending;
     uint8_t open_secret[32], orders_secret[32];
-    struct { bool orders; unsigned n; } ask[3];
+    struct {
+        bool orders;
+        unsigned n;
+    } ask[3];
     /* The open restore key. */
     bool unlocked;
     uint64_t until_ms;
@@ -182,8 +185,8 @@ static int restore_load(struct keys *k)
 int keys_server_names(struct keys *k, const char *const *names, size_t n)
 {
     struct sm_buf der = SM_BUF_INIT(CRYPTO_CERT_MAX), chain = SM_BUF_INIT(4 * CRYPTO_CERT_MAX);
-    int r = crypto_x509_server_new(sm_buf_span(&k->ca_der), sm_buf_span(&k->ca_key), sm_buf_span(&k->server_key), names, n,
-        plat_clock_wall().s, &der);
+    int r = crypto_x509_server_new(sm_buf_span(&k->ca_der), sm_buf_span(&k->ca_key), sm_buf_span(&k->server_key), names,
+        n, plat_clock_wall().s, &der);
     if (!r)
         r = crypto_x509_to_pem(sm_buf_span(&der), &chain);
     if (!r)
@@ -308,9 +311,9 @@ int keys_recipients(const struct keys *k, struct sm_buf *ret)
 {
     if (!k->sheet || !k->restore)
         return -SM_ESTATE;
-    struct recipients set = { .n = 2,
-        .r = { { RECIPIENT_SHEET, RECIPIENT_X25519, SM_SPAN(k->open_pub, 32) },
-            { RECIPIENT_BOX, RECIPIENT_X25519, SM_SPAN(k->restore_pub, 32) } } };
+    struct recipients set = {.n = 2,
+        .r = {{RECIPIENT_SHEET, RECIPIENT_X25519, SM_SPAN(k->open_pub, 32)},
+            {RECIPIENT_BOX, RECIPIENT_X25519, SM_SPAN(k->restore_pub, 32)}}};
     return recipients_put(&set, ret);
 }
 
@@ -475,8 +478,8 @@ static int wrap_kek(struct sm_span password, const uint8_t card[KEYS_CARD_LEN], 
     return r;
 }
 
-static int restore_write(struct keys *k, struct sm_span password, const uint8_t card[KEYS_CARD_LEN],
-    const struct crypto_x25519_pair *pair)
+static int restore_write(
+    struct keys *k, struct sm_span password, const uint8_t card[KEYS_CARD_LEN], const struct crypto_x25519_pair *pair)
 {
     uint8_t salt[16], nonce[12], kek[32], sealed[48];
     struct sm_buf out = SM_BUF_INIT(4096);
@@ -536,8 +539,8 @@ int keys_restore_make(struct keys *k, struct sm_span password, struct sm_buf *re
     return r;
 }
 
-static int restore_open(struct keys *k, struct sm_span password, struct sm_span card_text, uint8_t ret_card[KEYS_CARD_LEN],
-    struct crypto_x25519_pair *ret)
+static int restore_open(struct keys *k, struct sm_span password, struct sm_span card_text,
+    uint8_t ret_card[KEYS_CARD_LEN], struct crypto_x25519_pair *ret)
 {
     struct sm_buf b = SM_BUF_INIT(4096);
     uint8_t kek[32], secret[32], aad[RESTORE_AAD + 32];
@@ -548,7 +551,7 @@ static int restore_open(struct keys *k, struct sm_span password, struct sm_span 
     if (!r && (b.n != RESTORE_LEN || b.p[4] != 1))
         r = -SM_EFORMAT;
     if (!r) {
-        struct crypto_pass_cost cost = { le32(b.p + 6), le32(b.p + 10), le32(b.p + 14) };
+        struct crypto_pass_cost cost = {le32(b.p + 6), le32(b.p + 10), le32(b.p + 14)};
         r = wrap_kek(password, ret_card, &cost, b.p + 18, kek);
     }
     if (!r)
@@ -556,7 +559,8 @@ static int restore_open(struct keys *k, struct sm_span password, struct sm_span 
     if (!r) {
         memcpy(aad, b.p, RESTORE_AAD);
         memcpy(aad + RESTORE_AAD, b.p + RESTORE_LEN - 32, 32);
-        r = crypto_aead_open(aead, kek, b.p + RESTORE_AAD, SM_SPAN(aad, sizeof aad), SM_SPAN(b.p + RESTORE_AAD + 12, 48), secret);
+        r = crypto_aead_open(
+            aead, kek, b.p + RESTORE_AAD, SM_SPAN(aad, sizeof aad), SM_SPAN(b.p + RESTORE_AAD + 12, 48), secret);
     }
     if (!r)
         r = crypto_x25519_from_secret(secret, ret);
@@ -567,10 +571,11 @@ static int restore_open(struct keys *k, struct sm_span password, struct sm_span 
     return r;
 }
 
-int keys_restore_password(struct keys *k, struct sm_span old_password, struct sm_span new_password, struct sm_span card_text)
+int keys_restore_password(
+    struct keys *k, struct sm_span old_password, struct sm_span new_password, struct sm_span card_text)
 {
     uint8_t card[KEYS_CARD_LEN];
-    struct crypto_x25519_pair pair = { 0 };
+    struct crypto_x25519_pair pair = {0};
     int r = restore_open(k, old_password, card_text, card, &pair);
     if (!r)
         r = restore_write(k, new_password, card, &pair);
@@ -597,7 +602,7 @@ int keys_unlock(struct keys *k, struct sm_span password, struct sm_span card, ui
         return -SM_EAGAIN;
     }
     uint8_t raw[KEYS_CARD_LEN];
-    struct crypto_x25519_pair pair = { 0 };
+    struct crypto_x25519_pair pair = {0};
     int r = restore_open(k, password, card, raw, &pair);
     sm_zero(raw, sizeof raw);
     if (r == -SM_EAUTH)
@@ -680,7 +685,9 @@ int keys_sign_tls(const struct keys *k, unsigned algorithm, struct sm_span hash,
     return crypto_tls_key_sign(k->tls, algorithm, hash, ret);
 }
 
-int keys_device_cert(const struct keys *k, struct sm_span csr, const char *device, unsigned days, struct sm_buf *ret_der)
+int keys_device_cert(
+    const struct keys *k, struct sm_span csr, const char *device, unsigned days, struct sm_buf *ret_der)
 {
-    return crypto_x509_device_from_csr(sm_buf_span(&k->ca_der), sm_buf_span(&k->ca_key), csr, device, plat_clock_wall().s, days, ret_der);
+    return crypto_x509_device_from_csr(
+        sm_buf_span(&k->ca_der), sm_buf_span(&k->ca_key), csr, device, plat_clock_wall().s, days, ret_der);
 }

@@ -1,6 +1,6 @@
 /*
- * What keyd holds: the CA, the server's key, the head key, the order key, the public halves of the recovery sheet, and the
- * restore key (wrapped on disk; open in memory for minutes after an unlock).  Files: keys.json and restore.skw
+ * What keyd holds: the CA, the server's key, the head key, the order key, the public halves of the recovery sheet, and
+ * the restore key (wrapped on disk; open in memory for minutes after an unlock).  Files: keys.json and restore.skw
  * (FORMAT-vault.md section 9) in one folder of mode 0700, each replaced whole.
  * Nothing here logs, and no error text carries a secret.
  */
@@ -12,9 +12,9 @@
 #include "crypto/sign.h"
 #include "vault/seal/format.h"
 
-#define KEYS_UNLOCK_MS ((uint64_t)15 * 60 * 1000)  /* the restore key stays open this long */
-#define KEYS_UNLOCK_TRIES 5                        /* wrong unlocks before the first wait */
-#define KEYS_OPENS_MAX 20000u                      /* envelopes opened in one unlock */
+#define KEYS_UNLOCK_MS ((uint64_t)15 * 60 * 1000) /* the restore key stays open this long */
+#define KEYS_UNLOCK_TRIES 5                       /* wrong unlocks before the first wait */
+#define KEYS_OPENS_MAX 20000u                     /* envelopes opened in one unlock */
 #define KEYS_CARD_LEN 16
 #define KEYS_TEXT_MAX 256
 
@@ -22,14 +22,15 @@ struct keys;
 
 /* Open the folder; makes CA, server key, head key, order key and vault id when there are none yet (first start).
  * names: what the server certificate is for (n <= CRYPTO_NAMES_MAX); a new certificate is made when they changed or
- * less than 30 days are left.  Returns 0, -errno, -SM_EVERSION, -SM_EFORMAT (which file, in ret_why of 160 bytes), -SM_ECRYPTO. */
+ * less than 30 days are left.  Returns 0, -errno, -SM_EVERSION, -SM_EFORMAT (which file, in ret_why of 160 bytes),
+ * -SM_ECRYPTO. */
 sm_must_use int keys_open(const char *folder, const char *const *names, size_t n, struct keys **ret, char *ret_why);
 void keys_free(struct keys *k); /* wipes every secret */
 
 struct keys_public {
     uint8_t vault[16], head_pub[32], order_pub[32], open_pub[32], orders_pub[32], restore_pub[32];
-    bool sheet, restore;            /* confirmed recovery sheet; restore key made */
-    struct sm_span ca_der, ca_pem, chain_pem;  /* borrowed until the keys change; chain = server, then CA */
+    bool sheet, restore;                      /* confirmed recovery sheet; restore key made */
+    struct sm_span ca_der, ca_pem, chain_pem; /* borrowed until the keys change; chain = server, then CA */
 };
 void keys_public(const struct keys *k, struct keys_public *ret);
 /* Appends the recipient set (FORMAT section 1).  -SM_ESTATE before sheet and restore key exist. */
@@ -37,21 +38,32 @@ sm_must_use int keys_recipients(const struct keys *k, struct sm_buf *ret);
 /* Server certificate for other names. */
 sm_must_use int keys_server_names(struct keys *k, const char *const *names, size_t n);
 
-/* Two new recovery secrets, kept in memory only until confirmed; asking again makes others.  -SM_ESTATE when a sheet was confirmed before. */
+/* Two new recovery secrets, kept in memory only until confirmed; asking again makes others.  -SM_ESTATE when a sheet
+ * was confirmed before. */
 sm_must_use int keys_sheet_make(struct keys *k);
-struct keys_sheet { const uint8_t *open, *orders; struct { bool orders; unsigned n; } ask[3]; };
-sm_must_use int keys_sheet_get(const struct keys *k, struct keys_sheet *ret);          /* -SM_ESTATE when none is pending */
+struct keys_sheet {
+    const uint8_t *open, *orders;
+    struct {
+        bool orders;
+        unsigned n;
+    } ask[3];
+};
+sm_must_use int keys_sheet_get(const struct keys *k, struct keys_sheet *ret); /* -SM_ESTATE when none is pending */
 /* Text of the QR: "SKR1:O:..." or "SKR1:D:...". */
 sm_must_use int keys_sheet_qr(const struct keys *k, bool orders, struct sm_buf *ret);
-/* The asked words, typed back; all right: public halves are kept, secrets wiped.  -SM_EMISMATCH: *ret_wrong is the index 0..2. */
+/* The asked words, typed back; all right: public halves are kept, secrets wiped.  -SM_EMISMATCH: *ret_wrong is the
+ * index 0..2. */
 sm_must_use int keys_sheet_confirm(struct keys *k, const struct sm_span typed[3], unsigned *ret_wrong);
 
-/* New restore key under the director's password and a new card; the card's text ("SKC1-....") is appended.  -SM_ESTATE when a sheet
- * was confirmed (changing recipients then needs the orders key). */
+/* New restore key under the director's password and a new card; the card's text ("SKC1-....") is appended.  -SM_ESTATE
+ * when a sheet was confirmed (changing recipients then needs the orders key). */
 sm_must_use int keys_restore_make(struct keys *k, struct sm_span password, struct sm_buf *ret_card);
-sm_must_use int keys_restore_password(struct keys *k, struct sm_span old_password, struct sm_span new_password, struct sm_span card);
-/* -SM_EAUTH (password or card), -SM_EFORMAT (the card's text is mistyped), -SM_EAGAIN and *ret_wait_s after too many wrong tries. */
-sm_must_use int keys_unlock(struct keys *k, struct sm_span password, struct sm_span card, uint64_t now_ms, unsigned *ret_wait_s);
+sm_must_use int keys_restore_password(
+    struct keys *k, struct sm_span old_password, struct sm_span new_password, struct sm_span card);
+/* -SM_EAUTH (password or card), -SM_EFORMAT (the card's text is mistyped), -SM_EAGAIN and *ret_wait_s after too many
+ * wrong tries. */
+sm_must_use int keys_unlock(
+    struct keys *k, struct sm_span password, struct sm_span card, uint64_t now_ms, unsigned *ret_wait_s);
 void keys_lock(struct keys *k);
 /* Milliseconds the restore key stays open; 0 = locked.  Locks when the time has come. */
 uint64_t keys_unlocked_ms(struct keys *k, uint64_t now_ms);
@@ -64,7 +76,8 @@ sm_must_use int keys_sign_head(const struct keys *k, struct sm_span text, uint8_
 sm_must_use int keys_sign_order(const struct keys *k, struct sm_span order, uint8_t ret[64]);
 /* TLS handshake signature of the server key. */
 sm_must_use int keys_sign_tls(const struct keys *k, unsigned algorithm, struct sm_span hash, struct sm_buf *ret);
-sm_must_use int keys_device_cert(const struct keys *k, struct sm_span csr, const char *device, unsigned days, struct sm_buf *ret_der);
+sm_must_use int keys_device_cert(
+    const struct keys *k, struct sm_span csr, const char *device, unsigned days, struct sm_buf *ret_der);
 
 /* The card's text forms, for tests and the command line. */
 sm_must_use int keys_card_text(const uint8_t card[KEYS_CARD_LEN], struct sm_buf *ret);

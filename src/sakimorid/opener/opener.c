@@ -1,7 +1,7 @@
 /*
- * opener: lives only while the restore key is open.  It reads generations for browsing and for the download of single files:
- * sealed objects in (from vault, under a grant), file keys in (from keyd, for envelopes brain granted), plain bytes out (to front).
- * It opens no file, holds no key that outlives it, and one generation's faults end one request.
+ * opener: lives only while the restore key is open.  It reads generations for browsing and for the download of single
+ * files: sealed objects in (from vault, under a grant), file keys in (from keyd, for envelopes brain granted), plain
+ * bytes out (to front). It opens no file, holds no key that outlives it, and one generation's faults end one request.
  */
 #include <errno.h>
 
@@ -20,7 +20,10 @@
 #define CALL_MS 30000
 #define SLICE ((uint64_t)512 << 10)
 
-struct file_key_row { struct cid envelope; struct file_key f; };
+struct file_key_row {
+    struct cid envelope;
+    struct file_key f;
+};
 struct opener;
 struct loaded {
     bool used;
@@ -29,8 +32,19 @@ struct loaded {
     struct reader *reader;
     struct opener *o;
 };
-struct ticket { bool used; uint8_t id[16]; size_t loaded; struct sm_buf path; };
-struct stream { bool used; struct child_late late; size_t loaded; struct reader_node node; uint64_t at, size; };
+struct ticket {
+    bool used;
+    uint8_t id[16];
+    size_t loaded;
+    struct sm_buf path;
+};
+struct stream {
+    bool used;
+    struct child_late late;
+    size_t loaded;
+    struct reader_node node;
+    uint64_t at, size;
+};
 
 struct opener {
     struct child *c;
@@ -184,7 +198,7 @@ static int load(struct opener *o, json_t *in, struct sm_span raw, char *why)
     l = &o->loaded[i];
     memcpy(l->grant, grant, 16);
     l->o = o;
-    const struct reader_source source = { .get = source_get, .file_key = source_key, .arg = l };
+    const struct reader_source source = {.get = source_get, .file_key = source_key, .arg = l};
     int r = reader_open(&source, raw, pub, &l->reader);
     if (!r) {
         l->manifest = id;
@@ -236,7 +250,7 @@ static int target(struct opener *o, json_t *in, struct loaded **ret, struct sm_b
 
 static const char *kind_name(uint8_t kind)
 {
-    static const char *const names[] = { "?", "file", "dir", "symlink", "fifo", "socket", "char", "block" };
+    static const char *const names[] = {"?", "file", "dir", "symlink", "fifo", "socket", "char", "block"};
     return names[kind < sizeof names / sizeof names[0] ? kind : 0];
 }
 
@@ -251,7 +265,8 @@ static void put_name(json_t *o, struct sm_span name)
         wire_text(o, "name", name);
     } else {
         for (size_t i = 0; i < name.n && !r; i++)
-            r = name.p[i] < 0x80 && name.p[i] >= 0x20 ? sm_buf_put_u8(&shown, name.p[i]) : sm_buf_put(&shown, "\xef\xbf\xbd", 3);
+            r = name.p[i] < 0x80 && name.p[i] >= 0x20 ? sm_buf_put_u8(&shown, name.p[i])
+                                                      : sm_buf_put(&shown, "\xef\xbf\xbd", 3);
         wire_text(o, "name", sm_buf_span(&shown));
     }
     sm_buf_wipe(&shown);
@@ -297,7 +312,7 @@ static int main_stream(const struct reader_node *n, uint32_t *ret_i, uint64_t *r
 static int with_bytes(struct reader *r, struct reader_node *n, uint32_t *ret_i, uint64_t *ret_size)
 {
     struct meta_extra extra;
-    struct reader_node first = { 0 };
+    struct reader_node first = {0};
     int e = main_stream(n, ret_i, ret_size);
     if (e != -SM_ENOTFOUND || meta_extra_of(n->e.meta, &extra) || !extra.has_link)
         return e;
@@ -326,7 +341,10 @@ static json_t *node_json(const struct reader_node *n)
     return o;
 }
 
-struct list_arg { json_t *items; uint64_t skip, limit, seen; };
+struct list_arg {
+    json_t *items;
+    uint64_t skip, limit, seen;
+};
 
 static int list_row(void *arg, const struct reader_node *n)
 {
@@ -348,7 +366,7 @@ static void on_list(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
     struct loaded *l = NULL;
     struct sm_buf path = SM_BUF_INIT(PATH_MAX_BYTES);
     struct sm_obj f = SM_OBJ(in);
-    struct list_arg a = { .items = json_array() };
+    struct list_arg a = {.items = json_array()};
     a.skip = (uint64_t)sm_obj_int_opt(&f, "from", 0, INT32_MAX, 0);
     a.limit = (uint64_t)sm_obj_int_opt(&f, "limit", 1, LIST_MAX, 500);
     int r = f.err ? f.err : target(state(c), in, &l, &path, why);
@@ -376,7 +394,7 @@ static void on_stat(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
     char why[160] = "";
     struct loaded *l = NULL;
     struct sm_buf path = SM_BUF_INIT(PATH_MAX_BYTES);
-    struct reader_node n = { 0 };
+    struct reader_node n = {0};
     int r = target(state(c), in, &l, &path, why);
     if (!r)
         r = reader_stat(l->reader, sm_buf_span(&path), &n);
@@ -390,7 +408,11 @@ static void on_stat(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
 
 /* ---- finding a name ---- */
 
-struct find_arg { json_t *items; struct sm_span text; uint64_t limit, visited; };
+struct find_arg {
+    json_t *items;
+    struct sm_span text;
+    uint64_t limit, visited;
+};
 
 static uint8_t lower(uint8_t ch)
 {
@@ -441,7 +463,7 @@ static void on_find(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
     struct loaded *l = NULL;
     struct sm_buf path = SM_BUF_INIT(PATH_MAX_BYTES);
     struct sm_obj f = SM_OBJ(in);
-    struct find_arg a = { .items = json_array(), .text = wire_get(&f, "text", 255) };
+    struct find_arg a = {.items = json_array(), .text = wire_get(&f, "text", 255)};
     a.limit = (uint64_t)sm_obj_int_opt(&f, "limit", 1, FIND_MAX, 100);
     int r = f.err ? f.err : target(state(c), in, &l, &path, why);
     if (!r)
@@ -470,7 +492,7 @@ static void on_ticket(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
         return;
     char why[160] = "";
     struct loaded *l = NULL;
-    struct reader_node n = { 0 };
+    struct reader_node n = {0};
     struct sm_buf path = SM_BUF_INIT(PATH_MAX_BYTES);
     struct sm_obj f = SM_OBJ(in);
     uint8_t id[16];
@@ -489,9 +511,9 @@ static void on_ticket(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
         wire_int(out, "size", size);
         struct ticket *t = &o->tickets[o->next_ticket++ % TICKETS_MAX];
         sm_buf_wipe(&t->path);
-        *t = (struct ticket){ .used = true, .loaded = (size_t)(l - o->loaded), .path = path };
+        *t = (struct ticket){.used = true, .loaded = (size_t)(l - o->loaded), .path = path};
         memcpy(t->id, id, 16);
-        path = (struct sm_buf){ 0 };
+        path = (struct sm_buf){0};
     }
     wire_answer(ipc, m, out, r, f.err ? f.why : why);
     reader_node_wipe(&n);
@@ -499,7 +521,9 @@ static void on_ticket(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     json_decref(in);
 }
 
-struct slice_arg { struct sm_buf *out; };
+struct slice_arg {
+    struct sm_buf *out;
+};
 
 static int slice_row(void *arg, uint64_t offset, struct sm_span data)
 {
@@ -524,7 +548,7 @@ static void stream_end(struct stream *s)
 static void stream_go(struct opener *o, struct stream *s)
 {
     struct sm_buf out = SM_BUF_INIT((size_t)2 * SLICE + CHUNK_PLAIN_MAX);
-    struct slice_arg a = { &out };
+    struct slice_arg a = {&out};
     uint32_t i = 0;
     uint64_t size = 0;
     while (s->used) {
@@ -583,7 +607,7 @@ static void on_stream(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     uint32_t i;
     if (!r) {
         struct reader *rd = o->loaded[t->loaded].reader;
-        *s = (struct stream){ .loaded = t->loaded };
+        *s = (struct stream){.loaded = t->loaded};
         r = reader_stat(rd, sm_buf_span(&t->path), &s->node);
         if (!r)
             r = with_bytes(rd, &s->node, &i, &s->size);
@@ -633,13 +657,13 @@ static void opener_end(struct child *c)
 }
 
 static const struct child_handler handlers[] = {
-    { WHO_BRAIN, O_LOAD, on_load },
-    { WHO_BRAIN, O_LIST, on_list },
-    { WHO_BRAIN, O_STAT, on_stat },
-    { WHO_BRAIN, O_FIND, on_find },
-    { WHO_BRAIN, O_TICKET, on_ticket },
-    { WHO_BRAIN, O_CLOSE, on_close },
-    { WHO_FRONT, O_STREAM, on_stream },
+    {WHO_BRAIN, O_LOAD, on_load},
+    {WHO_BRAIN, O_LIST, on_list},
+    {WHO_BRAIN, O_STAT, on_stat},
+    {WHO_BRAIN, O_FIND, on_find},
+    {WHO_BRAIN, O_TICKET, on_ticket},
+    {WHO_BRAIN, O_CLOSE, on_close},
+    {WHO_FRONT, O_STREAM, on_stream},
 };
 
 int opener_main(struct child *c)
@@ -648,7 +672,11 @@ int opener_main(struct child *c)
     if (!o)
         return 1;
     const struct child_spec spec = {
-        .handlers = handlers, .handlers_n = sizeof handlers / sizeof handlers[0], .start = opener_start, .gone = opener_gone, .end = opener_end,
+        .handlers = handlers,
+        .handlers_n = sizeof handlers / sizeof handlers[0],
+        .start = opener_start,
+        .gone = opener_gone,
+        .end = opener_end,
     };
     c->state = o;
     int r = child_run(c, &spec);

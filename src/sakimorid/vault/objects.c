@@ -21,7 +21,7 @@ void objects_grant(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
     if (!in)
         return;
     struct sm_obj o = SM_OBJ(in);
-    struct grant g = { .used = true };
+    struct grant g = {.used = true};
     sm_obj_hex(&o, "grant", g.id, 16);
     sm_obj_hex(&o, "client", g.client.b, 16);
     g.until_s = sm_obj_int(&o, "until_s", 0, INT64_MAX);
@@ -75,7 +75,7 @@ static int job_fill(struct vaultd *v, struct objects_job *j)
         for (unsigned b = 0; b < 4; b++)
             j->out.p[at + b] = (uint8_t)(n >> 8 * b);
         if (e == -SM_ECORRUPT) {
-            struct store_damage d = { .what = "object", .object = &j->cids[j->i], .found_by = "read" };
+            struct store_damage d = {.what = "object", .object = &j->cids[j->i], .found_by = "read"};
             vaultd_after(v, store_damage(v->store, &d));
         }
         j->i++;

@@ -7,8 +7,8 @@
 #define LIST_MAX 500
 #define RAW_MAX ((size_t)900 << 10)
 
-static const char *const run_names[] = { "?", "scheduled", "adhoc", "made-up" };
-static const char *const client_states[] = { "?", "joined", "revoked", "re-keyed" };
+static const char *const run_names[] = {"?", "scheduled", "adhoc", "made-up"};
+static const char *const client_states[] = {"?", "joined", "revoked", "re-keyed"};
 
 static int by_name(const char *const *names, size_t n, const char *text)
 {
@@ -53,14 +53,15 @@ static json_t *reasons_json(const struct suspicion_result *s)
 {
     json_t *a = json_array();
     for (size_t i = 0; i < s->n; i++)
-        json_array_append_new(a, json_pack("{s:s,s:i,s:f,s:s}", "code", suspicion_code_name(s->reasons[i].code), "score",
-            (int)s->reasons[i].score, "value", s->reasons[i].value, "text", s->reasons[i].text));
+        json_array_append_new(
+            a, json_pack("{s:s,s:i,s:f,s:s}", "code", suspicion_code_name(s->reasons[i].code), "score",
+                   (int)s->reasons[i].score, "value", s->reasons[i].value, "text", s->reasons[i].text));
     return a;
 }
 
 static json_t *slots_json(unsigned slots)
 {
-    static const char *const names[] = { "hourly", "daily", "weekly", "monthly" };
+    static const char *const names[] = {"hourly", "daily", "weekly", "monthly"};
     json_t *a = json_array();
     for (unsigned i = 0; i < 4; i++)
         if (slots & 1u << i)
@@ -90,7 +91,8 @@ json_t *query_generation_json(struct vaultd *v, const struct store_generation *g
     json_object_set_new(o, "damaged", json_boolean(g->damaged));
     json_object_set_new(o, "measures", measures_json(&g->measures));
     struct store_generation clean;
-    bool last = store_last_clean(v->store, &g->client, &g->source, &clean) == 0 && cid_eq(&clean.manifest, &g->manifest);
+    bool last =
+        store_last_clean(v->store, &g->client, &g->source, &clean) == 0 && cid_eq(&clean.manifest, &g->manifest);
     json_object_set_new(o, "last_clean", json_boolean(last));
     return o;
 }
@@ -103,8 +105,9 @@ static void put_details(struct vaultd *v, const struct store_generation *g, json
     json_t *facts = NULL, *record = NULL;
     if (!store_manifest(v->store, &g->manifest, &raw) && !manifest_parse(sm_buf_span(&raw), &m) && m.facts.n &&
         !sm_json_parse(m.facts, MANIFEST_FACTS_MAX, &facts, NULL)) {
-        json_object_set_new(o, "facts", json_pack("{s:O?,s:O?}", "files", json_object_get(facts, "files"), "bytes",
-            json_object_get(facts, "bytes")));
+        json_object_set_new(o, "facts",
+            json_pack(
+                "{s:O?,s:O?}", "files", json_object_get(facts, "files"), "bytes", json_object_get(facts, "bytes")));
         json_decref(facts);
     }
     if (g->score && !store_generation_json(v->store, &g->manifest, &record)) {
@@ -125,7 +128,7 @@ void query_client(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_
     if (!in)
         return;
     struct sm_obj o = SM_OBJ(in);
-    struct store_client k = { 0 };
+    struct store_client k = {0};
     sm_obj_hex(&o, "client", k.id.b, 16);
     int r = o.err;
     if (!r && json_object_get(in, "sign_pub")) {
@@ -200,7 +203,7 @@ void query_session(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
         json_decref(in);
         return;
     }
-    struct store_session_args a = { .resume = known ? &id : NULL };
+    struct store_session_args a = {.resume = known ? &id : NULL};
     sm_obj_hex(&o, "client", a.client.b, 16);
     sm_obj_hex(&o, "source", a.source.b, 16);
     sm_obj_hex(&o, "run", a.run.b, 16);
@@ -251,7 +254,7 @@ void query_have(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
     struct sm_span raw;
     char why[160] = "";
     struct client_id client;
-    uint8_t map[1 << 11] = { 0 };
+    uint8_t map[1 << 11] = {0};
     if (!st)
         return;
     int r = msg_split(m->body, 4096, &in, &raw, why);
@@ -355,7 +358,7 @@ void query_manifest(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
         r = o.err;
     }
     struct store_session *s = r ? NULL : store_session_find(st, &id);
-    struct store_verdict d = { 0 };
+    struct store_verdict d = {0};
     if (!r && !s)
         r = -SM_ENOTFOUND;
     if (!r) {
@@ -388,7 +391,7 @@ void query_generations(struct child *c, unsigned peer, struct sm_ipc *ipc, struc
     struct sm_obj o = SM_OBJ(in);
     struct client_id client;
     struct source_id source;
-    struct store_query q = { 0 };
+    struct store_query q = {0};
     if (wire_hex_opt(&o, "client", client.b, 16))
         q.client = &client;
     if (wire_hex_opt(&o, "source", source.b, 16))
@@ -407,7 +410,8 @@ void query_generations(struct child *c, unsigned peer, struct sm_ipc *ipc, struc
         }
         out = json_object();
         json_object_set_new(out, "items", list);
-        json_object_set_new(out, "next_before_seq", n == limit ? json_integer((json_int_t)rows[n - 1].seq) : json_null());
+        json_object_set_new(
+            out, "next_before_seq", n == limit ? json_integer((json_int_t)rows[n - 1].seq) : json_null());
     }
     free(rows);
     wire_answer(ipc, m, out, r, o.why);
@@ -422,7 +426,8 @@ static int manifest_arg(json_t *in, struct cid *ret, char *why)
     return o.err;
 }
 
-static void reply_joined(struct sm_ipc *ipc, struct sm_ipc_msg *m, json_t *o, struct sm_span raw, int r, const char *why)
+static void reply_joined(
+    struct sm_ipc *ipc, struct sm_ipc_msg *m, json_t *o, struct sm_span raw, int r, const char *why)
 {
     struct sm_buf b = SM_BUF_INIT(SM_IPC_BODY_MAX);
     if (!r)
@@ -519,7 +524,8 @@ void query_closure(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
         r = store_envelopes(st, &id, &cids);
     if (!r && only) {
         next = cids.n - 32 * from > RAW_MAX / 32 * 32 ? from + RAW_MAX / 32 : 0;
-        r = 32 * from > cids.n ? -SM_EINVAL : sm_buf_put(&raw, cids.p + 32 * from, (next ? next : cids.n / 32) * 32 - 32 * from);
+        r = 32 * from > cids.n ? -SM_EINVAL
+                               : sm_buf_put(&raw, cids.p + 32 * from, (next ? next : cids.n / 32) * 32 - 32 * from);
     } else if (!r) {
         r = closure_part(st, &g.client, &cids, from, &raw, &next);
     }
@@ -596,8 +602,8 @@ void query_policy(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_
             return;
         }
     }
-    out = json_pack("{s:i,s:i,s:i,s:i,s:i}", "hourly", (int)p.hourly, "daily", (int)p.daily, "weekly", (int)p.weekly, "monthly",
-        (int)p.monthly, "min_days", (int)p.min_days);
+    out = json_pack("{s:i,s:i,s:i,s:i,s:i}", "hourly", (int)p.hourly, "daily", (int)p.daily, "weekly", (int)p.weekly,
+        "monthly", (int)p.monthly, "min_days", (int)p.min_days);
     wire_answer(ipc, m, out, 0, NULL);
     json_decref(in);
 }
@@ -613,7 +619,7 @@ void query_access(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_
     struct sm_obj o = SM_OBJ(in);
     struct client_id client;
     struct cid manifest;
-    struct store_access a = { .what = sm_obj_str(&o, "what", 1, 32) };
+    struct store_access a = {.what = sm_obj_str(&o, "what", 1, 32)};
     a.who = sm_obj_str_opt(&o, "who", 255);
     a.role = sm_obj_str_opt(&o, "role", 255);
     a.from = sm_obj_str_opt(&o, "from", 255);
@@ -634,7 +640,10 @@ void query_access(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_
     json_decref(in);
 }
 
-struct log_arg { json_t *list; uint64_t last; };
+struct log_arg {
+    json_t *list;
+    uint64_t last;
+};
 
 static int log_row(void *arg, const struct journal_record *r)
 {
@@ -666,7 +675,7 @@ void query_log(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc
         if (t > 0 && t < 32)
             mask |= 1u << t;
     }
-    struct log_arg a = { .list = json_array() };
+    struct log_arg a = {.list = json_array()};
     int r = o.err ? o.err : store_log(st, before, mask ? mask : STORE_LOG_ACCESS, limit, log_row, &a);
     if (!r) {
         bool more = json_array_size(a.list) == limit;

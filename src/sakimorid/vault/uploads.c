@@ -14,14 +14,15 @@ static struct upload *take(struct vaultd *v)
     for (size_t i = 0; i < VAULTD_UPLOADS_MAX; i++) {
         struct upload *u = &v->uploads[i];
         if (!u->handle) {
-            *u = (struct upload){ .handle = ++v->next_handle ? v->next_handle : ++v->next_handle };
+            *u = (struct upload){.handle = ++v->next_handle ? v->next_handle : ++v->next_handle};
             return u;
         }
     }
     return NULL;
 }
 
-/* Two uploads of one pack at the same time would tread on each other: the newer one wins, the older one's handle dies. */
+/* Two uploads of one pack at the same time would tread on each other: the newer one wins, the older one's handle dies.
+ */
 static void drop_same(struct vaultd *v, const struct cid *pack)
 {
     for (size_t i = 0; i < VAULTD_UPLOADS_MAX; i++) {
@@ -86,7 +87,9 @@ void uploads_data(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_
     struct sm_rd rd = SM_RD(m->body);
     struct upload *u = by_handle(v, sm_rd_u32(&rd));
     struct store_session *s = u && v->store ? store_session_find(v->store, &u->session) : NULL;
-    int r = rd.err ? -SM_EPROTO : s && !u->ended ? store_pack_data(s, &u->pack, u->offset, SM_SPAN(rd.p, rd.n)) : -SM_ENOTFOUND;
+    int r = rd.err           ? -SM_EPROTO
+            : s && !u->ended ? store_pack_data(s, &u->pack, u->offset, SM_SPAN(rd.p, rd.n))
+                             : -SM_ENOTFOUND;
     if (r) {
         vaultd_after(v, r);
         child_reply_error(ipc, m, r, sm_strerror(r));

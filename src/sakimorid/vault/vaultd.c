@@ -10,7 +10,7 @@
 #define FLUSH_MS 2
 #define MARK_MS 1500
 #define CLOCK_MS ((uint64_t)3600 * 1000)
-#define SPACE_LOW_FACTOR 2   /* say so when less than this many reserves are free */
+#define SPACE_LOW_FACTOR 2 /* say so when less than this many reserves are free */
 
 struct store *vaultd_store(struct vaultd *v, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
@@ -32,7 +32,8 @@ static void say_space(struct vaultd *v)
 {
     struct store_totals t;
     if (!store_totals(v->store, &t))
-        vaultd_event(v, "space", json_pack("{s:I,s:I}", "avail", (json_int_t)t.disk_avail, "reserve", (json_int_t)t.reserve));
+        vaultd_event(
+            v, "space", json_pack("{s:I,s:I}", "avail", (json_int_t)t.disk_avail, "reserve", (json_int_t)t.reserve));
 }
 
 void vaultd_after(struct vaultd *v, int r)
@@ -79,7 +80,8 @@ static void on_clock(void *arg)
         return;
     vaultd_after(v, store_clock(v->store, "hourly"));
     if (v->store && !store_totals(v->store, &t) && t.disk_avail < SPACE_LOW_FACTOR * t.reserve)
-        vaultd_event(v, "space", json_pack("{s:I,s:I}", "avail", (json_int_t)t.disk_avail, "reserve", (json_int_t)t.reserve));
+        vaultd_event(
+            v, "space", json_pack("{s:I,s:I}", "avail", (json_int_t)t.disk_avail, "reserve", (json_int_t)t.reserve));
 }
 
 static int sign(void *arg, struct sm_span message, uint8_t ret_sig[64])
@@ -100,18 +102,22 @@ static void log_recovery(struct vaultd *v)
     const struct store_recovery *r = store_recovered(v->store);
     if (!r->cut.happened && !r->packs_adopted && !r->packs_set_aside && !r->packs_missing)
         return;
-    sm_warn("vault: recovered (%llu bytes cut, %llu packs adopted, %llu set aside, %llu missing)", (unsigned long long)r->cut.bytes,
-        (unsigned long long)r->packs_adopted, (unsigned long long)r->packs_set_aside, (unsigned long long)r->packs_missing);
-    vaultd_event(v, "recovered", json_pack("{s:I,s:I,s:I,s:I}", "cut_bytes", (json_int_t)r->cut.bytes, "packs_adopted",
-        (json_int_t)r->packs_adopted, "packs_set_aside", (json_int_t)r->packs_set_aside, "packs_missing", (json_int_t)r->packs_missing));
+    sm_warn("vault: recovered (%llu bytes cut, %llu packs adopted, %llu set aside, %llu missing)",
+        (unsigned long long)r->cut.bytes, (unsigned long long)r->packs_adopted, (unsigned long long)r->packs_set_aside,
+        (unsigned long long)r->packs_missing);
+    vaultd_event(v, "recovered",
+        json_pack("{s:I,s:I,s:I,s:I}", "cut_bytes", (json_int_t)r->cut.bytes, "packs_adopted",
+            (json_int_t)r->packs_adopted, "packs_set_aside", (json_int_t)r->packs_set_aside, "packs_missing",
+            (json_int_t)r->packs_missing));
 }
 
 static int open_store(struct vaultd *v, char *why)
 {
     char dir[4096];
     snprintf(dir, sizeof dir, "%s/vault", v->c->data);
-    struct store_config config = { .dir = dir, .limits = STORE_LIMITS_DEFAULT, .signer = { .sign = sign, .arg = v } };
-    const json_t *settings = json_object_get(v->c->config, "settings"), *reserve = json_object_get(settings, "disk_reserve");
+    struct store_config config = {.dir = dir, .limits = STORE_LIMITS_DEFAULT, .signer = {.sign = sign, .arg = v}};
+    const json_t *settings = json_object_get(v->c->config, "settings"),
+                 *reserve = json_object_get(settings, "disk_reserve");
     if (json_is_integer(reserve))
         config.limits.reserve_bytes = (uint64_t)json_integer_value(reserve);
     memcpy(config.signer.public_key, v->head_pub, 32);
@@ -139,7 +145,7 @@ static int64_t oldest(const struct vaultd *v)
 {
     enum { PAGE = 256 };
     struct store_generation *g = calloc(PAGE, sizeof *g);
-    struct store_query q = { 0 };
+    struct store_query q = {0};
     int64_t s = 0;
     size_t n = g ? PAGE : 0;
     while (n == PAGE && (n = store_generations(v->store, &q, g, PAGE)) > 0) {
@@ -189,8 +195,9 @@ static json_t *status_json(struct vaultd *v)
     wire_int(rec, "packs_missing", r->packs_missing);
     json_object_set_new(rec, "index_rebuilt", json_boolean(r->index_rebuilt));
     json_object_set_new(o, "recovered", rec);
-    json_object_set_new(o, "policy", json_pack("{s:i,s:i,s:i,s:i,s:i}", "hourly", (int)p.hourly, "daily", (int)p.daily, "weekly",
-        (int)p.weekly, "monthly", (int)p.monthly, "min_days", (int)p.min_days));
+    json_object_set_new(o, "policy",
+        json_pack("{s:i,s:i,s:i,s:i,s:i}", "hourly", (int)p.hourly, "daily", (int)p.daily, "weekly", (int)p.weekly,
+            "monthly", (int)p.monthly, "min_days", (int)p.min_days));
     json_t *now = verifying_now(v);
     json_object_set_new(o, "verify", now ? now : json_null());
     return o;
@@ -259,30 +266,30 @@ static void vaultd_end(struct child *c)
 }
 
 static const struct child_handler handlers[] = {
-    { WHO_FRONT, V_PACK_BEGIN, uploads_begin },
-    { WHO_FRONT, V_PACK_DATA, uploads_data },
-    { WHO_FRONT, V_PACK_END, uploads_end },
-    { WHO_FRONT, V_PACK_ABORT, uploads_abort },
-    { WHO_FRONT | WHO_OPENER, V_OBJECTS, objects_ask },
-    { WHO_BRAIN, V_STATUS, on_status },
-    { WHO_BRAIN, V_CLIENT, query_client },
-    { WHO_BRAIN, V_SESSION, query_session },
-    { WHO_BRAIN, V_PACK_STATE, query_pack_state },
-    { WHO_BRAIN, V_HAVE, query_have },
-    { WHO_BRAIN, V_MANIFEST, query_manifest },
-    { WHO_BRAIN, V_GENERATIONS, query_generations },
-    { WHO_BRAIN, V_GENERATION, query_generation },
-    { WHO_BRAIN, V_CLOSURE, query_closure },
-    { WHO_BRAIN, V_GRANT, objects_grant },
-    { WHO_BRAIN, V_UNGRANT, objects_ungrant },
-    { WHO_BRAIN, V_FREEZE, query_freeze },
-    { WHO_BRAIN, V_THAW, query_thaw },
-    { WHO_BRAIN, V_POLICY, query_policy },
-    { WHO_BRAIN, V_ACCESS, query_access },
-    { WHO_BRAIN, V_LOG, query_log },
-    { WHO_BRAIN, V_VERIFY, verifying_ask },
-    { WHO_BRAIN, V_ANCESTRY, query_ancestry },
-    { WHO_BRAIN, V_HEAD, query_head },
+    {WHO_FRONT, V_PACK_BEGIN, uploads_begin},
+    {WHO_FRONT, V_PACK_DATA, uploads_data},
+    {WHO_FRONT, V_PACK_END, uploads_end},
+    {WHO_FRONT, V_PACK_ABORT, uploads_abort},
+    {WHO_FRONT | WHO_OPENER, V_OBJECTS, objects_ask},
+    {WHO_BRAIN, V_STATUS, on_status},
+    {WHO_BRAIN, V_CLIENT, query_client},
+    {WHO_BRAIN, V_SESSION, query_session},
+    {WHO_BRAIN, V_PACK_STATE, query_pack_state},
+    {WHO_BRAIN, V_HAVE, query_have},
+    {WHO_BRAIN, V_MANIFEST, query_manifest},
+    {WHO_BRAIN, V_GENERATIONS, query_generations},
+    {WHO_BRAIN, V_GENERATION, query_generation},
+    {WHO_BRAIN, V_CLOSURE, query_closure},
+    {WHO_BRAIN, V_GRANT, objects_grant},
+    {WHO_BRAIN, V_UNGRANT, objects_ungrant},
+    {WHO_BRAIN, V_FREEZE, query_freeze},
+    {WHO_BRAIN, V_THAW, query_thaw},
+    {WHO_BRAIN, V_POLICY, query_policy},
+    {WHO_BRAIN, V_ACCESS, query_access},
+    {WHO_BRAIN, V_LOG, query_log},
+    {WHO_BRAIN, V_VERIFY, verifying_ask},
+    {WHO_BRAIN, V_ANCESTRY, query_ancestry},
+    {WHO_BRAIN, V_HEAD, query_head},
 };
 
 int vault_main(struct child *c)
@@ -291,7 +298,11 @@ int vault_main(struct child *c)
     if (!v)
         return 1;
     const struct child_spec spec = {
-        .handlers = handlers, .handlers_n = sizeof handlers / sizeof handlers[0], .start = vaultd_start, .gone = vaultd_gone, .end = vaultd_end,
+        .handlers = handlers,
+        .handlers_n = sizeof handlers / sizeof handlers[0],
+        .start = vaultd_start,
+        .gone = vaultd_gone,
+        .end = vaultd_end,
     };
     c->state = v;
     int r = child_run(c, &spec);

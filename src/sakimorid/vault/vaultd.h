@@ -1,6 +1,7 @@
 /*
  * The vault process: the only one that opens the vault's files.  No key that opens a chunk, no network.
- * vaultd.c: life, uploads.c: packs from front, objects.c: sealed objects to front and opener, queries.c: what brain asks.
+ * vaultd.c: life, uploads.c: packs from front, objects.c: sealed objects to front and opener, queries.c: what brain
+ * asks.
  */
 #ifndef SAKIMORID_VAULTD_H
 #define SAKIMORID_VAULTD_H
@@ -11,31 +12,36 @@
 #define VAULTD_UPLOADS_MAX 64
 #define VAULTD_GRANTS_MAX 64
 #define VAULTD_JOBS_MAX 64
-#define VAULTD_FRAME ((size_t)512 << 10)     /* of a stream of objects */
-#define VAULTD_OBJECTS_MAX 2048              /* cids of one request */
+#define VAULTD_FRAME ((size_t)512 << 10) /* of a stream of objects */
+#define VAULTD_OBJECTS_MAX 2048          /* cids of one request */
 #define VAULTD_DAMAGES_MAX 200
 
 struct upload {
-    uint32_t handle;                         /* 0 = free */
+    uint32_t handle; /* 0 = free */
     struct session_id session;
     struct cid pack;
     uint64_t offset, total;
-    bool ended, duplicate;                   /* ended: waits for the flush */
-    struct child_late late;                  /* who waits for the acknowledgement */
+    bool ended, duplicate;  /* ended: waits for the flush */
+    struct child_late late; /* who waits for the acknowledgement */
 };
-struct grant { bool used; uint8_t id[16]; struct client_id client; int64_t until_s; };
+struct grant {
+    bool used;
+    uint8_t id[16];
+    struct client_id client;
+    int64_t until_s;
+};
 struct objects_job {
     struct child_late late;
     struct client_id client;
     struct cid *cids;
     size_t n, i;
-    struct sm_buf out;                       /* bytes not yet sent */
+    struct sm_buf out; /* bytes not yet sent */
     struct objects_job *next;
 };
 
 struct vaultd {
     struct child *c;
-    struct store *store;                     /* NULL until brain said which vault this is */
+    struct store *store; /* NULL until brain said which vault this is */
     struct vault_id vault;
     uint8_t head_pub[32];
     struct upload uploads[VAULTD_UPLOADS_MAX];
@@ -48,7 +54,7 @@ struct vaultd {
     struct verify_hooks hooks;
     enum verify_kind verify_kind;
     struct verify_progress progress;
-    json_t *damaged, *last;                  /* of the running or last verify */
+    json_t *damaged, *last; /* of the running or last verify */
     bool cancel;
 };
 
@@ -72,8 +78,8 @@ void uploads_begin(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
 void uploads_data(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void uploads_end(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void uploads_abort(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
-void uploads_flush(struct vaultd *v);        /* flush and acknowledge */
-void uploads_forget(struct vaultd *v);       /* front is gone: the half-sent packs stay for a resume */
+void uploads_flush(struct vaultd *v);  /* flush and acknowledge */
+void uploads_forget(struct vaultd *v); /* front is gone: the half-sent packs stay for a resume */
 
 /* objects.c */
 void objects_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
@@ -103,6 +109,6 @@ void query_put_head(json_t *o, const char *key, const struct journal_signed_head
 
 /* verifying.c */
 void verifying_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
-json_t *verifying_now(struct vaultd *v);     /* progress, or NULL */
+json_t *verifying_now(struct vaultd *v); /* progress, or NULL */
 void verifying_end(struct vaultd *v);
 #endif

@@ -64,7 +64,7 @@ static void on_hit(void *arg, const struct cid *manifest, const struct verify_da
 
 static void finish(struct vaultd *v, int r)
 {
-    struct verify_result res = { 0 };
+    struct verify_result res = {0};
     verify_result(v->verify, &res);
     json_t *o = json_object();
     json_object_set_new(o, "kind", json_string(kind_name(v->verify_kind)));
@@ -115,9 +115,10 @@ static int start(struct vaultd *v, const char *kind)
     if (v->verify)
         return -SM_ESTATE;
     v->verify_kind = strcmp(kind, "data") == 0 ? VERIFY_DATA : VERIFY_STRUCTURE;
-    v->hooks = (struct verify_hooks){ .progress = on_progress, .damage = on_damage, .hit = on_hit, .arg = v, .head_pub = v->head_pub, .record = true };
+    v->hooks = (struct verify_hooks){
+        .progress = on_progress, .damage = on_damage, .hit = on_hit, .arg = v, .head_pub = v->head_pub, .record = true};
     v->cancel = false;
-    v->progress = (struct verify_progress){ 0 };
+    v->progress = (struct verify_progress){0};
     json_decref(v->damaged);
     v->damaged = json_array();
     int r = v->damaged ? verify_new(v->store, v->verify_kind, &v->hooks, &v->verify) : -SM_ESTATE;
