@@ -128,9 +128,11 @@ static void what_the_box_lost_is_sent_again(void **state)
         assert_int_equal(kit_backup(k), 0);
         usleep(5000);
         assert_int_equal(kit_backup(k), 0);
-        for (size_t n = 0; n < 3; n++)
-            if (!engine_lose(&k->v, type[i], n))
-                assert_true(n > 0);
+        /* All of a kind: whichever the present generation uses are among them. */
+        size_t lost = 0;
+        while (engine_lose(&k->v, type[i], 0))
+            lost++;
+        assert_true(lost > 0);
         assert_int_equal(kit_backup(k), 0);
         assert_true(k->result.counts.rounds > 1);
         kit_restore_equal(k);
