@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -703,6 +704,7 @@ int backup_main(const char *data, const char *skip)
 {
     struct backupd *b = calloc(1, sizeof *b);
     char why[160] = "";
+    (void)mallopt(M_ARENA_MAX, 1); /* one heap for all threads: memory counts more here than a little waiting */
     int r = b ? backup_start(b, data, skip, why) : -ENOMEM;
     if (r)
         sm_error("%s", why[0] ? why : sm_strerror(r));

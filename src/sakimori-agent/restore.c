@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
@@ -555,6 +556,7 @@ int restore_main(const char *data, const char *skip)
     char why[160] = "";
     if (!d)
         return 1;
+    (void)mallopt(M_ARENA_MAX, 1); /* one heap for all threads: memory counts more here than a little waiting */
     pthread_mutex_init(&d->carry, NULL);
     d->manifest.max = MANIFEST_MAX;
     d->answer.max = (size_t)96 << 20;
