@@ -49,8 +49,14 @@ json_t *qr_svg(const char *text)
 
 static void say_code(struct api *a)
 {
-    if (api_setup_done(a) || !a->cfg.ops.note)
+    if (!a->cfg.ops.note)
         return;
+    if (api_setup_done(a)) { /* the parent waits for a word before it says that the box runs */
+        json_t *none = json_pack("{s:n}", "setup_code");
+        a->cfg.ops.note(a->cfg.ops.arg, none);
+        json_decref(none);
+        return;
+    }
     json_t *v = state_setting(a->state, "setup_code");
     if (json_string_value(v))
         (void)snprintf(a->setup_code, sizeof a->setup_code, "%s", json_string_value(v)); /* ours */

@@ -127,6 +127,18 @@ static int journal_only(struct cli *c)
     return CLI_FAILED;
 }
 
+/* An end of the journal that is no record: of a power cut, and then the box cuts it off at its next start; or damage. */
+static void tail_found(struct report *r, const struct journal_cut *cut)
+{
+    if (!cut->happened)
+        return;
+    json_array_append_new(r->damaged, json_pack("{s:s,s:s,s:I,s:s}", "what", "tail", "file", cut->file, "bytes",
+        (json_int_t)cut->bytes, "why", cut->why));
+    if (!r->c->json)
+        cli_note(r->c, T(r->c, "journal/%s の終わりの %llu バイトは記録として読めません: %s",
+            "journal/%s: the last %llu bytes are no record: %s"), cut->file, (unsigned long long)cut->bytes, cut->why);
+}
+
 int cmd_vault_verify(struct cli *c)
 {
     const char *kind = cli_arg(c, 0) ? cli_arg(c, 0) : "data";
@@ -144,11 +156,14 @@ int cmd_vault_verify(struct cli *c)
         return e;
     rep.damaged = json_array();
     rep.hit = json_array();
+    tail_found(&rep, &store_recovered(st)->cut);
     struct verify_hooks h = { .progress = on_progress, .damage = on_damage, .hit = on_hit, .arg = &rep };
     int r = verify_run(st, !strcmp(kind, "data") ? VERIFY_DATA : VERIFY_STRUCTURE, &h, &v);
     if (r < 0)
         cli_note(c, T(c, "検査が途中で止まりました: %s", "the check stopped: %s"), sm_strerror(r));
     e = r < 0 ? CLI_FAILED : finish(c, &rep, &v);
+    if (store_recovered(st)->cut.happened)
+        e = CLI_FAILED;
     json_decref(rep.damaged);
     json_decref(rep.hit);
     store_close(st);
