@@ -470,14 +470,35 @@ static void thawed(struct api_call *c, int err, struct sm_span body, const char 
         acted(c);
 }
 
+/* Without false_alarm the bad copies stay marked: what is not said must not make them clean. */
+static void thaw(struct api_call *c, const json_t *alarm, const char *note, bool false_alarm)
+{
+    json_t *d = api_row(c->api, STATE_device, STATE_ARGS(state_t(api_str(alarm, "device"))));
+    char reason[256];
+    size_t n = strnlen(note, sizeof reason - 1);
+    while (n < strlen(note) && n > 0 && ((unsigned char)note[n] & 0xc0) == 0x80)
+        n--; /* the vault's record is shorter than a note: cut between characters */
+    memcpy(reason, note, n);
+    reason[n] = 0;
+    if (!d)
+        api_fail(c, 409, "conflict", "action", NULL);
+    else
+        api_ask(c, "V_THAW",
+            json_pack("{s:s,s:s,s:s,s:b}", "client", api_str(d, "client"), "reason", reason, "by", c->who.account,
+                "false_alarm", false_alarm),
+            thawed);
+    json_decref(d);
+}
+
 void h_alarm_act(struct api_call *c)
 {
     struct sm_obj o = SM_OBJ(c->body);
     const char *action = sm_obj_str(&o, "action", 1, 16), *note = sm_obj_str_opt(&o, "note", 1000);
+    bool false_alarm = sm_obj_bool(&o, "false_alarm", false);
     if (api_refused(c, &o))
         return;
     json_t *row = api_row(c->api, STATE_alarm, STATE_ARGS(state_t(c->part[0])));
-    api_audit_what(c, "%s %s %s", c->part[0], action, note ? note : "");
+    api_audit_what(c, "%s %s%s %s", c->part[0], action, false_alarm ? " false_alarm" : "", note ? note : "");
     if (!row) {
         api_fail(c, 404, "not_found", NULL, NULL);
     } else if (!strcmp(action, "seen")) {
@@ -487,16 +508,10 @@ void h_alarm_act(struct api_call *c)
         if (api_do(c, STATE_alarm_close,
                 STATE_ARGS(state_i(api_now()), state_t(c->who.account), state_t(note), state_t(c->part[0]))))
             acted(c);
+    } else if (!strcmp(action, "thaw") && (!note || !*note)) {
+        api_fail(c, 400, "bad_request", "note", NULL); /* the vault's record names a reason */
     } else if (!strcmp(action, "thaw")) {
-        json_t *d = api_row(c->api, STATE_device, STATE_ARGS(state_t(api_str(row, "device"))));
-        if (!d)
-            api_fail(c, 409, "conflict", "action", NULL);
-        else
-            api_ask(c, "V_THAW",
-                json_pack("{s:s,s:s,s:s,s:b}", "client", api_str(d, "client"), "reason", note ? note : "", "by",
-                    c->who.account, "false_alarm", 1),
-                thawed);
-        json_decref(d);
+        thaw(c, row, note, false_alarm);
     } else {
         api_fail(c, 400, "bad_request", "action", NULL);
     }

@@ -159,6 +159,26 @@ static json_t *person_merge(const json_t *old, const json_t *in)
     return p;
 }
 
+/* Fields with a few words to choose from: as in the set-up. */
+static bool institution_words(json_t *inst, const json_t *in)
+{
+    static const struct {
+        const char *key, *allowed[6];
+    } words[] = { { "kind", { "clinic", "dental", "hospital", "pharmacy", "other", NULL } },
+        { "vendor_updates", { "yes", "no", "unknown", NULL } } };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        const json_t *v = json_object_get(in, words[i].key);
+        const char *const *w = words[i].allowed, *s = json_string_value(v);
+        while (v && s && *w && strcmp(*w, s) != 0)
+            w++;
+        if (v && (!s || !*w))
+            return false;
+        if (v)
+            api_set(inst, words[i].key, json_string(s));
+    }
+    return true;
+}
+
 static const char *check_institution(struct api *a, const json_t *in, json_t **ret)
 {
     static const char *const texts[] = { "name", "address", "phone" };
@@ -176,6 +196,10 @@ static const char *check_institution(struct api *a, const json_t *in, json_t **r
             api_set(inst, texts[i], json_string(json_string_value(v)));
         if (json_is_object(json_object_get(in, people[i])))
             api_set(inst, people[i], person_merge(json_object_get(inst, people[i]), json_object_get(in, people[i])));
+    }
+    if (!institution_words(inst, in)) {
+        json_decref(inst);
+        return "institution";
     }
     *ret = inst;
     return NULL;

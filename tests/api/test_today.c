@@ -141,9 +141,9 @@ static void the_same_cause_opens_one_alarm_and_one_mail(void **state)
     assert_int_equal(kit_asked(k, "X_MAIL"), 1);
 }
 
-static void a_thawed_alarm_is_closed_and_the_vault_told(void **state)
+/* Freeze, thaw with body, and what the vault was asked. */
+static const json_t *thaw(struct kit *k, const char *body)
 {
-    struct kit *k = *state;
     char source[40], path[100];
     with_source(k, source, "share");
     saw(k, source, 5, false);
@@ -152,10 +152,35 @@ static void a_thawed_alarm_is_closed_and_the_vault_told(void **state)
     assert_int_equal(kit_call(k, &me, "GET", "/api/v1/alarms", NULL), 200);
     (void)snprintf(path, sizeof path, "/api/v1/alarms/%s",
         json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "id")));
-    assert_int_equal(kit_call(k, &me, "POST", path, "{\"action\":\"thaw\",\"note\":\"引っこし\"}"), 200);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{\"action\":\"thaw\",\"note\":\"\"}"), 400);
+    assert_int_equal(kit_asked(k, "V_THAW"), 0);
+    assert_int_equal(kit_call(k, &me, "POST", path, body), 200);
     assert_int_equal(kit_asked(k, "V_THAW"), 1);
     today(k);
     assert_string_equal(kit_str(k, "state"), "ok");
+    for (size_t i = json_array_size(k->asked); i > 0; i--)
+        if (!strcmp(json_string_value(json_object_get(json_array_get(k->asked, i - 1), "message")), "V_THAW"))
+            return json_object_get(json_array_get(k->asked, i - 1), "body");
+    return NULL;
+}
+
+static void a_change_of_ones_own_thaws_as_a_false_alarm(void **state)
+{
+    const json_t *asked = thaw(*state, "{\"action\":\"thaw\",\"false_alarm\":true,\"note\":\"引っこし\"}");
+    assert_true(json_is_true(json_object_get(asked, "false_alarm")));
+    assert_string_equal(json_string_value(json_object_get(asked, "reason")), "引っこし");
+}
+
+static void after_an_attack_the_bad_copies_stay_suspicious(void **state)
+{
+    const json_t *asked = thaw(*state, "{\"action\":\"thaw\",\"false_alarm\":false,\"note\":\"入れ直した\"}");
+    assert_true(json_is_false(json_object_get(asked, "false_alarm")));
+}
+
+static void a_thaw_that_does_not_say_makes_nothing_clean(void **state)
+{
+    const json_t *asked = thaw(*state, "{\"action\":\"thaw\",\"note\":\"済\"}");
+    assert_true(json_is_false(json_object_get(asked, "false_alarm")));
 }
 
 static void a_part_that_is_down_is_never_green(void **state)
@@ -193,6 +218,37 @@ static void english_is_there_for_those_who_ask(void **state)
     me.lang = "en-GB,en;q=0.8";
     assert_int_equal(kit_call(k, &me, "GET", "/api/v1/today", NULL), 200);
     assert_string_equal(kit_str(k, "headline"), "Please look");
+}
+
+static void the_settings_keep_every_field_of_the_institution(void **state)
+{
+    static const char all[] = "{\"institution\":{\"name\":\"新しい医院\",\"kind\":\"dental\",\"phone\":\"03-1\",\"address\":"
+                              "\"東京\",\"vendor_updates\":\"yes\",\"responsible\":{\"name\":\"山田\",\"phone\":\"090\"}}}";
+    struct kit *k = *state;
+    kit_people(k);
+    assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/settings", all), 200);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/settings", NULL), 200);
+    const json_t *inst = json_object_get(k->body, "institution");
+    static const char *const want[][2] = { { "name", "新しい医院" }, { "kind", "dental" }, { "phone", "03-1" },
+        { "address", "東京" }, { "vendor_updates", "yes" } };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        assert_string_equal(json_string_value(json_object_get(inst, want[i][0])), want[i][1]);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(inst, "responsible"), "name")), "山田");
+}
+
+static void an_unknown_word_for_the_institution_changes_nothing(void **state)
+{
+    struct kit *k = *state;
+    kit_people(k);
+    assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/settings",
+                         "{\"institution\":{\"name\":\"ほか\",\"vendor_updates\":\"perhaps\"}}"), 400);
+    assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/settings", "{\"institution\":{\"kind\":7}}"), 400);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/settings", NULL), 200);
+    assert_string_not_equal(json_string_value(json_object_get(json_object_get(k->body, "institution"), "name")), "ほか");
 }
 
 static void the_card_is_one_file_that_needs_nothing_else(void **state)
@@ -246,10 +302,14 @@ int main(void)
         T(a_server_is_late_after_one_missed_cycle),
         T(a_suspicious_generation_says_call_with_reasons_and_what_is_safe),
         T(the_same_cause_opens_one_alarm_and_one_mail),
-        T(a_thawed_alarm_is_closed_and_the_vault_told),
+        T(a_change_of_ones_own_thaws_as_a_false_alarm),
+        T(after_an_attack_the_bad_copies_stay_suspicious),
+        T(a_thaw_that_does_not_say_makes_nothing_clean),
         T(a_part_that_is_down_is_never_green),
         T(an_alarm_outweighs_a_late_copy),
         T(english_is_there_for_those_who_ask),
+        T(the_settings_keep_every_field_of_the_institution),
+        T(an_unknown_word_for_the_institution_changes_nothing),
         T(the_card_is_one_file_that_needs_nothing_else),
         T(a_poll_marks_the_machine_as_there),
     };
