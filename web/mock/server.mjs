@@ -120,7 +120,7 @@ const ROUTES = [
     ['GET', /^\/session$/, ({ st, send, fail }) => (st.role === 'nobody' ? fail(401, 'not_signed_in') : send(session(st)))],
     ['DELETE', /^\/session$/, ({ st, send }) => { st.role = st.enrolled ? 'counter' : 'nobody'; send({}); }],
     ['POST', /^\/session\/password$/, ({ st, data, send, fail }) => (data.new === 'password1' ? fail(422, 'bad_request', { field: 'new', reason: 'banned' }) : (st.must_change = false, send({})))],
-    ['GET', /^\/today$/, ({ st, send }) => { const x = D.today(st.scenario, D.generations(bad(st)), st.done); send(st.empty ? { ...x, groups: [], last: { ...x.last, at: null, devices: 0, devices_total: 1, drill: null }, one: null } : x); }],
+    ['GET', /^\/today$/, ({ st, send }) => { const x = D.today(st.scenario, D.generations(bad(st)), st.done); send(st.keptDays !== undefined ? { ...x, last: { ...x.last, kept_days: st.keptDays } } : st.empty ? { ...x, groups: [], last: { ...x.last, at: null, devices: 0, devices_total: 1, drill: null }, one: null } : x); }],
     ['POST', /^\/today\/tasks\/(.+)$/, ({ st, send }) => { st.done = true; send({}); }],
     ['GET', /^\/alarms$/, ({ st, send }) => send(list(D.alarms(bad(st), gens(st))))],
     ['GET', /^\/alarms\/(.+)$/, ({ st, id, send, fail }) => { const a = D.alarms(true, D.generations(true)).find((x) => x.id === id); return a ? send(st.seen ? { ...a, seen: later(0) } : a) : fail(404, 'not_found'); }],

@@ -376,6 +376,29 @@ test('an alarm is closed only with a note and after a question', async () => {
     assert.deepEqual(calls('POST', '/alarms/' + 'a7'.padEnd(32, '0')).map((c) => c.data), [{ action: 'close', note: '業者が確かめた' }]);
 });
 
+test('a frozen rotation is let go as our own change or after an attack, and each says what becomes of the bad copies', async () => {
+    for (const [name, title, says, ours] of [
+        ['心当たりのある変化でした', '心当たりのある変化でしたか', '疑わしい保存も、きれいな保存として扱います', true],
+        ['攻撃の後かたづけが終わりました', '攻撃の後かたづけは終わりましたか', '悪い保存は、疑わしいまま残ります', false]]) {
+        await page?.context().close();
+        mock.reset();
+        await open('/trouble/' + 'a7'.padEnd(32, '0'), { scenario: 'call' });
+        await page.getByLabel('したこと・分かったこと').fill('業者が確かめた');
+        await button(name).click();
+        const dialog = page.getByRole('dialog', { name: title });
+        await dialog.getByText(says).waitFor();
+        await dialog.getByRole('button', { name, exact: true }).click();
+        await page.waitForURL('**/trouble');
+        assert.deepEqual(calls('POST', '/alarms/' + 'a7'.padEnd(32, '0')).map((c) => c.data), [{ action: 'thaw', note: '業者が確かめた', false_alarm: ours }]);
+    }
+});
+
+test('on the first day Today says since today and not 0 days', async () => {
+    await open('/', { keptDays: 0 });
+    await page.getByText('きょうの分から').waitFor();
+    assert.equal(await page.getByText('0日前').count(), 0);
+});
+
 test('the keyboard walks the console', async () => {
     await open('/');
     await page.keyboard.press('Tab');

@@ -93,19 +93,28 @@ export function Phones({ contacts, today }: { contacts: Contact[]; today: Today 
     return <ul class="who mt">{list.map((c, i) => <li><span class="eyebrow">{i + 1} {c.name}</span>{c.phone && <span class="tel"><a href={telHref(c.phone)}>{c.phone}</a></span>}{c.note && <span class="sub">{c.note}</span>}</li>)}</ul>;
 }
 
+/* A frozen rotation is let go in two ways that must not be mixed up: they differ in what becomes of the bad copies. */
+type Doing = 'close' | 'ours' | 'dealt';
+const ASK: Record<Doing, { title: Text; text: Text; warn: Text | null; yes: Text }> = {
+    close: { title: T.closeAsk, text: T.closeText, warn: null, yes: T.close },
+    ours: { title: T.oursAsk, text: T.oursText, warn: T.oursText2, yes: T.ours },
+    dealt: { title: T.dealtAsk, text: T.dealtText, warn: T.dealtText2, yes: T.dealt },
+};
+
 function Act({ a, onDone }: { a: Alarm; onDone: () => void }) {
     const [note, setNote] = useState('');
     const [bad, setBad] = useState<string | null>(null);
     const [error, setError] = useState<ApiError | null>(null);
     const [said, setSaid] = useState<string | null>(null);
-    const [ask, setAsk] = useState<'close' | 'thaw' | null>(null);
-    const act = async (action: 'seen' | 'close' | 'thaw') => {
+    const [ask, setAsk] = useState<Doing | null>(null);
+    const act = async (doing: 'seen' | Doing) => {
         setAsk(null);
         setError(null);
+        const action = doing === 'ours' || doing === 'dealt' ? 'thaw' : doing;
         if (action !== 'seen' && !note.trim()) return setBad(t(T.noteNeed));
         setBad(null);
         try {
-            await api.post(`/alarms/${encodeURIComponent(a.id)}`, { action, note: note.trim() });
+            await api.post(`/alarms/${encodeURIComponent(a.id)}`, { action, note: note.trim(), ...(action === 'thaw' ? { false_alarm: doing === 'ours' } : {}) });
             setSaid(t(T.recorded));
             setNote('');
             onDone();
@@ -116,11 +125,14 @@ function Act({ a, onDone }: { a: Alarm; onDone: () => void }) {
     return <section class="card stack no-print" aria-labelledby="ac"><h2 id="ac">{t(T.act)}</h2><p>{t(T.actText)}</p><ErrorBox error={error} />
         <AreaField label={t(T.note)} help={t(T.noteHelp)} value={note} onInput={setNote} error={bad} />
         <div class="btn-row">{!a.seen && <button type="button" class="btn" onClick={() => void act('seen')}>{t(T.seen)}</button>}
-            <button type="button" class="btn" onClick={() => setAsk('close')}>{t(T.close)}</button>
-            {frozen && <button type="button" class="linkbtn" onClick={() => setAsk('thaw')}>{t(T.thaw)}</button>}</div><Said text={said} />
-        {ask && <Dialog title={t(ask === 'close' ? T.closeAsk : T.thawAsk)} onClose={() => setAsk(null)}><p>{t(ask === 'close' ? T.closeText : T.thawText)}</p>{ask === 'thaw' && <><p class="mt-8">{t(T.thawText2)}</p><p class="mt-8"><b>{t(T.thawText3)}</b></p></>}
+            <button type="button" class="btn" onClick={() => setAsk('close')}>{t(T.close)}</button></div>
+        {frozen && <div class="stack" role="group" aria-labelledby="fz"><h3 id="fz">{t(T.frozen)}</h3><p>{t(T.frozenText)}</p>
+            <div><button type="button" class="btn" aria-describedby="fz-d" onClick={() => setAsk('dealt')}>{t(T.dealt)}</button><p class="sub mt-8" id="fz-d">{t(T.dealtHelp)}</p></div>
+            <div><button type="button" class="btn" aria-describedby="fz-o" onClick={() => setAsk('ours')}>{t(T.ours)}</button><p class="sub mt-8" id="fz-o">{t(T.oursHelp)}</p></div></div>}
+        <Said text={said} />
+        {ask && <Dialog title={t(ASK[ask].title)} onClose={() => setAsk(null)}><p>{t(ASK[ask].text)}</p>{ASK[ask].warn && <p class="mt-8"><b>{t(ASK[ask].warn)}</b></p>}
             <div class="btn-row mt-s"><button type="button" class="btn btn-main" onClick={() => setAsk(null)}>{t(C.stopIt)}</button>
-                <button type="button" class="btn btn-stop" onClick={() => void act(ask)}>{t(ask === 'close' ? T.close : T.thaw)}</button></div></Dialog>}
+                <button type="button" class="btn btn-stop" onClick={() => void act(ask)}>{t(ASK[ask].yes)}</button></div></Dialog>}
     </section>;
 }
 

@@ -13,6 +13,8 @@ export const T = {
     drillBad: { ja: '{at} できませんでした', en: '{at}, not passed' },
     kept: { ja: '残っている分', en: 'Goes back' },
     keptDays: { ja: '{n}日前まで', en: '{n} days' },
+    keptDay: { ja: 'きのうまで', en: '1 day' },
+    keptToday: { ja: 'きょうの分から', en: 'since today' },
     one: { ja: 'きょうすること 1つ', en: 'One thing to do today' },
     oneNow: { ja: 'いますること', en: 'What to do now' },
     oneNone: { ja: 'きょうすることは、ありません', en: 'Nothing to do today' },
