@@ -47,10 +47,31 @@ int cmd_alarms_show(struct cli *c)
 int cmd_alarms_act(struct cli *c)
 {
     char path[256];
-    /* The command's second word is the action: seen, thaw, close. */
+    /* The command's second word is the action: seen, close. */
     const char *action = strchr(c->line.cmd->name, ' ') + 1, *note = cli_opt(c, "why");
     int e = path_of(c, path);
     if (e != CLI_OK)
         return e;
     return cli_call(c, "POST", path, json_pack("{s:s,s:s}", "action", action, "note", note ? note : ""), NULL);
+}
+
+int cmd_alarms_thaw(struct cli *c)
+{
+    char path[256];
+    const char *note = cli_opt(c, "why");
+    bool ours = cli_flag(c, "false-alarm");
+    if (!note || !*note) {
+        cli_note(c, T(c, "--why でわけを入れてください(記録に残ります)", "say why with --why (it goes on record)"));
+        return CLI_USAGE;
+    }
+    int e = path_of(c, path);
+    if (e == CLI_OK)
+        e = cli_call(c, "POST", path,
+            json_pack("{s:s,s:b,s:s}", "action", "thaw", "false_alarm", ours, "note", note), NULL);
+    if (e == CLI_OK)
+        cli_note(c, ours ? T(c, "整理を再開しました。疑いのあった世代も、きれいな世代として扱います",
+                               "rotation goes on; the suspicious generations count as clean from now on")
+                         : T(c, "整理を再開しました。疑いのある世代は、疑いのまま残ります",
+                               "rotation goes on; the suspicious generations stay marked as suspicious"));
+    return e;
 }

@@ -3,10 +3,10 @@
 #include "sakimori/cli.h"
 
 const struct cli_opt cli_global_opts[] = {
-    { .name = "data", .value = "DIR", .ja = "ボックスのデータの場所(その中のソケットにつなぐ)",
+    { .name = "data", .value = "DIR", .ja = "箱のデータの場所(その中のソケットにつなぐ)",
         .en = "folder of the box's data (its local socket is used)" },
-    { .name = "url", .value = "URL", .ja = "ネットワーク越しのボックス(https://…)", .en = "a box over the network (https://...)" },
-    { .name = "ca", .value = "FILE", .ja = "ボックスの CA 証明書(--url のとき)", .en = "CA certificate of the box (with --url)" },
+    { .name = "url", .value = "URL", .ja = "ネットワーク越しの箱(https://…)", .en = "a box over the network (https://...)" },
+    { .name = "ca", .value = "FILE", .ja = "箱の CA 証明書(--url のとき)", .en = "CA certificate of the box (with --url)" },
     { .name = "token-file", .value = "FILE", .ja = "サインインの控えの場所", .en = "where sign-in keeps its token" },
     { .name = "json", .ja = "JSON で出す", .en = "answer in JSON" },
     { .name = "lang", .value = "ja|en", .ja = "ことば", .en = "language" },
@@ -224,7 +224,7 @@ void cli_help(FILE *to, bool ja, const struct cli_cmd *cmd)
         fputs(ja ? "どの命令にも:\n" : "With every command:\n", to);
     help_opts(to, ja, cli_global_opts);
     fputs(
-        ja ? "\n終わりの番号: 0 できた、1 失敗、2 書き方、3 サインインか権限、4 見つからない、5 鍵の解除が必要、6 一部だけ、7 ボックスにつながらない\n"
+        ja ? "\n終わりの番号: 0 できた、1 失敗、2 書き方、3 サインインか権限、4 見つからない、5 鍵の解除が必要、6 一部だけ、7 箱につながらない\n"
            : "\nExit codes: 0 done, 1 failed, 2 usage, 3 not signed in or denied, 4 not found, 5 unlock needed, 6 done in part, "
              "7 box not reachable\n",
         to);

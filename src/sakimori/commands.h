@@ -6,6 +6,7 @@
 int cmd_setup(struct cli *c);
 int cmd_sign_in(struct cli *c);
 int cmd_sign_out(struct cli *c);
+int cmd_password(struct cli *c);
 int cmd_status(struct cli *c);
 int cmd_today(struct cli *c);
 int cmd_healthz(struct cli *c);
@@ -46,6 +47,7 @@ int cmd_people_remove(struct cli *c);
 int cmd_alarms_list(struct cli *c);
 int cmd_alarms_show(struct cli *c);
 int cmd_alarms_act(struct cli *c);
+int cmd_alarms_thaw(struct cli *c);
 int cmd_settings_get(struct cli *c);
 int cmd_settings_set(struct cli *c);
 int cmd_settings_print(struct cli *c);

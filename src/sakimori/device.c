@@ -23,7 +23,7 @@ int cmd_devices_code(struct cli *c)
         cli_json(answer);
     } else if (e == CLI_OK) {
         printf("%s\n", cli_str(answer, "code"));
-        cli_note(c, T(c, "15分以内に、新しい端末でこの命令を: %s", "within 15 minutes, on the new machine: %s"),
+        cli_note(c, T(c, "15分以内に、新しい機器でこの命令を: %s", "within 15 minutes, on the new machine: %s"),
             cli_str(answer, "command"));
     }
     json_decref(answer);

@@ -206,7 +206,7 @@ int cmd_unlock(struct cli *c)
     if (e != CLI_OK)
         return e;
     char *password = cli_secret(c, "password", T(c, "院長のパスワード: ", "Director's password: "));
-    char *card = password ? cli_secret(c, "card", T(c, "復元カード(SKC1-…): ", "Restore card (SKC1-...): ")) : NULL;
+    char *card = password ? cli_secret(c, "card", T(c, "戻すカード(SKC1-…): ", "Restore card (SKC1-...): ")) : NULL;
     json_t *body = card ? json_pack("{s:s,s:s}", "password", password, "card", card) : NULL, *answer = NULL;
     cli_secret_free(password);
     cli_secret_free(card);

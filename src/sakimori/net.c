@@ -336,7 +336,7 @@ void cli_complain(const struct cli *c, const json_t *answer)
     if (*text || *code)
         cli_note(c, *field ? "%s (%s)" : "%s", *text ? text : code, field);
     else
-        cli_note(c, T(c, "ボックスの返事が分かりません", "the box answered something unexpected"));
+        cli_note(c, T(c, "箱の返事が分かりません", "the box answered something unexpected"));
     if (json_is_integer(wait))
         cli_note(c, T(c, "%lld 秒待ってください", "wait %lld seconds"), (long long)json_integer_value(wait));
     if (json_is_integer(left))
@@ -346,13 +346,13 @@ void cli_complain(const struct cli *c, const json_t *answer)
 static int said(struct cli *c, int e, const json_t *answer)
 {
     if (e == CLI_UNREACHABLE)
-        cli_note(c, T(c, "ボックスにつながりません: %s", "the box does not answer: %s"), cli_where(c));
+        cli_note(c, T(c, "箱につながりません: %s", "the box does not answer: %s"), cli_where(c));
     else if (e != CLI_OK)
         cli_complain(c, answer);
     if (e == CLI_DENIED && !strcmp(cli_str(answer, "error.code"), "not_signed_in"))
         cli_note(c, T(c, "先に sakimori sign-in でサインインしてください", "sign in first: sakimori sign-in"));
     if (e == CLI_LOCKED)
-        cli_note(c, T(c, "先に sakimori unlock で復元の鍵を解除してください(院長と復元カード)",
+        cli_note(c, T(c, "先に sakimori unlock で戻すための鍵を解除してください(院長と戻すカード)",
             "unlock the restore key first: sakimori unlock (director and restore card)"));
     return e;
 }

@@ -65,7 +65,7 @@ static json_t *row_of(struct store *st, const struct store_generation *g)
 static int list(struct cli *c, struct store *st)
 {
     static const struct cli_col cols[] = { { "id", CLI_SHORT, "世代", "Generation" }, { "at", CLI_TIME, "時刻", "At" },
-        { "device", CLI_TEXT, "端末", "Machine" }, { "label", CLI_TEXT, "名前", "Name" },
+        { "device", CLI_TEXT, "機器", "Machine" }, { "label", CLI_TEXT, "名前", "Name" },
         { "source", CLI_SHORT, "対象", "Source" }, { "number", CLI_TEXT, "番号", "No." },
         { "status", CLI_WORD, "結果", "Status" }, { "suspicious", CLI_YES, "疑い", "Suspicious" },
         { "damaged", CLI_YES, "傷み", "Damaged" }, { "last_clean", CLI_YES, "最後の正常", "Last clean" } };
@@ -180,7 +180,7 @@ static int read_sheet_text(struct cli *c, const char *file, struct sm_buf *to)
     for (int i = 0; i < 24; i++) {
         char *line = cli_ask(c,
             i ? T(c, "続き(終わりは空の行)", "more (empty line to end)")
-              : T(c, "復元シートのことば(24個)か、QR の文字",
+              : T(c, "金庫の紙のことば(24個)か、QR の文字",
                     "24 words of the recovery sheet, or the text of its QR code"),
             i ? "" : NULL);
         int r = line ? sm_buf_put(to, line, strlen(line)) : -ENODATA;
@@ -211,14 +211,14 @@ static int read_sheet(struct recover *r)
         e = sheet_parse(sm_buf_span(&text), &s, why);
     sm_buf_wipe(&text);
     if (e == 0 && s.has_vault && memcmp(s.vault, store_vault(r->st)->b, 16)) {
-        snprintf(why, sizeof why, "%s", T(c, "別の保管庫のシートです", "it is the sheet of another vault"));
+        snprintf(why, sizeof why, "%s", T(c, "別の保管庫の紙です", "it is the sheet of another vault"));
         e = -SM_EMISMATCH;
     }
     if (e == 0)
         e = crypto_x25519_from_secret(s.secret, &r->open);
     sheet_wipe(&s);
     if (e < 0)
-        cli_note(c, T(c, "復元シート: %s", "recovery sheet: %s"), *why ? why : sm_strerror(e));
+        cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), *why ? why : sm_strerror(e));
     return e < 0 ? CLI_DENIED : CLI_OK;
 }
 
@@ -251,7 +251,7 @@ static int file_key(void *arg, const struct cid *envelope, struct file_key *ret)
 static void on_progress(void *arg, const struct restore_progress *p)
 {
     struct recover *r = arg;
-    cli_progress(r->c, T(r->c, "復元", "restore"), p->bytes, r->total, p->now);
+    cli_progress(r->c, T(r->c, "戻しています", "restore"), p->bytes, r->total, p->now);
 }
 
 static void on_problem(void *arg, struct sm_span path, int err, const char *what)
@@ -289,7 +289,7 @@ static int told(struct recover *r, int e, const struct restore_result *v)
             (unsigned long long)v->files, (unsigned long long)v->dirs, (unsigned long long)v->problems);
     }
     if (e < 0 && e != -SM_EPARTIAL)
-        cli_note(c, T(c, "復元できません: %s", "cannot restore: %s"), sm_strerror(e));
+        cli_note(c, T(c, "戻せません: %s", "cannot restore: %s"), sm_strerror(e));
     if (e == -SM_ENOTFOUND)
         return CLI_NOT_FOUND;
     return e == 0 ? CLI_OK : e == -SM_EPARTIAL ? CLI_PARTIAL : CLI_FAILED;

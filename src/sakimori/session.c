@@ -42,7 +42,7 @@ static int try_sign_in(struct cli *c, json_t *body)
     const char *token = cli_str(answer, "token");
     int r = e == CLI_OK && *token ? cli_token_save(c, token) : 0;
     if (e == CLI_UNREACHABLE)
-        cli_note(c, T(c, "ボックスにつながりません: %s", "the box does not answer: %s"), cli_where(c));
+        cli_note(c, T(c, "箱につながりません: %s", "the box does not answer: %s"), cli_where(c));
     else if (e != CLI_OK)
         cli_complain(c, answer);
     else if (!*token || r < 0)
@@ -93,12 +93,57 @@ int cmd_sign_out(struct cli *c)
     return e == CLI_DENIED ? CLI_OK : e;
 }
 
+static char *new_password(struct cli *c)
+{
+    char *new = cli_secret(c, "new_password", T(c, "新しいパスワード: ", "New password: "));
+    /* On a terminal nobody sees what is typed; a file or a pipe is what it is. */
+    bool asked = new && !cli_answer(c, "new_password") && !cli_flag(c, "password-stdin") && !cli_opt(c, "password-fd");
+    char *again = asked ? cli_secret(c, "new_password", T(c, "新しいパスワード(もう一度): ", "New password again: ")) : NULL;
+    bool same = !asked || (again && !strcmp(new, again));
+    if (asked && again && !same)
+        cli_note(c, T(c, "二つの新しいパスワードがちがいます", "the two new passwords differ"));
+    cli_secret_free(again);
+    if (same)
+        return new;
+    cli_secret_free(new);
+    return NULL;
+}
+
+/* The restore key is wrapped by password and card together, so a director's change needs the card. */
+int cmd_password(struct cli *c)
+{
+    json_t *me = NULL, *body = NULL;
+    int e = cli_answers_load(c);
+    if (e == CLI_OK)
+        e = cli_call(c, "GET", "/api/v1/session", NULL, &me);
+    if (e != CLI_OK)
+        return e;
+    bool director = !strcmp(cli_str(me, "person.role"), "director");
+    json_decref(me);
+    char *old = cli_secret(c, "password", T(c, "いまのパスワード: ", "Present password: "));
+    char *new = old ? new_password(c) : NULL;
+    char *card = new && director ? cli_secret(c, "card", T(c, "戻すカード(SKC1-…): ", "Restore card (SKC1-...): ")) : NULL;
+    e = CLI_USAGE;
+    if (old && new && (card || !director))
+        body = card ? json_pack("{s:s,s:s,s:s}", "old", old, "new", new, "card", card)
+                    : json_pack("{s:s,s:s}", "old", old, "new", new); /* NULL: not UTF-8 */
+    cli_secret_free(old);
+    cli_secret_free(new);
+    cli_secret_free(card);
+    if (body)
+        e = cli_call(c, "POST", "/api/v1/session/password", body, NULL);
+    if (e == CLI_OK)
+        cli_note(c, T(c, "パスワードを変えました。ほかの機器では、もう一度サインインします",
+                        "password changed; other machines have to sign in again"));
+    return e;
+}
+
 int cmd_healthz(struct cli *c)
 {
     json_t *answer = NULL;
     int e = cli_call_quiet(c, "GET", "/healthz", NULL, &answer);
     if (e == CLI_UNREACHABLE)
-        cli_note(c, T(c, "ボックスにつながりません: %s", "the box does not answer: %s"), cli_where(c));
+        cli_note(c, T(c, "箱につながりません: %s", "the box does not answer: %s"), cli_where(c));
     else if (c->json)
         cli_json(answer);
     else if (e == CLI_OK)
@@ -133,6 +178,20 @@ int cmd_status(struct cli *c)
     return CLI_OK;
 }
 
+/* How far back one can go; 0 days: everything there is was made today. */
+static void kept_print(const struct cli *c, const json_t *last)
+{
+    long long days = json_integer_value(json_object_get(last, "kept_days"));
+    if (!*cli_str(last, "at"))
+        return;
+    if (days == 0)
+        puts(T(c, "残っている分: きょうの分から", "Goes back: since today"));
+    else if (days == 1)
+        puts(T(c, "残っている分: きのうまで", "Goes back: 1 day"));
+    else
+        printf(T(c, "残っている分: %lld日前まで\n", "Goes back: %lld days\n"), days);
+}
+
 static void today_print(const struct cli *c, const json_t *t)
 {
     size_t i;
@@ -147,6 +206,7 @@ static void today_print(const struct cli *c, const json_t *t)
         cli_text(stdout, cli_str(line, "text"));
         putchar('\n');
     }
+    kept_print(c, json_object_get(t, "last"));
     if (*cli_str(t, "one.title")) {
         printf("%s", T(c, "今日すること: ", "One thing to do: "));
         cli_text(stdout, cli_str(t, "one.title"));

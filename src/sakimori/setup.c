@@ -28,7 +28,7 @@ static int director(struct cli *c, const json_t *d, json_t **ret)
     char code[8];
     int e = cli_call(c, "POST", "/api/v1/setup/director", json_deep_copy(d), &a);
     if (e == CLI_OK && cli_totp(cli_str(a, "totp_secret"), code) < 0) {
-        cli_note(c, T(c, "ボックスの返事が分かりません", "the box answered something unexpected"));
+        cli_note(c, T(c, "箱の返事が分かりません", "the box answered something unexpected"));
         e = CLI_FAILED;
     }
     if (e == CLI_OK)
@@ -118,7 +118,7 @@ static int check_answers(struct cli *c)
         }
     }
     if (!cli_opt(c, "sheet")) {
-        cli_note(c, T(c, "--answers では --sheet FILE(復元シートと復元カードの保存先)が必要です",
+        cli_note(c, T(c, "--answers では --sheet FILE(金庫の紙と戻すカードの保存先)が必要です",
             "with --answers, --sheet FILE is needed: where the recovery sheet and the card go"));
         return CLI_USAGE;
     }
@@ -187,7 +187,7 @@ static int from_file(struct cli *c)
     if (e == CLI_OK && c->json)
         printf("{\"done\":true}\n");
     else if (e == CLI_OK)
-        cli_note(c, T(c, "設定できました。復元シートは %s にあります。紙に移したら消してください",
+        cli_note(c, T(c, "設定できました。金庫の紙は %s にあります。紙に移したら消してください",
             "set up.  The recovery sheet is in %s: put it on paper, then remove the file"), file);
     json_decref(got.secrets);
     return e == CLI_OK ? out : e;
@@ -313,9 +313,9 @@ static void print_sheet(const struct cli *c, const json_t *secrets, const json_t
 {
     size_t i;
     json_t *code;
-    print_half(c, secrets, "open", T(c, "復元シート・開く鍵(金庫へ)", "Recovery sheet: the key that opens (into the safe)"));
-    print_half(c, secrets, "orders", T(c, "復元シート・命令の鍵(金庫へ)", "Recovery sheet: the key for orders (into the safe)"));
-    printf(T(c, "\n== 復元カード(院長が持つ)\n%s\n", "\n== Restore card (the director keeps it)\n%s\n"),
+    print_half(c, secrets, "open", T(c, "金庫の紙・開く鍵(金庫へ)", "Recovery sheet: the key that opens (into the safe)"));
+    print_half(c, secrets, "orders", T(c, "金庫の紙・命令の鍵(金庫へ)", "Recovery sheet: the key for orders (into the safe)"));
+    printf(T(c, "\n== 戻すカード(院長が持つ)\n%s\n", "\n== Restore card (the director keeps it)\n%s\n"),
         cli_str(secrets, "card"));
     printf("%s", T(c, "\n== 一回限りのコード\n", "\n== One-time codes\n"));
     json_array_foreach(json_object_get(codes, "codes"), i, code)
@@ -355,7 +355,7 @@ static int ask_words(struct cli *c, const json_t *ask)
 static int wizard(struct cli *c)
 {
     json_t *inst = json_object(), *made = NULL, *codes = NULL, *secrets = json_object(), *ask = NULL;
-    char *code = cli_secret(c, "code", T(c, "ボックスの画面に出た設定コード: ", "Set-up code shown by the box: "));
+    char *code = cli_secret(c, "code", T(c, "箱の画面に出た設定コード: ", "Set-up code shown by the box: "));
     int e = code ? start(c, code) : CLI_USAGE;
     cli_secret_free(code);
     if (e == CLI_OK)

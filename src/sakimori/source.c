@@ -110,7 +110,7 @@ int cmd_source_add(struct cli *c)
     }
     int e = device ? cli_find(c, "/api/v1/devices", device, &d) : cli_items(c, "/api/v1/devices", &all);
     if (e == CLI_OK && !device && json_array_size(json_object_get(all, "items")) != 1) {
-        cli_note(c, T(c, "--device でどの端末かを選んでください", "say which machine with --device"));
+        cli_note(c, T(c, "--device でどの機器かを選んでください", "say which machine with --device"));
         e = CLI_USAGE;
     }
     if (e == CLI_OK && !device)

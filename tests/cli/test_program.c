@@ -37,6 +37,8 @@ static const struct { const char *request, *status, *body;
     { "GET /api/v1/runs/dddd", "200 OK", "{\"id\":\"dddd\",\"state\":\"complete\"}" },
     { "POST /api/v1/audit/verify", "200 OK",
         "{\"ok\":false,\"lines\":9,\"first_bad\":{\"line\":4,\"why\":\"changed\"}}" },
+    { "GET /api/v1/session", "200 OK", "{\"person\":{\"name\":\"院長\",\"role\":\"director\"}}" },
+    { "POST /api/v1/session/password", "200 OK", "{\"ok\":true}" },
     { "POST /api/v1/session", "200 OK",
         "{\"token\":\"0123456789abcdef\",\"session\":{\"person\":{\"name\":\"院長\",\"role\":\"director\"}}}" },
     { "DELETE /api/v1/session", "200 OK", "{\"ok\":true}" },
@@ -44,17 +46,28 @@ static const struct { const char *request, *status, *body;
     { "GET ", "500 Internal Server Error", "{\"error\":{\"code\":\"internal\",\"message\":\"broken\"}}" },
 };
 
+/* The last request with a body, as it came; read only after the program has ended. */
+static char posted[8192];
+
+static bool whole(const char *text)
+{
+    const char *end = strstr(text, "\r\n\r\n"), *length = strcasestr(text, "content-length:");
+    return end && (!length || length > end || strlen(end + 4) >= strtoul(length + 15, NULL, 10));
+}
+
 static void answer(int fd)
 {
-    char text[8192];
+    char text[8192] = "";
     size_t n = 0;
     ssize_t got;
     while (n + 1 < sizeof text && (got = read(fd, text + n, sizeof text - 1 - n)) > 0) {
         n += (size_t)got;
         text[n] = 0;
-        if (strstr(text, "\r\n\r\n"))
+        if (whole(text))
             break;
     }
+    if (!strncmp(text, "POST ", 5))
+        memcpy(posted, text, n + 1);
     for (size_t i = 0; i < sizeof canned / sizeof *canned; i++) {
         if (strncmp(text, canned[i].request, strlen(canned[i].request)))
             continue;
@@ -240,6 +253,29 @@ static void sign_in_reads_the_password_from_standard_input_and_keeps_a_private_t
     assert_int_equal(stat(path, &st), -1);
 }
 
+static void a_director_changes_the_password_with_old_new_and_card(void **state)
+{
+    (void)state;
+    assert_int_equal(run("umi-to-yama-7\nsora-to-kumo-8\nSKC1-AAAA\n", (const char *const[]){ "password", "--password-stdin", BOX, NULL }), 0);
+    assert_non_null(strstr(posted, "POST /api/v1/session/password"));
+    assert_non_null(strstr(posted, "\"old\":\"umi-to-yama-7\""));
+    assert_non_null(strstr(posted, "\"new\":\"sora-to-kumo-8\""));
+    assert_non_null(strstr(posted, "\"card\":\"SKC1-AAAA\""));
+    posted[0] = 0;
+    assert_int_equal(run("umi-to-yama-7\nsora-to-kumo-8\n", (const char *const[]){ "password", "--password-stdin", BOX, NULL }), 2);
+    assert_int_equal(RUN("password", "surplus", BOX), 2);
+    assert_string_equal(posted, "");
+}
+
+static void a_thaw_needs_a_reason(void **state)
+{
+    (void)state;
+    posted[0] = 0;
+    assert_int_equal(RUN("alarms", "thaw", "aaaa", "--false-alarm", BOX), 2);
+    assert_non_null(strstr(err, "--why"));
+    assert_string_equal(posted, "");
+}
+
 static void an_answers_file_that_others_can_read_is_refused(void **state)
 {
     char path[128];
@@ -302,6 +338,8 @@ int main(void)
         cmocka_unit_test(all_pages_of_a_list_are_fetched),
         cmocka_unit_test(an_answer_that_is_no_json_is_no_crash),
         cmocka_unit_test(sign_in_reads_the_password_from_standard_input_and_keeps_a_private_token),
+        cmocka_unit_test(a_director_changes_the_password_with_old_new_and_card),
+        cmocka_unit_test(a_thaw_needs_a_reason),
         cmocka_unit_test(an_answers_file_that_others_can_read_is_refused),
         cmocka_unit_test(the_settings_file_is_checked_and_the_wrong_line_is_named),
         cmocka_unit_test(an_offline_audit_check_names_file_and_line),

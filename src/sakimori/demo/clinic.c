@@ -82,7 +82,7 @@ static int read_line(struct demo *d, int fd, json_t **ret)
     if (end && sm_json_parse(SM_SPAN(text.p, (size_t)(end - text.p)), 64 << 10, ret, NULL) == 0)
         e = CLI_OK;
     else if (!demo_stopped())
-        cli_note(d->c, T(d->c, "ボックスが始まりません。%s/box.log を見てください", "the box does not start; see %s/box.log"), d->dir);
+        cli_note(d->c, T(d->c, "箱が始まりません。%s/box.log を見てください", "the box does not start; see %s/box.log"), d->dir);
     (void)status; /* a box that ended closes the pipe */
     sm_buf_wipe(&text);
     return e;
@@ -96,8 +96,11 @@ static int start_box(struct demo *d)
     demo_path(d, "box", data);
     if (e != CLI_OK || pipe2(pair, O_CLOEXEC | O_NONBLOCK) < 0)
         return CLI_FAILED;
+    /* From a tree that is not installed, ./run says where the console's files are. */
+    const char *web = getenv("SAKIMORI_WEB");
     char *argv[] = { program, (char *)"--headless", (char *)"--data", data, (char *)"--port",
-        (char *)(port ? port : "8443"), (char *)"--listen", (char *)(listen ? listen : "127.0.0.1"), NULL };
+        (char *)(port ? port : "8443"), (char *)"--listen", (char *)(listen ? listen : "127.0.0.1"),
+        (char *)(web && *web ? "--web" : NULL), (char *)web, NULL };
     e = demo_start(d, argv, pair[1], "box.log", &d->box);
     close(pair[1]);
     if (e == CLI_OK)
@@ -152,7 +155,7 @@ static int join(struct demo *d)
         e = demo_run(d, argv, "agent.log", JOIN_MS, NULL);
     sm_zero(code, sizeof code);
     if (e != CLI_OK && !demo_stopped())
-        cli_note(d->c, T(d->c, "端末を登録できません。%s/agent.log を見てください", "the machine cannot join; see %s/agent.log"), d->dir);
+        cli_note(d->c, T(d->c, "機器を登録できません。%s/agent.log を見てください", "the machine cannot join; see %s/agent.log"), d->dir);
     return e == CLI_OK ? start_agent(d) : CLI_FAILED;
 }
 
@@ -419,11 +422,11 @@ static void print_people(const struct demo *d)
     printf("  一回限り / one-time  ");
     json_array_foreach(json_object_get(d->secrets, "codes"), i, one)
         printf("%s%s", i && i % 5 == 0 ? "\n                      " : "", json_string_value(one)), putchar(' ');
-    printf("\n  復元カード / card    %s\n\n", cli_str(d->secrets, "card"));
+    printf("\n  戻すカード / restore card %s\n\n", cli_str(d->secrets, "card"));
     printf(
         "1. 画面を開き(証明書の警告は、指紋を確かめて進む)、サインインします。最初の画面に警報があります。\n"
         "   Open the console (check the fingerprint at the browser's warning) and sign in: the alarm is on the first screen.\n"
-        "2. 「復元」で、パスワードと復元カードで一度だけ解除します。\n"
+        "2. 「戻す」で、パスワードと戻すカードで一度だけ解除します。\n"
         "   In Restore, unlock once with the password and the restore card.\n"
         "3. 最後の正常な世代、全部、元の場所へ、の三つを選ぶと戻ります。\n"
         "   Choose the last clean generation, everything, to the original place: three steps.\n\n");
@@ -441,7 +444,7 @@ static int stay(struct demo *d)
     int status;
     while (!demo_stopped()) {
         if (plat_proc_wait(&d->box, 0, &status) != -SM_ETIME) {
-            cli_note(d->c, T(d->c, "ボックスが止まりました", "the box stopped"));
+            cli_note(d->c, T(d->c, "箱が止まりました", "the box stopped"));
             return CLI_FAILED;
         }
         cli_sleep_ms(200);
@@ -459,12 +462,12 @@ static int story(struct demo *d)
     step(d, "見本のクリニックを作る", "making a sample clinic");
     if (e == CLI_OK)
         e = demo_make_clinic(d);
-    step(d, "ボックスを始めて設定する", "starting the box and setting it up");
+    step(d, "箱を始めて設定する", "starting the box and setting it up");
     if (e == CLI_OK)
         e = start_box(d);
     if (e == CLI_OK)
         e = set_up(d);
-    step(d, "端末を登録して守る対象を決める", "joining the machine, choosing what to protect");
+    step(d, "機器を登録して守る対象を決める", "joining the machine, choosing what to protect");
     if (e == CLI_OK)
         e = join(d);
     if (e == CLI_OK)
