@@ -15,7 +15,7 @@ test('the demo ends at the alarm, and is won with one unlock', { timeout: 280e3 
   // With other programs than ./run's own, what ./run would start is started with them.
   const [program, args] = ready ? [L.programs.cli, ['demo', 'clinic', '--bin', L.bin]] : [path.join(L.top, 'run'), ['--demo']];
   const began = Date.now();
-  p = L.track(spawn(program, [...args, '--headless', '--data', place, '--port', String(L.freePort())], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, SAKIMORI_WEB: L.web } }));
+  p = L.track(spawn(program, [...args, '--headless', '--data', place, '--port', String(L.freePort())], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, SAKIMORI_WEB: L.web, SAKIMORI_SHARE: path.join(L.top, 'share') } }));
   let out = '', err = '';
   p.stdout.on('data', (d) => (out += d));
   p.stderr.on('data', (d) => (err += d));

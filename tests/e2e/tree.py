@@ -66,7 +66,6 @@ def extras(d):
     if root:
         write(d + b"/owned", b"of somebody\n")
         os.chown(d + b"/owned", 1234, 5678)
-        os.setxattr(d + b"/owned", "trusted.sakimori", b"root only")
         os.lchown(d + b"/broken-link", 4321, 8765)
         os.mknod(d + b"/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
         os.setxattr(d + b"/hard-a", "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0))

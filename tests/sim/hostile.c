@@ -164,15 +164,21 @@ static int sink_pack(void *arg, const struct cid *id, const struct pack_builder 
 {
     struct foe *f = arg;
     char path[256];
-    sm_buf_clear(&f->pack_bytes);
-    int r = sm_buf_reserve(&f->pack_bytes, bytes);
-    if (r < 0)
-        return r;
-    f->pack_bytes.n = pack_copy(pack, 0, f->pack_bytes.p, bytes);
-    f->pack = *id;
-    pack_path(f, id, path);
-    struct curl_slist *h = headers("application/octet-stream", NULL, (int64_t)bytes);
-    return call_with(f, "PUT", path, sm_buf_span(&f->pack_bytes), h) == 200 ? 0 : -SM_EPEER;
+    struct sm_buf b = SM_BUF_INIT(PACK_BYTES_MAX);
+    int r = sm_buf_reserve(&b, bytes);
+    if (r == 0) {
+        b.n = pack_copy(pack, 0, b.p, bytes);
+        pack_path(f, id, path);
+        struct curl_slist *h = headers("application/octet-stream", NULL, (int64_t)bytes);
+        r = call_with(f, "PUT", path, sm_buf_span(&b), h) == 200 ? 0 : -SM_EPEER;
+    }
+    if (r == 0 && (!f->pack_bytes.n || pack_count(pack) > 1)) { /* one of several objects, to misuse their order */
+        sm_buf_clear(&f->pack_bytes);
+        r = sm_buf_put_span(&f->pack_bytes, sm_buf_span(&b));
+        f->pack = *id;
+    }
+    sm_buf_wipe(&b);
+    return r;
 }
 
 static int sink_manifest(void *arg, const struct cid *id, struct sm_span manifest, struct sm_buf *missing, bool *more)
@@ -321,7 +327,7 @@ static bool reorder(struct foe *f)
     f->pack = was;
     sm_buf_wipe(&objects);
     sm_buf_wipe(&other);
-    return ok && (said_no(s) || s == 0); /* or cut while it was still sending */
+    return ok && said_no(s);
 }
 
 /* The manifest held back until now is honest use; the same once more must not make a second generation. */
