@@ -413,7 +413,7 @@ static int run(struct restored *d, struct restore_result *res)
 {
     struct sm_span *paths = calloc(PATHS_MAX, sizeof *paths);
     struct sm_buf place = SM_BUF_INIT(8192), text = SM_BUF_INIT((size_t)4 << 20);
-    struct restore_config c = {.device_public = d->sign_pub, .paths = paths, .state_dir = -1, .sync = true};
+    struct restore_config c = {.device_public = d->sign_pub, .paths = paths, .state_dir = -1};
     char folder[AGENT_PATH_MAX + 32];
     int r = paths ? sm_unhex(d->id, 32, c.id, 16) : -ENOMEM;
     if (!r)
@@ -570,6 +570,7 @@ int restore_main(const char *data, const char *skip)
         if (r)
             sm_warn("restore %s: %s", d->id, sm_strerror(r));
         tell_end(d, r, &res);
+        sync(); /* what was told is written; a power cut before this is over costs another restore, nothing else */
     } else {
         sm_error("%s", why[0] ? why : sm_strerror(r));
     }
