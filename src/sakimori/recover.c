@@ -46,7 +46,7 @@ static json_t *row_of(struct store *st, const struct store_generation *g)
     char id[CID_HEX], source[33], client[33], at[SM_TIME_TEXT];
     struct store_client who = { 0 };
     struct store_generation clean;
-    bool last = store_last_clean(st, &g->client, &g->source, &clean) == 0 && cid_eq(&clean.manifest, &g->manifest);
+    bool known = !store_recovered(st)->salvaged, last = known && store_last_clean(st, &g->client, &g->source, &clean) == 0 && cid_eq(&clean.manifest, &g->manifest);
     cid_hex(&g->manifest, id);
     sm_hex(g->source.b, 16, source);
     sm_hex(g->client.b, 16, client);
@@ -54,9 +54,9 @@ static json_t *row_of(struct store *st, const struct store_generation *g)
     if (store_client_get(st, &g->client, &who) < 0)
         who.name[0] = 0;
     char *label = label_of(st, &g->manifest);
-    json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:s?,s:I,s:s,s:s,s:b,s:b,s:b}", "id", id, "source", source, "client",
+    json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:s?,s:I,s:s,s:s,s:o,s:b,s:b}", "id", id, "source", source, "client",
         client, "device", who.name, "label", label, "number", (json_int_t)g->number, "at", at, "status",
-        g->status == RUN_COMPLETE ? "complete" : "partial", "suspicious", g->suspicious, "damaged", g->damaged,
+        g->status == RUN_COMPLETE ? "complete" : "partial", "suspicious", known || g->suspicious ? json_boolean(g->suspicious) : json_null(), "damaged", g->damaged,
         "last_clean", last);
     free(label);
     return j;
@@ -115,6 +115,11 @@ static int pick(struct recover *r)
     size_t n;
     p.clean = !strcmp(p.want, "last-clean");
     p.latest = !strcmp(p.want, "latest");
+    if (p.clean && store_recovered(r->st)->salvaged) {
+        cli_note(c, T(c, "どれがきれいか分からないので、--list で見て --generation で選んでください",
+                        "which generation is clean is not known: look with --list, choose with --generation"));
+        return CLI_USAGE;
+    }
     while ((n = store_generations(r->st, &q, g, 64)) > 0) {
         for (size_t i = 0; i < n; i++) {
             bool same = p.hits && !memcmp(&g[i].source, &r->g.source, sizeof g[i].source);
@@ -154,11 +159,34 @@ static int take_key(void *arg, const struct journal_record *rec)
     return 0;
 }
 
+/* Without the journal only the newest key may be known, or none: then that is said, and nothing is refused for it. */
+static int check_salvaged(struct recover *r)
+{
+    static const uint8_t none[32];
+    struct store_client who;
+    int e = store_client_get(r->st, &r->g.client, &who);
+    bool key = e == 0 && memcmp(who.sign_pub, none, sizeof none) != 0;
+    if (key && manifest_verify(sm_buf_span(&r->manifest), who.sign_pub) == 0)
+        return 0;
+    if (key && who.state != STORE_REKEYED)
+        return -SM_EAUTH;
+    cli_note(r->c, T(r->c, "注意: 機器の署名の鍵は記録と一緒に失われ、だれが作った世代かは確かめられません。中身は部品の名前で確かめます",
+        "note: the machine's signing key went with the journal: who made this generation cannot be checked; its content "
+        "is checked against its names"));
+    return 0;
+}
+
 /* Every key this client ever had: a generation from before a change of keys is still its own. */
 static int check_signature(struct recover *r)
 {
     struct keys k = { .client = r->g.client };
     int e = store_manifest(r->st, &r->g.manifest, &r->manifest);
+    if (e == 0 && store_recovered(r->st)->salvaged) {
+        e = check_salvaged(r);
+        if (e < 0)
+            cli_note(r->c, T(r->c, "この世代は信用できません: %s", "this generation cannot be trusted: %s"), sm_strerror(e));
+        return e < 0 ? CLI_FAILED : CLI_OK;
+    }
     if (e == 0)
         e = journal_each(store_journal(r->st), 1, take_key, &k, NULL);
     int good = -SM_EAUTH;

@@ -40,7 +40,7 @@ void vaultdir_fault(const struct cli *c, const struct journal_fault *f)
 int vaultdir_open(struct cli *c, struct store **ret)
 {
     char *dir = vaultdir_path(c), why[STORE_WHY] = "";
-    struct store_config config = { .dir = dir, .flags = STORE_READ_ONLY, .limits = STORE_LIMITS_DEFAULT };
+    struct store_config config = { .dir = dir, .flags = STORE_READ_ONLY | STORE_SALVAGE, .limits = STORE_LIMITS_DEFAULT };
     config.limits.index_memory_bytes = INDEX_BYTES;
     int r = dir ? store_open(&config, ret, why) : -ENOMEM;
     if (r < 0)
@@ -48,6 +48,12 @@ int vaultdir_open(struct cli *c, struct store **ret)
             r == -SM_ENOTFOUND ? T(c, "%s に保管庫がありません", "no vault in %s")
                                : T(c, "%s を開けません: %s", "cannot open %s: %s"),
             dir ? dir : "", *why ? why : sm_strerror(r));
+    if (r == 0 && store_recovered(*ret)->salvaged)
+        cli_note(c, T(c,
+            "注意: 保管庫の記録(journal)が壊れているか、ありません(%s)。ファイルだけを見て続けます。\n"
+            "時刻は機器が言ったもので、どれがきれいか(疑い)は分かりません。",
+            "note: the vault's journal is damaged or missing (%s); going on with packs and manifests alone.\n"
+            "Times are what the machines said, and which generation is clean is not known."), *why ? why : "journal");
     free(dir);
     return r == 0 ? CLI_OK : r == -SM_ENOTFOUND ? CLI_NOT_FOUND : CLI_FAILED;
 }
