@@ -129,11 +129,11 @@ static void call_free(struct api_call *c)
     if (c->next)
         c->next->prev = c->prev;
     c->api->calls_n--;
-    json_decref(c->req);
+    sm_json_drop_secret(c->req);   /* cookies and bearer tokens */
     json_decref(c->query);
-    json_decref(c->body);
-    json_decref(c->mem);
-    json_decref(c->cookies);
+    sm_json_drop_secret(c->body);  /* passwords, cards, codes */
+    sm_json_drop_secret(c->mem);   /* words of the sheet */
+    sm_json_drop_secret(c->cookies);
     sm_buf_wipe(&c->raw);
     sm_buf_wipe(&c->keep);
     sm_buf_wipe(&c->answer);
@@ -203,7 +203,7 @@ static void send_json(struct api_call *c, int status, json_t *body)
         sm_buf_clear(&b);
         status = 500;
     }
-    json_decref(body);
+    sm_json_drop_secret(body);
     json_t *h = json_pack("{s:s,s:s}", "Content-Type", "application/json", "Cache-Control", "no-store");
     send(c, status, sm_buf_span(&b), h, NULL);
     sm_buf_wipe(&b); /* answers may hold first passwords and words of the sheet */
@@ -388,7 +388,7 @@ void api_ask(struct api_call *c, const char *message, json_t *body, api_then_fn 
 {
     struct sm_buf b = SM_BUF_INIT((size_t)1 << 20);
     int r = body ? sm_json_dump(body, &b) : 0;
-    json_decref(body);
+    sm_json_drop_secret(body);
     if (r < 0)
         api_fail_err(c, r, NULL);
     else

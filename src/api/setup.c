@@ -436,11 +436,11 @@ static void sheet_card(struct api_call *c, int err, struct sm_span body, const c
     json_t *out =
         json_pack("{s:o,s:o,s:{s:s,s:o},s:O,s:s}", "open", half(sheet, "open"), "orders", half(sheet, "orders"), "card",
             "text", card, "qr_svg", qr_svg(card), "ask", json_object_get(sheet, "check"), "step", "confirm");
-    json_decref(j);
+    sm_json_drop_secret(j);
     if (step_set(c, "confirm"))
         api_reply(c, 200, out);
     else
-        json_decref(out);
+        sm_json_drop_secret(out);
 }
 
 static void sheet_words(struct api_call *c, int err, struct sm_span body, const char *text)

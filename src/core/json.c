@@ -110,6 +110,28 @@ int sm_json_dump(const json_t *v, struct sm_buf *ret)
     return s.err < 0 ? s.err : -SM_EFORMAT;
 }
 
+/* refcount 1: nobody else reads it.  Deeper than what is parsed there is nothing from outside. */
+static void zero_texts(json_t *v, unsigned depth)
+{
+    const char *key;
+    json_t *below;
+    size_t i;
+    if (!v || v->refcount != 1 || depth > DEPTH_MAX)
+        return;
+    if (json_is_string(v))
+        sm_zero((void *)(uintptr_t)json_string_value(v), json_string_length(v));
+    json_array_foreach(v, i, below)
+        zero_texts(below, depth + 1);
+    json_object_foreach(v, key, below)
+        zero_texts(below, depth + 1);
+}
+
+void sm_json_drop_secret(json_t *v)
+{
+    zero_texts(v, 0);
+    json_decref(v);
+}
+
 void sm_json_free(json_t **v)
 {
     json_decref(*v);

@@ -12,6 +12,8 @@
 sm_must_use int sm_json_parse(struct sm_span text, size_t max, json_t **ret, char *ret_why);
 /* Append compact JSON with sorted keys (one canonical form, used under hashes). */
 sm_must_use int sm_json_dump(const json_t *v, struct sm_buf *ret);
+/* Zero the texts of v and of all below it, then drop it.  What somebody else also holds is left as it is.  NULL is fine. */
+void sm_json_drop_secret(json_t *v);
 void sm_json_free(json_t **v); /* for sm_cleanup */
 
 /*

@@ -56,15 +56,3 @@ bool wire_hex_opt(struct sm_obj *o, const char *key, void *ret, size_t n)
     sm_obj_hex(o, key, ret, n);
     return !o->err;
 }
-
-void wire_drop_secret(json_t *o)
-{
-    const char *key;
-    json_t *v;
-    json_object_foreach(o, key, v)
-    {
-        if (json_is_string(v))
-            sm_zero((void *)(uintptr_t)json_string_value(v), json_string_length(v));
-    }
-    json_decref(o);
-}

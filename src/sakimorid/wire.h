@@ -19,6 +19,4 @@ void wire_int(json_t *o, const char *key, uint64_t v);
 struct sm_span wire_get(struct sm_obj *o, const char *key, size_t max);
 /* Optional id of n bytes: true when it was there (o->err when it is wrong). */
 bool wire_hex_opt(struct sm_obj *o, const char *key, void *ret, size_t n);
-/* Zero the strings of o, then drop it. */
-void wire_drop_secret(json_t *o);
 #endif

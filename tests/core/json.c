@@ -139,6 +139,46 @@ static void the_first_wrong_field_is_named_with_what_is_allowed(void **state)
     assert_wrong("[]", get_port, "an object is needed");
 }
 
+/* jansson's memory with its length in front, so that what is given back can be looked at. */
+static bool given_back;
+
+static void *counted_alloc(size_t n)
+{
+    size_t *p = malloc(n + 2 * sizeof *p);
+    if (!p)
+        return NULL;
+    *p = n;
+    return p + 2;
+}
+
+static void looking_free(void *p)
+{
+    size_t *q = p;
+    if (!p)
+        return;
+    given_back |= memmem(p, q[-2], "umi-to-yama", 11) != NULL;
+    free(q - 2);
+}
+
+static void a_dropped_secret_is_zero_unless_somebody_else_holds_it(void **state)
+{
+    (void)state;
+    json_set_alloc_funcs(counted_alloc, looking_free);
+    given_back = false;
+    json_t *v = json_pack("{s:s,s:[{s:s}]}", "password", "umi-to-yama-7", "words", "ja", "umi-to-yama-8");
+    json_t *held = json_pack("{s:s}", "word", "umi-to-yama-9");
+    json_object_set(v, "held", held);
+    sm_json_drop_secret(v);
+    assert_false(given_back);
+    assert_string_equal(json_string_value(json_object_get(held, "word")), "umi-to-yama-9");
+    sm_json_drop_secret(held);
+    assert_false(given_back);
+    json_decref(json_string("umi-to-yama-10"));
+    assert_true(given_back); /* the test sees what is not wiped */
+    sm_json_drop_secret(NULL);
+    json_set_alloc_funcs(malloc, free);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +188,7 @@ int main(void)
         cmocka_unit_test(the_dump_has_one_form),
         cmocka_unit_test(getters_return_what_is_there),
         cmocka_unit_test(the_first_wrong_field_is_named_with_what_is_allowed),
+        cmocka_unit_test(a_dropped_secret_is_zero_unless_somebody_else_holds_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

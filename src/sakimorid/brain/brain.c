@@ -2,6 +2,7 @@
  * vault file. */
 #include <errno.h>
 #include "api/api.h"
+#include "core/json.h"
 #include "core/log.h"
 #include "crypto/init.h"
 #include "plat/fs.h"
@@ -95,7 +96,7 @@ static void on_http(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
     struct pending *p = r == 0 && b->pending_n < PENDING_MAX ? calloc(1, sizeof *p) : NULL;
     if (!p) {
         child_reply_error(ipc, m, r < 0 ? r : -SM_EAGAIN, "too many requests at once");
-        json_decref(req);
+        sm_json_drop_secret(req);
         return;
     }
     p->b = b;
@@ -109,7 +110,7 @@ static void on_http(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
     b->pending_n++;
     uint64_t call = 0, number = p->late.id;
     api_handle(b->api, req, raw, on_answer, p, &call);
-    json_decref(req);
+    sm_json_drop_secret(req);
     for (struct pending *q = b->pending; q; q = q->next) /* it may be answered and gone by now */
         if (q == p && q->late.id == number)
             q->call = call;

@@ -165,7 +165,7 @@ static void on_sheet(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
         child_reply_error(ipc, m, r, "the recovery sheet was made and confirmed before");
     else
         child_reply_json(ipc, m, o);
-    wire_drop_secret(o);
+    sm_json_drop_secret(o);
 }
 
 static void on_confirm(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -198,7 +198,7 @@ static void on_confirm(struct child *c, unsigned peer, struct sm_ipc *ipc, struc
     char why[32];
     snprintf(why, sizeof why, "%u", wrong); /* which of the asked words, from 0 */
     wire_answer(ipc, m, o, r, r == -SM_EMISMATCH ? why : NULL);
-    wire_drop_secret(in);
+    sm_json_drop_secret(in);
 }
 
 static void on_restore_make(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -218,7 +218,7 @@ static void on_restore_make(struct child *c, unsigned peer, struct sm_ipc *ipc, 
     }
     wire_answer(ipc, m, out, r, o.why);
     sm_buf_wipe(&card);
-    wire_drop_secret(in);
+    sm_json_drop_secret(in);
 }
 
 static void on_rekey(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -232,7 +232,7 @@ static void on_rekey(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
                    card = wire_get(&o, "card", CARD_MAX);
     int r = o.err ? o.err : keys_restore_password(state(c)->keys, old, new, card);
     wire_answer(ipc, m, r ? NULL : json_object(), r, o.why);
-    wire_drop_secret(in);
+    sm_json_drop_secret(in);
 }
 
 /* Does somebody hold the orders half of the recovery sheet?  {message(text), sig}: Ed25519 over "sakimori/v1/sheet" ‖
@@ -355,7 +355,7 @@ static void on_unlock(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     if (r == -SM_EAGAIN)
         snprintf(why, sizeof why, "%u", wait_s); /* seconds to wait */
     wire_answer(ipc, m, out, r, why);
-    wire_drop_secret(in);
+    sm_json_drop_secret(in);
 }
 
 static void on_lock(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
