@@ -48,7 +48,9 @@ static void alarm_lines(struct today *t)
         json_t *j = alarm_json(t->a, row, t->lang);
         line(t, call ? 2 : 1, json_incref(json_object_get(j, "title")), api_str(row, "device"), api_str(row, "source"));
         api_set(row, "words", j);
-        if (call && !t->call_alarm)
+        /* Of several the one that files were rewritten speaks: it knows what is bad and what is safe. */
+        bool files = !strcmp(api_str(row, "kind"), "suspicion");
+        if (call && (!t->call_alarm || (files && strcmp(api_str(t->call_alarm, "kind"), "suspicion") != 0)))
             t->call_alarm = row;
         if (!call && !t->look_alarm)
             t->look_alarm = row;

@@ -117,15 +117,16 @@ export function SizeBar({ part, bad }: { part: number; bad: boolean }) {
         : <rect class="bar" width={w} height="16" rx="1" />}</svg>;
 }
 
-/** Seven days, today right, square-root height; ✕ no copy, stripes suspicious. */
-export function Spark({ days }: { days: { bytes: number | null; bad: boolean }[] }) {
+/** Seven days, today right, square-root height; ✕ no copy (null), nothing before the first one (undefined), stripes suspicious. */
+export function Spark({ days }: { days: { bytes: number | null | undefined; bad: boolean }[] }) {
     const id = useId('sp');
     const max = Math.max(1, ...days.map((d) => Math.sqrt(d.bytes ?? 0)));
-    const label = days.map((d) => (d.bytes === null ? '✕' : bytesOf(d.bytes))).join(' ');
+    const label = days.map((d) => (d.bytes === undefined ? '' : d.bytes === null ? '✕' : bytesOf(d.bytes))).join(' ').trim();
     return <svg class="spark" width={84} height={28} viewBox="0 0 84 28" role="img" aria-label={label}><defs><Stripes id={id} /></defs>
         <line x1="0" x2="84" y1="27.5" y2="27.5" />
         {days.map((d, i) => {
             const x = 1 + i * 12;
+            if (d.bytes === undefined) return null;
             if (d.bytes === null) return <path class="z" d={`M${x + 2} 20l5 5m0-5l-5 5`} />;
             const h = Math.max(2.6, (Math.sqrt(d.bytes) / max) * 25);
             return d.bad ? <rect class="bar-bad" x={x} y={27 - h} width={9} height={h} fill={`url(#${id})`} /> : <rect class="bar" x={x} y={27 - h} width={9} height={h} />;

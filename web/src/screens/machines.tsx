@@ -23,7 +23,7 @@ export function MachinesScreen({ place }: { place: Place }) {
         {tab === 'sources' ? (b ? <SourceEditor id={b === 'new' ? null : decodeURIComponent(b)} key={b} /> : <SourcesScreen />) : tab === 'box' ? <BoxScreen /> : a ? <OneMachine id={decodeURIComponent(a)} /> : <Table />}</>;
 }
 
-interface Row { d: Device; state: State; why: string; gens: Generation[]; last: Generation | null; level: 'none' | 'low' | 'high'; next: string | null; days: { bytes: number | null; bad: boolean }[] }
+interface Row { d: Device; state: State; why: string; gens: Generation[]; last: Generation | null; level: 'none' | 'low' | 'high'; next: string | null; days: { bytes: number | null | undefined; bad: boolean }[] }
 const RANK = { call: 0, look: 1, unknown: 2, ok: 3 } as const;
 
 function rowsOf(devices: Device[], sources: Source[], gens: Generation[], now: number): Row[] {
@@ -38,9 +38,12 @@ function rowsOf(devices: Device[], sources: Source[], gens: Generation[], now: n
         const state: State = level === 'high' ? 'call' : d.state === 'ok' ? (src.some((s) => s.state === 'failed' || s.state === 'late') ? 'look' : 'ok') : d.state === 'late' ? 'look' : 'unknown';
         const why = d.state === 'late' ? t(T.stLate) : d.state === 'silent' ? t(T.stSilent) : d.state === 'joining' ? t(T.stJoining) : d.state === 'revoked' ? t(T.stRevoked) : src.some((s) => s.state === 'failed') ? t(T.srcFail) : '';
         const next = src.map((s) => s.next).filter((x): x is string => !!x).sort()[0] ?? null;
+        /* Before its first copy of all a machine missed none. */
+        const oldest = mine[mine.length - 1];
+        const first = oldest?.number === 1 ? dayNumber(oldest.at) : 0;
         const days = Array.from({ length: 7 }, (_, i) => {
             const of = mine.filter((g) => dayNumber(g.at) === today - 6 + i);
-            return { bytes: of.length ? of.reduce((n, g) => n + g.stored_new, 0) : null, bad: of.some((g) => g.suspicion.level === 'high') };
+            return { bytes: of.length ? of.reduce((n, g) => n + g.stored_new, 0) : today - 6 + i < first ? undefined : null, bad: of.some((g) => g.suspicion.level === 'high') };
         });
         return { d, state, why, gens: mine, last, level, next, days };
     });
@@ -142,8 +145,9 @@ function OneMachine({ id }: { id: string }) {
     const d = devices.data?.items.find((x) => x.id === id);
     if (!devices.data) return <><Head title={t(T.about)} />{devices.error ? <ErrorBox error={devices.error} retry={devices.reload} /> : <Loading />}</>;
     if (!d) return <><Head title={t(T.about)} /><Empty title={t(T.noneFound)}><Link class="btn" href="/machines">{t(T.backAll)}</Link></Empty></>;
-    const state: State = d.state === 'ok' ? 'ok' : d.state === 'late' ? 'look' : 'unknown';
-    const word = { ok: t(C.ok), late: t(T.stLate), silent: t(T.stSilent), joining: t(T.stJoining), revoked: t(T.stRevoked) }[d.state];
+    const suspicious = (sources.data?.items ?? []).some((s) => s.device === id && (s.state === 'suspicious' || s.last?.suspicion.level === 'high'));
+    const state: State = suspicious ? 'call' : d.state === 'ok' ? 'ok' : d.state === 'late' ? 'look' : 'unknown';
+    const word = suspicious ? t(C.call) : { ok: t(C.ok), late: t(T.stLate), silent: t(T.stSilent), joining: t(T.stJoining), revoked: t(T.stRevoked) }[d.state];
     return <><p><Link class="more" href="/machines">{t(T.backAll)}</Link></p><Head title={d.name}>
         {isLeader(session) && d.state !== 'revoked' && <><button type="button" class="btn btn-sm" onClick={() => setAsk('rename')}>{t(T.rename)}</button><button type="button" class="btn btn-sm btn-stop" onClick={() => setAsk('revoke')}>{t(T.revoke)}</button></>}</Head>
         <div class="two"><section class="card"><h2>{t(T.about)}</h2><dl class="dl">

@@ -103,7 +103,7 @@ function When({ place, items, mine, more, chosen, sources, onNext }: { place: Pl
             <p class="num">{filesText(chosen)}</p>
             {chosen.status === 'partial' && <p>{t(T.partial)}</p>}
             {chosen.locked && chosen.locked.days_left > 0 && <p>{t(T.lockedDays, { n: chosen.locked.days_left })}</p>}
-            {firstBad && <p>{t(T.before, { span: spanOf((Date.parse(firstBad.at) - Date.parse(chosen.at)) / 1000) })}</p>}
+            {firstBad && <p>{Date.parse(firstBad.at) - Date.parse(chosen.at) < 60_000 ? t(T.beforeSoon) : t(T.before, { span: spanOf((Date.parse(firstBad.at) - Date.parse(chosen.at)) / 1000) })}</p>}
             <p><b>{t(T.reenter, { at: Date.now() - Date.parse(chosen.at) < 86_400_000 ? clock(chosen.at) : whenOf(chosen.at, now) })}</b></p>
             <button type="button" class="btn btn-main btn-lg btn-wide" onClick={() => (bad ? setAsk(true) : onNext(false))}>{t(T.decide)}</button>
             <p><Link class="more" href="/card">{t(T.askVendor)}</Link></p></aside>

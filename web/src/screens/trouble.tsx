@@ -72,7 +72,7 @@ function GenTable({ gens, now }: { gens: Generation[]; now: number }) {
 
 /* Steps come as sentences; the first that says to call gets the number, one about restoring its screen. */
 function NextThing({ n, i, phone }: { n: Step | string; i: number; phone: string | undefined }) {
-    const s: Step = typeof n === 'string' ? { title: n.replace(/。$/, ''), ...(i === 0 && phone && /電話|call/i.test(n) ? { phone } : {}), ...(/緊急カード|emergency card/i.test(n) ? { link: '/card' } : {}) } : n;
+    const s: Step = typeof n === 'string' ? { title: n.replace(/。$/, ''), ...(i === 0 && phone && /電話|call/i.test(n) ? { phone } : {}), ...(/緊急カード|emergency card/i.test(n) ? { link: '/card' } : /機器と保存|machines page/i.test(n) ? { link: '/machines' } : {}) } : n;
     return <li><span class="n" aria-hidden="true">{i + 1}</span><div><h3>{s.title}</h3>{s.text && <p>{s.text}</p>}
         {(s.phone || s.link) && <div class="btn-row">{s.phone && <a class={i === 0 ? 'btn btn-main' : 'btn'} href={telHref(s.phone)}>{s.phone}</a>}
             {s.link && (s.link.startsWith('/manual/') ? <a class="more" href={s.link}>{t({ ja: 'やり方を見る', en: 'See how' })}</a>
@@ -90,7 +90,7 @@ function linkWord(link: string): string {
 export function Phones({ contacts, today }: { contacts: Contact[]; today: Today | null }) {
     const list = contacts.length ? contacts.slice(0, 5).map((c) => ({ name: c.name, phone: c.phone, note: [c.hours, c.note].filter(Boolean).join('・') })) : (today?.calls ?? []).map((c) => ({ ...c, note: '' }));
     if (!list.length) return <p class="mt-8">{t(T.noPhones)}</p>;
-    return <ul class="who mt">{list.map((c, i) => <li><span class="eyebrow">{i + 1} {c.name}</span>{c.phone && <span class="tel"><a href={telHref(c.phone)}>{c.phone}</a></span>}{c.note && <span class="sub">{c.note}</span>}</li>)}</ul>;
+    return <ul class="who mt">{list.map((c, i) => <li><span class="eyebrow">{i + 1} {c.name}</span>{c.phone ? <span class="tel"><a href={telHref(c.phone)}>{c.phone}</a></span> : <span class="sub">{t(T.noNumber)}</span>}{c.note && <span class="sub">{c.note}</span>}</li>)}</ul>;
 }
 
 /* A frozen rotation is let go in two ways that must not be mixed up: they differ in what becomes of the bad copies. */

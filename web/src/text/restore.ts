@@ -19,6 +19,7 @@ export const T = {
     isClean: { ja: 'きれいな状態です', en: 'A clean state' },
     isLow: { ja: 'いつもと少しちがいます', en: 'A little unusual' },
     isBad: { ja: '疑わしい状態です', en: 'A suspicious state' },
+    beforeSoon: { ja: '疑わしい変化が始まる、すぐ前の保存です。', en: 'Kept just before the suspicious change began.' },
     before: { ja: '疑わしい変化が始まる、{span}前の保存です。', en: 'Kept {span} before the suspicious change began.' },
     reenter: { ja: '{at} から後に入力した分は、紙を見て入れ直します。', en: 'What was entered after {at} must be entered again from paper.' },
     holds: { ja: '{files}件・{size}', en: '{files} files, {size}' },

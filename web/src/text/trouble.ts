@@ -46,6 +46,7 @@ export const T = {
     dealtText2: { ja: '業者か院長が「よい」と言うまで、押さないでください。', en: 'Do not press it before the vendor or the director says so.' },
     recorded: { ja: '記録しました', en: 'Recorded' },
     reader: { ja: '進めるのは、院長か事務長です。', en: 'The director or the manager takes this on.' },
+    noNumber: { ja: '番号が、まだ入っていません', en: 'No number entered yet' },
     noPhones: { ja: '電話番号は緊急カードにあります。', en: 'The numbers are on the emergency card.' },
     f_files: { ja: 'ファイルの数', en: 'Files' },
     f_files_new: { ja: '増えたファイル', en: 'New files' },
