@@ -245,6 +245,30 @@ static void a_whole_backup_ends_complete_only_when_the_vault_took_the_manifest(v
     assert_string_equal(kit_str(k, "state"), "failed");
 }
 
+#define RAW_SUM "d7439bee24773bcbfa2d0a97947ee36227b10d1022b1a55847e928965bb6bfde" /* SHA-256 of "raw" */
+
+static void a_manifest_whose_answer_was_lost_is_answered_again(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100], body[200];
+    static const char manifest[] = "/agent/v1/sessions/5e5510005e5510005e5510005e551000/manifest";
+    with_source(k, source);
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    (void)snprintf(body, sizeof body, "{\"source\":\"%s\",\"run\":\"%s\",\"reason\":\"adhoc\"}", source, kit_str(k, "run"));
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/sessions", body), 200);
+    json_object_set_new(k->answers, "V_MANIFEST", json_pack("{s:s,s:i,s:s,s:{s:i,s:[]}}", "manifest", RAW_SUM, "seq", 5, "head", "00",
+        "suspicion", "score", 0, "reasons"));
+    json_object_set_new(k->answers, "V_HEAD", json_pack("{s:s,s:i}", "head", "11", "seq", 9));
+    assert_int_equal(kit_call(k, &machine, "POST", manifest, "raw"), 200);
+    json_object_set_new(k->answers, "V_MANIFEST", json_pack("{s:s,s:s}", "refusal", "replay", "why", "x"));
+    assert_int_equal(kit_call(k, &machine, "POST", manifest, "raw"), 200);
+    assert_string_equal(kit_str(k, "manifest"), RAW_SUM);
+    assert_string_equal(kit_str(k, "head"), "11");
+    assert_int_equal(kit_call(k, &machine, "POST", manifest, "other"), 422);
+}
+
 static void a_backup_whose_manifest_brain_missed_is_found_in_the_vault(void **state)
 {
     struct kit *k = *state;
@@ -439,6 +463,7 @@ int main(void)
         T(a_poll_whose_client_went_away_takes_no_order),
         T(a_second_run_of_the_same_source_waits_for_the_first),
         T(a_whole_backup_ends_complete_only_when_the_vault_took_the_manifest),
+        T(a_manifest_whose_answer_was_lost_is_answered_again),
         T(a_backup_whose_manifest_brain_missed_is_found_in_the_vault),
         T(another_machines_session_run_and_restore_are_not_there),
         T(the_next_time_is_in_japanese_time_the_whole_year),

@@ -113,6 +113,22 @@ static void a_run_cut_at_any_pack_goes_on_without_sending_twice(void **state)
     }
 }
 
+static void files_read_again_out_of_caution_are_not_called_changed(void **state)
+{
+    struct kit *k = kit_new();
+    (void)state;
+    tree_edge(k->src);
+    for (int i = 0; i < 2; i++) {
+        kit_prepare(k);
+        k->config.racy_ms = 600000; /* everything is too fresh to be trusted */
+        assert_int_equal(kit_run(k), 0);
+    }
+    assert_true(k->result.counts.files_read > 10);
+    assert_int_equal(k->result.counts.files_changed, 0);
+    assert_true(k->result.counts.client_suspicion < 20);
+    kit_free(k);
+}
+
 static void what_the_box_lost_is_sent_again(void **state)
 {
     static const uint8_t type[] = { OBJ_CHUNK, OBJ_DIRPAGE, OBJ_STREAMPAGE, OBJ_ENVELOPE };
@@ -469,6 +485,7 @@ int main(void)
         cmocka_unit_test(a_changed_small_file_costs_little_and_the_others_stay),
         cmocka_unit_test(a_shared_chunk_more_than_half_dead_is_cut_anew),
         cmocka_unit_test(a_run_cut_at_any_pack_goes_on_without_sending_twice),
+        cmocka_unit_test(files_read_again_out_of_caution_are_not_called_changed),
         cmocka_unit_test(what_the_box_lost_is_sent_again),
         cmocka_unit_test(lost_caches_cost_reading_but_no_sending),
         cmocka_unit_test(a_damaged_tree_cache_costs_reading_only),

@@ -160,6 +160,16 @@ static bool is_unchanged(const struct reader *r, const struct taking *t)
     return o->size == m->size && o->has_stream == wants && (!wants || stream_is_sound(r->run, o));
 }
 
+/* Read again only out of caution (too fresh to trust its time, or the box lost something): not a change of anybody's. */
+static bool looks_the_same(const struct taking *t)
+{
+    const struct tree_record *o = t->old;
+    const struct plat_meta *m = t->e->meta;
+    bool fresh = o->ctime.ns == UINT32_MAX && o->ctime.s == m->ctime.s;
+    return o->id == t->id && o->size == m->size && sm_time_cmp(o->mtime, m->mtime) == 0 &&
+        (fresh || sm_time_cmp(o->ctime, m->ctime) == 0);
+}
+
 static void count_entry(struct reader *r, const struct taking *t, bool kept)
 {
     struct backup_counts *c = &r->run->read;
@@ -172,7 +182,7 @@ static void count_entry(struct reader *r, const struct taking *t, bool kept)
     c->bytes += m->size;
     atomic_fetch_add(&r->run->files, 1);
     if (!kept && t->old)
-        c->files_changed++;
+        c->files_changed += !looks_the_same(t);
     else if (!kept)
         c->files_new++;
 }
