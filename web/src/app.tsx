@@ -177,7 +177,7 @@ function Top({ today }: { today: TodayNow }) {
         <Link class="brand" href="/"><svg viewBox="0 0 40 40" aria-hidden="true"><path d="M20 2.500c5.200 3.400 10.300 4.700 15.500 5v11.700c0 9-6.100 15.200-15.500 18.600C10.600 34.400 4.500 28.200 4.500 19.200V7.500c5.200-.3 10.300-1.600 15.500-5z" class="pin" /><text x="20" y="26" text-anchor="middle" font-size="18" font-weight="700" class="brand-t">守</text></svg>
             <span class="bt"><b>Sakimori</b>{name && <span>{name}</span>}</span></Link>
         <div class="top-r">
-            <p class="clock"><span class="long">{longDate(now)}<br /></span><b>{clock(now)}</b> {t(T.now)}</p>
+            <p class="clock"><span class="long">{longDate(now)}<br /></span><b>{clock(now)}</b><span class="now"> {t(T.now)}</span></p>
             <Link class="btn btn-stop btn-sm" href="/card">{t(T.cardShort)}</Link>
         </div></div></header>;
 }

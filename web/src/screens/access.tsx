@@ -43,7 +43,7 @@ function Access() {
     return <><Head title={t(T.title)} lead={t(T.lead)}>{items.length > 0 && <><button type="button" class="btn btn-sm" onClick={save}>{t(T.export)}</button><button type="button" class="btn btn-sm" onClick={() => window.print()}>{t(C.print)}</button></>}</Head>
         <div class="filters no-print">{date(t(T.from), from, setFrom, true)}{date(t(T.to), to, setTo)}<SelectField label={t(T.person)} value={person} onInput={setPerson} options={[['', t(T.anyone)], ...(people.data?.items ?? []).map((p): [string, string] => [p.account, p.name])]} /></div>
         {got.error && <ErrorBox error={got.error} retry={got.reload} />}
-        {!got.data ? !got.error && <Loading /> : !items.length ? <div class="mt"><Empty title={t(T.none)}><p>{t(T.noneText)}</p></Empty></div>
+        {!got.data ? !got.error && <Loading /> : !items.length ? <div class="mt">{from || to || person ? <Empty title={t(T.none)}><p>{t(T.noneText)}</p></Empty> : <Empty title={t(T.noneYet)}><p>{t(T.noneYetText)}</p></Empty>}</div>
             : <div class="tbl-wrap mt"><table class="tbl tbl-cards" role="table"><caption class="vh">{t(T.list)}</caption><thead role="rowgroup"><tr role="row">{[T.at, T.who, T.what, T.source, T.where, T.why, T.result].map((x) => <th role="columnheader" scope="col">{t(x)}</th>)}</tr></thead>
                 <tbody role="rowgroup">{items.map((l) => <tr role="row"><th role="rowheader" scope="row" class="nb">{whenOf(l.at)}</th><td role="cell" data-l={t(T.who)}>{who(l.who)}<small>{['director', 'manager', 'staff', 'vendor', 'counter'].includes(l.role) ? roleWord(l.role as 'staff') : l.role}</small></td><td role="cell" data-l={t(T.what)}>{word('w_', l.what)}</td>
                     <td role="cell" data-l={t(T.source)}>{name(l.client)}{l.manifest && <small class="mono">{l.manifest.slice(0, 12)}</small>}</td><td role="cell" data-l={t(T.where)} class="mono small">{l.from}</td><td role="cell" data-l={t(T.why)}>{l.why}</td><td role="cell" data-l={t(T.result)}>{word('r_', l.result)}</td></tr>)}</tbody></table></div>}
@@ -56,6 +56,8 @@ type AuditLine = Record<string, unknown> & { at: string; who: string; act: strin
 function Audit() {
     const got = useList<AuditLine>('/audit');
     const devices = useGet<List<Device>>('/devices');
+    const people = useGet<List<Person>>('/people');
+    const who = (id: string) => people.data?.items.find((p) => p.account === id)?.name ?? devices.data?.items.find((d) => d.id === id)?.name ?? word('p_', id);
     const [error, setError] = useState<ApiError | null>(null);
     const [busy, setBusy] = useState(false);
     const [report, setReport] = useState<{ ok: boolean; lines: number; first_bad?: { line: number; why: string } | null } | null>(null);
@@ -70,13 +72,19 @@ function Audit() {
             {report && !report.ok && <Banner state="call" alert title={t(T.verifyBad, { n: report.first_bad?.line ?? 0 })}><p>{t(T.verifyBadDo)}</p><p class="mono">{report.first_bad?.why}</p></Banner>}
             <ErrorBox error={error ?? (got.data ? null : got.error)} />
             {!got.data ? !got.error && <Loading /> : !got.data.items.length ? <Empty title={t(T.none)} /> : <div class="tbl-wrap"><table class="tbl tbl-cards" role="table"><caption class="vh">{t(T.list)}</caption>
-                <thead role="rowgroup"><tr role="row">{[T.line, T.at, T.who, T.what, T.detail].map((x) => <th role="columnheader" scope="col">{t(x)}</th>)}</tr></thead>
+                <thead role="rowgroup"><tr role="row">{[T.line, T.at, T.who, T.what, T.result, T.where, T.detail].map((x) => <th role="columnheader" scope="col">{t(x)}</th>)}</tr></thead>
                 <tbody role="rowgroup">{got.data.items.map((l) => <tr role="row"><td role="cell" class="num n" data-l={t(T.line)}>{l.n}</td><td role="cell" class="nb" data-l={t(T.at)}><time dateTime={l.at} title={`${longDate(l.at)} ${clock(l.at)}`}>{whenOf(l.at)}</time></td>
-                    <td role="cell" data-l={t(T.who)}>{devices.data?.items.find((d) => d.id === l.who)?.name ?? l.who}</td><th role="rowheader" scope="row">{l.act}</th><td role="cell" class="mono small" data-l={t(T.detail)}>{rest(l)}</td></tr>)}</tbody></table></div>}
+                    <td role="cell" data-l={t(T.who)}>{who(l.who)}</td><th role="rowheader" scope="row">{word('a_', l.act.replace(/[.-]/g, '_'))}<small class="sub mono blk">{l.act}</small></th><td role="cell" data-l={t(T.result)}>{resultWord(l.result)}</td><td role="cell" class="mono small" data-l={t(T.where)}>{word('p_', l.from)}</td><td role="cell" class="mono small" data-l={t(T.detail)}>{rest(l)}</td></tr>)}</tbody></table></div>}
             {got.data?.next && <p><button type="button" class="btn" onClick={got.more}>{t(C.more)}</button></p>}</div></>;
 }
 
+/* What was not done is refused, whatever the code; the code is for the expert. */
+function resultWord(code: string) {
+    const known = (T as Record<string, Text>)['r_' + code];
+    return known ? t(known) : <>{t(T.r_denied)}<small class="mono">{code}</small></>;
+}
+
 function rest(l: AuditLine): string {
-    return Object.entries(l).filter(([k, v]) => !['at', 'who', 'act', 'n', 'hash', 'prev'].includes(k) && v !== null && v !== '' && v !== undefined)
-        .map(([k, v]) => `${k}=${typeof v === 'object' ? JSON.stringify(v) : String(v)}`).join(' ');
+    return Object.entries(l).filter(([k, v]) => !['at', 'who', 'act', 'n', 'hash', 'prev', 'result', 'from', 'role'].includes(k) && v !== null && v !== '' && v !== undefined)
+        .map(([k, v]) => `${k === 'what' ? '' : `${k}=`}${typeof v === 'object' ? JSON.stringify(v) : String(v)}`).join(' ');
 }

@@ -3,6 +3,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
 import type { Box, VerifyState } from '../api';
 import { t } from '../i18n';
+import type { Text } from '../i18n';
 import { useGet, useLive } from '../live';
 import { isLeader, useSession } from '../session';
 import { T } from '../text/machines';
@@ -19,7 +20,11 @@ export function BoxScreen() {
         {!b ? !got.error && <Loading /> : <div class="stack"><div class="two"><Facts b={b} /><Verify /></div>
             <section class="card" aria-labelledby="ch"><h2 id="ch">{t(T.children)}</h2><ul class="lines">{b.children.map((c) => {
                 const up = c.state === 'up' || c.state === 'running' || c.state === 'ready';
-                return <li><Mark state={up ? 'ok' : 'look'} label={t(up ? T.childUp : T.childDown)} /><div class="child"><b class="mono">{c.name}</b><span>{t(up ? T.childUp : T.childDown)}{c.restarts > 0 && ` ・ ${t(T.restarts, { n: c.restarts })}`}</span><span><Confined c={c.confined} /></span></div></li>;
+                /* The opener holds keys and is started by an unlock only. */
+                const rests = !up && c.name === 'opener';
+                const state = t(up ? T.childUp : rests ? T.childRest : T.childDown);
+                const name = (T as Record<string, Text>)['part_' + c.name];
+                return <li><Mark state={up || rests ? 'ok' : 'look'} label={state} /><div class="child"><b>{name ? t(name) : c.name} <span class="sub mono">{c.name}</span></b><span>{state}{c.restarts > 0 && ` ・ ${t(T.restarts, { n: c.restarts })}`}</span><span><Confined c={c.confined} /></span></div></li>;
             })}</ul></section>
             <section class="card" aria-labelledby="ns"><h2 id="ns">{t(T.notSep)}</h2>{b.not_separated.length ? <ul class="lines">{b.not_separated.map((x) => <li><Mark state="look" /><span>{x}</span></li>)}</ul> : <p><Badge state="ok">{t(T.notSepNone)}</Badge></p>}</section></div>}</>;
 }

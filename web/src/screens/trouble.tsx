@@ -72,7 +72,7 @@ function GenTable({ gens, now }: { gens: Generation[]; now: number }) {
 
 /* Steps come as sentences; the first that says to call gets the number, one about restoring its screen. */
 function NextThing({ n, i, phone }: { n: Step | string; i: number; phone: string | undefined }) {
-    const s: Step = typeof n === 'string' ? { title: n.replace(/。$/, ''), ...(i === 0 && phone && /電話|call/i.test(n) ? { phone } : {}), ...(/緊急カード|emergency card/i.test(n) ? { link: '/card' } : /機器と保存|machines page/i.test(n) ? { link: '/machines' } : {}) } : n;
+    const s: Step = typeof n === 'string' ? { title: n.replace(/。$/, ''), ...(i === 0 && phone && /電話|call/i.test(n) ? { phone } : {}), ...(/緊急カード|emergency card/i.test(n) ? { link: '/card' } : n.includes(t(C.navMachines)) ? { link: '/machines' } : {}) } : n;
     return <li><span class="n" aria-hidden="true">{i + 1}</span><div><h3>{s.title}</h3>{s.text && <p>{s.text}</p>}
         {(s.phone || s.link) && <div class="btn-row">{s.phone && <a class={i === 0 ? 'btn btn-main' : 'btn'} href={telHref(s.phone)}>{s.phone}</a>}
             {s.link && (s.link.startsWith('/manual/') ? <a class="more" href={s.link}>{t({ ja: 'やり方を見る', en: 'See how' })}</a>
