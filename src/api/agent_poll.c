@@ -81,6 +81,8 @@ void poll_tick(struct api *a)
     poll_let_go(a, NULL, true);
 }
 
+#define LOST_S 60 /* nothing heard of it, and the machine says it does nothing */
+
 /* Runs that the machine does not know of any more although it said it had begun. */
 static void lost_runs(struct api *a, const char *device, const json_t *running)
 {
@@ -96,6 +98,21 @@ static void lost_runs(struct api *a, const char *device, const json_t *running)
             known |= json_is_string(v) && !strcmp(json_string_value(v), id);
         if (!known)
             run_finish(a, id, "failed", "the machine was restarted during the run");
+    }
+    json_decref(rows);
+}
+
+/* Restores that began on this machine, whose process is gone without a word. */
+static void lost_restores(struct api *a, const char *device)
+{
+    json_t *rows = api_rows(a, STATE_restores_open, STATE_NONE), *row;
+    size_t i;
+    int64_t now = api_now();
+    json_array_foreach(rows, i, row) {
+        const char *id = api_str(row, "id");
+        int64_t last = api_int(json_object_get(a->progress, id), "at_s", api_time_s(api_str(row, "started")));
+        if (!strcmp(api_str(row, "device"), device) && !strcmp(api_str(row, "state"), "running") && now - last > LOST_S)
+            restore_fail(a, id, "the restore process ended on the machine");
     }
     json_decref(rows);
 }
@@ -126,6 +143,8 @@ void h_poll(struct api_call *c)
         return;
     if (running)
         lost_runs(a, c->who.device, running);
+    if (st && json_is_false(json_object_get(st, "restore")))
+        lost_restores(a, c->who.device);
     schedule_device(a, c->who.device);
     poll_let_go(a, c->who.device, false); /* an older poll of this machine: its connection is gone or doubled */
     json_t *rows = orders_due(a, c->who.device);

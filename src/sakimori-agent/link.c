@@ -557,8 +557,10 @@ static void on_order(struct link *l, json_t *row, const char *now)
         give(l, PART_BACKUP, row, id, run);
         return;
     }
-    if (l->waiting_restore || l->part[PART_RESTORE])
+    if (l->part[PART_RESTORE])
         return; /* one at a time; the box offers it again */
+    /* One that still waits lost its process before it was born whole: the newest order is tried again. */
+    json_decref(l->waiting_restore);
     l->waiting_restore = json_incref(row);
     if (sm_ipc_send(l->up, A_RESTORE, SM_SPAN(NULL, 0), -1)) {
         json_decref(l->waiting_restore);
@@ -617,8 +619,8 @@ static void poll_now(void *arg)
         return;
     json_t *o = json_pack("{s:s,s:s,s:I,s:i,s:{s:b,s:b},s:[s,s,s]}", "agent_version", SM_VERSION, "boot_id", l->boot_id,
         "uptime_ms", (json_int_t)(plat_clock_boot_ns() / 1000000), "wait_s", POLL_WAIT_S, "state", "backup",
-        l->part[PART_BACKUP] != NULL, "restore", l->part[PART_RESTORE] != NULL, "features", "backup", "restore",
-        "canaries");
+        l->part[PART_BACKUP] != NULL, "restore", l->part[PART_RESTORE] != NULL || l->waiting_restore != NULL, "features",
+        "backup", "restore", "canaries");
     if (o && l->confined)
         json_object_set(o, "confined", l->confined);
     json_t *running = json_array();
