@@ -426,6 +426,28 @@ static void a_restore_needs_the_open_key_and_a_second_yes_when_suspicious(void *
     assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200);
     assert_int_equal(orders(k, "kind", got, sizeof got), 1);
     assert_string_equal(got, "restore");
+
+    /* The machine takes it, and then its process vanishes without a word. */
+    char order[80], path[120], restore[40];
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/restores", NULL), 200);
+    (void)snprintf(restore, sizeof restore, "%s",
+        json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "id")));
+    kit_clock(k, 120);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200);
+    if (orders(k, "id", order, sizeof order) == 0)
+        fail_msg("an order nobody acknowledged is not offered again");
+    (void)snprintf(path, sizeof path, "/agent/v1/orders/%s/ack", order);
+    assert_int_equal(kit_call(k, &machine, "POST", path, "{\"state\":\"accepted\"}"), 200);
+    static const char idle[] = "{\"state\":{\"restore\":false}}";
+    (void)snprintf(path, sizeof path, "/api/v1/restores/%s", restore);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", idle), 200);
+    me = director(k);
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    assert_string_equal(kit_str(k, "state"), "running"); /* a poll may be older than the start */
+    kit_clock(k, 200);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", idle), 200);
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    assert_string_equal(kit_str(k, "state"), "failed");
 }
 
 static void the_open_key_closes_by_itself(void **state)
