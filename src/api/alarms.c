@@ -334,6 +334,27 @@ static bool all_servers_late(const json_t *rows, int64_t now)
     return servers > 0 && late == servers;
 }
 
+void alarm_source_runs(struct api *a, const json_t *row, int64_t now)
+{
+    char key[96];
+    (void)snprintf(key, sizeof key, "failing:%s", api_str(row, "id")); /* fits */
+    bool open = state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t(key))) > 0,
+         failing = source_failing(row, now);
+    if (failing && !open) {
+        int64_t fails = api_int(row, "fails", 0);
+        struct alarm_new n = { .kind = fails > 1 ? "failing" : "failed",
+            .state = "look",
+            .key = key,
+            .source = api_str(row, "id"),
+            .device = api_str(row, "device"),
+            .facts = json_pack("{s:I,s:o}", "count", (json_int_t)fails, "since",
+                api_time(api_int(row, "last_ok_s", 0))) };
+        alarm_open(a, &n);
+    } else if (!failing && open) {
+        alarm_close_key(a, key, "sakimori");
+    }
+}
+
 static void late_tick(struct api *a, int64_t now)
 {
     json_t *rows = api_rows(a, STATE_sources, STATE_NONE), *row;
@@ -350,7 +371,7 @@ static void late_tick(struct api *a, int64_t now)
         char key[96];
         (void)snprintf(key, sizeof key, "late:%s", api_str(row, "id")); /* fits */
         bool open = state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t(key))) > 0,
-             late = source_late(row, now);
+             late = source_late(row, now) && !source_failing(row, now); /* one line for one cause */
         if (late && !open) {
             struct alarm_new n = { .kind = "late",
                 .state = "look",
@@ -362,8 +383,10 @@ static void late_tick(struct api *a, int64_t now)
         } else if (!late && open) {
             alarm_close_key(a, key, "sakimori");
         }
+        alarm_source_runs(a, row, now);
     }
     json_decref(rows);
+    (void)!state_do(a->state, STATE_alarms_close_gone, STATE_ARGS(state_i(now))); /* tried again at the next tick */
 }
 
 static void disk_tick(struct api *a)

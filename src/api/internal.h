@@ -185,6 +185,10 @@ int run_make(struct api *a, const json_t *source, const char *kind, const char *
 void run_finish(struct api *a, const char *run, const char *state, const char *why);
 json_t *source_json(struct api *a, json_t *row, enum text_lang lang);
 bool source_late(const json_t *row, int64_t now);
+/* Its newest run failed, and the one before too, or the last good copy is older than a cycle. */
+bool source_failing(const json_t *row, int64_t now);
+/* Open or close the alarm about failing runs of this source. */
+void alarm_source_runs(struct api *a, const json_t *row, int64_t now);
 bool source_is_server(const json_t *row);
 void source_saw_generation(struct api *a, const char *source, json_t *generation /* taken */);
 /* Order: signed by keyd, stored, and the device's poll woken.  Takes args. */

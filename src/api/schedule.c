@@ -59,6 +59,14 @@ bool source_late(const json_t *row, int64_t now)
            cycle + (server ? 3600 : DAY); /* a server that missed one cycle, any other machine a day more */
 }
 
+bool source_failing(const json_t *row, int64_t now)
+{
+    int64_t cycle = schedule_cycle_s(json_object_get(row, "schedule")), fails = api_int(row, "fails", 0);
+    int64_t since = api_int(row, "last_ok_s", 0);
+    since = since ? since : api_int(row, "created_s", 0);
+    return api_bool(row, "enabled") && (fails > 1 || (fails == 1 && cycle > 0 && now - since > cycle));
+}
+
 int run_make(struct api *a, const json_t *source, const char *kind, const char *by, char ret_run[API_ID_TEXT])
 {
     const char *id = api_str(source, "id");
@@ -100,6 +108,10 @@ void run_finish(struct api *a, const char *run, const char *state, const char *w
         (void)json_object_del(a->progress, run); /* may never have been there */
         api_event(
             a, "run", run, json_pack("{s:s,s:s,s:s}", "id", run, "source", api_str(row, "source"), "state", state));
+        json_t *source = api_row(a, STATE_source, STATE_ARGS(state_t(api_str(row, "source"))));
+        if (source)
+            alarm_source_runs(a, source, now);
+        json_decref(source);
         api_event(a, "today", "", json_object());
     }
     json_decref(row);

@@ -140,6 +140,8 @@ json_t *source_json(struct api *a, json_t *row, enum text_lang lang)
         state = "running";
     else if (json_is_object(last) && api_bool(last, "suspicious"))
         state = "suspicious";
+    else if (source_failing(row, api_now()))
+        state = "failed";
     else if (source_late(row, api_now()))
         state = "late";
     else if (api_int(row, "fails", 0) > 0)

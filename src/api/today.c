@@ -69,14 +69,15 @@ static json_t *groups_of(struct today *t)
     json_t *out = json_array(), *row;
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
         int64_t oldest = INT64_MAX;
-        unsigned n = 0, late = 0, bad = 0;
+        unsigned n = 0, late = 0, failing = 0, bad = 0;
         size_t i;
         json_array_foreach(t->sources, i, row) {
             if (strcmp(api_str(row, "group"), groups[g].group) != 0 || !api_bool(row, "enabled"))
                 continue;
             int64_t last = api_int(row, "last_ok_s", 0);
             n++;
-            late += source_late(row, t->now);
+            failing += source_failing(row, t->now);
+            late += source_late(row, t->now) || source_failing(row, t->now);
             bad += api_bool(json_object_get(row, "last"), "suspicious");
             oldest = last < oldest ? last : oldest;
         }
@@ -85,7 +86,8 @@ static json_t *groups_of(struct today *t)
         char count[16];
         (void)snprintf(count, sizeof count, "%u", late); /* fits */
         json_t *at = short_time(t, oldest);
-        json_t *text = bad ? text_json(t->lang, T_GROUP_REWRITTEN) : late ? TEXT_SAY(t->lang, T_GROUP_LATE, count)
+        json_t *text = bad ? text_json(t->lang, T_GROUP_REWRITTEN)
+            : late && failing == late ? TEXT_SAY(t->lang, T_GROUP_FAILING, count) : late ? TEXT_SAY(t->lang, T_GROUP_LATE, count)
             : oldest ? TEXT_SAY(t->lang, T_GROUP_SAVED, json_string_value(at)) : text_json(t->lang, T_GROUP_WAITING);
         json_decref(at);
         api_append(out, json_pack("{s:s,s:o,s:s,s:o}", "group", groups[g].group, "name",
@@ -113,7 +115,7 @@ static json_t *last_of(struct today *t)
         json_array_foreach(t->sources, k, row)
             if (api_bool(row, "enabled") && !strcmp(api_str(row, "device"), api_str(d, "id"))) {
                 any = true;
-                all &= api_int(row, "last_ok_s", 0) > 0 && !source_late(row, t->now);
+                all &= api_int(row, "last_ok_s", 0) > 0 && !source_late(row, t->now) && !source_failing(row, t->now);
             }
         total += any;
         good += any && all;
@@ -228,7 +230,8 @@ static void other_lines(struct today *t)
     json_t *row;
     size_t i;
     json_array_foreach(t->sources, i, row) /* between two ticks, or not yet told by an alarm */
-        if (!api_int(row, "last_ok_s", 0) && api_bool(row, "enabled") && !source_late(row, t->now)) {
+        if (!api_int(row, "last_ok_s", 0) && api_bool(row, "enabled") && !source_late(row, t->now) &&
+            !source_failing(row, t->now)) {
             json_t *at = short_time(t, api_int(row, "next_s", 0));
             line(t, 0, TEXT_SAY(t->lang, T_LINE_FIRST, api_str(row, "name"), json_string_value(at)),
                 api_str(row, "device"), api_str(row, "id"));

@@ -197,6 +197,91 @@ static void a_part_that_is_down_is_never_green(void **state)
     assert_int_equal(kit_call(k, NULL, "GET", "/healthz", NULL), 503);
 }
 
+/* A run by hand that the machine ends with status. */
+static void ran(struct kit *k, const char *source, const char *status)
+{
+    char path[100], run[40], body[200];
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    (void)snprintf(run, sizeof run, "%s", kit_str(k, "run"));
+    (void)snprintf(body, sizeof body, "{\"source\":\"%s\",\"run\":\"%s\",\"reason\":\"adhoc\"}", source, run);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/sessions", body), 200);
+    if (!strcmp(status, "complete"))
+        assert_int_equal(state_do(k->state, STATE_run_manifest, STATE_ARGS(state_t(CERT), state_t(run))), 1);
+    (void)snprintf(path, sizeof path, "/agent/v1/runs/%s/end", run);
+    (void)snprintf(body, sizeof body, "{\"status\":\"%s\",\"counters\":{},\"problems\":[],\"problems_total\":0}", status);
+    assert_int_equal(kit_call(k, &machine, "POST", path, body), 200);
+}
+
+static const char *first_of(struct kit *k, const char *list, const char *field)
+{
+    return json_string_value(json_object_get(json_array_get(json_object_get(k->body, list), 0), field));
+}
+
+static void two_failed_runs_in_a_row_are_said_until_one_succeeds(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "share");
+    saw(k, source, 5, false);
+    ran(k, source, "failed");
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "ok"); /* the good copy is younger than a day */
+    ran(k, source, "failed");
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "look");
+    assert_non_null(strstr(kit_str(k, "lead"), "受付パソコン1の「書類」の保存が、続けて失敗しています"));
+    assert_string_equal(first_of(k, "groups", "state"), "look");
+    assert_string_equal(first_of(k, "groups", "text"), "1件の保存が失敗");
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/sources", NULL), 200);
+    assert_string_equal(first_of(k, "items", "state"), "failed");
+    ran(k, source, "complete");
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "ok");
+}
+
+static void one_failed_run_is_said_when_the_good_copy_is_older_than_a_cycle(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "front");
+    saw(k, source, 5, false);
+    kit_clock(k, DAY + 600); /* a workstation is not late yet */
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "ok");
+    ran(k, source, "failed");
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "look");
+    assert_non_null(strstr(kit_str(k, "lead"), "失敗し"));
+    assert_int_equal(json_array_size(json_object_get(k->body, "lines")), 1);
+}
+
+static void rewritten_files_are_told_before_refused_requests(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "share");
+    saw(k, source, 5, false);
+    freeze(k, source);
+    kit_clock(k, 60);
+    for (unsigned i = 0; i < 3; i++) {
+        json_t *e = json_pack("{s:s,s:s,s:s}", "what", "refused", "client", CLIENT, "refusal", "range");
+        api_on_vault(k->api, e);
+        json_decref(e);
+    }
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/alarms", NULL), 200);
+    assert_int_equal(json_array_size(json_object_get(k->body, "items")), 2);
+    assert_string_equal(first_of(k, "items", "kind"), "suspicion");
+    today(k);
+    assert_non_null(strstr(kit_str(k, "lead"), "83%"));
+    assert_string_equal(first_of(k, "lines", "source"), source);
+}
+
 static void an_alarm_outweighs_a_late_copy(void **state)
 {
     struct kit *k = *state;
@@ -306,6 +391,9 @@ int main(void)
         T(after_an_attack_the_bad_copies_stay_suspicious),
         T(a_thaw_that_does_not_say_makes_nothing_clean),
         T(a_part_that_is_down_is_never_green),
+        T(two_failed_runs_in_a_row_are_said_until_one_succeeds),
+        T(one_failed_run_is_said_when_the_good_copy_is_older_than_a_cycle),
+        T(rewritten_files_are_told_before_refused_requests),
         T(an_alarm_outweighs_a_late_copy),
         T(english_is_there_for_those_who_ask),
         T(the_settings_keep_every_field_of_the_institution),
