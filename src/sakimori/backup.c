@@ -50,7 +50,7 @@ int cli_watch(struct cli *c, const char *what, const char *id)
             return e;
         } else if (e != CLI_UNREACHABLE || ++lost > WATCH_LOST_MAX) {
             if (e == CLI_UNREACHABLE)
-                cli_note(c, T(c, "箱につながりません: %s", "the box does not answer: %s"), cli_where(c));
+                cli_no_answer(c);
             else
                 cli_complain(c, o);
             json_decref(o);

@@ -136,6 +136,8 @@ int cli_net_open(struct cli *c);
 void cli_net_close(struct cli *c);
 /* Where the local socket is looked for, for messages. */
 const char *cli_where(const struct cli *c);
+/* Say why the last request got no answer. */
+void cli_no_answer(const struct cli *c);
 /* The token kept by sign-in.  -errno. */
 sm_must_use int cli_token_save(struct cli *c, const char *token);
 sm_must_use int cli_token_drop(struct cli *c);

@@ -11,11 +11,53 @@ static const struct cli_col cols[] = { { "id", CLI_SHORT, "世代", "Generation"
     { "suspicion.level", CLI_WORD, "疑い", "Suspicion" }, { "last_clean", CLI_YES, "最後の正常", "Last clean" } };
 #define COLS (sizeof cols / sizeof *cols)
 
+/* A source whose machine was revoked is on no list any more, but its generations know it.  NULL: they do not. */
+static json_t *old_source(struct cli *c, const char *text)
+{
+    json_t *all = NULL, *row, *found = NULL;
+    size_t i, n = strlen(text);
+    int e = cli_items(c, "/api/v1/generations?limit=100", &all);
+    json_array_foreach(json_object_get(all, "items"), i, row) {
+        const char *id = cli_str(row, "source");
+        bool like = !strcmp(cli_str(row, "source_name"), text) || (n >= 6 && !strncmp(id, text, n));
+        if (e != CLI_OK || !like || (found && !strcmp(cli_str(found, "id"), id)))
+            continue;
+        if (found) { /* several fit: the ordinary search says so, or that there is none on the list */
+            json_decref(found);
+            found = NULL;
+            break;
+        }
+        found = json_pack("{s:s}", "id", id);
+    }
+    json_decref(all);
+    return found;
+}
+
+static bool on_list(struct cli *c, const char *text)
+{
+    json_t *all = NULL, *row;
+    size_t i, n = strlen(text);
+    bool any = cli_items(c, "/api/v1/sources", &all) != CLI_OK; /* then the search says why */
+    json_array_foreach(json_object_get(all, "items"), i, row)
+        any |= !strcmp(cli_str(row, "name"), text) || (n >= 6 && !strncmp(cli_str(row, "id"), text, n));
+    json_decref(all);
+    return any;
+}
+
+static int find_source(struct cli *c, const char *text, json_t **ret)
+{
+    json_t *s = on_list(c, text) ? NULL : old_source(c, text);
+    if (!s)
+        return cli_find(c, "/api/v1/sources", text, ret);
+    *ret = s;
+    return CLI_OK;
+}
+
 static char *list_path(struct cli *c, int *ret_e)
 {
     json_t *s = NULL;
     char *path = NULL;
-    *ret_e = cli_opt(c, "source") ? cli_find(c, "/api/v1/sources", cli_opt(c, "source"), &s) : CLI_OK;
+    *ret_e = cli_opt(c, "source") ? find_source(c, cli_opt(c, "source"), &s) : CLI_OK;
     if (*ret_e == CLI_OK)
         path = cli_path("/api/v1/generations", "source", s ? cli_str(s, "id") : NULL, "from", cli_opt(c, "from"), "to",
             cli_opt(c, "to"), "limit", "100", NULL);

@@ -17,6 +17,7 @@ struct cli_net {
     CURL *curl;
     char *socket, *base, *ca, *where;
     char token[128], cookie[128], csrf[96];
+    bool untrusted;               /* of the last request: somebody answered, but the certificate could not be checked */
     int dirfd;                    /* of a socket whose path is too long for an address */
 };
 
@@ -283,6 +284,7 @@ static long perform(
     long status = 0;
     t->curl = u;
     CURLcode e = curl_easy_perform(u);
+    n->untrusted = e == CURLE_PEER_FAILED_VERIFICATION || e == CURLE_SSL_CACERT_BADFILE;
     if (e == CURLE_OK)
         curl_easy_getinfo(u, CURLINFO_RESPONSE_CODE, &status);
     curl_slist_free_all(h);
@@ -331,22 +333,37 @@ int cli_call_quiet(struct cli *c, const char *method, const char *path, json_t *
 void cli_complain(const struct cli *c, const json_t *answer)
 {
     const char *text = cli_str(answer, "error.message"), *code = cli_str(answer, "error.code"),
-               *field = cli_str(answer, "error.field");
+               *field = cli_str(answer, "error.field"), *detail = cli_str(answer, "error.detail");
     const json_t *wait = cli_at(answer, "error.wait_s"), *left = cli_at(answer, "error.tries_left");
     if (*text || *code)
-        cli_note(c, *field ? "%s (%s)" : "%s", *text ? text : code, field);
+        cli_note(c, *field ? T(c, "%s(項目: %s)", "%s (field: %s)") : "%s", *text ? text : code, field);
     else
         cli_note(c, T(c, "箱の返事が分かりません", "the box answered something unexpected"));
+    if (*detail)
+        cli_note(c, "  %s", detail);
     if (json_is_integer(wait))
         cli_note(c, T(c, "%lld 秒待ってください", "wait %lld seconds"), (long long)json_integer_value(wait));
     if (json_is_integer(left))
         cli_note(c, T(c, "あと %lld 回", "%lld tries left"), (long long)json_integer_value(left));
 }
 
+void cli_no_answer(const struct cli *c)
+{
+    if (!c->net || !c->net->untrusted)
+        cli_note(c, T(c, "箱につながりません: %s", "the box does not answer: %s"), cli_where(c));
+    else if (c->net->ca)
+        cli_note(c, T(c, "%s の証明書は、--ca のファイルでは確かめられません",
+            "%s: its certificate cannot be checked with the file of --ca"), cli_where(c));
+    else
+        cli_note(c, T(c, "%s の証明書を確かめられません。箱の CA 証明書を --ca FILE で渡してください(画面の /trust-ca にあります)",
+            "%s: its certificate cannot be checked; give the box's CA certificate with --ca FILE (see /trust-ca in the console)"),
+            cli_where(c));
+}
+
 static int said(struct cli *c, int e, const json_t *answer)
 {
     if (e == CLI_UNREACHABLE)
-        cli_note(c, T(c, "箱につながりません: %s", "the box does not answer: %s"), cli_where(c));
+        cli_no_answer(c);
     else if (e != CLI_OK)
         cli_complain(c, answer);
     if (e == CLI_DENIED && !strcmp(cli_str(answer, "error.code"), "not_signed_in"))

@@ -91,13 +91,24 @@ static int list(struct cli *c, struct store *st)
 
 struct picking { const char *want, *source; size_t hits; bool clean, latest; };
 
+/* By its number or the beginning of it, or by the name that its generations carry. */
+static bool source_fits(struct store *st, const char *want, const char *number, const struct cid *manifest)
+{
+    if (!strncmp(number, want, strlen(want)))
+        return true;
+    char *label = label_of(st, manifest);
+    bool same = label && !strcmp(label, want);
+    free(label);
+    return same;
+}
+
 static bool fits(struct store *st, const struct picking *p, const struct store_generation *g)
 {
     char id[CID_HEX], source[33];
     struct store_generation last;
     cid_hex(&g->manifest, id);
     sm_hex(g->source.b, 16, source);
-    if (p->source && strncmp(source, p->source, strlen(p->source)))
+    if (p->source && !source_fits(st, p->source, source, &g->manifest))
         return false;
     if (p->clean)
         return store_last_clean(st, &g->client, &g->source, &last) == 0 && cid_eq(&last.manifest, &g->manifest);
@@ -132,6 +143,12 @@ static int pick(struct recover *r)
     }
     if (p.hits == 1)
         return CLI_OK;
+    if (p.source && !p.hits) {
+        cli_note(c, T(c, "対象 %s に、世代 %s は見つかりません。--list で一覧が出ます",
+            "source %s has no generation %s; --list shows them"),
+            p.source, p.want);
+        return CLI_NOT_FOUND;
+    }
     cli_note(c, p.hits ? T(c, "%s に当たる世代が複数あります。--list で見て、--source か --generation で選んでください",
         "%s: more than one fits; look with --list, choose with --source or --generation")
         : T(c, "世代 %s が見つかりません。--list で一覧が出ます", "generation %s: not found; --list shows them"), p.want);

@@ -42,7 +42,7 @@ static int try_sign_in(struct cli *c, json_t *body)
     const char *token = cli_str(answer, "token");
     int r = e == CLI_OK && *token ? cli_token_save(c, token) : 0;
     if (e == CLI_UNREACHABLE)
-        cli_note(c, T(c, "箱につながりません: %s", "the box does not answer: %s"), cli_where(c));
+        cli_no_answer(c);
     else if (e != CLI_OK)
         cli_complain(c, answer);
     else if (!*token || r < 0)
@@ -143,7 +143,7 @@ int cmd_healthz(struct cli *c)
     json_t *answer = NULL;
     int e = cli_call_quiet(c, "GET", "/healthz", NULL, &answer);
     if (e == CLI_UNREACHABLE)
-        cli_note(c, T(c, "箱につながりません: %s", "the box does not answer: %s"), cli_where(c));
+        cli_no_answer(c);
     else if (c->json)
         cli_json(answer);
     else if (e == CLI_OK)
@@ -158,7 +158,7 @@ int cmd_status(struct cli *c)
 {
     static const struct cli_col cols[] = { { "state", CLI_WORD, "状態", "State" },
         { "version", CLI_TEXT, "版", "Version" }, { "setup_done", CLI_TEXT, "初期設定", "Set up" },
-        { "institution", CLI_TEXT, "医療機関", "Institution" } };
+        { "session.institution", CLI_TEXT, "医療機関", "Institution" } };
     json_t *answer = NULL, *session = NULL;
     int e = cli_call(c, "GET", "/api/v1/status", NULL, &answer);
     if (e != CLI_OK)

@@ -137,6 +137,38 @@ int cmd_contacts_set(struct cli *c)
     return cli_call(c, "PUT", "/api/v1/contacts", list, NULL);
 }
 
+static void text_line(const char *before, const char *text)
+{
+    printf("%s", before);
+    cli_text(stdout, text);
+    putchar('\n');
+}
+
+/* The card as on paper: what not to do, the steps with their minutes, whom to call, what to say. */
+static void card_print(const struct cli *c, const json_t *card)
+{
+    static const struct cli_col contacts[] = { { "role", CLI_WORD, "相手", "Who" }, { "name", CLI_TEXT, "名前", "Name" },
+        { "phone", CLI_TEXT, "電話", "Phone" }, { "hours", CLI_TEXT, "時間", "Hours" } };
+    json_t *v, *line;
+    size_t i, k;
+    text_line("", cli_str(card, "title"));
+    text_line("", cli_str(card, "institution"));
+    text_line("", cli_str(card, "lead"));
+    text_line("", cli_str(card, "calm"));
+    puts(T(c, "\nしないこと", "\nDo not"));
+    json_array_foreach(json_object_get(card, "dont"), i, v) text_line("  x ", json_string_value(v));
+    json_array_foreach(json_object_get(card, "steps"), i, v) {
+        printf(T(c, "\n%s分  ", "\nMinute %s  "), cli_str(v, "minutes"));
+        text_line("", cli_str(v, "title"));
+        json_array_foreach(json_object_get(v, "lines"), k, line) text_line("  - ", json_string_value(line));
+    }
+    putchar('\n');
+    cli_table(c, json_object_get(card, "contacts"), contacts, sizeof contacts / sizeof *contacts);
+    text_line("\n", cli_str(card, "say"));
+    text_line("", cli_str(card, "review"));
+    text_line(T(c, "印刷 ", "Printed "), cli_str(card, "printed"));
+}
+
 int cmd_card(struct cli *c)
 {
     json_t *card = NULL;
@@ -144,7 +176,7 @@ int cmd_card(struct cli *c)
     if (e == CLI_OK && c->json)
         cli_json(card);
     else if (e == CLI_OK)
-        flat(card, "", 0);
+        card_print(c, card);
     json_decref(card);
     return e;
 }

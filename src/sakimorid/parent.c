@@ -125,7 +125,7 @@ static void announce(struct parent *p)
                "Sakimori is running.  Open this address in a browser:\n\n    %s\n\n",
             g->console_url);
         if (p->setup_code[0])
-            printf("最初の設定のための一回限りのコード / one-time code for the first set-up:\n\n    %s\n\n", p->setup_code);
+            printf("最初の設定のためのコード(設定が終わるまで使えます) / code for the first set-up (works until it ends):\n\n    %s\n\n", p->setup_code);
         printf("この箱の証明書の指紋 (SHA-256) / fingerprint of the box's certificate authority:\n    %s\n",
             p->fingerprint);
     }

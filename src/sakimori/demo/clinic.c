@@ -428,8 +428,10 @@ static void print_people(const struct demo *d)
         "   Open the console (check the fingerprint at the browser's warning) and sign in: the alarm is on the first screen.\n"
         "2. 「戻す」で、パスワードと戻すカードで一度だけ解除します。\n"
         "   In Restore, unlock once with the password and the restore card.\n"
-        "3. 最後の正常な世代、全部、元の場所へ、の三つを選ぶと戻ります。\n"
-        "   Choose the last clean generation, everything, to the original place: three steps.\n\n");
+        "3. 最後の正常な世代、全部を元の場所へ、確かめて始める、の三つの手順で戻ります。\n"
+        "   いまのファイルは消えず、となりの clinic.before-restore-時刻 に移ります。\n"
+        "   Three steps: the last clean generation, everything to the original place, check and start.\n"
+        "   The present files are not erased: they go to clinic.before-restore-TIME beside the folder.\n\n");
     printf("  証明書の指紋 / CA    %s\n  守っているフォルダー / folder  %s/clinic\n", cli_str(d->said, "ca_fingerprint"), d->dir);
     printf("  盗んだ鍵での攻撃 / attacks with stolen keys  %zu(拒否 / refused %u)\n", json_array_size(d->attacks), refused(d));
     printf("  攻撃の前の世代 / generations from before  %s\n\n",

@@ -88,6 +88,10 @@ int demo_find_share(struct demo *d)
         char *slash = strrchr(up, '/');
         *(slash ? slash : up) = 0;
     }
+    if (access(SAKIMORI_DATADIR "/demo/clinic", R_OK) == 0) {
+        (void)snprintf(d->share, sizeof d->share, "%s", SAKIMORI_DATADIR "/demo/clinic"); /* fits */
+        return CLI_OK;
+    }
     cli_note(d->c,
         T(d->c, "見本のデータが見つかりません(SAKIMORI_SHARE で場所を)",
             "sample data not found (say where with SAKIMORI_SHARE)"));
@@ -234,7 +238,8 @@ void demo_clear(struct demo *d)
 {
     end(&d->agent);
     end(&d->box);
-    if (d->made_dir && !cli_flag(d->c, "keep") && plat_fs_remove_tree(AT_FDCWD, d->dir) < 0)
+    if (d->made_dir && !cli_flag(d->c, "keep") && plat_fs_remove_tree(AT_FDCWD, d->dir) < 0 &&
+        access(d->dir, F_OK) == 0)
         cli_note(d->c, T(d->c, "%s を消せませんでした", "%s could not be removed"), d->dir);
     json_decref(d->said);
     json_decref(d->secrets);
