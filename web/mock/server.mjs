@@ -146,7 +146,7 @@ const ROUTES = [
         if (!st.unlocked) return fail(409, 'unlock_needed');
         const g = gens(st).find((x) => x.id === data.manifest);
         if (g?.suspicion.level === 'high' && !data.suspicious_ok) return fail(409, 'suspicious');
-        st.restore = { id: 'r1', manifest: data.manifest, device: data.device, state: 'running', progress: { files: 0, files_total: 394, bytes: 0, bytes_total: 1.5e9 }, set_aside: null, problems: [], started: later(0), finished: null, ms: null };
+        st.restore = { id: 'r1', manifest: data.manifest, device: data.device, target: data.target, state: 'running', progress: { files: 0, files_total: 394, bytes: 0, bytes_total: 1.5e9 }, set_aside: null, problems: [], started: later(0), finished: null, ms: null };
         const timer = setInterval(() => {
             if (st.restore?.state !== 'running') return clearInterval(timer);
             const p = st.restore.progress;

@@ -107,7 +107,7 @@ export interface VaultFile { name: string; name_b64: string; kind: string; size?
 export interface Restore {
     id: string; manifest?: string; device?: string; state: Run['state'];
     progress: { files: number; files_total: number; bytes: number; bytes_total: number } | null;
-    set_aside: number | null; skipped?: number; problems?: { path: string; error: string; what?: string }[] | null; started: string | null; finished: string | null; ms: number | null;
+    target?: { mode: 'original' | 'place'; place?: string }; set_aside: number | null; skipped?: number; problems?: { path: string; error: string; what?: string }[] | null; started: string | null; finished: string | null; ms: number | null;
 }
 export interface Person { id: string; account: string; name: string; role: Role; until: string | null; totp: boolean; locked: boolean; last_sign_in: string | null }
 export interface Secrets { first_password?: string; totp_secret?: string; totp_uri?: string; totp_qr_svg?: string; codes?: string[] }

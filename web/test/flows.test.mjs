@@ -49,6 +49,21 @@ test('set-up goes through all steps and ends signed in, with the first source ne
     assert.equal(calls('POST', '/sources/n1/run').length, 1);
 });
 
+test('going back from the codes shows them again until they are confirmed', async () => {
+    mock.set({ role: 'nobody', setup: 'open' });
+    page = await browser.page({ base: mock.url });
+    await toSetup(page, 'codes');
+    const codes = await page.locator('.codes li').allInnerTexts();
+    assert.equal(codes.length, 10);
+    await page.evaluate(() => { history.pushState(null, '', '/manual'); dispatchEvent(new PopStateEvent('popstate')); });
+    await page.locator('.codes').waitFor({ state: 'detached' });
+    await page.goBack();
+    await page.locator('.codes').waitFor();
+    assert.deepEqual(await page.locator('.codes li').allInnerTexts(), codes);
+    await button('印刷しました').click();
+    await page.locator('.codes').waitFor({ state: 'detached' });
+});
+
 test('nothing secret of the set-up stays in the browser', async () => {
     mock.set({ role: 'nobody', setup: 'open' });
     page = await browser.page({ base: mock.url });
@@ -267,10 +282,12 @@ test('the whole restore: last clean chosen, safe choices made, unlocked, live pr
     await page.getByRole('progressbar').waitFor();
     await page.getByRole('heading', { name: '戻し終わりました' }).waitFor({ timeout: 20_000 });
     await page.getByText('394件を、4分12秒で戻しました。').waitFor();
-    await page.getByText('394件を「戻す前」という場所に移しました。').waitFor();
+    await page.getByText('いままであった394件は、消さずに移しました。').waitFor();
+    await page.getByText('となりの「フォルダ名.before-restore-時刻」にあります。').waitFor();
+    await page.getByText('元のフォルダに戻しました。').waitFor();
     const sent = calls('POST', '/restores')[0].data;
     assert.equal(sent.existing, 'aside');
-    assert.equal(sent.target.mode, 'place');
+    assert.equal(sent.target.mode, 'original');
     assert.deepEqual(sent.paths_b64, []);
     assert.equal(sent.suspicious_ok, undefined);
 });
@@ -325,6 +342,15 @@ test('a run shows its progress live and can be cancelled', async () => {
     await page.getByRole('progressbar').waitFor();
     await button('途中でやめる').click();
     await page.getByText('途中でやめました').first().waitFor();
+});
+
+test('a second press of the button to keep a copy is no error', async () => {
+    await open('/machines/sources');
+    const press = page.getByRole('button', { name: 'いま保存する: 電子カルテのデータ' });
+    await press.evaluate((b) => { b.click(); b.click(); });
+    await page.getByRole('progressbar').waitFor();
+    assert.equal(await page.getByRole('alert').count(), 0);
+    assert.equal(mock.st.calls.filter((c) => c.method === 'POST' && c.path.endsWith('/run')).length, 1);
 });
 
 test('a machine joins by a code that is shown with the command to type', async () => {

@@ -32,7 +32,7 @@ function Wizard({ place }: { place: Place }) {
     const may = session?.person?.role !== 'staff';
     const sources = useGet<List<Source>>(may ? '/sources' : null);
     const devices = useGet<List<Device>>(may ? '/devices' : null);
-    const [plan, setPlan] = useState<Plan>({ what: 'all', picks: [], mode: 'place', place: '', device: '', existing: 'aside', why: '', bad_ok: false });
+    const [plan, setPlan] = useState<Plan>({ what: 'all', picks: [], mode: 'original', place: '', device: '', existing: 'aside', why: '', bad_ok: false });
     const step = Math.min(3, Math.max(1, Number(place.query.get('step') ?? 1)));
     const seen = useRef(step);
     const items = useMemo(() => newestFirst(first.data?.items ?? []), [first.data]);
@@ -150,7 +150,7 @@ function What({ gen, plan, setPlan, devices, device, onNext, onBack }: { gen: Ge
                 ['all', t(T.all), filesText(gen)], ['some', t(T.some), t(T.someText)]]} />
             {plan.what === 'some' && (unlocked ? <Files gen={gen} picks={plan.picks} onPicks={(picks) => put({ picks })} /> : <UnlockForm />)}</section>
         <section class="card stack"><Choice legend={t(T.q2b)} heading name="mode" value={plan.mode} onInput={(mode) => put({ mode })} options={[
-            ['place', t(T.toPlace), t(T.toPlaceText, { place: plan.place || name })], ['original', t(T.toOrig), t(T.toOrigText, { device: device?.name ?? '' })]]} />
+            ['original', t(T.toOrig), t(T.toOrigText, { device: device?.name ?? '' })], ['place', t(T.toPlace), t(T.toPlaceText, { place: plan.place || name })]]} />
             {plan.mode === 'place' && <TextField label={t(T.place)} help={t(T.placeHelp)} value={plan.place || name} onInput={(v) => put({ place: v })} error={bad === t(T.placeNeed) ? bad : null} spellcheck={false} autocomplete="off" />}
             {plan.mode === 'place' && usable.length > 1 && <SelectField label={t(T.machine)} value={plan.device || gen.device} onInput={(v) => put({ device: v })} options={usable.map((d) => [d.id, d.name])} />}</section>
         <section class="card"><Choice legend={t(T.q2c)} heading name="existing" value={plan.existing} onInput={(existing) => put({ existing })} options={[
@@ -179,7 +179,7 @@ function Go({ gen, plan, setPlan, device, onBack }: { gen: Generation; plan: Pla
     const [error, setError] = useState<ApiError | null>(null);
     const [busy, setBusy] = useState(false);
     const [ask, setAsk] = useState(false);
-    const where = plan.mode === 'original' ? t(T.toOrig) : plan.place || placeName(gen);
+    const where = plan.mode === 'original' ? t(T.origPlace) : plan.place || placeName(gen);
     const go = async (bad_ok = plan.bad_ok) => {
         const miss: Record<string, string> = {};
         if (!plan.why.trim()) miss.why = t(T.whyNeed);
@@ -270,7 +270,9 @@ function Result({ r }: { r: Restore }) {
         : r.state === 'failed' ? [t(T.failTitle), t(T.failText)] : [t(T.cancelTitle), t(T.cancelText, { n })];
     return <div class="cols cols-main"><div class="stack">
         <section class={`state state-${state} state-s`} role="status"><div class="state-in"><Mark state={state} /><div><h2 id="step-title" class="h-state" tabIndex={-1}>{title}</h2><p class="lead">{text}</p></div></div></section>
-        {aside > 0 && <section class="card stack"><h2>{t(T.asideTitle)}</h2><p>{t(T.asideCount, { n: countOf(aside) })}</p><p>{t(T.asideHelp)}</p></section>}
+        {(r.progress?.files ?? 0) > 0 && r.target && <section class="card stack"><h2>{t(T.whereTitle)}</h2>
+            <p>{r.target.mode === 'original' ? t(T.whereOrig) : <>{t(T.wherePlace)} <span class="mono wrap-ok">{r.target.place}</span></>}</p></section>}
+        {aside > 0 && <section class="card stack"><h2>{t(T.asideTitle)}</h2><p>{t(T.asideCount, { n: countOf(aside) })}</p><p>{t(T.asideWhere)}</p><p>{t(T.asideHelp)}</p></section>}
         {problems.length > 0 && <section class="card"><h2>{t(T.problems)}</h2><ul class="plain-list">{problems.slice(0, 200).map((p) => <li><span class="mono">{p.path}</span> <span class="sub">{p.what || p.error}</span></li>)}</ul></section>}
     </div><aside class="side stack" aria-labelledby="af"><h2 id="af">{t(T.after)}</h2><ul class="do">
         {[T.a1, T.a2, T.a3].map((x, i) => <li><span class="ic" aria-hidden="true">{i + 1}</span><div><b>{t(x)}</b></div></li>)}</ul>

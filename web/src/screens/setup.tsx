@@ -14,6 +14,8 @@ import { PasswordRules, passwordReason } from '../ui/password';
 
 const STEPS = ['start', 'institution', 'director', 'totp', 'codes', 'sheet', 'confirm', 'done'] as const;
 type StepName = typeof STEPS[number];
+// The codes are shown until somebody says that they are written down: going away and back must not lose them.
+let unconfirmed: string[] = [];
 interface Totp { totp_secret: string; totp_uri: string; totp_qr_svg: string }
 
 export function SetupScreen({ state }: { state: SetupState | null }) {
@@ -22,7 +24,7 @@ export function SetupScreen({ state }: { state: SetupState | null }) {
     const kind = session?.kind;
     const [step, setStep] = useState<StepName>(() => firstStep(state, kind));
     const [totp, setTotp] = useState<Totp | null>(null);
-    const [codes, setCodes] = useState<string[]>([]);
+    const [codes, setCodes] = useState<string[]>(unconfirmed);
     const [sheet, setSheet] = useState<Sheet | null>(null);
     const [names, setNames] = useState<string[]>([]);
     const [lost, setLost] = useState(false);
@@ -41,8 +43,8 @@ export function SetupScreen({ state }: { state: SetupState | null }) {
         {step === 'start' && <Start onDone={() => setStep('institution')} />}
         {step === 'institution' && <Institution onDone={(name) => { setNames([name]); setStep('director'); }} />}
         {step === 'director' && <Director names={names} onDone={(x) => { setTotp(x); setStep('totp'); }} />}
-        {step === 'totp' && <TotpStep totp={totp} onBack={() => setStep('director')} onDone={(c) => { setTotp(null); setCodes(c); setStep('codes'); }} />}
-        {step === 'codes' && <Codes codes={codes} onDone={() => { setCodes([]); setStep('sheet'); }} />}
+        {step === 'totp' && <TotpStep totp={totp} onBack={() => setStep('director')} onDone={(c) => { setTotp(null); unconfirmed = c; setCodes(c); setStep('codes'); }} />}
+        {step === 'codes' && <Codes codes={codes} onDone={() => { unconfirmed = []; setCodes([]); setStep('sheet'); }} />}
         {step === 'sheet' && <SheetStep sheet={sheet} lost={lost} institution={names[0] ?? institutionName(session)} onMade={setSheet} onDone={() => setStep('confirm')} />}
         {step === 'confirm' && <Confirm sheet={sheet} onBack={() => setStep('sheet')} onLost={() => { setSheet(null); setLost(true); setStep('sheet'); }} onDone={async () => { setSheet(null); setStep('done'); navigate('/setup?finish=1', true); await reload(); }} />}
     </Wizard>;
@@ -50,6 +52,7 @@ export function SetupScreen({ state }: { state: SetupState | null }) {
 
 function firstStep(state: SetupState | null, kind: Session['kind'] | undefined): StepName {
     if (kind !== 'setup') return 'start';
+    if (unconfirmed.length) return 'codes';
     const at = STEPS.indexOf((state?.step ?? 'institution') as StepName);
     return at <= 0 ? 'institution' : STEPS[at] === 'codes' ? 'sheet' : STEPS[at] === 'confirm' ? 'sheet' : STEPS[at]!;
 }
@@ -199,6 +202,11 @@ export function TotpPicture({ totp }: { totp: { totp_secret?: string; totp_qr_sv
 }
 
 function Codes({ codes, onDone }: { codes: string[]; onDone: () => void }) {
+    useEffect(() => {
+        const ask = (e: BeforeUnloadEvent) => { e.preventDefault(); e.returnValue = ''; }; // the browser asks in its own words
+        addEventListener('beforeunload', ask);
+        return () => removeEventListener('beforeunload', ask);
+    }, []);
     return <><Head title={t(T.codesTitle)} lead={t(T.codesLead)} /><div class="stack">
         <section class="card stack"><p><b>{t(T.codesOnce)}</b></p><ol class="codes">{codes.map((c) => <li>{c}</li>)}</ol>
             <div class="btn-row"><button type="button" class="btn" onClick={() => window.print()}>{t(C.print)}</button></div></section>

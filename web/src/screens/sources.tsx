@@ -1,5 +1,5 @@
 // What is kept: the list with live progress, and the editor with its schedule.
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError, api, query } from '../api';
 import type { Device, List, Person, Run, Schedule, Source, State } from '../api';
 import { t } from '../i18n';
@@ -24,6 +24,7 @@ export function SourcesScreen() {
     const now = useNow(30_000);
     const { session } = useSession();
     const [error, setError] = useState<ApiError | null>(null);
+    const asked = useRef(new Set<string>()); // requests under way: a second click makes none
     useLive<Partial<Run> & { id: string; source: string; state: Run['state'] }>('run', (r) => {
         setLive((m) => ({ ...m, [r.source]: { ...BLANK_RUN, ...(m[r.source]?.id === r.id ? m[r.source] : {}), ...r } }));
         if (!LIVE.includes(r.state)) { got.reload(); runs.reload(); }
@@ -31,11 +32,16 @@ export function SourcesScreen() {
     if (!got.data) return <><Head title={t(T.tabSources)} lead={t(T.srcLead)} />{got.error ? <ErrorBox error={got.error} retry={got.reload} /> : <Loading />}</>;
     const leader = isLeader(session);
     const start = async (s: Source) => {
+        if (asked.current.has(s.id)) return;
+        asked.current.add(s.id);
         setError(null);
         try {
             const r = await api.post<{ run: string }>(`/sources/${encodeURIComponent(s.id)}/run`);
             setLive((m) => ({ ...m, [s.id]: { ...BLANK_RUN, id: r.run, source: s.id, device: s.device } }));
-        } catch (e) { setError(e as ApiError); }
+        } catch (e) {
+            if ((e as ApiError).status !== 409) setError(e as ApiError); // one is under way already: that is what was wanted
+            else runs.reload();
+        } finally { asked.current.delete(s.id); }
     };
     const stop = async (r: Run) => { try { await api.post(`/runs/${encodeURIComponent(r.id)}/cancel`); } catch (e) { setError(e as ApiError); } };
     return <><Head title={t(T.tabSources)} lead={t(T.srcLead)}>{leader && <Link class="btn btn-main btn-sm" href="/machines/sources/new">{t(T.srcNew)}</Link>}</Head><ErrorBox error={error} />

@@ -16,7 +16,7 @@ export const T = {
     prepare3: { ja: '紙をしまう金庫', en: 'A safe for the sheet' },
     codeTitle: { ja: '設定の番号を入れます', en: 'Enter the set-up code' },
     code: { ja: '設定の番号', en: 'Set-up code' },
-    codeHelp: { ja: '箱を動かした人の画面に出ています。1回だけ使えます。', en: 'It is on the screen of whoever started the box. It works once.' },
+    codeHelp: { ja: '箱を動かした人の画面に出ています。設定が終わるまで使えます。', en: 'It is on the screen of whoever started the box. It works until set-up ends.' },
     codeNeed: { ja: '番号を入れてください。', en: 'Please enter the code.' },
     codeWrong: { ja: '番号がちがいます。画面の番号を見てください。', en: 'Not this code. Look at the screen again.' },
     codeWrongLeft: { ja: '番号がちがいます。あと{n}回試せます。', en: 'Not this code. {n} tries left.' },
