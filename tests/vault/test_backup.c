@@ -129,6 +129,30 @@ static void files_read_again_out_of_caution_are_not_called_changed(void **state)
     kit_free(k);
 }
 
+/* More unchanged files than the row between the threads is long, and then work for the sealers. */
+static void new_files_behind_thousands_of_unchanged_ones_are_saved(void **state)
+{
+    struct kit *k = kit_new();
+    char name[64], text[64];
+    (void)state;
+    for (unsigned i = 0; i < 5000; i++) {
+        (void)snprintf(name, sizeof name, "a%05u", i);
+        (void)snprintf(text, sizeof text, "small file number %u", i);
+        tree_text_file(k->src, name, text);
+    }
+    assert_int_equal(kit_backup(k), 0);
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 12; i++) {
+            (void)snprintf(name, sizeof name, "z%u-%02u", round, i);
+            tree_fill(k->src, name, (size_t)2 << 20, 0, 100 * round + i);
+        }
+        usleep(5000);
+        assert_int_equal(kit_backup(k), 0);
+        kit_restore_equal(k);
+    }
+    kit_free(k);
+}
+
 static void what_the_box_lost_is_sent_again(void **state)
 {
     static const uint8_t type[] = { OBJ_CHUNK, OBJ_DIRPAGE, OBJ_STREAMPAGE, OBJ_ENVELOPE };
@@ -486,6 +510,7 @@ int main(void)
         cmocka_unit_test(a_shared_chunk_more_than_half_dead_is_cut_anew),
         cmocka_unit_test(a_run_cut_at_any_pack_goes_on_without_sending_twice),
         cmocka_unit_test(files_read_again_out_of_caution_are_not_called_changed),
+        cmocka_unit_test(new_files_behind_thousands_of_unchanged_ones_are_saved),
         cmocka_unit_test(what_the_box_lost_is_sent_again),
         cmocka_unit_test(lost_caches_cost_reading_but_no_sending),
         cmocka_unit_test(a_damaged_tree_cache_costs_reading_only),

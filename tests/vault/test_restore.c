@@ -387,9 +387,29 @@ static void a_cancelled_restore_can_go_on(void **state)
     kit_free(k);
 }
 
+/* So many small files that the lists between the threads end in the middle of a file. */
+static void thousands_of_small_files_come_back_byte_for_byte(void **state)
+{
+    struct kit *k = kit_new();
+    char name[64], text[1000];
+    (void)state;
+    for (unsigned i = 0; i < 14000; i++) {
+        (void)snprintf(name, sizeof name, "f%06u", i);
+        int n = snprintf(text, sizeof text, "file %u ", i);
+        for (unsigned j = 0; j < 20 + i % 900; j++)
+            text[n++] = (char)('a' + (i * 7 + j * 13) % 26);
+        text[n] = 0;
+        tree_text_file(k->src, name, text);
+    }
+    assert_int_equal(kit_backup(k), 0);
+    kit_restore_equal(k);
+    kit_free(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(thousands_of_small_files_come_back_byte_for_byte),
         cmocka_unit_test(to_the_original_place_everything_is_set_right_and_nothing_is_lost),
         cmocka_unit_test(a_lost_folder_is_made_anew),
         cmocka_unit_test(one_path_alone_touches_nothing_else),

@@ -53,6 +53,9 @@ static struct event *job_take(struct pipe *p)
     for (;;) {
         if (p->stop || p->err)
             return NULL;
+        /* The finisher takes what needs no sealing out by itself: what it has passed is no longer here. */
+        if (p->next_job < p->head)
+            p->next_job = p->head;
         /* What is sealed and not yet packed is bounded too: then the finisher has something to do first. */
         while (p->sealed_bytes < PIPE_SEALED && p->next_job < p->tail) {
             struct event *e = &p->slot[p->next_job++ % PIPE_SLOTS];

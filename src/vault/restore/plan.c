@@ -143,15 +143,20 @@ static int batch_send(struct restore *r, bool last)
     return last ? 0 : batch_begin(r);
 }
 
+/* Room for one more op with so many bytes beside it: a new batch when this one is full. */
+static int op_room(struct restore *r, size_t bytes)
+{
+    const struct batch *b = r->b;
+    bool full = b->ops.n / sizeof(struct op) >= BATCH_OPS || b->arena.n + bytes + 1 > BATCH_ARENA;
+    return full ? batch_send(r, false) : 0;
+}
+
 static int op_put(struct restore *r, struct op *o, struct sm_span name, struct sm_span meta)
 {
+    int room = op_room(r, name.n + meta.n);
+    if (room < 0)
+        return room;
     struct batch *b = r->b;
-    if (b->ops.n / sizeof *o >= BATCH_OPS || b->arena.n + name.n + meta.n > BATCH_ARENA) {
-        int e = batch_send(r, false);
-        if (e < 0)
-            return e;
-        b = r->b;
-    }
     o->name_at = (uint32_t)b->arena.n;
     o->name_n = (uint32_t)name.n;
     int e = sm_buf_put_span(&b->arena, name);
@@ -187,14 +192,13 @@ static int on_part(void *arg, const struct reader_part *p)
 {
     struct restore *r = arg;
     struct op o = { .kind = OP_PART, .chunk = -1, .offset = p->chunk_offset, .length = p->length, .size = p->file_offset };
-    if (!p->hole) {
-        int c = chunk_of(r, p);
-        if (c < 0)
-            return c;
-        o.chunk = c;
+    /* A chunk's number counts in its batch only, so the batch may not end between taking the number and putting the op. */
+    int e = op_room(r, 0);
+    if (e == 0 && !p->hole) {
+        e = chunk_of(r, p);
+        o.chunk = e;
     }
-    int e = op_put(r, &o, SM_SPAN(NULL, 0), SM_SPAN(NULL, 0));
-    return e;
+    return e < 0 ? e : op_put(r, &o, SM_SPAN(NULL, 0), SM_SPAN(NULL, 0));
 }
 
 /* ---- entries ---- */

@@ -413,6 +413,8 @@ static int on_part(struct writer *w, const struct batch *b, const struct op *op)
     struct sm_span data = { 0 };
     if (!f->active || f->skip)
         return 0;
+    if (op->chunk >= 0 && (size_t)op->chunk >= b->chunks)
+        return file_fail(w, -SM_EFORMAT, "content");
     if (op->chunk >= 0) {
         const struct batch_chunk *c = &b->chunk[op->chunk];
         if (c->err < 0)
