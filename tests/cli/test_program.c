@@ -30,6 +30,12 @@ static const struct { const char *request, *status, *body;
     { "GET /api/v1/audit", "403 Forbidden", "{\"error\":{\"code\":\"denied\",\"message\":\"not allowed\"}}" },
     { "GET /api/v1/generations/", "409 Conflict",
         "{\"error\":{\"code\":\"unlock_needed\",\"message\":\"unlock first\"}}" },
+    { "GET /api/v1/card", "200 OK",
+        "{\"title\":\"Emergency card\",\"institution\":\"Sakura\",\"dont\":[\"pay\"],\"steps\":[{\"minutes\":\"0-3\","
+        "\"title\":\"Unplug\",\"lines\":[\"the cable\"]}],\"contacts\":[{\"name\":\"Vendor\",\"phone\":\"0120\"}]}" },
+    { "GET /api/v1/status", "200 OK", "{\"state\":\"ok\",\"setup_done\":true}" },
+    { "DELETE /api/v1/unlock", "400 Bad Request",
+        "{\"error\":{\"code\":\"bad_request\",\"message\":\"not right\",\"field\":\"kind\",\"detail\":\"one of two\"}}" },
     { "GET /api/v1/runs/aaaa", "404 Not Found", "{\"error\":{\"code\":\"not_found\",\"message\":\"no such run\"}}" },
     { "GET /api/v1/runs/bbbb", "200 OK",
         "{\"id\":\"bbbb\",\"state\":\"partial\",\"problems\":[{\"path\":\"/x\",\"what\":\"open\"}]}" },
@@ -37,7 +43,7 @@ static const struct { const char *request, *status, *body;
     { "GET /api/v1/runs/dddd", "200 OK", "{\"id\":\"dddd\",\"state\":\"complete\"}" },
     { "POST /api/v1/audit/verify", "200 OK",
         "{\"ok\":false,\"lines\":9,\"first_bad\":{\"line\":4,\"why\":\"changed\"}}" },
-    { "GET /api/v1/session", "200 OK", "{\"person\":{\"name\":\"院長\",\"role\":\"director\"}}" },
+    { "GET /api/v1/session", "200 OK", "{\"institution\":\"Sakura Clinic\",\"person\":{\"name\":\"院長\",\"role\":\"director\"}}" },
     { "POST /api/v1/session/password", "200 OK", "{\"ok\":true}" },
     { "POST /api/v1/session", "200 OK",
         "{\"token\":\"0123456789abcdef\",\"session\":{\"person\":{\"name\":\"院長\",\"role\":\"director\"}}}" },
@@ -208,6 +214,20 @@ static void exit_codes_are_as_documented(void **state)
     assert_int_equal(RUN("audit", "verify", BOX), 1);
 }
 
+static void card_status_and_errors_are_for_people(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("card", BOX), 0);
+    assert_non_null(strstr(out, "Minute 0-3  Unplug\n  - the cable\n"));
+    assert_non_null(strstr(out, "0120"));
+    assert_null(strchr(out, '{'));
+    assert_int_equal(RUN("status", BOX), 0);
+    assert_non_null(strstr(out, "Sakura Clinic"));
+    assert_int_equal(RUN("lock", BOX), 1);
+    assert_non_null(strstr(err, "not right (field: kind)"));
+    assert_non_null(strstr(err, "one of two"));
+}
+
 static void lists_are_tables_or_json_and_never_raw_bytes(void **state)
 {
     (void)state;
@@ -334,6 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(help_is_there_in_both_languages),
         cmocka_unit_test(exit_codes_are_as_documented),
+        cmocka_unit_test(card_status_and_errors_are_for_people),
         cmocka_unit_test(lists_are_tables_or_json_and_never_raw_bytes),
         cmocka_unit_test(all_pages_of_a_list_are_fetched),
         cmocka_unit_test(an_answer_that_is_no_json_is_no_crash),
