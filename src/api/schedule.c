@@ -179,8 +179,6 @@ static void orders_missing(struct api *a)
 void schedule_tick(struct api *a)
 {
     int64_t now = api_now();
-    due_rows(a, api_rows(a, STATE_sources_due, STATE_ARGS(state_i(now))));
-    orders_missing(a);
     json_t *rows = api_rows(a, STATE_runs_silent, STATE_ARGS(state_i(now - DAY))), *row;
     size_t i;
     json_array_foreach(rows, i, row) {
@@ -189,5 +187,8 @@ void schedule_tick(struct api *a)
             run_finish(a, api_str(row, "id"), "failed", "nothing was heard of this run for a day");
     }
     json_decref(rows);
+    /* After that: a run given up just now must not keep the next one from being planned. */
+    due_rows(a, api_rows(a, STATE_sources_due, STATE_ARGS(state_i(now))));
+    orders_missing(a);
     (void)!state_do(a->state, STATE_runs_forget, STATE_ARGS(state_i(now - RUNS_KEPT_S))); /* kept longer is no harm */
 }
