@@ -132,8 +132,8 @@ static void due_one(struct api *a, const json_t *source, int64_t now)
     r = state_do(a->state, STATE_source_next, STATE_ARGS(state_i(next), state_t(api_str(source, "id"))));
     if (r >= 0)
         r = run_make(a, source, kind, NULL, run);
-    bool keep = r >= 0 || r == -SM_EEXISTS;
-    (void)!state_end(a->state, keep); /* not kept: tried again at the next tick */
+    /* Not kept: tried again at the next tick, so that a run that is still open only puts this one off. */
+    (void)!state_end(a->state, r >= 0);
 }
 
 static void due_rows(struct api *a, json_t *rows)
