@@ -406,9 +406,32 @@ static void thousands_of_small_files_come_back_byte_for_byte(void **state)
     kit_free(k);
 }
 
+/* Files with the same bytes share a chunk, so nothing but the row of operations ends a batch; three alignments, so that in
+ * one of them it ends between the beginning of a file and its bytes. */
+static void a_batch_that_ends_before_a_files_bytes_does_not_mix_up_chunks(void **state)
+{
+    (void)state;
+    for (unsigned shift = 0; shift < 3; shift++) {
+        struct kit *k = kit_new();
+        char name[64];
+        for (unsigned i = 0; i < shift; i++) {
+            (void)snprintf(name, sizeof name, "%s/a%u", k->src, i);
+            assert_int_equal(symlink("nowhere", name), 0);
+        }
+        for (unsigned i = 0; i < 5600; i++) {
+            (void)snprintf(name, sizeof name, "b%05u", i);
+            tree_fill(k->src, name, 3000, 0, i < 2700 ? 1 : 2);
+        }
+        assert_int_equal(kit_backup(k), 0);
+        kit_restore_equal(k);
+        kit_free(k);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_batch_that_ends_before_a_files_bytes_does_not_mix_up_chunks),
         cmocka_unit_test(thousands_of_small_files_come_back_byte_for_byte),
         cmocka_unit_test(to_the_original_place_everything_is_set_right_and_nothing_is_lost),
         cmocka_unit_test(a_lost_folder_is_made_anew),
