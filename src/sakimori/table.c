@@ -158,6 +158,7 @@ const struct cli_cmd cli_commands[] = {
     { "vault verify", "[structure|data]", 0, 1, cmd_vault_verify, "保管庫のファイルを直接検査する",
         "verify a vault's files directly", o_vault },
     { "journal show", "", 0, 0, cmd_journal_show, "保管庫の記録を読む", "read a vault's journal", o_journal },
+    { "completion", "bash", 1, 1, cmd_completion, "bash の補完を書き出す", "print the completion for bash", NULL },
     { "demo clinic", "", 0, 0, cmd_demo_clinic, "見本のクリニックで、攻撃から戻すまでを試す", "a sample clinic, from attack to restore",
         o_demo },
 };
