@@ -153,7 +153,7 @@ static int audit_call(struct api_call *c, int status, const char *code)
 {
     if (!c->route || !(c->route->flags & API_AUDIT) || status == 423 || status == 429)
         return 0; /* a flood of refused tries must not fill the disk: the lock itself was recorded */
-    bool anonymous = c->who.bit & (API_NOBODY | API_STRANGER | API_COUNTER);
+    bool anonymous = c->who.bit & (API_NOBODY | API_STRANGER | API_COUNTER | API_MONITOR);
     if (anonymous && status >= 400 && (!(c->route->who & c->who.bit) || (status != 401 && status != 403)))
         return 0; /* nobody's malformed requests are nobody's acts */
     char result[96];
@@ -580,7 +580,7 @@ static bool allowed(struct api_call *c)
         api_fail(c, 403, "denied", "password", NULL);
         return false;
     }
-    bool anonymous = c->who.bit & (API_NOBODY | API_STRANGER | API_SETUP | API_COUNTER);
+    bool anonymous = c->who.bit & (API_NOBODY | API_STRANGER | API_SETUP | API_COUNTER | API_MONITOR);
     if (anonymous && c->who.bit != API_STRANGER && !api_setup_done(c->api))
         api_fail(c, 409, "setup_needed", NULL, NULL);
     else if (anonymous && (c->who.bit & (API_NOBODY | API_STRANGER)))

@@ -14,6 +14,7 @@ const struct api_route api_routes[] = {
     /* method, path, who, body, most bytes, flags, act, handler */
     { "GET", "/healthz", ANYBODY | API_STRANGER | API_DEVICE, API_NO_BODY, 0, API_FIRST_PASSWORD, "healthz",
         h_healthz },
+    { "GET", "/metrics", API_MONITOR | CHIEFS, API_NO_BODY, 0, 0, "metrics", h_metrics },
     { "GET", V1 "/status", ANYBODY, API_NO_BODY, 0, API_FIRST_PASSWORD, "status", h_status },
 
     { "GET", V1 "/setup", ANYBODY, API_NO_BODY, 0, API_FIRST_PASSWORD, "setup", h_setup_get },
@@ -89,6 +90,9 @@ const struct api_route api_routes[] = {
     { "POST", V1 "/counter", CHIEFS, API_JSON, K(2), API_AUDIT, "counter.add", h_counter_post },
     { "GET", V1 "/counter", CHIEFS, API_NO_BODY, 0, 0, "counter", h_counter_get },
     { "DELETE", V1 "/counter/{id}", CHIEFS, API_NO_BODY, 0, API_AUDIT, "counter.end", h_counter_delete },
+    { "POST", V1 "/monitors", CHIEFS, API_JSON, K(2), API_AUDIT, "monitor.add", h_monitor_post },
+    { "GET", V1 "/monitors", CHIEFS, API_NO_BODY, 0, 0, "monitors", h_monitor_get },
+    { "DELETE", V1 "/monitors/{id}", CHIEFS, API_NO_BODY, 0, API_AUDIT, "monitor.end", h_monitor_delete },
     { "GET", V1 "/box", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "box", h_box },
 
     { "GET", A1 "/hello", API_STRANGER | API_DEVICE, API_NO_BODY, 0, 0, "hello", h_hello },
@@ -114,7 +118,7 @@ const size_t api_routes_n = sizeof api_routes / sizeof *api_routes;
 const char *api_caller_name(unsigned caller)
 {
     static const char *const names[API_CALLERS] = { "nobody", "setup", "counter", "staff", "vendor", "manager",
-        "director", "device", "stranger" };
+        "director", "device", "stranger", "monitor" };
     for (unsigned i = 0; i < API_CALLERS; i++)
         if (caller == 1u << i)
             return names[i];

@@ -12,8 +12,9 @@ enum api_caller {
     API_NOBODY = 1, API_SETUP = 2, API_COUNTER = 4, API_STAFF = 8, API_VENDOR = 16, API_MANAGER = 32,
     API_DIRECTOR = 64, API_DEVICE = 128,  /* agent port, certificate of a known device */
     API_STRANGER = 256,                   /* agent port, no certificate */
+    API_MONITOR = 512,                    /* a monitoring system with its own token: reads figures, nothing else */
 };
-#define API_CALLERS 9
+#define API_CALLERS 10
 const char *api_caller_name(unsigned caller);   /* "director"; "?" for none or several */
 
 enum api_body { API_NO_BODY, API_JSON, API_RAW, API_STREAM /* front hands it to the vault, brain sees none of it */ };

@@ -65,7 +65,7 @@ static bool person_may(const json_t *row, int64_t now)
 static int64_t idle_of(const json_t *row)
 {
     const char *kind = api_str(row, "kind"), *role = api_str(row, "role");
-    if (!strcmp(kind, "counter"))
+    if (!strcmp(kind, "counter") || !strcmp(kind, "monitor"))
         return COUNTER_LONGEST_S;
     if (!strcmp(kind, "setup"))
         return SETUP_LONGEST_S;
@@ -81,10 +81,11 @@ static bool by_token(struct api *a, const char *token, const char *want_kind, st
         return false;
     int64_t now = api_now(), last = api_int(row, "last_s", 0);
     const char *kind = api_str(row, "kind");
-    bool counter = !strcmp(kind, "counter"), setup = !strcmp(kind, "setup");
-    bool good =
-        now < api_int(row, "ends_s", 0) && now - last < idle_of(row) && (!want_kind || !strcmp(kind, want_kind));
-    if (good && !counter && !setup)
+    bool counter = !strcmp(kind, "counter"), setup = !strcmp(kind, "setup"), monitor = !strcmp(kind, "monitor");
+    /* A token of a monitoring system travels as a bearer token only, never as a cookie. */
+    bool right = want_kind ? !strcmp(kind, want_kind) : !monitor;
+    bool good = now < api_int(row, "ends_s", 0) && now - last < idle_of(row) && right;
+    if (good && !counter && !setup && !monitor)
         good = person_may(row, now);
     if (good && setup)
         good = !api_setup_done(a);
@@ -96,7 +97,7 @@ static bool by_token(struct api *a, const char *token, const char *want_kind, st
     }
     if (now - last >= TOUCH_S || now < last) /* not to be known is only an earlier end */
         (void)!state_do(a->state, STATE_session_touch, STATE_ARGS(state_i(now), state_t(api_str(row, "id"))));
-    ret->bit = counter ? API_COUNTER : setup ? API_SETUP : role_bit(api_str(row, "role"));
+    ret->bit = counter ? API_COUNTER : setup ? API_SETUP : monitor ? API_MONITOR : role_bit(api_str(row, "role"));
     copy(ret->person, sizeof ret->person, api_str(row, "person"));
     copy(ret->name, sizeof ret->name, api_str(row, "name"));
     copy(ret->account, sizeof ret->account, api_str(row, "account"));
@@ -136,7 +137,8 @@ void session_find(struct api *a, const json_t *req, struct api_caller_info *ret)
     if (!strcmp(port, "agent")) {
         by_certificate(a, req, ret);
     } else if (!strncmp(bearer, "Bearer ", 7)) {
-        ret->bearer = strlen(bearer + 7) == 64 && by_token(a, bearer + 7, "token", ret);
+        ret->bearer = strlen(bearer + 7) == 64 &&
+            (by_token(a, bearer + 7, "token", ret) || by_token(a, bearer + 7, "monitor", ret));
     } else if (!cookie_get(api_str(headers, "cookie"), COOKIE, token) || !by_token(a, token, NULL, ret)) {
         if (cookie_get(api_str(headers, "cookie"), COOKIE_COUNTER, token))
             (void)by_token(a, token, "counter", ret); /* else nobody */
@@ -167,8 +169,9 @@ int session_make(
     sm_zero(raw, sizeof raw);
     api_id(id);
     token_hash(ret_token, hash);
-    bool counter = !strcmp(kind, "counter"), token = !strcmp(kind, "token");
-    int64_t now = api_now(), ends = counter ? COUNTER_LONGEST_S : SESSION_LONGEST_S;
+    bool counter = !strcmp(kind, "counter"), monitor = !strcmp(kind, "monitor");
+    bool token = monitor || !strcmp(kind, "token");
+    int64_t now = api_now(), ends = counter || monitor ? COUNTER_LONGEST_S : SESSION_LONGEST_S;
     int r = state_do(c->api->state, STATE_session_add,
         STATE_ARGS(state_t(hash), state_t(id), state_t(kind), state_t(person), state_t(ret_csrf), state_i(now),
             state_i(now), state_i(now + ends), state_t(c->who.remote), state_t(label)));

@@ -58,6 +58,10 @@ int cmd_box(struct cli *c);
 int cmd_recover(struct cli *c);
 int cmd_vault_verify(struct cli *c);
 int cmd_journal_show(struct cli *c);
+int cmd_monitors_list(struct cli *c);
+int cmd_monitors_add(struct cli *c);
+int cmd_monitors_remove(struct cli *c);
+int cmd_metrics(struct cli *c);
 int cmd_completion(struct cli *c);
 int cmd_demo_clinic(struct cli *c);
 #endif

@@ -57,5 +57,13 @@ static const char v1[] =
     "CREATE TABLE refusals(id INTEGER PRIMARY KEY, device TEXT NOT NULL, at_s INTEGER NOT NULL, what TEXT NOT NULL);"
     "CREATE INDEX refusals_device ON refusals(device, at_s);";
 
-const char *const state_schema[] = { v1 };
+static const char v2[] =
+    /* Sessions may also be those of a monitoring system: the list of kinds moves out of the table, into the program. */
+    "CREATE TABLE sessions_2(hash TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,"
+    " person TEXT REFERENCES people(id) ON DELETE CASCADE, csrf TEXT NOT NULL, created_s INTEGER NOT NULL,"
+    " last_s INTEGER NOT NULL, ends_s INTEGER NOT NULL, remote TEXT, label TEXT);"
+    "INSERT INTO sessions_2 SELECT hash, id, kind, person, csrf, created_s, last_s, ends_s, remote, label FROM sessions;"
+    "DROP TABLE sessions; ALTER TABLE sessions_2 RENAME TO sessions;";
+
+const char *const state_schema[] = { v1, v2 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

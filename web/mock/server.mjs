@@ -173,6 +173,8 @@ const ROUTES = [
     ['GET', /^\/settings$/, ({ send }) => send(D.settings())], ['PATCH', /^\/settings$/, ({ send }) => send({})], ['POST', /^\/settings\/test$/, ({ send }) => send({})],
     ['GET', /^\/contacts$/, ({ st, send }) => send(list(st.empty ? [] : D.contacts()))], ['PUT', /^\/contacts$/, ({ send }) => send({})],
     ['GET', /^\/card$/, ({ st, send }) => send({ institution: D.settings().institution.name, address: '', contacts: st.empty ? [] : D.contacts() })],
+    ['POST', /^\/monitors$/, ({ send, data }) => { send({ id: 'w2', name: data.name, token: '0123456789abcdef'.repeat(4) }, 201); }],
+    ['GET', /^\/monitors$/, ({ send }) => send(list([{ id: 'w1', name: { ja: '保守会社の監視', en: 'Support company' }, created: D.at(9e8), last_seen: D.at(6e4), until: null }]))], ['DELETE', /^\/monitors\/(.+)$/, ({ send }) => send({})],
     ['POST', /^\/counter$/, ({ st, send }) => { st.enrolled = true; send({ id: 'k2' }, 201); }],
     ['GET', /^\/counter$/, ({ send }) => send(list([{ id: 'k1', name: { ja: '受付カウンター', en: 'Counter' }, created: D.at(9e8), last_seen: D.at(6e4) }]))], ['DELETE', /^\/counter\/(.+)$/, ({ send }) => send({})],
     ['GET', /^\/box$/, ({ st, send }) => send(D.box(D.generations(bad(st))))],

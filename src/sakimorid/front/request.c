@@ -361,7 +361,7 @@ static enum place place_of(const struct req *r)
 {
     const char *p = r->target.path;
 
-    if (!strcmp(p, "/healthz"))
+    if (!strcmp(p, "/healthz") || (!strcmp(p, "/metrics") && r->conn->door->kind != DOOR_AGENT))
         return PLACE_BRAIN;
     switch (r->conn->door->kind) {
     case DOOR_AGENT:

@@ -16,7 +16,7 @@ import { PasswordForm } from './signin';
 export function SettingsScreen() {
     const got = useGet<Settings>('/settings');
     return <div class="narrow"><Head title={t(T.title)} />{got.error && <ErrorBox error={got.error} retry={got.reload} />}
-        {!got.data ? !got.error && <Loading /> : <div class="stack stack-l"><Contacts /><Mail s={got.data} reload={got.reload} /><Hook s={got.data} reload={got.reload} /><Keep s={got.data} reload={got.reload} /><Institution s={got.data} reload={got.reload} /><Counter /><Own /></div>}</div>;
+        {!got.data ? !got.error && <Loading /> : <div class="stack stack-l"><Contacts /><Mail s={got.data} reload={got.reload} /><Hook s={got.data} reload={got.reload} /><Keep s={got.data} reload={got.reload} /><Institution s={got.data} reload={got.reload} /><Counter /><Monitoring /><Own /></div>}</div>;
 }
 
 /** One card of settings with its own save: what fails keeps what was typed. */
@@ -165,6 +165,34 @@ function Counter() {
         <div class="btn-row"><button type="button" class="btn" onClick={() => setAsk(true)}>{t(T.counterAdd)}</button></div>
         {got.data && <div><p class="eyebrow">{t(T.counterList)}</p>{got.data.items.length ? <ul class="lines">{got.data.items.map((c) => <li class="rel"><span aria-hidden="true">・</span><span>{c.name} {c.last_seen && <span class="sub num">{whenOf(c.last_seen)}</span>} <button type="button" class="linkbtn" onClick={() => void end(c.id)} aria-label={`${t(T.counterEnd)}: ${c.name}`}>{t(T.counterEnd)}</button></span></li>)}</ul> : <p class="sub">{t(T.counterNone)}</p>}</div>}
         {ask && <Dialog title={t(T.counterAsk)} onClose={() => setAsk(false)}><p>{t(T.counterAskText)}</p><div class="btn-row mt-s"><button type="button" class="btn btn-main" onClick={() => void enrol()}>{t(T.counterAdd)}</button><button type="button" class="linkbtn" onClick={() => setAsk(false)}>{t(C.stopIt)}</button></div></Dialog>}</section>;
+}
+
+/* ---- monitoring ---- */
+interface Monitor { id: string; name: string; created?: string; last_seen?: string | null; until?: string | null }
+
+function Monitoring() {
+    const got = useList<Monitor>('/monitors');
+    const [name, setName] = useState('');
+    const [bad, setBad] = useState(false);
+    const [token, setToken] = useState<string | null>(null);
+    const [error, setError] = useState<ApiError | null>(null);
+    const add = async (e: Event) => {
+        e.preventDefault();
+        setError(null);
+        setBad(!name.trim());
+        if (!name.trim()) return;
+        try {
+            setToken((await api.post<{ token: string }>('/monitors', { name: name.trim() })).token);
+            setName('');
+            got.reload();
+        } catch (x) { setError(x as ApiError); }
+    };
+    const end = async (id: string) => { setError(null); try { await api.del(`/monitors/${encodeURIComponent(id)}`); setToken(null); got.reload(); } catch (e) { setError(e as ApiError); } };
+    return <form class="card stack" onSubmit={add} noValidate><h2>{t(T.monitor)}</h2><p>{t(T.monitorLead)}</p><ErrorBox error={error} />
+        <TextField label={t(T.monitorName)} value={name} onInput={setName} error={bad ? t(T.monitorNeed) : null} autocomplete="off" />
+        <div class="btn-row"><button type="submit" class="btn">{t(T.monitorAdd)}</button></div>
+        {token && <div role="status"><p>{t(T.monitorOnce)}</p><p>{t(T.monitorToken)}: <code class="mono">{token}</code></p><p>{t(T.monitorWhere)}: <code class="mono">{location.origin}/metrics</code></p></div>}
+        {got.data && <div><p class="eyebrow">{t(T.monitorList)}</p>{got.data.items.length ? <ul class="lines">{got.data.items.map((m) => <li class="rel"><span aria-hidden="true">・</span><span>{m.name} {m.last_seen && <span class="sub num">{whenOf(m.last_seen)}</span>} <button type="button" class="linkbtn" onClick={() => void end(m.id)} aria-label={`${t(T.monitorEnd)}: ${m.name}`}>{t(T.monitorEnd)}</button></span></li>)}</ul> : <p class="sub">{t(T.monitorNone)}</p>}</div>}</form>;
 }
 
 function Own() {

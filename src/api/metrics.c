@@ -1,0 +1,216 @@
+/*
+ * The figures of the box for a monitoring system (text exposition format 0.0.4 of Prometheus), and the tokens that let
+ * one read them.  Names and labels are a contract: docs/OPERATIONS.md lists them.  No name of a person or file is in them.
+ */
+#include <string.h>
+#include "api/internal.h"
+
+#define METRICS_MAX ((size_t)4 << 20)
+#define LABEL_MAX 200u
+#define MONITOR_NAME_MAX 100
+
+/* One family at a time: its head, then its samples.  The first error stays. */
+struct page { struct sm_buf b; int r; };
+
+static void head(struct page *p, const char *name, const char *type, const char *help)
+{
+    if (p->r == 0)
+        p->r = sm_buf_printf(&p->b, "# HELP sakimori_%s %s\n# TYPE sakimori_%s %s\n", name, help, name, type);
+}
+
+static void label(struct page *p, const char *name, const char *value, bool first)
+{
+    if (p->r == 0)
+        p->r = sm_buf_printf(&p->b, "%s%s=\"", first ? "{" : ",", name);
+    for (size_t i = 0; value[i] && i < LABEL_MAX && p->r == 0; i++) {
+        if (value[i] == '\n')
+            p->r = sm_buf_put(&p->b, "\\n", 2);
+        else if (value[i] == '"' || value[i] == '\\')
+            p->r = sm_buf_printf(&p->b, "\\%c", value[i]);
+        else
+            p->r = sm_buf_put_u8(&p->b, (uint8_t)value[i]);
+    }
+    if (p->r == 0)
+        p->r = sm_buf_put_u8(&p->b, '"');
+}
+
+/* Up to two labels; NULL names are left out. */
+static void sample(struct page *p, const char *name, const char *l1, const char *v1, const char *l2, const char *v2, int64_t value)
+{
+    if (p->r == 0)
+        p->r = sm_buf_printf(&p->b, "sakimori_%s", name);
+    if (l1)
+        label(p, l1, v1, true);
+    if (l2)
+        label(p, l2, v2, !l1);
+    if (p->r == 0)
+        p->r = sm_buf_printf(&p->b, "%s %lld\n", l1 || l2 ? "}" : "", (long long)value);
+}
+
+static void gauge(struct page *p, const char *name, const char *help, int64_t value)
+{
+    head(p, name, "gauge", help);
+    sample(p, name, NULL, NULL, NULL, NULL, value);
+}
+
+/* ---- the families ---- */
+
+static void put_box(struct page *p, struct api *a, bool vault_answers)
+{
+    const json_t *t = json_object_get(a->vault, "totals"), *v;
+    const char *name;
+    head(p, "info", "gauge", "Version of the program; always 1.");
+    sample(p, "info", "version", SM_VERSION, "vault", api_str(a->keys, "vault"), 1);
+    head(p, "process_up", "gauge", "1 while a process of the box works.");
+    json_object_foreach(a->children, name, v)
+        if (strcmp(name, "opener") != 0)
+            sample(p, "process_up", "process", name, NULL, NULL, !strcmp(api_str(v, "state"), "up"));
+    head(p, "process_restarts_total", "counter", "How often a process had to be started again.");
+    json_object_foreach(a->children, name, v)
+        sample(p, "process_restarts_total", "process", name, NULL, NULL, api_int(v, "restarts", 0));
+    gauge(p, "vault_answers", "1 when the vault answered this request.", vault_answers);
+    gauge(p, "vault_broken", "1 when the vault accepts nothing until somebody looks.", api_bool(a->vault, "broken"));
+    gauge(p, "vault_packs", "Packs in the vault.", api_int(t, "packs", 0));
+    gauge(p, "vault_bytes", "Bytes of all packs.", api_int(t, "pack_bytes", 0));
+    gauge(p, "vault_generations", "Generations in the vault.", api_int(t, "generations", 0));
+    gauge(p, "disk_bytes", "Size of the vault's disk.", api_int(t, "disk_total", 0));
+    gauge(p, "disk_free_bytes", "Free room on the vault's disk.", api_int(t, "disk_avail", 0));
+    gauge(p, "disk_reserved_bytes", "Room that backups may not take.", api_int(t, "reserve", 0));
+    gauge(p, "restore_key_unlocked", "1 while the restore key is unlocked.", api_unlocked(a));
+    gauge(p, "audit_lines", "Lines of the audit log.", (int64_t)audit_head(a->audit).n);
+}
+
+static void put_state(struct page *p, struct api *a)
+{
+    static const char *const states[] = { "ok", "look", "call", "unknown" };
+    json_t *today = today_json(a, api_box_lang(a)), *rows, *row;
+    const char *now = api_str(today, "state");
+    size_t i;
+    head(p, "state", "gauge", "What the first screen says: 1 for the state that holds.");
+    for (i = 0; i < sizeof states / sizeof *states; i++)
+        sample(p, "state", "state", states[i], NULL, NULL, !strcmp(now, states[i]));
+    json_decref(today);
+    int64_t look = 0, call = 0;
+    rows = api_rows(a, STATE_alarms_open, STATE_NONE);
+    json_array_foreach(rows, i, row) {
+        look += !strcmp(api_str(row, "state"), "look");
+        call += !strcmp(api_str(row, "state"), "call");
+    }
+    json_decref(rows);
+    head(p, "alarms_open", "gauge", "Open alarms.");
+    sample(p, "alarms_open", "state", "look", NULL, NULL, look);
+    sample(p, "alarms_open", "state", "call", NULL, NULL, call);
+    head(p, "runs", "gauge", "Runs on record, by how they stand.");
+    rows = api_rows(a, STATE_runs_by_state, STATE_NONE);
+    json_array_foreach(rows, i, row)
+        sample(p, "runs", "state", api_str(row, "state"), NULL, NULL, api_int(row, "n", 0));
+    json_decref(rows);
+}
+
+static void put_machines(struct page *p, struct api *a)
+{
+    json_t *rows = api_rows(a, STATE_devices_joined, STATE_NONE), *row;
+    size_t i;
+    head(p, "machine_answers", "gauge", "1 while the machine's agent reports.");
+    json_array_foreach(rows, i, row)
+        sample(p, "machine_answers", "machine", api_str(row, "id"), "name", api_str(row, "name"), device_there(row, api_now()));
+    head(p, "machine_last_seen_seconds", "gauge", "When the machine's agent last reported (Unix time).");
+    json_array_foreach(rows, i, row)
+        sample(p, "machine_last_seen_seconds", "machine", api_str(row, "id"), "name", api_str(row, "name"),
+            api_int(row, "last_seen_s", 0));
+    head(p, "machine_certificate_ends_seconds", "gauge", "When the machine's certificate ends (Unix time).");
+    json_array_foreach(rows, i, row)
+        sample(p, "machine_certificate_ends_seconds", "machine", api_str(row, "id"), "name", api_str(row, "name"),
+            api_int(row, "cert_until_s", 0));
+    json_decref(rows);
+}
+
+static int64_t generation_s(const json_t *g)
+{
+    return g ? api_time_s(api_str(g, "at")) : 0;
+}
+
+static void put_sources(struct page *p, struct api *a)
+{
+    json_t *rows = api_rows(a, STATE_sources, STATE_NONE), *row;
+    size_t i;
+    head(p, "source_last_generation_seconds", "gauge", "When the source's last generation was made (Unix time, 0 = none).");
+    json_array_foreach(rows, i, row)
+        sample(p, "source_last_generation_seconds", "source", api_str(row, "id"), "name", api_str(row, "name"),
+            api_int(row, "last_ok_s", 0));
+    head(p, "source_last_clean_seconds", "gauge", "When the source's last clean generation was made (Unix time, 0 = none).");
+    json_array_foreach(rows, i, row)
+        sample(p, "source_last_clean_seconds", "source", api_str(row, "id"), "name", api_str(row, "name"),
+            generation_s(json_object_get(row, "clean")));
+    head(p, "source_failures", "gauge", "Failed runs since the last that worked.");
+    json_array_foreach(rows, i, row)
+        sample(p, "source_failures", "source", api_str(row, "id"), "name", api_str(row, "name"), api_int(row, "fails", 0));
+    head(p, "source_next_run_seconds", "gauge", "When the source's next run is due (Unix time, 0 = none).");
+    json_array_foreach(rows, i, row)
+        sample(p, "source_next_run_seconds", "source", api_str(row, "id"), "name", api_str(row, "name"),
+            api_bool(row, "enabled") ? api_int(row, "next_s", 0) : 0);
+    json_decref(rows);
+}
+
+static void status_got(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    struct api *a = c->api;
+    struct page p = { .b = SM_BUF_INIT(METRICS_MAX) };
+    json_t *v = NULL;
+    (void)text;
+    if (err >= 0 && sm_json_parse(body, API_ANSWER_MAX, &v, NULL) == 0) {
+        json_decref(a->vault);
+        a->vault = v;
+    }
+    put_box(&p, a, v != NULL);
+    put_state(&p, a);
+    put_machines(&p, a);
+    put_sources(&p, a);
+    if (p.r < 0)
+        api_fail_err(c, p.r, NULL);
+    else
+        api_reply_raw(c, 200, sm_buf_span(&p.b),
+            json_pack("{s:s}", "Content-Type", "text/plain; version=0.0.4; charset=utf-8"), NULL);
+    sm_buf_wipe(&p.b);
+}
+
+void h_metrics(struct api_call *c)
+{
+    api_ask(c, "V_STATUS", json_object(), status_got);
+}
+
+/* ---- who may read them without being a person ---- */
+
+void h_monitor_post(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *name = sm_obj_str(&o, "name", 1, MONITOR_NAME_MAX);
+    char token[72], csrf[72], id[API_ID_TEXT];
+    if (api_refused(c, &o))
+        return;
+    struct api_caller_info me = c->who;
+    api_audit_what(c, "%s", name);
+    int r = session_make(c, "monitor", NULL, name, token, csrf);
+    (void)snprintf(id, sizeof id, "%s", c->who.session); /* same size */
+    c->who = me; /* the audit line names the person */
+    if (r < 0)
+        api_fail_err(c, r, NULL);
+    else
+        api_reply(c, 201, json_pack("{s:s,s:s,s:s}", "id", id, "name", name, "token", token));
+    sm_zero(token, sizeof token);
+}
+
+void h_monitor_get(struct api_call *c)
+{
+    api_reply(c, 200, json_pack("{s:o,s:n}", "items", api_rows(c->api, STATE_monitors, STATE_NONE), "next"));
+}
+
+void h_monitor_delete(struct api_call *c)
+{
+    int r = state_do(c->api->state, STATE_monitor_end, STATE_ARGS(state_t(c->part[0])));
+    api_audit_what(c, "%s", c->part[0]);
+    if (r <= 0)
+        api_fail_err(c, r < 0 ? r : -SM_ENOTFOUND, NULL);
+    else
+        api_reply(c, 200, json_pack("{s:b}", "ok", 1));
+}
