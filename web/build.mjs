@@ -30,16 +30,26 @@ function tokens(css) {
 }
 
 /* One page of the manual: the frame of the console around a fragment whose first line says its title. */
-function manualPage(name, frame) {
-    const text = read('manual/' + name);
+function manualPage(folder, name, other, frame) {
+    const text = read(folder + name);
     const m = /^<!-- title: (.+?) -->\n/.exec(text);
-    if (!m) throw new Error(name + ': the first line must be <!-- title: … -->');
-    return frame.replaceAll('{{title}}', m[1]).replace('{{body}}', () => text.slice(m[0].length))
-        .replace(`<a href="/manual/${name}">`, `<a href="/manual/${name}" aria-current="page">`);
+    if (!m) throw new Error(folder + name + ': the first line must be <!-- title: … -->');
+    return frame.replaceAll('{{title}}', m[1]).replaceAll('{{other}}', `/${other}${name}`).replace('{{body}}', () => text.slice(m[0].length))
+        .replace(`<a href="/${folder}${name}">`, `<a href="/${folder}${name}" aria-current="page">`);
+}
+
+/* The manual in one language; every page has its twin in the other. */
+function manual(folder, other) {
+    const frame = read(folder + 'frame.html');
+    mkdirSync(join(out, folder), { recursive: true });
+    for (const f of readdirSync(join(root, folder)).filter((x) => x.endsWith('.html') && x !== 'frame.html')) {
+        if (!existsSync(join(root, other, f))) throw new Error(`${other}${f} is missing`);
+        writeFileSync(join(out, folder, f), manualPage(folder, f, other, frame));
+    }
 }
 
 rmSync(out, { recursive: true, force: true });
-mkdirSync(join(out, 'manual'), { recursive: true });
+mkdirSync(out, { recursive: true });
 
 const css = readdirSync(join(root, 'src/css')).filter((f) => f.endsWith('.css')).sort().map((f) => read('src/css/' + f)).join('\n');
 const done = await build({
@@ -58,10 +68,8 @@ cpSync(join(root, 'static'), out, { recursive: true });
 const stamp = createHash('sha256').update(readFileSync(join(out, 'app.js'))).update(readFileSync(join(out, 'app.css'))).digest('hex').slice(0, 12);
 writeFileSync(join(out, 'sw.js'), read('static/sw.js').replace('{{stamp}}', stamp));
 
-const frame = read('manual/frame.html');
-rmSync(join(out, 'manual/frame.html'), { force: true });
-for (const f of readdirSync(join(root, 'manual')).filter((x) => x.endsWith('.html') && x !== 'frame.html'))
-    writeFileSync(join(out, 'manual', f), manualPage(f, frame));
+manual('manual/', 'manual/en/');
+manual('manual/en/', 'manual/');
 if (!existsSync(join(out, 'index.html'))) throw new Error('index.html is missing');
 writeFileSync(join(out, 'NOTICE.txt'), [
     read('NOTICE.txt'),

@@ -34,6 +34,12 @@ function use(next: Lang): void {
     listeners.forEach((f) => f());
 }
 
+/** A page of the manual in the language of the screen; any other link is left as it is. */
+export function manualPath(link: string): string {
+    const page = link.startsWith('/manual/') ? link.slice(8) : link;
+    return link.startsWith('/') && !link.startsWith('/manual/') ? link : `/manual/${current === 'en' ? 'en/' : ''}${page}`;
+}
+
 export function onLang(f: () => void): () => void {
     listeners.add(f);
     return () => { listeners.delete(f); };

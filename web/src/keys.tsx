@@ -1,6 +1,6 @@
 // Single-letter keys of the design: off inside fields, and can be switched off altogether.
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { t } from './i18n';
+import { manualPath, t } from './i18n';
 import { navigate } from './router';
 import { T } from './text/common';
 import { Dialog } from './ui/parts';
@@ -85,6 +85,6 @@ export function KeysDialog({ onClose }: { onClose: () => void }) {
         <div class="mt-s"><KeyList /></div>
         <div class="mt-s"><KeysSwitch /></div>
         <div class="btn-row mt-s"><button type="button" class="btn btn-main" onClick={onClose}>{t(T.close)}</button>
-            <a class="more" href="/manual/index.html">{t(T.footManual)}</a></div>
+            <a class="more" href={manualPath('index.html')}>{t(T.footManual)}</a></div>
     </Dialog>;
 }

@@ -77,6 +77,17 @@ test('the manual keeps the same rules', () => {
     assert.deepEqual(bad, []);
 });
 
+test('every page of the manual has its English twin with the same parts, and no Japanese in it', () => {
+    const pages = (dir) => readdirSync(join(root, dir)).filter((x) => x.endsWith('.html') && x !== 'frame.html').sort();
+    assert.deepEqual(pages('manual'), pages('manual/en'));
+    const shape = (text) => [...text.matchAll(/<(h2|h3|ol|ul|table|tr)\b/g)].map((m) => m[1]).join(' ');
+    for (const f of pages('manual')) {
+        const en = readFileSync(join(root, 'manual/en', f), 'utf8');
+        assert.ok(!/[\u3040-\u30ff\u4e00-\u9fff]/.test(en), f);
+        assert.equal(shape(en), shape(readFileSync(join(root, 'manual', f), 'utf8')), f);
+    }
+});
+
 test('screens take their words from the tables', () => {
     const loose = [];
     for (const dir of ['src', 'src/screens', 'src/ui', 'src/charts'])

@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
 import type { Today } from '../api';
 import type { TodayNow } from '../app';
-import { listOf, t } from '../i18n';
+import { manualPath, listOf, t } from '../i18n';
 import { Link } from '../router';
 import { isLeader, roleOf, useSession } from '../session';
 import { T as C } from '../text/common';
@@ -109,7 +109,7 @@ function OneThing({ today, now }: { today: Today; now: TodayNow }) {
 }
 
 function More({ link, text }: { link: string; text: string }) {
-    return link.startsWith('/manual/') ? <a class="more" href={link}>{text}</a> : <Link class="more" href={link}>{text}</Link>;
+    return link.startsWith('/manual/') ? <a class="more" href={manualPath(link)}>{text}</a> : <Link class="more" href={link}>{text}</Link>;
 }
 
 function CallNow({ today }: { today: Today }) {

@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
 import type { Alarm, Contact, Generation, List, Step, Today } from '../api';
 import { Timeline } from '../charts/timeline';
-import { t } from '../i18n';
+import { manualPath, t } from '../i18n';
 import type { Text } from '../i18n';
 import { useGet, useList, useLive, useNow } from '../live';
 import { Link, navigate } from '../router';
@@ -75,7 +75,7 @@ function NextThing({ n, i, phone }: { n: Step | string; i: number; phone: string
     const s: Step = typeof n === 'string' ? { title: n.replace(/。$/, ''), ...(i === 0 && phone && /電話|call/i.test(n) ? { phone } : {}), ...(/緊急カード|emergency card/i.test(n) ? { link: '/card' } : n.includes(t(C.navMachines)) ? { link: '/machines' } : {}) } : n;
     return <li><span class="n" aria-hidden="true">{i + 1}</span><div><h3>{s.title}</h3>{s.text && <p>{s.text}</p>}
         {(s.phone || s.link) && <div class="btn-row">{s.phone && <a class={i === 0 ? 'btn btn-main' : 'btn'} href={telHref(s.phone)}>{s.phone}</a>}
-            {s.link && (s.link.startsWith('/manual/') ? <a class="more" href={s.link}>{t({ ja: 'やり方を見る', en: 'See how' })}</a>
+            {s.link && (s.link.startsWith('/manual/') ? <a class="more" href={manualPath(s.link)}>{t({ ja: 'やり方を見る', en: 'See how' })}</a>
                 : <Link class={i === 0 && !s.phone ? 'btn btn-main' : 'more'} href={s.link}>{linkWord(s.link)}</Link>)}</div>}</div></li>;
 }
 

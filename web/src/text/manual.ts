@@ -1,6 +1,6 @@
 export const T = {
     title: { ja: '使い方', en: 'How to use it' },
-    lead: { ja: '名前を入れなくても読めます。印刷もできます。', en: 'Readable without signing in. The manual itself is in Japanese.' },
+    lead: { ja: '名前を入れなくても読めます。印刷もできます。', en: 'Readable without signing in. Every page can be printed.' },
     m1: { ja: 'はじめての設定', en: 'First set-up' },
     m1t: { ja: '箱を動かし、金庫の紙を作るまで', en: 'From the first start to the recovery sheet' },
     m2: { ja: '毎日のこと', en: 'Every day' },
