@@ -17,7 +17,7 @@
 #include "sakimori-agent/agent.h"
 #include "sakimori-agent/join.h"
 
-#define RESTART_MAX_MS 30000u
+#define RESTART_MAX_MS 8000u
 #define STOP_MS 8000
 #define JOIN_TRY_MS 3000
 

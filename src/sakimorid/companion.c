@@ -7,7 +7,7 @@
 #include "plat/clock.h"
 #include "plat/proc.h"
 
-#define DELAY_MAX_MS 30000u
+#define DELAY_MAX_MS 8000u
 #define STEADY_MS 10000
 #define STOP_MS 10000
 

@@ -12,11 +12,12 @@
 #include "sakimorid/companion.h"
 
 enum {
-    KIDS_MAX = 8, OPENER_ASKS_MAX = 16, READY_WAIT_MS = 60000, STEADY_MS = 60000, EARLY_FAILS_MAX = 5,
+    KIDS_MAX = 8, OPENER_ASKS_MAX = 16, READY_WAIT_MS = 60000, STEADY_MS = 10000, EARLY_FAILS_MAX = 5,
     STOP_WAIT_MS = 6000, OUT_QUEUE = 1 << 20, CHANNEL_FD = 3,
 };
 
-static const uint64_t back_off_ms[] = { 0, 1000, 2000, 4000, 8000, 16000, 30000 };
+/* Short: whoever kills a part buys no more than this; one that crashes at once is not started more often than the box can bear. */
+static const uint64_t back_off_ms[] = { 0, 1000, 2000, 4000, 8000 };
 #define BACK_OFFS (sizeof back_off_ms / sizeof back_off_ms[0])
 /* Who stops first: those who take work in, last the one that others need for their end. */
 static const unsigned stop_order[] = { WHO_FRONT, WHO_OPENER, WHO_OUT, WHO_BRAIN, WHO_VAULT, WHO_KEYD };
