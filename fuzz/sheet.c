@@ -1,11 +1,13 @@
 /* What a person types, scans or saves of the recovery sheet. */
-#include "sakimori/sheet.h"
+#include "crypto/sheet.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-    struct sheet s;
+    struct crypto_sheet s;
     char why[160];
-    if (sheet_parse(SM_SPAN(p, n), &s, why) == 0)
-        sheet_wipe(&s);
+    if (crypto_sheet_parse(SM_SPAN(p, n), CRYPTO_SHEET_OPEN, &s, why) == 0)
+        crypto_sheet_wipe(&s);
+    if (crypto_sheet_parse(SM_SPAN(p, n), CRYPTO_SHEET_ORDERS, &s, why) == 0)
+        crypto_sheet_wipe(&s);
     return 0;
 }

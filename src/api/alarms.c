@@ -435,6 +435,7 @@ void alarms_tick(struct api *a)
     late_tick(a, now);
     disk_tick(a);
     cert_tick(a, now);
+    card_tick(a);
     if (audit_is_broken(a->audit) &&
         state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t("audit"))) == 0) {
         struct alarm_new n = { .kind = "record", .state = "call", .key = "audit", .facts = NULL };

@@ -8,6 +8,8 @@
 #include "api/text.h"
 #include "api/worker.h"
 #include "core/json.h"
+#include "crypto/pass.h"
+#include "crypto/totp.h"
 #include "core/time.h"
 #include "plat/clock.h"
 
@@ -160,7 +162,17 @@ void card_write(struct api *a);
 json_t *contacts_get(struct api *a);
 void keys_refresh(struct api *a);
 void setup_begin(struct api *a);
-json_t *reset_secrets(struct api_call *c, const char *account, const char *issuer, bool totp, json_t **ret_store);
+/* Adds the authenticator's secret (text, URI, QR) and the one-time codes to j, to be shown once. */
+void person_paper(json_t *j, const char *account, const char *secret_hex, char codes[][CRYPTO_ONCE_CODE]);
+/* 422 unless the new password keeps the rules (second: with a second factor). */
+bool password_rules(struct api_call *c, const char *field, const char *account, const char *password, bool second);
+
+/* The restore card opens with the password of one director: whose, and whether that password still is. */
+void card_fits(struct api *a, const char *person);
+void card_orphaned(struct api *a, const char *person); /* that person's password is gone; nothing when it is not theirs */
+bool card_is_of(struct api *a, const char *person);    /* a change of this person's password has to wrap it anew */
+void card_unlocked(struct api *a, const char *person);
+void card_tick(struct api *a);                         /* the alarm stays until a card fits again */
 
 /* Alarms: opened once per key; told by mail and web hook once, and again when it becomes a call. */
 struct alarm_new { const char *kind, *state, *key, *source, *device, *manifest; json_t *facts; /* taken */ };

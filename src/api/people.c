@@ -67,28 +67,32 @@ static struct fresh *fresh_new(struct api *a, bool totp)
     return f;
 }
 
-/* What the person gets on paper, once. */
-static json_t *fresh_json(const struct fresh *f, const char *id, const char *account)
+void person_paper(json_t *j, const char *account, const char *secret_hex, char codes[][CRYPTO_ONCE_CODE])
 {
-    json_t *j = json_pack("{s:s,s:s,s:s}", "id", id, "account", account, "first_password", f->first);
-    if (!f->totp)
-        return j;
     uint8_t secret[CRYPTO_TOTP_SECRET_LEN];
     struct sm_buf b32 = SM_BUF_INIT(128), uri = SM_BUF_INIT(4096);
-    if (sm_unhex(f->secret, strlen(f->secret), secret, sizeof secret) == 0 &&
+    if (sm_unhex(secret_hex, strlen(secret_hex), secret, sizeof secret) == 0 &&
         sm_base32(SM_SPAN(secret, sizeof secret), &b32) == 0 &&
         crypto_totp_uri(SM_SPAN(secret, sizeof secret), "Sakimori", account, &uri) == 0) {
         api_set(j, "totp_secret", json_stringn((const char *)b32.p, b32.n));
         api_set(j, "totp_uri", json_stringn((const char *)uri.p, uri.n));
         api_set(j, "totp_qr_svg", qr_svg(sm_buf_str(&uri)));
     }
-    json_t *codes = json_array();
+    json_t *list = json_array();
     for (unsigned i = 0; i < CRYPTO_ONCE_CODES; i++)
-        api_append(codes, json_string(f->codes[i]));
-    api_set(j, "codes", codes);
+        api_append(list, json_string(codes[i]));
+    api_set(j, "codes", list);
     sm_zero(secret, sizeof secret);
     sm_buf_wipe(&b32);
     sm_buf_wipe(&uri);
+}
+
+/* What the person gets on paper, once. */
+static json_t *fresh_json(struct fresh *f, const char *id, const char *account)
+{
+    json_t *j = json_pack("{s:s,s:s,s:s}", "id", id, "account", account, "first_password", f->first);
+    if (f->totp)
+        person_paper(j, account, f->secret, f->codes);
     return j;
 }
 
@@ -120,6 +124,8 @@ static void fresh_then(struct api_call *c, void *ctx)
         (void)snprintf(key, sizeof key, "a:%s", account); /* fits */
         fails_clear(c->api, key);
         session_drop_person(c->api, id, NULL);
+        if (f->reset)
+            card_orphaned(c->api, id); /* it is wrapped under the password that is gone */
         api_reply(c, f->reset ? 200 : 201, fresh_json(f, id, account));
     }
     fresh_free(f);
@@ -217,8 +223,11 @@ void h_person_patch(struct api_call *c)
     else if (api_do(c, STATE_person_change,
                  STATE_ARGS(state_t(name && *name ? name : api_str(p, "name")), state_t(to), state_i(until_s),
                      state_t(c->part[0])))) {
-        if (role && strcmp(role, api_str(p, "role")) != 0)
+        if (role && strcmp(role, api_str(p, "role")) != 0) {
             session_drop_person(c->api, c->part[0], NULL); /* signs in anew with the new role */
+            if (!strcmp(api_str(p, "role"), "director"))
+                card_orphaned(c->api, c->part[0]);
+        }
         json_t *now = api_row(c->api, STATE_person, STATE_ARGS(state_t(c->part[0])));
         api_reply(c, 200, person_json(c->api, now));
         json_decref(now);
@@ -236,6 +245,7 @@ void h_person_delete(struct api_call *c)
         api_fail(c, 409, "conflict", NULL, NULL);
     else if (api_do(c, STATE_person_remove, STATE_ARGS(state_t(c->part[0])))) {
         session_drop_person(c->api, c->part[0], NULL);
+        card_orphaned(c->api, c->part[0]);
         api_reply(c, 200, json_pack("{s:b}", "ok", 1));
     }
     json_decref(p);

@@ -72,6 +72,7 @@ static void unlock_done(struct api_call *c, int err, struct sm_span body, const 
     (void)snprintf(a->unlock.by, sizeof a->unlock.by, "%s", c->who.person); /* same size */
     sm_time_rfc3339((struct sm_time){ .s = a->unlock.until_s }, a->unlock.until);
     fails_clear(a, "unlock");
+    card_unlocked(a, c->who.person);
     api_ask(c, "V_ACCESS",
         json_pack("{s:s,s:s,s:s,s:s,s:s}", "what", "unlock", "who", c->who.account, "role", c->who.role, "from",
             c->who.remote, "result", "ok"),

@@ -35,6 +35,13 @@ const struct api_route api_routes[] = {
     { "POST", V1 "/session/password", PEOPLE, API_JSON, K(4), API_AUDIT | API_FIRST_PASSWORD, "password",
         h_session_password },
 
+    { "POST", V1 "/sheet/challenge", API_NOBODY | API_COUNTER | PEOPLE, API_JSON, K(1),
+        API_NO_CSRF | API_FIRST_PASSWORD, "sheet.challenge", h_sheet_challenge },
+    { "POST", V1 "/recovery", API_NOBODY | API_COUNTER | PEOPLE, API_JSON, K(8),
+        API_NO_CSRF | API_AUDIT | API_FIRST_PASSWORD, "recovery", h_recovery },
+    { "GET", V1 "/restore-card", API_DIRECTOR, API_NO_BODY, 0, 0, "restore-card", h_restore_card_get },
+    { "POST", V1 "/restore-card", API_DIRECTOR, API_JSON, K(4), API_AUDIT, "restore-card.new", h_restore_card_post },
+
     { "GET", V1 "/today", PEOPLE | API_COUNTER, API_NO_BODY, 0, 0, "today", h_today },
     { "POST", V1 "/today/tasks/{id}", UP, API_JSON, K(1), API_AUDIT, "task", h_task },
     { "GET", V1 "/alarms", UP, API_NO_BODY, 0, 0, "alarms", h_alarms },

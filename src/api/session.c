@@ -226,9 +226,10 @@ json_t *session_json(struct api *a, const struct api_caller_info *who)
     json_t *inst = state_setting(a->state, "institution");
     json_t *person = json_null();
     if (who->person[0])
-        person = json_pack("{s:s,s:s,s:s,s:s,s:o,s:b}", "id", who->person, "name", who->name, "account", who->account,
+        person = json_pack("{s:s,s:s,s:s,s:s,s:o,s:b,s:b}", "id", who->person, "name", who->name, "account", who->account,
             "role", who->role, "until", who->until[0] ? json_string(who->until) : json_null(), "must_change",
-            who->must_change);
+            who->must_change, "needs_card",
+            who->bit == API_DIRECTOR && !who->must_change && card_is_of(a, who->person));
     json_t *j = json_pack("{s:o,s:s,s:s,s:o,s:s,s:o,s:o}", "person", person, "csrf", who->csrf, "kind",
         !strcmp(who->kind, "token") ? "person" : who->kind, "institution", json_incref(json_object_get(inst, "name")),
         "language", api_language(a), "rooms", rooms_of(who->bit), "unlocked_until",
@@ -518,6 +519,7 @@ static void change_rekeyed(struct api_call *c, int err, struct sm_span body, con
     if (!j)
         return;
     json_decref(j);
+    card_fits(c->api, c->who.person);
     change_store(c);
 }
 
@@ -540,7 +542,7 @@ static void change_then(struct api_call *c, void *ctx)
     } else {
         fails_clear(c->api, key);
         api_set(c->mem, "made", json_string(x->made));
-        if (c->who.bit == API_DIRECTOR && x->card[0])
+        if (x->card[0])
             api_ask(c, "K_REKEY_PASSWORD", json_pack("{s:s,s:s,s:s}", "old", x->old, "new", x->new, "card", x->card),
                 change_rekeyed);
         else
@@ -559,10 +561,10 @@ const char *pass_reason_word(int reason)
     }
 }
 
-static bool change_rules(struct api_call *c, const char *new, bool second)
+bool password_rules(struct api_call *c, const char *field, const char *account, const char *password, bool second)
 {
     json_t *inst = state_setting(c->api->state, "institution");
-    enum crypto_pass_reason why = crypto_pass_check(SM_SPAN_STR(new), second, c->who.account, api_str(inst, "name"));
+    enum crypto_pass_reason why = crypto_pass_check(SM_SPAN_STR(password), second, account, api_str(inst, "name"));
     json_decref(inst);
     if (why == CRYPTO_PASS_GOOD)
         return true;
@@ -570,7 +572,7 @@ static bool change_rules(struct api_call *c, const char *new, bool second)
     char key[48];
     (void)snprintf(key, sizeof key, "PASS_%s", name); /* fits */
     const char *say = text_named(c->lang, key);
-    api_fail_say(c, 422, "password", "new", say ? say : text_get(c->lang, T_PASSWORD_BAD),
+    api_fail_say(c, 422, "password", field, say ? say : text_get(c->lang, T_PASSWORD_BAD),
         json_pack("{s:s}", "reason", pass_reason_word((int)why)));
     return false;
 }
@@ -591,9 +593,9 @@ void h_session_password(struct api_call *c)
         api_fail(c, 423, "locked", NULL, json_pack("{s:I}", "wait_s", (json_int_t)wait));
         return;
     }
-    bool second = api_bool(p, "totp_on"), needs_card = c->who.bit == API_DIRECTOR && !c->who.must_change;
+    bool second = api_bool(p, "totp_on"), needs_card = c->who.bit == API_DIRECTOR && !c->who.must_change && card_is_of(c->api, c->who.person);
     struct change *x = calloc(1, sizeof *x);
-    if (!x || !change_rules(c, new, second)) {
+    if (!x || !password_rules(c, "new", c->who.account, new, second)) {
         if (!x)
             api_fail_err(c, -ENOMEM, NULL);
         free(x);
@@ -602,7 +604,7 @@ void h_session_password(struct api_call *c)
     }
     copy(x->old, sizeof x->old, old);
     copy(x->new, sizeof x->new, new);
-    copy(x->card, sizeof x->card, card ? card : "");
+    copy(x->card, sizeof x->card, card && needs_card ? card : ""); /* a card that is not theirs stays as it is */
     copy(x->stored, sizeof x->stored, api_str(p, "pass"));
     json_decref(p);
     x->old_result = x->new_result = -SM_ECANCEL; /* what a job that never ran leaves behind */

@@ -541,6 +541,7 @@ static void confirmed(struct api_call *c, int err, struct sm_span body, const ch
         (void)snprintf(c->who.role, sizeof c->who.role, "director");
         c->who.bit = API_DIRECTOR;
         card_write(a);
+        card_fits(a, api_str(p, "id"));
         api_reply(c, 200, json_pack("{s:b,s:o}", "done", 1, "session", session_json(a, &c->who)));
     }
     json_decref(p);

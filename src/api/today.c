@@ -172,7 +172,8 @@ static json_t *one_late(struct today *t)
             text_json(t->lang, T_ONE_POWER_TEXT), 1, "done", "/machines", NULL);
     else
         one = one_thing(api_str(t->look_alarm, "id"), json_incref(json_array_get(json_object_get(words, "next"), 0)),
-            json_incref(json_object_get(words, "text")), 5, "none", "/trouble", NULL);
+            json_incref(json_object_get(words, "text")), 5, "none",
+            !strcmp(api_str(t->look_alarm, "kind"), "card") ? "/restore-card" : "/trouble", NULL);
     json_decref(d);
     return one;
 }

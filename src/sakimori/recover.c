@@ -10,7 +10,7 @@
 #include "plat/fs.h"
 #include "plat/clock.h"
 #include "sakimori/commands.h"
-#include "sakimori/sheet.h"
+#include "crypto/sheet.h"
 #include "sakimori/vaultdir.h"
 #include "vault/restore/restore.h"
 #include "vault/snapshot/envelope.h"
@@ -221,7 +221,7 @@ static int check_signature(struct recover *r)
 static int read_sheet_text(struct cli *c, const char *file, struct sm_buf *to)
 {
     if (file)
-        return plat_fs_read_file(AT_FDCWD, !strcmp(file, "-") ? "/dev/stdin" : file, SHEET_TEXT_MAX, to);
+        return plat_fs_read_file(AT_FDCWD, !strcmp(file, "-") ? "/dev/stdin" : file, CRYPTO_SHEET_TEXT_MAX, to);
     for (int i = 0; i < 24; i++) {
         char *line = cli_ask(c,
             i ? T(c, "続き(終わりは空の行)", "more (empty line to end)")
@@ -235,10 +235,10 @@ static int read_sheet_text(struct cli *c, const char *file, struct sm_buf *to)
         cli_secret_free(line);
         if (r < 0)
             return r;
-        struct sheet s;
+        struct crypto_sheet s;
         char why[160];
-        bool whole = sheet_parse(sm_buf_span(to), &s, why) == 0;
-        sheet_wipe(&s);
+        bool whole = crypto_sheet_parse(sm_buf_span(to), CRYPTO_SHEET_OPEN, &s, why) == 0;
+        crypto_sheet_wipe(&s);
         if (last || whole)
             break;
     }
@@ -248,12 +248,12 @@ static int read_sheet_text(struct cli *c, const char *file, struct sm_buf *to)
 static int read_sheet(struct recover *r)
 {
     struct cli *c = r->c;
-    struct sm_buf text = SM_BUF_INIT(SHEET_TEXT_MAX + 1);
-    struct sheet s = { 0 };
+    struct sm_buf text = SM_BUF_INIT(CRYPTO_SHEET_TEXT_MAX + 1);
+    struct crypto_sheet s = { 0 };
     char why[160] = "";
     int e = read_sheet_text(c, cli_opt(c, "sheet"), &text);
     if (e == 0)
-        e = sheet_parse(sm_buf_span(&text), &s, why);
+        e = crypto_sheet_parse(sm_buf_span(&text), CRYPTO_SHEET_OPEN, &s, why);
     sm_buf_wipe(&text);
     if (e == 0 && s.has_vault && memcmp(s.vault, store_vault(r->st)->b, 16)) {
         snprintf(why, sizeof why, "%s", T(c, "別の保管庫の紙です", "it is the sheet of another vault"));
@@ -261,7 +261,7 @@ static int read_sheet(struct recover *r)
     }
     if (e == 0)
         e = crypto_x25519_from_secret(s.secret, &r->open);
-    sheet_wipe(&s);
+    crypto_sheet_wipe(&s);
     if (e < 0)
         cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), *why ? why : sm_strerror(e));
     return e < 0 ? CLI_DENIED : CLI_OK;

@@ -7,7 +7,7 @@
 #include "crypto/words.h"
 #include "sakimori/auditfile.h"
 #include "sakimori/cli.h"
-#include "sakimori/sheet.h"
+#include "crypto/sheet.h"
 
 static char why[160];
 static uint8_t secret[32], vault[16];
@@ -36,12 +36,12 @@ static void qr_text(char half, struct sm_buf *to)
 static void the_qr_text_is_found_wherever_it_stands(void **state)
 {
     struct sm_buf b = SM_BUF_INIT(4096);
-    struct sheet s;
+    struct crypto_sheet s;
     (void)state;
     assert_ok(sm_buf_printf(&b, "{\"open\":{\"qr_text\":\""));
     qr_text('O', &b);
     assert_ok(sm_buf_printf(&b, "\"}}\n"));
-    assert_ok(sheet_parse(sm_buf_span(&b), &s, why));
+    assert_ok(crypto_sheet_parse(sm_buf_span(&b), CRYPTO_SHEET_OPEN, &s, why));
     assert_true(s.has_vault);
     assert_memory_equal(s.vault, vault, 16);
     assert_memory_equal(s.secret, secret, 32);
@@ -51,26 +51,26 @@ static void the_qr_text_is_found_wherever_it_stands(void **state)
 static void every_changed_character_of_the_qr_text_is_refused(void **state)
 {
     struct sm_buf b = SM_BUF_INIT(4096);
-    struct sheet s;
+    struct crypto_sheet s;
     (void)state;
     qr_text('O', &b);
     for (size_t i = 7; i + 1 < b.n; i++) {
         uint8_t was = b.p[i];
         b.p[i] = was == 'A' ? 'B' : 'A';
-        assert_true(sheet_parse(sm_buf_span(&b), &s, why) < 0);
+        assert_true(crypto_sheet_parse(sm_buf_span(&b), CRYPTO_SHEET_OPEN, &s, why) < 0);
         b.p[i] = was;
     }
-    assert_ok(sheet_parse(sm_buf_span(&b), &s, why));
+    assert_ok(crypto_sheet_parse(sm_buf_span(&b), CRYPTO_SHEET_OPEN, &s, why));
     sm_buf_wipe(&b);
 }
 
 static void the_other_half_of_the_sheet_is_named(void **state)
 {
     struct sm_buf b = SM_BUF_INIT(4096);
-    struct sheet s;
+    struct crypto_sheet s;
     (void)state;
     qr_text('D', &b);
-    assert_int_equal(sheet_parse(sm_buf_span(&b), &s, why), -SM_EINVAL);
+    assert_int_equal(crypto_sheet_parse(sm_buf_span(&b), CRYPTO_SHEET_OPEN, &s, why), -SM_EINVAL);
     assert_non_null(strstr(why, "orders"));
     sm_buf_wipe(&b);
 }
@@ -81,12 +81,12 @@ static void numbered_words_of_both_languages_are_read(void **state)
     for (int lang = 0; lang < 2; lang++) {
         const char *w[CRYPTO_WORDS];
         struct sm_buf b = SM_BUF_INIT(8192);
-        struct sheet s;
+        struct crypto_sheet s;
         crypto_words_list(secret, lang ? CRYPTO_WORDS_JA : CRYPTO_WORDS_EN, w);
         assert_ok(sm_buf_printf(&b, "# from the safe\n"));
         for (int i = 0; i < CRYPTO_WORDS; i++)
             assert_ok(sm_buf_printf(&b, "%2d. %s,\n", i + 1, w[i]));
-        assert_ok(sheet_parse(sm_buf_span(&b), &s, why));
+        assert_ok(crypto_sheet_parse(sm_buf_span(&b), CRYPTO_SHEET_OPEN, &s, why));
         assert_false(s.has_vault);
         assert_memory_equal(s.secret, secret, 32);
         sm_buf_wipe(&b);
@@ -97,12 +97,12 @@ static void a_wrong_word_is_named_by_number_and_never_shown(void **state)
 {
     const char *w[CRYPTO_WORDS];
     struct sm_buf b = SM_BUF_INIT(8192);
-    struct sheet s;
+    struct crypto_sheet s;
     (void)state;
     crypto_words_list(secret, CRYPTO_WORDS_EN, w);
     for (int i = 0; i < CRYPTO_WORDS; i++)
         assert_ok(sm_buf_printf(&b, "%s ", i == 6 ? "sakimoribox" : w[i]));
-    assert_int_equal(sheet_parse(sm_buf_span(&b), &s, why), -SM_ENOTFOUND);
+    assert_int_equal(crypto_sheet_parse(sm_buf_span(&b), CRYPTO_SHEET_OPEN, &s, why), -SM_ENOTFOUND);
     assert_non_null(strstr(why, "word 7"));
     assert_null(strstr(why, "sakimoribox"));
     sm_buf_wipe(&b);
@@ -110,11 +110,11 @@ static void a_wrong_word_is_named_by_number_and_never_shown(void **state)
 
 static void an_empty_or_overlong_sheet_is_refused(void **state)
 {
-    static uint8_t big[SHEET_TEXT_MAX + 1];
-    struct sheet s;
+    static uint8_t big[CRYPTO_SHEET_TEXT_MAX + 1];
+    struct crypto_sheet s;
     (void)state;
-    assert_int_equal(sheet_parse(SM_SPAN("", 0), &s, why), -SM_EINVAL);
-    assert_int_equal(sheet_parse(SM_SPAN(big, sizeof big), &s, why), -SM_ELIMIT);
+    assert_int_equal(crypto_sheet_parse(SM_SPAN("", 0), CRYPTO_SHEET_OPEN, &s, why), -SM_EINVAL);
+    assert_int_equal(crypto_sheet_parse(SM_SPAN(big, sizeof big), CRYPTO_SHEET_OPEN, &s, why), -SM_ELIMIT);
 }
 
 static void answers_are_one_object_without_doubles(void **state)

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "crypto/init.h"
+#include "crypto/hash.h"
+#include "crypto/sheet.h"
 #include "crypto/words.h"
 #include "plat/fs.h"
 #include "sakimorid/keyd/keys.h"
@@ -26,6 +28,8 @@ static struct keys *open_keys(void)
     return k;
 }
 
+static uint8_t open_secret[32], orders_secret[32]; /* of the sheet that was confirmed, as on paper */
+
 static void confirm(struct keys *k)
 {
     struct keys_sheet s;
@@ -33,6 +37,8 @@ static void confirm(struct keys *k)
     const char *words[CRYPTO_WORDS];
     unsigned wrong;
     assert_ok(keys_sheet_get(k, &s));
+    memcpy(open_secret, s.open, 32);
+    memcpy(orders_secret, s.orders, 32);
     for (unsigned i = 0; i < 3; i++) {
         crypto_words_list(s.ask[i].orders ? s.orders : s.open, i == 1 ? CRYPTO_WORDS_EN : CRYPTO_WORDS_JA, words);
         typed[i] = SM_SPAN_STR(words[s.ask[i].n - 1]);
@@ -152,21 +158,21 @@ static void wrong_unlocks_have_to_wait_longer_and_longer(void **state)
 
 static void the_card_is_read_as_people_type_it(void **state)
 {
-    uint8_t card[KEYS_CARD_LEN], again[KEYS_CARD_LEN];
+    uint8_t card[RESTOREKEY_CARD_LEN], again[RESTOREKEY_CARD_LEN];
     struct sm_buf t = SM_BUF_INIT(256);
     char typed[256];
     (void)state;
     for (unsigned i = 0; i < sizeof card; i++)
         card[i] = (uint8_t)(i * 31);
-    assert_ok(keys_card_text(card, &t));
+    assert_ok(restorekey_card_text(card, &t));
     snprintf(typed, sizeof typed, "%s", sm_buf_str(&t));
     for (char *p = typed; *p; p++)
         *p = *p == '-' ? ' ' : (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
-    assert_ok(keys_card_read(SM_SPAN_STR(typed), again));
+    assert_ok(restorekey_card_read(SM_SPAN_STR(typed), again));
     assert_memory_equal(card, again, sizeof card);
     typed[8] = typed[8] == 'b' ? 'c' : 'b';
-    assert_int_equal(keys_card_read(SM_SPAN_STR(typed), again), -SM_EFORMAT);
-    assert_int_equal(keys_card_read(SM_SPAN_STR(""), again), -SM_EFORMAT);
+    assert_int_equal(restorekey_card_read(SM_SPAN_STR(typed), again), -SM_EFORMAT);
+    assert_int_equal(restorekey_card_read(SM_SPAN_STR(""), again), -SM_EFORMAT);
     sm_buf_wipe(&t);
 }
 
@@ -195,6 +201,193 @@ static void a_new_password_takes_the_place_of_the_old_one(void **state)
     assert_int_equal(keys_unlock(k, password, sm_buf_span(&card), 1, &wait), -SM_EAUTH);
     assert_ok(keys_unlock(k, SM_SPAN_STR("another-2027-x"), sm_buf_span(&card), 1, &wait));
     keys_free(k);
+    sm_buf_wipe(&card);
+}
+
+/* What the command line does with the sheet: open the escrow, wrap the key under a new card, sign for it. */
+struct new_card {
+    uint8_t card[RESTOREKEY_CARD_LEN], challenge[RESTOREKEY_CHALLENGE_LEN], sig[64];
+    struct sm_buf wrap, text;
+};
+
+static void sign_for(const struct keys *k, struct new_card *n, const char *act, const uint8_t seed[32])
+{
+    struct crypto_sign_pair orders;
+    struct keys_public p;
+    struct vault_id vault;
+    struct sm_buf proof = SM_BUF_INIT(256);
+    uint8_t over[32];
+    keys_public(k, &p);
+    memcpy(vault.b, p.vault, 16);
+    crypto_sha256(sm_buf_span(&n->wrap), over);
+    assert_ok(restorekey_proof_text(n->challenge, &vault, act, over, &proof));
+    assert_ok(crypto_sign_from_seed(seed, &orders));
+    assert_ok(crypto_sign(&orders, sm_buf_span(&proof), n->sig));
+    sm_buf_wipe(&proof);
+}
+
+static void make_card(struct keys *k, struct sm_span with, uint64_t now_ms, struct new_card *n)
+{
+    struct sm_buf escrow = SM_BUF_INIT(4096);
+    struct crypto_x25519_pair pair;
+    *n = (struct new_card){.wrap = SM_BUF_INIT(4096), .text = SM_BUF_INIT(256)};
+    memset(n->card, 0x5a, sizeof n->card);
+    assert_ok(keys_escrow(k, &escrow));
+    assert_ok(restorekey_escrow_open(sm_buf_span(&escrow), open_secret, &pair));
+    assert_ok(restorekey_wrap(with, n->card, &crypto_pass_wrap, &pair, &n->wrap));
+    assert_ok(restorekey_card_text(n->card, &n->text));
+    assert_ok(keys_challenge(k, now_ms, n->challenge));
+    sign_for(k, n, "card", orders_secret);
+    sm_buf_wipe(&escrow);
+}
+
+static void drop_card(struct new_card *n)
+{
+    sm_buf_wipe(&n->wrap);
+    sm_buf_wipe(&n->text);
+}
+
+static void the_sheet_makes_a_new_card_and_the_old_one_opens_nothing(void **state)
+{
+    struct keys *k = open_keys();
+    struct sm_buf old = SM_BUF_INIT(256);
+    struct new_card n;
+    unsigned wait;
+    (void)state;
+    read_card(&old);
+    assert_ok(keys_unlock(k, SM_SPAN_STR("another-2027-x"), sm_buf_span(&old), 1, &wait));
+    make_card(k, SM_SPAN_STR("tsubame-7-yuugata"), 1000, &n);
+    assert_ok(keys_card_new(k, 1000, sm_buf_span(&n.wrap), n.challenge, n.sig));
+    assert_int_equal(keys_unlocked_ms(k, 1000), 0);
+    assert_int_equal(keys_unlock(k, SM_SPAN_STR("another-2027-x"), sm_buf_span(&old), 2000, &wait), -SM_EAUTH);
+    assert_int_equal(keys_unlock(k, SM_SPAN_STR("tsubame-7-yuugata"), sm_buf_span(&old), 2000, &wait), -SM_EAUTH);
+    assert_int_equal(keys_unlock(k, SM_SPAN_STR("another-2027-x"), sm_buf_span(&n.text), 2000, &wait), -SM_EAUTH);
+    assert_ok(keys_unlock(k, SM_SPAN_STR("tsubame-7-yuugata"), sm_buf_span(&n.text), 2000, &wait));
+    keys_free(k);
+    k = open_keys(); /* and it is on the disk */
+    assert_ok(keys_unlock(k, SM_SPAN_STR("tsubame-7-yuugata"), sm_buf_span(&n.text), 1, &wait));
+    keys_free(k);
+    drop_card(&n);
+    sm_buf_wipe(&old);
+}
+
+static void a_proof_holds_once_for_ten_minutes_and_for_these_bytes_only(void **state)
+{
+    struct keys *k = open_keys();
+    struct new_card n;
+    uint8_t other[32] = {1}, was;
+    (void)state;
+    make_card(k, password, 1000, &n);
+    sign_for(k, &n, "card", other);
+    assert_int_equal(keys_card_new(k, 1000, sm_buf_span(&n.wrap), n.challenge, n.sig), -SM_EAUTH);
+    sign_for(k, &n, "person", orders_secret);
+    assert_int_equal(keys_card_new(k, 1000, sm_buf_span(&n.wrap), n.challenge, n.sig), -SM_EAUTH);
+    sign_for(k, &n, "card", orders_secret);
+    was = n.wrap.p[40];
+    n.wrap.p[40] ^= 1;
+    assert_int_equal(keys_card_new(k, 1000, sm_buf_span(&n.wrap), n.challenge, n.sig), -SM_EAUTH);
+    n.wrap.p[40] = was;
+    assert_int_equal(
+        keys_card_new(k, 1000 + KEYS_CHALLENGE_MS, sm_buf_span(&n.wrap), n.challenge, n.sig), -SM_EMISMATCH);
+    assert_ok(keys_card_new(k, 1000, sm_buf_span(&n.wrap), n.challenge, n.sig));
+    assert_int_equal(keys_card_new(k, 1001, sm_buf_span(&n.wrap), n.challenge, n.sig), -SM_EMISMATCH);
+    n.challenge[20] ^= 1;
+    sign_for(k, &n, "card", orders_secret);
+    assert_int_equal(keys_card_new(k, 1001, sm_buf_span(&n.wrap), n.challenge, n.sig), -SM_EMISMATCH);
+    keys_free(k);
+    k = open_keys(); /* a challenge of an earlier run is nobody's */
+    n.challenge[20] ^= 1;
+    sign_for(k, &n, "card", orders_secret);
+    assert_int_equal(keys_card_new(k, 1001, sm_buf_span(&n.wrap), n.challenge, n.sig), -SM_EMISMATCH);
+    keys_free(k);
+    drop_card(&n);
+}
+
+static void a_wrap_of_another_key_or_a_weak_one_is_refused(void **state)
+{
+    struct keys *k = open_keys();
+    const struct crypto_pass_cost cheap = {64, 1, 1};
+    struct crypto_x25519_pair other;
+    struct new_card n;
+    (void)state;
+    make_card(k, password, 1000, &n);
+    sm_buf_clear(&n.wrap);
+    assert_ok(crypto_x25519_generate(&other));
+    assert_ok(restorekey_wrap(password, n.card, &crypto_pass_wrap, &other, &n.wrap));
+    sign_for(k, &n, "card", orders_secret);
+    assert_int_equal(keys_card_new(k, 1000, sm_buf_span(&n.wrap), n.challenge, n.sig), -SM_EDENIED);
+    sm_buf_clear(&n.wrap);
+    assert_ok(restorekey_wrap(password, n.card, &cheap, &other, &n.wrap));
+    sign_for(k, &n, "card", orders_secret);
+    assert_int_equal(keys_card_new(k, 1000, sm_buf_span(&n.wrap), n.challenge, n.sig), -SM_ELIMIT);
+    keys_free(k);
+    drop_card(&n);
+}
+
+static void the_orders_words_are_known_and_the_open_ones_are_not_asked_for(void **state)
+{
+    struct keys *k = open_keys();
+    struct sm_buf words = SM_BUF_INIT(CRYPTO_WORDS_TEXT_MAX);
+    char why[160];
+    (void)state;
+    for (int lang = CRYPTO_WORDS_EN; lang <= CRYPTO_WORDS_JA; lang++) {
+        sm_buf_clear(&words);
+        assert_ok(crypto_words_encode(orders_secret, lang, &words));
+        assert_ok(keys_sheet_words(k, sm_buf_span(&words), why));
+        sm_buf_clear(&words);
+        assert_ok(crypto_words_encode(open_secret, lang, &words));
+        assert_int_equal(keys_sheet_words(k, sm_buf_span(&words), why), -SM_EAUTH);
+    }
+    assert_int_equal(keys_sheet_words(k, SM_SPAN_STR("abandon abandon"), why), -SM_EINVAL);
+    assert_int_equal(keys_sheet_words(k, SM_SPAN_STR("SKR1:O:AAAA"), why), -SM_EINVAL);
+    keys_free(k);
+    sm_buf_wipe(&words);
+}
+
+static void a_box_without_escrow_makes_it_at_the_next_unlock(void **state)
+{
+    struct keys *k = open_keys();
+    struct sm_buf escrow = SM_BUF_INIT(4096);
+    struct new_card n;
+    unsigned wait;
+    char path[96];
+    (void)state;
+    make_card(k, password, 1000, &n);
+    assert_ok(keys_card_new(k, 1000, sm_buf_span(&n.wrap), n.challenge, n.sig));
+    snprintf(path, sizeof path, "%s/restore.ske", dir);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(keys_escrow(k, &escrow), -SM_ENOTFOUND);
+    assert_ok(keys_unlock(k, password, sm_buf_span(&n.text), 2000, &wait));
+    assert_ok(keys_escrow(k, &escrow));
+    struct crypto_x25519_pair pair;
+    struct keys_public p;
+    keys_public(k, &p);
+    assert_ok(restorekey_escrow_open(sm_buf_span(&escrow), open_secret, &pair));
+    assert_memory_equal(pair.public_key, p.restore_pub, 32);
+    keys_free(k);
+    drop_card(&n);
+    sm_buf_wipe(&escrow);
+}
+
+static void a_restore_key_from_before_a_restart_is_not_confirmed_without_escrow(void **state)
+{
+    char was[64];
+    struct sm_buf card = SM_BUF_INIT(256);
+    struct sm_span typed[3] = {{NULL, 0}};
+    unsigned wrong;
+    (void)state;
+    snprintf(was, sizeof was, "%s", dir);
+    snprintf(dir, sizeof dir, "%.50s-b", was);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    struct keys *k = open_keys();
+    assert_ok(keys_restore_make(k, password, &card));
+    keys_free(k);
+    k = open_keys();
+    assert_ok(keys_sheet_make(k));
+    assert_int_equal(keys_sheet_confirm(k, typed, &wrong), -SM_ESTATE);
+    keys_free(k);
+    assert_ok(plat_fs_remove_tree(AT_FDCWD, dir));
+    snprintf(dir, sizeof dir, "%s", was);
     sm_buf_wipe(&card);
 }
 
@@ -236,6 +429,12 @@ int main(void)
         cmocka_unit_test(the_card_is_read_as_people_type_it),
         cmocka_unit_test(the_head_key_signs_nothing_but_heads_and_countersignatures),
         cmocka_unit_test(a_new_password_takes_the_place_of_the_old_one),
+        cmocka_unit_test(the_sheet_makes_a_new_card_and_the_old_one_opens_nothing),
+        cmocka_unit_test(a_proof_holds_once_for_ten_minutes_and_for_these_bytes_only),
+        cmocka_unit_test(a_wrap_of_another_key_or_a_weak_one_is_refused),
+        cmocka_unit_test(the_orders_words_are_known_and_the_open_ones_are_not_asked_for),
+        cmocka_unit_test(a_box_without_escrow_makes_it_at_the_next_unlock),
+        cmocka_unit_test(a_restore_key_from_before_a_restart_is_not_confirmed_without_escrow),
         cmocka_unit_test(damaged_key_files_are_named),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

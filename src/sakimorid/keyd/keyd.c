@@ -235,30 +235,74 @@ static void on_rekey(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
     sm_json_drop_secret(in);
 }
 
-/* Does somebody hold the orders half of the recovery sheet?  {message(text), sig}: Ed25519 over "sakimori/v1/sheet" ‖
- * message. */
+/* ---- the recovery sheet at hand ---- */
+
+static void on_challenge(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    uint8_t challenge[RESTOREKEY_CHALLENGE_LEN];
+    int r = keys_challenge(state(c)->keys, plat_clock_mono_ms(), challenge);
+    json_t *o = r ? NULL : json_object();
+    if (o)
+        wire_hex(o, "challenge", challenge, sizeof challenge);
+    wire_answer(ipc, m, o, r, NULL);
+}
+
+/* Does somebody hold the orders half of the recovery sheet?  {challenge, act, over, sig} or {words}. */
 static void on_check_sheet(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     (void)peer;
-    struct keys_public p;
-    uint8_t sig[64];
-    struct sm_buf b = SM_BUF_INIT(1 << 14);
+    uint8_t challenge[RESTOREKEY_CHALLENGE_LEN], over[32], sig[64];
+    char why[160] = "";
     json_t *in = wire_body(ipc, m);
     if (!in)
         return;
     struct sm_obj o = SM_OBJ(in);
-    struct sm_span message = wire_get(&o, "message", 4096);
+    int r;
+    if (json_object_get(in, "words")) {
+        struct sm_span words = wire_get(&o, "words", 4096);
+        r = o.err ? o.err : keys_sheet_words(state(c)->keys, words, why);
+    } else {
+        sm_obj_hex(&o, "challenge", challenge, sizeof challenge);
+        sm_obj_hex(&o, "over", over, sizeof over);
+        sm_obj_hex(&o, "sig", sig, sizeof sig);
+        const char *act = sm_obj_str(&o, "act", 1, 32);
+        r = o.err ? o.err : keys_sheet_check(state(c)->keys, plat_clock_mono_ms(), challenge, act, over, sig);
+    }
+    wire_answer(ipc, m, r ? NULL : json_object(), r, o.err ? o.why : why);
+    sm_json_drop_secret(in);
+}
+
+static void on_escrow(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    struct sm_buf escrow = SM_BUF_INIT(4096);
+    int r = keys_escrow(state(c)->keys, &escrow);
+    json_t *o = r ? NULL : json_object();
+    if (o)
+        wire_hex(o, "escrow", escrow.p, escrow.n);
+    wire_answer(ipc, m, o, r, NULL);
+    sm_buf_wipe(&escrow);
+}
+
+static void on_card_new(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    uint8_t wrap[RESTOREKEY_WRAP_LEN], challenge[RESTOREKEY_CHALLENGE_LEN], sig[64];
+    json_t *in = wire_body(ipc, m);
+    if (!in)
+        return;
+    struct sm_obj o = SM_OBJ(in);
+    sm_obj_hex(&o, "wrap", wrap, sizeof wrap);
+    sm_obj_hex(&o, "challenge", challenge, sizeof challenge);
     sm_obj_hex(&o, "sig", sig, sizeof sig);
-    keys_public(state(c)->keys, &p);
-    int r = o.err ? o.err : p.sheet ? 0 : -SM_ESTATE;
+    int r = o.err;
     if (!r)
-        r = sm_buf_put_span(&b, SM_SPAN_STR("sakimori/v1/sheet"));
+        r = keys_card_new(
+            state(c)->keys, plat_clock_mono_ms(), SM_SPAN(wrap, sizeof wrap), challenge, sig);
     if (!r)
-        r = sm_buf_put_span(&b, message);
-    if (!r)
-        r = crypto_sign_verify(p.orders_pub, sm_buf_span(&b), sig);
+        state(c)->granted_n = 0;
     wire_answer(ipc, m, r ? NULL : json_object(), r, o.why);
-    sm_buf_wipe(&b);
     json_decref(in);
 }
 
@@ -586,6 +630,9 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, K_SETUP_RESTORE, on_restore_make},
     {WHO_BRAIN, K_REKEY_PASSWORD, on_rekey},
     {WHO_BRAIN, K_CHECK_SHEET, on_check_sheet},
+    {WHO_BRAIN, K_CHALLENGE, on_challenge},
+    {WHO_BRAIN, K_ESCROW, on_escrow},
+    {WHO_BRAIN, K_CARD_NEW, on_card_new},
     {WHO_BRAIN, K_CERT_DEVICE, on_device},
     {WHO_BRAIN, K_ORDER_SIGN, on_order},
     {WHO_BRAIN, K_UNLOCK, on_unlock},

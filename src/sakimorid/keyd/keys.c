@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include "core/json.h"
-#include "crypto/aead.h"
 #include "crypto/hash.h"
 #include "crypto/pass.h"
 #include "crypto/random.h"
+#include "crypto/sheet.h"
 #include "crypto/tls.h"
 #include "crypto/words.h"
 #include "crypto/x509.h"
@@ -19,8 +19,7 @@
 #define KEYS_FILE "keys.json"
 #define KEYS_VERSION 1
 #define RESTORE_FILE "restore.skw"
-#define RESTORE_AAD (4 + 1 + 1 + 12 + 16) /* all of restore.skw before the nonce */
-#define RESTORE_LEN (RESTORE_AAD + 12 + 32 + 16 + 32)
+#define ESCROW_FILE "restore.ske"
 #define CERT_RENEW_S ((int64_t)30 * 86400)
 #define WRONG_WAIT_S 60u
 #define WRONG_WAIT_MAX_S 3600u
@@ -38,6 +37,7 @@ struct keys {
     /* The pending sheet, in memory only. */
     bool pending;
     uint8_t open_secret[32], orders_secret[32];
+    struct crypto_x25519_pair restore_pending;
     struct {
         bool orders;
         unsigned n;
@@ -49,6 +49,12 @@ struct keys {
     struct crypto_x25519_pair restore_pair;
     unsigned wrong;
     uint64_t wait_until_ms;
+    /* Challenges to whoever says that the sheet is at hand. */
+    uint8_t challenge_key[32];
+    struct {
+        uint8_t challenge[RESTOREKEY_CHALLENGE_LEN];
+        uint64_t until_ms;
+    } used[KEYS_USED_MAX];
 };
 
 /* ---- the file ---- */
@@ -168,14 +174,9 @@ static int restore_load(struct keys *k)
         sm_buf_wipe(&b);
         return 0;
     }
-    if (!r && (b.n != RESTORE_LEN || memcmp(b.p, "SKW1", 4) != 0))
-        r = -SM_EFORMAT;
-    if (!r && b.p[4] != 1)
-        r = -SM_EVERSION;
-    if (!r) {
-        memcpy(k->restore_pub, b.p + RESTORE_LEN - 32, 32);
-        k->restore = true;
-    }
+    if (!r)
+        r = restorekey_wrap_check(sm_buf_span(&b), NULL, k->restore_pub);
+    k->restore = !r;
     sm_buf_wipe(&b);
     return r;
 }
@@ -272,6 +273,7 @@ int keys_open(const char *folder, const char *const *names, size_t n, struct key
         keys_free(k);
         return r;
     }
+    crypto_random(k->challenge_key, sizeof k->challenge_key);
     *ret = k;
     return 0;
 }
@@ -315,6 +317,44 @@ int keys_recipients(const struct keys *k, struct sm_buf *ret)
         .r = {{RECIPIENT_SHEET, RECIPIENT_X25519, SM_SPAN(k->open_pub, 32)},
             {RECIPIENT_BOX, RECIPIENT_X25519, SM_SPAN(k->restore_pub, 32)}}};
     return recipients_put(&set, ret);
+}
+
+/* ---- the restore key sealed to the sheet ---- */
+
+/* The sheet can then make a new card.  The vault id and the sheet's public half are bound in. */
+static int escrow_write(struct keys *k, const struct crypto_x25519_pair *pair)
+{
+    struct vault_id vault;
+    struct sm_buf out = SM_BUF_INIT(RESTOREKEY_ESCROW_LEN);
+    memcpy(vault.b, k->vault, 16);
+    int r = restorekey_escrow(&vault, k->open_pub, pair, &out);
+    if (!r)
+        r = plat_replace(k->dir, ESCROW_FILE, sm_buf_span(&out), 0600);
+    sm_buf_wipe(&out);
+    return r;
+}
+
+/* -SM_ENOTFOUND: there is none that fits the present keys. */
+static int escrow_read(const struct keys *k, struct sm_buf *ret)
+{
+    struct sm_buf b = SM_BUF_INIT(4096);
+    struct restorekey_escrow e;
+    int r = plat_fs_read_file(k->dir, ESCROW_FILE, 4096, &b);
+    if (!r)
+        r = restorekey_escrow_parse(sm_buf_span(&b), &e);
+    bool fits = !r && !memcmp(e.vault.b, k->vault, 16) && !memcmp(e.open_public, k->open_pub, 32) &&
+                !memcmp(e.restore_public, k->restore_pub, 32);
+    if (r == -ENOENT || (!r && !fits))
+        r = -SM_ENOTFOUND;
+    if (!r)
+        r = sm_buf_put_span(ret, sm_buf_span(&b));
+    sm_buf_wipe(&b);
+    return r;
+}
+
+int keys_escrow(const struct keys *k, struct sm_buf *ret)
+{
+    return k->sheet && k->restore ? escrow_read(k, ret) : -SM_ESTATE;
 }
 
 /* ---- the recovery sheet ---- */
@@ -383,7 +423,9 @@ static bool word_right(const struct keys *k, unsigned i, struct sm_span typed)
 
 int keys_sheet_confirm(struct keys *k, const struct sm_span typed[3], unsigned *ret_wrong)
 {
-    if (!k->pending)
+    static const uint8_t none[32];
+    /* A restore key from before a restart of this process cannot be sealed to the sheet: both are made again. */
+    if (!k->pending || (k->restore && !memcmp(k->restore_pending.secret, none, 32)))
         return -SM_ESTATE;
     for (unsigned i = 0; i < 3; i++) {
         if (!word_right(k, i, typed[i])) {
@@ -402,6 +444,11 @@ int keys_sheet_confirm(struct keys *k, const struct sm_span typed[3], unsigned *
     memcpy(k->orders_pub, orders.public_key, 32);
     crypto_x25519_wipe(&open);
     crypto_sign_wipe(&orders);
+    /* First the escrow: a confirmed sheet without it could never make a new card. */
+    if (k->restore)
+        r = escrow_write(k, &k->restore_pending);
+    if (r)
+        return r;
     k->sheet = true;
     r = save(k);
     if (r) {
@@ -411,110 +458,19 @@ int keys_sheet_confirm(struct keys *k, const struct sm_span typed[3], unsigned *
     k->pending = false;
     sm_zero(k->open_secret, 32);
     sm_zero(k->orders_secret, 32);
+    crypto_x25519_wipe(&k->restore_pending);
     return 0;
 }
 
 /* ---- the restore key ---- */
 
-int keys_card_text(const uint8_t card[KEYS_CARD_LEN], struct sm_buf *ret)
-{
-    uint8_t raw[KEYS_CARD_LEN + 2], sum[32];
-    memcpy(raw, card, KEYS_CARD_LEN);
-    crypto_sha256(SM_SPAN(card, KEYS_CARD_LEN), sum);
-    memcpy(raw + KEYS_CARD_LEN, sum, 2);
-    struct sm_buf b32 = SM_BUF_INIT(KEYS_TEXT_MAX);
-    int r = sm_base32(SM_SPAN(raw, sizeof raw), &b32);
-    if (!r)
-        r = sm_buf_put(ret, "SKC1", 4);
-    for (size_t i = 0; i < b32.n && !r; i += 4)
-        r = sm_buf_printf(ret, "-%.*s", (int)(b32.n - i < 4 ? b32.n - i : 4), (const char *)b32.p + i);
-    sm_zero(raw, sizeof raw);
-    sm_buf_wipe(&b32);
-    return r;
-}
-
-int keys_card_read(struct sm_span typed, uint8_t ret[KEYS_CARD_LEN])
-{
-    /* People type it in lower case, with or without hyphens, and leave the first group out. */
-    struct sm_buf raw = SM_BUF_INIT(KEYS_TEXT_MAX), text = SM_BUF_INIT(KEYS_TEXT_MAX);
-    uint8_t sum[32];
-    int r = 0;
-    for (size_t i = 0; i < typed.n && !r; i++) {
-        uint8_t c = typed.p[i];
-        if (c != '-' && c != ' ' && c != '\t' && c != '\n' && c != '\r')
-            r = sm_buf_put_u8(&text, c >= 'a' && c <= 'z' ? (uint8_t)(c - 32) : c);
-    }
-    if (!r && text.n > 4 && memcmp(text.p, "SKC1", 4) == 0)
-        sm_buf_shift(&text, 4);
-    if (!r)
-        r = sm_unbase32(sm_buf_span(&text), &raw);
-    if (r || raw.n != KEYS_CARD_LEN + 2)
-        r = -SM_EFORMAT;
-    if (!r) {
-        crypto_sha256(SM_SPAN(raw.p, KEYS_CARD_LEN), sum);
-        r = sm_ct_eq(sum, raw.p + KEYS_CARD_LEN, 2) ? 0 : -SM_EFORMAT;
-    }
-    if (!r)
-        memcpy(ret, raw.p, KEYS_CARD_LEN);
-    sm_buf_wipe(&raw);
-    sm_buf_wipe(&text);
-    return r;
-}
-
-static uint32_t le32(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static int wrap_kek(struct sm_span password, const uint8_t card[KEYS_CARD_LEN], const struct crypto_pass_cost *cost,
-    const uint8_t salt[16], uint8_t ret[32])
-{
-    uint8_t ikm[32 + KEYS_CARD_LEN];
-    int r = crypto_pass_raw(password, SM_SPAN(salt, 16), cost, ikm, 32);
-    memcpy(ikm + 32, card, KEYS_CARD_LEN);
-    if (!r)
-        r = crypto_hkdf(SM_SPAN(NULL, 0), SM_SPAN(ikm, sizeof ikm), SM_SPAN_STR("sakimori/v1/restore-key"), ret, 32);
-    sm_zero(ikm, sizeof ikm);
-    return r;
-}
-
 static int restore_write(
-    struct keys *k, struct sm_span password, const uint8_t card[KEYS_CARD_LEN], const struct crypto_x25519_pair *pair)
+    struct keys *k, struct sm_span password, const uint8_t card[RESTOREKEY_CARD_LEN], const struct crypto_x25519_pair *pair)
 {
-    uint8_t salt[16], nonce[12], kek[32], sealed[48];
-    struct sm_buf out = SM_BUF_INIT(4096);
-    struct crypto_aead *aead = NULL;
-    crypto_random(salt, sizeof salt);
-    crypto_random(nonce, sizeof nonce);
-    int r = wrap_kek(password, card, &crypto_pass_wrap, salt, kek);
-    if (!r)
-        r = sm_buf_put(&out, "SKW1\1\0", 6);
-    if (!r)
-        r = sm_buf_put_u32(&out, crypto_pass_wrap.memory_kib);
-    if (!r)
-        r = sm_buf_put_u32(&out, crypto_pass_wrap.passes);
-    if (!r)
-        r = sm_buf_put_u32(&out, crypto_pass_wrap.lanes);
-    if (!r)
-        r = sm_buf_put(&out, salt, sizeof salt);
-    if (!r)
-        r = crypto_aead_new(&aead);
-    uint8_t aad[RESTORE_AAD + 32];
-    if (!r) {
-        memcpy(aad, out.p, RESTORE_AAD);
-        memcpy(aad + RESTORE_AAD, pair->public_key, 32);
-        r = crypto_aead_seal(aead, kek, nonce, SM_SPAN(aad, sizeof aad), SM_SPAN(pair->secret, 32), sealed);
-    }
-    if (!r)
-        r = sm_buf_put(&out, nonce, sizeof nonce);
-    if (!r)
-        r = sm_buf_put(&out, sealed, sizeof sealed);
-    if (!r)
-        r = sm_buf_put(&out, pair->public_key, 32);
+    struct sm_buf out = SM_BUF_INIT(RESTOREKEY_WRAP_LEN);
+    int r = restorekey_wrap(password, card, &crypto_pass_wrap, pair, &out);
     if (!r)
         r = plat_replace(k->dir, RESTORE_FILE, sm_buf_span(&out), 0600);
-    crypto_aead_free(aead);
-    sm_zero(kek, sizeof kek);
     sm_buf_wipe(&out);
     return r;
 }
@@ -523,7 +479,7 @@ int keys_restore_make(struct keys *k, struct sm_span password, struct sm_buf *re
 {
     if (k->sheet)
         return -SM_ESTATE;
-    uint8_t card[KEYS_CARD_LEN];
+    uint8_t card[RESTOREKEY_CARD_LEN];
     struct crypto_x25519_pair pair;
     crypto_random(card, sizeof card);
     int r = crypto_x25519_generate(&pair);
@@ -532,7 +488,8 @@ int keys_restore_make(struct keys *k, struct sm_span password, struct sm_buf *re
     if (!r) {
         memcpy(k->restore_pub, pair.public_key, 32);
         k->restore = true;
-        r = keys_card_text(card, ret_card);
+        k->restore_pending = pair; /* until the sheet it is sealed to is confirmed */
+        r = restorekey_card_text(card, ret_card);
     }
     crypto_x25519_wipe(&pair);
     sm_zero(card, sizeof card);
@@ -540,33 +497,14 @@ int keys_restore_make(struct keys *k, struct sm_span password, struct sm_buf *re
 }
 
 static int restore_open(struct keys *k, struct sm_span password, struct sm_span card_text,
-    uint8_t ret_card[KEYS_CARD_LEN], struct crypto_x25519_pair *ret)
+    uint8_t ret_card[RESTOREKEY_CARD_LEN], struct crypto_x25519_pair *ret)
 {
     struct sm_buf b = SM_BUF_INIT(4096);
-    uint8_t kek[32], secret[32], aad[RESTORE_AAD + 32];
-    struct crypto_aead *aead = NULL;
-    int r = k->restore ? keys_card_read(card_text, ret_card) : -SM_ESTATE;
+    int r = k->restore ? restorekey_card_read(card_text, ret_card) : -SM_ESTATE;
     if (!r)
         r = plat_fs_read_file(k->dir, RESTORE_FILE, 4096, &b);
-    if (!r && (b.n != RESTORE_LEN || b.p[4] != 1))
-        r = -SM_EFORMAT;
-    if (!r) {
-        struct crypto_pass_cost cost = {le32(b.p + 6), le32(b.p + 10), le32(b.p + 14)};
-        r = wrap_kek(password, ret_card, &cost, b.p + 18, kek);
-    }
     if (!r)
-        r = crypto_aead_new(&aead);
-    if (!r) {
-        memcpy(aad, b.p, RESTORE_AAD);
-        memcpy(aad + RESTORE_AAD, b.p + RESTORE_LEN - 32, 32);
-        r = crypto_aead_open(
-            aead, kek, b.p + RESTORE_AAD, SM_SPAN(aad, sizeof aad), SM_SPAN(b.p + RESTORE_AAD + 12, 48), secret);
-    }
-    if (!r)
-        r = crypto_x25519_from_secret(secret, ret);
-    crypto_aead_free(aead);
-    sm_zero(kek, sizeof kek);
-    sm_zero(secret, sizeof secret);
+        r = restorekey_unwrap(sm_buf_span(&b), password, ret_card, ret);
     sm_buf_wipe(&b);
     return r;
 }
@@ -574,7 +512,7 @@ static int restore_open(struct keys *k, struct sm_span password, struct sm_span 
 int keys_restore_password(
     struct keys *k, struct sm_span old_password, struct sm_span new_password, struct sm_span card_text)
 {
-    uint8_t card[KEYS_CARD_LEN];
+    uint8_t card[RESTOREKEY_CARD_LEN];
     struct crypto_x25519_pair pair = {0};
     int r = restore_open(k, old_password, card_text, card, &pair);
     if (!r)
@@ -595,13 +533,23 @@ static void count_wrong(struct keys *k, uint64_t now_ms)
     k->wait_until_ms = now_ms + (uint64_t)wait * 1000;
 }
 
+/* A box set up by an older program has no escrow: the first unlock makes it.  That it could not be written takes nothing
+ * from this unlock; the next one tries again. */
+static void escrow_mend(struct keys *k)
+{
+    struct sm_buf b = SM_BUF_INIT(4096);
+    if (k->sheet && escrow_read(k, &b) != 0)
+        (void)!escrow_write(k, &k->restore_pair);
+    sm_buf_wipe(&b);
+}
+
 int keys_unlock(struct keys *k, struct sm_span password, struct sm_span card, uint64_t now_ms, unsigned *ret_wait_s)
 {
     if (now_ms < k->wait_until_ms) {
         *ret_wait_s = (unsigned)((k->wait_until_ms - now_ms + 999) / 1000);
         return -SM_EAGAIN;
     }
-    uint8_t raw[KEYS_CARD_LEN];
+    uint8_t raw[RESTOREKEY_CARD_LEN];
     struct crypto_x25519_pair pair = {0};
     int r = restore_open(k, password, card, raw, &pair);
     sm_zero(raw, sizeof raw);
@@ -611,6 +559,7 @@ int keys_unlock(struct keys *k, struct sm_span password, struct sm_span card, ui
         return r;
     k->restore_pair = pair;
     crypto_x25519_wipe(&pair);
+    escrow_mend(k);
     k->unlocked = true;
     k->until_ms = now_ms + KEYS_UNLOCK_MS;
     k->opens = 0;
@@ -648,6 +597,111 @@ int keys_open_envelope(struct keys *k, uint64_t now_ms, struct sm_span sealed, u
     if (!r)
         memcpy(ret_file_key, f.b, 32);
     sm_zero(&f, sizeof f);
+    return r;
+}
+
+/* ---- whoever has the recovery sheet ---- */
+
+/* u64 end ‖ 8 random bytes ‖ 16 of HMAC(this process's key, both): nothing is kept for a challenge that is only asked
+ * for, so asking for many costs nobody else theirs. */
+static void challenge_tag(const struct keys *k, const uint8_t head[16], uint8_t ret[16])
+{
+    uint8_t full[CRYPTO_SHA256_LEN];
+    crypto_hmac_sha256(SM_SPAN(k->challenge_key, 32), SM_SPAN(head, 16), full);
+    memcpy(ret, full, 16);
+}
+
+int keys_challenge(struct keys *k, uint64_t now_ms, uint8_t ret[RESTOREKEY_CHALLENGE_LEN])
+{
+    uint8_t c[RESTOREKEY_CHALLENGE_LEN];
+    uint64_t until = now_ms + KEYS_CHALLENGE_MS;
+    if (!k->sheet)
+        return -SM_ESTATE;
+    for (unsigned i = 0; i < 8; i++)
+        c[i] = (uint8_t)(until >> (8 * i));
+    crypto_random(c + 8, 8);
+    challenge_tag(k, c, c + 16);
+    memcpy(ret, c, sizeof c);
+    return 0;
+}
+
+/* *ret_slot: where it is kept once it was used. */
+static int challenge_fresh(
+    struct keys *k, uint64_t now_ms, const uint8_t c[RESTOREKEY_CHALLENGE_LEN], unsigned *ret_slot)
+{
+    uint8_t tag[16];
+    uint64_t until = 0;
+    unsigned slot = KEYS_USED_MAX;
+    for (unsigned i = 0; i < 8; i++)
+        until |= (uint64_t)c[i] << (8 * i);
+    challenge_tag(k, c, tag);
+    if (!sm_ct_eq(tag, c + 16, 16) || now_ms >= until)
+        return -SM_EMISMATCH;
+    for (unsigned i = 0; i < KEYS_USED_MAX; i++) {
+        if (k->used[i].until_ms <= now_ms)
+            slot = i;
+        else if (!memcmp(k->used[i].challenge, c, RESTOREKEY_CHALLENGE_LEN))
+            return -SM_EMISMATCH;
+    }
+    if (slot == KEYS_USED_MAX)
+        return -SM_EAGAIN; /* only who has the sheet can fill it */
+    *ret_slot = slot;
+    return 0;
+}
+
+int keys_sheet_check(struct keys *k, uint64_t now_ms, const uint8_t challenge[RESTOREKEY_CHALLENGE_LEN],
+    const char *act, const uint8_t over[32], const uint8_t sig[64])
+{
+    struct sm_buf text = SM_BUF_INIT(256);
+    struct vault_id vault;
+    unsigned slot = 0;
+    memcpy(vault.b, k->vault, 16);
+    int r = k->sheet ? challenge_fresh(k, now_ms, challenge, &slot) : -SM_ESTATE;
+    if (!r)
+        r = restorekey_proof_text(challenge, &vault, act, over, &text);
+    if (!r)
+        r = crypto_sign_verify(k->orders_pub, sm_buf_span(&text), sig);
+    if (!r) {
+        memcpy(k->used[slot].challenge, challenge, RESTOREKEY_CHALLENGE_LEN);
+        k->used[slot].until_ms = now_ms + KEYS_CHALLENGE_MS; /* it is over by then */
+    }
+    sm_buf_wipe(&text);
+    return r;
+}
+
+int keys_sheet_words(const struct keys *k, struct sm_span typed, char *ret_why)
+{
+    struct crypto_sheet sheet = {0};
+    struct crypto_sign_pair pair;
+    int r = k->sheet ? crypto_sheet_parse(typed, CRYPTO_SHEET_ORDERS, &sheet, ret_why) : -SM_ESTATE;
+    if (!r)
+        r = crypto_sign_from_seed(sheet.secret, &pair);
+    if (!r) {
+        r = sm_ct_eq(pair.public_key, k->orders_pub, 32) ? 0 : -SM_EAUTH;
+        crypto_sign_wipe(&pair);
+    }
+    crypto_sheet_wipe(&sheet);
+    return r;
+}
+
+int keys_card_new(struct keys *k, uint64_t now_ms, struct sm_span wrap,
+    const uint8_t challenge[RESTOREKEY_CHALLENGE_LEN], const uint8_t sig[64])
+{
+    uint8_t public_key[32], over[32];
+    int r = k->sheet && k->restore ? restorekey_wrap_check(wrap, &crypto_pass_wrap, public_key) : -SM_ESTATE;
+    if (!r && memcmp(public_key, k->restore_pub, 32) != 0)
+        r = -SM_EDENIED;
+    if (r)
+        return r;
+    crypto_sha256(wrap, over);
+    r = keys_sheet_check(k, now_ms, challenge, "card", over, sig);
+    if (!r)
+        r = plat_replace(k->dir, RESTORE_FILE, wrap, 0600);
+    if (!r) {
+        keys_lock(k);
+        k->wrong = 0;
+        k->wait_until_ms = 0;
+    }
     return r;
 }
 

@@ -1,7 +1,7 @@
 /*
  * What keyd holds: the CA, the server's key, the head key, the order key, the public halves of the recovery sheet, and
- * the restore key (wrapped on disk; open in memory for minutes after an unlock).  Files: keys.json and restore.skw
- * (FORMAT-vault.md section 9) in one folder of mode 0700, each replaced whole.
+ * the restore key (wrapped on disk; open in memory for minutes after an unlock).  Files: keys.json, restore.skw
+ * and restore.ske (FORMAT-vault.md section 9) in one folder of mode 0700, each replaced whole.
  * Nothing here logs, and no error text carries a secret.
  */
 #ifndef SAKIMORID_KEYD_KEYS_H
@@ -11,11 +11,13 @@
 #include "crypto/kem.h"
 #include "crypto/sign.h"
 #include "vault/seal/format.h"
+#include "vault/seal/restorekey.h"
 
 #define KEYS_UNLOCK_MS ((uint64_t)15 * 60 * 1000) /* the restore key stays open this long */
 #define KEYS_UNLOCK_TRIES 5                       /* wrong unlocks before the first wait */
 #define KEYS_OPENS_MAX 20000u                     /* envelopes opened in one unlock */
-#define KEYS_CARD_LEN 16
+#define KEYS_CHALLENGE_MS ((uint64_t)10 * 60 * 1000)
+#define KEYS_USED_MAX 32
 #define KEYS_TEXT_MAX 256
 
 struct keys;
@@ -51,8 +53,9 @@ struct keys_sheet {
 sm_must_use int keys_sheet_get(const struct keys *k, struct keys_sheet *ret); /* -SM_ESTATE when none is pending */
 /* Text of the QR: "SKR1:O:..." or "SKR1:D:...". */
 sm_must_use int keys_sheet_qr(const struct keys *k, bool orders, struct sm_buf *ret);
-/* The asked words, typed back; all right: public halves are kept, secrets wiped.  -SM_EMISMATCH: *ret_wrong is the
- * index 0..2. */
+/* The asked words, typed back; all right: the restore key is sealed to the open half, public halves are kept, secrets
+ * wiped.  -SM_EMISMATCH: *ret_wrong is the index 0..2.  -SM_ESTATE: nothing to confirm, or the restore key was made
+ * before a restart (make both again). */
 sm_must_use int keys_sheet_confirm(struct keys *k, const struct sm_span typed[3], unsigned *ret_wrong);
 
 /* New restore key under the director's password and a new card; the card's text ("SKC1-....") is appended.  -SM_ESTATE
@@ -79,7 +82,25 @@ sm_must_use int keys_sign_tls(const struct keys *k, unsigned algorithm, struct s
 sm_must_use int keys_device_cert(
     const struct keys *k, struct sm_span csr, const char *device, unsigned days, struct sm_buf *ret_der);
 
-/* The card's text forms, for tests and the command line. */
-sm_must_use int keys_card_text(const uint8_t card[KEYS_CARD_LEN], struct sm_buf *ret);
-sm_must_use int keys_card_read(struct sm_span typed, uint8_t ret[KEYS_CARD_LEN]);
+/*
+ * Whoever has the recovery sheet.  A challenge lasts KEYS_CHALLENGE_MS and proves one thing once; the text that is signed
+ * is restorekey_proof_text's.  The box never sees the *open* half; of the *orders* half it sees a signature, or, when a
+ * person can only type (a browser), the words.
+ */
+sm_must_use int keys_challenge(struct keys *k, uint64_t now_ms, uint8_t ret[RESTOREKEY_CHALLENGE_LEN]); /* -SM_ESTATE */
+/* -SM_EAUTH (not signed by the orders half), -SM_EMISMATCH (the challenge is over, was used, or is not ours),
+ * -SM_EAGAIN (too many were used), -SM_ESTATE (no sheet). */
+sm_must_use int keys_sheet_check(struct keys *k, uint64_t now_ms, const uint8_t challenge[RESTOREKEY_CHALLENGE_LEN],
+    const char *act, const uint8_t over[32], const uint8_t sig[64]);
+/* The 24 words of the orders half, or the text of its QR.  -SM_EAUTH (another sheet), -SM_ESTATE, those of
+ * crypto_sheet_parse with ret_why (160 bytes). */
+sm_must_use int keys_sheet_words(const struct keys *k, struct sm_span typed, char *ret_why);
+/* The restore key sealed to the open half (SKE1), appended.  -SM_ENOTFOUND (a box of an older version: the next unlock
+ * makes it), -SM_ESTATE. */
+sm_must_use int keys_escrow(const struct keys *k, struct sm_buf *ret);
+/* Put a new wrap (SKW1) in the place of the present one, and lock: the old card opens nothing any more.  Errors of
+ * restorekey_wrap_check and keys_sheet_check (act "card", over the SHA-256 of wrap); -SM_EDENIED: it holds another
+ * key. */
+sm_must_use int keys_card_new(struct keys *k, uint64_t now_ms, struct sm_span wrap,
+    const uint8_t challenge[RESTOREKEY_CHALLENGE_LEN], const uint8_t sig[64]);
 #endif

@@ -1,4 +1,4 @@
-#include "sakimori/sheet.h"
+#include "crypto/sheet.h"
 #include "crypto/hash.h"
 #include "crypto/words.h"
 
@@ -14,7 +14,7 @@ static bool is_base32(uint8_t c)
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '2' && c <= '7') || c == '-';
 }
 
-static int from_qr(struct sm_span rest, struct sheet *ret, char *why)
+static int from_qr(struct sm_span rest, struct crypto_sheet *ret, char *why)
 {
     struct sm_buf raw = SM_BUF_INIT(256);
     uint8_t sum[32];
@@ -55,9 +55,9 @@ static int tidy(struct sm_span in, struct sm_buf *to)
     return r;
 }
 
-static int from_words(struct sm_span text, struct sheet *ret, char *why)
+static int from_words(struct sm_span text, struct crypto_sheet *ret, char *why)
 {
-    struct sm_buf plain = SM_BUF_INIT(SHEET_TEXT_MAX + 1), one = SM_BUF_INIT(SHEET_TEXT_MAX + 1);
+    struct sm_buf plain = SM_BUF_INIT(CRYPTO_SHEET_TEXT_MAX + 1), one = SM_BUF_INIT(CRYPTO_SHEET_TEXT_MAX + 1);
     unsigned n = 0;
     int r = tidy(text, &plain);
     /* Runs of blanks go: the limit of the word reader is for words. */
@@ -79,30 +79,33 @@ static int from_words(struct sm_span text, struct sheet *ret, char *why)
     return r;
 }
 
-int sheet_parse(struct sm_span text, struct sheet *ret, char *ret_why)
+int crypto_sheet_parse(
+    struct sm_span text, enum crypto_sheet_half half, struct crypto_sheet *ret, char *ret_why)
 {
-    struct sheet s = { 0 };
-    if (text.n > SHEET_TEXT_MAX) {
+    struct crypto_sheet s = { 0 };
+    if (text.n > CRYPTO_SHEET_TEXT_MAX) {
         snprintf(ret_why, 160, "too long");
         return -SM_ELIMIT;
     }
-    const uint8_t *open = find(text, "SKR1:O:");
+    bool orders = half == CRYPTO_SHEET_ORDERS;
+    const uint8_t *qr = find(text, orders ? "SKR1:D:" : "SKR1:O:");
     int r;
-    if (open) {
-        r = from_qr(SM_SPAN(open + 7, text.n - (size_t)(open + 7 - text.p)), &s, ret_why);
-    } else if (find(text, "SKR1:D:")) {
-        snprintf(ret_why, 160, "this is the half for orders; the half for opening is needed");
+    if (qr) {
+        r = from_qr(SM_SPAN(qr + 7, text.n - (size_t)(qr + 7 - text.p)), &s, ret_why);
+    } else if (find(text, orders ? "SKR1:O:" : "SKR1:D:")) {
+        snprintf(ret_why, 160, "%s", orders ? "this is the half for opening; the half for orders is needed"
+            : "this is the half for orders; the half for opening is needed");
         r = -SM_EINVAL;
     } else {
         r = from_words(text, &s, ret_why);
     }
     if (r == 0)
         *ret = s;
-    sheet_wipe(&s);
+    crypto_sheet_wipe(&s);
     return r;
 }
 
-void sheet_wipe(struct sheet *s)
+void crypto_sheet_wipe(struct crypto_sheet *s)
 {
     sm_zero(s, sizeof *s);
 }
