@@ -183,6 +183,49 @@ char *cli_ask(struct cli *c, const char *prompt, const char *standard)
     return NULL;
 }
 
+static int sheet_text(struct cli *c, const char *file, enum crypto_sheet_half half, struct sm_buf *to)
+{
+    if (file)
+        return plat_fs_read_file(AT_FDCWD, !strcmp(file, "-") ? "/dev/stdin" : file, CRYPTO_SHEET_TEXT_MAX, to);
+    for (int i = 0; i < 24; i++) {
+        char *line = cli_ask(c,
+            i ? T(c, "続き(終わりは空の行)", "more (empty line to end)")
+            : half == CRYPTO_SHEET_OPEN
+                ? T(c, "金庫の紙の「開く鍵」のことば(24個)か、QR の文字",
+                      "24 words of the recovery sheet's opening half, or the text of its QR code")
+                : T(c, "金庫の紙の「命令の鍵」のことば(24個)か、QR の文字",
+                      "24 words of the recovery sheet's half for orders, or the text of its QR code"),
+            i ? "" : NULL);
+        int r = line ? sm_buf_put(to, line, strlen(line)) : -ENODATA;
+        if (!r)
+            r = sm_buf_put_u8(to, '\n');
+        bool last = !line || !*line;
+        cli_secret_free(line);
+        if (r < 0)
+            return r;
+        struct crypto_sheet s;
+        char why[160];
+        bool whole = crypto_sheet_parse(sm_buf_span(to), half, &s, why) == 0;
+        crypto_sheet_wipe(&s);
+        if (last || whole)
+            break;
+    }
+    return 0;
+}
+
+int cli_sheet(struct cli *c, const char *file, enum crypto_sheet_half half, struct crypto_sheet *ret)
+{
+    struct sm_buf text = SM_BUF_INIT(CRYPTO_SHEET_TEXT_MAX + 1);
+    char why[160] = "";
+    int r = sheet_text(c, file, half, &text);
+    if (!r)
+        r = crypto_sheet_parse(sm_buf_span(&text), half, ret, why);
+    sm_buf_wipe(&text);
+    if (r < 0)
+        cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), *why ? why : sm_strerror(r));
+    return r < 0 ? CLI_DENIED : CLI_OK;
+}
+
 int cli_totp(const char *secret_base32, char ret[8])
 {
     struct sm_buf secret = SM_BUF_INIT(128);

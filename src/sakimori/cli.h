@@ -10,6 +10,7 @@
 #define SAKIMORI_CLI_H
 #include <jansson.h>
 #include "core/buf.h"
+#include "crypto/sheet.h"
 
 enum cli_exit {
     CLI_OK = 0,
@@ -111,6 +112,10 @@ void cli_secret_free(char *s);
 /* A line from the terminal, standard when empty (may be NULL: must not be empty).  NULL: no terminal or end of input.
  */
 char *cli_ask(struct cli *c, const char *prompt, const char *standard);
+/* One half of the recovery sheet: from file ("-" = standard input), or asked for.  CLI_OK, or CLI_DENIED (said). */
+int cli_sheet(struct cli *c, const char *file, enum crypto_sheet_half half, struct crypto_sheet *ret);
+/* A new password (key new_password), on a terminal typed twice.  As cli_secret. */
+char *cli_new_password(struct cli *c);
 bool cli_has_terminal(void);
 /* The present code of an authenticator secret (base32); -SM_EFORMAT. */
 sm_must_use int cli_totp(const char *secret_base32, char ret[8]);

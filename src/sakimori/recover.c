@@ -218,53 +218,21 @@ static int check_signature(struct recover *r)
 
 /* ---- the sheet ---- */
 
-static int read_sheet_text(struct cli *c, const char *file, struct sm_buf *to)
-{
-    if (file)
-        return plat_fs_read_file(AT_FDCWD, !strcmp(file, "-") ? "/dev/stdin" : file, CRYPTO_SHEET_TEXT_MAX, to);
-    for (int i = 0; i < 24; i++) {
-        char *line = cli_ask(c,
-            i ? T(c, "続き(終わりは空の行)", "more (empty line to end)")
-              : T(c, "金庫の紙のことば(24個)か、QR の文字",
-                    "24 words of the recovery sheet, or the text of its QR code"),
-            i ? "" : NULL);
-        int r = line ? sm_buf_put(to, line, strlen(line)) : -ENODATA;
-        if (!r)
-            r = sm_buf_put_u8(to, '\n');
-        bool last = !line || !*line;
-        cli_secret_free(line);
-        if (r < 0)
-            return r;
-        struct crypto_sheet s;
-        char why[160];
-        bool whole = crypto_sheet_parse(sm_buf_span(to), CRYPTO_SHEET_OPEN, &s, why) == 0;
-        crypto_sheet_wipe(&s);
-        if (last || whole)
-            break;
-    }
-    return 0;
-}
-
 static int read_sheet(struct recover *r)
 {
     struct cli *c = r->c;
-    struct sm_buf text = SM_BUF_INIT(CRYPTO_SHEET_TEXT_MAX + 1);
     struct crypto_sheet s = { 0 };
-    char why[160] = "";
-    int e = read_sheet_text(c, cli_opt(c, "sheet"), &text);
-    if (e == 0)
-        e = crypto_sheet_parse(sm_buf_span(&text), CRYPTO_SHEET_OPEN, &s, why);
-    sm_buf_wipe(&text);
-    if (e == 0 && s.has_vault && memcmp(s.vault, store_vault(r->st)->b, 16)) {
-        snprintf(why, sizeof why, "%s", T(c, "別の保管庫の紙です", "it is the sheet of another vault"));
-        e = -SM_EMISMATCH;
+    int e = cli_sheet(c, cli_opt(c, "sheet"), CRYPTO_SHEET_OPEN, &s), x = 0;
+    if (e == CLI_OK && s.has_vault && memcmp(s.vault, store_vault(r->st)->b, 16)) {
+        cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), T(c, "別の保管庫の紙です", "it is the sheet of another vault"));
+        e = CLI_DENIED;
     }
-    if (e == 0)
-        e = crypto_x25519_from_secret(s.secret, &r->open);
+    if (e == CLI_OK && (x = crypto_x25519_from_secret(s.secret, &r->open)) < 0) {
+        cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), sm_strerror(x));
+        e = CLI_DENIED;
+    }
     crypto_sheet_wipe(&s);
-    if (e < 0)
-        cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), *why ? why : sm_strerror(e));
-    return e < 0 ? CLI_DENIED : CLI_OK;
+    return e;
 }
 
 /* ---- what the restore engine asks for ---- */

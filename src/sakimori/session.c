@@ -93,7 +93,7 @@ int cmd_sign_out(struct cli *c)
     return e == CLI_DENIED ? CLI_OK : e;
 }
 
-static char *new_password(struct cli *c)
+char *cli_new_password(struct cli *c)
 {
     char *new = cli_secret(c, "new_password", T(c, "新しいパスワード: ", "New password: "));
     /* On a terminal nobody sees what is typed; a file or a pipe is what it is. */
@@ -118,10 +118,11 @@ int cmd_password(struct cli *c)
         e = cli_call(c, "GET", "/api/v1/session", NULL, &me);
     if (e != CLI_OK)
         return e;
-    bool director = !strcmp(cli_str(me, "person.role"), "director");
+    const json_t *needs = cli_at(me, "person.needs_card");
+    bool director = needs ? json_is_true(needs) : !strcmp(cli_str(me, "person.role"), "director");
     json_decref(me);
     char *old = cli_secret(c, "password", T(c, "いまのパスワード: ", "Present password: "));
-    char *new = old ? new_password(c) : NULL;
+    char *new = old ? cli_new_password(c) : NULL;
     char *card = new && director ? cli_secret(c, "card", T(c, "戻すカード(SKC1-…): ", "Restore card (SKC1-...): ")) : NULL;
     e = CLI_USAGE;
     if (old && new && (card || !director))

@@ -78,6 +78,14 @@ static const struct cli_opt o_recover[] = { OPT_VAULT, OPT_SOURCE,
     { .name = "path", .value = "PATH", .many = true, .ja = "これだけ戻す(くり返せる)", .en = "only this (may be repeated)" },
     { .name = "to", .value = "DIR", .ja = "戻す場所", .en = "where to restore to" },
     { .name = "existing", .value = "aside|skip|overwrite", .ja = "同じ名前があるとき", .en = "what is there already" }, END };
+#define OPT_ORDERS { .name = "orders", .value = "FILE|-", \
+    .ja = "金庫の紙の命令の鍵(ことば、または QR の文字)。- は標準入力、なければ機器で聞く", \
+    .en = "the sheet's half for orders (words, or text of the QR code); - = standard input, else asked on the terminal" }
+static const struct cli_opt o_card[] = { { .name = "sheet", .value = "FILE|-",
+    .ja = "金庫の紙の開く鍵(ことば、または QR の文字)。QR の文字なら両方の鍵を一つのファイルに入れてよい",
+    .en = "the sheet's opening half (words, or text of the QR code); as QR texts both halves may be in one file" },
+    OPT_ORDERS, OPT_ANSWERS, OPT_STDIN, OPT_FD, END };
+static const struct cli_opt o_anew[] = { OPT_ORDERS, OPT_ANSWERS, OPT_STDIN, OPT_FD, END };
 static const struct cli_opt o_vault[] = { OPT_VAULT, END };
 static const struct cli_opt o_journal[] = { OPT_VAULT, { .name = "from", .value = "SEQ", .ja = "この番号から",
     .en = "from this number on" }, END };
@@ -118,6 +126,12 @@ const struct cli_cmd cli_commands[] = {
     { "unlock", "", 0, 0, cmd_unlock, "戻すための鍵を15分だけ解除する(院長)", "unlock the restore key for 15 minutes (director)",
         o_secret },
     { "lock", "", 0, 0, cmd_lock, "戻すための鍵を閉じる", "lock it again", NULL },
+    { "restore-card show", "", 0, 0, cmd_restore_card_show, "戻すカードが使えるか", "does the restore card fit", NULL },
+    { "restore-card new", "", 0, 0, cmd_restore_card_new, "金庫の紙で、新しい戻すカードを作る(古いカードは使えなくなる。院長)",
+        "make a new restore card with the recovery sheet; the old one opens nothing any more (director)", o_card },
+    { "account recover", "[ACCOUNT]", 0, 1, cmd_account_recover,
+        "金庫の紙で、院長のパスワード、認証アプリの鍵、一回限りのコードを新しくする",
+        "a director's password, authenticator and codes anew, with the recovery sheet", o_anew },
     { "restore start", "", 0, 0, cmd_restore_start, "戻し始める", "start a restore", o_restore },
     { "restore list", "", 0, 0, cmd_restore_list, "戻した記録", "restores", NULL },
     { "restore watch", "RESTORE", 1, 1, cmd_restore_watch, "進み具合を見る", "watch a restore", NULL },
