@@ -309,6 +309,7 @@ export function run(program, args, options = {}) {
       if (code === 0 || options.any) ok({ code, out, err });
       else fail(new Error(`${path.basename(program)} ${args.join(' ')}: ${code}\n${out}${err}`));
     });
+    p.stdin.on('error', () => {}); // a program that reads nothing may be gone already
     p.stdin.end(options.input ?? '');
   });
 }
