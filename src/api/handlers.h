@@ -29,6 +29,8 @@ void h_devices(struct api_call *c);
 void h_events(struct api_call *c);
 void h_file(struct api_call *c);
 void h_files(struct api_call *c);
+void h_diff(struct api_call *c);
+void h_search(struct api_call *c);
 void h_find(struct api_call *c);
 void h_generation(struct api_call *c);
 void h_generations(struct api_call *c);

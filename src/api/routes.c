@@ -71,6 +71,8 @@ const struct api_route api_routes[] = {
     { "DELETE", V1 "/unlock", CHIEFS, API_NO_BODY, 0, API_AUDIT, "lock", h_lock },
     { "GET", V1 "/generations/{id}/files", CHIEFS, API_NO_BODY, 0, API_UNLOCKED | API_AUDIT, "list", h_files },
     { "GET", V1 "/generations/{id}/find", CHIEFS, API_NO_BODY, 0, API_UNLOCKED | API_AUDIT, "find", h_find },
+    { "GET", V1 "/generations/{id}/diff", CHIEFS, API_NO_BODY, 0, API_UNLOCKED | API_AUDIT, "diff", h_diff },
+    { "GET", V1 "/search", CHIEFS, API_NO_BODY, 0, API_UNLOCKED | API_AUDIT, "search", h_search },
     { "GET", V1 "/generations/{id}/file", CHIEFS, API_NO_BODY, 0, API_UNLOCKED | API_AUDIT, "download", h_file },
     { "POST", V1 "/restores", API_DIRECTOR, API_JSON, K(256), API_UNLOCKED | API_AUDIT, "restore", h_restore_post },
     { "GET", V1 "/restores", UP, API_NO_BODY, 0, 0, "restores", h_restores },

@@ -23,6 +23,8 @@ int cmd_generations_list(struct cli *c);
 int cmd_generations_show(struct cli *c);
 int cmd_generations_ls(struct cli *c);
 int cmd_generations_find(struct cli *c);
+int cmd_generations_diff(struct cli *c);
+int cmd_search(struct cli *c);
 int cmd_generations_get(struct cli *c);
 int cmd_unlock(struct cli *c);
 int cmd_lock(struct cli *c);

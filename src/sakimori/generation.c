@@ -205,6 +205,69 @@ int cmd_generations_find(struct cli *c)
     return e;
 }
 
+int cmd_generations_diff(struct cli *c)
+{
+    static const struct cli_col cols[] = { { "change", CLI_WORD, "変化", "Change" }, { "kind", CLI_WORD, "種類", "Kind" },
+        { "was.size", CLI_BYTES, "前の大きさ", "Size before" }, { "size", CLI_BYTES, "大きさ", "Size" },
+        { "mtime", CLI_TIME, "更新", "Changed" }, { "path", CLI_TEXT, "場所", "Path" } };
+    char with[65];
+    int e = cli_generation(c, cli_arg(c, 0), with);
+    struct cli_line line = c->line;
+    c->line.arg[0] = c->line.arg[1]; /* inner_path speaks of the first */
+    char *path = e == CLI_OK ? inner_path(c, "/diff", &e) : NULL, *b64 = cli_arg(c, 2) ? base64_of(cli_arg(c, 2)) : NULL;
+    c->line.arg[0] = line.arg[0];
+    char *full = path ? cli_path(path, "with", with, "path_b64", b64, "limit", "1000", NULL) : NULL;
+    if (path)
+        e = full ? cli_list(c, full, cols, sizeof cols / sizeof *cols) : CLI_FAILED;
+    free(full);
+    free(b64);
+    free(path);
+    return e;
+}
+
+/* Page by page, since each looks into a few generations only. */
+int cmd_search(struct cli *c)
+{
+    static const struct cli_col cols[] = { { "at", CLI_TIME, "時点", "Generation" }, { "generation", CLI_SHORT, "番号", "Id" },
+        { "source_name", CLI_TEXT, "対象", "Source" }, { "size", CLI_BYTES, "大きさ", "Size" },
+        { "mtime", CLI_TIME, "更新", "Changed" }, { "path", CLI_TEXT, "場所", "Path" } };
+    json_t *all = json_array(), *source = NULL, *page = NULL;
+    char cursor[32] = "", label[64];
+    uint64_t done = 0;
+    bool more = false;
+    int e = cli_opt(c, "source") ? cli_find(c, "/api/v1/sources", cli_opt(c, "source"), &source) : CLI_OK;
+    while (e == CLI_OK) {
+        char *path = cli_path("/api/v1/search", "text", cli_arg(c, 0), "source", source ? cli_str(source, "id") : NULL,
+            "cursor", *cursor ? cursor : NULL, NULL);
+        e = path ? cli_call(c, "GET", path, NULL, &page) : CLI_FAILED;
+        free(path);
+        if (e != CLI_OK)
+            break;
+        json_array_extend(all, json_object_get(page, "items"));
+        done += (uint64_t)json_integer_value(json_object_get(page, "searched"));
+        more |= json_is_true(json_object_get(page, "more"));
+        (void)snprintf(cursor, sizeof cursor, "%s", cli_str(page, "next")); /* a number */
+        json_decref(page);
+        (void)snprintf(label, sizeof label, "%s", T(c, "探した世代", "generations searched"));
+        cli_progress(c, label, done, 0, "");
+        if (!*cursor)
+            break;
+    }
+    cli_progress_end(c);
+    if (e == CLI_OK && c->json) {
+        json_t *o = json_pack("{s:O,s:I,s:b}", "items", all, "searched", (json_int_t)done, "more", more);
+        cli_json(o);
+        json_decref(o);
+    } else if (e == CLI_OK) {
+        cli_table(c, all, cols, sizeof cols / sizeof *cols);
+        if (more)
+            cli_note(c, T(c, "ほかにもあります。ことばを足してください", "there are more: add to the text"));
+    }
+    json_decref(source);
+    json_decref(all);
+    return e;
+}
+
 /* A new file beside nothing: never over an existing one, complete or not there at all. */
 static int fetch(struct cli *c, const char *url, const char *to)
 {

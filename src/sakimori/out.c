@@ -174,6 +174,9 @@ const char *cli_word(const struct cli *c, const char *word)
         { "symlink", "リンク", "link" },
         { "up", "動作中", "up" },
         { "down", "停止", "down" },
+        { "added", "できた", "added" },
+        { "removed", "なくなった", "removed" },
+        { "changed", "変わった", "changed" },
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strcmp(words[i].word, word))

@@ -40,6 +40,7 @@ enum msg_type {
     V_VERIFY = 0x0620, V_ANCESTRY = 0x0621, V_HEAD = 0x0622, V_EVENT = 0x0640,
     /* → opener */
     O_LOAD = 0x0700, O_LIST = 0x0701, O_STAT = 0x0702, O_FIND = 0x0703, O_TICKET = 0x0704, O_CLOSE = 0x0705,
+    O_DIFF = 0x0706, O_SEARCH = 0x0707,
     O_STREAM = 0x0710,
     /* brain → out, out ⇢ brain */
     X_MAIL = 0x0800, X_WEBHOOK = 0x0801, X_RESULT = 0x0802,

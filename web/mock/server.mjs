@@ -138,6 +138,13 @@ const ROUTES = [
     ['GET', /^\/generations$/, ({ st, query, send }) => send(list(gens(st).filter((g) => (!query.get('source') || g.source === query.get('source')) && (!query.get('from') || g.at >= query.get('from')))))],
     ['GET', /^\/generations\/([^/]+)$/, ({ st, id, send, fail }) => { const g = gens(st).find((x) => x.id === id); return g ? send(g) : fail(404, 'not_found'); }],
     ['GET', /^\/generations\/([^/]+)\/files$/, ({ st, query, send, fail }) => (st.unlocked ? send({ ...list(D.files(query.get('path'))), path: query.get('path') ?? '' }) : fail(409, 'unlock_needed'))],
+    ['GET', /^\/generations\/([^/]+)\/diff$/, ({ st, send, fail }) => (st.unlocked ? send(list(D.files('/srv/share').slice(0, 3).map((f, i) => ({ ...f, path: '/srv/share/' + f.name, path_b64: '', change: ['added', 'removed', 'changed'][i], what: i === 2 ? ['content', 'meta'] : [], ...(i === 2 ? { was: { ...f, size: 900 } } : {}) })))) : fail(409, 'unlock_needed'))],
+    ['GET', /^\/search$/, ({ st, query, send, fail }) => {
+        if (!st.unlocked) return fail(409, 'unlock_needed');
+        const all = gens(st), page = Number(query.get('cursor') ?? 0);
+        const g = all[page];
+        send({ items: D.files('/srv/share').filter((f) => f.name.includes(query.get('text'))).map((f) => ({ ...f, path: '/srv/share/' + f.name, path_b64: '', generation: g.id, at: g.at, source: g.source, source_name: '', suspicious: g.suspicion.level === 'high' })), searched: 1, more: false, next: page < 2 ? String(page + 1) : null });
+    }],
     ['GET', /^\/generations\/([^/]+)\/find$/, ({ st, query, send, fail }) => (st.unlocked ? send(list(D.files('/srv/share').filter((f) => f.name.includes(query.get('text'))).map((f) => ({ ...f, path: '/srv/share/' + f.name, path_b64: Buffer.from('/srv/share/' + f.name).toString('base64') })))) : fail(409, 'unlock_needed'))],
     ['GET', /^\/generations\/([^/]+)\/file$/, ({ res }) => { res.setHeader('Content-Type', 'application/octet-stream'); res.setHeader('Content-Disposition', 'attachment'); res.end('sample'); }],
     ['POST', /^\/unlock$/, ({ st, data, send, fail }) => (data.password !== 'right-horse-9' ? fail(403, 'denied', { tries_left: --st.tries }) : (st.unlocked = later(15), send({ until: st.unlocked })))],

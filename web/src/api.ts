@@ -104,6 +104,9 @@ export interface Generation {
     last_clean: boolean; pinned: boolean; slots: string[]; locked: { days_left: number } | null; drill: { at: string; ok: boolean } | null;
 }
 export interface VaultFile { name: string; name_b64: string; kind: string; size?: number; mtime?: string | null; mode?: number; owner?: string; note?: string; path_b64?: string; path?: string }
+export interface FoundFile extends VaultFile { generation: string; at: string; source: string; source_name: string; suspicious: boolean }
+export interface Search { items: FoundFile[]; next: string | null; searched: number; more: boolean }
+export interface Difference extends VaultFile { change: 'added' | 'removed' | 'changed'; what: ('content' | 'meta' | 'kind')[]; was?: VaultFile }
 export interface Restore {
     id: string; manifest?: string; device?: string; state: Run['state'];
     progress: { files: number; files_total: number; bytes: number; bytes_total: number } | null;

@@ -96,6 +96,8 @@ export const SCREENS = [
     { name: 'today-not-known', open: async (page, mock) => { await at('/')(page); mock.set({ drop: true }); await page.clock.fastForward(12 * 60_000); await page.waitForSelector('.state-wait'); } },
     { name: 'restore-1', mock: { scenario: 'call' }, open: at('/restore') },
     { name: 'restore-1-suspicious', mock: { scenario: 'call' }, open: async (page) => { await at('/restore')(page); await page.locator('.gen input').first().check(); await page.locator('aside .btn-main').click(); await page.waitForSelector('dialog[open]'); } },
+    { name: 'restore-1-search', mock: { scenario: 'call', ...UNLOCKED }, open: async (page) => { await at('/restore')(page); await page.locator('details summary').first().click(); await page.locator('details input[type=search]').fill('xlsx'); await page.locator('details .field-row button').click(); await page.waitForSelector('details .files li'); await page.locator('details summary').nth(1).click(); await page.waitForSelector('details:nth-of-type(2) .files li'); } },
+    { name: 'restore-1-search-locked', mock: { scenario: 'call' }, open: async (page) => { await at('/restore')(page); await page.locator('details summary').first().click(); await page.waitForSelector('details input[type=password]'); } },
     { name: 'restore-1-empty', mock: { empty: true }, open: at('/restore') },
     { name: 'restore-2', mock: { scenario: 'call' }, open: step(2) },
     { name: 'restore-2-unlock', mock: { scenario: 'call' }, open: step(2, { then: async (page) => { await page.locator('input[name=what]').nth(1).check(); await page.waitForSelector('input[type=password]'); } }) },

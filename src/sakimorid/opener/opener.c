@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "crypto/hash.h"
 #include "crypto/init.h"
 #include "sakimorid/wire.h"
 #include "vault/snapshot/reader.h"
@@ -46,7 +47,16 @@ struct stream {
     uint64_t at, size;
 };
 
+/* What a search over several generations has seen: folders that are the same in another generation are passed over. */
+#define MARKS_SLOTS ((size_t)1 << 20)
+struct search {
+    uint64_t *mark; /* MARKS_SLOTS, 0 = free; NULL until a search */
+    size_t n;
+    char text[256];
+};
+
 struct opener {
+    struct search search;
     struct child *c;
     struct loaded loaded[LOADED_MAX];
     size_t next_loaded;
@@ -60,6 +70,12 @@ struct opener {
 static struct opener *state(struct child *c)
 {
     return c->state;
+}
+
+static void search_forget(struct search *s)
+{
+    free(s->mark);
+    *s = (struct search){0};
 }
 
 /* ---- the reader's source ---- */
@@ -173,7 +189,8 @@ static struct loaded *find(struct opener *o, const struct cid *manifest)
     return NULL;
 }
 
-static int load(struct opener *o, json_t *in, struct sm_span raw, char *why)
+/* closed (65 bytes): the generation that had to give way, as hex, or "". */
+static int load(struct opener *o, json_t *in, struct sm_span raw, char *closed, char *why)
 {
     struct sm_obj f = SM_OBJ(in);
     struct cid id, named;
@@ -193,8 +210,10 @@ static int load(struct opener *o, json_t *in, struct sm_span raw, char *why)
         return 0;
     }
     size_t i = o->next_loaded++ % LOADED_MAX;
-    if (o->loaded[i].used)
+    if (o->loaded[i].used) {
+        sm_hex(o->loaded[i].manifest.b, 32, closed);
         unload(o, i);
+    }
     l = &o->loaded[i];
     memcpy(l->grant, grant, 16);
     l->o = o;
@@ -212,11 +231,11 @@ static void on_load(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
     (void)peer;
     json_t *in = NULL;
     struct sm_span raw;
-    char why[160] = "";
+    char why[160] = "", closed[65] = "";
     int r = msg_split(m->body, 4096, &in, &raw, why);
     if (!r)
-        r = load(state(c), in, raw, why);
-    wire_answer(ipc, m, r ? NULL : json_object(), r, why);
+        r = load(state(c), in, raw, closed, why);
+    wire_answer(ipc, m, r ? NULL : json_pack("{s:s}", "closed", closed), r, why);
     json_decref(in);
 }
 
@@ -227,6 +246,7 @@ static void on_close(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
     for (size_t i = 0; i < LOADED_MAX; i++)
         if (o->loaded[i].used)
             unload(o, i);
+    search_forget(&o->search);
     wire_answer(ipc, m, json_object(), 0, NULL);
 }
 
@@ -412,7 +432,50 @@ struct find_arg {
     json_t *items;
     struct sm_span text;
     uint64_t limit, visited;
+    struct search *search; /* NULL: one generation, all of it */
 };
+
+static int put_path(json_t *o, struct sm_span path)
+{
+    struct sm_buf b64 = SM_BUF_INIT(2 * PATH_MAX_BYTES);
+    int r = sm_base64(path, &b64);
+    if (!r)
+        wire_text(o, "path_b64", sm_buf_span(&b64));
+    if (!r && sm_utf8_valid(path))
+        wire_text(o, "path", path);
+    sm_buf_wipe(&b64);
+    return r;
+}
+
+/* Was this mark met in the search before?  If not it is now.  Past the bound nothing is added. */
+static bool met(struct search *s, uint64_t mark)
+{
+    mark = mark ? mark : 1;
+    size_t i = (size_t)mark & (MARKS_SLOTS - 1);
+    while (s->mark[i] && s->mark[i] != mark)
+        i = (i + 1) & (MARKS_SLOTS - 1);
+    if (s->mark[i] == mark)
+        return true;
+    if (s->n < MARKS_SLOTS / 2) {
+        s->mark[i] = mark;
+        s->n++;
+    }
+    return false;
+}
+
+/* A version of a file: where it stands, its size, and what its metadata says. */
+static uint64_t version_mark(struct sm_span path, const struct reader_node *n)
+{
+    uint64_t size = 0, mark;
+    uint32_t i;
+    uint8_t h[32];
+    (void)main_stream(n, &i, &size); /* 0 for what has no bytes */
+    const struct sm_span parts[] = {
+        path, SM_SPAN("\0", 1), SM_SPAN(&n->e.kind, 1), SM_SPAN(&size, sizeof size), n->e.meta};
+    crypto_sha256v(parts, sizeof parts / sizeof parts[0], h);
+    memcpy(&mark, h, sizeof mark);
+    return mark;
+}
 
 static uint8_t lower(uint8_t ch)
 {
@@ -438,19 +501,18 @@ static int find_row(void *arg, enum reader_event event, struct sm_span path, con
         return 0;
     if (++a->visited > FIND_VISIT_MAX)
         return -SM_ELIMIT;
-    if (!contains(n->e.name, a->text))
-        return 0;
+    uint64_t mark;
+    /* A folder that another generation of this search had just so is not walked again. */
+    bool seen = a->search && n->e.kind == ENTRY_DIR && reader_folder_mark(n, path, &mark) && met(a->search, mark);
+    if (!contains(n->e.name, a->text) || (a->search && met(a->search, version_mark(path, n))))
+        return seen ? READER_SKIP : 0;
     if (json_array_size(a->items) >= a->limit)
         return -SM_ELIMIT;
     json_t *o = node_json(n);
-    struct sm_buf b64 = SM_BUF_INIT(2 * PATH_MAX_BYTES);
-    int r = sm_base64(path, &b64);
-    if (!r)
-        wire_text(o, "path_b64", sm_buf_span(&b64));
-    if (!r && sm_utf8_valid(path))
-        wire_text(o, "path", path);
-    sm_buf_wipe(&b64);
-    return json_array_append_new(a->items, o) ? -ENOMEM : r;
+    int r = put_path(o, path);
+    if (json_array_append_new(a->items, o))
+        r = -ENOMEM;
+    return r < 0 ? r : seen ? READER_SKIP : 0;
 }
 
 static void on_find(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -476,6 +538,103 @@ static void on_find(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
     }
     json_decref(a.items);
     wire_answer(ipc, m, out, r, f.err ? f.why : why);
+    sm_buf_wipe(&path);
+    json_decref(in);
+}
+
+/* ---- a name in many generations, one after the other ---- */
+
+/* As O_FIND, but each version of a file is told once in the search: with the first generation asked that holds it. */
+static void on_search(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    json_t *in = wire_body(ipc, m), *out = NULL;
+    if (!in)
+        return;
+    char why[160] = "";
+    struct opener *o = state(c);
+    struct loaded *l = NULL;
+    struct sm_buf path = SM_BUF_INIT(PATH_MAX_BYTES);
+    struct sm_obj f = SM_OBJ(in);
+    struct find_arg a = {.items = json_array(), .text = wire_get(&f, "text", 255), .search = &o->search};
+    a.limit = (uint64_t)sm_obj_int_opt(&f, "limit", 1, FIND_MAX, 100);
+    bool anew = sm_obj_bool(&f, "anew", false);
+    int r = f.err ? f.err : target(o, in, &l, &path, why);
+    if (!r && (anew || strcmp(o->search.text, (const char *)a.text.p) != 0))
+        search_forget(&o->search);
+    if (!r && !o->search.mark && !(o->search.mark = calloc(MARKS_SLOTS, sizeof *o->search.mark)))
+        r = -ENOMEM;
+    if (!r) {
+        snprintf(o->search.text, sizeof o->search.text, "%s", (const char *)a.text.p);
+        r = reader_walk(l->reader, sm_buf_span(&path), find_row, &a);
+    }
+    if (r)
+        search_forget(&o->search); /* a walk that was cut short has not seen what it marked */
+    if (!r || r == -SM_ELIMIT) {
+        out = json_object();
+        json_object_set(out, "items", a.items);
+        json_object_set_new(out, "more", json_boolean(r == -SM_ELIMIT));
+        r = 0;
+    }
+    json_decref(a.items);
+    wire_answer(ipc, m, out, r, f.err ? f.why : why);
+    sm_buf_wipe(&path);
+    json_decref(in);
+}
+
+/* ---- two generations ---- */
+
+static int diff_row(void *arg, const struct reader_difference *d)
+{
+    static const char *const names[] = {"?", "added", "removed", "changed"};
+    static const struct { unsigned bit; const char *name; } whats[] = {
+        {READER_CONTENT, "content"}, {READER_META, "meta"}, {READER_KIND, "kind"}};
+    struct list_arg *a = arg;
+    if (a->seen++ < a->skip)
+        return 0;
+    if (json_array_size(a->items) >= a->limit)
+        return -SM_ECANCEL;
+    json_t *o = node_json(d->is ? d->is : d->was), *what = json_array();
+    for (size_t i = 0; i < sizeof whats / sizeof whats[0]; i++)
+        if (d->what & whats[i].bit)
+            json_array_append_new(what, json_string(whats[i].name));
+    json_object_set_new(o, "change", json_string(names[d->change]));
+    json_object_set_new(o, "what", what);
+    if (d->is && d->was)
+        json_object_set_new(o, "was", node_json(d->was));
+    int r = put_path(o, d->path);
+    return json_array_append_new(a->items, o) ? -ENOMEM : r;
+}
+
+static void on_diff(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    json_t *in = wire_body(ipc, m), *out = NULL;
+    if (!in)
+        return;
+    struct opener *o = state(c);
+    struct sm_buf path = SM_BUF_INIT(PATH_MAX_BYTES);
+    struct sm_obj f = SM_OBJ(in);
+    struct list_arg a = {.items = json_array()};
+    struct cid older, newer;
+    sm_obj_hex(&f, "older", older.b, 32);
+    sm_obj_hex(&f, "newer", newer.b, 32);
+    const char *given = sm_obj_str_opt(&f, "path", 2 * PATH_MAX_BYTES);
+    a.skip = (uint64_t)sm_obj_int_opt(&f, "from", 0, INT32_MAX, 0);
+    a.limit = (uint64_t)sm_obj_int_opt(&f, "limit", 1, LIST_MAX, 500);
+    struct loaded *was = f.err ? NULL : find(o, &older), *is = f.err ? NULL : find(o, &newer);
+    int r = f.err ? f.err : !was || !is ? -SM_ESTATE : given ? sm_unbase64(SM_SPAN_STR(given), &path) : 0;
+    if (!r)
+        r = reader_diff(was->reader, is->reader, sm_buf_span(&path), diff_row, &a);
+    bool more = r == -SM_ECANCEL;
+    if (!r || more) {
+        out = json_object();
+        json_object_set(out, "items", a.items);
+        json_object_set_new(out, "next", more ? json_integer((json_int_t)(a.skip + a.limit)) : json_null());
+        r = 0;
+    }
+    json_decref(a.items);
+    wire_answer(ipc, m, out, r, f.why);
     sm_buf_wipe(&path);
     json_decref(in);
 }
@@ -652,6 +811,7 @@ static void opener_end(struct child *c)
         reader_close(o->loaded[i].reader);
     for (size_t i = 0; i < TICKETS_MAX; i++)
         sm_buf_wipe(&o->tickets[i].path);
+    search_forget(&o->search);
     sm_zero(o->keys, o->keys_n * sizeof *o->keys);
     free(o->keys);
 }
@@ -661,6 +821,8 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, O_LIST, on_list},
     {WHO_BRAIN, O_STAT, on_stat},
     {WHO_BRAIN, O_FIND, on_find},
+    {WHO_BRAIN, O_DIFF, on_diff},
+    {WHO_BRAIN, O_SEARCH, on_search},
     {WHO_BRAIN, O_TICKET, on_ticket},
     {WHO_BRAIN, O_CLOSE, on_close},
     {WHO_FRONT, O_STREAM, on_stream},

@@ -87,4 +87,31 @@ sm_must_use int reader_read(struct reader *r, const struct reader_node *n, uint3
 typedef int (*reader_cid_fn)(void *arg, const struct cid *cid);
 sm_must_use int reader_envelopes(struct reader *r, reader_cid_fn fn, void *arg);
 
+/* ---- two generations (reader_diff.c) ---- */
+enum reader_change { READER_ADDED = 1, READER_REMOVED = 2, READER_CHANGED = 3 };
+/* Of READER_CHANGED, bits. */
+enum reader_what {
+    READER_CONTENT = 1, READER_META = 2 /* mode, owner, time, ... */, READER_KIND = 4 /* a file became a folder, ... */
+};
+struct reader_difference {
+    enum reader_change change;
+    unsigned what;
+    struct sm_span path;
+    const struct reader_node *was, *is; /* in the older, in the newer; NULL where it is not */
+};
+/* d is borrowed for the call.  Non-zero stops the walk and is its answer. */
+typedef int (*reader_diff_fn)(void *arg, const struct reader_difference *d);
+/* Files of one size whose bytes are cut differently are compared by hash up to this size, and called changed above. */
+#define READER_DIFF_HASH_MAX ((uint64_t)64 << 20)
+/*
+ * What differs between two generations of one client, below path (empty: all roots), names ascending; a folder that came
+ * or went is told once, without what is in it.  Pages that are the same object in both are not opened: the price is the
+ * difference, not the size.  The time of last change of a folder is no difference.
+ * -SM_ENOTFOUND: path is in neither.
+ */
+sm_must_use int reader_diff(struct reader *older, struct reader *newer, struct sm_span path, reader_diff_fn fn, void *arg);
+/* A number that says which pages a folder consists of, and where it stands: the same number, the same folder.  False
+ * for what is no folder, or an empty one. */
+bool reader_folder_mark(const struct reader_node *n, struct sm_span path, uint64_t *ret);
+
 #endif

@@ -53,4 +53,25 @@ sm_must_use int reader_page_open(struct reader *r, const struct part_list *l, si
     struct reader_page **ret);
 void reader_page_drop(struct reader_page *p);
 
+/* A place in a folder: which page, and where in it. */
+struct dir_it {
+    struct part_list list;
+    bool root;
+    size_t next;              /* the page to open next */
+    struct reader_page *page; /* the one being read */
+    struct dirpage_it it;
+    struct sm_buf last;       /* the name before, for the order across pages */
+    bool any;
+    bool resting;             /* page is let go while the walk is below; these say where to go on */
+    size_t rest_n;
+    uint32_t rest_left;
+};
+
+void reader_dir_it_wipe(struct dir_it *d);
+sm_must_use int reader_dir_it_init(struct reader *r, const struct reader_node *dir, struct dir_it *ret);
+/* Hold no page while the walk is further down. */
+void reader_dir_it_rest(struct dir_it *d);
+/* 1 and the next entry (held: the caller wipes), 0 at the end. */
+sm_must_use int reader_dir_it_next(struct reader *r, struct dir_it *d, struct reader_node *ret);
+
 #endif

@@ -4,21 +4,7 @@
 
 /* ---- one folder ---- */
 
-/* A place in a folder: which page, and where in it. */
-struct dir_it {
-    struct part_list list;
-    bool root;
-    size_t next;              /* the page to open next */
-    struct reader_page *page; /* the one being read */
-    struct dirpage_it it;
-    struct sm_buf last;       /* the name before, for the order across pages */
-    bool any;
-    bool resting;             /* page is let go while the walk is below; these say where to go on */
-    size_t rest_n;
-    uint32_t rest_left;
-};
-
-static void dir_it_wipe(struct dir_it *d)
+void reader_dir_it_wipe(struct dir_it *d)
 {
     part_list_wipe(&d->list);
     reader_page_drop(d->page);
@@ -26,7 +12,7 @@ static void dir_it_wipe(struct dir_it *d)
     *d = (struct dir_it){0};
 }
 
-static int dir_it_init(struct reader *r, const struct reader_node *dir, struct dir_it *ret)
+int reader_dir_it_init(struct reader *r, const struct reader_node *dir, struct dir_it *ret)
 {
     struct dir_it d = {.root = dir == NULL};
     int e = reader_dir_list(r, dir, &d.list);
@@ -56,7 +42,7 @@ static int turn_page(struct reader *r, struct dir_it *d)
 }
 
 /* Hold no page while the walk is further down: what is held then does not grow with the depth. */
-static void dir_it_rest(struct dir_it *d)
+void reader_dir_it_rest(struct dir_it *d)
 {
     if (!d->page)
         return;
@@ -85,7 +71,7 @@ static int dir_it_wake(struct reader *r, struct dir_it *d)
 }
 
 /* 1 and the next entry (held: the caller wipes), 0 at the end. */
-static int dir_it_next(struct reader *r, struct dir_it *d, struct reader_node *ret)
+int reader_dir_it_next(struct reader *r, struct dir_it *d, struct reader_node *ret)
 {
     struct entry_view e;
     int x = dir_it_wake(r, d);
@@ -114,16 +100,16 @@ int reader_list_node(struct reader *r, const struct reader_node *dir, reader_ent
 {
     struct dir_it d;
     struct reader_node n;
-    int e = dir_it_init(r, dir, &d);
+    int e = reader_dir_it_init(r, dir, &d);
     if (e < 0)
         return e;
-    while ((e = dir_it_next(r, &d, &n)) > 0) {
+    while ((e = reader_dir_it_next(r, &d, &n)) > 0) {
         e = fn(arg, &n);
         reader_node_wipe(&n);
         if (e != 0)
             break;
     }
-    dir_it_wipe(&d);
+    reader_dir_it_wipe(&d);
     return e;
 }
 
@@ -283,7 +269,7 @@ static void pop(struct walk *w)
 {
     struct frame *f = &w->stack[--w->depth];
     w->r->stack_bytes -= f->bytes;
-    dir_it_wipe(&f->d);
+    reader_dir_it_wipe(&f->d);
     sm_buf_wipe(&f->own);
 }
 
@@ -304,20 +290,20 @@ static int push(struct walk *w, const struct reader_node *dir)
     if (w->depth > VAULT_DEPTH_MAX)
         return -SM_ELIMIT;
     *f = (struct frame){.path_n = w->path.n};
-    e = dir_it_init(w->r, dir, &f->d);
+    e = reader_dir_it_init(w->r, dir, &f->d);
     if (e == 0 && dir)
         e = keep_entry(f, &dir->e);
     f->bytes = f->d.list.parts.cap + f->d.list.keys.cap + f->own.cap;
     if (e == 0 && w->r->stack_bytes + f->bytes > READER_STACK_BYTES)
         e = -SM_ELIMIT;
     if (e < 0) {
-        dir_it_wipe(&f->d);
+        reader_dir_it_wipe(&f->d);
         sm_buf_wipe(&f->own);
         return e;
     }
     w->r->stack_bytes += f->bytes;
     if (w->depth > 0)
-        dir_it_rest(&w->stack[w->depth - 1].d);
+        reader_dir_it_rest(&w->stack[w->depth - 1].d);
     w->depth++;
     return 0;
 }
@@ -345,7 +331,7 @@ static int step(struct walk *w)
 {
     struct frame *f = &w->stack[w->depth - 1];
     struct reader_node n;
-    int e = dir_it_next(w->r, &f->d, &n);
+    int e = reader_dir_it_next(w->r, &f->d, &n);
     if (e < 0)
         return e;
     if (e == 1) {

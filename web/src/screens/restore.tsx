@@ -14,6 +14,7 @@ import { bytesOf, clock, countOf, dayName, parts, spanOf, tookOf, weekday, whenO
 import { Badge, Choice, Dialog, Empty, ErrorBox, Head, Loading, Mark, Progress, SelectField, Steps, TextField } from '../ui/parts';
 import { UnlockForm, UnlockedBar, useUnlocked } from '../ui/unlock';
 import { Files } from './files';
+import { Differences, Everywhere } from './past';
 
 export interface Pick { b64: string; name: string; size: number; dir: boolean }
 interface Plan {
@@ -56,7 +57,7 @@ function Wizard({ place }: { place: Place }) {
     const device = devices.data?.items.find((d) => d.id === (plan.device || chosen.device));
     return <>{head}
         <Steps label={t(T.stepsLabel)} labels={[t(T.s1), t(T.s2), t(T.s3)]} at={step - 1} />
-        {step === 1 && <When place={place} items={items} mine={mine} more={own.data?.next ? own.more : null} chosen={chosen} sources={sources.data?.items ?? []} onNext={(ok) => { setPlan({ ...plan, bad_ok: ok }); to(2); }} />}
+        {step === 1 && <When place={place} items={items} mine={mine} more={own.data?.next ? own.more : null} chosen={chosen} sources={sources.data?.items ?? []} may={session?.person?.role === 'director' || session?.person?.role === 'manager'} onNext={(ok) => { setPlan({ ...plan, bad_ok: ok }); to(2); }} />}
         {step === 2 && <What gen={chosen} plan={plan} setPlan={setPlan} devices={devices.data?.items ?? []} device={device} onNext={() => to(3)} onBack={() => to(1)} />}
         {step === 3 && <Go gen={chosen} plan={plan} setPlan={setPlan} device={device} onBack={() => to(2)} />}
         {step === 1 && session?.person?.role !== 'vendor' && <History />}
@@ -74,7 +75,7 @@ function troubled(items: Generation[]): string | undefined {
 }
 
 /* ---- step 1 ---- */
-function When({ place, items, mine, more, chosen, sources, onNext }: { place: Place; items: Generation[]; mine: Generation[]; more: (() => void) | null; chosen: Generation; sources: Source[]; onNext: (bad_ok: boolean) => void }) {
+function When({ place, items, mine, more, chosen, sources, may, onNext }: { may: boolean; place: Place; items: Generation[]; mine: Generation[]; more: (() => void) | null; chosen: Generation; sources: Source[]; onNext: (bad_ok: boolean) => void }) {
     const now = useNow(60_000);
     const [limit, setLimit] = useState(8);
     const [ask, setAsk] = useState(false);
@@ -95,6 +96,7 @@ function When({ place, items, mine, more, chosen, sources, onNext }: { place: Pl
         <div class="gens"><fieldset><legend class="vh">{t(T.pick)}</legend>
             {mine.slice(0, shown).map((g) => <GenRow g={g} on={g.id === chosen.id} now={now} max={max} onPick={() => pick(g.id)} />)}</fieldset></div>
         {(mine.length > shown || more) && <button type="button" class="linkbtn more" onClick={() => { setLimit(shown + 20); if (more && mine.length < shown + 20) more(); }}>{t(T.older)}{mine.length > shown && ` (${mine.length - shown}${more ? '+' : ''})`}</button>}
+        {may && <><Everywhere key={chosen.source} source={chosen.source} onPick={(m, source) => navigate(withQuery(place, { m, source }), true)} /><Differences key={chosen.id} gen={chosen} older={mine.slice(at + 1, at + 61)} /></>}
     </div>
         <aside class="side stack stick" aria-labelledby="rec"><h2 id="rec">{t(T.chosen)}</h2>
             <p class="big">{clock(chosen.at)}<small>{dayLabel(chosen.at, now)}</small></p>
