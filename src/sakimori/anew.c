@@ -155,7 +155,7 @@ static int open_key(struct cli *c, struct making *m)
     crypto_sheet_wipe(&s);
     sm_buf_wipe(&escrow);
     if (r == -SM_EMISMATCH)
-        cli_note(c, T(c, "これは、この箱の金庫の紙の「開く鍵」ではありません",
+        cli_note(c, T(c, "これは、この箱の金庫の紙の「1 開ける鍵」ではありません",
             "this is not the opening half of this box's recovery sheet"));
     else if (r < 0)
         cli_note(c, T(c, "戻す鍵の控えがこわれています: %s", "the sealed copy of the restore key is damaged: %s"),

@@ -191,9 +191,9 @@ static int sheet_text(struct cli *c, const char *file, enum crypto_sheet_half ha
         char *line = cli_ask(c,
             i ? T(c, "続き(終わりは空の行)", "more (empty line to end)")
             : half == CRYPTO_SHEET_OPEN
-                ? T(c, "金庫の紙の「開く鍵」のことば(24個)か、QR の文字",
+                ? T(c, "金庫の紙の「1 開ける鍵」のことば(24個)か、QR の文字",
                       "24 words of the recovery sheet's opening half, or the text of its QR code")
-                : T(c, "金庫の紙の「命令の鍵」のことば(24個)か、QR の文字",
+                : T(c, "金庫の紙の「2 大事な決まりを変える鍵(命令の鍵)」のことば(24個)か、QR の文字",
                       "24 words of the recovery sheet's half for orders, or the text of its QR code"),
             i ? "" : NULL);
         int r = line ? sm_buf_put(to, line, strlen(line)) : -ENODATA;

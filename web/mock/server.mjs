@@ -25,7 +25,7 @@ export function startMock(port = 0) {
 }
 
 function fresh() {
-    return { scenario: 'ok', role: 'director', setup: 'done', step: 'start', unlocked: null, done: false, tries: 5, must_change: false, restore: null, runs: [], verify: null, empty: false, drop: false, calls: [], timers: [], totp_asked: false, restore_rate: 12, made: [] };
+    return { scenario: 'ok', role: 'director', setup: 'done', step: 'start', unlocked: null, done: false, tries: 5, must_change: false, restore: null, runs: [], verify: null, empty: false, drop: false, calls: [], timers: [], totp_asked: false, restore_rate: 12, made: [], cardFits: true, cardMine: true, noEscrow: false, needsCard: true };
 }
 
 /** {ja, en} pairs become the text of one language. */
@@ -72,7 +72,7 @@ async function handle(req, res, st, streams, push) {
         if (method !== req.method) continue;
         const m = pattern.exec(path);
         if (!m) continue;
-        const open = path.startsWith('/setup') || (path === '/session' && method !== 'DELETE');
+        const open = path.startsWith('/setup') || path === '/recovery' || (path === '/session' && method !== 'DELETE');
         if (!open && st.role === 'nobody') return fail(401, 'not_signed_in');
         if (!open && method !== 'GET' && req.headers['x-csrf-token'] !== 'csrf-1') return fail(403, 'csrf');
         return f({ st, data, query: url.searchParams, id: m[1] ? decodeURIComponent(m[1]) : null, send, fail, push, res });
@@ -97,7 +97,7 @@ async function file(path, res) {
 const bad = (st) => st.scenario === 'call';
 const gens = (st) => (st.empty ? [] : D.generations(bad(st)));
 const list = (items) => ({ items, next: null });
-const session = (st) => ({ person: st.role === 'counter' || st.role === 'setup' ? null : { id: { director: 'p1', manager: 'p2', staff: 'p3', vendor: 'p4' }[st.role], name: D.people().find((p) => p.role === st.role)?.name ?? '', account: D.people().find((p) => p.role === st.role)?.account ?? '', role: st.role, until: null, ...(st.must_change ? { must_change: true } : {}) },
+const session = (st) => ({ person: st.role === 'counter' || st.role === 'setup' ? null : { id: { director: 'p1', manager: 'p2', staff: 'p3', vendor: 'p4' }[st.role], name: D.people().find((p) => p.role === st.role)?.name ?? '', account: D.people().find((p) => p.role === st.role)?.account ?? '', role: st.role, until: null, ...(st.must_change ? { must_change: true } : {}), needs_card: st.role === 'director' && st.needsCard },
     csrf: 'csrf-1', kind: st.role === 'counter' ? 'counter' : st.role === 'setup' ? 'setup' : 'person', institution: st.role === 'setup' ? '' : D.settings().institution.name, language: 'ja', rooms: ROOMS[st.role] ?? [], unlocked_until: st.unlocked });
 const later = (min) => new Date(D.NOW + min * 60_000).toISOString();
 
@@ -120,6 +120,14 @@ const ROUTES = [
     ['GET', /^\/session$/, ({ st, send, fail }) => (st.role === 'nobody' ? fail(401, 'not_signed_in') : send(session(st)))],
     ['DELETE', /^\/session$/, ({ st, send }) => { st.role = st.enrolled ? 'counter' : 'nobody'; send({}); }],
     ['POST', /^\/session\/password$/, ({ st, data, send, fail }) => (data.new === 'password1' ? fail(422, 'bad_request', { field: 'new', reason: 'banned' }) : (st.must_change = false, send({})))],
+    ['POST', /^\/recovery$/, ({ st, data, send, fail }) => {
+        if (data.words === 'locked') return fail(423, 'locked', { wait_s: 300 });
+        if (!/^(\S+\s+){23}\S+$/.test(data.words)) return fail(403, 'denied', { tries_left: --st.tries });
+        if (data.account !== 'hanako') return fail(422, 'bad_request', { field: 'account', message: 'hanako' });
+        st.cardFits = false;
+        send({ account: 'hanako', card_fits: false, totp_secret: 'JBSWY3DPEHPK3PXP', totp_uri: 'otpauth://x', totp_qr_svg: D.qr('anew'), codes: Array.from({ length: 10 }, (_, i) => D.hex('anew' + i, 8)) });
+    }],
+    ['GET', /^\/restore-card$/, ({ st, send }) => send({ escrow: st.noEscrow ? null : D.hex('escrow', 64), vault: D.hex('vault', 32), fits: st.cardFits ?? true, mine: st.cardMine ?? true })],
     ['GET', /^\/today$/, ({ st, send }) => { const x = D.today(st.scenario, D.generations(bad(st)), st.done); send(st.keptDays !== undefined ? { ...x, last: { ...x.last, kept_days: st.keptDays } } : st.empty ? { ...x, groups: [], last: { ...x.last, at: null, devices: 0, devices_total: 1, drill: null }, one: null } : x); }],
     ['POST', /^\/today\/tasks\/(.+)$/, ({ st, send }) => { st.done = true; send({}); }],
     ['GET', /^\/alarms$/, ({ st, send }) => send(list(D.alarms(bad(st), gens(st))))],

@@ -62,7 +62,7 @@ export type State = 'ok' | 'look' | 'call' | 'unknown';
 export type Role = 'director' | 'manager' | 'staff' | 'vendor' | 'counter';
 
 export interface Session {
-    person: { id: string; name: string; account: string; role: Role; until: string | null; must_change?: boolean } | null;
+    person: { id: string; name: string; account: string; role: Role; until: string | null; must_change?: boolean; needs_card?: boolean } | null;
     csrf: string; kind: 'person' | 'setup' | 'counter'; institution: string | { name: string }; language: string; rooms: string[]; unlocked_until: string | null;
 }
 export interface SetupState { done: boolean; step: string; vault: string; ca_sha256: string; ca_pem: string; names: string[] }

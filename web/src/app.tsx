@@ -23,6 +23,7 @@ import { CardScreen } from './screens/card';
 import { ManualScreen } from './screens/manual';
 import { TrustScreen } from './screens/trust';
 import { SetupScreen } from './screens/setup';
+import { RecoveryScreen, RestoreCardScreen } from './screens/anew';
 import { FirstPasswordScreen, SignInScreen } from './screens/signin';
 
 const POLL_MS = 30_000;
@@ -34,7 +35,7 @@ const ROOMS: [room: string, path: string, word: { ja: string; en: string }][] = 
     ['today', '/', T.navToday], ['restore', '/restore', T.navRestore], ['trouble', '/trouble', T.navTrouble], ['machines', '/machines', T.navMachines],
     ['people', '/people', T.navPeople], ['access', '/access', T.navAccess], ['settings', '/settings', T.navSettings],
 ];
-const PUBLIC = ['/sign-in', '/setup', '/card', '/manual', '/trust-ca'];
+const PUBLIC = ['/sign-in', '/recovery', '/setup', '/card', '/manual', '/trust-ca'];
 
 export function App() {
     const [, redraw] = useReducer((n: number) => n + 1, 0);
@@ -117,6 +118,7 @@ function Frame({ booted, why, setup }: FrameProps) {
     else if (place.path === '/manual') screen = <ManualScreen />;
     else if (place.path === '/trust-ca') screen = <TrustScreen />;
     else if (why && !session) screen = <Offline error={why} retry={() => void reload()} today={today} />;
+    else if (place.path === '/recovery') screen = <RecoveryScreen />;
     else if (place.path === '/setup') screen = <SetupScreen state={setup} />;
     else if (place.path === '/sign-in' || !session) screen = <SignInScreen />;
     else if (session.person?.must_change) screen = <FirstPasswordScreen />;
@@ -160,6 +162,7 @@ function Screen({ place, today }: { place: Place; today: TodayNow }) {
     if ((p === '/machines' || p.startsWith('/machines/')) && may('machines')) return <MachinesScreen place={place} />;
     if (p === '/people' && may('people')) return <PeopleScreen />;
     if ((p === '/access' || p === '/access/audit') && may('access')) return <AccessScreen place={place} />;
+    if (p === '/restore-card' && session?.person?.role === 'director') return <RestoreCardScreen />;
     if (p === '/settings' && may('settings')) return <SettingsScreen />;
     if (p === '/today') return <TodayScreen now={today} />;
     const known = ROOMS.find(([, path]) => path !== '/' && p.startsWith(path));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { startMock } from '../mock/server.mjs';
 import { settled, startBrowser } from './lib.mjs';
-import { toSetup } from './screens.mjs';
+import { fillRecovery, toSetup } from './screens.mjs';
 
 let browser;
 let mock;
@@ -512,3 +512,55 @@ test('the contract is kept: every change carries the token, and nothing goes to 
 
 /** Pages of a PDF, counted by their objects. */
 function pages(pdf) { return (pdf.toString('latin1').match(/\/Type\s*\/Page\b(?!s)/g) ?? []).length; }
+
+test('a director who lost everything gets in by keyboard, sees phone key and codes once, and is led to a new card', async () => {
+    await open('/sign-in', { role: 'nobody' });
+    await page.locator('summary', { hasText: 'なくしたとき' }).focus();
+    await page.keyboard.press('Enter');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/recovery');
+    await fillRecovery(page, 'たりない ことば');
+    await page.waitForSelector('textarea[aria-invalid]');
+    assert.equal(await page.evaluate(() => document.activeElement?.tagName), 'TEXTAREA');
+    assert.match(await page.locator('.field', { has: page.locator('textarea') }).innerText(), /あと4回/);
+    await page.locator('textarea').fill(Array(24).fill('あさひ').join('\n'));
+    await page.keyboard.press('Tab');
+    await page.locator('button[type=submit]').focus();
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.codes');
+    assert.equal(await page.locator('h1').innerText(), '新しいパスワードになりました');
+    assert.equal(await page.locator('.codes li').count(), 10);
+    assert.equal(await page.locator('img.qr').count(), 1);
+    const sent = calls('POST', '/recovery').at(-1).data;
+    assert.deepEqual(Object.keys(sent).sort(), ['account', 'password', 'words']);
+    assert.equal(await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }]).includes('あさひ')), false, 'no word is kept');
+    await page.getByRole('link', { name: '名前を入れて使う' }).click();
+    await page.waitForURL('**/sign-in?to=%2Frestore-card');
+    const ins = page.locator('form input.in');
+    await ins.nth(0).fill('hanako');
+    await ins.nth(1).fill('right-horse-9');
+    await page.locator('button[type=submit]').click();
+    await page.locator('input.in-6').fill('123456');
+    await page.locator('button[type=submit]').click();
+    await page.waitForURL('**/restore-card');
+    await settled(page);
+    assert.match(await page.locator('#main').innerText(), /いまの戻すカードは、使えません[\s\S]*sakimori restore-card new/);
+});
+
+test('a director whose password does not go with the card is not asked for it', async () => {
+    await open('/settings');
+    await page.locator('summary', { hasText: 'パスワードを変える' }).click();
+    assert.equal(await page.getByLabel('戻すカードの文字').count(), 1);
+    await page.getByRole('link', { name: '戻すカードをなくしたとき' }).click();
+    await page.waitForURL('**/restore-card');
+    await page.context().close();
+    await open('/settings', { needsCard: false });
+    await page.locator('summary', { hasText: 'パスワードを変える' }).click();
+    assert.equal(await page.getByLabel('戻すカードの文字').count(), 0);
+});
+
+test('the page of the restore card is for directors', async () => {
+    await open('/restore-card', { role: 'manager' });
+    assert.doesNotMatch(await page.locator('#main').innerText(), /restore-card new/);
+});

@@ -51,6 +51,16 @@ export async function toSetup(page, last) {
     await page.waitForSelector('.next');
     return settled(page);
 }
+export async function fillRecovery(page, words) {
+    await page.goto('/recovery');
+    await settled(page);
+    const ins = page.locator('form .in');
+    await ins.nth(0).fill('hanako');
+    await ins.nth(1).fill(words);
+    await ins.nth(2).fill('right-horse-9');
+    await ins.nth(3).fill('right-horse-9');
+    await page.locator('button[type=submit]').click();
+}
 const setup = (step) => ({ name: 'setup-' + step, mock: { role: 'nobody', setup: 'open' }, open: (page) => toSetup(page, step) });
 const step = (n, more = {}) => async (page) => {
     await page.goto('/restore');
@@ -85,6 +95,12 @@ export const SCREENS = [
         await page.locator('button[type=submit]').click();
         await page.waitForSelector('[role=alert]');
     } },
+    { name: 'recovery', mock: { role: 'nobody' }, open: at('/recovery') },
+    { name: 'recovery-wrong', mock: { role: 'nobody' }, open: async (page) => { await fillRecovery(page, 'あさひ いけばな'); await page.waitForSelector('[aria-invalid]'); } },
+    { name: 'recovery-done', mock: { role: 'nobody' }, open: async (page) => { await fillRecovery(page, Array(24).fill('あさひ').join(' ')); await page.waitForSelector('.codes'); } },
+    { name: 'restore-card', open: at('/restore-card') },
+    { name: 'restore-card-unfit', mock: { cardFits: false }, open: at('/restore-card') },
+    { name: 'restore-card-none', mock: { noEscrow: true }, open: at('/restore-card') },
     { name: 'first-password', mock: { must_change: true }, open: at('/') },
     { name: 'today-ok', open: at('/') },
     { name: 'today-look', mock: { scenario: 'look' }, open: at('/') },

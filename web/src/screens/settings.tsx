@@ -5,7 +5,7 @@ import { lang, setLang, t } from '../i18n';
 import type { Lang } from '../i18n';
 import { KeysSwitch } from '../keys';
 import { useGet, useList } from '../live';
-import { navigate } from '../router';
+import { Link, navigate } from '../router';
 import { useSession } from '../session';
 import { T as C } from '../text/common';
 import { T } from '../text/settings';
@@ -196,9 +196,11 @@ function Monitoring() {
 }
 
 function Own() {
+    const { session } = useSession();
     const [said, setSaid] = useState<string | null>(null);
     return <section class="card stack"><h2>{t(T.own)}</h2>
         <Choice legend={t(T.ownLang)} name="lang" value={lang()} onInput={(v: Lang) => setLang(v)} options={[['ja', '日本語'], ['en', 'English']]} />
         <div><h3>{t(T.ownKeys)}</h3><KeysSwitch /></div>
-        <details><summary>{t(T.ownPassword)}</summary><div class="fold"><PasswordForm onDone={() => setSaid(t(T.ownDone))} /></div></details><Said text={said} /></section>;
+        <details><summary>{t(T.ownPassword)}</summary><div class="fold"><PasswordForm onDone={() => setSaid(t(T.ownDone))} /></div></details><Said text={said} />
+        {session?.person?.role === 'director' && <p><Link class="more" href="/restore-card">{t(T.ownCard)}</Link></p>}</section>;
 }

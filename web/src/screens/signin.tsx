@@ -2,7 +2,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
 import type { Session } from '../api';
 import { t } from '../i18n';
-import { usePlace, focusHeading } from '../router';
+import { Link, usePlace, focusHeading } from '../router';
 import { institutionName, useSession } from '../session';
 import { T } from '../text/signin';
 import { spanOf } from '../time';
@@ -67,7 +67,7 @@ export function SignInScreen() {
                     {second && <button type="button" class="linkbtn" onClick={() => { setPaper(!paper); setCode(''); setBad({}); }}>{t(paper ? T.usePhone : T.usePaper)}</button>}
                     {second && <button type="button" class="linkbtn" onClick={() => { setSecond(false); setPassword(''); setCode(''); setBad({}); }}>{t(T.other)}</button>}</div>
             </form>
-            <details><summary>{t(T.forgot)}</summary><div class="fold"><p>{t(T.forgotDo)}</p></div></details>
+            <details><summary>{t(T.forgot)}</summary><div class="fold"><p>{t(T.forgotDo)}</p><p><Link class="more" href="/recovery">{t(T.forgotDirector)}</Link></p></div></details>
         </div></div>;
 }
 
@@ -80,7 +80,7 @@ export function PasswordForm({ first, onDone }: { first?: boolean; onDone: () =>
     const [card, setCard] = useState('');
     const [bad, setBad] = useState<Record<string, string>>({});
     const [error, setError] = useState<ApiError | null>(null);
-    const director = session?.person?.role === 'director' && !first;
+    const director = (session?.person?.needs_card ?? session?.person?.role === 'director') && !first;
     const submit = async (e: Event) => {
         e.preventDefault();
         setError(null);

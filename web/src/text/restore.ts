@@ -73,6 +73,7 @@ export const T = {
     unlockText: { ja: '院長のパスワードと、戻すカードを使います。', en: 'Password and restore card of the director.' },
     password: { ja: '院長のパスワード', en: 'Password of the director' },
     card: { ja: '戻すカードの文字', en: 'Text of the restore card' },
+    cardLost: { ja: '戻すカードをなくしたとき', en: 'Lost the restore card?' },
     cardHelp: { ja: '金庫の紙から切りとったカードに書いてあります。', en: 'It is printed on the card cut from the recovery sheet.' },
     unlock: { ja: '鍵を開ける', en: 'Unlock' },
     unlocked: { ja: '鍵が開いています。あと{span}で閉じます。', en: 'Unlocked. Closes in {span}.' },

@@ -93,6 +93,7 @@ export const T = {
     monitorEnd: { ja: 'やめる', en: 'End' },
     own: { ja: '自分のこと', en: 'Yourself' },
     ownPassword: { ja: 'パスワードを変える', en: 'Change the password' },
+    ownCard: { ja: '戻すカードをなくしたとき', en: 'Lost the restore card?' },
     ownDone: { ja: 'パスワードを変えました', en: 'The password is changed' },
     ownKeys: { ja: 'キーボード', en: 'Keyboard' },
     ownLang: { ja: 'この画面の言葉', en: 'Language of this screen' },

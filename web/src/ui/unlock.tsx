@@ -4,6 +4,7 @@ import { ApiError, api } from '../api';
 import { t } from '../i18n';
 import { useNow } from '../live';
 import { useSession } from '../session';
+import { Link } from '../router';
 import { T } from '../text/restore';
 import { spanOf } from '../time';
 import { ErrorBox, Mark, SecretField, TextField } from './parts';
@@ -57,5 +58,5 @@ export function UnlockForm({ onDone }: { onDone?: () => void }) {
         <input type="hidden" autocomplete="username" value={session.person.account} />
         <SecretField label={t(T.password)} value={password} onInput={setPassword} autocomplete="current-password" error={bad} />
         <TextField label={t(T.card)} help={t(T.cardHelp)} value={card} onInput={setCard} autocomplete="off" autocapitalize="off" spellcheck={false} class="mono" />
-        <div class="btn-row"><button type="submit" class="btn">{t(T.unlock)}</button></div></form>;
+        <div class="btn-row"><button type="submit" class="btn">{t(T.unlock)}</button><Link class="more" href="/restore-card">{t(T.cardLost)}</Link></div></form>;
 }
