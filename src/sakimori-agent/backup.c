@@ -25,6 +25,7 @@
 #define PROBLEMS_MAX 1000
 #define PROBLEM_PATH_MAX 1024
 #define END_PATIENCE_MS ((uint64_t)30 * 60 * 1000)
+#define REOPENS_MAX 100u /* restarts of the box that one run survives */
 #define PAUSE_MS 1000
 #define SESSION_PATIENCE_MS ((uint64_t)10 * 60 * 1000)
 #define PROGRESS_MS 1000
@@ -50,6 +51,9 @@ struct backupd {
     bool running;
     struct wanted now;
     char session[33];
+    uint64_t number;
+    struct cid previous;
+    unsigned reopened;
     atomic_bool cancelled;
     uint64_t told_ms, bandwidth, sent_bytes, sent_since_ms;
     json_t *problems;
@@ -234,15 +238,77 @@ static int call_patient(
     }
 }
 
+/* What the box's refusal of a pack or manifest means here. */
+static int refusal(int status, const json_t *answer_json)
+{
+    const char *code = json_string_value(json_object_get(json_object_get(answer_json, "error"), "code"));
+    sm_warn("the box refused (%d %s)", status, code ? code : "");
+    return status == 507                    ? -ENOSPC
+           : status == 401 || status == 403 ? -SM_EDENIED
+           : status == 404                  ? -SM_ENOTFOUND
+           : status == 413                  ? -SM_ELIMIT
+                                            : -SM_EPROTO;
+}
+
+struct session_answer { struct session_id id; uint64_t number; struct cid previous; };
+
+static int ask_session(struct backupd *b, struct session_answer *ret)
+{
+    json_t *o = json_pack("{s:s,s:s,s:s}", "source", b->now.source, "run", b->now.run, "reason",
+               strcmp(b->now.reason, "scheduled") == 0 ? "schedule" : b->now.reason),
+           *got = NULL;
+    struct session_answer a = { 0 };
+    int status = 0, r = call_patient(b, "/agent/v1/sessions", o, SESSION_PATIENCE_MS, &status, &got);
+    json_decref(o);
+    if (!r && status != 200)
+        r = refusal(status, got);
+    struct sm_obj f = SM_OBJ(got);
+    if (!r) {
+        sm_obj_hex(&f, "session", a.id.b, 16);
+        a.number = (uint64_t)sm_obj_int(&f, "number", 1, INT64_MAX);
+        sm_obj_hex(&f, "previous", a.previous.b, 32);
+        const char *head = sm_obj_str(&f, "head", 256, 256);
+        r = f.err ? f.err : heads_prove(&b->heads, head, b->link);
+        if (b->heads.alarm)
+            sm_error("%s", b->heads.why);
+        r = r == -SM_EMISMATCH ? 0 : r;
+    }
+    json_decref(got);
+    if (!r)
+        *ret = a;
+    return r;
+}
+
+/*
+ * A box that was started again takes up an upload from before only when it is asked for it: its answer 404 is no end of
+ * the run.  The packs name their session, so it must be the same one, for the same generation.
+ */
+static bool reopened(struct backupd *b, int status)
+{
+    struct session_answer a;
+    char id[33];
+    if (status != 404 || b->reopened++ >= REOPENS_MAX || ask_session(b, &a))
+        return false;
+    sm_hex(a.id.b, 16, id);
+    if (strcmp(id, b->session) != 0 || a.number != b->number || !cid_eq(&a.previous, &b->previous))
+        return false;
+    sm_info("the box takes up upload %s again", b->session);
+    return true;
+}
+
 static int sink_have(void *arg, const struct cid *cids, size_t n, uint8_t *bitmap)
 {
     struct backupd *b = arg;
     char path[L_PATH_MAX];
     struct sm_buf out = SM_BUF_INIT(1 << 16);
-    int status = 0, r = wait_link(b);
+    int status = 0, r;
     snprintf(path, sizeof path, "/agent/v1/sessions/%s/have", b->session);
-    if (!r)
-        r = carrier_call(b->link, CARRY_POST_RAW, path, SM_SPAN(cids, 32 * n), 0, &status, &out);
+    do {
+        sm_buf_wipe(&out);
+        r = wait_link(b);
+        if (!r)
+            r = carrier_call(b->link, CARRY_POST_RAW, path, SM_SPAN(cids, 32 * n), 0, &status, &out);
+    } while (!r && reopened(b, status));
     if (!r && (status != 200 || out.n != (n + 7) / 8))
         r = -SM_EPROTO;
     if (!r)
@@ -254,18 +320,6 @@ static int sink_have(void *arg, const struct cid *cids, size_t n, uint8_t *bitma
 static int emit(void *arg, struct sm_span piece)
 {
     return plat_fs_write_all(*(const int *)arg, piece);
-}
-
-/* What the box's refusal of a pack or manifest means here. */
-static int refusal(int status, const json_t *answer_json)
-{
-    const char *code = json_string_value(json_object_get(json_object_get(answer_json, "error"), "code"));
-    sm_warn("the box refused (%d %s)", status, code ? code : "");
-    return status == 507                    ? -ENOSPC
-           : status == 401 || status == 403 ? -SM_EDENIED
-           : status == 404                  ? -SM_ENOTFOUND
-           : status == 413                  ? -SM_ELIMIT
-                                            : -SM_EPROTO;
 }
 
 /* Hold back to the wanted bandwidth, measured from the start of the run. */
@@ -301,6 +355,11 @@ static int sink_pack(void *arg, const struct cid *id, const struct pack_builder 
         r = wait_link(b);
         if (!r)
             r = carrier_pack(b->link, path, fd, bytes, &status, &o);
+        if (!r && reopened(b, status)) {
+            json_decref(o);
+            o = NULL;
+            continue;
+        }
         if (r == -SM_EPEER)
             serve(b, 0); /* notices that link itself is gone */
         if (r != -SM_EPEER || atomic_load(&b->cancelled) || b->link)
@@ -341,11 +400,15 @@ static int sink_manifest(
     char path[L_PATH_MAX];
     struct sm_buf body = SM_BUF_INIT(SM_IPC_BODY_MAX);
     json_t *o = NULL;
-    int status = 0, r = wait_link(b);
+    int status = 0, r;
     (void)id;
     snprintf(path, sizeof path, "/agent/v1/sessions/%s/manifest", b->session);
-    if (!r)
-        r = carrier_call(b->link, CARRY_POST_RAW, path, manifest, 0, &status, &body);
+    do {
+        sm_buf_wipe(&body);
+        r = wait_link(b);
+        if (!r)
+            r = carrier_call(b->link, CARRY_POST_RAW, path, manifest, 0, &status, &body);
+    } while (!r && reopened(b, status));
     if (!r && body.n)
         r = sm_json_parse(sm_buf_span(&body), SM_IPC_BODY_MAX, &o, NULL);
     if (!r && status == 200)
@@ -447,31 +510,18 @@ static size_t texts(const json_t *list, const char **ret, size_t max)
 
 static int open_session(struct backupd *b, struct backup_config *c)
 {
-    json_t *o = json_pack("{s:s,s:s,s:s}", "source", b->now.source, "run", b->now.run, "reason",
-               strcmp(b->now.reason, "scheduled") == 0 ? "schedule" : b->now.reason),
-           *got = NULL;
-    int status = 0, r = call_patient(b, "/agent/v1/sessions", o, SESSION_PATIENCE_MS, &status, &got);
-    json_decref(o);
-    if (!r && status != 200)
-        r = refusal(status, got);
-    struct sm_obj f = SM_OBJ(got);
-    if (!r) {
-        sm_obj_hex(&f, "session", c->session.b, 16);
-        c->number = (uint64_t)sm_obj_int(&f, "number", 1, INT64_MAX);
-        sm_obj_hex(&f, "previous", c->previous.b, 32);
-        const char *head = sm_obj_str(&f, "head", 256, 256);
-        r = f.err ? f.err : heads_prove(&b->heads, head, b->link);
-        if (b->heads.alarm)
-            sm_error("%s", b->heads.why);
-        r = r == -SM_EMISMATCH ? 0 : r;
-    }
-    if (!r) {
-        sm_hex(c->session.b, 16, b->session);
-        c->head_seq = b->heads.last.seq;
-        memcpy(c->head_hash, b->heads.last.hash, 32);
-    }
-    json_decref(got);
-    return r;
+    struct session_answer a;
+    int r = ask_session(b, &a);
+    if (r)
+        return r;
+    c->session = a.id;
+    c->number = b->number = a.number;
+    c->previous = b->previous = a.previous;
+    c->head_seq = b->heads.last.seq;
+    memcpy(c->head_hash, b->heads.last.hash, 32);
+    sm_hex(a.id.b, 16, b->session);
+    b->reopened = 0;
+    return 0;
 }
 
 static const char *end_name(int r, const struct backup_result *res)
