@@ -153,11 +153,28 @@ void outbox_tick(struct api *a)
     json_decref(rows);
 }
 
+/* How the last message of each kind went, for the settings and Today: a notice that reaches nobody must not stay
+ * unknown. */
+static void remember_sent(struct api *a, const json_t *result)
+{
+    const char *kind = api_str(result, "kind");
+    if (strcmp(kind, "mail") != 0 && strcmp(kind, "webhook") != 0)
+        return;
+    json_t *sent = state_setting(a->state, "sent");
+    sent = sent ? sent : json_object();
+    api_set(sent, kind, json_pack("{s:b,s:o,s:s}", "ok", api_bool(result, "ok"), "at", api_time(api_now()), "detail",
+                            api_str(result, "detail")));
+    (void)!state_set(a->state, "sent", sent); /* only the last word on it is lost */
+    json_decref(sent);
+    api_event(a, "today", "", json_object());
+}
+
 void api_on_sent(struct api *a, const json_t *result)
 {
     const char *id = api_str(result, "id");
     if (!api_is_hex(id, 32))
         return;
+    remember_sent(a, result);
     /* Either way only whether it is tried again. */
     if (api_bool(result, "ok"))
         (void)!state_do(a->state, STATE_outbox_done, STATE_ARGS(state_i(api_now()), state_t(id)));

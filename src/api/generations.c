@@ -81,6 +81,21 @@ static void with_places(struct api *a, json_t *g)
     json_decref(s);
 }
 
+/* A limit that cannot be read must not quietly be none. */
+static bool times_ok(struct api_call *c)
+{
+    static const char *const keys[] = { "from", "to" };
+    for (size_t i = 0; i < 2; i++) {
+        struct sm_time t;
+        const char *text = api_str(c->query, keys[i]);
+        if (*text && sm_time_parse(text, &t) < 0) {
+            api_fail(c, 400, "bad_request", keys[i], NULL);
+            return false;
+        }
+    }
+    return true;
+}
+
 static void generations_got(struct api_call *c, int err, struct sm_span body, const char *text)
 {
     json_t *j = api_answer(c, err, body, text), *row, *items;
@@ -110,7 +125,7 @@ static void generations_got(struct api_call *c, int err, struct sm_span body, co
 void h_generations(struct api_call *c)
 {
     int64_t limit, before;
-    if (!api_page(c, &limit, &before))
+    if (!times_ok(c) || !api_page(c, &limit, &before))
         return;
     const char *source = api_str(c->query, "source"), *device = api_str(c->query, "device");
     json_t *ask = json_pack("{s:I}", "limit", (json_int_t)limit), *d = NULL;
@@ -196,7 +211,7 @@ static void access_got(struct api_call *c, int err, struct sm_span body, const c
 void h_access(struct api_call *c)
 {
     int64_t limit, before;
-    if (!api_page(c, &limit, &before))
+    if (!times_ok(c) || !api_page(c, &limit, &before))
         return;
     json_t *ask = json_pack("{s:I,s:[i]}", "limit", (json_int_t)limit, "types", 5);
     if (before)

@@ -11,7 +11,7 @@
 
 static json_t *policy_standard(void)
 {
-    return json_pack("{s:i,s:i,s:i,s:i,s:i}", "hourly", 24, "daily", 30, "weekly", 13, "monthly", 24, "min_days", 30);
+    return json_pack("{s:i,s:i,s:i,s:i,s:i}", "hourly", 48, "daily", 35, "weekly", 26, "monthly", 60, "min_days", 14);
 }
 
 static json_t *settings_json(struct api *a)
@@ -25,6 +25,11 @@ static json_t *settings_json(struct api *a)
     hook = hook ? hook : json_pack("{s:s}", "url", "");
     policy = policy ? policy : json_incref(json_object_get(a->vault, "policy"));
     policy = policy ? policy : policy_standard();
+    json_t *sent = state_setting(a->state, "sent"), *m = json_object_get(sent, "mail"),
+           *h = json_object_get(sent, "webhook");
+    api_set(mail, "last", m ? json_incref(m) : json_null());
+    api_set(hook, "last", h ? json_incref(h) : json_null());
+    json_decref(sent);
     return json_pack("{s:o,s:o,s:o,s:s,s:o}", "mail", mail, "webhook", hook, "retention", policy, "language",
         api_language(a), "institution", inst ? inst : json_null());
 }
@@ -71,6 +76,21 @@ static void patch_mail_done(struct api_call *c, int err, struct sm_span body, co
     patch_policy(c);
 }
 
+/* What was said of the old address is nothing about the new one. */
+static int forget_sent(struct api_call *c)
+{
+    json_t *sent = state_setting(c->api->state, "sent");
+    int r = 0;
+    if (sent && json_object_get(c->mem, "mail"))
+        json_object_del(sent, "mail");
+    if (sent && json_object_get(c->mem, "webhook"))
+        json_object_del(sent, "webhook");
+    if (sent)
+        r = state_set(c->api->state, "sent", sent);
+    json_decref(sent);
+    return r;
+}
+
 static void patch_store(struct api_call *c)
 {
     static const char *const keys[] = { "mail", "webhook", "retention", "language", "institution" };
@@ -81,6 +101,7 @@ static void patch_store(struct api_call *c)
             const json_t *v = json_object_get(c->mem, keys[i]);
             r = v ? state_set(a->state, keys[i], v) : 0;
         }
+        r = r ? r : forget_sent(c);
         int e = state_end(a->state, r == 0);
         r = r < 0 ? r : e;
     }
@@ -92,18 +113,21 @@ static void patch_store(struct api_call *c)
     api_reply(c, 200, settings_json(a));
 }
 
-static const char *check_mail(struct api *a, const json_t *in, json_t **ret, json_t **ret_parent)
+/* The field that is wrong, or NULL; ret_why is set when its reason is known. */
+static const char *check_mail(
+    struct api *a, const json_t *in, json_t **ret, json_t **ret_parent, struct sm_obj *ret_why)
 {
     struct sm_obj o = SM_OBJ(in);
     const json_t *to = json_object_get(in, "to") ? sm_obj_arr(&o, "to", NOTIFY_TO_MAX) : NULL;
     const char *from = sm_obj_str_opt(&o, "from", 254), *host = sm_obj_str_opt(&o, "host", 253),
                *tls = sm_obj_str_opt(&o, "tls", 10);
     const char *user = sm_obj_str_opt(&o, "user", 254), *password = sm_obj_str_opt(&o, "password", 256);
-    int64_t port = sm_obj_int_opt(&o, "port", 1, 65535, 587);
     size_t i;
     json_t *v, *old = state_setting(a->state, "mail");
+    int64_t port = sm_obj_int_opt(&o, "port", 1, 65535, old ? api_int(old, "port", 587) : 587);
     if (o.err < 0) {
         json_decref(old);
+        *ret_why = o;
         return "mail";
     }
     json_array_foreach(to, i, v)
@@ -133,14 +157,16 @@ static const char *check_mail(struct api *a, const json_t *in, json_t **ret, jso
     return bad;
 }
 
-static const char *check_policy(const json_t *in, json_t **ret)
+static const char *check_policy(const json_t *in, json_t **ret, struct sm_obj *ret_why)
 {
     struct sm_obj o = SM_OBJ(in);
     int64_t hourly = sm_obj_int(&o, "hourly", 0, 1000), daily = sm_obj_int(&o, "daily", 1, 3660),
             weekly = sm_obj_int(&o, "weekly", 0, 1000), monthly = sm_obj_int(&o, "monthly", 0, 1000),
             min = sm_obj_int(&o, "min_days", 1, 3660);
-    if (o.err < 0)
+    if (o.err < 0) {
+        *ret_why = o;
         return "retention";
+    }
     *ret = json_pack("{s:I,s:I,s:I,s:I,s:I}", "hourly", (json_int_t)hourly, "daily", (json_int_t)daily, "weekly",
         (json_int_t)weekly, "monthly", (json_int_t)monthly, "min_days", (json_int_t)min);
     return NULL;
@@ -205,14 +231,39 @@ static const char *check_institution(struct api *a, const json_t *in, json_t **r
     return NULL;
 }
 
+/* A name that is no setting is an error, never a change that did not happen. */
+static bool names_known(struct api_call *c)
+{
+    static const struct {
+        const char *in, *names[10];
+    } known[] = { { NULL, { "mail", "webhook", "retention", "language", "institution" } },
+        { "mail", { "to", "from", "host", "port", "tls", "user", "password", "password_set", "last" } },
+        { "webhook", { "url", "last" } },
+        { "institution", { "name", "address", "phone", "kind", "vendor_updates", "language", "responsible", "deputy",
+                             "vendor" } },
+        { "retention", { "hourly", "daily", "weekly", "monthly", "min_days" } } };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const json_t *in = known[i].in ? json_object_get(c->body, known[i].in) : c->body;
+        struct sm_obj o = SM_OBJ(in);
+        if (in)
+            sm_obj_only(&o, known[i].names);
+        if (api_refused(c, &o))
+            return false;
+    }
+    return true;
+}
+
 void h_settings_patch(struct api_call *c)
 {
     struct api *a = c->api;
+    struct sm_obj why = { 0 };
+    if (!names_known(c))
+        return;
     json_t *v = NULL, *parent = NULL;
     const json_t *in;
     const char *bad = NULL;
     char what[200] = "";
-    if ((in = json_object_get(c->body, "mail")) != NULL && !(bad = check_mail(a, in, &v, &parent)))
+    if ((in = json_object_get(c->body, "mail")) != NULL && !(bad = check_mail(a, in, &v, &parent, &why)))
         api_set(c->mem, "mail", v);
     if (!bad && (in = json_object_get(c->body, "webhook")) != NULL) {
         const char *url = api_str(in, "url");
@@ -220,7 +271,7 @@ void h_settings_patch(struct api_call *c)
         if (!bad)
             api_set(c->mem, "webhook", json_pack("{s:s}", "url", url));
     }
-    if (!bad && (in = json_object_get(c->body, "retention")) != NULL && !(bad = check_policy(in, &v)))
+    if (!bad && (in = json_object_get(c->body, "retention")) != NULL && !(bad = check_policy(in, &v, &why)))
         api_set(c->mem, "retention", v);
     if (!bad && (in = json_object_get(c->body, "institution")) != NULL && !(bad = check_institution(a, in, &v)))
         api_set(c->mem, "institution", v);
@@ -237,7 +288,8 @@ void h_settings_patch(struct api_call *c)
     api_audit_what(c, "%s", what);
     if (bad) {
         json_decref(parent);
-        api_fail(c, 400, "bad_request", bad, NULL);
+        if (!api_refused(c, &why))
+            api_fail(c, 400, "bad_request", bad, NULL);
     } else if (parent) {
         api_ask(c, "P_MAIL", parent, patch_mail_done);
     } else {
@@ -267,13 +319,13 @@ void h_settings_test(struct api_call *c)
     api_audit_what(c, "%s", what);
     if (is_mail && json_array_size(json_object_get(mail, "to")) && *api_str(mail, "host"))
         api_ask(c, "X_MAIL",
-            json_pack("{s:s,s:O,s:s,s:s}", "id", id, "to", json_object_get(mail, "to"), "subject",
-                text_get(c->lang, T_TEST_SUBJECT), "text", text_get(c->lang, T_TEST_TEXT)),
+            json_pack("{s:s,s:O,s:s,s:s,s:i}", "id", id, "to", json_object_get(mail, "to"), "subject",
+                text_get(c->lang, T_TEST_SUBJECT), "text", text_get(c->lang, T_TEST_TEXT), "tries", 1),
             test_sent);
     else if (is_hook && *api_str(hook, "url"))
         api_ask(c, "X_WEBHOOK",
-            json_pack("{s:s,s:s,s:{s:s,s:s}}", "id", id, "url", api_str(hook, "url"), "json", "kind", "test", "text",
-                text_get(c->lang, T_TEST_TEXT)),
+            json_pack("{s:s,s:s,s:{s:s,s:s},s:i}", "id", id, "url", api_str(hook, "url"), "json", "kind", "test", "text",
+                text_get(c->lang, T_TEST_TEXT), "tries", 1),
             test_sent);
     else
         api_fail(c, is_mail || is_hook ? 409 : 400, is_mail || is_hook ? "conflict" : "bad_request", "what", NULL);

@@ -211,6 +211,14 @@ static void call_parts(struct today *t, const json_t *contacts)
 
 /* ---- lines that are no alarm ---- */
 
+static bool notice_failed(const struct today *t, const char *kind)
+{
+    json_t *sent = state_setting(t->a->state, "sent"), *last = json_object_get(sent, kind);
+    bool failed = last && !api_bool(last, "ok");
+    json_decref(sent);
+    return failed;
+}
+
 static void other_lines(struct today *t)
 {
     const json_t *vault = json_object_get(t->a->children, "vault"), *keyd = json_object_get(t->a->children, "keyd");
@@ -230,6 +238,10 @@ static void other_lines(struct today *t)
         line(t, 1, text_json(t->lang, T_LINE_DATE), NULL, NULL);
     json_t *row;
     size_t i;
+    if (notice_failed(t, "mail"))
+        line(t, 1, text_json(t->lang, T_LINE_MAIL), NULL, NULL);
+    if (notice_failed(t, "webhook"))
+        line(t, 1, text_json(t->lang, T_LINE_HOOK), NULL, NULL);
     json_array_foreach(t->sources, i, row) /* between two ticks, or not yet told by an alarm */
         if (!api_int(row, "last_ok_s", 0) && api_bool(row, "enabled") && !source_late(row, t->now) &&
             !source_failing(row, t->now)) {
@@ -289,6 +301,9 @@ static void one_part(struct today *t)
     else if (json_array_size(t->sources) == 0)
         one = one_thing("source", text_json(t->lang, T_ONE_SOURCE), text_json(t->lang, T_ONE_SOURCE_TEXT), 5, "none",
             "/machines", NULL);
+    else if (notice_failed(t, "mail") || notice_failed(t, "webhook"))
+        one = one_thing("notice", text_json(t->lang, T_ONE_NOTICE), text_json(t->lang, T_ONE_NOTICE_TEXT), 5, "none",
+            "/settings", NULL);
     else
         one = task_of(t);
     if (one)

@@ -33,8 +33,8 @@ static int from_qr(struct sm_span rest, struct crypto_sheet *ret, char *why)
         memcpy(ret->vault, raw.p, 16);
         memcpy(ret->secret, raw.p + 16, 32);
     } else {
-        snprintf(why, 160, r == -SM_EMISMATCH ? "the text of the QR code has a wrong character in it"
-            : "the text of the QR code is not whole");
+        snprintf(why, 160, r == -SM_EMISMATCH ? "QR の文字に、ちがう物があります / the text of the QR code has a wrong character in it"
+            : "QR の文字が足りません / the text of the QR code is not whole");
     }
     sm_buf_wipe(&raw);
     return r;
@@ -67,11 +67,12 @@ static int from_words(struct sm_span text, struct crypto_sheet *ret, char *why)
     if (r == 0)
         r = crypto_words_decode(sm_buf_span(&one), ret->secret, &n);
     if (r == -SM_ENOTFOUND)
-        snprintf(why, 160, "word %u is not on the list, or of the other language", n);
+        snprintf(why, 160, "%u番目のことばが表にありません / word %u is not on the list, or of the other language", n,
+            n);
     else if (r == -SM_EINVAL)
-        snprintf(why, 160, "24 words are needed, these are %u", n);
+        snprintf(why, 160, "ことばは24個いります。いまは%u個です / 24 words are needed, these are %u", n, n);
     else if (r == -SM_EMISMATCH)
-        snprintf(why, 160, "all words are known, but one is wrong or out of order");
+        snprintf(why, 160, "どれか1つか、順番がちがいます / all words are known, but one is wrong or out of order");
     else if (r < 0)
         snprintf(why, 160, "%s", sm_strerror(r));
     sm_buf_wipe(&plain);
@@ -84,7 +85,7 @@ int crypto_sheet_parse(
 {
     struct crypto_sheet s = { 0 };
     if (text.n > CRYPTO_SHEET_TEXT_MAX) {
-        snprintf(ret_why, 160, "too long");
+        snprintf(ret_why, 160, "長すぎます / too long");
         return -SM_ELIMIT;
     }
     bool orders = half == CRYPTO_SHEET_ORDERS;
@@ -93,8 +94,9 @@ int crypto_sheet_parse(
     if (qr) {
         r = from_qr(SM_SPAN(qr + 7, text.n - (size_t)(qr + 7 - text.p)), &s, ret_why);
     } else if (find(text, orders ? "SKR1:O:" : "SKR1:D:")) {
-        snprintf(ret_why, 160, "%s", orders ? "this is the half for opening; the half for orders is needed"
-            : "this is the half for orders; the half for opening is needed");
+        snprintf(ret_why, 160, "%s", orders
+            ? "開く鍵の方です。命令の鍵を使います / this is the half for opening; the half for orders is needed"
+            : "命令の鍵の方です。開く鍵を使います / this is the half for orders; the half for opening is needed");
         r = -SM_EINVAL;
     } else {
         r = from_words(text, &s, ret_why);

@@ -349,7 +349,10 @@ void cli_complain(const struct cli *c, const json_t *answer)
 
 void cli_no_answer(const struct cli *c)
 {
-    if (!c->net || !c->net->untrusted)
+    if (c->net && c->net->socket && !c->net->untrusted && access(c->net->where, W_OK) < 0 && errno == EACCES)
+        cli_note(c, T(c, "この利用者は、箱のソケット %s を使えません。root か、グループ sakimori の人が使えます",
+            "this user may not use the box's socket %s: root and members of the group sakimori may"), cli_where(c));
+    else if (!c->net || !c->net->untrusted)
         cli_note(c, T(c, "箱につながりません: %s", "the box does not answer: %s"), cli_where(c));
     else if (c->net->ca)
         cli_note(c, T(c, "%s の証明書は、--ca のファイルでは確かめられません",

@@ -301,7 +301,11 @@ static int told(struct recover *r, int e, const struct restore_result *v)
         printf(T(c, "ファイル %llu、フォルダー %llu を戻しました。問題 %llu\n", "%llu files and %llu folders restored, %llu problems\n"),
             (unsigned long long)v->files, (unsigned long long)v->dirs, (unsigned long long)v->problems);
     }
-    if (e < 0 && e != -SM_EPARTIAL)
+    if (e == -SM_ENOTFOUND && !cli_opt(c, "path")) /* no wrap of the envelope is for this key */
+        cli_note(c, T(c, "この鍵では開きません。「開く鍵」の24個か(「命令の鍵」では開きません)、この箱の紙かを確かめてください",
+            "this key does not open it: are these the 24 words of the key that opens (not of the key for orders), and of "
+            "this box's sheet?"));
+    else if (e < 0 && e != -SM_EPARTIAL)
         cli_note(c, T(c, "戻せません: %s", "cannot restore: %s"), sm_strerror(e));
     if (e == -SM_ENOTFOUND)
         return CLI_NOT_FOUND;

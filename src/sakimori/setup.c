@@ -210,27 +210,46 @@ static int ask_into(struct cli *c, json_t *o, const char *key, const char *promp
     return CLI_OK;
 }
 
-struct question { const char *key, *standard, *ja, *en; };
+struct question { const char *key, *standard, *ja, *en, *words; };
+
+/* Is text one of words, which are divided by blanks?  Any text where there are no words. */
+static bool is_word(const char *words, const char *text)
+{
+    size_t n = strlen(text);
+    for (const char *p = words; p && *p; p += strspn(p, " ")) {
+        size_t k = strcspn(p, " ");
+        if (k == n && !memcmp(p, text, n))
+            return true;
+        p += k;
+    }
+    return !words;
+}
 
 static int ask_all(struct cli *c, json_t *o, const struct question *q, size_t n)
 {
     int e = CLI_OK;
-    for (size_t i = 0; i < n && e == CLI_OK; i++)
+    for (size_t i = 0; i < n && e == CLI_OK;) {
         e = ask_into(c, o, q[i].key, T(c, q[i].ja, q[i].en), q[i].standard);
+        if (e == CLI_OK && !is_word(q[i].words, cli_str(o, q[i].key)))
+            cli_note(c, T(c, "この中から選んでください: %s", "please choose one of: %s"), q[i].words);
+        else
+            i++;
+    }
     return e;
 }
 
 static int ask_institution(struct cli *c, json_t *inst)
 {
-    static const struct question first[] = { { "name", NULL, "医療機関の名前", "Name of the institution" },
+    static const struct question first[] = { { "name", NULL, "医療機関の名前", "Name of the institution", NULL },
         { "kind", "clinic", "種類(clinic 診療所, dental 歯科, hospital 病院, pharmacy 薬局, other)",
-            "Kind (clinic, dental, hospital, pharmacy, other)" },
-        { "address", "", "住所", "Address" }, { "phone", "", "電話", "Phone" },
+            "Kind (clinic, dental, hospital, pharmacy, other)", "clinic dental hospital pharmacy other" },
+        { "address", "", "住所", "Address", NULL }, { "phone", "", "電話", "Phone", NULL },
         { "vendor_updates", "unknown",
             "業者との契約に、すべてのサーバーの更新は業者の責任と書いてありますか(yes, no, unknown)",
-            "Does the contract say the vendor answers for updates of all servers? (yes, no, unknown)" } };
-    static const struct question person[] = { { "name", "", "  名前", "  Name" }, { "title", "", "  役職", "  Title" },
-        { "phone", "", "  電話", "  Phone" } };
+            "Does the contract say the vendor answers for updates of all servers? (yes, no, unknown)",
+            "yes no unknown" } };
+    static const struct question person[] = { { "name", "", "  名前", "  Name", NULL }, { "title", "", "  役職", "  Title", NULL },
+        { "phone", "", "  電話", "  Phone", NULL } };
     static const struct {
         const char *key, *ja, *en;
     } people[] = { { "responsible", "安全管理責任者", "Person responsible for safety" },
@@ -246,16 +265,42 @@ static int ask_institution(struct cli *c, json_t *inst)
     return e;
 }
 
-/* Ask again until the box takes the password. */
+/* True when the box takes the account.  *ret_names becomes false when it is account or name that must be asked again, *ret_e an
+ * exit code when the box is gone or the set-up has ended. */
+static bool offer_director(struct cli *c, const json_t *d, json_t **ret, bool *ret_names, int *ret_e)
+{
+    json_t *a = NULL;
+    int e = cli_call_quiet(c, "POST", "/api/v1/setup/director", json_deep_copy(d), &a);
+    const char *field = cli_str(a, "error.field");
+    if (e == CLI_OK) {
+        *ret = a;
+        return true;
+    }
+    if (e == CLI_UNREACHABLE)
+        cli_no_answer(c);
+    else
+        cli_complain(c, a);
+    if (!strcmp(field, "account") || !strcmp(field, "name"))
+        *ret_names = false;
+    else if (strcmp(field, "password") != 0)
+        *ret_e = e;
+    json_decref(a);
+    return false;
+}
+
+/* Ask again until the box takes account and password. */
 static int ask_director(struct cli *c, json_t **ret)
 {
     static const struct question q[] = { { "account", "director", "院長のアカウント(英数字)",
-                                             "Director's account (letters and digits)" },
-        { "name", NULL, "院長の名前", "Director's name" } };
+                                             "Director's account (letters and digits)", NULL },
+        { "name", NULL, "院長の名前", "Director's name", NULL } };
     json_t *d = json_object(), *a = NULL;
-    int e = ask_all(c, d, q, 2);
-    bool taken = false;
+    int e = CLI_OK;
+    bool taken = false, names = false;
     while (e == CLI_OK && !taken) {
+        if (!names && (e = ask_all(c, d, q, 2)) != CLI_OK)
+            break;
+        names = true;
         char *one = cli_secret(c, "director.password",
             T(c, "パスワード(英字と数字、13文字以上がおすすめ): ",
                 "Password (letters and digits, 13 or more are best): "));
@@ -269,7 +314,7 @@ static int ask_director(struct cli *c, json_t **ret)
         cli_secret_free(two);
         e = two ? CLI_OK : CLI_USAGE;
         if (same)
-            taken = cli_call(c, "POST", "/api/v1/setup/director", json_deep_copy(d), &a) == CLI_OK;
+            taken = offer_director(c, d, &a, &names, &e);
     }
     json_decref(d);
     if (e == CLI_OK)
@@ -372,8 +417,10 @@ static int wizard(struct cli *c)
         print_sheet(c, secrets, codes);
         e = ask_words(c, ask);
     }
-    if (e == CLI_OK && isatty(1))
+    if (e == CLI_OK && isatty(1)) {
         printf("\033[H\033[2J\033[3J"); /* the secrets leave the screen and its scroll-back */
+        fflush(stdout); /* before what is said next, which must stay */
+    }
     if (e == CLI_OK)
         cli_note(c, T(c, "設定できました。次は sakimori sign-in と sakimori source add です",
             "set up.  Next: sakimori sign-in, then sakimori source add"));

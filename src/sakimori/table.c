@@ -39,7 +39,7 @@ static const struct cli_opt o_source_set[] = { { .name = "name", .value = "TEXT"
 static const struct cli_opt o_wait[] = { OPT_WAIT, END };
 static const struct cli_opt o_source[] = { OPT_SOURCE, END };
 static const struct cli_opt o_period[] = { OPT_SOURCE, { .name = "from", .value = "TIME", .ja = "この時刻から",
-    .en = "from this time" },
+    .en = "from this time (2026-11-22T09:00:00+09:00)" },
     { .name = "to", .value = "TIME", .ja = "この時刻まで", .en = "to this time" }, END };
 static const struct cli_opt o_get[] = { OPT_SOURCE,
     { .name = "to", .value = "FILE", .ja = "保存先(- は標準出力)", .en = "where to put it (- = standard output)" }, END };
@@ -56,7 +56,7 @@ static const struct cli_opt o_restore[] = { OPT_SOURCE, OPT_WAIT, OPT_WHY,
 static const struct cli_opt o_file[] = {
     { .name = "file", .value = "FILE", .many = true, .ja = "書き出した記録を、箱なしで調べる(くり返せる)",
         .en = "check exported files without the box (may be repeated)" }, END };
-static const struct cli_opt o_access[] = { { .name = "from", .value = "TIME", .ja = "この時刻から", .en = "from this time" },
+static const struct cli_opt o_access[] = { { .name = "from", .value = "TIME", .ja = "この時刻から", .en = "from this time (2026-11-22T09:00:00+09:00)" },
     { .name = "to", .value = "TIME", .ja = "この時刻まで", .en = "to this time" },
     { .name = "person", .value = "ACCOUNT", .ja = "この人だけ", .en = "this person only" }, END };
 static const struct cli_opt o_days[] = { { .name = "days", .value = "N", .ja = "証明書の日数",

@@ -336,6 +336,68 @@ static void an_unknown_word_for_the_institution_changes_nothing(void **state)
     assert_string_not_equal(json_string_value(json_object_get(json_object_get(k->body, "institution"), "name")), "ほか");
 }
 
+static void a_name_that_is_no_setting_is_refused(void **state)
+{
+    static const char *const wrong[] = { "{\"nosuch\":1}", "{\"mail\":{\"prot\":25}}", "{\"webhook\":{\"uri\":\"\"}}",
+        "{\"institution\":{\"nme\":\"x\"}}", "{\"retention\":{\"hours\":1}}", "{\"mail\":{\"to\":\"a@example.jp\"}}" };
+    static const char *const field[] = { "nosuch", "prot", "uri", "nme", "hours", "to" };
+    struct kit *k = *state;
+    kit_people(k);
+    assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/settings", wrong[i]), 400);
+        assert_string_equal(json_string_value(json_object_get(json_object_get(k->body, "error"), "field")), field[i]);
+    }
+}
+
+static void a_new_mail_password_changes_nothing_else_of_the_mail(void **state)
+{
+    struct kit *k = *state;
+    kit_people(k);
+    assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/settings",
+                         "{\"mail\":{\"to\":[\"a@example.jp\"],\"from\":\"b@example.jp\",\"host\":\"mail.example.jp\",\"port\":2525,"
+                         "\"tls\":\"tls\"}}"), 200);
+    assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/settings", "{\"mail\":{\"password\":\"secret\"}}"), 200);
+    const json_t *mail = json_object_get(k->body, "mail");
+    assert_int_equal(json_integer_value(json_object_get(mail, "port")), 2525);
+    assert_string_equal(json_string_value(json_object_get(mail, "tls")), "tls");
+    assert_true(json_is_true(json_object_get(mail, "password_set")));
+}
+
+static void went(struct kit *k, const char *kind, bool ok)
+{
+    json_t *r = json_pack("{s:s,s:s,s:b,s:s,s:i}", "id", "00112233445566778899aabbccddeeff", "kind", kind, "ok", ok,
+        "detail", "Connection refused", "tries", 4);
+    api_on_sent(k->api, r);
+    json_decref(r);
+}
+
+static void a_notice_that_was_not_sent_stands_on_today_until_one_is(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "share");
+    struct kit_who me = kit_me(k);
+    went(k, "mail", false);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/settings", NULL), 200);
+    const json_t *last = json_object_get(json_object_get(k->body, "mail"), "last");
+    assert_true(json_is_false(json_object_get(last, "ok")));
+    assert_string_equal(json_string_value(json_object_get(last, "detail")), "Connection refused");
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/today", NULL), 200);
+    assert_string_equal(kit_str(k, "state"), "look");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(k->body, "one"), "link")), "/settings");
+    went(k, "mail", true);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/today", NULL), 200);
+    assert_string_not_equal(kit_str(k, "state"), "look");
+    /* Another address: what was said of the old one is forgotten. */
+    went(k, "webhook", false);
+    assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/settings", "{\"webhook\":{\"url\":\"\"}}"), 200);
+    assert_true(json_is_null(json_object_get(json_object_get(k->body, "webhook"), "last")));
+}
+
 static void the_card_is_one_file_that_needs_nothing_else(void **state)
 {
     struct kit *k = *state;
@@ -397,6 +459,9 @@ int main(void)
         T(an_alarm_outweighs_a_late_copy),
         T(english_is_there_for_those_who_ask),
         T(the_settings_keep_every_field_of_the_institution),
+        T(a_name_that_is_no_setting_is_refused),
+        T(a_new_mail_password_changes_nothing_else_of_the_mail),
+        T(a_notice_that_was_not_sent_stands_on_today_until_one_is),
         T(an_unknown_word_for_the_institution_changes_nothing),
         T(the_card_is_one_file_that_needs_nothing_else),
         T(a_poll_marks_the_machine_as_there),

@@ -96,6 +96,7 @@ export interface Run {
     started: string | null; finished: string | null;
     progress: { phase: string; files: number; files_total: number; bytes: number; bytes_total: number; sent: number; now: string | null } | null;
     problems?: { path: string; error: string; what?: string }[]; problems_total: number; manifest: string | null;
+    counters?: { changed_while_read?: number } | null;
 }
 export interface Generation {
     id: string; source: string; source_name?: string; device: string; number: number; at: string; run_kind: string; status: string; bytes: number; bytes_new: number;
@@ -116,9 +117,11 @@ export interface Person { id: string; account: string; name: string; role: Role;
 export interface Secrets { first_password?: string; totp_secret?: string; totp_uri?: string; totp_qr_svg?: string; codes?: string[] }
 export interface AccessLine { at: string; who: string; role: string; what: string; client?: string; manifest?: string; path_count?: number; from: string; why?: string; result: string }
 export interface Contact { name: string; role: string; phone: string; hours: string; note: string; checked_on: string | null }
+/** How the last message of one kind went. */
+export interface Sent { ok: boolean; at: string; detail: string }
 export interface Settings {
-    mail: { to: string[]; from: string; host: string; port: number; tls: string; user: string; password_set: boolean };
-    webhook: { url: string }; retention: { hourly: number; daily: number; weekly: number; monthly: number; min_days: number };
+    mail: { to: string[]; from: string; host: string; port: number; tls: string; user: string; password_set: boolean; last?: Sent | null };
+    webhook: { url: string; last?: Sent | null }; retention: { hourly: number; daily: number; weekly: number; monthly: number; min_days: number };
     language: string; institution: { name: string; kind?: string; address?: string; phone?: string; responsible?: Officer; deputy?: Officer; vendor_updates?: string } | null;
 }
 export interface Officer { name: string; title: string; phone: string }

@@ -85,7 +85,7 @@ export function spanOf(seconds: number): string {
 
 /** How long something took: with seconds up to an hour. */
 export function tookOf(seconds: number): string {
-    const s = Math.max(0, Math.round(seconds));
+    const s = Math.max(1, Math.round(seconds));
     if (s < 60 || s >= 3600) return spanOf(s);
     const [m, r] = [Math.floor(s / 60), s % 60];
     return lang() === 'ja' ? `${m}分${r ? `${r}秒` : ''}` : `${m} min${r ? ` ${r} s` : ''}`;

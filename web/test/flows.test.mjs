@@ -244,6 +244,18 @@ test('a card with many numbers still is one page', async () => {
     assert.equal(pages(await page.pdf({ preferCSSPageSize: true })), 1);
 });
 
+test('a test mail says how it went, not that it was asked for', async () => {
+    await open('/settings', { mail_fails: true });
+    await button('ためしに送る').first().click();
+    await page.getByText('送れませんでした').waitFor();
+    await page.getByText('Connection refused').waitFor();
+    mock.set({ mail_fails: false });
+    await page.clock.fastForward(2_000);
+    await button('ためしに送る').first().click();
+    await page.getByText('に送れました。届いたか見てください。').waitFor();
+    assert.equal(await page.getByText('Connection refused').count(), 0);
+});
+
 test('every main screen prints without its buttons', async () => {
     await open('/', { scenario: 'call' });
     for (const path of ['/', '/restore', '/trouble/a7'.padEnd(41, '0'), '/machines', '/people', '/access', '/settings', '/trust-ca']) {

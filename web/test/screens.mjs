@@ -145,6 +145,8 @@ export const SCREENS = [
     { name: 'audit', open: at('/access/audit') },
     { name: 'settings', open: at('/settings') },
     { name: 'card', open: at('/card') },
+    { name: 'card-many', mock: { many_contacts: true }, open: at('/card') },
+    { name: 'settings-mail-failed', mock: { sent: { ok: false, at: '2026-11-23T23:10:00Z', detail: 'Connection refused' } }, open: at('/settings') },
     { name: 'manual', open: at('/manual') },
     { name: 'trust-ca', mock: { role: 'nobody' }, open: at('/trust-ca') },
     { name: 'keys', open: async (page) => { await at('/')(page); await page.keyboard.press('?'); await page.waitForSelector('dialog[open]'); } },

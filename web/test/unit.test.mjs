@@ -8,7 +8,7 @@ import { root } from './lib.mjs';
 globalThis.localStorage = { getItem: () => null, setItem: () => {} };
 globalThis.document = { documentElement: {} };
 const out = await build({
-    stdin: { contents: `export * from './src/time'; export * from './src/charts/slots'; export { joinB64 } from './src/screens/files'; export { csv, telHref } from './src/ui/parts'; export { query } from './src/api'; export { setLang, fill } from './src/i18n';`, resolveDir: root, loader: 'ts' },
+    stdin: { contents: `export * from './src/time'; export * from './src/charts/slots'; export { joinB64 } from './src/screens/files'; export { csv, telHref } from './src/ui/parts'; export { query } from './src/api'; export { problemText } from './src/ui/problem'; export { setLang, fill } from './src/i18n';`, resolveDir: root, loader: 'ts' },
     bundle: true, write: false, format: 'esm', logLevel: 'error', jsx: 'automatic', jsxImportSource: 'preact', absWorkingDir: root, nodePaths: [join(root, 'node_modules')],
 });
 const m = await import('data:text/javascript;base64,' + Buffer.from(out.outputFiles[0].text).toString('base64'));
@@ -30,6 +30,7 @@ test('lengths of time and sizes read like speech', () => {
     m.setLang('ja');
     assert.equal(m.agoOf(4800), '1時間20分前');
     assert.equal(m.tookOf(252), '4分12秒');
+    assert.equal(m.tookOf(0.2), '1秒', 'nothing takes no time');
     assert.equal(m.spanOf(59.7), '1分');
     assert.equal(m.spanOf(-5), '0秒');
     assert.equal(m.bytesOf(9.8e9), '9.8 GB');
@@ -80,4 +81,14 @@ test('a cell that looks like a formula stays text', () => {
     assert.equal(m.csv([['=1+1', 'a"b']]), '\ufeff"\'=1+1","a""b"\r\n');
     assert.equal(m.telHref('03-6812-7837'), 'tel:0368127837');
     assert.equal(m.query({ a: '', b: null, c: 'x y' }), '?c=x+y');
+});
+
+test('why a file could not be read is said in words of the reader, not as the name of a call', () => {
+    m.setLang('ja');
+    assert.equal(m.problemText({ error: 'Permission denied', what: 'open' }), '開くことを許されていません');
+    assert.equal(m.problemText({ error: 'No space left on device', what: "the box's disk is full" }), 'ディスクに空きがありません(箱のディスク)');
+    assert.equal(m.problemText({ error: '', what: 'metadata' }), '持ち主や時刻');
+    m.setLang('en');
+    assert.equal(m.problemText({ error: 'Permission denied', what: 'open' }), 'Permission denied');
+    m.setLang('ja');
 });

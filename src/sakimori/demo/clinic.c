@@ -62,6 +62,25 @@ static int find_bin(struct demo *d)
     return CLI_OK;
 }
 
+/* Why the box did not start, as it said itself: its log goes with the folder. */
+static void say_last_line(struct demo *d)
+{
+    struct sm_buf log = SM_BUF_INIT(1 << 20);
+    char path[PATH_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s/box.log", d->dir); /* fits */
+    if (plat_fs_read_file(AT_FDCWD, path, 1 << 20, &log) < 0)
+        sm_buf_clear(&log);
+    size_t end = log.n;
+    while (end > 0 && log.p[end - 1] == '\n')
+        end--;
+    size_t from = end;
+    while (from > 0 && log.p[from - 1] != '\n')
+        from--;
+    cli_note(d->c, T(d->c, "箱が始まりません: %.*s", "the box does not start: %.*s"), (int)(end - from),
+        log.p ? (const char *)log.p + from : "");
+    sm_buf_wipe(&log);
+}
+
 /* The first line the box prints; *ret is the caller's. */
 static int read_line(struct demo *d, int fd, json_t **ret)
 {
@@ -82,7 +101,7 @@ static int read_line(struct demo *d, int fd, json_t **ret)
     if (end && sm_json_parse(SM_SPAN(text.p, (size_t)(end - text.p)), 64 << 10, ret, NULL) == 0)
         e = CLI_OK;
     else if (!demo_stopped())
-        cli_note(d->c, T(d->c, "箱が始まりません。%s/box.log を見てください", "the box does not start; see %s/box.log"), d->dir);
+        say_last_line(d);
     (void)status; /* a box that ended closes the pipe */
     sm_buf_wipe(&text);
     return e;

@@ -54,8 +54,8 @@ static void job_clear(struct job *j)
 
 static void tell(struct job *j)
 {
-    json_t *v = json_pack("{sssbss%si}", "id", j->id, "ok", j->ok, "detail", j->detail, strnlen(j->detail, 256),
-        "tries", (int)j->tries);
+    json_t *v = json_pack("{sssssbss%si}", "id", j->id, "kind", j->hook ? "webhook" : "mail", "ok", j->ok, "detail",
+        j->detail, strnlen(j->detail, 256), "tries", (int)j->tries);
 
     /* A brain that is away hears it when it is back (attached). */
     if (v && child_notify_json(j->o->c, WHO_BRAIN, X_RESULT, v) >= 0)

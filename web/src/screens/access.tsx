@@ -45,12 +45,18 @@ function Access() {
         {got.error && <ErrorBox error={got.error} retry={got.reload} />}
         {!got.data ? !got.error && <Loading /> : !items.length ? <div class="mt">{from || to || person ? <Empty title={t(T.none)}><p>{t(T.noneText)}</p></Empty> : <Empty title={t(T.noneYet)}><p>{t(T.noneYetText)}</p></Empty>}</div>
             : <div class="tbl-wrap mt"><table class="tbl tbl-cards" role="table"><caption class="vh">{t(T.list)}</caption><thead role="rowgroup"><tr role="row">{[T.at, T.who, T.what, T.source, T.where, T.why, T.result].map((x) => <th role="columnheader" scope="col">{t(x)}</th>)}</tr></thead>
-                <tbody role="rowgroup">{items.map((l) => <tr role="row"><th role="rowheader" scope="row" class="nb">{whenOf(l.at)}</th><td role="cell" data-l={t(T.who)}>{who(l.who)}<small>{['director', 'manager', 'staff', 'vendor', 'counter'].includes(l.role) ? roleWord(l.role as 'staff') : l.role}</small></td><td role="cell" data-l={t(T.what)}>{word('w_', l.what)}</td>
+                <tbody role="rowgroup">{items.map((l) => <tr role="row"><th role="rowheader" scope="row" class="nb">{whenOf(l.at)}</th><td role="cell" data-l={t(T.who)}>{who(l.who)}<small>{roleOfLine(l.role)}</small></td><td role="cell" data-l={t(T.what)}>{word('w_', l.what)}</td>
                     <td role="cell" data-l={t(T.source)}>{name(l.client)}{l.manifest && <small class="mono">{l.manifest.slice(0, 12)}</small>}</td><td role="cell" data-l={t(T.where)} class="mono small">{l.from}</td><td role="cell" data-l={t(T.why)}>{l.why}</td><td role="cell" data-l={t(T.result)}>{word('r_', l.result)}</td></tr>)}</tbody></table></div>}
         {got.data?.next && <p class="mt-s"><button type="button" class="btn" onClick={got.more}>{t(C.more)}</button></p>}</>;
 }
 
 /** A line of the audit log; its keys are shown as they are, only the usual ones have columns. */
+/** Those who act are not only people. */
+function roleOfLine(role: string): string {
+    if (['director', 'manager', 'staff', 'vendor', 'counter'].includes(role)) return roleWord(role as 'staff');
+    return role === 'device' ? t(T.roleDevice) : role === 'box' ? t(T.roleBox) : role === 'nobody' ? t(T.roleNobody) : role;
+}
+
 type AuditLine = Record<string, unknown> & { at: string; who: string; act: string; what: string; n: number; from: string; role: string; result: string };
 
 function Audit() {

@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
-import type { Contact, List, Settings } from '../api';
+import type { Contact, List, Sent, Settings } from '../api';
 import { lang, setLang, t } from '../i18n';
 import type { Lang } from '../i18n';
 import { KeysSwitch } from '../keys';
@@ -10,7 +10,7 @@ import { useSession } from '../session';
 import { T as C } from '../text/common';
 import { T } from '../text/settings';
 import { longDate, parts, whenOf } from '../time';
-import { AreaField, Choice, Dialog, ErrorBox, Head, Loading, Said, SecretField, SelectField, TextField } from '../ui/parts';
+import { AreaField, Banner, Choice, Dialog, ErrorBox, Head, Loading, Said, SecretField, SelectField, TextField } from '../ui/parts';
 import { PasswordForm } from './signin';
 
 export function SettingsScreen() {
@@ -33,6 +33,36 @@ function useSave(reload: () => void): { error: ApiError | null; said: string | n
     };
     return { error, said, say, save };
 }
+const TEST_LOOKS = 20;
+const TEST_LOOK_MS = 1_500;
+
+/** Sends a test and looks until the box knows how it went: "sent" is said only when the other side took it. */
+function useTest(what: 'mail' | 'webhook', reload: () => void): { error: ApiError | null; busy: boolean; run: () => Promise<void> } {
+    const [error, setError] = useState<ApiError | null>(null);
+    const [busy, setBusy] = useState(false);
+    const run = async () => {
+        if (busy) return;
+        setError(null);
+        setBusy(true);
+        try {
+            const before = (await api.get<Settings>('/settings'))[what].last?.at;
+            await api.post('/settings/test', { what });
+            for (let i = 0; i < TEST_LOOKS; i++) {
+                await new Promise((ok) => setTimeout(ok, i ? TEST_LOOK_MS : TEST_LOOK_MS / 3));
+                if ((await api.get<Settings>('/settings'))[what].last?.at !== before) break;
+            }
+            reload();
+        } catch (e) { setError(e as ApiError); }
+        setBusy(false);
+    };
+    return { error, busy, run };
+}
+
+function Last({ last, busy }: { last: Sent | null | undefined; busy: boolean }) {
+    return <div role="status">{busy ? <p>{t(T.sending)}</p> : last && (last.ok ? <p>{t(T.lastOk, { at: whenOf(last.at) })}</p>
+        : <Banner state="look" title={t(T.lastBad, { at: whenOf(last.at) })}><p>{t(T.lastBadDo)}</p><p class="sub mono wrap-ok">{last.detail}</p></Banner>)}</div>;
+}
+
 interface Part { s: Settings; reload: () => void }
 
 function Mail({ s, reload }: Part) {
@@ -40,7 +70,6 @@ function Mail({ s, reload }: Part) {
     const [v, set] = useState({ to: m.to.join('\n'), from: m.from, host: m.host, port: String(m.port || 587), tls: m.tls || 'starttls', user: m.user });
     const [password, setPassword] = useState('');
     const [bad, setBad] = useState<string | null>(null);
-    const [testError, setTestError] = useState<ApiError | null>(null);
     const { error, said, say, save } = useSave(reload);
     const put = (k: keyof typeof v) => (x: string) => set({ ...v, [k]: x });
     const go = async (e: Event) => {
@@ -50,19 +79,18 @@ function Mail({ s, reload }: Part) {
         setBad(null);
         if (!(await save({ mail: { to: v.to.split('\n').map((x) => x.trim()).filter(Boolean), from: v.from.trim(), host: v.host.trim(), port, tls: v.tls, user: v.user.trim(), ...(password ? { password } : {}) } }))) setPassword('');
     };
-    const test = async () => { setTestError(null); say(null); try { await api.post('/settings/test', { what: 'mail' }); say(t(T.tested)); } catch (e) { setTestError(e as ApiError); } };
-    return <form class="card stack" onSubmit={go} noValidate><h2>{t(T.mail)}</h2><p>{t(T.mailLead)}</p><ErrorBox error={error ?? testError} />
+    const test = useTest('mail', reload);
+    return <form class="card stack" onSubmit={go} noValidate><h2>{t(T.mail)}</h2><p>{t(T.mailLead)}</p><ErrorBox error={error ?? test.error} />
         <AreaField label={t(T.to)} help={t(T.toHelp)} rows={2} value={v.to} onInput={put('to')} />
         <div class="form-grid"><TextField label={t(T.from)} type="email" value={v.from} onInput={put('from')} autocomplete="off" /><TextField label={t(T.host)} value={v.host} onInput={put('host')} autocomplete="off" />
             <TextField label={t(T.port)} class="num" inputMode="numeric" value={v.port} onInput={put('port')} error={bad} autocomplete="off" /><SelectField label={t(T.tls)} value={v.tls} onInput={put('tls')} options={[['starttls', t(T.tlsStart)], ['tls', t(T.tlsOn)], ['none', t(T.tlsNone)]]} />
             <TextField label={t(T.user)} value={v.user} onInput={put('user')} autocomplete="off" /><SecretField label={t(T.password)} help={t(m.password_set ? T.passwordSet : T.passwordNone)} value={password} onInput={setPassword} autocomplete="new-password" /></div>
-        <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button><button type="button" class="btn" onClick={() => void test()}>{t(T.test)}</button></div><Said text={said} /></form>;
+        <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button><button type="button" class="btn" onClick={() => { say(null); void test.run(); }}>{t(T.test)}</button></div><Said text={said} /><Last last={m.last} busy={test.busy} /></form>;
 }
 
 function Hook({ s, reload }: Part) {
     const [url, setUrl] = useState(s.webhook.url);
     const [bad, setBad] = useState<string | null>(null);
-    const [testError, setTestError] = useState<ApiError | null>(null);
     const { error, said, say, save } = useSave(reload);
     const go = async (e: Event) => {
         e.preventDefault();
@@ -70,10 +98,10 @@ function Hook({ s, reload }: Part) {
         setBad(null);
         await save({ webhook: { url: url.trim() } });
     };
-    const test = async () => { setTestError(null); say(null); try { await api.post('/settings/test', { what: 'webhook' }); say(t(T.tested)); } catch (e) { setTestError(e as ApiError); } };
-    return <form class="card stack" onSubmit={go} noValidate><h2>{t(T.hook)}</h2><p>{t(T.hookLead)}</p><ErrorBox error={error ?? testError} />
+    const test = useTest('webhook', reload);
+    return <form class="card stack" onSubmit={go} noValidate><h2>{t(T.hook)}</h2><p>{t(T.hookLead)}</p><ErrorBox error={error ?? test.error} />
         <TextField label={t(T.hookUrl)} type="url" value={url} onInput={setUrl} error={bad} autocomplete="off" />
-        <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button>{s.webhook.url && <button type="button" class="btn" onClick={() => void test()}>{t(T.test)}</button>}</div><Said text={said} /></form>;
+        <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button>{s.webhook.url && <button type="button" class="btn" onClick={() => { say(null); void test.run(); }}>{t(T.test)}</button>}</div><Said text={said} /><Last last={s.webhook.last} busy={test.busy} /></form>;
 }
 
 function Keep({ s, reload }: Part) {

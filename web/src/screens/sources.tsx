@@ -10,6 +10,7 @@ import { T as C } from '../text/common';
 import { T } from '../text/machines';
 import { bytesOf, countOf, weekday, whenOf } from '../time';
 import { AreaField, Badge, Choice, Dialog, Empty, ErrorBox, Field, Head, Loading, Mark, Progress, SelectField, TextField, Tick } from '../ui/parts';
+import { problemText } from '../ui/problem';
 
 const GROUPS = [['emr', T.gEmr], ['receipt', T.gReceipt], ['image', T.gImage], ['share', T.gShare], ['front', T.gFront], ['room', T.gRoom], ['other', T.gOther]] as const;
 export function groupWord(g: string): string { return t(GROUPS.find(([k]) => k === g)?.[1] ?? T.gOther); }
@@ -56,6 +57,7 @@ export function SourcesScreen() {
             })}</ul>}
         {runs.data && runs.data.items.length > 0 && <section class="mt-l" aria-labelledby="rr"><h2 id="rr">{t(T.runsTitle)}</h2><ul class="list-card mt-s">{runs.data.items.slice(0, 12).map((r) => <li class="trouble"><Mark state={runState(r)} />
             <div><h3>{got.data!.items.find((s) => s.id === r.source)?.name ?? r.source}</h3><p class="sub num">{runWord(r)}{r.finished ? ` ・ ${whenOf(r.finished, now)}` : ''}</p>
+                {(r.counters?.changed_while_read ?? 0) > 0 && <p class="sub">{t(T.runChanged, { n: countOf(r.counters!.changed_while_read!) })}</p>}
                 {r.problems_total > 0 && <Problems r={r} />}</div></li>)}</ul></section>}</>;
 }
 
@@ -64,7 +66,7 @@ function Problems({ r }: { r: Run }) {
     const [open, setOpen] = useState(false);
     const got = useGet<Run>(open ? `/runs/${encodeURIComponent(r.id)}` : null);
     return <details class="code" onToggle={(e) => setOpen(e.currentTarget.open)}><summary>{t(T.runProblems, { n: countOf(r.problems_total) })}</summary>
-        {got.data && <ul class="plain-list">{(got.data.problems ?? []).slice(0, 100).map((p) => <li><span class="mono">{p.path}</span> <span class="sub">{p.what || p.error}</span></li>)}</ul>}</details>;
+        {got.data && <ul class="plain-list">{(got.data.problems ?? []).slice(0, 100).map((p) => <li><span class="mono">{p.path}</span> <span class="sub">{problemText(p)}</span></li>)}</ul>}</details>;
 }
 
 function sourceState(s: Source): [State | 'bad', string] {

@@ -91,6 +91,7 @@ export const T = {
     runFailed: { ja: '保存できませんでした', en: 'Not kept' },
     runCancelled: { ja: '途中でやめました', en: 'Stopped' },
     runsTitle: { ja: '最近の保存', en: 'Recent copies' },
+    runChanged: { ja: '保存の間に書きかえられた物 {n}件。次の保存で取り直します。', en: '{n} changed while being read. The next backup takes them again.' },
     runProblems: { ja: '読めなかった物 {n}件', en: '{n} could not be read' },
     // source editor
     edNew: { ja: '保存する場所を決める', en: 'Choose what to keep' },
