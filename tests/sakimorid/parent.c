@@ -294,7 +294,7 @@ static void a_japanese_mail_reaches_the_server_that_the_console_set(void **state
         "\"text\":\"バックアップが止まっています。\\n.\\n\",\"tries\":1}");
     assert_int_equal(g.status, 200);
     got_wipe(&g);
-    box_wait(&box, "/api/v1/results", "\"id\":\"m1\",\"ok\":true");
+    box_wait(&box, "/api/v1/results", "\"id\":\"m1\",\"kind\":\"mail\",\"ok\":true");
     assert_int_equal(pthread_join(t, NULL), 0);
     const char *heard = sm_buf_str(&s.heard);
     assert_non_null(strstr(heard, "MAIL FROM:<box@clinic.example>"));
@@ -318,7 +318,7 @@ static void a_web_hook_is_posted_and_follows_no_redirect(void **state)
     g = post("/api/v1/hook", body);
     assert_int_equal(g.status, 200);
     got_wipe(&g);
-    box_wait(&box, "/api/v1/results", "\"detail\":\"302\",\"id\":\"h1\",\"ok\":false");
+    box_wait(&box, "/api/v1/results", "\"detail\":\"302\",\"id\":\"h1\",\"kind\":\"webhook\",\"ok\":false");
     assert_int_equal(pthread_join(t, NULL), 0);
     assert_non_null(strstr(sm_buf_str(&s.heard), "POST /hook HTTP/1.1"));
     assert_non_null(strstr(sm_buf_str(&s.heard), "{\"text\":\"x\"}"));
@@ -326,7 +326,7 @@ static void a_web_hook_is_posted_and_follows_no_redirect(void **state)
     close(s.fd);
     g = post("/api/v1/hook", "{\"id\":\"h2\",\"url\":\"file:///etc/passwd\",\"json\":{},\"tries\":1}");
     got_wipe(&g);
-    box_wait(&box, "/api/v1/results", "\"id\":\"h2\",\"ok\":false");
+    box_wait(&box, "/api/v1/results", "\"id\":\"h2\",\"kind\":\"webhook\",\"ok\":false");
 }
 
 static void a_mail_that_cannot_be_is_refused_with_the_reason(void **state)
@@ -334,7 +334,7 @@ static void a_mail_that_cannot_be_is_refused_with_the_reason(void **state)
     struct got g = post("/api/v1/mail", "{\"id\":\"m2\",\"to\":[\"a@b.example\\r\\nBcc: x@y\"],\"subject\":\"s\",\"text\":\"t\",\"tries\":1}");
 
     got_wipe(&g);
-    box_wait(&box, "/api/v1/results", "\"id\":\"m2\",\"ok\":false");
+    box_wait(&box, "/api/v1/results", "\"id\":\"m2\",\"kind\":\"mail\",\"ok\":false");
     g = post("/api/v1/mailset", "{\"host\":\"h\",\"port\":0,\"tls\":\"none\",\"from\":\"a@b\"}");
     assert_int_equal(g.status, 502);
     got_wipe(&g);
