@@ -60,6 +60,7 @@ int cmd_restore_card_new(struct cli *c);
 int cmd_restore_card_show(struct cli *c);
 int cmd_account_recover(struct cli *c);
 int cmd_box(struct cli *c);
+int cmd_mount(struct cli *c);
 int cmd_recover(struct cli *c);
 int cmd_vault_verify(struct cli *c);
 int cmd_journal_show(struct cli *c);

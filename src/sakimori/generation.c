@@ -207,7 +207,7 @@ int cmd_generations_find(struct cli *c)
 
 int cmd_generations_diff(struct cli *c)
 {
-    static const struct cli_col cols[] = { { "change", CLI_WORD, "変化", "Change" }, { "kind", CLI_WORD, "種類", "Kind" },
+    static const struct cli_col diff_cols[] = { { "change", CLI_WORD, "変化", "Change" }, { "kind", CLI_WORD, "種類", "Kind" },
         { "was.size", CLI_BYTES, "前の大きさ", "Size before" }, { "size", CLI_BYTES, "大きさ", "Size" },
         { "mtime", CLI_TIME, "更新", "Changed" }, { "path", CLI_TEXT, "場所", "Path" } };
     char with[65];
@@ -218,7 +218,7 @@ int cmd_generations_diff(struct cli *c)
     c->line.arg[0] = line.arg[0];
     char *full = path ? cli_path(path, "with", with, "path_b64", b64, "limit", "1000", NULL) : NULL;
     if (path)
-        e = full ? cli_list(c, full, cols, sizeof cols / sizeof *cols) : CLI_FAILED;
+        e = full ? cli_list(c, full, diff_cols, sizeof diff_cols / sizeof *diff_cols) : CLI_FAILED;
     free(full);
     free(b64);
     free(path);
@@ -228,7 +228,7 @@ int cmd_generations_diff(struct cli *c)
 /* Page by page, since each looks into a few generations only. */
 int cmd_search(struct cli *c)
 {
-    static const struct cli_col cols[] = { { "at", CLI_TIME, "時点", "Generation" }, { "generation", CLI_SHORT, "番号", "Id" },
+    static const struct cli_col search_cols[] = { { "at", CLI_TIME, "時点", "Generation" }, { "generation", CLI_SHORT, "番号", "Id" },
         { "source_name", CLI_TEXT, "対象", "Source" }, { "size", CLI_BYTES, "大きさ", "Size" },
         { "mtime", CLI_TIME, "更新", "Changed" }, { "path", CLI_TEXT, "場所", "Path" } };
     json_t *all = json_array(), *source = NULL, *page = NULL;
@@ -259,7 +259,7 @@ int cmd_search(struct cli *c)
         cli_json(o);
         json_decref(o);
     } else if (e == CLI_OK) {
-        cli_table(c, all, cols, sizeof cols / sizeof *cols);
+        cli_table(c, all, search_cols, sizeof search_cols / sizeof *search_cols);
         if (more)
             cli_note(c, T(c, "ほかにもあります。ことばを足してください", "there are more: add to the text"));
     }

@@ -12,11 +12,11 @@
 #include "sakimori/commands.h"
 #include "crypto/sheet.h"
 #include "sakimori/vaultdir.h"
+#include "sakimori/vaultopen.h"
 #include "vault/restore/restore.h"
 #include "vault/snapshot/envelope.h"
 
 #define GENERATIONS_MAX 65536u
-#define KEYS_MAX 64u /* of one client over its life */
 
 struct recover {
     struct cli *c;
@@ -155,86 +155,6 @@ static int pick(struct recover *r)
     return p.hits ? CLI_USAGE : CLI_NOT_FOUND;
 }
 
-/* ---- the signature ---- */
-
-struct keys { struct client_id client; uint8_t pub[KEYS_MAX][32]; size_t n; };
-
-static int take_key(void *arg, const struct journal_record *rec)
-{
-    struct keys *k = arg;
-    json_t *j = NULL;
-    if (rec->type != JOURNAL_CLIENT || k->n == KEYS_MAX ||
-        sm_json_parse(rec->payload, JOURNAL_PAYLOAD_MAX, &j, NULL) < 0)
-        return 0;
-    struct sm_obj o = SM_OBJ(j);
-    struct client_id who;
-    sm_obj_hex(&o, "client", who.b, 16);
-    sm_obj_hex(&o, "sign_pub", k->pub[k->n], 32);
-    if (!o.err && client_id_eq(&who, &k->client))
-        k->n++;
-    json_decref(j);
-    return 0;
-}
-
-/* Without the journal only the newest key may be known, or none: then that is said, and nothing is refused for it. */
-static int check_salvaged(struct recover *r)
-{
-    static const uint8_t none[32];
-    struct store_client who;
-    int e = store_client_get(r->st, &r->g.client, &who);
-    bool key = e == 0 && memcmp(who.sign_pub, none, sizeof none) != 0;
-    if (key && manifest_verify(sm_buf_span(&r->manifest), who.sign_pub) == 0)
-        return 0;
-    if (key && who.state != STORE_REKEYED)
-        return -SM_EAUTH;
-    cli_note(r->c, T(r->c, "注意: 機器の署名の鍵は記録と一緒に失われ、だれが作った世代かは確かめられません。中身は部品の名前で確かめます",
-        "note: the machine's signing key went with the journal: who made this generation cannot be checked; its content "
-        "is checked against its names"));
-    return 0;
-}
-
-/* Every key this client ever had: a generation from before a change of keys is still its own. */
-static int check_signature(struct recover *r)
-{
-    struct keys k = { .client = r->g.client };
-    int e = store_manifest(r->st, &r->g.manifest, &r->manifest);
-    if (e == 0 && store_recovered(r->st)->salvaged) {
-        e = check_salvaged(r);
-        if (e < 0)
-            cli_note(r->c, T(r->c, "この世代は信用できません: %s", "this generation cannot be trusted: %s"), sm_strerror(e));
-        return e < 0 ? CLI_FAILED : CLI_OK;
-    }
-    if (e == 0)
-        e = journal_each(store_journal(r->st), 1, take_key, &k, NULL);
-    int good = -SM_EAUTH;
-    for (size_t i = 0; e == 0 && i < k.n && good < 0; i++)
-        good = manifest_verify(sm_buf_span(&r->manifest), k.pub[i]);
-    if (e == 0)
-        e = good;
-    if (e < 0)
-        cli_note(r->c, T(r->c, "この世代は信用できません: %s", "this generation cannot be trusted: %s"), sm_strerror(e));
-    return e < 0 ? CLI_FAILED : CLI_OK;
-}
-
-/* ---- the sheet ---- */
-
-static int read_sheet(struct recover *r)
-{
-    struct cli *c = r->c;
-    struct crypto_sheet s = { 0 };
-    int e = cli_sheet(c, cli_opt(c, "sheet"), CRYPTO_SHEET_OPEN, &s), x = 0;
-    if (e == CLI_OK && s.has_vault && memcmp(s.vault, store_vault(r->st)->b, 16)) {
-        cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), T(c, "別の保管庫の紙です", "it is the sheet of another vault"));
-        e = CLI_DENIED;
-    }
-    if (e == CLI_OK && (x = crypto_x25519_from_secret(s.secret, &r->open)) < 0) {
-        cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), sm_strerror(x));
-        e = CLI_DENIED;
-    }
-    crypto_sheet_wipe(&s);
-    return e;
-}
-
 /* ---- what the restore engine asks for ---- */
 
 static int get_many(void *arg, const struct cid *cids, size_t n, restore_object_fn fn, void *fn_arg)
@@ -253,12 +173,7 @@ static int get_many(void *arg, const struct cid *cids, size_t n, restore_object_
 static int file_key(void *arg, const struct cid *envelope, struct file_key *ret)
 {
     struct recover *r = arg;
-    struct sm_buf b = SM_BUF_INIT(ENVELOPE_MAX);
-    int e = store_object(r->st, &r->g.client, envelope, &b);
-    if (e == 0)
-        e = envelope_open(store_vault(r->st), &r->g.client, sm_buf_span(&b), &r->open, ret);
-    sm_buf_wipe(&b);
-    return e;
+    return vaultopen_file_key(r->st, &r->g.client, &r->open, envelope, ret);
 }
 
 static void on_progress(void *arg, const struct restore_progress *p)
@@ -384,9 +299,9 @@ int cmd_recover(struct cli *c)
     }
     e = pick(&r);
     if (e == CLI_OK)
-        e = check_signature(&r);
+        e = vaultopen_manifest(c, r.st, &r.g, &r.manifest);
     if (e == CLI_OK)
-        e = read_sheet(&r);
+        e = vaultopen_sheet(c, r.st, &r.open);
     char *to = e == CLI_OK ? place_of(c) : NULL;
     if (e == CLI_OK)
         e = to ? restore(&r, to) : CLI_FAILED;

@@ -86,6 +86,9 @@ static const struct cli_opt o_card[] = { { .name = "sheet", .value = "FILE|-",
     .en = "the sheet's opening half (words, or text of the QR code); as QR texts both halves may be in one file" },
     OPT_ORDERS, OPT_ANSWERS, OPT_STDIN, OPT_FD, END };
 static const struct cli_opt o_anew[] = { OPT_ORDERS, OPT_ANSWERS, OPT_STDIN, OPT_FD, END };
+static const struct cli_opt o_mount[] = { OPT_VAULT,
+    { .name = "sheet", .value = "FILE|-", .ja = "金庫の紙(ことば、または QR の文字)。- は標準入力、なければ機器で聞く",
+        .en = "recovery sheet (words, or text of the QR code); - = standard input, else asked on the terminal" }, END };
 static const struct cli_opt o_vault[] = { OPT_VAULT, END };
 static const struct cli_opt o_journal[] = { OPT_VAULT, { .name = "from", .value = "SEQ", .ja = "この番号から",
     .en = "from this number on" }, END };
@@ -173,6 +176,8 @@ const struct cli_cmd cli_commands[] = {
     { "card", "", 0, 0, cmd_card, "緊急カード", "emergency card", NULL },
     { "recover", "", 0, 0, cmd_recover, "保管庫のファイルと金庫の紙だけで戻す",
         "restore with the vault's files and the recovery sheet alone", o_recover },
+    { "mount", "MOUNTPOINT", 1, 1, cmd_mount, "すべての世代を、読むだけのフォルダーとして出す(保管庫のファイルと金庫の紙で)",
+        "all generations as read-only folders, with the vault's files and the recovery sheet", o_mount },
     { "vault verify", "[structure|data]", 0, 1, cmd_vault_verify, "保管庫のファイルを直接検査する",
         "verify a vault's files directly", o_vault },
     { "journal show", "", 0, 0, cmd_journal_show, "保管庫の記録を読む", "read a vault's journal", o_journal },

@@ -1,0 +1,98 @@
+#include "sakimori/vaultopen.h"
+#include <errno.h>
+#include <string.h>
+#include "core/json.h"
+#include "crypto/sheet.h"
+#include "vault/snapshot/manifest.h"
+
+#define KEYS_MAX 64u /* of one client over its life */
+
+/* ---- the signature ---- */
+
+struct keys { struct client_id client; uint8_t pub[KEYS_MAX][32]; size_t n; };
+
+static int take_key(void *arg, const struct journal_record *rec)
+{
+    struct keys *k = arg;
+    json_t *j = NULL;
+    if (rec->type != JOURNAL_CLIENT || k->n == KEYS_MAX ||
+        sm_json_parse(rec->payload, JOURNAL_PAYLOAD_MAX, &j, NULL) < 0)
+        return 0;
+    struct sm_obj o = SM_OBJ(j);
+    struct client_id who;
+    sm_obj_hex(&o, "client", who.b, 16);
+    sm_obj_hex(&o, "sign_pub", k->pub[k->n], 32);
+    if (!o.err && client_id_eq(&who, &k->client))
+        k->n++;
+    json_decref(j);
+    return 0;
+}
+
+/* Without the journal only the newest key may be known, or none: then that is said, and nothing is refused for it. */
+static int check_salvaged(struct cli *c, struct store *st, const struct store_generation *g, struct sm_span manifest)
+{
+    static const uint8_t none[32];
+    struct store_client who;
+    int e = store_client_get(st, &g->client, &who);
+    bool key = e == 0 && memcmp(who.sign_pub, none, sizeof none) != 0;
+    if (key && manifest_verify(manifest, who.sign_pub) == 0)
+        return 0;
+    if (key && who.state != STORE_REKEYED)
+        return -SM_EAUTH;
+    cli_note(c, T(c, "注意: 機器の署名の鍵は記録と一緒に失われ、だれが作った世代かは確かめられません。中身は部品の名前で確かめます",
+        "note: the machine's signing key went with the journal: who made this generation cannot be checked; its content "
+        "is checked against its names"));
+    return 0;
+}
+
+/* Every key this client ever had: a generation from before a change of keys is still its own. */
+int vaultopen_manifest(struct cli *c, struct store *st, const struct store_generation *g, struct sm_buf *ret)
+{
+    struct keys k = { .client = g->client };
+    int e = store_manifest(st, &g->manifest, ret);
+    if (e == 0 && store_recovered(st)->salvaged) {
+        e = check_salvaged(c, st, g, sm_buf_span(ret));
+        if (e < 0)
+            cli_note(c, T(c, "この世代は信用できません: %s", "this generation cannot be trusted: %s"), sm_strerror(e));
+        return e < 0 ? CLI_FAILED : CLI_OK;
+    }
+    if (e == 0)
+        e = journal_each(store_journal(st), 1, take_key, &k, NULL);
+    int good = -SM_EAUTH;
+    for (size_t i = 0; e == 0 && i < k.n && good < 0; i++)
+        good = manifest_verify(sm_buf_span(ret), k.pub[i]);
+    if (e == 0)
+        e = good;
+    if (e < 0)
+        cli_note(c, T(c, "この世代は信用できません: %s", "this generation cannot be trusted: %s"), sm_strerror(e));
+    return e < 0 ? CLI_FAILED : CLI_OK;
+}
+
+/* ---- the sheet ---- */
+
+int vaultopen_sheet(struct cli *c, struct store *st, struct crypto_x25519_pair *ret)
+{
+    struct crypto_sheet s = { 0 };
+    int e = cli_sheet(c, cli_opt(c, "sheet"), CRYPTO_SHEET_OPEN, &s), x = 0;
+    if (e == CLI_OK && s.has_vault && memcmp(s.vault, store_vault(st)->b, 16)) {
+        cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), T(c, "別の保管庫の紙です", "it is the sheet of another vault"));
+        e = CLI_DENIED;
+    }
+    if (e == CLI_OK && (x = crypto_x25519_from_secret(s.secret, ret)) < 0) {
+        cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), sm_strerror(x));
+        e = CLI_DENIED;
+    }
+    crypto_sheet_wipe(&s);
+    return e;
+}
+
+int vaultopen_file_key(struct store *st, const struct client_id *client, const struct crypto_x25519_pair *open,
+    const struct cid *envelope, struct file_key *ret)
+{
+    struct sm_buf b = SM_BUF_INIT(ENVELOPE_MAX);
+    int e = store_object(st, client, envelope, &b);
+    if (e == 0)
+        e = envelope_open(store_vault(st), client, sm_buf_span(&b), open, ret);
+    sm_buf_wipe(&b);
+    return e;
+}
