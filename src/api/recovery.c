@@ -54,8 +54,10 @@ void card_unlocked(struct api *a, const char *person)
     json_t *v = state_setting(a->state, "restore_card");
     bool unknown = !*api_str(v, "person");
     json_decref(v);
+    /* A box of an older version did not keep whose it was: it opened with some director's password, theirs if there is
+     * only one. */
     if (unknown)
-        card_fits(a, person); /* told by a box that did not keep whose it was */
+        card_fits(a, state_number(a->state, STATE_directors, 0, STATE_NONE) == 1 ? person : "");
 }
 
 void card_tick(struct api *a)

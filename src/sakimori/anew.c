@@ -19,7 +19,7 @@
 #include "sakimori/net.h"
 #include "vault/seal/restorekey.h"
 
-/* ---- QR on a terminal or on paper: two rows a line, a margin of two ---- */
+/* ---- QR on a terminal or on paper: two rows a line, a margin of four ---- */
 
 static bool dark(const QRcode *q, int x, int y)
 {
@@ -33,14 +33,21 @@ static void qr_print(const char *text)
     bool screen = isatty(1); /* there black on white is said, whatever colours the terminal has */
     if (!q)
         return;
-    for (int y = -2; y < q->width + 2; y += 2) {
+    for (int y = -4; y < q->width + 4; y += 2) {
         fputs(screen ? "\033[30;107m" : "", stdout);
-        for (int x = -2; x < q->width + 2; x++)
+        for (int x = -4; x < q->width + 4; x++)
             fputs(blocks[2 * dark(q, x, y) + dark(q, x, y + 1)], stdout);
         fputs(screen ? "\033[0m\n" : "\n", stdout);
     }
     sm_zero(q->data, (size_t)q->width * (size_t)q->width);
     QRcode_free(q);
+}
+
+/* The words that were typed leave the screen and its scroll-back before anything else is shown. */
+static void clear_words(void)
+{
+    if (isatty(1) && cli_has_terminal())
+        fputs("\033[H\033[2J\033[3J", stdout);
 }
 
 /* ---- the sheet ---- */
@@ -170,6 +177,7 @@ static void card_print(struct cli *c, const struct making *m)
         printf("{\"card\":\"%.*s\"}\n", (int)m->text.n, card);
         return;
     }
+    clear_words();
     printf("%s", T(c, "== 戻すカード(院長が持つ)\n\n", "== Restore card (the director keeps it)\n\n"));
     printf("%.*s\n\n", (int)m->text.n, card);
     char line[128];
@@ -298,6 +306,7 @@ static void anew_print(struct cli *c, json_t *a)
         cli_json(a);
         return;
     }
+    clear_words();
     printf(T(c, "アカウント: %s\n認証アプリの鍵: %s\n\n", "Account: %s\nAuthenticator secret: %s\n\n"), cli_str(a, "account"),
         cli_str(a, "totp_secret"));
     qr_print(cli_str(a, "totp_uri"));

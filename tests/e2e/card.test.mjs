@@ -99,6 +99,22 @@ test('password and telephone lost: the orders half lets the director in, and a n
   say('back in with the orders half; the second new card restores everything equal; both are in the access log');
 });
 
+test('typed at a terminal: words in pieces, a weak password asked for again, nothing typed stays on the screen', { timeout: 200e3 }, async () => {
+  const type = async (args, talk) => JSON.parse((await L.run('python3', [path.join(L.top, 'tests/e2e/type.py')], { input: JSON.stringify({ argv: [L.programs.cli, '--data', w.box.data, '--token-file', token, '--lang', 'ja', ...args], talk }) })).out);
+  const { open, orders: o } = w.person.sheet;
+  const a = await type(['account', 'recover'], [['院長のアカウント', 'incho'], ['大事な決まり', o.words_ja.join(' ')],
+    ['新しいパスワード: ', 'short'], ['もう一度', 'short'], ['8文字以上[\\s\\S]*新しいパスワード: ', next], ['もう一度', next]]);
+  assert.equal(a.code, 0, a.out);
+  assert.ok(a.out.lastIndexOf(o.words_ja[11]) < a.out.indexOf('\x1b[3J'), 'the words leave the screen');
+  const code = /[0-9A-Z]{5}-[0-9A-Z]{5}/.exec(a.out)[0];
+  assert.equal((await type(['sign-in', 'incho'], [['パスワード: ', next], ['コード: ', code]])).code, 0);
+  const c = await type(['restore-card', 'new'], [['1 開ける鍵', open.words_ja.slice(0, 12).join(' ')], ['続き', open.words_ja.slice(12).join(' ')], ['大事な決まり', o.qr_text], ['院長のパスワード: ', next]]);
+  assert.equal(c.code, 0, c.out);
+  assert.ok(c.out.lastIndexOf(open.words_ja[11]) < c.out.indexOf('\x1b[3J') && c.out.lastIndexOf('SKR1') < c.out.indexOf('\x1b[3J'));
+  assert.match(c.out, /SKC1-/);
+  assert.ok(!c.out.includes(next), 'the password is not shown');
+});
+
 test('a browser gets in by the typed words; nothing secret is on disk or in the log', { timeout: 100e3 }, async () => {
   const c = new L.Client(w.box);
   const browser = await L.startBrowser();
