@@ -196,6 +196,281 @@ static void landlock_leaves_only_what_is_listed(void **state)
     assert_ends_well(locked_out, NULL);
 }
 
+/* ---- everything but ---- */
+
+/* <dir>/home holds the box ("box", with a folder and a file) among other things; its path in ret. */
+static void home_make(char ret[64])
+{
+    static const char *const folder[] = {"", "/docs", "/box", "/box/packs", "/gone"};
+    static const char *const file[] = {"/notes", "/docs/letter", "/box/secret", "/box/packs/one"};
+    char path[128];
+    (void)snprintf(ret, 64, "%s/home", dir);
+    for (size_t i = 0; i < 5; i++) {
+        (void)snprintf(path, sizeof path, "%s%s", ret, folder[i]);
+        assert_ok(mkdir(path, 0777));
+        assert_ok(chmod(path, 0777)); /* whoever asks: only Landlock is in the way */
+    }
+    for (size_t i = 0; i < 4; i++) {
+        (void)snprintf(path, sizeof path, "%s%s", ret, file[i]);
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        assert_true(fd >= 0 && write(fd, "content", 7) == 7 && fchmod(fd, 0666) == 0);
+        close(fd);
+    }
+    (void)snprintf(path, sizeof path, "%s/way", ret);
+    assert_ok(symlink("box", path));
+}
+
+struct but_case {
+    struct plat_but but;
+    const char *home;
+    bool user; /* as an ordinary one */
+};
+
+/* errno of an open in home, or 0. */
+static int opens(const char *home, const char *name, int flags)
+{
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s%s", home, name);
+    int fd = open(path, flags | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 ? errno : 0;
+}
+
+static int renames(const char *home, const char *from, const char *to)
+{
+    char a[256], b[256];
+    (void)snprintf(a, sizeof a, "%s%s", home, from);
+    (void)snprintf(b, sizeof b, "%s%s", home, to);
+    return rename(a, b) < 0 ? errno : 0;
+}
+
+static int confine_but(const struct but_case *t, struct plat_confined *c)
+{
+    CHECK(!t->user || geteuid() != 0 || setresuid(65534, 65534, 65534) == 0);
+    CHECK(plat_sandbox_landlock_but(&t->but, c) == 0 && c->landlock && c->nnp);
+    return FINE;
+}
+
+/* Nothing of the box can be had, by whatever way; only that it is there. */
+static int box_is_out(const char *home)
+{
+    struct stat st;
+    char path[256];
+    CHECK(opens(home, "/box", O_RDONLY | O_DIRECTORY) == 0); /* names are not kept */
+    CHECK(opens(home, "/box/secret", O_RDONLY) == EACCES && opens(home, "/way/secret", O_RDONLY) == EACCES);
+    CHECK(opens(home, "/box/packs/one", O_RDONLY) == EACCES && opens(home, "/box/packs/one", O_WRONLY) == EACCES);
+    CHECK(opens(home, "/box/secret", O_RDWR) == EACCES && opens(home, "/box/secret", O_RDWR | O_TRUNC) == EACCES);
+    (void)snprintf(path, sizeof path, "%s/box/secret", home);
+    CHECK(plat_sandbox_landlock_abi() < 3 || (truncate(path, 0) < 0 && errno == EACCES));
+    CHECK(stat(path, &st) == 0 && st.st_size == 7);
+    return FINE;
+}
+
+static int box_is_fixed(const char *home)
+{
+    CHECK(opens(home, "/box/new", O_RDWR | O_CREAT) == EACCES);
+    CHECK(renames(home, "/box/secret", "/docs/secret") != 0 && renames(home, "/docs/letter", "/box/secret") != 0);
+    CHECK(renames(home, "/box", "/docs/box") != 0 && renames(home, "/box", "/box2") != 0);
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/box/secret", home);
+    CHECK(unlink(path) < 0 && errno == EACCES);
+    return FINE;
+}
+
+static int reads_beside(void *arg)
+{
+    const struct but_case *t = arg;
+    struct plat_confined c = {0};
+    int r = confine_but(t, &c);
+    r = r ? r : box_is_out(t->home);
+    r = r ? r : box_is_fixed(t->home);
+    if (r)
+        return r;
+    CHECK(opens(t->home, "", O_RDONLY | O_DIRECTORY) == 0 && opens("/", "", O_RDONLY | O_DIRECTORY) == 0);
+    CHECK(opens(t->home, "/notes", O_RDONLY) == 0 && opens(t->home, "/docs/letter", O_RDONLY) == 0);
+    CHECK(opens("/etc/passwd", "", O_RDONLY) == 0 && opens("/usr/bin/env", "", O_RDONLY) == 0);
+    CHECK(opens(t->home, "/notes", O_WRONLY) == EACCES && opens(t->home, "/docs/new", O_WRONLY | O_CREAT) == EACCES);
+    return FINE;
+}
+
+static int writes_beside(void *arg)
+{
+    const struct but_case *t = arg;
+    struct plat_confined c = {0};
+    int r = confine_but(t, &c);
+    r = r ? r : box_is_out(t->home);
+    r = r ? r : box_is_fixed(t->home);
+    if (r)
+        return r;
+    CHECK(opens(t->home, "/docs/new", O_RDWR | O_CREAT | O_EXCL) == 0 && renames(t->home, "/docs/new", "/docs/n2") == 0);
+    CHECK(opens(t->home, "/docs/letter", O_RDWR | O_TRUNC) == 0 && opens(t->home, "/notes", O_RDWR) == 0);
+    CHECK(opens(t->home, "/new", O_RDWR | O_CREAT) == EACCES && renames(t->home, "/notes", "/notes2") == EACCES);
+    CHECK(renames(t->home, "/docs/n2", "/gone/n2") == 0 && renames(t->home, "/gone/n2", "/docs/n2") == 0);
+    return FINE;
+}
+
+/* The levels may be changed, but nothing is read or written there. */
+static int changes_level(void *arg)
+{
+    const struct but_case *t = arg;
+    struct plat_confined c = {0};
+    int r = confine_but(t, &c);
+    r = r ? r : box_is_out(t->home);
+    if (r)
+        return r;
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/docs/w", t->home);
+    CHECK(opens(path, "", O_RDWR | O_CREAT | O_EXCL) == 0 && renames(t->home, "/docs/w", "/w") == 0);
+    CHECK(opens(t->home, "/w", O_RDONLY) == EACCES);
+    (void)snprintf(path, sizeof path, "%s/made", t->home);
+    CHECK(mkdir(path, 0700) == 0 && renames(t->home, "/docs/n2", "/made/n2") == 0);
+    CHECK(opens(t->home, "/made/x", O_RDWR | O_CREAT) == EACCES && renames(t->home, "/made/n2", "/docs/n2") != 0);
+    (void)snprintf(path, sizeof path, "%s/w", t->home);
+    CHECK(unlink(path) == 0);
+    return FINE;
+}
+
+static int adds_to_level(void *arg)
+{
+    const struct but_case *t = arg;
+    struct plat_confined c = {0};
+    int r = confine_but(t, &c);
+    r = r ? r : box_is_out(t->home);
+    if (r)
+        return r;
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/docs/decoy", t->home);
+    CHECK(opens(path, "", O_RDWR | O_CREAT | O_EXCL) == 0 && renames(t->home, "/docs/decoy", "/decoy") == 0);
+    CHECK(opens(path, "", O_RDWR | O_CREAT | O_EXCL) == 0 && renames(t->home, "/docs/decoy", "/box/secret") == EACCES);
+    (void)snprintf(path, sizeof path, "%s/decoy", t->home);
+    CHECK(unlink(path) < 0 && errno == EACCES);
+    return FINE;
+}
+
+static void everything_but_a_folder_is_what_it_says(void **state)
+{
+    char home[64], box[80], box2[80], decoy[96];
+    struct plat_confined c = {0};
+    if (plat_sandbox_landlock_abi() < 2)
+        skip();
+    home_make(home);
+    (void)snprintf(box, sizeof box, "%s/box", home);
+    (void)snprintf(box2, sizeof box2, "%s/gone/not/yet", home); /* one that is not there */
+    (void)snprintf(decoy, sizeof decoy, "%s/decoy", home);
+    const char *const out[] = {box, box2}, *const level[] = {home}, *const none[] = {"/"}, *const relative[] = {"box"};
+    for (int user = 0; user < 2; user++) {
+        struct but_case t = {{.out = out, .out_n = 1}, home, user};
+        assert_ends_well(reads_beside, &t);
+        t.but.write = true;
+        assert_ends_well(writes_beside, &t);
+        t.but.change = level;
+        t.but.change_n = 1;
+        assert_ends_well(changes_level, &t);
+        t.but.change_n = 0;
+        t.but.add = true;
+        assert_ends_well(adds_to_level, &t);
+        assert_ok(unlink(decoy));
+        assert_ok(unlink((snprintf(decoy, sizeof decoy, "%s/docs/decoy", home), decoy)));
+        assert_ok(plat_fs_remove_tree(AT_FDCWD, (snprintf(decoy, sizeof decoy, "%s/made", home), decoy)));
+        (void)snprintf(decoy, sizeof decoy, "%s/decoy", home);
+    }
+    struct plat_but bad = {.out = none, .out_n = 1};
+    assert_int_equal(plat_sandbox_landlock_but(&bad, &c), -SM_EINVAL);
+    bad.out = relative;
+    assert_int_equal(plat_sandbox_landlock_but(&bad, &c), -SM_EINVAL);
+    bad = (struct plat_but){.out = out, .out_n = 1, .change = out, .change_n = 1};
+    assert_int_equal(plat_sandbox_landlock_but(&bad, &c), -SM_EINVAL);
+    assert_false(c.landlock);
+}
+
+/* Two folders stay out, one of which is made afterwards; what comes into a level later cannot be read either. */
+static int two_are_out(void *arg)
+{
+    char path[256];
+    const struct but_case *t = arg;
+    struct plat_confined c = {0};
+    int r = confine_but(t, &c);
+    r = r ? r : box_is_out(t->home);
+    if (r)
+        return r;
+    const int go[] = {1};
+    (void)!write(4, go, 1);
+    char done;
+    CHECK(read(5, &done, 1) == 1);
+    CHECK(opens(t->home, "/gone/not/yet/late", O_RDONLY) == EACCES && opens(t->home, "/later", O_RDONLY) == EACCES);
+    CHECK(opens(t->home, "/docs/later", O_RDONLY) == 0);
+    (void)snprintf(path, sizeof path, "%s/later", t->home);
+    struct stat st;
+    CHECK(stat(path, &st) == 0);
+    return FINE;
+}
+
+static void write_file(const char *home, const char *name)
+{
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s%s", home, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    assert_true(fd >= 0 && write(fd, "x", 1) == 1);
+    close(fd);
+}
+
+static void what_comes_into_a_level_later_stays_out_too(void **state)
+{
+    char home[64], box[80], late[80], path[128], go;
+    int to[2], from[2], status;
+    if (plat_sandbox_landlock_abi() < 2)
+        skip();
+    (void)snprintf(home, sizeof home, "%s/home", dir);
+    (void)snprintf(box, sizeof box, "%s/box", home);
+    (void)snprintf(late, sizeof late, "%s/gone/not/yet", home);
+    const char *const out[] = {box, late};
+    struct but_case t = {{.out = out, .out_n = 2}, home, false};
+    assert_ok(pipe(to));
+    assert_ok(pipe(from));
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)dup2(from[1], 4);
+        (void)dup2(to[0], 5);
+        _exit(two_are_out(&t));
+    }
+    close(from[1]);
+    assert_int_equal(read(from[0], &go, 1), 1);
+    for (const char *p = "/gone/not\0/gone/not/yet\0"; *p; p += strlen(p) + 1) {
+        (void)snprintf(path, sizeof path, "%s%s", home, p);
+        assert_ok(mkdir(path, 0755));
+    }
+    write_file(home, "/gone/not/yet/late");
+    write_file(home, "/later");
+    write_file(home, "/docs/later");
+    assert_int_equal(write(to[1], "g", 1), 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    plat_proc_status_text(status, path);
+    assert_string_equal(path, "exit 0");
+    close(to[0]), close(to[1]), close(from[0]);
+}
+
+static void paths_are_resolved_as_far_as_they_are_there(void **state)
+{
+    char real[PLAT_PATH_MAX], path[256], want[256];
+    size_t there;
+    (void)snprintf(path, sizeof path, "%s/home/way/packs//new/", dir);
+    (void)snprintf(want, sizeof want, "%s/home/box/packs/new", dir);
+    assert_ok(plat_real_path(path, real, &there));
+    assert_string_equal(real, want);
+    assert_int_equal(there, strlen(want) - 4);
+    assert_ok(plat_real_path("/no-such-at-all/x", real, &there));
+    assert_string_equal(real, "/no-such-at-all/x");
+    assert_int_equal(there, 1);
+    assert_int_equal(plat_real_path("/no-such-at-all/../etc", real, &there), -SM_EINVAL);
+    assert_int_equal(plat_real_path("x", real, &there), -SM_EINVAL);
+    assert_int_equal(plat_but_place("/a/b", "/a/b"), PLAT_INSIDE);
+    assert_int_equal(plat_but_place("/a/b/c", "/a/b"), PLAT_INSIDE);
+    assert_int_equal(plat_but_place("/a", "/a/b"), PLAT_ABOVE);
+    assert_int_equal(plat_but_place("/", "/a/b"), PLAT_ABOVE);
+    assert_int_equal(plat_but_place("/a/bc", "/a/b"), PLAT_BESIDE);
+}
+
 /* ---- system calls ---- */
 
 static bool sanitizer_build(void)
@@ -329,6 +604,17 @@ static int do_restore(void)
     return FINE;
 }
 
+/* Behind the filter, as the restore part does it when it knows its order. */
+static int do_confine(void)
+{
+    const char *const out[] = {dir};
+    const struct plat_but but = {.out = out, .out_n = 1, .write = true};
+    struct plat_confined c = {.nnp = true};
+    CHECK(plat_sandbox_landlock_but(&but, &c) == 0);
+    CHECK(!c.landlock || (open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600) < 0 && errno == EACCES));
+    return FINE;
+}
+
 static int do_connect(void)
 {
     int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -402,7 +688,7 @@ static int bad_unlink(void)
 /* What each profile must allow, and what it must die of.  exec, fork, kill, W+X memory: all of them. */
 static const struct row {
     const char *profile;
-    int (*good[5])(void);
+    int (*good[6])(void);
     int (*bad[3])(void);
 } row[] = {
     {"front", {do_base, do_read, do_thread, do_accept}, {bad_socket, bad_open_write, bad_unlink}},
@@ -413,7 +699,8 @@ static const struct row {
     {"out", {do_base, do_read, do_connect, do_thread}, {bad_open_write, bad_unlink, bad_chown}},
     {"agent-link", {do_base, do_read, do_write, do_connect, do_thread}, {bad_chown}},
     {"agent-backup", {do_base, do_read, do_write, do_memory_file, do_thread}, {bad_socket, bad_chown}},
-    {"agent-restore", {do_base, do_read, do_write, do_restore, do_thread}, {bad_socket}},
+    {"agent-restore", {do_base, do_read, do_write, do_restore, do_thread, do_confine}, {bad_socket}},
+    {"agent-lend", {do_base, do_read}, {bad_socket, bad_open_write, bad_unlink}},
 };
 static int (*const always_bad[])(void) = {bad_exec, bad_fork, bad_ptrace, bad_wx, bad_kill};
 
@@ -422,7 +709,7 @@ static int run_good(void *arg)
     const struct row *r = arg;
     struct plat_confined c = {0};
     CHECK(plat_sandbox_seccomp(r->profile, &c) == 0 && c.seccomp && c.nnp && c.missing[0] == 0);
-    for (size_t i = 0; i < 5 && r->good[i]; i++) {
+    for (size_t i = 0; i < 6 && r->good[i]; i++) {
         int k = r->good[i]();
         if (k)
             return k;
@@ -522,6 +809,9 @@ int main(void)
         cmocka_unit_test(an_ordinary_user_is_told_what_is_missing),
         cmocka_unit_test(a_parent_that_is_gone_already_is_noticed),
         cmocka_unit_test(landlock_leaves_only_what_is_listed),
+        cmocka_unit_test(everything_but_a_folder_is_what_it_says),
+        cmocka_unit_test(what_comes_into_a_level_later_stays_out_too),
+        cmocka_unit_test(paths_are_resolved_as_far_as_they_are_there),
         cmocka_unit_test(every_profile_allows_its_work),
         cmocka_unit_test(every_profile_dies_of_anything_else),
         cmocka_unit_test(a_sanitizer_build_says_that_it_has_no_filter),

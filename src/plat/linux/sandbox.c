@@ -1,28 +1,17 @@
 #include "plat/sandbox.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
-#include <linux/landlock.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-/* Rights younger than the headers of Debian 12 (uapi/linux/landlock.h of 6.2 and 6.10). */
-#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
-#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
-#endif
-#ifndef LANDLOCK_ACCESS_FS_IOCTL_DEV
-#define LANDLOCK_ACCESS_FS_IOCTL_DEV (1ULL << 15)
-#endif
-enum { RULES_MAX = 32, GIDS_MAX = 8 };
+enum { GIDS_MAX = 8 };
 
-static void missing(struct plat_confined *c, const char *fmt, ...) sm_printf(2, 3);
-static void missing(struct plat_confined *c, const char *fmt, ...)
+void plat_confined_missing(struct plat_confined *c, const char *fmt, ...)
 {
     size_t n = strlen(c->missing);
     if (n && n + 3 < sizeof c->missing)
@@ -114,7 +103,7 @@ int plat_sandbox_caps(const int *caps, size_t caps_n, struct plat_confined *c)
     if (r == 0)
         r = set_caps(caps, caps_n);
     if (r == -EPERM && geteuid() != 0) {
-        missing(c, "capabilities: started without them");
+        plat_confined_missing(c, "capabilities: started without them");
         return 0;
     }
     return r;
@@ -147,7 +136,7 @@ int plat_sandbox_user(uid_t uid, gid_t gid, const gid_t *extra_gids, size_t gids
     struct plat_confined *c)
 {
     if (geteuid() != 0) {
-        missing(c, "user: not started as root, shares the starter's user");
+        plat_confined_missing(c, "user: not started as root, shares the starter's user");
         return 0;
     }
     if (uid == 0 || gid == 0 || gids_n > GIDS_MAX || caps_n > PLAT_CAPS_MAX)
@@ -166,73 +155,6 @@ int plat_sandbox_user(uid_t uid, gid_t gid, const gid_t *extra_gids, size_t gids
         r = die_with_parent();
     if (r == 0)
         c->uid = true;
-    return r;
-}
-
-/* ---- Landlock ---- */
-
-int plat_sandbox_landlock_abi(void)
-{
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    return abi < 0 ? 0 : (int)abi;
-}
-
-static uint64_t handled(int abi)
-{
-    uint64_t all = LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1; /* version 1: execute .. make_sym */
-    if (abi >= 2)
-        all |= LANDLOCK_ACCESS_FS_REFER;
-    if (abi >= 3)
-        all |= LANDLOCK_ACCESS_FS_TRUNCATE;
-    if (abi >= 5)
-        all |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
-    return all;
-}
-
-static int add_rule(int ruleset, const struct plat_path_rule *rule, uint64_t all)
-{
-    int fd = open(rule->path, O_PATH | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT && rule->optional ? 0 : -errno;
-    struct stat st;
-    uint64_t access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
-    if (rule->write)
-        access = all &
-                 ~(uint64_t)(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_CHAR);
-    /* Rights that concern folders are refused for a file. */
-    if (fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode))
-        access &= LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE |
-            LANDLOCK_ACCESS_FS_IOCTL_DEV;
-    struct landlock_path_beneath_attr attr = {.allowed_access = access & all, .parent_fd = fd};
-    int r = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) < 0 ? -errno : 0;
-    close(fd);
-    return r;
-}
-
-int plat_sandbox_landlock(const struct plat_path_rule *rules, size_t n, struct plat_confined *c)
-{
-    if (n > RULES_MAX)
-        return -SM_EINVAL;
-    int abi = plat_sandbox_landlock_abi();
-    if (abi < 1) {
-        missing(c, "landlock: this kernel has none or it is switched off");
-        return 0;
-    }
-    uint64_t all = handled(abi);
-    struct landlock_ruleset_attr attr = {.handled_access_fs = all};
-    int fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr.handled_access_fs, 0);
-    if (fd < 0)
-        return -errno;
-    int r = 0;
-    for (size_t i = 0; i < n && r == 0; i++)
-        r = add_rule(fd, &rules[i], all);
-    if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0))
-        r = -errno;
-    close(fd);
-    if (r == 0)
-        c->nnp = c->landlock = true;
-    if (r == 0 && abi < 3)
-        missing(c, "landlock: version %d of this kernel cannot guard truncation", abi);
     return r;
 }
 

@@ -34,7 +34,7 @@ static const char *const file_read[] = {"stat", "lstat", "newfstatat", "statx", 
     "readlinkat", "access", "faccessat", "faccessat2", "getdents64", "pread64", "preadv", "preadv2", "fadvise64",
     "readahead", "flock", "getcwd", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
     "copy_file_range", "sendfile", "mincore", "ioprio_set", "ioprio_get", "setpriority", "getpriority", NULL};
-static const char *const file_write[] = {"creat", "pwrite64", "pwritev", "pwritev2", "ftruncate", "truncate",
+static const char *const file_write[] = {"creat", "pwrite64", "pwritev", "pwritev2", "ftruncate",
     "fallocate", "fsync", "fdatasync", "sync_file_range", "msync", "rename", "renameat", "renameat2", "unlink",
     "unlinkat", "rmdir", "mkdir", "mkdirat", "link", "linkat", "umask", "fchmod", "chmod", "fchmodat", "utimensat",
     NULL};
@@ -45,6 +45,8 @@ static const char *const net_serve[] = {"accept", "accept4", "recvfrom", "sendto
     NULL};
 static const char *const net_connect[] = {
     "socket", "connect", "bind", "recvfrom", "sendto", "recvmmsg", "sendmmsg", "setsockopt", "socketpair", NULL};
+/* Confines itself once more, when its order is known. */
+static const char *const land_lock[] = {"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", NULL};
 /* Packs are handed to link as anonymous files. */
 static const char *const memory_file[] = {"memfd_create", NULL};
 enum { OPEN_NONE, OPEN_READ, OPEN_ALL };
@@ -66,7 +68,8 @@ static const struct profile {
     {"agent-link", {base, file_read, file_write, net_connect}, OPEN_ALL, true},
     /* The C library asks a name service daemon over a socket before it reads /etc/passwd, and takes a no. */
     {"agent-backup", {base, file_read, file_write, memory_file}, OPEN_ALL, true, "socket"},
-    {"agent-restore", {base, file_read, file_write, file_restore}, OPEN_ALL, true, "socket"},
+    {"agent-restore", {base, file_read, file_write, file_restore, land_lock}, OPEN_ALL, true, "socket"},
+    {"agent-lend", {base, file_read}, OPEN_READ, false},
 };
 
 const char *plat_sandbox_profile(size_t i)
