@@ -638,6 +638,19 @@ static int bad_socket(void)
     return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0;
 }
 
+/* The C library takes a no. */
+static int refused_socket(void)
+{
+    CHECK(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0 && errno == EPERM);
+    return FINE;
+}
+
+static int bad_connect(void)
+{
+    struct sockaddr any = {.sa_family = AF_UNIX};
+    return connect(0, &any, sizeof any);
+}
+
 static int bad_open(void)
 {
     return open("/dev/null", O_RDONLY | O_CLOEXEC) < 0;
@@ -688,7 +701,7 @@ static int bad_unlink(void)
 /* What each profile must allow, and what it must die of.  exec, fork, kill, W+X memory: all of them. */
 static const struct row {
     const char *profile;
-    int (*good[6])(void);
+    int (*good[7])(void);
     int (*bad[3])(void);
 } row[] = {
     {"front", {do_base, do_read, do_thread, do_accept}, {bad_socket, bad_open_write, bad_unlink}},
@@ -698,8 +711,8 @@ static const struct row {
     {"opener", {do_base}, {bad_socket, bad_open, bad_unlink}},
     {"out", {do_base, do_read, do_connect, do_thread}, {bad_open_write, bad_unlink, bad_chown}},
     {"agent-link", {do_base, do_read, do_write, do_connect, do_thread}, {bad_chown}},
-    {"agent-backup", {do_base, do_read, do_write, do_memory_file, do_thread}, {bad_socket, bad_chown}},
-    {"agent-restore", {do_base, do_read, do_write, do_restore, do_thread, do_confine}, {bad_socket}},
+    {"agent-backup", {do_base, do_read, do_write, do_memory_file, do_thread, refused_socket}, {bad_chown}},
+    {"agent-restore", {do_base, do_read, do_write, do_restore, do_thread, do_confine, refused_socket}, {bad_connect}},
     {"agent-lend", {do_base, do_read}, {bad_socket, bad_open_write, bad_unlink}},
 };
 static int (*const always_bad[])(void) = {bad_exec, bad_fork, bad_ptrace, bad_wx, bad_kill};
@@ -709,7 +722,7 @@ static int run_good(void *arg)
     const struct row *r = arg;
     struct plat_confined c = {0};
     CHECK(plat_sandbox_seccomp(r->profile, &c) == 0 && c.seccomp && c.nnp && c.missing[0] == 0);
-    for (size_t i = 0; i < 6 && r->good[i]; i++) {
+    for (size_t i = 0; i < 7 && r->good[i]; i++) {
         int k = r->good[i]();
         if (k)
             return k;
