@@ -7,6 +7,7 @@
 #define ORDER_LASTS_S (12 * 3600)
 #define PATHS_MAX 2000
 #define PATH_LONGEST 4096
+#define ROOTS_BYTES ((size_t)16 << 10) /* of an order: more roots than that are not told */
 
 /* ---- unlock ---- */
 
@@ -101,6 +102,7 @@ static json_t *restore_json(struct api *a, json_t *row)
     static const char *const same[] = { "id", "manifest", "device", "state", "problems", "set_aside", "skipped",
         "started", "finished", "created", "ms" };
     out = out ? out : json_object();
+    (void)json_object_del(out, "source"); /* for the order only; older rows have none */
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         api_set(out, same[i], json_incref(json_object_get(row, same[i])));
     api_set(out, "progress", json_incref(now ? now : json_object_get(row, "progress")));
@@ -135,6 +137,29 @@ void h_restore(struct api_call *c)
     json_decref(row);
 }
 
+/* Where a whole generation stood, as far as the source tells (it may have been changed since): what the machine has to know
+ * before it looks into the generation.  NULL: of no use, or not known. */
+static json_t *order_roots(struct api *a, const json_t *body)
+{
+    if (json_array_size(json_object_get(body, "paths_b64")) || !*api_str(body, "source"))
+        return NULL;
+    json_t *source = api_row(a, STATE_source_any, STATE_ARGS(state_t(api_str(body, "source")))), *v, *out = NULL;
+    struct sm_buf text = SM_BUF_INIT(2 * PATH_LONGEST);
+    size_t i, bytes = 0;
+    if (json_array_size(json_object_get(source, "paths")))
+        out = json_array();
+    json_array_foreach(json_object_get(source, "paths"), i, v) {
+        sm_buf_clear(&text);
+        if (!json_is_string(v) || sm_base64(SM_SPAN(json_string_value(v), json_string_length(v)), &text) < 0 ||
+            (bytes += text.n) > ROOTS_BYTES)
+            break;
+        api_append(out, json_stringn((const char *)text.p, text.n));
+    }
+    sm_buf_wipe(&text);
+    json_decref(source);
+    return out;
+}
+
 static json_t *order_args(struct api *a, const json_t *row)
 {
     const json_t *b = json_object_get(row, "body"), *target = json_object_get(b, "target");
@@ -144,9 +169,13 @@ static json_t *order_args(struct api *a, const json_t *row)
     if (*text && sm_base64(SM_SPAN_STR(text), &place) == 0)
         api_set(t, "place", json_stringn((const char *)place.p, place.n));
     sm_buf_wipe(&place);
-    return json_pack("{s:s,s:s,s:s,s:s,s:O,s:o,s:s,s:s}", "restore", api_str(row, "id"), "manifest",
+    json_t *args = json_pack("{s:s,s:s,s:s,s:s,s:O,s:o,s:s,s:s}", "restore", api_str(row, "id"), "manifest",
         api_str(row, "manifest"), "vault", api_str(a->keys, "vault"), "client", api_str(row, "client"), "paths",
         json_object_get(b, "paths_b64"), "target", t, "existing", api_str(b, "existing"), "label", api_str(row, "id"));
+    json_t *roots = order_roots(a, b);
+    if (roots)
+        api_set(args, "roots", roots);
+    return args;
 }
 
 static void restore_order(struct api *a, const json_t *row)
@@ -207,9 +236,21 @@ static void restore_generation(struct api_call *c, int err, struct sm_span body,
     api_audit_what(c, "%s of %s", id, api_str(c->mem, "manifest"));
     api_set(c->mem, "id", json_string(id));
     api_set(c->mem, "client", json_string(api_str(g, "client")));
+    api_set(json_object_get(c->mem, "body"), "source", json_string(api_str(g, "source")));
     json_decref(j);
     api_ask(c, "V_GRANT", json_pack("{s:s,s:s,s:I}", "grant", id, "client", api_str(c->mem, "client"), "until_s",
         (json_int_t)api_now() + GRANT_LASTS_S), restore_granted);
+}
+
+/* The folder that the box keeps everything in is no place for a restore.  By the path alone: the machine looks closer. */
+static bool in_the_box(const struct api *a, const char *place)
+{
+    size_t n = strlen(a->data);
+    while (n > 1 && a->data[n - 1] == '/')
+        n--;
+    while (place[0] == '/' && place[1] == '/')
+        place++;
+    return a->data[0] == '/' && n > 1 && strncmp(place, a->data, n) == 0 && (place[n] == 0 || place[n] == '/');
 }
 
 /* NULL, or the field that is wrong. */
@@ -233,7 +274,8 @@ static const char *restore_check(struct api *a, const json_t *b)
     bool original = !strcmp(mode, "original"), other = !strcmp(mode, "place");
     if (!bad && !original && !other)
         bad = "target.mode";
-    if (!bad && other && (place[0] != '/' || strlen(place) > PATH_LONGEST || strstr(place, "/../")))
+    if (!bad && other && (place[0] != '/' || strlen(place) > PATH_LONGEST || strstr(place, "/../") ||
+            in_the_box(a, place)))
         bad = "target.place";
     if (!bad && strcmp(existing, "aside") != 0 && strcmp(existing, "skip") != 0 && strcmp(existing, "overwrite") != 0)
         bad = "existing";

@@ -5,6 +5,7 @@
  *   supervisor   starts and restarts the others, hands each its channel; root where there is root, parses nothing from
  * outside link         the only one with a socket to the box; carries requests of the others, holds no key of content
  *   backup       reads files, seals; no network
+ *   lend         only where a folder is to be left out: opens for backup what its rules know nothing of (lend.c)
  *   restore      writes files, for one signed order; no network; started for it and gone after it
  */
 #ifndef AGENT_H
@@ -63,12 +64,16 @@ enum agent_msg {
 #define L_CALL_BODY ((size_t)512 << 10)
 #define L_PATH_MAX 256
 
+/* backup → lend: the absolute path of a file, raw bytes without NUL → a descriptor for reading (none: refused). */
+enum { L_LEND = 22 };
+
 /* ---- the parts ---- */
 /* Channel to the supervisor is descriptor 3.  Each returns an exit code. */
 int link_main(const char *data, const char *skip);
 int backup_main(const char *data, const char *skip);
 int restore_main(const char *data, const char *skip);
 int decoy_main(const char *data, const char *skip);
+int lend_main(const char *data, const char *skip);
 /* local_socket: of a box on this machine, to join it by itself.  skip: a folder that is never read (the box's own
  * data).  Both may be NULL. */
 int supervisor_main(const char *data, const char *local_socket, const char *skip);
@@ -81,9 +86,11 @@ struct part_rules {
     unsigned uid; /* used when root, else ignored; user "" = stay */
     const int *caps;
     size_t caps_n;
-    const struct plat_path_rule *paths;
+    const struct plat_path_rule *paths; /* the file system is these alone, with landlock */
     size_t paths_n;
     bool landlock;
+    const char *out; /* or: everything but this folder, and paths; NULL: not so */
+    bool out_write, out_add; /* as in struct plat_but */
     unsigned nofile;
 };
 sm_must_use int part_confine(const struct part_rules *rules, struct plat_confined *ret);

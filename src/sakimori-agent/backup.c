@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -30,6 +31,8 @@
 #define SESSION_PATIENCE_MS ((uint64_t)10 * 60 * 1000)
 #define PROGRESS_MS 1000
 #define PATTERNS_MAX 1024
+#define LEND_MS 60000
+#define LEND_PATIENCE_MS 20000
 
 struct wanted {
     char source[33], run[33], reason[16];
@@ -42,6 +45,10 @@ struct backupd {
     struct agent_policy policy;
     struct heads heads;
     struct sm_ipc *up, *link;
+    pthread_mutex_t lending; /* lend is used by the thread that reads */
+    struct sm_ipc *lend;
+    bool lends;            /* there is such a part */
+    atomic_bool lend_lost; /* waited for in vain: not again before it is back */
     int cache; /* folder of caches */
     json_t *sources;
     struct wanted queue[QUEUE_MAX];
@@ -159,11 +166,29 @@ static const struct sm_ipc_rule from_link[] = {
     {L_ORDER, 1 << 18, false, "L_ORDER"}, {L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS"}};
 static const struct sm_ipc_rule from_up[] = {{A_ATTACH, 4096, true, "A_ATTACH"}, {A_STOP, 16, false, "A_STOP"}};
 
+static void take_lend(struct backupd *b, struct sm_ipc_msg *m)
+{
+    const struct sm_ipc_config c = {.body_max = 4096, .queue_max = 65536};
+    int fd = m->fd;
+    m->fd = -1;
+    atomic_store(&b->lend_lost, false);
+    pthread_mutex_lock(&b->lending);
+    sm_ipc_free(b->lend);
+    b->lend = NULL;
+    if (fd >= 0 && sm_ipc_new(NULL, fd, &c, &b->lend))
+        sm_error("the channel to lend could not be made");
+    pthread_mutex_unlock(&b->lending);
+}
+
 static void on_up(struct backupd *b, struct sm_ipc_msg *m)
 {
     if (m->type == A_STOP) {
         b->stop = true;
         atomic_store(&b->cancelled, true);
+        return;
+    }
+    if (sm_span_eq(m->body, SM_SPAN_STR("{\"peer\":\"lend\"}"))) {
+        take_lend(b, m);
         return;
     }
     const struct sm_ipc_config c = {
@@ -422,6 +447,44 @@ static int sink_manifest(
     return r;
 }
 
+/* ---- files the rules know nothing of ---- */
+
+/* One try: a descriptor, or why not.  -SM_EPEER and -SM_ETIME: of the channel, which is then gone. */
+static int ask_lend(struct backupd *b, const char *path)
+{
+    struct sm_buf none = SM_BUF_INIT(4096);
+    int fd = -1, r = -SM_EPEER;
+    pthread_mutex_lock(&b->lending);
+    if (b->lend)
+        r = sm_ipc_call(b->lend, L_LEND, SM_SPAN_STR(path), LEND_MS, &none, &fd, NULL);
+    if (r == -SM_EPEER || r == -SM_ETIME || r == -SM_EPROTO) {
+        sm_ipc_free(b->lend);
+        b->lend = NULL;
+        r = -SM_EPEER;
+    }
+    pthread_mutex_unlock(&b->lending);
+    sm_buf_wipe(&none);
+    if (r && fd >= 0)
+        close(fd);
+    return r ? r : fd >= 0 ? fd : -EACCES;
+}
+
+/* What appeared beside the box's folder after this process began has no rule: lend opens it.  It restarts within
+ * seconds if it must. */
+static int denied(void *arg, const char *path)
+{
+    struct backupd *b = arg;
+    uint64_t until = plat_clock_mono_ms() + LEND_PATIENCE_MS;
+    for (;;) {
+        int r = ask_lend(b, path);
+        if (r != -SM_EPEER || atomic_load(&b->lend_lost) || atomic_load(&b->cancelled))
+            return r == -SM_EPEER ? -EACCES : r;
+        if (plat_clock_mono_ms() > until)
+            atomic_store(&b->lend_lost, true);
+        plat_clock_sleep_ms(100);
+    }
+}
+
 /* ---- watching ---- */
 
 static const char *const phases[] = {"scan", "read", "send", "finish"};
@@ -636,6 +699,8 @@ static int run_once(struct backupd *b, struct backup_result *res)
         .recipients = sm_buf_span(&b->config.recipients),
         .state_dir = b->cache,
         .forget = b->now.reindex,
+        .denied = b->lends ? denied : NULL,
+        .denied_arg = b,
     };
     const struct backup_sink sink = {.have = sink_have, .put_pack = sink_pack, .put_manifest = sink_manifest, .arg = b};
     const struct backup_watch watch = {
@@ -700,12 +765,12 @@ static void run(struct backupd *b)
 
 /* ---- life ---- */
 
-static int confine(struct backupd *b, struct plat_confined *c)
+static int confine(struct backupd *b, const char *skip, struct plat_confined *c)
 {
     static char cache[AGENT_PATH_MAX + 16];
     static const int caps[] = {CAP_DAC_READ_SEARCH};
     snprintf(cache, sizeof cache, "%s/cache", b->config.data);
-    const struct plat_path_rule paths[] = {{"/", false, false}, {cache, true, false}};
+    const struct plat_path_rule paths[] = {{cache, true, false}, {skip ? b->config.data : "/", false, false}};
     const struct part_rules rules = {.profile = "agent-backup",
         .user = "_sakimori-backup",
         .uid = 64321,
@@ -714,6 +779,7 @@ static int confine(struct backupd *b, struct plat_confined *c)
         .paths = paths,
         .paths_n = 2,
         .landlock = true,
+        .out = skip,
         .nofile = 1024};
     plat_proc_background();
     return part_confine(&rules, c);
@@ -728,7 +794,7 @@ static int backup_start(struct backupd *b, const char *data, const char *skip, c
     if (!r)
         r = policy_load(data, skip, &b->policy, why);
     if (!r)
-        r = confine(b, &c);
+        r = confine(b, skip, &c);
     if (!r)
         r = agent_keys_load(data, &b->keys, why);
     snprintf(path, sizeof path, "%s/cache", data);
@@ -755,6 +821,10 @@ int backup_main(const char *data, const char *skip)
     struct backupd *b = calloc(1, sizeof *b);
     char why[160] = "";
     (void)mallopt(M_ARENA_MAX, 1); /* one heap for all threads: memory counts more here than a little waiting */
+    if (b) {
+        pthread_mutex_init(&b->lending, NULL);
+        b->lends = skip != NULL;
+    }
     int r = b ? backup_start(b, data, skip, why) : -ENOMEM;
     if (r)
         sm_error("%s", why[0] ? why : sm_strerror(r));
@@ -766,6 +836,7 @@ int backup_main(const char *data, const char *skip)
     }
     if (b) {
         sm_ipc_free(b->link);
+        sm_ipc_free(b->lend);
         sm_ipc_free(b->up);
         json_decref(b->sources);
         agent_keys_wipe(&b->keys);

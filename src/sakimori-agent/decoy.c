@@ -39,7 +39,16 @@ static bool is_laid(const struct canary *list, size_t n, const char *folder)
     return false;
 }
 
-static void lay_source(int folder, const struct agent_policy *policy, const json_t *source, struct canary *list)
+/* May nothing be written in this folder, because the one left out is below it? */
+static bool is_above(const char *path, const char *skip)
+{
+    char real[PLAT_PATH_MAX];
+    size_t there;
+    return skip && !plat_real_path(path, real, &there) && plat_but_place(real, skip) == PLAT_ABOVE;
+}
+
+static void lay_source(int folder, const struct agent_policy *policy, const char *skip, const json_t *source,
+    struct canary *list)
 {
     const char *hex = json_string_value(json_object_get(source, "source"));
     const json_t *paths = json_object_get(source, "paths");
@@ -57,7 +66,7 @@ static void lay_source(int folder, const struct agent_policy *policy, const json
         if (!path || path[0] != '/' || is_laid(list, n, path) || !policy_may_read(policy, path))
             continue;
         crypto_random(seed, sizeof seed);
-        r = canary_lay(path, seed, &list[n]);
+        r = canary_lay(path, seed, is_above(path, skip) ? folder : -1, &list[n]);
         if (r) {
             sm_warn("decoys could not be laid: %s", sm_strerror(r));
             continue;
@@ -72,7 +81,7 @@ static void lay_source(int folder, const struct agent_policy *policy, const json
 static const struct sm_ipc_rule from_up[] = {
     {L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS"}, {A_STOP, 16, false, "A_STOP"}};
 
-static int serve(const char *data, const struct agent_policy *policy, struct sm_ipc *up)
+static int serve(const char *data, const char *skip, const struct agent_policy *policy, struct sm_ipc *up)
 {
     char path[AGENT_PATH_MAX + 32];
     struct sm_ipc_msg m;
@@ -86,7 +95,7 @@ static int serve(const char *data, const struct agent_policy *policy, struct sm_
     int folder = r ? r : plat_fs_open_dir(AT_FDCWD, path);
     const json_t *sources = json_object_get(o, "sources");
     for (size_t i = 0; i < json_array_size(sources) && i < SOURCES_MAX && folder >= 0; i++)
-        lay_source(folder, policy, json_array_get(sources, i), list);
+        lay_source(folder, policy, skip, json_array_get(sources, i), list);
     if (folder >= 0)
         close(folder);
     free(list);
@@ -97,7 +106,19 @@ static int serve(const char *data, const struct agent_policy *policy, struct sm_
 int decoy_main(const char *data, const char *skip)
 {
     static const int caps[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER};
-    const struct part_rules rules = {.profile = "agent-restore", .user = "", .caps = caps, .caps_n = 3, .nofile = 256};
+    char folder[AGENT_PATH_MAX + 16];
+    snprintf(folder, sizeof folder, "%s/decoys", data);
+    const struct plat_path_rule paths[] = {{folder, true, true}, {data, false, true}};
+    const struct part_rules rules = {.profile = "agent-restore",
+        .user = "",
+        .caps = caps,
+        .caps_n = 3,
+        .paths = paths,
+        .paths_n = 2,
+        .out = skip,
+        .out_write = true,
+        .out_add = true, /* a decoy beside the box's folder is written in ours and moved there */
+        .nofile = 256};
     const struct sm_ipc_config config = {
         .may_receive = from_up, .may_receive_n = 2, .body_max = SM_IPC_BODY_MAX, .queue_max = 65536};
     struct plat_confined c = {0};
@@ -115,7 +136,7 @@ int decoy_main(const char *data, const char *skip)
     if (!r)
         r = sm_ipc_send(up, A_READY, sm_buf_span(&b), -1);
     if (!r)
-        r = serve(data, &policy, up);
+        r = serve(data, skip, &policy, up);
     if (r)
         sm_warn("decoys: %s", why[0] ? why : sm_strerror(r));
     sm_ipc_free(up);

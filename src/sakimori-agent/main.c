@@ -117,6 +117,21 @@ static int join_command(const struct args *a, int argc, char **argv)
     return 0;
 }
 
+/* The folder to leave out by the path it has for every part, wherever they stand. */
+static int run_command(const struct args *a)
+{
+    char skip[PLAT_PATH_MAX];
+    size_t there;
+    int r = a->skip ? plat_real_path(a->skip, skip, &there) : 0;
+    if (!r && a->skip && strcmp(skip, "/") == 0)
+        r = -SM_EINVAL;
+    if (r) {
+        sm_error("--skip %s: %s (an absolute path is expected)", a->skip, sm_strerror(r));
+        return 2;
+    }
+    return supervisor_main(a->data, a->local, a->skip ? skip : NULL);
+}
+
 int status_main(const char *data, bool json)
 {
     struct agent_config c = {0};
@@ -164,6 +179,7 @@ static const struct {
     {"backup", backup_main},
     {"restore", restore_main},
     {"decoy", decoy_main},
+    {"lend", lend_main},
 };
 
 static int part(const struct args *a)
@@ -197,6 +213,6 @@ int main(int argc, char **argv)
     if (strcmp(command, "status") == 0)
         return status_main(a.data, a.json);
     if (strcmp(command, "run") == 0 && argc - optind == 1)
-        return supervisor_main(a.data, a.local, a.skip);
+        return run_command(&a);
     return usage(stderr);
 }

@@ -15,9 +15,10 @@ static int add_skip(struct agent_policy *p, const char *path)
         return -SM_ELIMIT;
     if (plat_meta_read(AT_FDCWD, path, 0, &m))
         return 0; /* not there: nothing to skip */
-    p->skip[p->skip_n++] = m.id;
+    p->skip[p->skip_n] = m.id;
     plat_meta_wipe(&m);
-    return 0;
+    p->skip_path[p->skip_n] = strdup(path);
+    return p->skip_path[p->skip_n++] ? 0 : -ENOMEM;
 }
 
 static int line(struct agent_policy *p, const char *name, const char *value)
@@ -70,6 +71,34 @@ int policy_load(const char *data, const char *skip, struct agent_policy *ret, ch
         r = add_skip(ret, skip);
     sm_buf_wipe(&text);
     return r;
+}
+
+void policy_wipe(struct agent_policy *p)
+{
+    for (size_t i = 0; i < p->allow_n; i++)
+        free(p->allow[i]);
+    for (size_t i = 0; i < p->skip_n; i++)
+        free(p->skip_path[i]);
+    *p = (struct agent_policy){0};
+}
+
+size_t policy_above(const struct agent_policy *p, struct plat_id ret[POLICY_KEEP_MAX])
+{
+    size_t n = 0, there;
+    for (size_t i = 0; i < p->skip_n; i++) {
+        char real[PLAT_PATH_MAX];
+        if (plat_real_path(p->skip_path[i], real, &there))
+            continue; /* gone meanwhile */
+        for (char *slash; n < POLICY_KEEP_MAX && (slash = strrchr(real, '/')) && slash > real;) {
+            struct plat_meta m;
+            *slash = 0;
+            if (plat_meta_read(AT_FDCWD, real, 0, &m))
+                continue;
+            ret[n++] = m.id;
+            plat_meta_wipe(&m);
+        }
+    }
+    return n;
 }
 
 bool policy_may_read(const struct agent_policy *p, const char *path)

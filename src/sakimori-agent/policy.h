@@ -13,11 +13,16 @@ struct agent_policy {
     char *allow[POLICY_ALLOW_MAX];
     size_t allow_n;
     struct plat_id skip[SCAN_SKIP_MAX];
+    char *skip_path[SCAN_SKIP_MAX];
     size_t skip_n;
 };
+#define POLICY_KEEP_MAX 256
 /* skip: one more folder that is never read, may be NULL.  -SM_EINVAL names the line in ret_why (160 bytes); -SM_ELIMIT,
  * -errno. */
 sm_must_use int policy_load(const char *data, const char *skip, struct agent_policy *ret, char *ret_why);
+void policy_wipe(struct agent_policy *p);
 /* May this absolute path be read (or restored to)? */
 bool policy_may_read(const struct agent_policy *p, const char *path);
+/* The folders above those that are skipped, at most POLICY_KEEP_MAX; gives their number. */
+size_t policy_above(const struct agent_policy *p, struct plat_id ret[POLICY_KEEP_MAX]);
 #endif

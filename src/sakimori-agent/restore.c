@@ -19,6 +19,7 @@
 #include "sakimori-agent/carrier.h"
 #include "sakimori-agent/orders.h"
 #include "sakimori-agent/policy.h"
+#include "sakimori-agent/reach.h"
 #include "vault/restore/restore.h"
 
 #define GET_BATCH 160u /* cids a request: about 8 MiB */
@@ -40,6 +41,10 @@ struct restored {
     struct agent_config config;
     struct agent_keys keys;
     struct agent_policy policy;
+    const char *skip; /* the folder left out, or NULL */
+    struct plat_confined confined;
+    struct reach reach;
+    struct plat_id above[POLICY_KEEP_MAX];
     struct sm_ipc *up, *link;
     pthread_mutex_t carry; /* link is used by two threads of the restore, one at a time */
     struct order order;
@@ -409,13 +414,35 @@ static int read_paths(struct restored *d, struct sm_span *ret, size_t *ret_n, st
     return r;
 }
 
+/* Nothing from outside but the signed order was taken until here; from here on the folder left out is out of reach. */
+static int confine_to_order(struct restored *d, const char *notes, const uint8_t id[16])
+{
+    int r = reach_take(&d->order, d->skip, &d->reach);
+    if (r == -SM_EDENIED)
+        on_problem(d, SM_SPAN_STR(d->reach.refused), r, "the box's own folder");
+    if (!r)
+        r = reach_confine(&d->reach, notes, id, &d->confined);
+    if (!r && d->skip && !d->confined.landlock)
+        sm_warn("the box's own folder is not out of reach: %s", d->confined.missing);
+    return r;
+}
+
 static int run(struct restored *d, struct restore_result *res)
 {
     struct sm_span *paths = calloc(PATHS_MAX, sizeof *paths);
     struct sm_buf place = SM_BUF_INIT(8192), text = SM_BUF_INIT((size_t)4 << 20);
-    struct restore_config c = {.device_public = d->sign_pub, .paths = paths, .state_dir = -1};
+    struct restore_config c = {.device_public = d->sign_pub,
+        .paths = paths,
+        .state_dir = -1,
+        .skip = d->policy.skip,
+        .skip_n = d->policy.skip_n,
+        .keep = d->above,
+        .keep_n = policy_above(&d->policy, d->above)};
     char folder[AGENT_PATH_MAX + 32];
     int r = paths ? sm_unhex(d->id, 32, c.id, 16) : -ENOMEM;
+    snprintf(folder, sizeof folder, "%s/orders", d->config.data);
+    if (!r)
+        r = confine_to_order(d, folder, c.id);
     if (!r)
         r = read_target(d, &c, &place);
     if (!r)
@@ -424,8 +451,8 @@ static int run(struct restored *d, struct restore_result *res)
         r = ask_keys(d);
     if (!r)
         r = check_policy(d, &c);
-    snprintf(folder, sizeof folder, "%s/orders", d->config.data);
     if (!r) {
+        c.work = d->reach.work;
         c.manifest = sm_buf_span(&d->manifest);
         c.state_dir = plat_fs_open_dir(AT_FDCWD, folder);
         const struct restore_source source = {.get_many = get_many, .file_key = file_key, .arg = d};
@@ -435,6 +462,7 @@ static int run(struct restored *d, struct restore_result *res)
     }
     if (c.state_dir >= 0)
         close(c.state_dir);
+    reach_wipe(&d->reach);
     free(paths);
     sm_buf_wipe(&place);
     sm_buf_wipe(&text);
@@ -527,7 +555,6 @@ static int confine(struct plat_confined *c)
 
 static int restore_start(struct restored *d, const char *data, const char *skip, char *why)
 {
-    struct plat_confined c = {0};
     struct sm_buf t = SM_BUF_INIT(1024);
     int r = crypto_init();
     if (!r)
@@ -537,12 +564,12 @@ static int restore_start(struct restored *d, const char *data, const char *skip,
     if (!r)
         r = agent_keys_load(data, &d->keys, why);
     if (!r)
-        r = confine(&c);
+        r = confine(&d->confined);
     const struct sm_ipc_config up = {.may_receive = from_up, .may_receive_n = 2, .body_max = 65536, .queue_max = 65536};
     if (!r)
         r = sm_ipc_new(NULL, 3, &up, &d->up);
     if (!r)
-        r = plat_confined_put(&c, &t);
+        r = plat_confined_put(&d->confined, &t);
     if (!r)
         r = sm_ipc_send(d->up, A_READY, sm_buf_span(&t), -1);
     sm_buf_wipe(&t);
@@ -558,6 +585,8 @@ int restore_main(const char *data, const char *skip)
         return 1;
     (void)mallopt(M_ARENA_MAX, 1); /* one heap for all threads: memory counts more here than a little waiting */
     pthread_mutex_init(&d->carry, NULL);
+    d->skip = skip;
+    d->reach.work = -1;
     d->manifest.max = MANIFEST_MAX;
     d->answer.max = (size_t)96 << 20;
     d->problems = json_array();

@@ -21,9 +21,8 @@
 #define STOP_MS 8000
 #define JOIN_TRY_MS 3000
 
-enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_COUNT };
-static const char *const part_names[P_COUNT] = {"link", "backup", "restore", "decoy"};
-static const bool part_always[P_COUNT] = {true, true, false, false};
+enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_COUNT };
+static const char *const part_names[P_COUNT] = {"link", "backup", "restore", "decoy", "lend"};
 
 struct supervisor;
 struct part {
@@ -50,6 +49,12 @@ struct supervisor {
 
 static void start(struct part *p);
 
+/* Does this part run all the time? */
+static bool is_lasting(const struct supervisor *s, int id)
+{
+    return id == P_LINK || id == P_BACKUP || (id == P_LEND && s->skip);
+}
+
 /* ---- channels between parts ---- */
 
 static void attach(struct part *p, const char *peer, int fd)
@@ -60,14 +65,14 @@ static void attach(struct part *p, const char *peer, int fd)
     sm_buf_wipe(&b);
 }
 
-/* link and part get the two ends of a new channel. */
-static void connect_parts(struct supervisor *s, struct part *p)
+/* Two parts get the two ends of a new channel. */
+static void connect_parts(struct part *a, struct part *p)
 {
     int pair[2];
-    if (!s->part[P_LINK].ready || !p->ready || plat_local_pair(pair))
+    if (!a->ready || !p->ready || plat_local_pair(pair))
         return;
-    attach(&s->part[P_LINK], part_names[p->id], pair[0]);
-    attach(p, "link", pair[1]);
+    attach(a, part_names[p->id], pair[0]);
+    attach(p, part_names[a->id], pair[1]);
     close(pair[0]);
     close(pair[1]);
 }
@@ -78,7 +83,7 @@ static void tell_confined(struct supervisor *s)
     json_t *o = json_object();
     for (int i = 0; i < P_COUNT && o; i++) {
         const struct plat_confined *c = &s->part[i].confined;
-        if (s->part[i].ready && part_always[i])
+        if (s->part[i].ready && is_lasting(s, i))
             json_object_set_new(o, part_names[i],
                 json_pack("{s:b,s:b,s:b,s:b,s:s}", "uid", c->uid, "seccomp", c->seccomp, "landlock", c->landlock, "nnp",
                     c->nnp, "missing", c->missing));
@@ -95,13 +100,13 @@ static void on_ready(struct part *p, struct sm_span body)
     if (plat_confined_get(body, &p->confined))
         sm_warn("%s did not say how it is confined", part_names[p->id]);
     p->ready = true;
-    if (p->id == P_LINK) {
-        for (int i = 0; i < P_COUNT; i++)
-            if (i != P_LINK && i != P_DECOY)
-                connect_parts(s, &s->part[i]);
-    } else if (p->id != P_DECOY) {
-        connect_parts(s, p);
-    } else if (s->settings.n) {
+    if (p->id == P_LINK || p->id == P_BACKUP)
+        connect_parts(&s->part[P_LINK], &s->part[P_BACKUP]);
+    if (p->id == P_LINK || p->id == P_RESTORE)
+        connect_parts(&s->part[P_LINK], &s->part[P_RESTORE]);
+    if (p->id == P_LEND || p->id == P_BACKUP)
+        connect_parts(&s->part[P_LEND], &s->part[P_BACKUP]);
+    if (p->id == P_DECOY && s->settings.n) {
         (void)sm_ipc_send(
             p->ipc, L_SETTINGS, sm_buf_span(&s->settings), -1); /* a dead part is started anew with the next settings */
     }
@@ -180,7 +185,7 @@ static void on_death(void *arg, int fd, unsigned events)
         all_gone(s);
         return;
     }
-    if (!part_always[p->id]) {
+    if (!is_lasting(s, p->id)) {
         if (status)
             sm_warn("%s ended (%s)", part_names[p->id], text);
         return;
@@ -231,7 +236,7 @@ static void start(struct part *p)
         r = sm_loop_fd(s->loop, p->proc.fd, SM_READ, on_death, p, &p->watch);
     if (r) {
         sm_error("%s could not be started: %s", part_names[p->id], sm_strerror(r));
-        if (part_always[p->id])
+        if (is_lasting(s, p->id))
             sm_timer_set(p->again, RESTART_MAX_MS, 0);
     }
 }
@@ -239,7 +244,7 @@ static void start(struct part *p)
 static void start_all(struct supervisor *s)
 {
     for (int i = 0; i < P_COUNT; i++)
-        if (part_always[i])
+        if (is_lasting(s, i))
             start(&s->part[i]);
     (void)plat_notify("READY=1"); /* only where a service manager listens */
 }

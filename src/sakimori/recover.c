@@ -232,7 +232,7 @@ static int restore(struct recover *r, const char *to)
     struct cli *c = r->c;
     static struct sm_span paths[CLI_VALUES_MAX];
     const char *existing = cli_opt(c, "existing"), *p;
-    struct restore_config config = { .manifest = sm_buf_span(&r->manifest),
+    struct restore_config config = { .work = -1, .manifest = sm_buf_span(&r->manifest),
         .paths = paths,
         .target = RESTORE_PLACE,
         .place = to,

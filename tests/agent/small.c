@@ -58,6 +58,7 @@ static void without_a_policy_everything_may_be_read(void **s)
     assert_ok(policy_load(dir, NULL, &p, why));
     assert_true(policy_may_read(&p, "/srv/x"));
     assert_int_equal(p.skip_n, 1); /* the agent's own folder */
+    policy_wipe(&p);
 }
 
 static void a_policy_allows_only_what_it_names(void **s)
@@ -73,8 +74,7 @@ static void a_policy_allows_only_what_it_names(void **s)
     assert_false(policy_may_read(&p, "/srv/karte2"));
     assert_false(policy_may_read(&p, "/srv/karte/../../etc"));
     assert_false(policy_may_read(&p, "/etc"));
-    for (size_t i = 0; i < p.allow_n; i++)
-        free(p.allow[i]);
+    policy_wipe(&p);
 }
 
 static void a_wrong_policy_line_is_named(void **s)
@@ -85,8 +85,7 @@ static void a_wrong_policy_line_is_named(void **s)
     write_policy("allow = /srv\nalow = /x\n");
     assert_int_equal(policy_load(dir, NULL, &p, why), -SM_EINVAL);
     assert_non_null(strstr(why, "policy.conf:2"));
-    for (size_t i = 0; i < p.allow_n; i++)
-        free(p.allow[i]);
+    policy_wipe(&p);
 }
 
 static struct crypto_sign_pair head_key;

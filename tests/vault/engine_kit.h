@@ -98,7 +98,7 @@ static inline int kit_backup(struct kit *k)
 /* Everything of the last generation below k->to. */
 static inline void kit_restore_prepare(struct kit *k)
 {
-    k->restore = (struct restore_config){ .manifest = sm_buf_span(&k->v.last_manifest),
+    k->restore = (struct restore_config){ .work = -1, .manifest = sm_buf_span(&k->v.last_manifest),
         .device_public = k->v.device.public_key, .target = RESTORE_PLACE, .place = k->to, .state_dir = k->state_dir };
 }
 

@@ -423,11 +423,11 @@ static void a_laid_canary_is_recorded_and_every_touch_is_seen(void **state)
     size_t n = 0;
     (void)state;
     tree_edge(k->src);
-    assert_int_equal(canary_lay(k->src, seed, c), 0);
-    assert_int_equal(canary_lay(k->src, seed, again), 0); /* laid twice: the same */
+    assert_int_equal(canary_lay(k->src, seed, -1, c), 0);
+    assert_int_equal(canary_lay(k->src, seed, -1, again), 0); /* laid twice: the same */
     assert_memory_equal(c, again, sizeof c);
     assert_true(strcmp(c[0].path, c[1].path) < 0);
-    assert_int_equal(canary_lay(k->to, seed2, other), -ENOENT);
+    assert_int_equal(canary_lay(k->to, seed2, -1, other), -ENOENT);
     for (size_t i = 0; i < CANARY_EACH; i++) {
         assert_int_equal(canary_check(&c[i], &s), 0);
         assert_int_equal(s, CANARY_WHOLE);
@@ -440,13 +440,23 @@ static void a_laid_canary_is_recorded_and_every_touch_is_seen(void **state)
     assert_int_equal(canary_list_load(k->state_dir, &k->v.source, read, 4, &n), 0);
     assert_int_equal(n, CANARY_EACH);
     assert_memory_equal(read, c, sizeof c);
+    /* Written elsewhere and moved: the same decoys, and nothing stays where they were written. */
+    assert_int_equal(canary_lay(k->src, seed, k->state_dir, again), 0);
+    assert_memory_equal(c, again, sizeof c);
+    assert_int_equal(canary_lay(k->src, seed2, k->state_dir, other), 0);
+    for (size_t i = 0; i < CANARY_EACH; i++) {
+        assert_int_equal(canary_check(&other[i], &s), 0);
+        assert_int_equal(s, CANARY_WHOLE);
+        assert_int_equal(faccessat(k->state_dir, strrchr(other[i].path, '/') + 1, F_OK, 0), -1);
+        assert_int_equal(faccessat(k->state_dir, strrchr(c[i].path, '/') + 1, F_OK, 0), -1);
+    }
     int fd = open(c[0].path, O_WRONLY | O_CLOEXEC);
     assert_int_equal(pwrite(fd, "X", 1, 3), 1);
     close(fd);
     assert_int_equal(canary_check(&c[0], &s), 0);
     assert_int_equal(s, CANARY_CHANGED);
     assert_int_equal(canary_remove(&c[0]), -SM_EMISMATCH);
-    assert_int_equal(canary_lay(k->src, seed, again), -SM_EEXISTS);
+    assert_int_equal(canary_lay(k->src, seed, -1, again), -SM_EEXISTS);
     assert_int_equal(canary_remove(&c[1]), 0);
     assert_int_equal(canary_check(&c[1], &s), 0);
     assert_int_equal(s, CANARY_GONE);

@@ -5,6 +5,7 @@
 #include <sys/xattr.h>
 #include <sys/wait.h>
 #include "plat/fault.h"
+#include "plat/sandbox.h"
 
 /* A backed-up edge tree and a copy of its text. */
 static struct kit *backed_up(struct sm_buf *ret_text)
@@ -428,6 +429,121 @@ static void a_batch_that_ends_before_a_files_bytes_does_not_mix_up_chunks(void *
     }
 }
 
+/* A folder of the machine's own below the source ("own"), in one that leads there ("way"): both unknown to the generation. */
+static void own_make(const struct kit *k, struct plat_id *ret_way, struct plat_id *ret_own)
+{
+    char p[700];
+    struct plat_meta m;
+    kit_path(k, "way", p);
+    assert_int_equal(mkdir(p, 0755), 0);
+    assert_int_equal(plat_meta_read(AT_FDCWD, p, 0, &m), 0);
+    *ret_way = m.id;
+    plat_meta_wipe(&m);
+    kit_path(k, "way/own", p);
+    assert_int_equal(mkdir(p, 0755), 0);
+    tree_text_file(p, "secret", "of the machine");
+    assert_int_equal(plat_meta_read(AT_FDCWD, p, 0, &m), 0);
+    *ret_own = m.id;
+    plat_meta_wipe(&m);
+}
+
+static void what_the_machine_keeps_for_itself_is_left_alone(void **state)
+{
+    struct kit *k = backed_up(NULL);
+    struct plat_id keep, skip, deep;
+    struct plat_meta m;
+    char p[700], aside[700];
+    (void)state;
+    own_make(k, &keep, &skip);
+    tree_text_file(k->src, "extra", "new");
+    k->restore.target = RESTORE_ORIGINAL;
+    k->restore.keep = &keep;
+    k->restore.skip = &skip;
+    k->restore.keep_n = k->restore.skip_n = 1;
+    assert_int_equal(kit_restore_run(k, false), 0);
+    kit_path(k, "way/own/secret", p);
+    assert_int_equal(access(p, F_OK), 0);
+    assert_int_equal(k->restored.set_aside, 1);
+    assert_true(aside_folder(k, aside));
+    assert_int_equal(kit_restore_run(k, true), 0); /* compare says nothing of them either */
+    /* One that the generation knows is not entered, which is told. */
+    kit_path(k, "deep00", p);
+    assert_int_equal(plat_meta_read(AT_FDCWD, p, 0, &m), 0);
+    deep = m.id;
+    plat_meta_wipe(&m);
+    k->restore.skip = &deep;
+    assert_int_equal(kit_restore_run(k, false), -SM_EPARTIAL);
+    assert_int_equal(k->problems, 1);
+    assert_int_equal(k->problem_err, -SM_EDENIED);
+    kit_free(k);
+}
+
+/* In a process that may make and move names in the source's own folder, but neither read nor write there. */
+static int restore_confined(struct kit *k)
+{
+    char own[700], work[800], name[RESTORE_WORK_NAME];
+    const char *out = own, *level = k->src;
+    struct plat_confined c = {0};
+    kit_path(k, "way/own", own);
+    restore_work_name(k->restore.id, name);
+    (void)snprintf(work, sizeof work, "%s/%s", k->src, name);
+    if (mkdir(work, 0700) < 0)
+        return 1;
+    const struct plat_path_rule also = { work, true, false };
+    const struct plat_but but = { .out = &out, .out_n = 1, .write = true, .change = &level, .change_n = 1, .also = &also,
+        .also_n = 1 };
+    if (plat_sandbox_landlock_but(&but, &c) < 0 || !c.landlock)
+        return 2;
+    k->restore.work = plat_fs_open_dir(AT_FDCWD, work);
+    if (k->restore.work < 0 || kit_restore_run(k, false) != 0)
+        return 3;
+    if (k->restored.set_aside != 3)
+        return 4;
+    return rmdir(work) < 0 ? 5 : 0; /* empty again */
+}
+
+static void where_nothing_may_be_written_files_are_moved_to(void **state)
+{
+    struct sm_buf want = { 0 }, got = { 0 };
+    struct kit *k = backed_up(&want);
+    struct plat_id keep, skip;
+    char p[1600];
+    int status = 0;
+    (void)state;
+    if (plat_sandbox_landlock_abi() < 2)
+        skip();
+    own_make(k, &keep, &skip);
+    k->restore = (struct restore_config){ .work = -1, .manifest = k->restore.manifest,
+        .device_public = k->restore.device_public, .target = RESTORE_ORIGINAL, .state_dir = k->state_dir, .keep = &keep,
+        .keep_n = 1, .skip = &skip, .skip_n = 1 };
+    tree_text_file(k->src, "records.txt", "encrypted");
+    tree_text_file(k->src, "README-RANSOM.txt", "pay");
+    kit_path(k, "plain.txt", p);
+    assert_int_equal(unlink(p), 0);
+    kit_path(k, "deep00", p);
+    tree_remove(p);
+    tree_text_file(k->src, "deep00", "a file in a folder's place");
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(restore_confined(k));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    kit_path(k, "way", p);
+    tree_remove(p);
+    tree_text(k->src, &got);
+    const char *s = strstr(sm_buf_str(&got), "\n./.before-restore-"); /* in the folder: beside it nothing may be made */
+    assert_non_null(s);
+    (void)snprintf(p, sizeof p, "%s/%.*s", k->src, (int)strcspn(s + 3, " /"), s + 3);
+    tree_remove(p);
+    k->restore.keep_n = k->restore.skip_n = 0;
+    assert_int_equal(kit_restore_run(k, false), 0); /* the time of the folder alone */
+    assert_int_equal(k->restored.set_aside, 0);
+    assert_is(k->src, &want);
+    sm_buf_wipe(&got);
+    sm_buf_wipe(&want);
+    kit_free(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -446,6 +562,8 @@ int main(void)
         cmocka_unit_test(a_full_disk_stops_cleanly_and_leaves_no_temporary),
         cmocka_unit_test(a_failing_operation_is_told_and_a_second_run_repairs),
         cmocka_unit_test(a_cancelled_restore_can_go_on),
+        cmocka_unit_test(what_the_machine_keeps_for_itself_is_left_alone),
+        cmocka_unit_test(where_nothing_may_be_written_files_are_moved_to),
     };
     return cmocka_run_group_tests_name("vault restore", tests, NULL, NULL);
 }

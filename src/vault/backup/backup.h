@@ -76,6 +76,9 @@ struct backup_config {
     struct scan_config scan;           /* tmp_dir is taken from state_dir when -1 */
     int state_dir;                     /* caches of this client: tree-<source>, look.*; borrowed */
     bool forget;                       /* drop the caches and read everything (order "reindex") */
+    /* Asked when a file may not be opened (-EACCES), for where somebody else may: a descriptor for reading, which becomes
+     * the run's, or -errno.  From one thread of the run.  May be NULL. */
+    int (*denied)(void *arg, const char *path); void *denied_arg;
     bool ask_first;                    /* ask the sink what it has before sending (set by itself after a broken run) */
     const char *const *canaries; size_t canaries_n; /* absolute paths of laid decoys */
     unsigned sealers;                  /* 0 = as many as processors, at most 4 */

@@ -91,7 +91,37 @@ static int content_put(unsigned kind, struct sm_buf *b, struct stream *s)
     return kind == 0 ? csv_put(b, s) : kind == 1 ? pdf_put(b, s) : rtf_put(b, s);
 }
 
-static int lay_one(int dir, const char *folder, const char *name, struct sm_span content, struct canary *ret)
+/* Write one anew; half a decoy would look touched, so it is all or nothing. */
+static int write_one(int dir, const char *name, struct sm_span content)
+{
+    int fd = plat_fs_create(dir, name, PLAT_FS_EXCL, 0644);
+    if (fd < 0)
+        return fd;
+    int e = plat_fs_write_all(fd, content);
+    e = e < 0 ? e : plat_fs_sync(fd);
+    (void)close(fd); /* synced, or removed below */
+    if (e < 0)
+        (void)!plat_fs_unlink(dir, name); /* the error is told */
+    return e;
+}
+
+static int move_one(int staging, int dir, const char *name, struct sm_span content)
+{
+    int e = write_one(staging, name, content);
+    if (e == -EEXIST) { /* of a run that was killed */
+        e = plat_fs_unlink(staging, name);
+        e = e < 0 ? e : write_one(staging, name, content);
+    }
+    if (e < 0)
+        return e;
+    e = plat_fs_rename(staging, name, dir, name, false);
+    if (e < 0)
+        (void)!plat_fs_unlink(staging, name); /* the error is told */
+    return e;
+}
+
+static int lay_one(
+    int dir, const char *folder, const char *name, struct sm_span content, int staging, struct canary *ret)
 {
     struct sm_buf have = SM_BUF_INIT(CANARY_FILE_MAX);
     int n = snprintf(ret->path, sizeof ret->path, "%s/%s", folder, name);
@@ -99,24 +129,17 @@ static int lay_one(int dir, const char *folder, const char *name, struct sm_span
         return -SM_ELIMIT;
     ret->size = content.n;
     crypto_sha256(content, ret->sha256);
-    int fd = plat_fs_create(dir, name, PLAT_FS_EXCL, 0644);
-    if (fd == -EEXIST) {
-        int e = plat_fs_read_file(dir, name, CANARY_FILE_MAX, &have);
+    int e = staging < 0 ? write_one(dir, name, content) : move_one(staging, dir, name, content);
+    if (e == -EEXIST) {
+        e = plat_fs_read_file(dir, name, CANARY_FILE_MAX, &have);
         bool same = e == 0 && sm_span_eq(sm_buf_span(&have), content);
         sm_buf_wipe(&have);
         return same ? 0 : -SM_EEXISTS;
     }
-    if (fd < 0)
-        return fd;
-    int e = plat_fs_write_all(fd, content);
-    e = e < 0 ? e : plat_fs_sync(fd);
-    (void)close(fd); /* synced, or removed below */
-    if (e < 0)
-        (void)!plat_fs_unlink(dir, name); /* half a decoy would look touched */
     return e;
 }
 
-int canary_lay(const char *folder, const uint8_t seed[32], struct canary *ret)
+int canary_lay(const char *folder, const uint8_t seed[32], int staging, struct canary *ret)
 {
     struct canary c[CANARY_EACH] = { 0 };
     int dir = plat_fs_open_dir(AT_FDCWD, folder), e = dir < 0 ? dir : 0;
@@ -130,7 +153,7 @@ int canary_lay(const char *folder, const uint8_t seed[32], struct canary *ret)
         (void)snprintf(name, sizeof name, "%s_%04u.%s", (i ? last_name : first_name)[stream_next(&s, 4)],
             stream_next(&s, 10000), extension[kind]);
         e = content_put(kind, &content, &s);
-        e = e < 0 ? e : lay_one(dir, folder, name, sm_buf_span(&content), &c[i]);
+        e = e < 0 ? e : lay_one(dir, folder, name, sm_buf_span(&content), staging, &c[i]);
         sm_buf_wipe(&content);
     }
     if (dir >= 0)

@@ -15,9 +15,10 @@ enum canary_state { CANARY_WHOLE, CANARY_CHANGED, CANARY_GONE };
 /*
  * Lay the decoys of one folder (absolute), with names and content made from seed, so that no two clinics have the same.
  * What stands there already is left as it is and recorded.  ret has CANARY_EACH rows.
+ * staging: a folder of the same file system, when they may not be written in their folder but moved there; -1 none.
  * -SM_EEXISTS (another file has the name), -SM_ELIMIT (path too long), -errno.
  */
-sm_must_use int canary_lay(const char *folder, const uint8_t seed[32], struct canary *ret);
+sm_must_use int canary_lay(const char *folder, const uint8_t seed[32], int staging, struct canary *ret);
 /* Look at one: 0 and *ret_state, or -errno when it cannot be read. */
 sm_must_use int canary_check(const struct canary *c, enum canary_state *ret_state);
 /* Remove it if it is whole.  -SM_EMISMATCH when it is not (it may be somebody's by now), -errno. */

@@ -257,13 +257,14 @@ static int take_other(struct reader *r, struct taking *t)
     return e;
 }
 
-static int file_open(const struct scan_entry *e)
+static int file_open(const struct backup_config *c, const struct scan_entry *e)
 {
     int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     int fd = openat(e->dirfd, e->at, flags | O_NOATIME);
     if (fd < 0 && errno == EPERM)
         fd = openat(e->dirfd, e->at, flags);
-    return fd < 0 ? -errno : fd;
+    int r = fd < 0 ? -errno : fd;
+    return r == -EACCES && c->denied ? c->denied(c->denied_arg, (const char *)e->path.p) : r;
 }
 
 static int push_drop(struct reader *r)
@@ -356,11 +357,11 @@ static int take_open_file(struct reader *r, struct taking *t, int fd, struct pla
 }
 
 /* Open the file and read its metadata, and be sure both are of the same: a file saved by renaming may come in between. */
-static int open_with_meta(struct taking *t, struct plat_meta *ret)
+static int open_with_meta(const struct backup_config *c, struct taking *t, struct plat_meta *ret)
 {
     for (int attempt = 0; attempt < 3; attempt++) {
         struct plat_meta m = { 0 }, opened = { 0 };
-        int fd = file_open(t->e);
+        int fd = file_open(c, t->e);
         int e = fd < 0 ? fd : plat_meta_read(t->e->dirfd, t->e->at, PLAT_META_XATTR, &m);
         if (e == 0)
             e = plat_meta_read(fd, "", 0, &opened);
@@ -382,7 +383,7 @@ static int open_with_meta(struct taking *t, struct plat_meta *ret)
 static int take_file(struct reader *r, struct taking *t)
 {
     struct plat_meta m = { 0 };
-    int fd = open_with_meta(t, &m);
+    int fd = open_with_meta(r->run->c, t, &m);
     if (fd < 0) {
         link_forget(r, t);
         if (fd != -ENOENT)

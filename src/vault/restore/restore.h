@@ -46,8 +46,17 @@ struct restore_config {
     enum restore_existing existing;
     uint8_t id[16];                      /* of this restore: a second run with the same id goes on */
     int state_dir;                       /* for the note how far it came; -1: none */
+    /* Folders that are left where they are and as they are, also when the generation does not know them (keep), and those
+     * that are not even entered (skip): what a machine keeps for itself. */
+    const struct plat_id *keep, *skip; size_t keep_n, skip_n;
+    int work;                            /* where files are written that may not be written where they belong, but moved
+                                          * there (the same file system; restore_work_name); -1: nowhere */
     bool sync;                           /* everything on disk before it returns */
 };
+
+/* The name of such a folder: never taken for something that stood there. */
+enum { RESTORE_WORK_NAME = 40 };
+void restore_work_name(const uint8_t id[16], char ret[RESTORE_WORK_NAME]);
 
 struct restore_progress { uint64_t files, bytes; const char *now; };
 struct restore_watch {

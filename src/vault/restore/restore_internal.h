@@ -116,7 +116,7 @@ struct target {
     size_t depth;                         /* levels in use; level 0 is the folder a root stands in */
     struct sm_buf path;                   /* on the disk, of the entry at hand; its generation part begins at place_n */
     size_t place_n, trusted_n, root_n;    /* of path: the place; what may lead through links; the root */
-    char tmp[40];
+    char tmp[40], work[RESTORE_WORK_NAME];
 };
 enum { TARGET_CREATE = 1 };
 /* Open the folder path, below its first trusted_n bytes without following links; made if it is not there. */

@@ -66,6 +66,45 @@ int target_open_dir(struct sm_span path, size_t trusted_n, bool create)
 
 /* ---- where we are ---- */
 
+void restore_work_name(const uint8_t id[16], char ret[RESTORE_WORK_NAME])
+{
+    char hex[17];
+    sm_hex(id, 8, hex);
+    (void)snprintf(ret, RESTORE_WORK_NAME, ".sakimori-%s.work", hex);
+}
+
+static bool is_one_of(const struct plat_id *id, const struct plat_id *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (plat_id_eq(id, &list[i]))
+            return true;
+    return false;
+}
+
+/* A folder this machine keeps for itself, or one that leads there. */
+static bool is_kept(const struct target *t, int dir, const char *name)
+{
+    const struct restore_config *c = t->r->c;
+    struct plat_meta m = { 0 };
+    bool kept = c->keep_n + c->skip_n && plat_meta_read(dir, name, 0, &m) == 0 && m.type == PLAT_DIR &&
+        (is_one_of(&m.id, c->keep, c->keep_n) || is_one_of(&m.id, c->skip, c->skip_n));
+    plat_meta_wipe(&m);
+    return kept;
+}
+
+/* fd, or -SM_EDENIED and it is closed. */
+static int not_skipped(const struct target *t, int fd)
+{
+    struct plat_meta m = { 0 };
+    bool skip = fd >= 0 && t->r->c->skip_n && plat_meta_read(fd, "", 0, &m) == 0 &&
+        is_one_of(&m.id, t->r->c->skip, t->r->c->skip_n);
+    plat_meta_wipe(&m);
+    if (!skip)
+        return fd;
+    (void)close(fd); /* a folder: nothing to lose */
+    return -SM_EDENIED;
+}
+
 void target_init(struct target *t, struct restore *r)
 {
     char hex[17];
@@ -75,6 +114,7 @@ void target_init(struct target *t, struct restore *r)
     for (size_t i = 0; i < TARGET_DEPTH; i++)
         t->level[i].fd = -1;
     sm_hex(r->c->id, 8, hex);
+    restore_work_name(r->c->id, t->work);
     (void)snprintf(t->tmp, sizeof t->tmp, ".sakimori-%s.part", hex);
 }
 
@@ -128,7 +168,7 @@ int target_begin(struct target *t, struct sm_span parent, struct sm_span root)
     t->trusted_n = place.n ? place.n : above < parent.n ? above : parent.n;
     t->depth = 1;
     t->level[0] = (struct place_level){ .fd = -1, .path_n = t->path.n };
-    int fd = target_open_dir(sm_buf_span(&t->path), t->trusted_n, !t->r->compare);
+    int fd = not_skipped(t, target_open_dir(sm_buf_span(&t->path), t->trusted_n, !t->r->compare));
     if (fd < 0)
         restore_problem(t->r, target_told(t), fd, "folder");
     t->level[0].fd = fd;
@@ -159,7 +199,7 @@ void target_cut(struct target *t)
 /* ---- the aside folder ---- */
 
 /* Open the folder below the aside folder that the present folder's content goes to.  inside: within the root itself,
- * for a root that is a file system of its own. */
+ * for a root that is a file system of its own, or beside which nothing may be made. */
 static int aside_open(struct target *t, bool inside)
 {
     struct sm_buf p = SM_BUF_INIT(PATH_BYTES);
@@ -196,8 +236,10 @@ static int aside_to(struct target *t, const char *name, bool inside)
 
 int target_aside(struct target *t, const char *name)
 {
+    if (is_kept(t, target_top(t)->fd, name))
+        return -SM_EDENIED;
     int e = aside_to(t, name, false);
-    if (e == -EXDEV)
+    if (e == -EXDEV || e == -EACCES) /* beside the root nothing may be made */
         e = aside_to(t, name, true);
     if (e == 0)
         t->r->result->set_aside++;
@@ -209,7 +251,7 @@ int target_aside(struct target *t, const char *name)
 static bool is_ours(const struct target *t, struct sm_span name)
 {
     const struct place_level *l = &t->level[t->depth - 1];
-    if (sm_span_eq(name, SM_SPAN_STR(t->tmp)))
+    if (sm_span_eq(name, SM_SPAN_STR(t->tmp)) || sm_span_eq(name, SM_SPAN_STR(t->work)))
         return true;
     size_t n = strlen(ASIDE_INFIX);
     return l->path_n == t->root_n && name.n >= n && memcmp(name.p, ASIDE_INFIX, n) == 0;
@@ -223,9 +265,11 @@ static void extra(struct target *t, struct sm_span name)
     if (is_ours(t, name) || sm_buf_put_span(&was, sm_buf_span(&t->path)) < 0)
         return;
     int e = target_push_name(t, name);
-    if (e == 0 && t->r->compare)
+    /* The machine's own: neither set aside nor told. */
+    bool kept = e == 0 && is_kept(t, target_top(t)->fd, (const char *)t->path.p + t->path.n - name.n);
+    if (e == 0 && !kept && t->r->compare)
         restore_problem(t->r, target_told(t), -SM_EMISMATCH, "extra");
-    else if (e == 0 && (e = target_aside(t, (const char *)t->path.p + t->path.n - name.n)) < 0)
+    else if (e == 0 && !kept && (e = target_aside(t, (const char *)t->path.p + t->path.n - name.n)) < 0)
         restore_problem(t->r, target_told(t), e, "set aside");
     /* The caller's own name was pushed before: put it back. */
     t->path.n = 0;
@@ -308,6 +352,8 @@ void target_enter(struct target *t, struct sm_span name)
     bool made = false, passed = l->fd < 0;
     bool exists = target_exists(t, name); /* may move the path's bytes */
     int fd = passed ? -1 : dir_make(t, (const char *)t->path.p + t->path.n - name.n, exists, &made);
+    if (!passed)
+        fd = not_skipped(t, fd);
     if (!passed && fd < 0)
         restore_problem(t->r, target_told(t), fd == -ENOENT ? -SM_EMISMATCH : fd, exists ? "folder" : "missing");
     t->level[t->depth++] = (struct place_level){ .fd = fd < 0 ? -1 : fd, .path_n = t->path.n, .name_n = name.n,

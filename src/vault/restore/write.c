@@ -16,6 +16,7 @@ struct link_row { uint64_t group; uint32_t path_at; bool used; };
 struct current {
     bool active, skip, exists, compare_with; /* compare_with: what stands there may be the same file */
     bool holes, failed, same;
+    int dir;                                 /* the temporary stands in: here, or the working folder */
     int fd, old;                             /* being written; being compared with */
     struct plat_meta meta;
     struct meta_extra extra;
@@ -110,11 +111,12 @@ static int make_room(struct writer *w, const char *name, bool exists)
     return w->r->c->existing == RESTORE_ASIDE || dir ? target_aside(&w->t, name) : 0;
 }
 
-static int tmp_place(struct writer *w, const char *name, bool exists)
+/* from: the folder the temporary stands in. */
+static int tmp_place(struct writer *w, int from, const char *name, bool exists)
 {
     struct place_level *l = target_top(&w->t);
     int e = make_room(w, name, exists);
-    return e < 0 ? e : plat_fs_rename(l->fd, w->t.tmp, l->fd, name, true);
+    return e < 0 ? e : plat_fs_rename(from, w->t.tmp, l->fd, name, true);
 }
 
 static void tmp_drop(struct writer *w)
@@ -122,6 +124,8 @@ static void tmp_drop(struct writer *w)
     struct place_level *l = target_top(&w->t);
     if (l && l->fd >= 0)
         (void)!plat_fs_unlink(l->fd, w->t.tmp); /* may not be there */
+    if (w->r->c->work >= 0 && !w->r->compare)
+        (void)!plat_fs_unlink(w->r->c->work, w->t.tmp); /* nor there */
 }
 
 /* ---- entries without content ---- */
@@ -176,7 +180,7 @@ static int other_write(struct writer *w, const struct op *op, const struct plat_
     int e = other_make(w, m, op->entry_kind);
     if (e == 0) {
         what_apply(&w->t, l->fd, w->t.tmp, m);
-        e = tmp_place(w, name, exists);
+        e = tmp_place(w, l->fd, name, exists);
     }
     if (e < 0)
         tmp_drop(w);
@@ -223,7 +227,7 @@ static int link_write(struct writer *w, const struct op *op, const char *name, b
         w->r->result->skipped++;
     else if (e == 0 && !same) {
         e = plat_fs_link(fd, first, l->fd, w->t.tmp);
-        e = e < 0 ? e : tmp_place(w, name, exists);
+        e = e < 0 ? e : tmp_place(w, l->fd, name, exists);
         if (e < 0)
             tmp_drop(w);
     }
@@ -255,15 +259,24 @@ static int on_link(struct writer *w, const struct op *op, struct sm_span name)
 
 /* ---- files ---- */
 
-static int file_create(struct writer *w)
+static int file_create_in(struct writer *w, int dir)
 {
-    struct place_level *l = target_top(&w->t);
-    w->f.fd = plat_fs_create(l->fd, w->t.tmp, PLAT_FS_EXCL, 0600);
+    w->f.dir = dir;
+    w->f.fd = plat_fs_create(dir, w->t.tmp, PLAT_FS_EXCL, 0600);
     if (w->f.fd == -EEXIST) { /* left by a killed run, in a folder made by it */
         tmp_drop(w);
-        w->f.fd = plat_fs_create(l->fd, w->t.tmp, PLAT_FS_EXCL, 0600);
+        w->f.fd = plat_fs_create(dir, w->t.tmp, PLAT_FS_EXCL, 0600);
     }
     return w->f.fd < 0 ? w->f.fd : 0;
+}
+
+static int file_create(struct writer *w)
+{
+    int e = file_create_in(w, target_top(&w->t)->fd);
+    if (e != -EACCES || w->r->c->work < 0)
+        return e;
+    tmp_drop(w); /* the name may have been made, only not opened */
+    return file_create_in(w, w->r->c->work);
 }
 
 static void file_close(struct current *f)
@@ -444,8 +457,8 @@ static int file_finish(struct writer *w)
     int e = f->written == f->size ? 0 : plat_fs_truncate(f->fd, f->size);
     if (e < 0)
         return e;
-    what_apply(&w->t, l->fd, w->t.tmp, &f->meta);
-    return tmp_place(w, name, f->exists);
+    what_apply(&w->t, f->dir, w->t.tmp, &f->meta);
+    return tmp_place(w, f->dir, name, f->exists);
 }
 
 static void note_place(struct writer *w)

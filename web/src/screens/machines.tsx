@@ -185,6 +185,7 @@ function DeviceDialog({ d, what, onClose, onDone }: { d: Device; what: 'rename' 
 export function Confined({ c }: { c: Record<string, unknown> | boolean | null | undefined }) {
     if (c === null || c === undefined) return <>─</>;
     if (typeof c === 'boolean') return <Badge state={c ? 'ok' : 'look'}>{t(c ? T.guarded : T.notGuarded)}</Badge>;
-    const missing = Array.isArray(c.missing) ? c.missing.map(String) : typeof c.missing === 'string' && c.missing ? [c.missing] : Object.entries(c).filter(([, v]) => v === false).map(([k]) => k);
+    const parts = Object.entries(c).filter(([, v]) => v && typeof v === 'object') as [string, Record<string, unknown>][];
+    const missing = parts.length ? parts.filter(([, v]) => v.missing || Object.values(v).includes(false)).map(([k, v]) => v.missing ? `${k}: ${String(v.missing)}` : k) : Array.isArray(c.missing) ? c.missing.map(String) : typeof c.missing === 'string' && c.missing ? [c.missing] : Object.entries(c).filter(([, v]) => v === false).map(([k]) => k);
     return <><Badge state={missing.length ? 'look' : 'ok'}>{t(missing.length ? T.notGuarded : T.guarded)}</Badge>{missing.length > 0 && <span class="sub blk">{t(T.missing, { text: listOf(missing) })}</span>}</>;
 }
