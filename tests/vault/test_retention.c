@@ -7,7 +7,7 @@
 #define T0 ((int64_t)1767193200)   /* 2026-01-01 00:00 JST, a Thursday */
 
 struct sim { struct retention_generation *g; struct retention_verdict *v; size_t n,
-    cap; struct retention_policy p; uint64_t now_ms; };
+    cap; struct retention_policy p; uint64_t now_ms, seq; };
 
 static void init(struct sim *s, size_t cap)
 {
@@ -26,7 +26,7 @@ static struct retention_generation *add(struct sim *s, int64_t box_s, uint64_t r
 {
     assert_true(s->n < s->cap);
     struct retention_generation *g = &s->g[s->n++];
-    *g = (struct retention_generation){ .source = 1, .seq = s->n, .box_s = box_s, .running_ms = running_ms, .run =
+    *g = (struct retention_generation){ .source = 1, .seq = ++s->seq, .box_s = box_s, .running_ms = running_ms, .run =
         RETENTION_SCHEDULED,
         .status = RETENTION_COMPLETE };
     s->now_ms = running_ms;
@@ -36,12 +36,14 @@ static struct retention_generation *add(struct sim *s, int64_t box_s, uint64_t r
 static void plan(struct sim *s)
 {
     assert_int_equal(retention_plan(&s->p, s->g, s->n, s->now_ms, s->v), 0);
-    for (size_t i = 0; i < s->n; i++)
+    for (size_t i = 0; i < s->n; i++) {
         if (s->v[i].locked_until_ms > s->g[i].locked_until_ms)
             s->g[i].locked_until_ms = s->v[i].locked_until_ms;
+        s->g[i].slots_held |= s->v[i].slots;
+    }
 }
 
-/* What expires is gone, as a later version will do it: so drift over many runs shows. */
+/* What expires is gone, as clean-up does it: so drift over many runs shows. */
 static size_t drop(struct sim *s)
 {
     size_t n = 0;
@@ -241,6 +243,174 @@ static void locks_count_running_time_and_only_extend(void **state)
     done(&s);
 }
 
+/* ---- what survives an attack: a year of hourly backups, then the attack, and what is left of the year ---- */
+
+struct attack { const char *name; int days; void (*day)(struct sim *s, int day, int64_t wall, uint64_t running); };
+
+static void honest(struct sim *s, int64_t wall, uint64_t running, bool suspicious)
+{
+    for (int h = 0; h < 24; h++) {
+        struct retention_generation *g = add(s, wall + h * HOUR, running + (uint64_t)h * 3600000);
+        g->suspicious = suspicious;
+        g->bytes = 1000;
+        g->new_bytes = suspicious ? 100 : 10;
+    }
+}
+
+static void freeze(struct sim *s, uint64_t since)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        s->g[i].frozen = true;
+        s->g[i].frozen_ms = since;
+    }
+}
+
+static void junk_first(struct sim *s, int day, int64_t wall, uint64_t running)
+{
+    for (int h = 0; h < 24; h++) {
+        struct retention_generation *g = add(s, wall + h * HOUR, running + (uint64_t)h * 3600000);
+        g->run = h % 2 ? RETENTION_ADHOC : RETENTION_SCHEDULED;
+        g->status = h % 2 ? RETENTION_COMPLETE : RETENTION_PARTIAL;
+        add(s, wall + h * HOUR + 60, running + (uint64_t)h * 3600000 + 60000);
+    }
+}
+
+static void drip(struct sim *s, int day, int64_t wall, uint64_t running)
+{
+    honest(s, wall, running, day % 2 == 0);
+}
+
+static void suspicion(struct sim *s, int day, int64_t wall, uint64_t running)
+{
+    honest(s, wall, running, true);
+    freeze(s, 365 * DAY_MS);
+}
+
+static void flood(struct sim *s, int day, int64_t wall, uint64_t running)
+{
+    for (int i = 0; i < 400; i++) {
+        struct retention_generation *g = add(s, wall + i * 200, running + (uint64_t)i * 200000);
+        g->suspicious = i % 3 == 0;
+        g->bytes = g->new_bytes = 1000;
+    }
+}
+
+static void clock_ahead(struct sim *s, int day, int64_t wall, uint64_t running)
+{
+    honest(s, wall + (int64_t)day * 23 * HOUR, running, false);
+}
+
+static void clock_years(struct sim *s, int day, int64_t wall, uint64_t running)
+{
+    honest(s, wall + (day % 2 ? 3650ll : -3650ll) * DAY, running, false);
+}
+
+static void clock_months(struct sim *s, int day, int64_t wall, uint64_t running)
+{
+    honest(s, wall + (int64_t)day * 31 * DAY, running, false);
+}
+
+static void an_attack_takes_nothing_of_the_year_before_its_time(void **state)
+{
+    static const struct attack rows[] = { { "junk first in the slot", 30, junk_first }, { "six-month drip", 183, drip },
+        { "false suspicion for ever", 365, suspicion }, { "flood", 30, flood }, { "23 h ahead thirty times", 30, clock_ahead },
+        { "ten years ahead and back", 30, clock_years }, { "a month ahead a day", 60, clock_months } };
+    print_message("%-26s %5s %5s %5s %5s %6s %6s %6s\n", "attack", "days", "year", "lost", "early", "kept", "clean",
+        "susp.");
+    for (size_t a = 0; a < sizeof rows / sizeof *rows; a++) {
+        struct sim s;
+        init(&s, 60000);
+        for (int d = 0; d < 365; d++) {
+            honest(&s, T0 + (int64_t)d * DAY, (uint64_t)d * DAY_MS, false);
+            plan(&s);
+            (void)drop(&s);
+        }
+        size_t before = s.n, early = 0, lost = 0, kept[2] = { 0 };
+        uint64_t last = s.seq;
+        for (int d = 0; d < rows[a].days; d++) {
+            rows[a].day(&s, d, T0 + (365ll + d) * DAY, (365 + (uint64_t)d) * DAY_MS);
+            plan(&s);
+            for (size_t i = 0; i < s.n; i++) {
+                const struct retention_generation *g = &s.g[i];
+                if (!s.v[i].expires || g->seq > last)
+                    continue;
+                uint8_t h = g->slots_held;
+                uint64_t span = h & RETENTION_MONTHLY ? 60 * 31 : h & RETENTION_WEEKLY ? 26 * 7 : h & RETENTION_DAILY ? 35 : 14;
+                early += s.now_ms < g->running_ms + span * DAY_MS;
+                lost++;
+            }
+            (void)drop(&s);
+        }
+        for (size_t i = 0; i < s.n; i++)
+            kept[s.g[i].suspicious]++;
+        print_message("%-26s %5d %5zu %5zu %5zu %6zu %6zu %6zu\n", rows[a].name, rows[a].days, before, lost, early, s.n,
+            kept[0], kept[1]);
+        assert_int_equal(early, 0);
+        assert_true(s.n < 24 * 14 + 400 * 15 + 1200);
+        done(&s);
+    }
+}
+
+static void a_freeze_thins_the_suspicious_and_after_thirty_days_lets_them_rotate(void **state)
+{
+    struct sim s;
+    init(&s, 4000);
+    struct retention_generation *g = add(&s, T0, 0);
+    g->bytes = 1000;
+    for (int d = 1; d <= 20; d++)
+        honest(&s, T0 + (int64_t)d * DAY, (uint64_t)d * DAY_MS, true);
+    freeze(&s, DAY_MS);
+    plan(&s);
+    (void)drop(&s);
+    size_t thinned = 0;
+    uint64_t bytes = 0;
+    plan(&s);
+    for (size_t i = 0; i < s.n; i++) {
+        thinned += s.v[i].why == RETENTION_THINNED;
+        bytes += s.v[i].why == RETENTION_THINNED ? s.g[i].new_bytes : 0;
+        assert_int_equal(s.g[i].suspicious ? s.v[i].slots : 0, 0);
+    }
+    assert_int_equal(thinned, 9);           /* of 100 bytes each, with the newest, as much as one clean copy has */
+    assert_int_equal(bytes, 900);
+    assert_true(s.v[0].pinned);
+    assert_int_equal(s.g[1].seq, 2);        /* the first after the attack is among them */
+    s.now_ms = 31 * DAY_MS + DAY_MS;
+    plan(&s);
+    assert_true(s.v[0].pinned);
+    assert_int_equal(s.v[1].why, RETENTION_SLOT);
+    assert_false(s.v[1].slots == 0);
+    done(&s);
+}
+
+static void a_hold_keeps_what_nothing_else_keeps(void **state)
+{
+    struct sim s;
+    init(&s, 8);
+    s.p = (struct retention_policy){ 0, 0, 0, 0, 1 };
+    add(&s, T0, 0)->held = true;
+    add(&s, T0 + 1, 1);
+    add(&s, T0 + 2, 2);
+    s.now_ms = 400 * DAY_MS;
+    plan(&s);
+    assert_int_equal(s.v[0].why, RETENTION_HELD);
+    assert_int_equal(s.v[1].why, RETENTION_EXPIRED);
+    done(&s);
+}
+
+static void a_damaged_one_is_not_the_clean_one_of_its_slot(void **state)
+{
+    struct sim s;
+    init(&s, 8);
+    add(&s, T0, 0)->damaged = true;
+    add(&s, T0 + 1, 1);
+    add(&s, T0 + 2, 2)->damaged = true;
+    plan(&s);
+    assert_int_equal(s.v[0].slots, 0);
+    assert_int_equal(s.v[1].slots, 15);
+    assert_int_equal(s.v[2].why, RETENTION_LAST);
+    done(&s);
+}
+
 static void sources_do_not_touch_each_other(void **state)
 {
     struct sim s;
@@ -282,6 +452,10 @@ int main(void)
         cmocka_unit_test(a_six_month_drip_leaves_clean_months_behind),
         cmocka_unit_test(a_clock_that_jumps_expires_nothing_early),
         cmocka_unit_test(locks_count_running_time_and_only_extend),
+        cmocka_unit_test(an_attack_takes_nothing_of_the_year_before_its_time),
+        cmocka_unit_test(a_freeze_thins_the_suspicious_and_after_thirty_days_lets_them_rotate),
+        cmocka_unit_test(a_hold_keeps_what_nothing_else_keeps),
+        cmocka_unit_test(a_damaged_one_is_not_the_clean_one_of_its_slot),
         cmocka_unit_test(sources_do_not_touch_each_other),
         cmocka_unit_test(impossible_policies_are_refused_in_words),
     };

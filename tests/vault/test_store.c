@@ -46,7 +46,7 @@ static void a_creation_cut_short_is_taken_up_again(void **state)
 static void a_later_or_foreign_format_is_refused_in_words(void **state)
 {
     struct { const char *text; int err; } row[] = {
-        { "sakimori vault 2\n07070707070707070707070707070707\n", -SM_EVERSION }, { "hello\n", -SM_EFORMAT },
+        { "sakimori vault 3\n07070707070707070707070707070707\n", -SM_EVERSION }, { "hello\n", -SM_EFORMAT },
         { "sakimori vault 1\n0707\n", -SM_ECORRUPT }, { "", -SM_EFORMAT },
     };
     struct kit k;
@@ -347,15 +347,17 @@ static void the_access_log_and_policies_are_kept(void **state)
     }
     a.what = "delete everything";
     assert_int_equal(store_access(k.st, &a), -SM_EINVAL);
-    struct retention_policy p = { 1, 2, 3, 4, 15 }, q;
+    struct retention_policy p = { 49, 36, 27, 64, 15 }, q;
     assert_int_equal(store_policy_set(k.st, &p, "院長"), 0);
     p.min_days = 0;
     assert_int_equal(store_policy_set(k.st, &p, "院長"), -SM_EINVAL);
+    p.min_days = 14;                        /* shorter: not without the recovery sheet */
+    assert_int_equal(store_policy_set(k.st, &p, "院長"), -SM_EDENIED);
     assert_int_equal(store_clock(k.st, "start"), 0);
     kit_close(&k);
     assert_int_equal(kit_open(&k, 0), 0);
     store_policy(k.st, &q);
-    assert_int_equal(q.monthly, 4);
+    assert_int_equal(q.monthly, 64);
     assert_int_equal(q.min_days, 15);
     struct sm_buf log = { 0 };
     assert_int_equal(store_log(k.st, 0, 1u << JOURNAL_ACCESS, 1000, collect, &log), 0);

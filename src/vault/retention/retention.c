@@ -46,11 +46,18 @@ int64_t retention_slot(unsigned which, int64_t s)
 
 const char *retention_why_name(enum retention_why w)
 {
-    static const char *const names[] = { "slot", "last", "pinned", "locked", "expired" };
+    static const char *const names[] = { "slot", "last", "hold", "pinned", "thinned", "span", "locked",
+        "expired" };
     return w >= RETENTION_SLOT && w <= RETENTION_EXPIRED ? names[w] : "?";
 }
 
-/* One row of the sorted view: generations of a source by slot, in a slot by order. */
+bool retention_shorter(const struct retention_policy *a, const struct retention_policy *b)
+{
+    return b->hourly < a->hourly || b->daily < a->daily || b->weekly < a->weekly || b->monthly < a->monthly ||
+        b->min_days < a->min_days;
+}
+
+/* One row of the sorted view: generations of a source by order. */
 struct cell { uint32_t source; uint32_t at; int64_t slot; uint64_t seq; bool clean; };
 
 static int cell_cmp(const void *pa, const void *pb)
@@ -58,14 +65,24 @@ static int cell_cmp(const void *pa, const void *pb)
     const struct cell *a = pa, *b = pb;
     if (a->source != b->source)
         return a->source < b->source ? -1 : 1;
-    if (a->slot != b->slot)
-        return a->slot < b->slot ? -1 : 1;
     return a->seq < b->seq ? -1 : a->seq > b->seq;
 }
 
-static bool may_hold(const struct retention_generation *g)
+static bool is_clean(const struct retention_generation *g)
 {
-    return g->status == RETENTION_COMPLETE && (g->run == RETENTION_SCHEDULED || g->run == RETENTION_MADE_UP);
+    return !g->suspicious && !g->damaged;
+}
+
+/* Suspicious, and the freeze is younger than its 30 days. */
+static bool under_freeze(const struct retention_generation *g, uint64_t now_ms)
+{
+    return g->frozen && g->suspicious && now_ms < g->frozen_ms + RETENTION_FREEZE_DAYS * DAY_MS;
+}
+
+static bool may_hold(const struct retention_generation *g, uint64_t now_ms)
+{
+    return g->status == RETENTION_COMPLETE && (g->run == RETENTION_SCHEDULED || g->run == RETENTION_MADE_UP) &&
+        !under_freeze(g, now_ms);
 }
 
 /* Slots of one kind for all sources.  From the newest slot down, the first clean generation of each of the newest
@@ -110,16 +127,89 @@ static void mark_last(const struct retention_generation *g, const struct cell *c
     }
 }
 
-static void conclude(const struct retention_policy *p, const struct retention_generation *g, uint64_t now_ms, bool last,
-    struct retention_verdict *v)
+/* The first suspicious one of each day of one frozen source: the newest, then from the oldest on, as long as their new
+ * bytes fit in one clean copy of the source.  c is sorted by order; slot is the day. */
+static void thin_source(const struct retention_generation *g, const struct cell *c, size_t n, uint64_t now_ms,
+    bool *thinned)
 {
-    uint64_t lock = (uint64_t)p->min_days * DAY_MS;
+    uint64_t room = UINT64_MAX;
+    for (size_t i = n; i > 0 && room == UINT64_MAX; i--) {
+        const struct retention_generation *x = &g[c[i - 1].at];
+        if (is_clean(x) && x->status == RETENTION_COMPLETE && x->bytes)
+            room = x->bytes;
+    }
+    uint64_t newest = g[c[n - 1].at].suspicious ? g[c[n - 1].at].new_bytes : 0;
+    room -= room != UINT64_MAX ? (newest < room ? newest : room) : 0;
+    bool any = false;
+    int64_t day = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct retention_generation *x = &g[c[i].at];
+        if (!under_freeze(x, now_ms) || (any && c[i].slot == day))
+            continue;
+        any = true;
+        day = c[i].slot;
+        if (room != UINT64_MAX && x->new_bytes > room)
+            continue;
+        room -= room != UINT64_MAX ? x->new_bytes : 0;
+        thinned[c[i].at] = true;
+    }
+}
+
+static void thin(const struct retention_generation *g, const struct cell *c, size_t n, uint64_t now_ms, bool *thinned)
+{
+    for (size_t begin = 0; begin < n;) {
+        size_t end = begin;
+        while (end < n && c[end].source == c[begin].source)
+            end++;
+        thin_source(g, c + begin, end - begin, now_ms, thinned);
+        begin = end;
+    }
+}
+
+/* Until when the slots that it ever held keep it. */
+static uint64_t span_end(const struct retention_policy *p, const struct retention_generation *g, uint8_t slots)
+{
+    struct { uint8_t bit; uint64_t ms; } row[] = { { RETENTION_HOURLY, (uint64_t)p->hourly * (DAY_MS / 24) },
+        { RETENTION_DAILY, (uint64_t)p->daily * DAY_MS }, { RETENTION_WEEKLY, (uint64_t)p->weekly * 7 * DAY_MS },
+        { RETENTION_MONTHLY, (uint64_t)p->monthly * 31 * DAY_MS } };
+    uint64_t most = 0;
+    for (size_t i = 0; i < 4; i++)
+        if (slots & row[i].bit && row[i].ms > most)
+            most = row[i].ms;
+    return g->running_ms > UINT64_MAX - most ? UINT64_MAX : g->running_ms + most;
+}
+
+struct kept { bool last, thinned; };
+
+static void conclude(const struct retention_policy *p, const struct retention_generation *g, uint64_t now_ms,
+    struct kept k, struct retention_verdict *v)
+{
+    uint64_t days = g->suspicious && p->min_days > RETENTION_SUSPICIOUS_DAYS ? RETENTION_SUSPICIOUS_DAYS : p->min_days;
+    uint64_t lock = days * DAY_MS;
     uint64_t until = g->running_ms > UINT64_MAX - lock ? UINT64_MAX : g->running_ms + lock;
     v->locked_until_ms = until > g->locked_until_ms ? until : g->locked_until_ms;
     v->pinned = g->frozen && !g->suspicious;
-    v->why = v->slots ? RETENTION_SLOT : last ? RETENTION_LAST : v->pinned ? RETENTION_PINNED :
+    bool span = is_clean(g) && now_ms < span_end(p, g, g->slots_held | v->slots);
+    v->why = v->slots ? RETENTION_SLOT : k.last ? RETENTION_LAST : g->held ? RETENTION_HELD :
+        v->pinned ? RETENTION_PINNED : k.thinned ? RETENTION_THINNED : span ? RETENTION_SPAN :
         now_ms < v->locked_until_ms ? RETENTION_LOCKED : RETENTION_EXPIRED;
     v->expires = v->why == RETENTION_EXPIRED;
+}
+
+static void plan_slots(const struct retention_policy *p, const struct retention_generation *g, size_t n,
+    uint64_t now_ms, struct cell *c, struct retention_verdict *ret)
+{
+    struct { unsigned which; uint32_t keep; } kind[] = { { RETENTION_HOURLY, p->hourly }, { RETENTION_DAILY, p->daily },
+        { RETENTION_WEEKLY, p->weekly }, { RETENTION_MONTHLY, p->monthly } };
+    for (size_t k = 0; k < 4; k++) {
+        size_t m = 0;
+        for (size_t i = 0; i < n; i++)
+            if (may_hold(&g[i], now_ms))
+                c[m++] = (struct cell){ g[i].source, (uint32_t)i, retention_slot(kind[k].which, g[i].box_s), g[i].seq,
+                    is_clean(&g[i]) };
+        qsort(c, m, sizeof *c, cell_cmp);
+        fill(kind[k].which, kind[k].keep, c, m, ret);
+    }
 }
 
 int retention_plan(const struct retention_policy *p, const struct retention_generation *g, size_t n,
@@ -132,31 +222,31 @@ int retention_plan(const struct retention_policy *p, const struct retention_gene
     if (n > RETENTION_MAX)
         return -SM_ELIMIT;
     struct cell *c = calloc(n + 1, sizeof *c);
-    bool *last = calloc(n + 1, sizeof *last);
-    if (!c || !last) {
+    struct kept *kept = calloc(n + 1, sizeof *kept);
+    bool *flag = calloc(n + 1, sizeof *flag);
+    if (!c || !kept || !flag) {
         free(c);
-        free(last);
+        free(kept);
+        free(flag);
         return -ENOMEM;
     }
     memset(ret, 0, n * sizeof *ret);
-    struct { unsigned which; uint32_t keep; } kind[] = { { RETENTION_HOURLY, p->hourly }, { RETENTION_DAILY, p->daily },
-        { RETENTION_WEEKLY, p->weekly }, { RETENTION_MONTHLY, p->monthly } };
-    for (size_t k = 0; k < 4; k++) {
-        size_t m = 0;
-        for (size_t i = 0; i < n; i++)
-            if (may_hold(&g[i]))
-                c[m++] = (struct cell){ g[i].source, (uint32_t)i, retention_slot(kind[k].which, g[i].box_s), g[i].seq,
-                    !g[i].suspicious };
-        qsort(c, m, sizeof *c, cell_cmp);
-        fill(kind[k].which, kind[k].keep, c, m, ret);
-    }
+    plan_slots(p, g, n, now_running_ms, c, ret);
     for (size_t i = 0; i < n; i++)
-        c[i] = (struct cell){ g[i].source, (uint32_t)i, 0, g[i].seq, !g[i].suspicious };
+        c[i] = (struct cell){ g[i].source, (uint32_t)i, retention_slot(RETENTION_DAILY, g[i].box_s), g[i].seq,
+            is_clean(&g[i]) };
     qsort(c, n, sizeof *c, cell_cmp);
-    mark_last(g, c, n, last);
+    mark_last(g, c, n, flag);
     for (size_t i = 0; i < n; i++)
-        conclude(p, &g[i], now_running_ms, last[i], &ret[i]);
+        kept[i].last = flag[i];
+    memset(flag, 0, n * sizeof *flag);
+    thin(g, c, n, now_running_ms, flag);
+    for (size_t i = 0; i < n; i++)
+        kept[i].thinned = flag[i];
+    for (size_t i = 0; i < n; i++)
+        conclude(p, &g[i], now_running_ms, kept[i], &ret[i]);
     free(c);
-    free(last);
+    free(kept);
+    free(flag);
     return 0;
 }

@@ -86,18 +86,24 @@ int store_thaw(struct store *st, const struct client_id *client, const char *rea
     return freeze_record(st, JOURNAL_THAW, client, reason, by, &false_alarm);
 }
 
+int policy_record(struct store *st, const struct retention_policy *p, const char *by, const uint8_t *order)
+{
+    json_t *o = json_object();
+    bool ok = json_set(o, "hourly", json_integer(p->hourly)) && json_set(o, "daily", json_integer(p->daily)) &&
+        json_set(o, "weekly", json_integer(p->weekly)) && json_set(o, "monthly", json_integer(p->monthly)) &&
+        json_set(o, "min_days", json_integer(p->min_days)) && json_set(o, "by", json_text(by)) &&
+        (!order || json_set(o, "order", json_hex(order, STORE_ORDER_ID)));
+    return put(st, JOURNAL_POLICY, o, ok);
+}
+
 int store_policy_set(struct store *st, const struct retention_policy *p, const char *by)
 {
     int err = store_writable(st);
     if (!err)
         err = retention_policy_check(p, NULL);
-    if (err)
-        return err;
-    json_t *o = json_object();
-    bool ok = json_set(o, "hourly", json_integer(p->hourly)) && json_set(o, "daily", json_integer(p->daily)) &&
-        json_set(o, "weekly", json_integer(p->weekly)) && json_set(o, "monthly", json_integer(p->monthly)) &&
-        json_set(o, "min_days", json_integer(p->min_days)) && json_set(o, "by", json_text(by));
-    return put(st, JOURNAL_POLICY, o, ok);
+    if (!err && retention_shorter(&st->policy, p))
+        err = -SM_EDENIED;
+    return err ? err : policy_record(st, p, by, NULL);
 }
 
 void store_policy(const struct store *st, struct retention_policy *ret)
@@ -107,22 +113,31 @@ void store_policy(const struct store *st, struct retention_policy *ret)
 
 /* ---- marks ---- */
 
-static int plan(const struct store *st, const struct retention_policy *p, struct retention_verdict **ret)
+static struct retention_generation planned(const struct store *st, const struct generation_row *row)
 {
-    size_t n = st->generation_rows.n;
+    const struct client_row *c = store_client_row(st, row->client);
+    return (struct retention_generation){ .source = row->source, .seq = row->seq, .box_s = row->time.s,
+        .running_ms = row->running_ms, .locked_until_ms = row->locked_until_ms, .run = row->run,
+        .status = row->status, .suspicious = generation_suspicious(row), .frozen = c->c.frozen,
+        .damaged = row->damaged, .held = deletion_held(st, row), .slots_held = row->slots_held,
+        .frozen_ms = c->freeze_ms, .bytes = row->m.chunk_bytes + row->m.page_bytes,
+        .new_bytes = row->m.chunk_bytes_new };
+}
+
+int store_verdicts(const struct store *st, const struct retention_policy *p, struct retention_verdict **ret)
+{
+    size_t n = st->generation_rows.n, m = 0;
     struct retention_generation *g = calloc(n + 1, sizeof *g);
     struct retention_verdict *v = calloc(n + 1, sizeof *v);
     int err = g && v ? 0 : -ENOMEM;
-    for (size_t i = 0; !err && i < n; i++) {
-        const struct generation_row *row = store_generation_row(st, i);
-        g[i] = (struct retention_generation){ .source = row->source, .seq = row->seq, .box_s = row->time.s,
-            .running_ms = row->running_ms,
-            .locked_until_ms = row->locked_until_ms, .run = row->run, .status = row->status,
-                .suspicious = generation_suspicious(row),
-            .frozen = store_client_row(st, row->client)->c.frozen };
-    }
+    for (size_t i = 0; !err && i < n; i++)
+        if (!store_generation_row(st, i)->gone)
+            g[m++] = planned(st, store_generation_row(st, i));
     if (!err)
-        err = retention_plan(p, g, n, store_running_ms(st), v);
+        err = retention_plan(p, g, m, store_running_ms(st), v);
+    /* From the end: verdict m - 1 belongs to the last row that is not gone. */
+    for (size_t i = n; !err && i > 0; i--)
+        v[i - 1] = store_generation_row(st, i - 1)->gone ? (struct retention_verdict){ 0 } : v[--m];
     free(g);
     if (err)
         free(v);
@@ -166,10 +181,10 @@ int store_mark(struct store *st, size_t *ret_changed)
     size_t changed = 0;
     int err = store_writable(st);
     if (!err)
-        err = plan(st, &st->policy, &v);
+        err = store_verdicts(st, &st->policy, &v);
     for (size_t i = 0; !err && i < st->generation_rows.n; i++) {
         const struct generation_row *g = store_generation_row(st, i);
-        if (g->slots == v[i].slots && g->pinned == v[i].pinned && g->locked_until_ms == v[i].locked_until_ms)
+        if (g->gone || (g->slots == v[i].slots && g->pinned == v[i].pinned && g->locked_until_ms == v[i].locked_until_ms))
             continue;
         err = mark_one(st, g, &v[i]);
         changed++;
@@ -185,9 +200,11 @@ int store_mark(struct store *st, size_t *ret_changed)
 int store_plan(const struct store *st, const struct retention_policy *p, store_plan_fn fn, void *arg)
 {
     struct retention_verdict *v = NULL;
-    int err = plan(st, p, &v);
+    int err = store_verdicts(st, p, &v);
     for (size_t i = 0; !err && i < st->generation_rows.n; i++) {
         struct store_generation g;
+        if (store_generation_row(st, i)->gone)
+            continue;
         err = store_generation(st, &store_generation_row(st, i)->manifest, &g);
         if (!err)
             err = fn(arg, &g, &v[i]);

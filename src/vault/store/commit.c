@@ -110,10 +110,12 @@ static int check_closure(struct commit *c, struct walk_result *ret)
  * does not look quiet. */
 static uint32_t base_of(const struct store *st, uint32_t client, uint32_t last)
 {
+    while (last != STORE_NONE && store_generation_row(st, last)->gone)
+        last = store_generation_row(st, last)->previous;
     if (last == STORE_NONE || !store_client_row(st, client)->c.frozen)
         return last;
     for (uint32_t g = last; g != STORE_NONE; g = store_generation_row(st, g)->previous)
-        if (!generation_suspicious(store_generation_row(st, g)))
+        if (!generation_suspicious(store_generation_row(st, g)) && !store_generation_row(st, g)->gone)
             return g;
     return last;
 }

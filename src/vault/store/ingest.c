@@ -350,7 +350,8 @@ static int check_room(struct store *st, uint32_t client, uint64_t total)
 {
     const struct client_row *c = store_client_row(st, client);
     uint64_t more = promised(st, client, false) + total;
-    if (st->limits.client_bytes && c->c.pack_bytes + more > st->limits.client_bytes)
+    uint64_t quota = c->quota ? c->quota : st->limits.client_bytes;
+    if (quota && c->c.pack_bytes + more > quota)
         return -SM_ELIMIT;
     if (st->limits.unclaimed_bytes && c->unclaimed + more > st->limits.unclaimed_bytes)
         return -SM_ELIMIT;
@@ -629,14 +630,14 @@ int store_flush_packs(struct store *st)
         err = record_pack(st, &st->pending[i]);
     if (!err)
         err = store_sync(st);
-    if (!err)
-        place_marks(st);
     for (size_t i = 0; !err && i < st->pendings; i++) {
         const struct pending *p = &st->pending[i];
         const struct pack_header *h = pack_check_header(p->f->check);
         err = place_add(st, store_find_pack(st, &p->f->id), (uint16_t)p->client, pack_check_objects(p->f->check), h->n,
             p->f->algorithm);
     }
+    if (!err)
+        place_marks(st);                   /* only now: a flush of a full table in between must not claim what is not in it */
     for (size_t i = 0; i < st->pendings; i++)
         flight_free(st->pending[i].f);
     st->pendings = 0;

@@ -5,6 +5,9 @@
 #include "vault/store/store_internal.h"
 
 #define FORMAT_HEAD "sakimori vault "
+/* 2: something was deleted by record; an older program would take that for damage. */
+#define FORMAT_PLAIN "1\n"
+#define FORMAT_DELETED "2\n"
 #define FORMAT_MAX ((size_t)256)
 #define JOURNAL_FRESH_MAX 4096u
 
@@ -174,7 +177,7 @@ static int read_format(struct store *st, char *ret_why)
     } else if (!err && (!text || strncmp(text, FORMAT_HEAD, head) != 0)) {
         why_text(ret_why, "the file \"format\" is not that of a vault");
         err = -SM_EFORMAT;
-    } else if (!err && strncmp(text + head, "1\n", 2) != 0) {
+    } else if (!err && strncmp(text + head, FORMAT_PLAIN, 2) != 0 && strncmp(text + head, FORMAT_DELETED, 2) != 0) {
         why_text(ret_why, "the vault is of a later format than this program knows");
         err = -SM_EVERSION;
     } else if (!err && (b.n != head + 2 + 33 || text[b.n - 1] != '\n' ||
@@ -182,6 +185,7 @@ static int read_format(struct store *st, char *ret_why)
         why_text(ret_why, "the file \"format\" is damaged: the vault's id cannot be read");
         err = -SM_ECORRUPT;
     }
+    st->deletion.format2 = !err && strncmp(text + head, FORMAT_DELETED, 2) == 0;
     sm_buf_wipe(&b);
     return err;
 }
@@ -328,7 +332,13 @@ static int pack_one(void *arg, struct sm_span name, unsigned char type)
     if (name.n != 68 || strcmp(text + 64, ".skp") != 0 || sm_unhex(text, 64, id.b, 32) ||
         strncmp(text, s->folder, 2) != 0)
         return 0;
-    uint32_t at = store_find_pack(s->st, &id);
+    uint32_t at = store_find_pack_any(s->st, &id);
+    if (at != STORE_NONE && store_pack_row(s->st, at)->gone) {
+        /* Its deletion is on record; the process ended before the file was gone. */
+        if (!s->st->read_only)
+            (void)plat_fs_unlink(s->packs, text); /* only space; tried again at the next open */
+        return 0;
+    }
     if (at != STORE_NONE)
         s->found[at] = true;
     return at == STORE_NONE && !s->st->read_only ? adopt(s, text, &id) : 0;
@@ -340,8 +350,12 @@ static int manifest_one(void *arg, struct sm_span name, unsigned char type)
     struct scan *s = arg;
     struct cid id;
     const char *text = (const char *)name.p;
-    if (name.n != 68 || strcmp(text + 64, ".skm") != 0 || sm_unhex(text, 64, id.b, 32) || s->st->read_only ||
-        store_find_generation(s->st, &id) != STORE_NONE)
+    if (name.n != 68 || strcmp(text + 64, ".skm") != 0 || sm_unhex(text, 64, id.b, 32) || s->st->read_only)
+        return 0;
+    uint32_t at = store_find_generation(s->st, &id);
+    if (at != STORE_NONE && store_generation_row(s->st, at)->gone)
+        (void)plat_fs_unlink(s->packs, text); /* expired on record; only space */
+    if (at != STORE_NONE)
         return 0;
     int err = set_aside(s->st, s->packs, text);
     s->st->recovery.manifests_set_aside += !err;
@@ -365,6 +379,8 @@ static int note_missing(struct store *st, const bool *found, size_t n)
     int err = 0;
     for (size_t i = 0; !err && i < n; i++) {
         struct pack_row *row = store_pack_row(st, i);
+        if (row->gone)
+            continue;
         if (found[i] || row->lost) {
             st->recovery.packs_missing += !found[i];
             continue;
@@ -476,6 +492,7 @@ void store_close(struct store *st)
     free(st->source_rows.p);
     free(st->generation_rows.p);
     free(st->damaged_rows.p);
+    deletion_wipe(st);
     idmap_wipe(&st->pack_map);
     idmap_wipe(&st->generation_map);
     idmap_wipe(&st->damaged_map);

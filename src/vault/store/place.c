@@ -9,6 +9,7 @@
  * packs), so that what is older than the journal is caught up, and what belongs to another history is thrown away.
  */
 #define MARK_BYTES 44
+#define INDEX_SLACK 1000000u
 
 static void put32(uint8_t *p, uint32_t v)
 {
@@ -152,7 +153,7 @@ int place_find(const struct store *st, uint32_t client, const struct cid *cid, s
     if (!place_raw(st, cid, &p) || (client != STORE_NONE && p.client != client))
         return 0;
     const struct pack_row *row = store_pack_row(st, p.pack);
-    if (row->lost)
+    if (row->lost || row->gone)
         return 0;
     if (st->damaged_rows.n) {
         uint32_t at = idmap_get(&st->damaged_map, st->damaged_rows.p, sizeof(struct damaged_row), cid->b);
@@ -208,8 +209,13 @@ int place_open(struct store *st)
             .read_only = st->read_only };
         err = reset(st, &st->closed, "closed", &c);
     }
+    /* Rows of packs that are gone are never taken out one by one: when they are most of it, it is made anew. */
+    if (!err && !st->read_only && index_rows(st->index) > 2 * st->objects + INDEX_SLACK) {
+        err = index_reset(st->index);
+        covered = 0;
+    }
     for (uint32_t i = covered; !err && i < st->pack_rows.n; i++)
-        err = index_pack(st, i);
+        err = store_pack_row(st, i)->gone ? 0 : index_pack(st, i);
     if (!err && st->journal)
         place_marks(st);
     return err;

@@ -49,10 +49,17 @@ int store_object(const struct store *st, const struct client_id *client, const s
     return err == -SM_EPARTIAL || err == -ENOENT ? -SM_ECORRUPT : err;
 }
 
+/* A generation that is not gone. */
+static uint32_t generation_at(const struct store *st, const struct cid *manifest)
+{
+    uint32_t at = store_find_generation(st, manifest);
+    return at != STORE_NONE && store_generation_row(st, at)->gone ? STORE_NONE : at;
+}
+
 int store_manifest(const struct store *st, const struct cid *manifest, struct sm_buf *ret)
 {
     char hex[CID_HEX], name[80];
-    if (store_find_generation(st, manifest) == STORE_NONE)
+    if (generation_at(st, manifest) == STORE_NONE)
         return -SM_ENOTFOUND;
     cid_hex(manifest, hex);
     (void)snprintf(name, sizeof name, "%s.skm", hex); /* fits */
@@ -133,7 +140,7 @@ static int closure_page(struct closure *c, const struct cid *page)
 
 int store_closure(const struct store *st, const struct cid *manifest, bool with_chunks, store_object_fn fn, void *arg)
 {
-    uint32_t at = store_find_generation(st, manifest);
+    uint32_t at = generation_at(st, manifest);
     if (at == STORE_NONE)
         return -SM_ENOTFOUND;
     struct closure c = { .st = st, .client = store_generation_row(st, at)->client, .chunks = with_chunks, .fn = fn,
@@ -198,7 +205,7 @@ size_t store_generations(const struct store *st, const struct store_query *q, st
     size_t n = 0;
     for (size_t i = st->generation_rows.n; i > 0 && n < limit; i--) {
         const struct generation_row *g = store_generation_row(st, i - 1);
-        if ((q->before_seq && g->seq >= q->before_seq) || (q->client && g->client != client) ||
+        if (g->gone || (q->before_seq && g->seq >= q->before_seq) || (q->client && g->client != client) ||
             (q->source && memcmp(store_source_row(st, g->source)->id.b, q->source->b, 16) != 0))
             continue;
         generation_out(st, g, &ret[n++]);
@@ -208,7 +215,7 @@ size_t store_generations(const struct store *st, const struct store_query *q, st
 
 int store_generation(const struct store *st, const struct cid *manifest, struct store_generation *ret)
 {
-    uint32_t at = store_find_generation(st, manifest);
+    uint32_t at = generation_at(st, manifest);
     if (at == STORE_NONE)
         return -SM_ENOTFOUND;
     generation_out(st, store_generation_row(st, at), ret);
@@ -222,7 +229,7 @@ int store_last_clean(const struct store *st, const struct client_id *client, con
     uint32_t g = s == STORE_NONE ? s : store_source_row(st, s)->last;
     for (; g != STORE_NONE; g = store_generation_row(st, g)->previous) {
         const struct generation_row *row = store_generation_row(st, g);
-        if (row->status == RUN_COMPLETE && !generation_suspicious(row) && !row->damaged) {
+        if (row->status == RUN_COMPLETE && !generation_suspicious(row) && !row->damaged && !row->gone) {
             generation_out(st, row, ret);
             return 0;
         }
@@ -269,8 +276,9 @@ int store_totals(const struct store *st, struct store_totals *ret)
     int err = plat_fs_space(st->dir, ".", &space);
     if (err)
         return err;
-    *ret = (struct store_totals){ .clients = st->client_rows.n, .generations = st->generation_rows.n,
-        .packs = st->pack_rows.n,
+    *ret = (struct store_totals){ .clients = st->client_rows.n,
+        .generations = st->generation_rows.n - st->deletion.generations_gone,
+        .packs = st->pack_rows.n - st->deletion.packs_gone,
         .pack_bytes = st->pack_bytes, .objects = st->objects, .disk_total = space.total_bytes,
             .disk_avail = space.avail_bytes,
         .reserve = st->limits.reserve_bytes, .index_memory = index_memory(st->index) + index_memory(st->closed) };

@@ -42,8 +42,7 @@ int idmap_add(struct idmap *m, const void *rows, size_t stride, size_t n)
         for (size_t i = 0; i < n; i++) {
             const uint8_t *id = (const uint8_t *)rows + i * stride;
             size_t at = id_find(m, rows, stride, id);
-            if (m->slot[at] == STORE_NONE)
-                m->slot[at] = (uint32_t)i;
+            m->slot[at] = (uint32_t)i;         /* of two rows of one id the later counts */
         }
     }
     size_t at = id_find(m, rows, stride, (const uint8_t *)rows + n * stride);
@@ -95,6 +94,12 @@ uint32_t store_find_source(const struct store *st, uint32_t client, const struct
 }
 
 uint32_t store_find_pack(const struct store *st, const struct cid *id)
+{
+    uint32_t at = store_find_pack_any(st, id);
+    return at != STORE_NONE && store_pack_row(st, at)->gone ? STORE_NONE : at;
+}
+
+uint32_t store_find_pack_any(const struct store *st, const struct cid *id)
 {
     return idmap_get(&st->pack_map, st->pack_rows.p, sizeof(struct pack_row), id->b);
 }
@@ -218,9 +223,10 @@ static int apply_pack(struct store *st, const struct queued *r)
 {
     struct sm_obj o = SM_OBJ(r->payload);
     struct client_id client;
-    struct pack_row p = { .seq = r->seq };
+    struct pack_row p = { .seq = r->seq, .on_ms = r->running_ms - st->deletion.gained_ms };
     sm_obj_hex(&o, "pack", p.id.b, 32);
     sm_obj_hex(&o, "client", client.b, 16);
+    sm_obj_hex(&o, "session", p.session.b, 16);
     p.objects = (uint32_t)sm_obj_int(&o, "objects", 1, PACK_OBJECTS_MAX);
     p.bytes = (uint64_t)sm_obj_int(&o, "bytes", 1, PACK_BYTES_MAX);
     if (o.err)
@@ -298,6 +304,7 @@ static int apply_manifest(struct store *st, const struct queued *r)
     if (generation_suspicious(&g) && !c->c.frozen) {
         c->c.frozen = true;               /* by the record itself: no moment between it and its freeze */
         c->freeze_seq = r->seq;
+        c->freeze_ms = r->running_ms;
     }
     return 0;
 }
@@ -311,8 +318,10 @@ static int apply_freeze(struct store *st, const struct queued *r)
     if (at == STORE_NONE)
         return -SM_ECORRUPT;
     struct client_row *c = store_client_row(st, at);
-    if (!c->c.frozen)
+    if (!c->c.frozen) {
         c->freeze_seq = r->seq;
+        c->freeze_ms = r->running_ms;
+    }
     c->c.frozen = true;
     return 0;
 }
@@ -361,6 +370,7 @@ static int apply_mark(struct store *st, const struct queued *r)
             if (strcmp(name, slot[k].name) == 0)
                 g->slots |= slot[k].bit;
     }
+    g->slots_held |= g->slots;
     g->pinned = pinned;
     if (until > g->locked_until_ms)
         g->locked_until_ms = until;       /* locks only ever extend */
@@ -402,6 +412,7 @@ static int apply_damage(struct store *st, const struct queued *r)
     return 0;
 }
 
+#define POLICY_DAYS_ONCE 3650
 static int apply_policy(struct store *st, const struct queued *r)
 {
     struct sm_obj o = SM_OBJ(r->payload);
@@ -410,10 +421,12 @@ static int apply_policy(struct store *st, const struct queued *r)
             .daily = (uint32_t)sm_obj_int(&o, "daily", 0, RETENTION_SLOTS_MAX),
         .weekly = (uint32_t)sm_obj_int(&o, "weekly", 0, RETENTION_SLOTS_MAX),
             .monthly = (uint32_t)sm_obj_int(&o, "monthly", 0, RETENTION_SLOTS_MAX),
-        .min_days = (uint32_t)sm_obj_int(&o, "min_days", 1, RETENTION_DAYS_MAX),
+        .min_days = (uint32_t)sm_obj_int(&o, "min_days", 1, POLICY_DAYS_ONCE),
     };
     if (o.err)
         return -SM_ECORRUPT;
+    if (p.min_days > RETENTION_DAYS_MAX)
+        p.min_days = RETENTION_DAYS_MAX;  /* set before there was a maximum; locks recorded then stay as they are */
     st->policy = p;
     return 0;
 }
@@ -423,6 +436,7 @@ static int apply_vault(struct store *st, const struct queued *r)
     struct sm_obj o = SM_OBJ(r->payload);
     struct vault_id v;
     sm_obj_hex(&o, "vault", v.b, 16);
+    st->deletion.first_s = r->time.s;
     return o.err || memcmp(v.b, st->vault.b, 16) != 0 ? -SM_ECORRUPT : 0;
 }
 
@@ -432,6 +446,9 @@ static const struct { uint16_t type; int (*fn)(struct store *, const struct queu
     { JOURNAL_VAULT, apply_vault }, { JOURNAL_CLIENT, apply_client }, { JOURNAL_PACK, apply_pack },
     { JOURNAL_MANIFEST, apply_manifest }, { JOURNAL_FREEZE, apply_freeze }, { JOURNAL_THAW, apply_thaw },
     { JOURNAL_MARK, apply_mark }, { JOURNAL_DAMAGE, apply_damage }, { JOURNAL_POLICY, apply_policy },
+    { JOURNAL_HOLD, apply_hold }, { JOURNAL_ORDER, apply_order }, { JOURNAL_ORDER_END, apply_order_end },
+    { JOURNAL_EXPIRED, apply_expired }, { JOURNAL_PACK_STATE, apply_pack_state },
+    { JOURNAL_PACK_DELETED, apply_pack_deleted }, { JOURNAL_DATE, apply_date }, { JOURNAL_QUOTA, apply_quota },
 };
 #define APPLIERS (sizeof appliers / sizeof *appliers)
 

@@ -1,7 +1,8 @@
 /*
  * A vault on disk (docs/FORMAT-vault.md sections 5 to 8): takes packs and manifests, keeps the journal, answers
  * queries.
- * Sees sealed objects only; holds no key; never logs; one thread.  Nothing here removes or alters a pack or a manifest.
+ * Sees sealed objects only; holds no key; never logs; one thread.  What removes a pack or a manifest is in
+ * vault/store/deletion.h and vault/clean.
  *
  * Acknowledging: store_pack_end and store_manifest_commit say "sound"; what may be acknowledged is what a later
  * store_flush returned 0 for (store_manifest_commit flushes by itself).  Many packs may share one flush.
@@ -242,6 +243,7 @@ sm_must_use int store_freeze(struct store *st, const struct client_id *client, c
 /* false_alarm: the generations that were suspicious since the freeze count as clean from now on. */
 sm_must_use int store_thaw(struct store *st, const struct client_id *client, const char *reason, const char *by,
     bool false_alarm);
+/* A policy that is shorter in any number is -SM_EDENIED: that needs an order (vault/store/deletion.h). */
 sm_must_use int store_policy_set(struct store *st, const struct retention_policy *p, const char *by);
 void store_policy(const struct store *st, struct retention_policy *ret);
 /* Work out slots, locks and pins of all generations and record what changed (type 8).  *ret_changed: how many. */
@@ -269,9 +271,10 @@ struct store_damage {
 sm_must_use int store_damage(struct store *st, const struct store_damage *d);
 sm_must_use int store_verified(struct store *st, const char *kind, uint64_t packs, uint64_t objects, uint64_t bytes,
     uint64_t damaged, uint64_t ms);
-/* Newest first; see journal_latest.  The access log is types 5, 6, 7, 9, 10, 11, 12, 13. */
+/* Newest first; see journal_latest.  The access log is types 5, 6, 7, 9 to 13, 15 to 18, 21, 22. */
 #define STORE_LOG_ACCESS ((1u << 5) | (1u << 6) | (1u << 7) | (1u << 9) \
-    | (1u << 10) | (1u << 11) | (1u << 12) | (1u << 13))
+    | (1u << 10) | (1u << 11) | (1u << 12) | (1u << 13) | (1u << 15) | (1u << 16) | (1u << 17) | (1u << 18) \
+    | (1u << 21) | (1u << 22))
 sm_must_use int store_log(const struct store *st, uint64_t before_seq, uint32_t types_mask, size_t limit, journal_fn fn,
     void *arg);
 const struct journal *store_journal(const struct store *st);   /* NULL when salvaged */

@@ -5,6 +5,7 @@
  *   walk.c    closure, sums, differences          commit.c  manifests
  *   salvage.c a journal that is damaged
  *   admin.c   clients, freeze, policy, records    query.c   generations, totals, reading
+ *   deletion.c  holds, orders, date, quotas, what expires and what is deleted      order.c  the text of an order
  */
 #ifndef VAULT_STORE_INTERNAL_H
 #define VAULT_STORE_INTERNAL_H
@@ -12,6 +13,7 @@
 #include "vault/index/run.h"
 #include "vault/pack/pack.h"
 #include "vault/seal/page.h"
+#include "vault/store/deletion.h"
 #include "vault/store/store.h"
 
 #define STORE_PENDING_OBJECTS 262144u  /* of packs that ended and were not flushed */
@@ -34,12 +36,19 @@ struct rows { void *p; size_t n, cap; };
 /* Room for one more of `stride` bytes, at most max rows; the place of the new row, not yet counted; NULL. */
 void *rows_next(struct rows *r, size_t stride, size_t max);
 
-struct pack_row { struct cid id; uint32_t client; uint32_t objects; uint64_t bytes, seq; bool lost; };
+struct pack_row {
+    struct cid id; uint32_t client; uint32_t objects; uint64_t bytes, seq;
+    bool lost, gone, condemned;          /* gone: deleted by record; a pack of that name may come again, as a new row */
+    uint32_t promised_h;                 /* hour of on time, + 1, of the last `have` that named one of its objects */
+    uint64_t on_ms, condemned_on_ms;     /* on time of its record, and of its condemnation */
+    struct session_id session;
+};
 struct tally { uint64_t hour; uint32_t n; };   /* of a running hour */
 struct client_row {
     struct store_client c;
     uint64_t unclaimed;                  /* bytes of packs since the last manifest */
-    uint64_t freeze_seq;
+    uint64_t freeze_seq, freeze_ms;      /* record, and running time, of the freeze */
+    uint64_t quota;                      /* bytes, 0 = the store's limit */
     struct tally refused;
 };
 struct source_row { uint32_t client; struct source_id id; uint32_t last; };   /* last: generation, STORE_NONE */
@@ -53,6 +62,8 @@ struct generation_row {
     uint32_t previous;                   /* the generation before it of its source, STORE_NONE */
     uint8_t run, status, slots, score;
     bool pinned, false_alarm, damaged;
+    bool gone;                           /* expired */
+    uint8_t slots_held;                  /* every slot it was ever marked for */
 };
 struct damaged_row { struct cid id; uint64_t seq; };
 
@@ -79,6 +90,18 @@ struct store_session {
 };
 struct pending { struct flight *f; uint32_t client; struct session_id session; };
 
+/* Of holds, orders, and time gained. */
+struct gain_row { uint64_t running_ms, gained_ms; };
+struct deletion {
+    struct rows holds, orders, gains;     /* struct store_hold, store_order, gain_row */
+    uint64_t gained_ms;                   /* of running time: what type 21 added */
+    int64_t first_s;                      /* wall time of the first record, at running time 0 */
+    int64_t confirmed_gap_ms; bool confirmed;   /* how far the wall was ahead when the date was confirmed last */
+    uint64_t generations_gone, packs_gone, packs_condemned, bytes_condemned, bytes_deleted;
+    bool has_key; uint8_t key[32];        /* orders key of the first order */
+    bool format2;
+};
+
 struct queued { uint16_t type; uint64_t seq, running_ms; struct sm_time time; json_t *payload; };
 
 struct store {
@@ -104,6 +127,7 @@ struct store {
     uint32_t next_head;
     struct tally refused;                 /* of nobody known */
     uint64_t objects, pack_bytes;
+    struct deletion deletion;
 };
 
 static inline struct pack_row *store_pack_row(const struct store *st, size_t i)
@@ -151,6 +175,36 @@ json_t *json_text(const char *s);          /* invalid UTF-8 and over-long text m
 bool json_set(json_t *o, const char *key, json_t *v); /* takes v; false when out of memory */
 json_t *measures_json(const struct suspicion_measures *m);
 int measures_from(const json_t *o, struct suspicion_measures *ret);
+
+/* ---- deletion.c ---- */
+sm_must_use int apply_hold(struct store *st, const struct queued *r);
+sm_must_use int apply_order(struct store *st, const struct queued *r);
+sm_must_use int apply_order_end(struct store *st, const struct queued *r);
+sm_must_use int apply_expired(struct store *st, const struct queued *r);
+sm_must_use int apply_pack_state(struct store *st, const struct queued *r);
+sm_must_use int apply_pack_deleted(struct store *st, const struct queued *r);
+sm_must_use int apply_date(struct store *st, const struct queued *r);
+sm_must_use int apply_quota(struct store *st, const struct queued *r);
+bool deletion_held(const struct store *st, const struct generation_row *g);
+/* Record that this generation expired; order NULL: by policy.  Applied by store_sync; then deletion_unlink_manifest. */
+sm_must_use int deletion_expire(struct store *st, uint32_t generation, const uint8_t *order);
+void deletion_unlink_manifest(struct store *st, const struct cid *manifest);
+void deletion_unlink_pack(struct store *st, const struct cid *pack);
+/* Record and apply, at most DELETION_BATCH packs. */
+#define DELETION_BATCH 1000u
+sm_must_use int deletion_pack_state(struct store *st, bool condemned, const uint32_t *packs, size_t n);
+/* The whole of it: record, then the files. */
+sm_must_use int deletion_packs(struct store *st, const uint32_t *packs, size_t n);
+/* The row of a pack of this name, also of one that is gone. */
+uint32_t store_find_pack_any(const struct store *st, const struct cid *id);
+void deletion_wipe(struct store *st);
+sm_must_use int policy_record(struct store *st, const struct retention_policy *p, const char *by,
+    const uint8_t *order);
+
+/* ---- admin.c ---- */
+/* A verdict for each generation row; those that are gone have none (expires false, no slots).  The caller frees. */
+sm_must_use int store_verdicts(const struct store *st, const struct retention_policy *p,
+    struct retention_verdict **ret);
 
 /* ---- salvage.c ---- */
 sm_must_use int store_salvage(struct store *st);

@@ -304,8 +304,10 @@ static int step_pack(struct verify *v)
         return 0;
     }
     uint32_t pack = (uint32_t)v->pack++;
-    v->result.packs++;
     v->progress.packs++;
+    if (store_pack_row(v->st, pack)->gone)
+        return 0;                           /* deleted, by record */
+    v->result.packs++;
     int fd = place_open_pack(v->st, pack);
     if (fd == -ENOENT || fd == -EACCES || fd == -EIO || fd == -ELOOP)
         return found_pack(v, pack, VERIFY_PACK_MISSING, fd == -ENOENT ? "the file is missing" :
@@ -429,7 +431,8 @@ static int check_object(struct verify *v, const struct generation_row *g, const 
     uint32_t *damage)
 {
     struct place p;
-    if (!place_raw(v->st, cid, &p) || p.client != g->client || depth > VAULT_DEPTH_MAX + 1) {
+    if (!place_raw(v->st, cid, &p) || p.client != g->client || store_pack_row(v->st, p.pack)->gone ||
+        depth > VAULT_DEPTH_MAX + 1) {
         struct verify_damage d = { .what = VERIFY_CLOSURE, .has_object = true, .object = *cid };
         (void)snprintf(d.why, sizeof d.why, "%s", depth > VAULT_DEPTH_MAX + 1 ? "too deep" :
             "something refers to it, and it is not there"); /* fits */
@@ -496,8 +499,10 @@ static int step_generation(struct verify *v)
     }
     struct generation_row g = *store_generation_row(v->st, v->generation++);
     uint32_t damage = 0;
-    v->result.generations++;
     v->progress.generations++;
+    if (g.gone)
+        return 0;                           /* expired, by record */
+    v->result.generations++;
     int err = check_generation(v, &g, &damage);
     if (err || !damage)
         return err;

@@ -1,0 +1,38 @@
+/*
+ * The text of an order that only the *orders* key of the recovery sheet can give (docs/FORMAT-vault.md section 11):
+ * delete before time, a shorter policy, or more time than a person may confirm.  Form only: who signed it, whether it
+ * was seen before and whether its manifests are here is asked elsewhere.
+ */
+#ifndef VAULT_STORE_ORDER_H
+#define VAULT_STORE_ORDER_H
+#include "core/json.h"
+#include "vault/retention/retention.h"
+#include "vault/seal/format.h"
+
+#define ORDER_LABEL "sakimori/v1/vault-order"
+#define ORDER_TEXT_MAX ((size_t)16 << 10)
+#define ORDER_MANIFESTS_MAX 200
+#define ORDER_NONCE 16
+#define ORDER_REASON_MAX 500
+#define ORDER_CREDIT_MAX_MS ((uint64_t)3650 * 86400000)
+enum order_kind { ORDER_DELETE = 1, ORDER_POLICY = 2, ORDER_DATE = 3 };
+struct order {
+    enum order_kind kind;
+    struct vault_id vault;
+    uint8_t nonce[ORDER_NONCE];
+    char reason[ORDER_REASON_MAX + 1], made[41];
+    uint32_t manifests; struct cid manifest[ORDER_MANIFESTS_MAX];   /* delete */
+    struct retention_policy policy;                                  /* policy */
+    uint64_t credit_ms;                                              /* date */
+};
+const char *order_kind_name(enum order_kind k);   /* "delete", "policy", "date" */
+/*
+ * text must be the canonical JSON of the format and nothing else.  ret_why (160 bytes) says in English what is wrong.
+ * -SM_EFORMAT (also not canonical, unknown fields, a manifest twice), -SM_ELIMIT, -SM_EINVAL (policy), -ENOMEM.
+ */
+sm_must_use int order_parse(struct sm_span text, struct order *ret, char *ret_why);
+/* The canonical text of an order, appended.  -SM_EINVAL (nothing in it, or over a maximum), -ENOMEM. */
+sm_must_use int order_put(const struct order *o, struct sm_buf *ret);
+/* The bytes to sign, appended. */
+sm_must_use int order_message(struct sm_span text, struct sm_buf *ret);
+#endif
