@@ -12,9 +12,9 @@ const char *order_kind_name(enum order_kind k)
     return k >= ORDER_DELETE && k <= ORDER_DATE ? kind_names[k] : kind_names[0];
 }
 
-static int cid_order(const void *a, const void *b)
+static int cid_order(const struct cid *a, const struct cid *b)
 {
-    return memcmp(a, b, 32);
+    return memcmp(a->b, b->b, 32);
 }
 
 static int parse_manifests(struct sm_obj *o, struct order *to)
@@ -29,10 +29,9 @@ static int parse_manifests(struct sm_obj *o, struct order *to)
     if (o->err || n == 0)
         return o->err ? o->err : -SM_EFORMAT;
     to->manifests = (uint32_t)n;
-    qsort(to->manifest, n, sizeof *to->manifest, cid_order);
     for (size_t i = 1; i < n; i++)
-        if (cid_eq(&to->manifest[i - 1], &to->manifest[i]))
-            return -SM_EFORMAT;
+        if (cid_order(&to->manifest[i - 1], &to->manifest[i]) >= 0)
+            return -SM_EFORMAT;            /* ascending, none twice */
     return 0;
 }
 

@@ -21,7 +21,7 @@ struct order {
     struct vault_id vault;
     uint8_t nonce[ORDER_NONCE];
     char reason[ORDER_REASON_MAX + 1], made[41];
-    uint32_t manifests; struct cid manifest[ORDER_MANIFESTS_MAX];   /* delete */
+    uint32_t manifests; struct cid manifest[ORDER_MANIFESTS_MAX];   /* delete; ascending */
     struct retention_policy policy;                                  /* policy */
     uint64_t credit_ms;                                              /* date */
 };
