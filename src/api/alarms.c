@@ -276,7 +276,9 @@ static void on_refused(struct api *a, const json_t *e)
 void api_on_vault(struct api *a, const json_t *e)
 {
     const char *what = api_str(e, "what");
-    if (!strcmp(what, "generation")) {
+    if (retention_event(a, e)) {
+        return;
+    } else if (!strcmp(what, "generation")) {
         source_saw_generation(a, api_str(e, "source"), json_deep_copy(e));
     } else if (!strcmp(what, "froze")) {
         on_froze(a, e);

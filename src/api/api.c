@@ -93,6 +93,8 @@ static void status_got(struct api *a, int err, const json_t *answer, const char 
         return;
     json_decref(a->vault);
     a->vault = json_deep_copy(answer);
+    if (api_bool(answer, "date_ask") && api_setup_done(a))
+        task_open(a, "date", api_now());
     if (api_bool(answer, "broken")) {
         struct alarm_new n = { .kind = "broken", .state = "call", .key = "broken", .facts = NULL };
         alarm_open(a, &n);
@@ -216,7 +218,7 @@ void source_saw_generation(struct api *a, const char *source, json_t *g)
 
 /* ---- the clock ---- */
 
-static void task_open(struct api *a, const char *kind, int64_t now)
+void task_open(struct api *a, const char *kind, int64_t now)
 {
     char id[API_ID_TEXT];
     if (state_number(a->state, STATE_task_is_open, 0, STATE_ARGS(state_t(kind))) > 0)

@@ -179,6 +179,7 @@ struct alarm_new { const char *kind, *state, *key, *source, *device, *manifest; 
 void alarm_open(struct api *a, const struct alarm_new *n);
 void alarm_close_key(struct api *a, const char *key, const char *by);
 json_t *alarm_json(struct api *a, const json_t *row, enum text_lang lang);
+bool retention_event(struct api *a, const json_t *e);    /* of the vault, about deletion */
 void alarm_refusal(struct api *a, const char *device, const char *what);
 void alarms_tick(struct api *a);
 void outbox_tick(struct api *a);
@@ -186,6 +187,7 @@ void outbox_tick(struct api *a);
 #define JOIN_SECRET_LEN 10
 void join_code_hash(const uint8_t *secret, char ret[65]);            /* what is kept of a join code */
 
+void task_open(struct api *a, const char *kind, int64_t now);
 /* Schedule. */
 int64_t schedule_next(const json_t *schedule, int64_t after_s);      /* 0 = never */
 int64_t schedule_cycle_s(const json_t *schedule);

@@ -81,6 +81,17 @@ const struct api_route api_routes[] = {
     { "POST", V1 "/verify", CHIEFS | API_VENDOR, API_JSON, K(1), API_AUDIT, "verify", h_verify_post },
     { "GET", V1 "/verify", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "verify.read", h_verify_get },
 
+    { "GET", V1 "/retention", UP | API_VENDOR, API_NO_BODY, 0, 0, "retention", h_retention },
+    { "POST", V1 "/retention/clean", CHIEFS | API_VENDOR, API_JSON, K(1), API_AUDIT, "clean", h_clean_post },
+    { "GET", V1 "/retention/clean", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "clean.read", h_clean_get },
+    { "POST", V1 "/retention/orders", CHIEFS, API_JSON, K(24), API_AUDIT, "vault-order", h_order_post },
+    { "POST", V1 "/retention/orders/{id}/cancel", UP, API_JSON, K(2), API_AUDIT, "vault-order.cancel", h_order_cancel },
+    { "POST", V1 "/retention/holds", CHIEFS, API_JSON, K(2), API_AUDIT, "hold", h_hold_post },
+    { "POST", V1 "/retention/holds/{id}/release", API_DIRECTOR, API_JSON, K(2), API_AUDIT, "hold.release",
+        h_hold_release },
+    { "POST", V1 "/retention/date", UP, API_JSON, K(1), API_AUDIT, "date", h_date_post },
+    { "PUT", V1 "/devices/{id}/quota", CHIEFS, API_JSON, K(1), API_AUDIT, "device.quota", h_quota_put },
+
     { "GET", V1 "/people", CHIEFS, API_NO_BODY, 0, 0, "people", h_people },
     { "POST", V1 "/people", CHIEFS, API_JSON, K(4), API_AUDIT, "person.add", h_person_post },
     { "PATCH", V1 "/people/{id}", CHIEFS, API_JSON, K(4), API_AUDIT, "person.change", h_person_patch },

@@ -44,6 +44,10 @@ static void patch_store(struct api_call *c);
 
 static void patch_policy_done(struct api_call *c, int err, struct sm_span body, const char *text)
 {
+    if (err == -SM_EDENIED) {
+        api_fail(c, 409, "needs_order", "retention", NULL);
+        return;
+    }
     json_t *j = api_answer(c, err, body, text);
     if (!j)
         return;
@@ -160,9 +164,9 @@ static const char *check_mail(
 static const char *check_policy(const json_t *in, json_t **ret, struct sm_obj *ret_why)
 {
     struct sm_obj o = SM_OBJ(in);
-    int64_t hourly = sm_obj_int(&o, "hourly", 0, 1000), daily = sm_obj_int(&o, "daily", 1, 3660),
+    int64_t hourly = sm_obj_int(&o, "hourly", 0, 1000), daily = sm_obj_int(&o, "daily", 1, 1000),
             weekly = sm_obj_int(&o, "weekly", 0, 1000), monthly = sm_obj_int(&o, "monthly", 0, 1000),
-            min = sm_obj_int(&o, "min_days", 1, 3660);
+            min = sm_obj_int(&o, "min_days", 1, 400);
     if (o.err < 0) {
         *ret_why = o;
         return "retention";

@@ -99,6 +99,21 @@ static const struct cli_opt o_demo[] = { { .name = "bin", .value = "DIR", .ja = 
     { .name = "listen", .value = "ADDR", .ja = "待つアドレス", .en = "address to listen on" },
     { .name = "keep", .ja = "終わってもフォルダーを残す", .en = "keep the folder at the end" }, END };
 
+#define OPT_ORDERS_SHEET { .name = "sheet", .value = "FILE|-", .ja = "金庫の紙の「命令」の側(ことば、または QR の文字)。- は標準入力、なければ機器で聞く", \
+    .en = "the recovery sheet's half for orders (words, or text of the QR code); - = standard input, else asked on the terminal" }
+static const struct cli_opt o_clean[] = { { .name = "dry-run", .ja = "何が消えるかを示すだけ", .en = "only show what would go" },
+    { .name = "cancel", .ja = "進んでいる整理を止める", .en = "stop the one that is running" }, END };
+static const struct cli_opt o_order[] = { OPT_ORDERS_SHEET, OPT_WHY, OPT_SOURCE, END };
+static const struct cli_opt o_order_policy[] = { OPT_ORDERS_SHEET, OPT_WHY,
+    { .name = "hourly", .value = "N", .ja = "時間ごとに残す数", .en = "hourly ones to keep" },
+    { .name = "daily", .value = "N", .ja = "日ごとに残す数", .en = "daily ones to keep" },
+    { .name = "weekly", .value = "N", .ja = "週ごとに残す数", .en = "weekly ones to keep" },
+    { .name = "monthly", .value = "N", .ja = "月ごとに残す数", .en = "monthly ones to keep" },
+    { .name = "min-days", .value = "N", .ja = "必ず守る日数", .en = "days locked" }, END };
+static const struct cli_opt o_order_date[] = { OPT_ORDERS_SHEET, OPT_WHY,
+    { .name = "days", .value = "N", .ja = "数えに入れる日数", .en = "days to count in" }, END };
+static const struct cli_opt o_hold[] = { OPT_WHY, OPT_SOURCE, END };
+
 const struct cli_cmd cli_commands[] = {
     { "setup", "", 0, 0, cmd_setup, "初期設定", "first set-up", o_setup },
     { "sign-in", "[ACCOUNT]", 0, 1, cmd_sign_in, "サインイン", "sign in", o_secret },
@@ -178,6 +193,23 @@ const struct cli_cmd cli_commands[] = {
         "restore with the vault's files and the recovery sheet alone", o_recover },
     { "mount", "MOUNTPOINT", 1, 1, cmd_mount, "すべての世代を、読むだけのフォルダーとして出す(保管庫のファイルと金庫の紙で)",
         "all generations as read-only folders, with the vault's files and the recovery sheet", o_mount },
+    { "vault clean", "", 0, 0, cmd_vault_clean, "期限の来たものを消す(--dry-run: 何が消えるかだけ)",
+        "remove what is no longer kept (--dry-run: only show it)", o_clean },
+    { "retention show", "", 0, 0, cmd_retention_show, "どれだけ残すか、なぜ残っているか", "how long what is kept, and why", o_source },
+    { "order list", "", 0, 0, cmd_order_list, "金庫の紙の命令", "orders of the recovery sheet", NULL },
+    { "order delete", "GENERATION...", 1, 50, cmd_order_delete, "世代を早く消す命令(金庫の紙で署名、7日待つ)",
+        "order to delete generations early (signed with the recovery sheet, waits seven days)", o_order },
+    { "order policy", "", 0, 0, cmd_order_policy, "保存期間を短くする命令(金庫の紙で署名、7日待つ)",
+        "order for a shorter policy (signed with the recovery sheet, waits seven days)", o_order_policy },
+    { "order date", "", 0, 0, cmd_order_date, "止まっていた日数を数えに入れる命令(金庫の紙で署名、7日待つ)",
+        "order to count time switched off (signed with the recovery sheet, waits seven days)", o_order_date },
+    { "order cancel", "ORDER", 1, 1, cmd_order_cancel, "待っている命令を止める", "stop an order that waits", o_why },
+    { "hold list", "", 0, 0, cmd_hold_list, "消さないと決めたもの(保全)", "legal holds", NULL },
+    { "hold add", "device|source|generation ID", 2, 2, cmd_hold_add, "消さないと決める", "put on hold", o_hold },
+    { "hold release", "HOLD", 1, 1, cmd_hold_release, "保全を解く(院長)", "release a hold (director)", o_why },
+    { "date confirm", "", 0, 0, cmd_date_confirm, "日付をカレンダーで確かめたと記す", "say that the date was compared with a calendar", NULL },
+    { "devices quota", "MACHINE GIB", 2, 2, cmd_devices_quota, "機器ごとの大きさの上限(0 はなし)",
+        "most bytes a machine may store (0 = no limit)", NULL },
     { "vault verify", "[structure|data]", 0, 1, cmd_vault_verify, "保管庫のファイルを直接検査する",
         "verify a vault's files directly", o_vault },
     { "journal show", "", 0, 0, cmd_journal_show, "保管庫の記録を読む", "read a vault's journal", o_journal },

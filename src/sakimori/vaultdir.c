@@ -181,7 +181,8 @@ int cmd_vault_verify(struct cli *c)
 static const char *type_name(uint16_t type)
 {
     static const char *const names[] = { "?", "vault", "client", "pack", "manifest", "access", "freeze", "thaw", "mark",
-        "damage", "tail", "refused", "policy", "verify", "clock" };
+        "damage", "tail", "refused", "policy", "verify", "clock", "hold", "order",
+        "order-end", "expired", "pack-state", "pack-deleted", "date", "quota" };
     return type < sizeof names / sizeof *names ? names[type] : "?";
 }
 

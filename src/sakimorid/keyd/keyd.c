@@ -306,6 +306,18 @@ static void on_card_new(struct child *c, unsigned peer, struct sm_ipc *ipc, stru
     json_decref(in);
 }
 
+/* The public half of the orders secret: the vault asks for it itself, so that brain need not be believed. */
+static void on_orders_pub(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    struct keys_public p;
+    keys_public(state(c)->keys, &p);
+    if (p.sheet)
+        child_reply(ipc, m, SM_SPAN(p.orders_pub, sizeof p.orders_pub));
+    else
+        child_reply_error(ipc, m, -SM_ESTATE, "there is no recovery sheet yet");
+}
+
 /* ---- certificates and signatures ---- */
 
 static void on_device(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -630,6 +642,7 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, K_SETUP_RESTORE, on_restore_make},
     {WHO_BRAIN, K_REKEY_PASSWORD, on_rekey},
     {WHO_BRAIN, K_CHECK_SHEET, on_check_sheet},
+    {WHO_VAULT, K_ORDERS_PUB, on_orders_pub},
     {WHO_BRAIN, K_CHALLENGE, on_challenge},
     {WHO_BRAIN, K_ESCROW, on_escrow},
     {WHO_BRAIN, K_CARD_NEW, on_card_new},

@@ -155,6 +155,7 @@ void query_client(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_
         wire_int(out, "pack_bytes", k.pack_bytes);
         wire_int(out, "unclaimed_bytes", k.unclaimed_bytes);
         wire_int(out, "generations", k.generations);
+        wire_int(out, "quota", store_quota(st, &k.id));
     }
     vaultd_after(v, r);
     wire_answer(ipc, m, out, r, o.why);
@@ -269,8 +270,10 @@ void query_have(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
     for (size_t i = 0; i < n && !r; i++) {
         struct cid cid;
         memcpy(cid.b, raw.p + 32 * i, 32);
-        if (store_have(st, &client, &cid, NULL) == 1)
+        if (store_have(st, &client, &cid, NULL) == 1) {
+            store_promise(st, &client, &cid);
             map[i / 8] |= (uint8_t)(1u << i % 8);
+        }
     }
     json_decref(in);
     if (r)

@@ -55,6 +55,12 @@ void uploads_begin(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
         r = -SM_ENOTFOUND;
     if (!r)
         r = store_pack_begin(s, &pack, length, &have);
+    if (r == -SM_ELIMIT) {
+        struct store_session_info info;
+        store_session_info(s, &info);
+        cleaning_quota(v, &info.client, length);
+        snprintf(why, sizeof why, "over a limit of this machine: its quota of stored bytes, or what it may send before a manifest");
+    }
     if (!r && have < length && have != offset) {
         snprintf(why, sizeof why, "%llu", (unsigned long long)have);
         r = -SM_EMISMATCH;

@@ -79,6 +79,7 @@ static void on_clock(void *arg)
     if (!v->store)
         return;
     vaultd_after(v, store_clock(v->store, "hourly"));
+    cleaning_hour(v);
     if (v->store && !store_totals(v->store, &t) && t.disk_avail < SPACE_LOW_FACTOR * t.reserve)
         vaultd_event(
             v, "space", json_pack("{s:I,s:I}", "avail", (json_int_t)t.disk_avail, "reserve", (json_int_t)t.reserve));
@@ -198,6 +199,9 @@ static json_t *status_json(struct vaultd *v)
     json_object_set_new(o, "policy",
         json_pack("{s:i,s:i,s:i,s:i,s:i}", "hourly", (int)p.hourly, "daily", (int)p.daily, "weekly", (int)p.weekly,
             "monthly", (int)p.monthly, "min_days", (int)p.min_days));
+    struct store_date date;
+    store_date(v->store, &date);
+    json_object_set_new(o, "date_ask", json_boolean(date.ask));
     json_t *now = verifying_now(v);
     json_object_set_new(o, "verify", now ? now : json_null());
     return o;
@@ -255,6 +259,8 @@ static void vaultd_end(struct child *c)
     struct vaultd *v = vaultd_of(c);
     if (v->verify)
         verifying_end(v);
+    if (v->cleaning.clean)
+        cleaning_end(v);
     objects_forget(v, WHO_FRONT);
     objects_forget(v, WHO_OPENER);
     sm_timer_free(v->clock);
@@ -263,6 +269,8 @@ static void vaultd_end(struct child *c)
     store_close(v->store);
     json_decref(v->damaged);
     json_decref(v->last);
+    json_decref(v->cleaning.last);
+    json_decref(v->cleaning.expire);
 }
 
 static const struct child_handler handlers[] = {
@@ -290,6 +298,12 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, V_VERIFY, verifying_ask},
     {WHO_BRAIN, V_ANCESTRY, query_ancestry},
     {WHO_BRAIN, V_HEAD, query_head},
+    {WHO_BRAIN, V_RETENTION, cleaning_retention},
+    {WHO_BRAIN, V_ORDER, cleaning_order},
+    {WHO_BRAIN, V_HOLD, cleaning_hold},
+    {WHO_BRAIN, V_CLEAN, cleaning_ask},
+    {WHO_BRAIN, V_DATE, cleaning_date},
+    {WHO_BRAIN, V_QUOTA, cleaning_set_quota},
 };
 
 int vault_main(struct child *c)

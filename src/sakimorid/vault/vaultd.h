@@ -6,6 +6,7 @@
 #ifndef SAKIMORID_VAULTD_H
 #define SAKIMORID_VAULTD_H
 #include "sakimorid/wire.h"
+#include "vault/store/deletion.h"
 #include "vault/store/store.h"
 #include "vault/verify/verify.h"
 
@@ -39,6 +40,15 @@ struct objects_job {
     struct objects_job *next;
 };
 
+struct cleaning {
+    struct clean *clean; /* NULL: none runs */
+    struct sm_timer *step;
+    bool dry, cancel;
+    json_t *expire, *last;
+    uint64_t last_ms, looked_ms; /* running time of the last run, and look at what is frozen */
+    uint64_t quota_told_hour;
+};
+
 struct vaultd {
     struct child *c;
     struct store *store; /* NULL until brain said which vault this is */
@@ -56,6 +66,7 @@ struct vaultd {
     struct verify_progress progress;
     json_t *damaged, *last; /* of the running or last verify */
     bool cancel;
+    struct cleaning cleaning;
 };
 
 static inline struct vaultd *vaultd_of(struct child *c)
@@ -106,6 +117,18 @@ void query_ancestry(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
 void query_head(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 json_t *query_generation_json(struct vaultd *v, const struct store_generation *g);
 void query_put_head(json_t *o, const char *key, const struct journal_signed_head *h);
+
+/* cleaning.c */
+void cleaning_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void cleaning_retention(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void cleaning_order(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void cleaning_hold(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void cleaning_date(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void cleaning_set_quota(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void cleaning_hour(struct vaultd *v); /* once an hour: the daily run, and a freeze that is told again */
+/* An upload of so many bytes was refused: was it the client's quota?  Then brain is told, once an hour. */
+void cleaning_quota(struct vaultd *v, const struct client_id *client, uint64_t more);
+void cleaning_end(struct vaultd *v);
 
 /* verifying.c */
 void verifying_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);

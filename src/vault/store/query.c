@@ -11,6 +11,8 @@ int store_client_at(const struct store *st, size_t i, struct store_client *ret)
     const struct client_row *c = store_client_row(st, i);
     *ret = c->c;
     ret->unclaimed_bytes = c->unclaimed;
+    ret->frozen_ms = c->freeze_ms;
+    ret->quota = c->quota;
     return 0;
 }
 

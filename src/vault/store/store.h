@@ -99,6 +99,7 @@ struct store_client {
     enum store_client_state state;
     bool frozen;
     uint64_t packs, pack_bytes, objects, unclaimed_bytes, generations;
+    uint64_t frozen_ms, quota;              /* running time of the freeze; bytes, 0 = the store's limit */
 };
 /* Type 2 record when something differs.  -SM_EINVAL (name not UTF-8 or empty), -SM_ELIMIT, -SM_ESTATE, -errno. */
 sm_must_use int store_client_put(struct store *st, const struct store_client *c);
