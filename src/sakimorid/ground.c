@@ -1,6 +1,7 @@
 /* What the parent settles before the first child starts: folders, lock, sockets, names, settings for children. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "core/log.h"
@@ -10,6 +11,10 @@
 #include "sakimorid/parent.h"
 
 enum { PORT_TRIES = 50, PATH_BYTES = 4096, DEPTH_MAX = 24, MAIL_MAX = 16 << 10 };
+
+#define ROOM_FILE "room"
+#define ROOM_BYTES ((uint64_t)16 << 20)
+#define ROOM_ENOUGH ((uint64_t)128 << 20)
 
 #ifndef SAKIMORI_WEB_DIR
 #define SAKIMORI_WEB_DIR "/usr/share/sakimori/web"
@@ -28,6 +33,12 @@ char *ground_standard_data(void)
     else
         n = asprintf(&path, "%s/.local/share/sakimori", home && home[0] == '/' ? home : "/tmp");
     return n < 0 ? NULL : path;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
 }
 
 /* ---- folders ---- */
@@ -326,6 +337,35 @@ int ground_mail(struct ground *g, const json_t *mail, char *ret_why)
     return 0;
 }
 
+/* ---- room for a start ---- */
+
+/*
+ * A database and keys cannot be opened on a disk without a free byte, and a box that does not start gives nothing back.
+ * So a file keeps a little room: it goes when the disk is full at a start, and comes back when there is space again.
+ * Without it (a small disk, a file system that reserves nothing) all is as it would be anyway.
+ */
+static void keep_room(const struct ground *g)
+{
+    struct plat_fs_space space;
+    uint64_t size = 0;
+    int dir = plat_fs_open_dir(AT_FDCWD, g->data), fd = -1;
+
+    if (dir < 0 || plat_fs_space(dir, ".", &space) < 0) {
+        close_fd(dir);
+        return;
+    }
+    if (space.avail_bytes < ROOM_BYTES) {
+        if (plat_fs_unlink(dir, ROOM_FILE) == 0)
+            sm_warn("the disk of %s is full: the room kept for a start is used now; make space", g->data);
+    } else if (space.avail_bytes >= ROOM_ENOUGH) {
+        fd = plat_fs_create(dir, ROOM_FILE, 0, 0600);
+        if (fd >= 0 && plat_fs_size(fd, &size) == 0 && size < ROOM_BYTES && posix_fallocate(fd, 0, ROOM_BYTES) != 0)
+            (void)plat_fs_unlink(dir, ROOM_FILE); /* then there is no such room, as said above */
+    }
+    close_fd(fd);
+    close_fd(dir);
+}
+
 /* ---- all of it ---- */
 
 int ground_open(struct ground *g, const char *data, const struct settings *s, const struct child_row *rows, size_t n,
@@ -344,8 +384,10 @@ int ground_open(struct ground *g, const char *data, const struct settings *s, co
         r = make_folders(g, data, rows, n, ret_why);
     if (r >= 0)
         r = lock_data(g, ret_why);
-    if (r >= 0)
+    if (r >= 0) {
+        keep_room(g);
         r = bind_ports(g, s, ret_why);
+    }
     if (r >= 0)
         r = bind_local(g, s, ret_why);
     if (r < 0) {
@@ -358,12 +400,6 @@ int ground_open(struct ground *g, const char *data, const struct settings *s, co
     make_urls(g, s);
     load_mail(g);
     return 0;
-}
-
-static void close_fd(int fd)
-{
-    if (fd >= 0)
-        close(fd);
 }
 
 void ground_close(struct ground *g)
