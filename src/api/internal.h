@@ -159,7 +159,7 @@ void fails_clear(struct api *a, const char *key);
 const char *pass_reason_word(int reason); /* of enum crypto_pass_reason, as docs/API.md names them */
 json_t *qr_svg(const char *text);                                    /* JSON string, null when it does not fit */
 void card_write(struct api *a);
-json_t *contacts_get(struct api *a);
+json_t *contacts_get(struct api *a, enum text_lang lang); /* a list that was never changed is in lang */
 void keys_refresh(struct api *a);
 void setup_begin(struct api *a);
 /* Adds the authenticator's secret (text, URI, QR) and the one-time codes to j, to be shown once. */

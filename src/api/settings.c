@@ -347,37 +347,37 @@ static void contact(json_t *list, const char *name, const char *role, const char
 
 /* What a new box shows; official numbers are from the ministry's and the police's own pages and must be checked by a
  * call. */
-static json_t *contacts_standard(struct api *a)
+static json_t *contacts_standard(struct api *a, enum text_lang lang)
 {
     json_t *inst = state_setting(a->state, "institution"), *list = json_array();
     const json_t *r = json_object_get(inst, "responsible"), *d = json_object_get(inst, "deputy"),
                  *v = json_object_get(inst, "vendor");
-    const char *check = "番号を確かめてください";
-    contact(list, *api_str(v, "name") ? api_str(v, "name") : "電子カルテの業者", "vendor", api_str(v, "phone"),
-        "「何が、どの機器で、何時から」と言う");
-    contact(list, "ネットワークの業者", "network", "", "");
-    contact(
-        list, *api_str(r, "name") ? api_str(r, "name") : "院長", "director", api_str(r, "phone"), api_str(r, "title"));
+    const char *check = text_get(lang, T_CONTACT_CHECK);
+    contact(list, *api_str(v, "name") ? api_str(v, "name") : text_get(lang, T_CONTACT_VENDOR), "vendor",
+        api_str(v, "phone"), text_get(lang, T_CONTACT_VENDOR_NOTE));
+    contact(list, text_get(lang, T_CONTACT_NETWORK), "network", "", "");
+    contact(list, *api_str(r, "name") ? api_str(r, "name") : text_get(lang, T_CONTACT_DIRECTOR), "director",
+        api_str(r, "phone"), api_str(r, "title"));
     if (*api_str(d, "name"))
         contact(list, api_str(d, "name"), "deputy", api_str(d, "phone"), api_str(d, "title"));
-    contact(list, "警察の相談", "police", "#9110", "いま被害が広がるとき 110");
-    contact(list, "厚生労働省 医政局", "mhlw", "03-6812-7837", check);
-    contact(list, "日本医師会 緊急相談窓口", "jma", "0120-179-066", check);
-    contact(list, "IPA 安心相談窓口", "ipa", "03-5978-7509", check);
-    contact(list, "保健所", "hokenjo", "", "院長が電話します");
+    contact(list, text_get(lang, T_CONTACT_POLICE), "police", "#9110", text_get(lang, T_CONTACT_POLICE_NOTE));
+    contact(list, text_get(lang, T_CONTACT_MHLW), "mhlw", "03-6812-7837", check);
+    contact(list, text_get(lang, T_CONTACT_JMA), "jma", "0120-179-066", check);
+    contact(list, text_get(lang, T_CONTACT_IPA), "ipa", "03-5978-7509", check);
+    contact(list, text_get(lang, T_CONTACT_HOKENJO), "hokenjo", "", text_get(lang, T_CONTACT_HOKENJO_NOTE));
     json_decref(inst);
     return list;
 }
 
-json_t *contacts_get(struct api *a)
+json_t *contacts_get(struct api *a, enum text_lang lang)
 {
     json_t *list = state_setting(a->state, "contacts");
-    return json_is_array(list) ? list : contacts_standard(a);
+    return json_is_array(list) ? list : contacts_standard(a, lang);
 }
 
 void h_contacts_get(struct api_call *c)
 {
-    api_reply(c, 200, json_pack("{s:o,s:n}", "items", contacts_get(c->api), "next"));
+    api_reply(c, 200, json_pack("{s:o,s:n}", "items", contacts_get(c->api, c->lang), "next"));
 }
 
 void h_contacts_put(struct api_call *c)
@@ -419,7 +419,7 @@ void h_contacts_put(struct api_call *c)
     json_t *v = json_integer(api_now());
     (void)!state_set(c->api->state, "card_changed", v); /* only a task hangs on it */
     json_decref(v);
-    api_reply(c, 200, json_pack("{s:o,s:n}", "items", contacts_get(c->api), "next"));
+    api_reply(c, 200, json_pack("{s:o,s:n}", "items", contacts_get(c->api, c->lang), "next"));
 }
 
 /* ---- the card ---- */
@@ -448,7 +448,7 @@ static json_t *card_json(struct api *a, enum text_lang lang)
     sm_time_wareki(plat_clock_wall(), printed);
     json_t *j = json_pack("{s:o,s:o,s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:o,s:o}", "title", text_json(lang, T_CARD_TITLE),
         "lead", text_json(lang, T_CARD_LEAD), "institution", api_str(inst, "name"), "address", api_str(inst, "address"),
-        "calm", text_json(lang, T_CARD_CALM), "dont", dont, "steps", steps, "contacts", contacts_get(a), "printed",
+        "calm", text_json(lang, T_CARD_CALM), "dont", dont, "steps", steps, "contacts", contacts_get(a, lang), "printed",
         printed, "say", TEXT_SAY(lang, T_CARD_SAY, api_str(inst, "name")), "review", text_json(lang, T_CARD_REVIEW));
     json_decref(inst);
     return j;

@@ -190,6 +190,8 @@ void h_source_post(struct api_call *c)
                                "other", "include", "exclude", "schedule", "every", "day", "at", "03:10", "weekday", 0,
                                "canaries", 1, "one_file_system", 0, "enabled", 1, "bandwidth_kib_s", 0),
         NULL };
+    if (*c->who.person) /* somebody answers for it from the first day; null says nobody does */
+        api_set(s.v, "responsible", json_string(c->who.person));
     source_merge(c->api, c->body, &s);
     if (!known || (*kind && strcmp(kind, "files") != 0))
         s.bad = known ? "kind" : "device";

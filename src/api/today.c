@@ -287,7 +287,7 @@ static void head_parts(struct today *t)
 
 static void one_part(struct today *t)
 {
-    json_t *contacts = contacts_get(t->a), *one = NULL;
+    json_t *contacts = contacts_get(t->a, t->lang), *one = NULL;
     if (t->call_alarm)
         call_parts(t, contacts);
     else if (t->worst == 2)

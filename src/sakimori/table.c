@@ -27,7 +27,7 @@ static const struct cli_opt o_secret[] = { OPT_ANSWERS, OPT_STDIN, OPT_FD, END }
     { .name = "every", .value = "hour|day|week|off", .ja = "予定", .en = "schedule" }, \
     { .name = "at", .value = "HH:MM", .ja = "時刻", .en = "time of day" }, \
     { .name = "weekday", .value = "0-6", .ja = "曜日(0 は日曜)", .en = "day of the week (0 = Sunday)" }, \
-    { .name = "responsible", .value = "PERSON", .ja = "責任者", .en = "person responsible" }, \
+    { .name = "responsible", .value = "PERSON", .ja = "責任者", .en = "person responsible (else whoever adds it)" }, \
     { .name = "canaries", .value = "yes|no", .ja = "見張りのファイルを置く", .en = "lay canary files" }, \
     { .name = "one-file-system", .value = "yes|no", .ja = "ほかのファイルシステムへ入らない", .en = "stay on one file system" }, \
     { .name = "enabled", .value = "yes|no", .ja = "予定を動かす", .en = "follow the schedule" }, \

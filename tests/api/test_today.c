@@ -398,6 +398,41 @@ static void a_notice_that_was_not_sent_stands_on_today_until_one_is(void **state
     assert_true(json_is_null(json_object_get(json_object_get(k->body, "webhook"), "last")));
 }
 
+static void whoever_adds_a_source_answers_for_it_unless_it_is_said_otherwise(void **state)
+{
+    struct kit *k = *state;
+    char device[33], body[300], id[40];
+    kit_people(k);
+    kit_device(k, CERT, device);
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/session", NULL), 200);
+    const json_t *person = json_object_get(k->body, "person");
+    (void)snprintf(id, sizeof id, "%s", json_string_value(json_object_get(person, "id")));
+    (void)snprintf(body, sizeof body, "{\"device\":\"%s\",\"name\":\"a\",\"paths\":[\"/srv\"]}", device);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/sources", body), 201);
+    assert_string_equal(kit_str(k, "responsible"), id);
+    (void)snprintf(body, sizeof body, "{\"device\":\"%s\",\"name\":\"b\",\"paths\":[\"/srv\"],\"responsible\":null}", device);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/sources", body), 201);
+    assert_true(json_is_null(json_object_get(k->body, "responsible")));
+}
+
+static void the_numbers_nobody_changed_are_in_the_language_of_the_reader(void **state)
+{
+    struct kit *k = *state;
+    kit_people(k);
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    me.lang = "en";
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/card", NULL), 200);
+    json_t *all = json_object_get(k->body, "contacts"), *row;
+    size_t i;
+    json_array_foreach(all, i, row)
+        for (const char *p = json_string_value(json_object_get(row, "note")); p && *p; p++)
+            assert_true((unsigned char)*p < 0x80);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(all, 1), "name")), "Vendor of the network");
+}
+
 static void the_card_is_one_file_that_needs_nothing_else(void **state)
 {
     struct kit *k = *state;
@@ -459,6 +494,8 @@ int main(void)
         T(an_alarm_outweighs_a_late_copy),
         T(english_is_there_for_those_who_ask),
         T(the_settings_keep_every_field_of_the_institution),
+        T(whoever_adds_a_source_answers_for_it_unless_it_is_said_otherwise),
+        T(the_numbers_nobody_changed_are_in_the_language_of_the_reader),
         T(a_name_that_is_no_setting_is_refused),
         T(a_new_mail_password_changes_nothing_else_of_the_mail),
         T(a_notice_that_was_not_sent_stands_on_today_until_one_is),

@@ -108,11 +108,12 @@ const FRESH: Draft = { device: '', name: '', group: 'emr', paths: '', include: '
 const linesOf = (s: string) => s.split('\n').map((x) => x.trim()).filter(Boolean);
 
 export function SourceEditor({ id }: { id: string | null }) {
+    const { session } = useSession();
     const place = usePlace();
     const devices = useGet<List<Device>>('/devices');
     const people = useGet<List<Person>>('/people');
     const list = useGet<List<Source>>(id ? '/sources' : null);
-    const [d, setD] = useState<Draft>({ ...FRESH, device: place.query.get('device') ?? '' });
+    const [d, setD] = useState<Draft>({ ...FRESH, device: place.query.get('device') ?? '', responsible: session?.person?.id ?? '' });
     const [bad, setBad] = useState<Record<string, string>>({});
     const [error, setError] = useState<ApiError | null>(null);
     const [ask, setAsk] = useState(false);
@@ -132,7 +133,7 @@ export function SourceEditor({ id }: { id: string | null }) {
         const body = {
             device: d.device, name: d.name.trim(), group: d.group, kind: 'files', paths, include: linesOf(d.include), exclude: linesOf(d.exclude),
             schedule: { every: d.every, ...(d.every === 'day' || d.every === 'week' ? { at: d.at } : {}), ...(d.every === 'week' ? { weekday: Number(d.weekday) } : {}) },
-            ...(d.responsible ? { responsible: d.responsible } : id ? { responsible: null } : {}), canaries: d.canaries, one_file_system: d.one_file_system, enabled: d.enabled, bandwidth_kib_s: Math.max(0, Math.floor(Number(d.bandwidth) || 0)),
+            responsible: d.responsible || null, canaries: d.canaries, one_file_system: d.one_file_system, enabled: d.enabled, bandwidth_kib_s: Math.max(0, Math.floor(Number(d.bandwidth) || 0)),
         };
         try {
             if (id) await api.patch(`/sources/${encodeURIComponent(id)}`, body);
