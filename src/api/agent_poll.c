@@ -6,6 +6,7 @@
 #define RESEND_S 60
 #define WAIT_MAX_S 25
 #define THERE_S 90
+#define FEATURES_MAX 128
 
 bool device_there(const json_t *device, int64_t now)
 {
@@ -18,7 +19,8 @@ static json_t *sources_of(struct api *a, const char *device)
     json_t *rows = api_rows(a, STATE_sources_of_device, STATE_ARGS(state_t(device))), *out = json_array(), *row;
     size_t i;
     json_array_foreach(rows, i, row) {
-        static const char *const same[] = { "name", "kind", "paths", "include", "exclude", "canaries" };
+        static const char *const same[] = { "name", "kind", "options", "paths", "include", "exclude",
+            "canaries" };
         json_t *s = json_pack("{s:s,s:b,s:I,s:b}", "source", api_str(row, "id"), "one_file_system",
             api_bool(row, "one_fs"), "bandwidth_kib_s", (json_int_t)api_int(row, "bandwidth", 0), "low_priority", 1);
         for (size_t k = 0; k < sizeof same / sizeof *same; k++)
@@ -127,13 +129,18 @@ void h_poll(struct api_call *c)
     struct sm_obj so = SM_OBJ(st);
     const char *last_error = st ? sm_obj_str_opt(&so, "last_error", 2000) : NULL;
     const json_t *running = st && json_object_get(st, "running") ? sm_obj_arr(&so, "running", 256) : NULL;
+    const json_t *features = json_object_get(c->body, "features") ? sm_obj_arr(&o, "features", FEATURES_MAX) : NULL;
+    for (size_t i = 0; i < json_array_size(features); i++)
+        if (json_string_length(json_array_get(features, i)) > 100)
+            features = NULL; /* not ours; a person sees them in a list */
     if (api_refused(c, &o) || (st && api_refused(c, &so)))
         return;
     json_t *before = api_row(a, STATE_device, STATE_ARGS(state_t(c->who.device)));
     bool was_there = device_there(before, api_now());
     const char *name = api_str(before, "name");
     bool good = api_do(c, STATE_device_seen,
-        STATE_ARGS(state_i(api_now()), state_t(version), state_t(boot), state_j(confined), state_t(last_error),
+        STATE_ARGS(state_i(api_now()), state_t(version), state_t(boot), state_j(confined), state_j(features),
+            state_t(last_error),
             state_t(c->who.device)));
     if (good && !was_there)
         api_event(

@@ -30,7 +30,7 @@ static json_t *device_json(struct api *a, json_t *row)
     else if (!device_there(row, now))
         state = "silent";
     static const char *const same[] = { "id", "client", "name", "hostname", "os", "agent_version", "confined",
-        "last_error" };
+        "features", "last_error" };
     json_t *d = json_object();
     for (size_t k = 0; k < sizeof same / sizeof *same; k++)
         api_set(d, same[k], json_incref(json_object_get(row, same[k])));

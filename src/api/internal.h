@@ -197,6 +197,13 @@ void poll_tick(struct api *a);
 /* Make a run of the source; ret_run its id.  -SM_EEXISTS one is under way. */
 int run_make(struct api *a, const json_t *source, const char *kind, const char *by, char ret_run[API_ID_TEXT]);
 void run_finish(struct api *a, const char *run, const char *state, const char *why);
+/* Kinds of sources (source_kinds.c).  staged: what is kept is made for each run, and has no folder of the machine to go
+ * back to by itself.  root: what stands for its paths, NULL when the person names them. */
+bool source_kind_known(const char *kind);
+bool source_kind_staged(const char *kind);
+const char *source_kind_root(const char *kind);
+/* The field of options that is wrong, or NULL; standards are filled in. */
+const char *source_options_bad(const char *kind, json_t *options, enum text_key *ret_why);
 json_t *source_json(struct api *a, json_t *row, enum text_lang lang);
 bool source_late(const json_t *row, int64_t now);
 /* Its newest run failed, and the one before too, or the last good copy is older than a cycle. */

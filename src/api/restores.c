@@ -217,6 +217,16 @@ static void restore_granted(struct api_call *c, int err, struct sm_span body, co
         restore_noted);
 }
 
+/* Dumps of databases and copies of shares have no original place on the machine. */
+static bool restore_homeless(struct api_call *c, const char *source)
+{
+    const json_t *target = json_object_get(json_object_get(c->mem, "body"), "target");
+    json_t *row = api_row(c->api, STATE_source_any, STATE_ARGS(state_t(source)));
+    bool homeless = source_kind_staged(api_str(row, "kind")) && !strcmp(api_str(target, "mode"), "original");
+    json_decref(row);
+    return homeless;
+}
+
 static void restore_generation(struct api_call *c, int err, struct sm_span body, const char *text)
 {
     json_t *j = NULL;
@@ -229,6 +239,11 @@ static void restore_generation(struct api_call *c, int err, struct sm_span body,
         json_t *extra = json_pack("{s:o}", "reasons", reasons_words(json_object_get(s, "reasons"), c->lang));
         json_decref(j);
         api_fail(c, 409, "suspicious", "suspicious_ok", extra);
+        return;
+    }
+    if (restore_homeless(c, api_str(g, "source"))) {
+        json_decref(j);
+        api_fail_say(c, 400, "bad_request", "target", text_get(c->lang, T_RESTORE_PLACE), NULL);
         return;
     }
     char id[API_ID_TEXT];

@@ -47,7 +47,24 @@ static json_t *schedule_of(const json_t *in)
     return json_pack("{s:s,s:s,s:I}", "every", every, "at", *at ? at : "03:10", "weekday", (json_int_t)weekday);
 }
 
-struct source_in { json_t *v; const char *bad; };
+struct source_in { json_t *v; const char *bad; enum text_key why; };
+
+/* The options of the kind are replaced whole. */
+static void source_merge_kind(const json_t *body, struct source_in *s)
+{
+    const char *kind = api_str(s->v, "kind"), *root = source_kind_root(kind);
+    const json_t *x = json_object_get(body, "options");
+    enum text_key why = T_BAD_REQUEST;
+    if (x)
+        api_set(s->v, "options", json_deep_copy(x));
+    const char *bad = source_options_bad(kind, json_object_get(s->v, "options"), &why);
+    if (bad && !s->bad) {
+        s->bad = bad;
+        s->why = why;
+    }
+    if (root)
+        api_set(s->v, "paths", json_pack("[s]", root));
+}
 
 /* Merge the body over v (the present row, or standards) field by field; bad names what is wrong. */
 static void source_merge(struct api *a, const json_t *body, struct source_in *s)
@@ -99,6 +116,7 @@ static void source_merge(struct api *a, const json_t *body, struct source_in *s)
         api_set(s->v, "responsible", json_incref((json_t *)x));
         json_decref(p);
     }
+    source_merge_kind(body, s);
     if (!absolute(json_object_get(s->v, "paths")) && !s->bad)
         s->bad = "paths";
 }
@@ -107,7 +125,8 @@ static bool source_store(struct api_call *c, const char *id, const json_t *v, bo
 {
     const json_t *resp = json_object_get(v, "responsible");
     const struct state_arg device = state_t(api_str(v, "device")), name = state_t(api_str(v, "name")),
-                           group = state_t(api_str(v, "group")), paths = state_j(json_object_get(v, "paths")),
+                           group = state_t(api_str(v, "group")), options = state_j(json_object_get(v, "options")),
+                           paths = state_j(json_object_get(v, "paths")),
                            include = state_j(json_object_get(v, "include")),
                            exclude = state_j(json_object_get(v, "exclude")),
                            schedule = state_j(json_object_get(v, "schedule")),
@@ -116,17 +135,17 @@ static bool source_store(struct api_call *c, const char *id, const json_t *v, bo
                            one = state_i(api_bool(v, "one_file_system")), enabled = state_i(api_bool(v, "enabled"));
     if (fresh)
         return api_do(c, STATE_source_add,
-            STATE_ARGS(state_t(id), device, name, group, paths, include, exclude, schedule, responsible, canaries,
+            STATE_ARGS(state_t(id), device, name, group, state_t(api_str(v, "kind")), options, paths, include, exclude, schedule, responsible, canaries,
                 bandwidth, one, enabled, state_i(api_now()),
                 state_i(schedule_next(json_object_get(v, "schedule"), api_now()))));
     return api_do(c, STATE_source_change,
-        STATE_ARGS(name, group, paths, include, exclude, schedule, responsible, canaries, bandwidth, one, enabled,
+        STATE_ARGS(name, group, options, paths, include, exclude, schedule, responsible, canaries, bandwidth, one, enabled,
             state_i(schedule_next(json_object_get(v, "schedule"), api_now())), state_t(id)));
 }
 
 json_t *source_json(struct api *a, json_t *row, enum text_lang lang)
 {
-    static const char *const same[] = { "id", "device", "name", "group", "kind", "paths", "include", "exclude",
+    static const char *const same[] = { "id", "device", "name", "group", "kind", "options", "paths", "include", "exclude",
         "schedule", "responsible", "canaries", "enabled" };
     json_t *s = json_object();
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
@@ -179,27 +198,29 @@ void h_source_post(struct api_call *c)
     struct sm_obj o = SM_OBJ(c->body);
     const char *device = sm_obj_str(&o, "device", 1, 64);
     (void)sm_obj_str(&o, "name", 1, 200);          /* required when new; source_merge reads them */
-    (void)sm_obj_arr(&o, "paths", PATHS_MAX);
+    const char *kind = sm_obj_str_opt(&o, "kind", 16);
+    kind = kind && *kind ? kind : "files";
+    if (!source_kind_root(kind))
+        (void)sm_obj_arr(&o, "paths", PATHS_MAX);
     if (api_refused(c, &o))
         return;
     json_t *d = api_row(c->api, STATE_device, STATE_ARGS(state_t(device)));
     bool known = d && !strcmp(api_str(d, "state"), "joined");
     json_decref(d);
-    const char *kind = api_str(c->body, "kind");
-    struct source_in s = { json_pack("{s:s,s:s,s:[],s:[],s:{s:s,s:s,s:i},s:b,s:b,s:b,s:i}", "device", device, "group",
-                               "other", "include", "exclude", "schedule", "every", "day", "at", "03:10", "weekday", 0,
+    struct source_in s = { json_pack("{s:s,s:s,s:s,s:{},s:[],s:[],s:{s:s,s:s,s:i},s:b,s:b,s:b,s:i}", "device", device, "group",
+                               "other", "kind", kind, "options", "include", "exclude", "schedule", "every", "day", "at", "03:10", "weekday", 0,
                                "canaries", 1, "one_file_system", 0, "enabled", 1, "bandwidth_kib_s", 0),
-        NULL };
+        NULL, T_BAD_REQUEST };
     if (*c->who.person) /* somebody answers for it from the first day; null says nobody does */
         api_set(s.v, "responsible", json_string(c->who.person));
     source_merge(c->api, c->body, &s);
-    if (!known || (*kind && strcmp(kind, "files") != 0))
+    if (!known || !source_kind_known(kind))
         s.bad = known ? "kind" : "device";
     char id[API_ID_TEXT];
     api_id(id);
     api_audit_what(c, "%s %s", id, api_str(s.v, "name"));
     if (s.bad)
-        api_fail(c, 400, "bad_request", s.bad, NULL);
+        api_fail_say(c, 400, "bad_request", s.bad, text_get(c->lang, s.why), NULL);
     else if (source_store(c, id, s.v, true))
         source_answer(c, id, 201);
     json_decref(s.v);
@@ -214,13 +235,15 @@ void h_source_patch(struct api_call *c)
     }
     api_set(row, "one_file_system", json_boolean(api_bool(row, "one_fs")));
     api_set(row, "bandwidth_kib_s", json_integer(api_int(row, "bandwidth", 0)));
-    struct source_in s = { row, NULL };
+    struct source_in s = { row, NULL, T_BAD_REQUEST };
     source_merge(c->api, c->body, &s);
+    if (json_object_get(c->body, "kind") && strcmp(api_str(c->body, "kind"), api_str(row, "kind")) != 0)
+        s.bad = "kind"; /* its generations would not be of one thing any more */
     api_audit_what(c, "%s %s", c->part[0], api_str(row, "name"));
     char id[API_ID_TEXT];
     (void)snprintf(id, sizeof id, "%s", api_str(row, "id")); /* same size */
     if (s.bad)
-        api_fail(c, 400, "bad_request", s.bad, NULL);
+        api_fail_say(c, 400, "bad_request", s.bad, text_get(c->lang, s.why), NULL);
     else if (source_store(c, id, row, false))
         source_answer(c, id, 200);
     json_decref(row);

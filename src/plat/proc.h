@@ -16,6 +16,8 @@ struct plat_spawn {
     char *const *env; /* NULL-ended; NULL = empty but for PATH, LANG=C.UTF-8 and what sanitizers need */
     const struct plat_spawn_fd *fds; size_t fds_n;  /* <= 16; 0..2 are inherited unless named; all others are closed */
     const char *dir;                       /* working folder, NULL = "/" */
+    bool group;                            /* leader of a session of its own: plat_proc_kill_group reaches its children */
+    bool as_user; uid_t uid; gid_t gid;    /* become this user first, without supplementary groups (needs the right to) */
 };
 /* Start it.  Errors of exec itself come back here (-errno).  *ret is the caller's (plat_proc_close). */
 sm_must_use int plat_proc_spawn(const struct plat_spawn *s, struct plat_proc *ret);
@@ -27,6 +29,8 @@ void plat_proc_close(struct plat_proc *p);          /* the process goes on */
 bool plat_proc_alive(const struct plat_proc *p);
 /* -ESRCH when it is gone, even if the number is somebody else's now. */
 sm_must_use int plat_proc_kill(const struct plat_proc *p, int signo);
+/* The same for it and all that stayed in its group (plat_spawn.group); also between its end and plat_proc_wait. */
+sm_must_use int plat_proc_kill_group(const struct plat_proc *p, int signo);
 /* p->fd is readable when it ended: watch it in the loop, then reap.  Children only.
  * timeout_ms < 0 waits for ever, 0 asks.  -SM_ETIME.  *ret_status is waitpid's. */
 sm_must_use int plat_proc_wait(struct plat_proc *p, int timeout_ms, int *ret_status);

@@ -26,9 +26,9 @@ sm_must_use int plat_sandbox_user(uid_t uid, gid_t gid, const gid_t *extra_gids,
 /* Keep only caps in this process without changing user (agent parts that run as root). */
 sm_must_use int plat_sandbox_caps(const int *caps, size_t caps_n, struct plat_confined *c);
 
-struct plat_path_rule { const char *path; bool write; bool optional; };
-/* Nothing of the file system but these (read: also list; write: also make, remove, rename below it).  optional: a
- * path that does not exist is skipped, else -ENOENT.  An empty list means nothing at all.  <= 32 rules. */
+struct plat_path_rule { const char *path; bool write; bool optional; bool exec; };
+/* Nothing of the file system but these (read: also list; write: also make, remove, rename below it; exec: this program,
+ * or what lies below, may also be started).  optional: a path that does not exist is skipped, else -ENOENT.  An empty list means nothing at all.  <= 32 rules. */
 sm_must_use int plat_sandbox_landlock(const struct plat_path_rule *rules, size_t n, struct plat_confined *c);
 /*
  * Everything of the file system but the folders out[] (absolute; one that is not there yet stays out by its name).
@@ -63,7 +63,8 @@ enum plat_place plat_but_place(const char *path, const char *out);
 int plat_sandbox_landlock_abi(void);
 
 /* Only the system calls of the named profile; any other kills the process (SIGSYS).  Profiles: "front", "keyd",
- * "brain", "vault", "opener", "out", "agent-link", "agent-backup", "agent-restore", "agent-lend".  -SM_ENOTFOUND unknown profile. In
+ * "brain", "vault", "opener", "out", "agent-link", "agent-backup", "agent-restore", "agent-lend",
+ * "agent-dump" (and the tools it starts: an unknown call is answered with ENOSYS), "agent-sqlite".  -SM_ENOTFOUND unknown profile. In
  * sanitizer builds nothing is done and missing says so. */
 sm_must_use int plat_sandbox_seccomp(const char *profile, struct plat_confined *c);
 /* The names, NULL past the end. */

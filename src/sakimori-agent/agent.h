@@ -6,6 +6,7 @@
  * outside link         the only one with a socket to the box; carries requests of the others, holds no key of content
  *   backup       reads files, seals; no network
  *   lend         only where a folder is to be left out: opens for backup what its rules know nothing of (lend.c)
+ *   prepare, hook  before and after files are read (helper.h); started for it and gone after it
  *   restore      writes files, for one signed order; no network; started for it and gone after it
  */
 #ifndef AGENT_H
@@ -52,6 +53,8 @@ enum agent_msg {
     A_READY = 4,    /* plat_confined_put */
     A_RESTORE = 5,  /* link: start a restore process; the body is the whole poll row {"order","sig","now"} */
     A_CONFINED = 6, /* supervisor → link: JSON {"part": text} for the poll */
+    A_HELP = 7,     /* backup → supervisor → helper: struct helper_work (helper.h) */
+    A_LOCAL = 8,    /* supervisor → link: JSON {"features": […]} what this machine has for sources (access.h) */
     /* link → backup, restore */
     L_ORDER = 10,    /* JSON {"order","sig","now"} → {"state","detail"} */
     L_SETTINGS = 11, /* JSON {"sources": […]} */
@@ -60,6 +63,12 @@ enum agent_msg {
     L_CALL =
         20, /* u8 method (0 GET, 1 POST JSON, 2 POST raw, 3 POST raw with a streamed answer) ‖ u16 n ‖ path ‖ body */
     L_PACK = 21, /* JSON {"path","length"} + descriptor of the pack's bytes */
+    /* backup → prepare: the source's settings */
+    W_SOURCE = 30,
+    /* helper → backup */
+    W_PROBLEM = 31, /* JSON {"path","error","what"} */
+    W_NOW = 32,     /* JSON {"now","bytes"} */
+    W_READY = 33,   /* the last word; prepare: JSON {"err","folder","root","partial"}, hook: {"good","end","said"} */
 };
 #define L_CALL_BODY ((size_t)512 << 10)
 #define L_PATH_MAX 256

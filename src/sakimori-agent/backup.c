@@ -17,6 +17,7 @@
 #include "plat/proc.h"
 #include "sakimori-agent/carrier.h"
 #include "sakimori-agent/heads.h"
+#include "sakimori-agent/helper.h"
 #include "sakimori-agent/orders.h"
 #include "sakimori-agent/policy.h"
 #include "vault/backup/canary.h"
@@ -65,6 +66,9 @@ struct backupd {
     uint64_t told_ms, bandwidth, sent_bytes, sent_since_ms;
     json_t *problems;
     uint64_t problems_total;
+    struct assist assist;
+    struct assist_ready ready;
+    bool partial; /* something is missing that the walk cannot know of */
 };
 
 static void serve(struct backupd *b, int timeout_ms);
@@ -193,10 +197,16 @@ static void on_up(struct backupd *b, struct sm_ipc_msg *m)
     }
     const struct sm_ipc_config c = {
         .may_receive = from_link, .may_receive_n = 2, .body_max = SM_IPC_BODY_MAX, .queue_max = (size_t)4 << 20};
-    sm_ipc_free(b->link);
-    b->link = NULL;
+    sm_cleanup(sm_json_free) json_t *o = NULL;
     int fd = m->fd;
     m->fd = -1;
+    const char *peer = sm_json_parse(m->body, 4096, &o, NULL) ? NULL : json_string_value(json_object_get(o, "peer"));
+    if (peer && strcmp(peer, "link") != 0) {
+        assist_take(&b->assist, fd);
+        return;
+    }
+    sm_ipc_free(b->link);
+    b->link = NULL;
     if (fd >= 0 && sm_ipc_new(NULL, fd, &c, &b->link))
         sm_error("the channel to link could not be made");
 }
@@ -506,10 +516,8 @@ static json_t *shown_path(const char *p, size_t n)
     return s;
 }
 
-static void on_progress(void *arg, const struct backup_progress *p)
+static void tell_progress(struct backupd *b, const struct backup_progress *p)
 {
-    struct backupd *b = arg;
-    serve(b, 0);
     uint64_t now = plat_clock_mono_ms();
     if (!b->link || now - b->told_ms < PROGRESS_MS)
         return;
@@ -530,6 +538,12 @@ static void on_progress(void *arg, const struct backup_progress *p)
     json_decref(got);
 }
 
+static void on_progress(void *arg, const struct backup_progress *p)
+{
+    serve(arg, 0);
+    tell_progress(arg, p);
+}
+
 static bool is_cancelled(void *arg)
 {
     return atomic_load(&((struct backupd *)arg)->cancelled);
@@ -545,6 +559,133 @@ static void on_problem(void *arg, struct sm_span path, int err, const char *what
     if (o)
         json_object_set_new(o, "path", shown_path((const char *)path.p, path.n));
     json_array_append_new(b->problems, o);
+}
+
+static void problem_text(struct backupd *b, const char *path, const char *error, const char *what)
+{
+    b->problems_total++;
+    if (json_array_size(b->problems) < PROBLEMS_MAX)
+        json_array_append_new(b->problems, json_pack("{s:s,s:s,s:s}", "path", path, "error", error, "what", what));
+}
+
+/* ---- helpers: hooks, and what makes the files of databases and shares ---- */
+
+static void helper_pump(void *arg, int ms)
+{
+    serve(arg, ms);
+}
+
+static void helper_problem(void *arg, const char *path, const char *error, const char *what)
+{
+    problem_text(arg, path, error, what);
+}
+
+static void helper_now(void *arg, const char *text, uint64_t bytes)
+{
+    const struct backup_progress p = {.phase = BACKUP_SCAN, .bytes = bytes, .now = text};
+    ((struct backupd *)arg)->told_ms = 0; /* each step is worth telling */
+    tell_progress(arg, &p);
+}
+
+static const char *option(const json_t *source, const char *a, const char *key)
+{
+    const json_t *o = json_object_get(source, "options");
+    const char *s = json_string_value(json_object_get(a ? json_object_get(o, a) : o, key));
+    return s ? s : "";
+}
+
+static uint32_t limit_of(const json_t *o, uint32_t otherwise, uint32_t max)
+{
+    json_int_t n = json_integer_value(json_object_get(o, "limit_s"));
+    return n > 0 && n <= max ? (uint32_t)n : otherwise;
+}
+
+static void work_of(const struct backupd *b, const char *kind, const char *name, struct helper_work *w)
+{
+    memset(w, 0, sizeof *w);
+    snprintf(w->kind, sizeof w->kind, "%s", kind);
+    snprintf(w->name, sizeof w->name, "%s", name);
+    snprintf(w->source, sizeof w->source, "%s", b->now.source);
+    snprintf(w->run, sizeof w->run, "%s", b->now.run);
+}
+
+/* A hook that stopped something must be followed by the one that starts it again, whatever becomes of this process: its
+ * work is kept in a file from before the first until after the second. */
+#define PENDING "hook.after"
+
+static void pending_set(struct backupd *b, const struct helper_work *w)
+{
+    if (plat_replace(b->cache, PENDING, SM_SPAN(w, sizeof *w), 0600))
+        sm_warn("the hook after this run could not be noted");
+}
+
+static int hook_after(struct backupd *b, const struct helper_work *w)
+{
+    int r = assist_hook(&b->assist, w);
+    if (!b->stop && (r == 0 || r == -SM_EPARTIAL))
+        (void)!plat_fs_unlink(b->cache, PENDING); /* run again at the next start, at worst */
+    return r;
+}
+
+/* One that a crash kept from running. */
+static void pending_run(struct backupd *b)
+{
+    struct sm_buf t = SM_BUF_INIT(4096);
+    struct helper_work w;
+    if (plat_fs_read_file(b->cache, PENDING, 4096, &t) == 0) {
+        if (helper_work_get(sm_buf_span(&t), &w) == 0)
+            (void)!hook_after(b, &w); /* the log of the hook's own service tells more */
+        else
+            (void)!plat_fs_unlink(b->cache, PENDING);
+        sm_info("the hook after a run that was cut off was run");
+    }
+    sm_buf_wipe(&t);
+}
+
+/* The hook before a run.  0: go on. */
+static int hook_before(struct backupd *b, const json_t *s, struct helper_work *ret_after)
+{
+    struct helper_work w;
+    const json_t *hooks = json_object_get(json_object_get(s, "options"), "hooks");
+    const char *before = option(s, "hooks", "before"), *after = option(s, "hooks", "after");
+    uint32_t limit = limit_of(hooks, HOOK_LIMIT_S, HOOK_LIMIT_MAX_S);
+    work_of(b, "after", after, ret_after);
+    ret_after->limit_s = limit;
+    if (after[0])
+        pending_set(b, ret_after);
+    if (!before[0])
+        return 0;
+    work_of(b, "before", before, &w);
+    w.limit_s = limit;
+    int r = assist_hook(&b->assist, &w);
+    if (r && strcmp(option(s, "hooks", "on_failure"), "partial") == 0) {
+        b->partial = true;
+        return 0;
+    }
+    return r;
+}
+
+/* Once nothing of the machine is read any more: what was stopped can go on. */
+static void hook_end(struct backupd *b, struct helper_work *after, const char *status)
+{
+    if (!after->name[0])
+        return;
+    snprintf(after->status, sizeof after->status, "%s", status);
+    if (hook_after(b, after))
+        b->partial = true;
+    after->name[0] = 0;
+}
+
+static int prepare_source(struct backupd *b, const json_t *s, const char *kind)
+{
+    struct helper_work w;
+    const char *access = option(s, NULL, "access");
+    work_of(b, kind, access[0] ? access : "local", &w);
+    w.limit_s = limit_of(json_object_get(s, "options"), 86400, 86400);
+    int r = assist_prepare(&b->assist, &w, s, &b->ready);
+    if (!r)
+        b->partial |= b->ready.partial;
+    return r;
 }
 
 /* ---- a run ---- */
@@ -587,13 +728,13 @@ static int open_session(struct backupd *b, struct backup_config *c)
     return 0;
 }
 
-static const char *end_name(int r, const struct backup_result *res)
+static const char *end_name(const struct backupd *b, int r, const struct backup_result *res)
 {
     if (r == -SM_ECANCEL)
         return "cancelled";
     if (r)
         return "failed";
-    return res->status == RUN_COMPLETE ? "complete" : "partial";
+    return res->status == RUN_COMPLETE && !b->partial ? "complete" : "partial";
 }
 
 static json_t *counters_json(const struct backup_counts *n)
@@ -615,7 +756,7 @@ static void tell_end(struct backupd *b, int r, const struct backup_result *res)
             b->problems, json_pack("{s:s,s:s,s:s}", "path", "", "error", b->heads.why, "what", "head"));
     if (r && r != -SM_ECANCEL) /* a run never fails without a reason that a person can read */
         on_problem(b, SM_SPAN_STR(""), r, r == -ENOSPC ? "the box's disk is full" : "the run");
-    json_t *o = json_pack("{s:s,s:O,s:I,s:o}", "status", end_name(r, res), "problems", b->problems, "problems_total",
+    json_t *o = json_pack("{s:s,s:O,s:I,s:o}", "status", end_name(b, r, res), "problems", b->problems, "problems_total",
         (json_int_t)b->problems_total, "counters", counters_json(&res->counts));
     if (o && !r) {
         cid_hex(&res->manifest, hex);
@@ -634,6 +775,7 @@ static void tell_end(struct backupd *b, int r, const struct backup_result *res)
 struct run_lists {
     const char *roots[SCAN_ROOTS_MAX], *include[PATTERNS_MAX], *exclude[PATTERNS_MAX], *canaries[BACKUP_CANARIES_MAX];
     struct scan_rules *rules;
+    const char *shown[SCAN_ROOTS_MAX];
     struct canary decoys[BACKUP_CANARIES_MAX];
 };
 
@@ -653,20 +795,35 @@ static size_t load_canaries(struct backupd *b, struct run_lists *l, const struct
     return n;
 }
 
-static int fill(struct backupd *b, const json_t *s, struct run_lists *l, struct backup_config *c)
+static int fill_roots(struct backupd *b, const json_t *s, struct run_lists *l, struct backup_config *c)
 {
-    const char *bad = NULL;
     c->scan.roots = l->roots;
+    if (b->ready.folder[0]) { /* made for this run: stands for what it was made of */
+        l->roots[0] = b->ready.folder;
+        l->shown[0] = b->ready.root;
+        c->scan.shown = l->shown;
+        c->scan.roots_n = 1;
+        return 0;
+    }
     c->scan.roots_n = texts(json_object_get(s, "paths"), l->roots, SCAN_ROOTS_MAX);
-    size_t inc = texts(json_object_get(s, "include"), l->include, PATTERNS_MAX / 2);
-    size_t exc = texts(json_object_get(s, "exclude"), l->exclude, PATTERNS_MAX / 2);
     for (size_t i = 0; i < c->scan.roots_n; i++) {
         if (!policy_may_read(&b->policy, l->roots[i])) {
             on_problem(b, SM_SPAN_STR(l->roots[i]), -SM_EDENIED, "this machine's policy");
             return -SM_EDENIED;
         }
     }
-    int r = scan_rules_new(l->include, inc, l->exclude, exc, &l->rules, &bad);
+    return 0;
+}
+
+static int fill(struct backupd *b, const json_t *s, struct run_lists *l, struct backup_config *c)
+{
+    const char *bad = NULL;
+    int r = fill_roots(b, s, l, c);
+    if (r)
+        return r;
+    size_t inc = texts(json_object_get(s, "include"), l->include, PATTERNS_MAX / 2);
+    size_t exc = texts(json_object_get(s, "exclude"), l->exclude, PATTERNS_MAX / 2);
+    r = scan_rules_new(l->include, inc, l->exclude, exc, &l->rules, &bad);
     if (r && bad)
         on_problem(b, SM_SPAN_STR(bad), r, "pattern");
     c->scan.rules = l->rules;
@@ -685,10 +842,9 @@ static uint8_t run_kind(const char *reason)
     return strcmp(reason, "adhoc") == 0 ? RUN_ADHOC : strcmp(reason, "made-up") == 0 ? RUN_MADE_UP : RUN_SCHEDULED;
 }
 
-static int run_once(struct backupd *b, struct backup_result *res)
+static int read_source(struct backupd *b, const json_t *s, struct backup_result *res)
 {
     struct run_lists *l = calloc(1, sizeof *l);
-    const json_t *s = source_of(b, b->now.source);
     struct backup_config c = {
         .vault = b->config.vault,
         .client = b->config.client,
@@ -701,11 +857,12 @@ static int run_once(struct backupd *b, struct backup_result *res)
         .forget = b->now.reindex,
         .denied = b->lends ? denied : NULL,
         .denied_arg = b,
+        .partial = b->partial,
     };
     const struct backup_sink sink = {.have = sink_have, .put_pack = sink_pack, .put_manifest = sink_manifest, .arg = b};
     const struct backup_watch watch = {
         .progress = on_progress, .cancelled = is_cancelled, .problem = on_problem, .arg = b};
-    int r = l ? s ? 0 : -SM_ENOTFOUND : -ENOMEM;
+    int r = l ? 0 : -ENOMEM;
     if (!r)
         r = sm_unhex(b->now.source, 32, c.source.b, 16);
     if (!r)
@@ -724,13 +881,33 @@ static int run_once(struct backupd *b, struct backup_result *res)
     return r;
 }
 
+static int run_once(struct backupd *b, struct backup_result *res)
+{
+    struct helper_work after = {.name = ""};
+    sm_cleanup(sm_json_free) json_t *s = json_deep_copy(source_of(b, b->now.source)); /* new settings may come meanwhile */
+    const char *kind = json_string_value(json_object_get(s, "kind"));
+    if (!s)
+        return -SM_ENOTFOUND;
+    bool staged = kind && strcmp(kind, "files") != 0;
+    int r = hook_before(b, s, &after);
+    if (!r && staged)
+        r = prepare_source(b, s, kind);
+    if (!r && staged)
+        hook_end(b, &after, b->partial ? "partial" : "complete");
+    if (!r)
+        r = read_source(b, s, res);
+    assist_end(&b->assist);
+    hook_end(b, &after, end_name(b, r, res));
+    return r;
+}
+
 static void save_status(struct backupd *b, int r, const struct backup_result *res)
 {
     struct sm_buf t = SM_BUF_INIT(65536);
     char at[SM_TIME_TEXT];
     sm_time_rfc3339(plat_clock_wall(), at);
     json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:o}", "at", at, "run", b->now.run, "source", b->now.source,
-        "status", end_name(r, res), "problems", (json_int_t)b->problems_total, "alarm",
+        "status", end_name(b, r, res), "problems", (json_int_t)b->problems_total, "alarm",
         b->heads.alarm ? b->heads.why : "", "counters", counters_json(&res->counts));
     if (o && !sm_json_dump(o, &t))
         (void)plat_replace(b->cache, "status.json", sm_buf_span(&t), 0644); /* only for `status` */
@@ -747,6 +924,8 @@ static void run(struct backupd *b)
     atomic_store(&b->cancelled, b->stop);
     b->problems = json_array();
     b->problems_total = 0;
+    b->partial = false;
+    memset(&b->ready, 0, sizeof b->ready);
     /* The settings with a new source may be a poll behind its first order. */
     for (uint64_t until = plat_clock_mono_ms() + 30000;
          !source_of(b, b->now.source) && plat_clock_mono_ms() < until && !b->stop;)
@@ -802,12 +981,15 @@ static int backup_start(struct backupd *b, const char *data, const char *skip, c
         b->cache = plat_fs_open_dir(AT_FDCWD, path);
         r = b->cache < 0 ? b->cache : 0;
     }
+    b->assist = (struct assist){.pump = helper_pump, .stopped = is_cancelled, .problem = helper_problem,
+        .now = helper_now, .arg = b};
     snprintf(path, sizeof path, "%s/cache/head", data);
     if (!r)
         r = heads_open(&b->heads, path, b->config.head_pub, &b->config.vault);
     const struct sm_ipc_config up = {.may_receive = from_up, .may_receive_n = 2, .body_max = 65536, .queue_max = 65536};
     if (!r)
         r = sm_ipc_new(NULL, 3, &up, &b->up);
+    b->assist.up = b->up;
     if (!r)
         r = plat_confined_put(&c, &t);
     if (!r)
@@ -828,6 +1010,8 @@ int backup_main(const char *data, const char *skip)
     int r = b ? backup_start(b, data, skip, why) : -ENOMEM;
     if (r)
         sm_error("%s", why[0] ? why : sm_strerror(r));
+    if (!r)
+        pending_run(b);
     while (!r && !b->stop) {
         if (b->queue_n && b->link)
             run(b);
@@ -835,6 +1019,7 @@ int backup_main(const char *data, const char *skip)
             serve(b, TICK_MS);
     }
     if (b) {
+        assist_end(&b->assist);
         sm_ipc_free(b->link);
         sm_ipc_free(b->lend);
         sm_ipc_free(b->up);

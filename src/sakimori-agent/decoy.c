@@ -55,6 +55,9 @@ static void lay_source(int folder, const struct agent_policy *policy, const char
     struct source_id id;
     uint8_t seed[32];
     size_t n = 0, before;
+    const char *kind = json_string_value(json_object_get(source, "kind"));
+    if (kind && strcmp(kind, "files") != 0)
+        return; /* its paths are no folders of this machine */
     if (!hex || sm_unhex(hex, strlen(hex), id.b, sizeof id.b) || !json_is_true(json_object_get(source, "canaries")))
         return;
     int r = canary_list_load(folder, &id, list, BACKUP_CANARIES_MAX, &n);

@@ -34,6 +34,7 @@ struct link {
     unsigned backoff_ms;
     size_t carrying;
     json_t *confined, *sources;
+    json_t *local; /* {"features"} of A_LOCAL */
     char boot_id[PLAT_BOOT_ID_TEXT];
     json_t *waiting_restore; /* poll row, until its process is attached */
     char restore[65];        /* the restore under way, until its end was told */
@@ -623,6 +624,9 @@ static void poll_now(void *arg)
         "backup", "restore", "canaries");
     if (o && l->confined)
         json_object_set(o, "confined", l->confined);
+    json_t *features = json_object_get(o, "features");
+    for (size_t i = 0; i < json_array_size(json_object_get(l->local, "features")); i++)
+        json_array_append(features, json_array_get(json_object_get(l->local, "features"), i));
     json_t *running = json_array();
     for (size_t i = 0; i < l->runs_n; i++)
         json_array_append_new(running, json_string(l->runs[i]));
@@ -653,6 +657,7 @@ static const struct sm_ipc_rule from_part[] = {
 static const struct sm_ipc_rule from_supervisor[] = {
     {A_ATTACH, 4096, true, "A_ATTACH"},
     {A_CONFINED, 65536, false, "A_CONFINED"},
+    {A_LOCAL, 65536, false, "A_LOCAL"},
     {A_STOP, 16, false, "A_STOP"},
 };
 
@@ -701,10 +706,10 @@ static void on_up(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
     } else if (m->type == A_ATTACH) {
         attach(l, m);
     } else {
-        json_t *o = NULL;
+        json_t *o = NULL, **to = m->type == A_LOCAL ? &l->local : &l->confined;
         if (!sm_json_parse(m->body, 65536, &o, NULL)) {
-            json_decref(l->confined);
-            l->confined = o;
+            json_decref(*to);
+            *to = o;
         }
     }
 }
@@ -764,7 +769,7 @@ static int link_start(struct link *l, const char *data, char *why)
     if (!r)
         r = sm_loop_timer(l->loop, 200, 0, poll_now, l, &l->poll_timer);
     const struct sm_ipc_config config = {.may_receive = from_supervisor,
-        .may_receive_n = 3,
+        .may_receive_n = 4,
         .body_max = 65536,
         .queue_max = (size_t)2 << 20,
         .on_message = on_up,
@@ -793,6 +798,7 @@ int link_main(const char *data, const char *skip)
         r = sm_loop_run(l.loop);
     http_free(l.http);
     json_decref(l.confined);
+    json_decref(l.local);
     json_decref(l.sources);
     json_decref(l.waiting_restore);
     agent_config_wipe(&l.config);

@@ -6,8 +6,11 @@
 
 #include "core/log.h"
 #include "plat/fs.h"
+#include "sakimori-agent/access.h"
 #include "sakimori-agent/agent.h"
+#include "sakimori-agent/helper.h"
 #include "sakimori-agent/join.h"
+#include "sakimori-agent/kinds/kind.h"
 
 static const char *standard_data(void)
 {
@@ -39,11 +42,19 @@ static int usage(FILE *to)
                 "  sakimori-agent join URL CODE [--data DIR] [--name NAME]   この機器を Sakimori の箱につなぐ\n"
                 "  sakimori-agent run [--data DIR] [--local SOCKET]          動かす(ふだんは自動で動きます)\n"
                 "  sakimori-agent status [--data DIR] [--json]               つながりと最後の保存を見る\n"
+                "  sakimori-agent access add NAME --kind KIND [...]          データベースや共有フォルダーに入る方法を決める\n"
+                "  sakimori-agent access list | remove NAME                  決めたものを見る、消す\n"
+                "  sakimori-agent db-restore FILE --kind KIND --into NAME [--access NAME] [--replace]\n"
+                "                                                            取り出したデータベースを、新しい名前で入れる\n"
                 "  sakimori-agent --version\n"
               : "Usage:\n"
                 "  sakimori-agent join URL CODE [--data DIR] [--name NAME]   join this machine to a Sakimori box\n"
                 "  sakimori-agent run [--data DIR] [--local SOCKET]          run (the service does this)\n"
                 "  sakimori-agent status [--data DIR] [--json]               how it is joined, and the last backup\n"
+                "  sakimori-agent access add NAME --kind KIND [...]          how to get at a database server or a share\n"
+                "  sakimori-agent access list | remove NAME                  show these, remove one\n"
+                "  sakimori-agent db-restore FILE --kind KIND --into NAME [--access NAME] [--replace]\n"
+                "                                                            load a restored dump into a new database\n"
                 "  sakimori-agent --version\n",
         to);
     return to == stdout ? 0 : 2;
@@ -51,6 +62,7 @@ static int usage(FILE *to)
 
 struct args {
     const char *data, *local, *name, *part, *skip;
+    struct access_args access;
     bool json, help, version;
 };
 
@@ -62,11 +74,28 @@ static int read_args(int argc, char **argv, struct args *a)
         {"name", required_argument, NULL, 'n'},
         {"part", required_argument, NULL, 'p'},
         {"skip", required_argument, NULL, 's'},
+        {"kind", required_argument, NULL, 'K'},
+        {"host", required_argument, NULL, 'H'},
+        {"port", required_argument, NULL, 'P'},
+        {"user", required_argument, NULL, 'U'},
+        {"as", required_argument, NULL, 'A'},
+        {"share", required_argument, NULL, 'S'},
+        {"domain", required_argument, NULL, 'D'},
+        {"password-file", required_argument, NULL, 'W'},
+        {"access", required_argument, NULL, 'X'},
+        {"into", required_argument, NULL, 'I'},
+        {"replace", no_argument, NULL, 'R'},
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
     };
+    const struct {
+        int c;
+        const char **to;
+    } texts[] = {{'K', &a->access.kind}, {'H', &a->access.host}, {'P', &a->access.port}, {'U', &a->access.user},
+        {'A', &a->access.as}, {'S', &a->access.share}, {'D', &a->access.domain}, {'W', &a->access.password_file},
+        {'X', &a->access.access}, {'I', &a->access.into}};
     int c;
     while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
         switch (c) {
@@ -85,6 +114,9 @@ static int read_args(int argc, char **argv, struct args *a)
         case 's':
             a->skip = optarg;
             break;
+        case 'R':
+            a->access.replace = true;
+            break;
         case 'j':
             a->json = true;
             break;
@@ -95,7 +127,13 @@ static int read_args(int argc, char **argv, struct args *a)
             a->version = true;
             break;
         default:
-            return -SM_EINVAL;
+            for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+                if (texts[i].c == c) {
+                    *texts[i].to = optarg;
+                    c = 0;
+                }
+            if (c)
+                return -SM_EINVAL;
         }
     }
     return 0;
@@ -180,6 +218,8 @@ static const struct {
     {"restore", restore_main},
     {"decoy", decoy_main},
     {"lend", lend_main},
+    {"prepare", prepare_main},
+    {"hook", hook_main},
 };
 
 static int part(const struct args *a)
@@ -202,6 +242,8 @@ int main(int argc, char **argv)
         puts("sakimori-agent " SM_VERSION);
         return 0;
     }
+    if (a.part && strcmp(a.part, "sqlite-copy") == 0 && argc - optind == 2)
+        return sqlite_copy_main(argv[optind], argv[optind + 1], a.skip);
     if (a.part)
         return part(&a);
     const char *command = optind < argc ? argv[optind] : NULL;
@@ -212,6 +254,15 @@ int main(int argc, char **argv)
         return join_command(&a, argc, argv);
     if (strcmp(command, "status") == 0)
         return status_main(a.data, a.json);
+    if (strcmp(command, "db-restore") == 0) {
+        int r = db_restore_command(a.data, &a.access, argc - optind - 1, argv + optind + 1, japanese());
+        return r == 2 ? usage(stderr) : r;
+    }
+    if (strcmp(command, "access") == 0) {
+        a.access.json = a.json;
+        int r = access_command(a.data, &a.access, argc - optind - 1, argv + optind + 1, japanese());
+        return r == 2 ? usage(stderr) : r;
+    }
     if (strcmp(command, "run") == 0 && argc - optind == 1)
         return run_command(&a);
     return usage(stderr);

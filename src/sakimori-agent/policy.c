@@ -21,8 +21,22 @@ static int add_skip(struct agent_policy *p, const char *path)
     return p->skip_path[p->skip_n++] ? 0 : -ENOMEM;
 }
 
+static int add_kind(struct agent_policy *p, const char *value)
+{
+    size_t n = strcspn(value, " \t");
+    if (n == 0 || n >= sizeof p->kind[0] || strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789") != n)
+        return -SM_EINVAL;
+    if (p->kind_n == POLICY_KINDS_MAX)
+        return -SM_ELIMIT;
+    memcpy(p->kind[p->kind_n], value, n);
+    p->kind[p->kind_n++][n] = 0;
+    return 0;
+}
+
 static int line(struct agent_policy *p, const char *name, const char *value)
 {
+    if (strcmp(name, "kind") == 0)
+        return add_kind(p, value);
     if (value[0] != '/')
         return -SM_EINVAL;
     if (strcmp(name, "skip") == 0)
@@ -46,7 +60,7 @@ static int parse(struct agent_policy *p, const char *text, char *why)
             int got = len < sizeof value ? sscanf(s, "%15[a-z] = %1023[^\n]", name, value) : 0;
             int r = got == 2 ? line(p, name, value) : -SM_EINVAL;
             if (r) {
-                snprintf(why, 160, "policy.conf:%u: \"allow = /folder\" or \"skip = /folder\" is expected", n);
+                snprintf(why, 160, "policy.conf:%u: \"allow = /folder\", \"skip = /folder\" or \"kind = name\" is expected", n);
                 return r;
             }
         }
@@ -111,4 +125,12 @@ bool policy_may_read(const struct agent_policy *p, const char *path)
             return true;
     }
     return p->allow_n == 0;
+}
+
+bool policy_may_kind(const struct agent_policy *p, const char *kind)
+{
+    for (size_t i = 0; i < p->kind_n; i++)
+        if (strcmp(p->kind[i], kind) == 0)
+            return true;
+    return p->kind_n == 0 && (p->allow_n == 0 || strcmp(kind, "sqlite") == 0);
 }

@@ -1,7 +1,10 @@
 /*
  * What this machine lets the box ask of it: DATA/policy.conf, written by the machine's administrator; absent,
- * everything is allowed. allow = /srv          a folder that may be backed up and restored to (repeat); none: all skip
- * = /var/lib/x     a folder that is never read (repeat); the agent's own data and the box's are always skipped
+ * everything is allowed.
+ *   allow = /srv         a folder that may be backed up and restored to (repeat); none: all
+ *   skip = /var/lib/x    a folder that is never read (repeat); the agent's own data and the box's are always skipped
+ *   kind = postgresql    a kind of source besides files that may be backed up (repeat); none: all when no folder is
+ *                        named either, else only those whose paths are folders (sqlite)
  */
 #ifndef AGENT_POLICY_H
 #define AGENT_POLICY_H
@@ -9,9 +12,12 @@
 #include "vault/scan/scan.h"
 
 #define POLICY_ALLOW_MAX 64
+#define POLICY_KINDS_MAX 8
 struct agent_policy {
     char *allow[POLICY_ALLOW_MAX];
     size_t allow_n;
+    char kind[POLICY_KINDS_MAX][16];
+    size_t kind_n;
     struct plat_id skip[SCAN_SKIP_MAX];
     char *skip_path[SCAN_SKIP_MAX];
     size_t skip_n;
@@ -25,4 +31,6 @@ void policy_wipe(struct agent_policy *p);
 bool policy_may_read(const struct agent_policy *p, const char *path);
 /* The folders above those that are skipped, at most POLICY_KEEP_MAX; gives their number. */
 size_t policy_above(const struct agent_policy *p, struct plat_id ret[POLICY_KEEP_MAX]);
+/* May sources of this kind be backed up? */
+bool policy_may_kind(const struct agent_policy *p, const char *kind);
 #endif

@@ -1,6 +1,6 @@
 /*
  * The supervisor: starts the parts, hands each its channels, starts them again when they die, and starts the restore
- * and decoy parts when they are asked for.  It reads nothing that comes from outside but the folder names of sources
+ * and decoy parts and the helpers of a run (helper.h) when they are asked for.  It reads nothing that comes from outside but the folder names of sources
  * for decoys, which the decoy part checks.
  */
 #include <errno.h>
@@ -14,15 +14,18 @@
 #include "plat/fs.h"
 #include "plat/local.h"
 #include "plat/proc.h"
+#include "sakimori-agent/access.h"
 #include "sakimori-agent/agent.h"
+#include "sakimori-agent/helper.h"
 #include "sakimori-agent/join.h"
 
 #define RESTART_MAX_MS 8000u
 #define STOP_MS 8000
 #define JOIN_TRY_MS 3000
+#define LOCAL_MS 10000
 
-enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_COUNT };
-static const char *const part_names[P_COUNT] = {"link", "backup", "restore", "decoy", "lend"};
+enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_COUNT };
+static const char *const part_names[P_COUNT] = {"link", "backup", "restore", "decoy", "lend", "prepare", "hook"};
 
 struct supervisor;
 struct part {
@@ -36,13 +39,16 @@ struct part {
     uint64_t started_ms;
     struct plat_confined confined;
     bool ready;
+    struct helper_work work; /* helpers: what to begin with once the one before has ended */
+    bool waiting;
 };
 
 struct supervisor {
-    const char *data, *local, *skip;
+    const char *data, *socket, *skip;
     struct sm_loop *loop;
     struct part part[P_COUNT];
-    struct sm_timer *join_timer, *kill_timer;
+    struct sm_timer *join_timer, *kill_timer, *local_timer;
+    json_t *local; /* what link was told last (A_LOCAL) */
     struct sm_buf settings; /* the last, for the decoy part */
     bool stopping;
 };
@@ -94,12 +100,71 @@ static void tell_confined(struct supervisor *s)
     sm_buf_wipe(&b);
 }
 
+/* ---- helpers of a run ---- */
+
+/* The helper gets its work and, like backup, an end of a channel of their own. */
+static void start_helper(struct part *p)
+{
+    struct supervisor *s = p->s;
+    int pair[2];
+    p->waiting = false;
+    sm_ipc_free(p->ipc); /* of the one before, if its end was not heard of yet */
+    p->ipc = NULL;
+    if (plat_local_pair(pair))
+        return;
+    start(p);
+    if (p->ipc && sm_ipc_send(p->ipc, A_HELP, SM_SPAN(&p->work, sizeof p->work), -1))
+        sm_warn("%s could not be given its work", part_names[p->id]);
+    attach(p, "backup", pair[1]);
+    attach(&s->part[P_BACKUP], part_names[p->id], pair[0]);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void on_help(struct supervisor *s, struct sm_span body)
+{
+    struct helper_work w;
+    if (helper_work_get(body, &w)) {
+        sm_error("backup asked for a helper in a wrong way");
+        return;
+    }
+    bool hook = strcmp(w.kind, "before") == 0 || strcmp(w.kind, "after") == 0;
+    struct part *p = &s->part[hook ? P_HOOK : P_PREPARE];
+    p->work = w;
+    p->waiting = true;
+    if (p->proc.pid == 0)
+        start_helper(p);
+}
+
+static void tell_local(void *arg)
+{
+    struct supervisor *s = arg;
+    struct sm_buf b = SM_BUF_INIT(65536);
+    json_t *list = s->part[P_LINK].ready ? access_features(s->data) : NULL;
+    if (list && !json_equal(list, s->local)) {
+        json_t *o = json_pack("{s:O}", "features", list);
+        if (o && !sm_json_dump(o, &b) && !sm_ipc_send(s->part[P_LINK].ipc, A_LOCAL, sm_buf_span(&b), -1)) {
+            json_decref(s->local);
+            s->local = json_incref(list);
+        }
+        json_decref(o);
+    }
+    json_decref(list);
+    sm_buf_wipe(&b);
+    sm_timer_set(s->local_timer, LOCAL_MS, 0);
+}
+
 static void on_ready(struct part *p, struct sm_span body)
 {
     struct supervisor *s = p->s;
     if (plat_confined_get(body, &p->confined))
         sm_warn("%s did not say how it is confined", part_names[p->id]);
     p->ready = true;
+    if (p->id == P_LINK) {
+        json_decref(s->local);
+        s->local = NULL;
+        tell_local(s);
+    }
     if (p->id == P_LINK || p->id == P_BACKUP)
         connect_parts(&s->part[P_LINK], &s->part[P_BACKUP]);
     if (p->id == P_LINK || p->id == P_RESTORE)
@@ -122,6 +187,8 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
         on_ready(p, m->body);
     } else if (m->type == A_RESTORE && s->part[P_RESTORE].proc.pid == 0) {
         start(&s->part[P_RESTORE]);
+    } else if (m->type == A_HELP) {
+        on_help(s, m->body);
     } else if (m->type == L_SETTINGS) {
         sm_buf_clear(&s->settings);
         if (!sm_buf_put_span(&s->settings, m->body) && s->part[P_DECOY].proc.pid == 0)
@@ -137,6 +204,8 @@ static const struct sm_ipc_rule from_link[] = {
     {L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS"},
 };
 static const struct sm_ipc_rule from_part[] = {{A_READY, 1024, false, "A_READY"}};
+static const struct sm_ipc_rule from_backup[] = {
+    {A_READY, 1024, false, "A_READY"}, {A_HELP, sizeof(struct helper_work), false, "A_HELP"}};
 
 static void on_channel_gone(void *arg, struct sm_ipc *ipc, int err)
 {
@@ -188,6 +257,10 @@ static void on_death(void *arg, int fd, unsigned events)
     if (!is_lasting(s, p->id)) {
         if (status)
             sm_warn("%s ended (%s)", part_names[p->id], text);
+        if (p->id == P_PREPARE && staging_clear(s->data, NULL)) /* what it could not remove itself, or a crash left */
+            sm_warn("files made for a backup could not be removed");
+        if (p->waiting)
+            start_helper(p);
         return;
     }
     bool young = plat_clock_mono_ms() - p->started_ms < 10000;
@@ -215,8 +288,8 @@ static void start(struct part *p)
     struct supervisor *s = p->s;
     int pair[2];
     bool link = p->id == P_LINK;
-    const struct sm_ipc_config c = {.may_receive = link ? from_link : from_part,
-        .may_receive_n = link ? 3 : 1,
+    const struct sm_ipc_config c = {.may_receive = link ? from_link : p->id == P_BACKUP ? from_backup : from_part,
+        .may_receive_n = link ? 3 : p->id == P_BACKUP ? 2 : 1,
         .body_max = SM_IPC_BODY_MAX,
         .queue_max = (size_t)4 << 20,
         .on_message = on_message,
@@ -243,6 +316,8 @@ static void start(struct part *p)
 
 static void start_all(struct supervisor *s)
 {
+    if (access_folders(s->data) || staging_clear(s->data, NULL))
+        sm_warn("the folders for databases and shares could not be made ready");
     for (int i = 0; i < P_COUNT; i++)
         if (is_lasting(s, i))
             start(&s->part[i]);
@@ -255,7 +330,7 @@ static void try_join(void *arg)
 {
     struct supervisor *s = arg;
     char why[256] = "";
-    int r = join_local(s->data, s->local, why);
+    int r = join_local(s->data, s->socket, why);
     if (r == 0) {
         sm_info("joined the box on this machine");
         start_all(s);
@@ -302,6 +377,8 @@ static int make(struct supervisor *s)
     if (!r)
         r = sm_loop_timer(s->loop, (uint64_t)86400000, 0, try_join, s, &s->join_timer);
     if (!r)
+        r = sm_loop_timer(s->loop, LOCAL_MS, 0, tell_local, s, &s->local_timer);
+    if (!r)
         r = sm_loop_signal(s->loop, SIGTERM, on_signal, s);
     if (!r)
         r = sm_loop_signal(s->loop, SIGINT, on_signal, s);
@@ -313,7 +390,7 @@ int supervisor_main(const char *data, const char *local_socket, const char *skip
     static struct supervisor s;
     struct agent_config config = {0};
     char why[160] = "";
-    s = (struct supervisor){.data = data, .local = local_socket, .skip = skip, .settings.max = SM_IPC_BODY_MAX};
+    s = (struct supervisor){.data = data, .socket = local_socket, .skip = skip, .settings.max = SM_IPC_BODY_MAX};
     int lock = -1, dir = plat_fs_open_dir(AT_FDCWD, data);
     int r = dir == -ENOENT && local_socket ? plat_fs_mkdir_p(data, 0711) : dir < 0 ? dir : 0;
     if (!r && dir < 0)
@@ -336,6 +413,7 @@ int supervisor_main(const char *data, const char *local_socket, const char *skip
         sm_error("%s", why[0] ? why : sm_strerror(r));
     else
         r = sm_loop_run(s.loop);
+    json_decref(s.local);
     if (lock >= 0)
         close(lock);
     if (dir >= 0)

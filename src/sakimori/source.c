@@ -45,7 +45,59 @@ static int responsible(struct cli *c, json_t *o)
     return e;
 }
 
-static int fields(struct cli *c, json_t *o)
+/* -, absent and a name: take it away, leave it, set it. */
+static void hook_name(struct cli *c, json_t *hooks, const char *opt, const char *key)
+{
+    const char *v = cli_opt(c, opt);
+    if (v && !strcmp(v, "-"))
+        (void)json_object_del(hooks, key); /* may not be there */
+    else if (v)
+        json_object_set_new(hooks, key, json_string(v));
+}
+
+static void names(struct cli *c, json_t *options, const char *opt, const char *key)
+{
+    const char *v;
+    json_t *a = cli_opt(c, opt) ? json_array() : NULL;
+    for (size_t i = 0; a && (v = cli_opt_nth(c, opt, i)) != NULL; i++)
+        json_array_append_new(a, json_string(v));
+    if (a)
+        json_object_set_new(options, key, a);
+}
+
+/* What belongs to the kind, over what stands there (present may be NULL); the box replaces it whole. */
+static int kind_options(struct cli *c, const json_t *present, json_t *o)
+{
+    json_t *options = present ? json_deep_copy(present) : json_object(),
+           *hooks = json_incref(json_object_get(options, "hooks"));
+    int64_t limit = cli_number(c, "limit", 10, 86400), hook_limit = cli_number(c, "hook-limit", 1, 3600);
+    const char *failure = cli_opt(c, "hook-failure"), *access = cli_opt(c, "access");
+    json_t *before = json_deep_copy(options);
+    int e = limit == -2 || hook_limit == -2 ? CLI_USAGE : CLI_OK;
+    hooks = hooks ? hooks : json_object();
+    if (access)
+        json_object_set_new(options, "access", json_string(access));
+    if (limit > 0)
+        json_object_set_new(options, "limit_s", json_integer(limit));
+    names(c, options, "database", "databases");
+    names(c, options, "exclude-database", "exclude_databases");
+    hook_name(c, hooks, "hook-before", "before");
+    hook_name(c, hooks, "hook-after", "after");
+    if (hook_limit > 0)
+        json_object_set_new(hooks, "limit_s", json_integer(hook_limit));
+    if (failure)
+        json_object_set_new(hooks, "on_failure", json_string(failure));
+    if (json_object_size(hooks))
+        json_object_set(options, "hooks", hooks);
+    if (e == CLI_OK && !json_equal(options, before))
+        json_object_set(o, "options", options);
+    json_decref(before);
+    json_decref(hooks);
+    json_decref(options);
+    return e;
+}
+
+static int fields(struct cli *c, const json_t *present, json_t *o)
 {
     static const char *const flags[][2] = { { "canaries", "canaries" }, { "one-file-system", "one_file_system" },
         { "enabled", "enabled" } };
@@ -77,11 +129,13 @@ static int fields(struct cli *c, json_t *o)
         json_object_set_new(o, "schedule", s);
     }
     int e = lists(c, o);
+    if (e == CLI_OK)
+        e = kind_options(c, present, o);
     return e == CLI_OK ? responsible(c, o) : e;
 }
 
 static const struct cli_col cols[] = { { "id", CLI_SHORT, "番号", "Id" }, { "name", CLI_TEXT, "名前", "Name" },
-    { "state", CLI_WORD, "状態", "State" }, { "paths", CLI_TEXT, "場所", "Folders" },
+    { "state", CLI_WORD, "状態", "State" }, { "kind", CLI_WORD, "種類", "Kind" }, { "paths", CLI_TEXT, "場所", "Folders" },
     { "schedule.every", CLI_WORD, "予定", "Every" }, { "schedule.at", CLI_TEXT, "時刻", "At" },
     { "last.at", CLI_TIME, "最後", "Last" }, { "next", CLI_TIME, "次", "Next" } };
 #define COLS (sizeof cols / sizeof *cols)
@@ -100,11 +154,35 @@ int cmd_source_list(struct cli *c)
     return cli_list(c, "/api/v1/sources", cols, COLS);
 }
 
+/* WebORCA and jma-receipt: one database, of PostgreSQL, on the same machine. */
+static int preset(struct cli *c, const char **kind, json_t **ret)
+{
+    const char *name = cli_opt(c, "preset");
+    if (name && strcmp(name, "orca") != 0) {
+        cli_note(c, T(c, "--preset は orca です", "--preset: orca"));
+        return CLI_USAGE;
+    }
+    if (name) {
+        *kind = "postgresql";
+        *ret = json_pack("{s:s,s:[s]}", "access", "local", "databases", "orca");
+    }
+    return CLI_OK;
+}
+
+static bool has_paths(const char *kind)
+{
+    return !strcmp(kind, "files") || !strcmp(kind, "sqlite");
+}
+
 int cmd_source_add(struct cli *c)
 {
+    const char *kind = cli_opt(c, "kind") ? cli_opt(c, "kind") : "files";
+    json_t *ready = NULL;
+    if (preset(c, &kind, &ready) != CLI_OK)
+        return CLI_USAGE;
     const char *device = cli_opt(c, "device"), *name = cli_arg(c, 0);
     json_t *d = NULL, *all = NULL, *s = NULL;
-    if (!cli_opt(c, "path")) {
+    if (has_paths(kind) && !cli_opt(c, "path")) {
         cli_note(c, T(c, "--path でフォルダーを一つ以上", "at least one folder with --path"));
         return CLI_USAGE;
     }
@@ -115,27 +193,34 @@ int cmd_source_add(struct cli *c)
     }
     if (e == CLI_OK && !device)
         d = json_incref(json_array_get(json_object_get(all, "items"), 0));
-    json_t *o = e == CLI_OK ? json_pack("{s:s,s:s,s:s}", "device", cli_str(d, "id"), "name", name, "kind", "files")
-                            : NULL;
+    json_t *o = e == CLI_OK ? json_pack("{s:s,s:s,s:s}", "device", cli_str(d, "id"), "name", name, "kind", kind) : NULL;
+    if (o && ready) {
+        json_object_set(o, "options", ready);
+        json_object_set_new(o, "group", json_string("receipt"));
+    }
     if (e == CLI_OK)
-        e = o ? fields(c, o) : CLI_USAGE;
+        e = o ? fields(c, ready, o) : CLI_USAGE;
     if (e == CLI_OK)
         e = cli_call(c, "POST", "/api/v1/sources", json_incref(o), &s);
     if (e == CLI_OK)
         answer(c, s);
+    json_decref(ready);
     json_decref(o);
     json_decref(d);
     json_decref(all);
     return e;
 }
 
-static char *path_of(struct cli *c, int *ret_e)
+/* *ret_options, if wanted, is what the source has now. */
+static char *path_of(struct cli *c, int *ret_e, json_t **ret_options)
 {
     json_t *s = NULL;
     char *path = NULL;
     *ret_e = cli_find(c, "/api/v1/sources", cli_arg(c, 0), &s);
     if (*ret_e == CLI_OK && asprintf(&path, "/api/v1/sources/%s", cli_str(s, "id")) < 0)
         path = NULL;
+    if (ret_options)
+        *ret_options = json_deep_copy(json_object_get(s, "options"));
     json_decref(s);
     return path;
 }
@@ -143,12 +228,13 @@ static char *path_of(struct cli *c, int *ret_e)
 int cmd_source_set(struct cli *c)
 {
     int e;
-    char *path = path_of(c, &e);
-    json_t *o = json_object(), *s = NULL;
+    json_t *o = json_object(), *s = NULL, *present = NULL;
+    char *path = path_of(c, &e, &present);
     if (cli_opt(c, "name"))
         json_object_set_new(o, "name", json_string(cli_opt(c, "name")));
     if (path)
-        e = fields(c, o);
+        e = fields(c, present, o);
+    json_decref(present);
     if (path && e == CLI_OK)
         e = cli_call(c, "PATCH", path, json_incref(o), &s);
     if (path && e == CLI_OK)
@@ -161,7 +247,7 @@ int cmd_source_set(struct cli *c)
 int cmd_source_remove(struct cli *c)
 {
     int e;
-    char *path = path_of(c, &e);
+    char *path = path_of(c, &e, NULL);
     if (path)
         e = cli_call(c, "DELETE", path, NULL, NULL);
     if (path && e == CLI_OK && !c->json)

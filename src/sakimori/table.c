@@ -31,9 +31,24 @@ static const struct cli_opt o_secret[] = { OPT_ANSWERS, OPT_STDIN, OPT_FD, END }
     { .name = "canaries", .value = "yes|no", .ja = "見張りのファイルを置く", .en = "lay canary files" }, \
     { .name = "one-file-system", .value = "yes|no", .ja = "ほかのファイルシステムへ入らない", .en = "stay on one file system" }, \
     { .name = "enabled", .value = "yes|no", .ja = "予定を動かす", .en = "follow the schedule" }, \
-    { .name = "bandwidth", .value = "KIB", .ja = "送る速さの上限(KiB/秒、0 はなし)", .en = "most KiB/s to send, 0 = no limit" }
+    { .name = "bandwidth", .value = "KIB", .ja = "送る速さの上限(KiB/秒、0 はなし)", .en = "most KiB/s to send, 0 = no limit" }, \
+    { .name = "access", .value = "NAME", .ja = "入り方(その機器の sakimori-agent access。local は同じ機器のデータベース)", \
+        .en = "access, of sakimori-agent access on that machine (local = its own server)" }, \
+    { .name = "database", .value = "NAME", .many = true, .ja = "このデータベースだけ(くり返せる)", \
+        .en = "only this database (may be repeated)" }, \
+    { .name = "exclude-database", .value = "NAME", .many = true, .ja = "このデータベースを除く", .en = "leave this database out" }, \
+    { .name = "limit", .value = "SECONDS", .ja = "書き出しにかける時間の上限", .en = "most time for making the dumps" }, \
+    { .name = "hook-before", .value = "NAME", .ja = "前に動かすもの(その機器の hooks フォルダーの名前、- でやめる)", \
+        .en = "run before (a name in the hooks folder of that machine, - for none)" }, \
+    { .name = "hook-after", .value = "NAME", .ja = "後に動かすもの(- でやめる)", .en = "run after (- for none)" }, \
+    { .name = "hook-limit", .value = "SECONDS", .ja = "前後に動かすものの時間の上限", .en = "most time for a hook" }, \
+    { .name = "hook-failure", .value = "fail|partial", .ja = "前のものが失敗したら(やめる|続ける)", \
+        .en = "when the one before fails: give up, or go on" }
 static const struct cli_opt o_source_add[] = { { .name = "device", .value = "MACHINE", .ja = "機器",
-    .en = "machine" }, SOURCE_FIELDS, END };
+    .en = "machine" },
+    { .name = "kind", .value = "files|postgresql|mariadb|sqlite", .ja = "種類(なければ files)", .en = "kind (standard: files)" },
+    { .name = "preset", .value = "orca", .ja = "決まった形: 日レセ(ORCA)のデータベース", .en = "ready form: the database of ORCA" },
+    SOURCE_FIELDS, END };
 static const struct cli_opt o_source_set[] = { { .name = "name", .value = "TEXT", .ja = "新しい名前",
     .en = "new name" }, SOURCE_FIELDS, END };
 static const struct cli_opt o_wait[] = { OPT_WAIT, END };

@@ -63,7 +63,9 @@ static const char v2[] =
     " person TEXT REFERENCES people(id) ON DELETE CASCADE, csrf TEXT NOT NULL, created_s INTEGER NOT NULL,"
     " last_s INTEGER NOT NULL, ends_s INTEGER NOT NULL, remote TEXT, label TEXT);"
     "INSERT INTO sessions_2 SELECT hash, id, kind, person, csrf, created_s, last_s, ends_s, remote, label FROM sessions;"
-    "DROP TABLE sessions; ALTER TABLE sessions_2 RENAME TO sessions;";
+    "DROP TABLE sessions; ALTER TABLE sessions_2 RENAME TO sessions;"
+    /* What belongs to the kind of a source (src/api/source_kinds.c). */
+    "ALTER TABLE sources ADD COLUMN options TEXT NOT NULL DEFAULT '{}';";
 
 const char *const state_schema[] = { v1, v2 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

@@ -10,7 +10,9 @@
 #include "core/json.h"
 #include "crypto/init.h"
 #include "plat/fs.h"
+#include "sakimori-agent/access.h"
 #include "sakimori-agent/heads.h"
+#include "sakimori-agent/helper.h"
 #include "sakimori-agent/join.h"
 #include "sakimori-agent/policy.h"
 
@@ -75,6 +77,110 @@ static void a_policy_allows_only_what_it_names(void **s)
     assert_false(policy_may_read(&p, "/srv/karte/../../etc"));
     assert_false(policy_may_read(&p, "/etc"));
     policy_wipe(&p);
+}
+
+static void a_policy_decides_which_kinds_of_sources_there_are(void **s)
+{
+    static const struct {
+        const char *text;
+        bool postgresql, sqlite;
+    } rows[] = {{"", true, true}, {"kind = postgresql\n", true, false}, {"allow = /srv\n", false, true},
+        {"allow = /srv\nkind = postgresql\nkind = sqlite\n", true, true}, {"kind = mariadb\n", false, false}};
+    char why[160] = "";
+    (void)s;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct agent_policy p = {0};
+        write_policy(rows[i].text);
+        assert_ok(policy_load(dir, NULL, &p, why));
+        assert_int_equal(policy_may_kind(&p, "postgresql"), rows[i].postgresql);
+        assert_int_equal(policy_may_kind(&p, "sqlite"), rows[i].sqlite);
+        policy_wipe(&p);
+    }
+    struct agent_policy p = {0};
+    write_policy("kind = ../x\n");
+    assert_int_equal(policy_load(dir, NULL, &p, why), -SM_EINVAL);
+    write_policy("");
+}
+
+static void an_access_is_for_its_kind_and_for_nobody_elses_eyes(void **s)
+{
+    struct access a = {.port = 5433}, b = {.port = 0};
+    char why[160] = "", path[256];
+    (void)s;
+    assert_ok(access_folders(dir));
+    assert_ok(access_load(dir, "postgresql", "local", &b, why));
+    assert_string_equal(b.host, "");
+    assert_int_equal(access_load(dir, "postgresql", "orca", &b, why), -SM_ENOTFOUND);
+    snprintf(a.name, sizeof a.name, "orca");
+    snprintf(a.kind, sizeof a.kind, "postgresql");
+    snprintf(a.host, sizeof a.host, "192.0.2.1");
+    snprintf(a.password, sizeof a.password, "ひみつ\"\\ :");
+    assert_ok(access_save(dir, &a));
+    assert_ok(access_load(dir, "postgresql", "orca", &b, why));
+    assert_string_equal(b.password, a.password);
+    assert_int_equal(b.port, 5433);
+    assert_int_equal(access_load(dir, "mariadb", "orca", &b, why), -SM_EMISMATCH);
+    assert_null(strstr(why, "ひみつ"));
+    snprintf(path, sizeof path, "%s/access/orca.json", dir);
+    assert_int_equal(chmod(path, 0640), 0);
+    assert_int_equal(access_load(dir, "postgresql", "orca", &b, why), -SM_EDENIED);
+    assert_int_equal(chmod(path, 0600), 0);
+    static const char *const names[] = {"", "../x", "A", "a/b", "-x", "_", "abcdefghijklmnopqrstuvwxyz0123456789"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        assert_false(access_name_ok(names[i]));
+    json_t *f = access_features(dir);
+    char *text = json_dumps(f, 0);
+    assert_non_null(strstr(text, "\"access:postgresql:orca\""));
+    assert_null(strstr(text, "192.0.2.1"));
+    free(text);
+    json_decref(f);
+}
+
+static void a_helpers_work_has_one_form(void **s)
+{
+    struct helper_work w = {.kind = "postgresql", .name = "orca", .limit_s = 60}, got;
+    (void)s;
+    memset(w.source, 'a', 32);
+    assert_ok(helper_work_get(SM_SPAN(&w, sizeof w), &got));
+    assert_string_equal(got.name, "orca");
+    assert_int_equal(helper_work_get(SM_SPAN(&w, sizeof w - 1), &got), -SM_EPROTO);
+    static const char *const names[] = {"", "../x", "a b", "a/b", "A", "\xe3\x81\x82"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct helper_work bad = w;
+        memset(bad.name, 0, sizeof bad.name);
+        snprintf(bad.name, sizeof bad.name, "%s", names[i]);
+        assert_int_equal(helper_work_get(SM_SPAN(&bad, sizeof bad), &got), -SM_EPROTO);
+    }
+    memset(w.name, 'a', sizeof w.name);
+    assert_int_equal(helper_work_get(SM_SPAN(&w, sizeof w), &got), -SM_EPROTO);
+}
+
+static void what_stagings_hold_is_removed_without_following_links(void **s)
+{
+    char path[300], outside[300], link[300];
+    (void)s;
+    assert_ok(access_folders(dir));
+    snprintf(outside, sizeof outside, "%s/kept", dir);
+    assert_int_equal(mkdir(outside, 0700), 0);
+    snprintf(path, sizeof path, "%s/kept/file", dir);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/staging/source%d", dir, i);
+        assert_int_equal(mkdir(path, 0700), 0);
+        snprintf(link, sizeof link, "%.280s/trap", path);
+        assert_int_equal(symlink(outside, link), 0);
+    }
+    assert_ok(staging_clear(dir, "source0"));
+    snprintf(path, sizeof path, "%s/staging/source0", dir);
+    assert_int_equal(access(path, F_OK), -1);
+    snprintf(path, sizeof path, "%s/staging/source1", dir);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_ok(staging_clear(dir, NULL));
+    assert_int_equal(access(path, F_OK), -1);
+    snprintf(path, sizeof path, "%s/kept/file", dir);
+    assert_int_equal(access(path, F_OK), 0);
 }
 
 static void a_wrong_policy_line_is_named(void **s)
@@ -195,6 +301,10 @@ int main(void)
         cmocka_unit_test(a_wrong_join_code_is_refused),
         cmocka_unit_test(without_a_policy_everything_may_be_read),
         cmocka_unit_test(a_policy_allows_only_what_it_names),
+        cmocka_unit_test(a_policy_decides_which_kinds_of_sources_there_are),
+        cmocka_unit_test(an_access_is_for_its_kind_and_for_nobody_elses_eyes),
+        cmocka_unit_test(a_helpers_work_has_one_form),
+        cmocka_unit_test(what_stagings_hold_is_removed_without_following_links),
         cmocka_unit_test(a_wrong_policy_line_is_named),
         cmocka_unit_test(a_head_that_goes_back_or_forks_raises_the_alarm),
         cmocka_unit_test(a_head_of_another_key_is_refused),

@@ -302,6 +302,8 @@ export function run(program, args, options = {}) {
   return new Promise((ok, fail) => {
     const p = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...options.env }, cwd: options.cwd, uid: options.uid, gid: options.gid });
     let out = '', err = '';
+    p.stdout.setEncoding('utf8'); // a character may come in two pieces
+    p.stderr.setEncoding('utf8');
     p.stdout.on('data', (d) => (out += d));
     p.stderr.on('data', (d) => (err += d));
     p.on('error', fail);

@@ -10,11 +10,15 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/capability.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -698,11 +702,35 @@ static int bad_unlink(void)
     return unlink("/tmp/sakimori-no-such-file");
 }
 
+/* The programs of a database are started and waited for. */
+static int do_tool(void)
+{
+    char *const argv[] = {(char *)(uintptr_t) "true", NULL};
+    const struct plat_spawn s = {.path = "/bin/true", .argv = argv, .group = true};
+    struct plat_proc p = PLAT_PROC_NONE;
+    int status = -1;
+    CHECK(plat_proc_spawn(&s, &p) == 0 && plat_proc_wait(&p, 10000, &status) == 0 && status == 0);
+    plat_proc_close(&p);
+    return FINE;
+}
+
+static int cannot(void)
+{
+    errno = 0;
+    CHECK(ptrace(PTRACE_TRACEME, 0, 0, 0) < 0 && errno == ENOSYS);
+    CHECK(unshare(CLONE_NEWNS) < 0 && errno == ENOSYS);
+    CHECK(mount("none", "/mnt", "tmpfs", 0, NULL) < 0 && errno == ENOSYS);
+    CHECK(syscall(SYS_bpf, 0, NULL, 0) < 0 && errno == ENOSYS);
+    CHECK(syscall(SYS_io_uring_setup, 1, NULL) < 0 && errno == ENOSYS);
+    return FINE;
+}
+
 /* What each profile must allow, and what it must die of.  exec, fork, kill, W+X memory: all of them. */
 static const struct row {
     const char *profile;
     int (*good[7])(void);
     int (*bad[3])(void);
+    bool foreign; /* what is not allowed fails instead */
 } row[] = {
     {"front", {do_base, do_read, do_thread, do_accept}, {bad_socket, bad_open_write, bad_unlink}},
     {"keyd", {do_base, do_read, do_write, do_thread}, {bad_socket, bad_chown}},
@@ -714,6 +742,8 @@ static const struct row {
     {"agent-backup", {do_base, do_read, do_write, do_memory_file, do_thread, refused_socket}, {bad_chown}},
     {"agent-restore", {do_base, do_read, do_write, do_restore, do_thread, do_confine, refused_socket}, {bad_connect}},
     {"agent-lend", {do_base, do_read}, {bad_socket, bad_open_write, bad_unlink}},
+    {"agent-dump", {do_base, do_read, do_write, do_connect, do_tool}, {NULL}, true},
+    {"agent-sqlite", {do_base, do_read, do_write, do_thread}, {bad_socket}},
 };
 static int (*const always_bad[])(void) = {bad_exec, bad_fork, bad_ptrace, bad_wx, bad_kill};
 
@@ -776,11 +806,54 @@ static void every_profile_dies_of_anything_else(void **state)
     if (sanitizer_build())
         skip();
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        if (row[i].foreign)
+            continue;
         for (size_t k = 0; k < 3 && row[i].bad[k]; k++)
             assert_dies(row[i].profile, row[i].bad[k], k);
         for (size_t k = 0; k < sizeof always_bad / sizeof always_bad[0]; k++)
             assert_dies(row[i].profile, always_bad[k], 10 + k);
     }
+}
+
+static int run_cannot(void *arg)
+{
+    struct plat_confined c = {0};
+    CHECK(plat_sandbox_seccomp(arg, &c) == 0);
+    return cannot();
+}
+
+static void a_profile_of_foreign_programs_refuses_what_is_dangerous(void **state)
+{
+    if (sanitizer_build())
+        skip();
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++)
+        if (row[i].foreign)
+            assert_ends_well(run_cannot, (void *)(uintptr_t)row[i].profile);
+}
+
+static int run_only_the_listed(void *arg)
+{
+    const struct plat_path_rule rules[] = {{"/", false, false, false}, {"/bin/true", false, false, true},
+        {"/lib64/ld-linux-x86-64.so.2", false, true, true}, {"/lib/ld-linux-aarch64.so.1", false, true, true}};
+    char *const argv[] = {(char *)(uintptr_t) "x", NULL};
+    struct plat_spawn s = {.path = "/bin/true", .argv = argv};
+    struct plat_proc p = PLAT_PROC_NONE;
+    struct plat_confined c = {0};
+    int status = -1;
+    (void)arg;
+    CHECK(plat_sandbox_landlock(rules, 4, &c) == 0);
+    if (!c.landlock)
+        return FINE;
+    CHECK(plat_proc_spawn(&s, &p) == 0 && plat_proc_wait(&p, 10000, &status) == 0 && status == 0);
+    plat_proc_close(&p);
+    s.path = "/bin/false";
+    CHECK(plat_proc_spawn(&s, &p) == -EACCES);
+    return FINE;
+}
+
+static void landlock_lets_only_the_listed_programs_start(void **state)
+{
+    assert_ends_well(run_only_the_listed, NULL);
 }
 
 static int in_sanitizer_build(void *arg)
@@ -827,6 +900,8 @@ int main(void)
         cmocka_unit_test(paths_are_resolved_as_far_as_they_are_there),
         cmocka_unit_test(every_profile_allows_its_work),
         cmocka_unit_test(every_profile_dies_of_anything_else),
+        cmocka_unit_test(a_profile_of_foreign_programs_refuses_what_is_dangerous),
+        cmocka_unit_test(landlock_lets_only_the_listed_programs_start),
         cmocka_unit_test(a_sanitizer_build_says_that_it_has_no_filter),
         cmocka_unit_test(what_was_possible_travels_in_a_message),
     };

@@ -14,7 +14,7 @@ export const devices = () => [
     ['d3', L('電子カルテ サーバー', 'EMR server'), 'emr-01', 'Debian 12', 'ok'], ['d4', L('レセコン(ORCA)', 'Receipts (ORCA)'), 'orca-01', 'Ubuntu 22.04', 'ok'],
     ['d5', L('画像サーバー', 'Image server'), 'pacs-01', 'Debian 12', 'ok'], ['d6', L('ファイル置き場', 'File share'), 'nas-01', 'Debian 12', 'ok'], ['d7', L('予備ノート', 'Spare laptop'), 'spare-nb', 'Debian 12', 'silent'],
 ].map(([id, name, hostname, os, state]) => ({ id, client: hex('c' + id, 32), name, hostname, os, state, last_seen: state === 'silent' ? at(6 * D) : at(40_000), agent_version: '0.1.0',
-    confined: { uid: true, seccomp: true, landlock: id !== 'd2', nnp: true, missing: id === 'd2' ? ['landlock'] : [] }, sources: ['s' + id.slice(1)], cert_until: iso(NOW + 300 * D) }));
+    confined: { uid: true, seccomp: true, landlock: id !== 'd2', nnp: true, missing: id === 'd2' ? ['landlock'] : [] }, sources: ['s' + id.slice(1)], features: ['backup', 'kind:postgresql', 'kind:mariadb', 'kind:sqlite', 'access:postgresql:local', 'access:mariadb:local', ...(id === 'd1' ? ['access:postgresql:kensa', 'hook:tomeru', 'hook:ugokasu'] : [])], cert_until: iso(NOW + 300 * D) }));
 
 const shareGens = (bad) => {
     const rows = [[12, 3, 10, 1.3], [13, 3, 10, 2.6], [14, 3, 10, 1.5], [16, 3, 10, 2.9], [17, 3, 10, 2.2], [18, 3, 10, 2.4], [19, 3, 10, 1.2], [20, 3, 10, 2.7], [21, 3, 10, 1.6], [22, 3, 10, 0.2], [23, 3, 10, 0.2], [24, 3, 10, 0.4], [24, 7, 10, 0.9]];
@@ -46,7 +46,7 @@ export const generations = (bad) => {
 export const sources = (bad, gens) => [
     ['s3', 'd3', L('電子カルテのデータ', 'Medical records'), 'emr', ['/srv/karte'], 'hour'], ['s4', 'd4', L('レセコンのデータ', 'Receipts'), 'receipt', ['/var/lib/orca'], 'day'], ['s5', 'd5', L('画像(レントゲン)', 'Images'), 'image', ['/srv/dicom'], 'day'],
     ['s6', 'd6', L('共有フォルダ', 'Shared folder'), 'share', ['/srv/share', '/srv/scan'], 'hour'], ['s1', 'd1', L('受付の書類', 'Front desk papers'), 'front', ['/home/reception'], 'hour'], ['s2', 'd2', L('受付2の書類', 'Front desk 2'), 'front', ['/home/reception'], 'day'],
-].map(([id, device, name, group, paths, every]) => ({ id, device, name, group, kind: 'files', paths, include: [], exclude: ['*.tmp'], schedule: every === 'hour' ? { every } : { every, at: '03:10' }, responsible: 'p2', canaries: true, bandwidth_kib_s: 0, one_file_system: true, enabled: true,
+].map(([id, device, name, group, paths, every]) => ({ id, device, name, group, kind: paths[0].startsWith('/postgresql') ? 'postgresql' : 'files', options: paths[0].startsWith('/postgresql') ? { access: 'local', databases: ['orca'] } : {}, paths, include: [], exclude: ['*.tmp'], schedule: every === 'hour' ? { every } : { every, at: '03:10' }, responsible: 'p2', canaries: true, bandwidth_kib_s: 0, one_file_system: true, enabled: true,
     last: gens.find((g) => g.source === id) ?? null, next: iso(NOW + 40 * 60_000), state: bad && id === 's6' ? 'suspicious' : id === 's2' ? 'late' : 'ok' }));
 
 const groups = (kind) => [['emr', L('電子カルテ', 'Medical records'), '3:10'], ['receipt', L('レセコン', 'Receipts'), '3:10'], ['image', L('画像(レントゲン)', 'Images'), '3:25'], ['share', L('ファイル置き場', 'File share'), '7:10'], ['front', L('受付パソコン 3台', 'Front desk, 3'), '7:10'], ['room', L('診察室 2台', 'Surgery, 2'), '7:10']].map(([group, name, h]) => {

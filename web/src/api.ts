@@ -83,11 +83,15 @@ export interface Alarm {
 }
 export interface Device {
     id: string; client: string; name: string; hostname: string; os: string; state: 'ok' | 'late' | 'silent' | 'revoked' | 'joining';
-    last_seen: string | null; agent_version: string; confined: Record<string, unknown>; sources: string[]; cert_until: string | null;
+    last_seen: string | null; agent_version: string; confined: Record<string, unknown>; sources: string[]; cert_until: string | null; features?: string[];
 }
 export interface Schedule { every: 'hour' | 'day' | 'week' | 'off'; at?: string; weekday?: number }
+export interface SourceOptions {
+    access?: string; databases?: string[]; exclude_databases?: string[]; limit_s?: number;
+    hooks?: { before?: string; after?: string; limit_s?: number; on_failure?: 'fail' | 'partial' };
+}
 export interface Source {
-    id: string; device: string; name: string; group: string; kind: string; paths: string[]; include: string[]; exclude: string[];
+    id: string; device: string; name: string; group: string; kind: string; options: SourceOptions; paths: string[]; include: string[]; exclude: string[];
     schedule: Schedule; responsible: string | null; canaries: boolean; bandwidth_kib_s: number; one_file_system: boolean; enabled: boolean;
     last: Generation | null; next: string | null; state: 'ok' | 'late' | 'running' | 'failed' | 'suspicious';
 }

@@ -49,6 +49,22 @@ test('set-up goes through all steps and ends signed in, with the first source ne
     assert.equal(calls('POST', '/sources/n1/run').length, 1);
 });
 
+test('the database of ORCA is chosen in one step', async () => {
+    mock.set({ role: 'director' });
+    page = await browser.page({ base: mock.url });
+    await page.goto('/machines/sources/new');
+    await page.getByText('ORCA(日レセ)のデータベース').click();
+    assert.equal(await page.locator('textarea[required]').count(), 0, 'no folders are asked for');
+    await button('この内容で決める').click();
+    await page.waitForURL('**/machines/sources');
+    const { data } = calls('POST', '/sources').at(-1);
+    assert.equal(data.kind, 'postgresql');
+    assert.deepEqual(data.options, { access: 'local', databases: ['orca'] });
+    assert.equal(data.group, 'receipt');
+    assert.equal(data.paths, undefined);
+    assert.equal(data.canaries, false);
+});
+
 test('going back from the codes shows them again until they are confirmed', async () => {
     mock.set({ role: 'nobody', setup: 'open' });
     page = await browser.page({ base: mock.url });

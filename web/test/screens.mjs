@@ -136,6 +136,7 @@ export const SCREENS = [
     { name: 'sources', mock: { scenario: 'call' }, open: at('/machines/sources') },
     { name: 'sources-running', open: async (page) => { await at('/machines/sources')(page); await page.locator('.order .btn').first().click(); await page.waitForSelector('.progbar'); } },
     { name: 'source-edit', open: at('/machines/sources/s3') },
+    { name: 'source-new-database', open: async (page) => { await at('/machines/sources/new')(page); await page.locator('input[name=kind]').nth(2).click(); await page.locator('summary').first().click(); await page.waitForSelector('select'); } },
     { name: 'source-new', mock: { empty: true }, open: at('/machines/sources/new') },
     { name: 'box', open: at('/machines/box') },
     { name: 'people', open: at('/people') },

@@ -68,7 +68,8 @@ static int add_path(int ruleset, const char *path, bool optional, uint64_t acces
 static int add_rule(int ruleset, const struct plat_path_rule *rule, uint64_t all)
 {
     uint64_t write = all & ~(uint64_t)(LANDLOCK_ACCESS_FS_EXECUTE | DEVICE_RIGHTS);
-    return add_path(ruleset, rule->path, rule->optional, rule->write ? write : all & READ_RIGHTS);
+    uint64_t access = (rule->write ? write : READ_RIGHTS) | (rule->exec ? LANDLOCK_ACCESS_FS_EXECUTE : 0);
+    return add_path(ruleset, rule->path, rule->optional, all & access);
 }
 
 static int ruleset_new(uint64_t all)

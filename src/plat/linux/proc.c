@@ -69,6 +69,11 @@ static void child(const struct plat_spawn *s, char *const *env, int report)
     (void)syscall(SYS_close_range, (unsigned)top, ~0u, 4u /* CLOSE_RANGE_CLOEXEC */);
     if (chdir(s->dir ? s->dir : "/") < 0)
         fail(report, errno);
+    if (s->group && setsid() < 0)
+        fail(report, errno);
+    if (s->as_user && (setgroups(0, NULL) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
+                          setresuid(s->uid, s->uid, s->uid) < 0))
+        fail(report, errno);
     (void)execve(s->path ? s->path : "/proc/self/exe", s->argv, env);
     fail(report, errno);
 }
@@ -210,6 +215,12 @@ int plat_proc_kill(const struct plat_proc *p, int signo)
     if (!plat_proc_alive(p))
         return -ESRCH;
     return kill(p->pid, signo) < 0 ? -errno : 0;
+}
+
+int plat_proc_kill_group(const struct plat_proc *p, int signo)
+{
+    /* The leader's number cannot be given to another process while one of its group lives. */
+    return p->pid <= 1 ? -ESRCH : kill(-p->pid, signo) < 0 ? -errno : 0;
 }
 
 int plat_proc_wait(struct plat_proc *p, int timeout_ms, int *ret_status)

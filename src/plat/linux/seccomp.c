@@ -47,6 +47,13 @@ static const char *const net_connect[] = {
     "socket", "connect", "bind", "recvfrom", "sendto", "recvmmsg", "sendmmsg", "setsockopt", "socketpair", NULL};
 /* Confines itself once more, when its order is known. */
 static const char *const land_lock[] = {"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", NULL};
+/* What a program of the system needs to be born and to run: pg_dump, mariadb-dump and what starts them. */
+static const char *const tools[] = {"execve", "execveat", "fork", "vfork", "clone", "wait4", "waitid", "pidfd_open",
+    "pidfd_send_signal", "kill", "arch_prctl", "prlimit64", "getrlimit", "setrlimit", "mmap", "mprotect", "prctl", "fcntl",
+    "ioctl", "setsid", "setpgid", "getpgid", "getpgrp", "getsid", "chdir", "fchdir", "getgroups", "pipe", "alarm", "setitimer",
+    "getitimer", "newfstatat", "close_range", "capget", "mbind", "get_mempolicy", "epoll_create",
+    "eventfd", "timer_create", "timer_settime", "timer_delete", "setgroups", "setresuid", "setresgid", "fchown", "capset", "seccomp",
+    "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", NULL};
 /* Packs are handed to link as anonymous files. */
 static const char *const memory_file[] = {"memfd_create", NULL};
 enum { OPEN_NONE, OPEN_READ, OPEN_ALL };
@@ -57,6 +64,7 @@ static const struct profile {
     int open;
     bool threads;
     const char *refused; /* answered with EPERM instead of death */
+    bool foreign;        /* programs of others run in it: what is not allowed fails, and they go on or say so */
 } profiles[] = {
     {"front", {base, file_read, net_serve}, OPEN_READ, true},
     {"keyd", {base, file_read, file_write}, OPEN_ALL, true},
@@ -70,6 +78,8 @@ static const struct profile {
     {"agent-backup", {base, file_read, file_write, memory_file}, OPEN_ALL, true, "socket"},
     {"agent-restore", {base, file_read, file_write, file_restore, land_lock}, OPEN_ALL, true, "socket"},
     {"agent-lend", {base, file_read}, OPEN_READ, false},
+    {"agent-dump", {base, file_read, file_write, net_connect, tools, memory_file}, OPEN_ALL, true, NULL, true},
+    {"agent-sqlite", {base, file_read, file_write}, OPEN_ALL, true, "fchown"},
 };
 
 const char *plat_sandbox_profile(size_t i)
@@ -167,7 +177,7 @@ static int allow_threads(scmp_filter_ctx ctx)
         ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
     if (r == 0)
         r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-    return r;
+    return r == -EACCES ? 0 : r; /* libseccomp's word for: the same as what happens by default */
 }
 
 static int build(scmp_filter_ctx ctx, const struct profile *p)
@@ -193,7 +203,7 @@ int plat_sandbox_seccomp(const char *profile, struct plat_confined *c)
     const struct profile *p = find(profile);
     if (!p)
         return -SM_ENOTFOUND;
-    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    scmp_filter_ctx ctx = seccomp_init(p->foreign ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_KILL_PROCESS);
     if (!ctx)
         return -ENOMEM;
     int r = build(ctx, p);

@@ -79,6 +79,7 @@ struct backup_config {
     /* Asked when a file may not be opened (-EACCES), for where somebody else may: a descriptor for reading, which becomes
      * the run's, or -errno.  From one thread of the run.  May be NULL. */
     int (*denied)(void *arg, const char *path); void *denied_arg;
+    bool partial;                      /* parts are missing that the walk cannot know of: the generation is partial */
     bool ask_first;                    /* ask the sink what it has before sending (set by itself after a broken run) */
     const char *const *canaries; size_t canaries_n; /* absolute paths of laid decoys */
     unsigned sealers;                  /* 0 = as many as processors, at most 4 */

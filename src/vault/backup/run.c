@@ -241,7 +241,8 @@ static int round_run(struct run *r, struct backup_result *ret, struct sm_buf *re
     atomic_store(&r->files, 0);
     atomic_store(&r->bytes, 0);
     r->problems = 0;
-    r->partial = r->finished = false;
+    r->partial = r->c->partial;
+    r->finished = false;
     r->counter = 0;
     r->roots_n = 0;
     int e = old_open(r);

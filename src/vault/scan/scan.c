@@ -20,8 +20,9 @@ struct walk {
     size_t root_n;
     struct sm_buf path;
     struct plat_id volume_of;   /* of the present root */
-    const char *root;
+    const char *real;           /* where the present root is, when it is told as another path; else NULL */
 };
+struct root { const char *path, *shown; };
 
 static int problem(struct walk *w, int err, const char *what)
 {
@@ -42,7 +43,7 @@ static struct scan_entry entry_of(const struct walk *w, const struct level *pare
     const char *end = (const char *)w->path.p + w->path.n;
     return (struct scan_entry){
         .name = SM_SPAN(end - name_n, name_n), .path = sm_buf_span(&w->path), .meta = m, .root = !parent,
-        .dirfd = parent ? parent->fd : AT_FDCWD, .at = end - name_n };
+        .dirfd = parent ? parent->fd : AT_FDCWD, .at = !parent && w->real ? w->real : end - name_n };
 }
 
 static int path_push(struct walk *w, struct sm_span name)
@@ -259,11 +260,13 @@ static int levels_walk(struct walk *w)
     return 0;
 }
 
-static int root_walk(struct walk *w, const char *root)
+static int root_walk(struct walk *w, const struct root *which)
 {
+    const char *root = which->shown;
     size_t n = strlen(root);
     while (n > 1 && root[n - 1] == '/')
         n--;
+    w->real = which->path != which->shown ? which->path : NULL;
     sm_buf_clear(&w->path);
     int r = sm_buf_reserve(&w->path, n + 2);
     if (r < 0)
@@ -273,7 +276,7 @@ static int root_walk(struct walk *w, const char *root)
     w->path.p[n] = 0;
     w->root_n = n;
     struct plat_meta m = { 0 };
-    r = plat_meta_read(AT_FDCWD, (const char *)w->path.p, 0, &m);
+    r = plat_meta_read(AT_FDCWD, w->real ? w->real : (const char *)w->path.p, 0, &m);
     if (r < 0)
         return r == -ENOMEM ? r : problem(w, r, "root");
     w->volume_of = m.id;
@@ -294,18 +297,19 @@ static int root_walk(struct walk *w, const char *root)
 
 static int root_cmp(const void *a, const void *b)
 {
-    const char *x = *(const char *const *)a, *y = *(const char *const *)b;
-    return strcmp(x, y);
+    const struct root *x = a, *y = b;
+    return strcmp(x->shown, y->shown);
 }
 
 int scan_walk(const struct scan_config *c, const struct scan_calls *calls)
 {
     if (c->roots_n == 0 || c->roots_n > SCAN_ROOTS_MAX || c->skip_n > SCAN_SKIP_MAX)
         return -SM_EINVAL;
-    const char *root[SCAN_ROOTS_MAX];
+    struct root root[SCAN_ROOTS_MAX];
     for (size_t i = 0; i < c->roots_n; i++) {
-        root[i] = c->roots[i];
-        if (root[i][0] != '/' || strlen(root[i]) > NAMES_ONE_MAX)
+        const char *shown = c->shown && c->shown[i] ? c->shown[i] : c->roots[i];
+        root[i] = (struct root){c->roots[i], shown};
+        if (c->roots[i][0] != '/' || shown[0] != '/' || strlen(shown) > NAMES_ONE_MAX)
             return -SM_EINVAL;
     }
     qsort(root, c->roots_n, sizeof *root, root_cmp);
@@ -318,8 +322,8 @@ int scan_walk(const struct scan_config *c, const struct scan_calls *calls)
         w->level[i].fd = -1;
     int r = 0;
     for (size_t i = 0; r == 0 && i < c->roots_n; i++)
-        if (i == 0 || strcmp(root[i], root[i - 1]) != 0)
-            r = root_walk(w, root[i]);
+        if (i == 0 || strcmp(root[i].shown, root[i - 1].shown) != 0)
+            r = root_walk(w, &root[i]);
     while (w->depth)
         level_wipe(&w->level[--w->depth]);
     sm_buf_wipe(&w->path);

@@ -41,6 +41,8 @@ struct scan_calls {
 };
 struct scan_config {
     const char *const *roots; size_t roots_n;   /* absolute paths; visited in byte order, doubles once */
+    const char *const *shown;                   /* NULL, or for each root the absolute path it is told and kept as (NULL:
+                                                 * its own): a staging folder that stands for something else */
     const struct scan_rules *rules;             /* may be NULL */
     bool one_file_system;
     const struct plat_id *skip; size_t skip_n;  /* folders never entered (the box's own data) */

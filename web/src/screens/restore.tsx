@@ -56,11 +56,14 @@ function Wizard({ place }: { place: Place }) {
     if (!gens.data) return <>{head}<Loading /></>;
     if (!items.length || !chosen) return <>{head}<Empty title={t(T.empty)}><p>{t(T.emptyText)}</p></Empty></>;
     const device = devices.data?.items.find((d) => d.id === (plan.device || chosen.device));
+    // What was made of a database has no place of its own on the machine.
+    const homeless = (sources.data?.items.find((s) => s.id === chosen.source)?.kind ?? 'files') !== 'files';
+    const where: Plan = homeless && plan.mode === 'original' ? { ...plan, mode: 'place' } : plan;
     return <>{head}
         <Steps label={t(T.stepsLabel)} labels={[t(T.s1), t(T.s2), t(T.s3)]} at={step - 1} />
         {step === 1 && <When place={place} items={items} mine={mine} more={own.data?.next ? own.more : null} chosen={chosen} sources={sources.data?.items ?? []} may={session?.person?.role === 'director' || session?.person?.role === 'manager'} onNext={(ok) => { setPlan({ ...plan, bad_ok: ok }); to(2); }} />}
-        {step === 2 && <What gen={chosen} plan={plan} setPlan={setPlan} devices={devices.data?.items ?? []} device={device} onNext={() => to(3)} onBack={() => to(1)} />}
-        {step === 3 && <Go gen={chosen} plan={plan} setPlan={setPlan} device={device} onBack={() => to(2)} />}
+        {step === 2 && <What gen={chosen} homeless={homeless} plan={where} setPlan={setPlan} devices={devices.data?.items ?? []} device={device} onNext={() => to(3)} onBack={() => to(1)} />}
+        {step === 3 && <Go gen={chosen} plan={where} setPlan={setPlan} device={device} onBack={() => to(2)} />}
         {step === 1 && session?.person?.role !== 'vendor' && <History />}
     </>;
 }
@@ -136,7 +139,7 @@ function GenRow({ g, on, now, max, onPick }: { g: Generation; on: boolean; now: 
 }
 
 /* ---- step 2 ---- */
-function What({ gen, plan, setPlan, devices, device, onNext, onBack }: { gen: Generation; plan: Plan; setPlan: (p: Plan) => void; devices: Device[]; device: Device | undefined; onNext: () => void; onBack: () => void }) {
+function What({ gen, homeless, plan, setPlan, devices, device, onNext, onBack }: { gen: Generation; homeless: boolean; plan: Plan; setPlan: (p: Plan) => void; devices: Device[]; device: Device | undefined; onNext: () => void; onBack: () => void }) {
     const unlocked = useUnlocked();
     const [bad, setBad] = useState<string | null>(null);
     const name = placeName(gen);
@@ -153,9 +156,10 @@ function What({ gen, plan, setPlan, devices, device, onNext, onBack }: { gen: Ge
                 ['all', t(T.all), filesText(gen)], ['some', t(T.some), t(T.someText)]]} />
             {plan.what === 'some' && (unlocked ? <Files gen={gen} picks={plan.picks} onPicks={(picks) => put({ picks })} /> : <UnlockForm />)}</section>
         <section class="card stack"><Choice legend={t(T.q2b)} heading name="mode" value={plan.mode} onInput={(mode) => put({ mode })} options={[
-            ['original', t(T.toOrig), t(T.toOrigText, { device: device?.name ?? '' })], ['place', t(T.toPlace), t(T.toPlaceText, { place: plan.place || name })]]} />
+            ...(homeless ? [] : [['original', t(T.toOrig), t(T.toOrigText, { device: device?.name ?? '' })] as [Plan['mode'], string, string]]), ['place', t(T.toPlace), t(T.toPlaceText, { place: plan.place || name })]]} />
             {plan.mode === 'place' && <TextField label={t(T.place)} help={t(T.placeHelp)} value={plan.place || name} onInput={(v) => put({ place: v })} error={bad === t(T.placeNeed) ? bad : null} spellcheck={false} autocomplete="off" />}
             {plan.mode === 'place' && usable.length > 1 && <SelectField label={t(T.machine)} value={plan.device || gen.device} onInput={(v) => put({ device: v })} options={usable.map((d) => [d.id, d.name])} />}</section>
+        {homeless && <p class="sub">{t(T.homeless)}</p>}
         <section class="card"><Choice legend={t(T.q2c)} heading name="existing" value={plan.existing} onInput={(existing) => put({ existing })} options={[
             ['aside', t(T.aside), t(T.asideText)], ['skip', t(T.skip), t(T.skipText)], ['overwrite', t(T.over), t(T.overText)]]} /></section></div>
         <aside class="side stack stick" aria-labelledby="amt"><h2 id="amt">{t(T.amount)}</h2><Amount gen={gen} plan={plan} />

@@ -1,7 +1,7 @@
 // What is kept: the list with live progress, and the editor with its schedule.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError, api, query } from '../api';
-import type { Device, List, Person, Run, Schedule, Source, State } from '../api';
+import type { Device, List, Person, Run, Schedule, Source, SourceOptions, State } from '../api';
 import { t } from '../i18n';
 import { useGet, useList, useLive, useNow } from '../live';
 import { Link, focusHeading, navigate, usePlace } from '../router';
@@ -76,7 +76,7 @@ function sourceState(s: Source): [State | 'bad', string] {
 
 function SourceRow({ s, device, now }: { s: Source; device: Device | undefined; now: number }) {
     const [state, word] = sourceState(s);
-    return <div class="src"><div><h2 class="h3">{s.name}</h2><p class="sub">{device?.name ?? s.device} ・ {groupWord(s.group)} ・ {scheduleWord(s.schedule)}</p><p class="mono small">{s.paths.slice(0, 3).join('  ')}{s.paths.length > 3 ? ' …' : ''}</p></div>
+    return <div class="src"><div><h2 class="h3">{s.name}</h2><p class="sub">{device?.name ?? s.device} ・ {groupWord(s.group)} ・ {scheduleWord(s.schedule)}</p><p class={s.kind === 'files' || s.kind === 'sqlite' ? 'mono small' : 'small'}>{hasPaths(s.kind) ? s.paths.slice(0, 3).join('  ') : [kindWord(s), ...(s.options.databases ?? []).slice(0, 3)].join(' ・ ')}{hasPaths(s.kind) && s.paths.length > 3 ? ' …' : ''}</p></div>
         <div><p><Badge state={state}>{word}</Badge></p><p class="sub num">{s.last ? t(T.lastAt, { at: whenOf(s.last.at, now) }) : t(T.never)}{s.next && s.enabled && <><br />{t(T.nextAt, { at: whenOf(s.next, now) })}</>}</p></div></div>;
 }
 
@@ -103,8 +103,20 @@ function RunBox({ r }: { r: Run }) {
 }
 
 /* ---- editor ---- */
-interface Draft { device: string; name: string; group: string; paths: string; include: string; exclude: string; every: Schedule['every']; at: string; weekday: string; responsible: string; canaries: boolean; one_file_system: boolean; enabled: boolean; bandwidth: string; run_now: boolean }
-const FRESH: Draft = { device: '', name: '', group: 'emr', paths: '', include: '', exclude: '', every: 'hour', at: '03:10', weekday: '1', responsible: '', canaries: true, one_file_system: true, enabled: true, bandwidth: '0', run_now: true };
+/* In the words of a clinic: ORCA is one of PostgreSQL, with everything known beforehand. */
+const KINDS = [['files', T.kFiles, T.kFilesHelp], ['orca', T.kOrca, T.kOrcaHelp], ['postgresql', T.kPg, null], ['mariadb', T.kMaria, null], ['sqlite', T.kSqlite, T.kSqliteHelp]] as const;
+type Kind = (typeof KINDS)[number][0];
+const kindOf = (k: string) => (k === 'orca' ? 'postgresql' : k);
+const hasPaths = (k: string) => k === 'files' || k === 'sqlite';
+function kindWord(s: Source): string {
+    const orca = s.kind === 'postgresql' && s.options.databases?.length === 1 && s.options.databases[0] === 'orca';
+    return t(KINDS.find(([k]) => k === (orca ? 'orca' : s.kind))?.[1] ?? T.kFiles);
+}
+/** Names the machine told of: "access:postgresql:" gives those of PostgreSQL. */
+const told = (d: Device | undefined, prefix: string) => (d?.features ?? []).filter((f) => f.startsWith(prefix)).map((f) => f.slice(prefix.length));
+
+interface Draft { kind: Kind; access: string; databases: string; before: string; after: string; hook_limit: string; hook_go: boolean; device: string; name: string; group: string; paths: string; include: string; exclude: string; every: Schedule['every']; at: string; weekday: string; responsible: string; canaries: boolean; one_file_system: boolean; enabled: boolean; bandwidth: string; run_now: boolean }
+const FRESH: Draft = { kind: 'files', access: 'local', databases: '', before: '', after: '', hook_limit: '300', hook_go: false, device: '', name: '', group: 'emr', paths: '', include: '', exclude: '', every: 'hour', at: '03:10', weekday: '1', responsible: '', canaries: true, one_file_system: true, enabled: true, bandwidth: '0', run_now: true };
 const linesOf = (s: string) => s.split('\n').map((x) => x.trim()).filter(Boolean);
 
 export function SourceEditor({ id }: { id: string | null }) {
@@ -125,15 +137,15 @@ export function SourceEditor({ id }: { id: string | null }) {
         e.preventDefault();
         const miss: Record<string, string> = {};
         if (!d.name.trim()) miss.name = t(T.nameNeed);
-        const paths = linesOf(d.paths);
-        if (!paths.length || paths.some((p) => !p.startsWith('/'))) miss.paths = t(T.edPathsNeed);
+        const paths = linesOf(d.paths), kind = kindOf(d.kind);
+        if (hasPaths(kind)) if (!paths.length || paths.some((p) => !p.startsWith('/'))) miss.paths = t(T.edPathsNeed);
         setBad(miss);
         setError(null);
         if (Object.keys(miss).length) { focusHeading('#main [aria-invalid]'); return; }
         const body = {
-            device: d.device, name: d.name.trim(), group: d.group, kind: 'files', paths, include: linesOf(d.include), exclude: linesOf(d.exclude),
+            device: d.device, name: d.name.trim(), group: d.group, kind, options: optionsOf(d, old), ...(hasPaths(kind) ? { paths } : {}), include: linesOf(d.include), exclude: linesOf(d.exclude),
             schedule: { every: d.every, ...(d.every === 'day' || d.every === 'week' ? { at: d.at } : {}), ...(d.every === 'week' ? { weekday: Number(d.weekday) } : {}) },
-            responsible: d.responsible || null, canaries: d.canaries, one_file_system: d.one_file_system, enabled: d.enabled, bandwidth_kib_s: Math.max(0, Math.floor(Number(d.bandwidth) || 0)),
+            responsible: d.responsible || null, canaries: d.canaries && kind === 'files', one_file_system: d.one_file_system, enabled: d.enabled, bandwidth_kib_s: Math.max(0, Math.floor(Number(d.bandwidth) || 0)),
         };
         try {
             if (id) await api.patch(`/sources/${encodeURIComponent(id)}`, body);
@@ -144,26 +156,39 @@ export function SourceEditor({ id }: { id: string | null }) {
             navigate('/machines/sources');
         } catch (x) {
             const err = x as ApiError;
-            if (err.field && err.message) { setBad({ [err.field.split(/[.[]/)[0]!]: err.message }); focusHeading('#main [aria-invalid]'); } else setError(err);
+            if (err.field && err.message) { setBad({ [err.field.startsWith('options.') ? err.field.slice(8).split('.')[0]! : err.field.split(/[.[]/)[0]!]: err.message }); focusHeading('#main [aria-invalid]'); } else setError(err);
         }
     };
     const end = async () => { setAsk(false); try { await api.del(`/sources/${encodeURIComponent(id!)}`); navigate('/machines/sources'); } catch (x) { setError(x as ApiError); } };
+    const machine = devices.data?.items.find((v) => v.id === d.device), kind = kindOf(d.kind), hooks = told(machine, 'hook:');
+    const accesses = [...new Set([d.access, ...told(machine, `access:${kind}:`)])];
+    const pickKind = (k: Kind) => setD({ ...d, kind: k, access: 'local', databases: k === 'orca' ? 'orca' : d.kind === 'orca' ? '' : d.databases, group: k === 'orca' ? 'receipt' : d.group, name: k === 'orca' && !d.name ? t(T.kOrca) : d.name });
     const title = t(id ? T.edChange : T.edNew);
     if (id && !old) return <><Head title={title} />{list.error ? <ErrorBox error={list.error} retry={list.reload} /> : list.data ? <Empty title={t(T.noneFound)} /> : <Loading />}</>;
     if (!id && devices.data && !devices.data.items.length) return <><Head title={title} /><Empty title={t(T.empty)}><p>{t(T.emptyText)}</p><Link class="btn btn-main" href="/machines">{t(T.join)}</Link></Empty></>;
     return <form onSubmit={save} noValidate class="narrow"><p><Link class="more" href="/machines/sources">{t(T.backSources)}</Link></p><Head title={title} lead={id ? undefined : t(T.srcEmptyText)} /><div class="stack"><ErrorBox error={error} />
         <section class="card stack">{!id && <SelectField label={t(T.edDevice)} value={d.device} onInput={put('device')} options={(devices.data?.items ?? []).filter((v) => v.state !== 'revoked').map((v) => [v.id, v.name])} />}
+            {!id && <Choice legend={t(T.edKind)} name="kind" value={d.kind} onInput={pickKind} options={KINDS.map(([k, w, h]): [Kind, string, string?] => (h ? [k, t(w), t(h)] : [k, t(w)]))} />}
+            {id && old && <p>{t(T.edKind)}: <b>{kindWord(old)}</b></p>}
+            {kind !== 'files' && machine?.features && !machine.features.includes(`kind:${kind}`) && <p role="alert"><Badge state="look"><span class="wrap-ok">{t(T.kOld)}</span></Badge></p>}
             <TextField label={t(T.edName)} help={t(T.edNameHelp)} required value={d.name} onInput={put('name')} error={bad.name ?? null} autocomplete="off" />
             <SelectField label={t(T.edGroup)} value={d.group} onInput={put('group')} options={GROUPS.map(([k, w]) => [k as string, t(w)])} />
-            <AreaField label={t(T.edPaths)} help={t(T.edPathsHelp)} required value={d.paths} onInput={put('paths')} error={bad.paths ?? null} /></section>
+            {hasPaths(kind) ? <AreaField label={t(kind === 'sqlite' ? T.edSqlite : T.edPaths)} help={t(kind === 'sqlite' ? T.edSqliteHelp : T.edPathsHelp)} required value={d.paths} onInput={put('paths')} error={bad.paths ?? null} />
+                : <><SelectField label={t(T.edAccess)} help={t(T.edAccessHelp)} value={d.access} onInput={put('access')} error={bad.access ?? null} options={accesses.map((a) => [a, a === 'local' ? t(T.edAccessLocal) : a])} />
+                    <AreaField label={t(T.edDbs)} help={t(T.edDbsHelp)} rows={2} value={d.databases} onInput={put('databases')} error={bad.databases ?? null} /></>}</section>
         <section class="card stack"><Choice legend={t(T.edWhen)} heading name="every" value={d.every} onInput={put('every')} options={[['hour', t(T.evHour), t(T.evHourHelp)], ['day', t(T.evDay), t(T.evDayHelp)], ['week', t(T.evWeek)], ['off', t(T.evOff)]]} />
             {(d.every === 'day' || d.every === 'week') && <div class="form-grid"><Field label={t(T.edAt)} error={bad.schedule ?? null}>{(a) => <input class="in num" type="time" value={d.at} onInput={(e) => put('at')(e.currentTarget.value)} {...a} />}</Field>
                 {d.every === 'week' && <SelectField label={t(T.edWeekday)} value={d.weekday} onInput={put('weekday')} options={[0, 1, 2, 3, 4, 5, 6].map((n) => [String(n), weekday(n)])} />}</div>}
             <SelectField label={t(T.edWho)} help={t(T.edWhoHelp)} value={d.responsible} onInput={put('responsible')} options={[['', t(T.edWhoNone)], ...(people.data?.items ?? []).map((p): [string, string] => [p.id, p.name])]} /></section>
         <details><summary>{t(T.edMore)}</summary><div class="fold stack"><AreaField label={t(T.edInclude)} help={t(T.edPatternHelp)} rows={2} value={d.include} onInput={put('include')} error={bad.include ?? null} />
             <AreaField label={t(T.edExclude)} help={t(T.edPatternHelp)} rows={2} value={d.exclude} onInput={put('exclude')} error={bad.exclude ?? null} />
-            <div class="ticks"><Tick type="checkbox" name="canaries" checked={d.canaries} onChange={put('canaries')} title={t(T.edCanary)} text={t(T.edCanaryHelp)} />
-                <Tick type="checkbox" name="ofs" checked={d.one_file_system} onChange={put('one_file_system')} title={t(T.edOneFs)} />
+            {(hooks.length > 0 || d.before || d.after) && <><div class="form-grid">
+                <SelectField label={t(T.edHookBefore)} help={t(T.edHookHelp)} value={d.before} onInput={put('before')} error={bad.hooks ?? null} options={[['', t(T.edHookNone)], ...[...new Set([d.before, ...hooks])].filter(Boolean).map((h): [string, string] => [h, h])]} />
+                <SelectField label={t(T.edHookAfter)} value={d.after} onInput={put('after')} options={[['', t(T.edHookNone)], ...[...new Set([d.after, ...hooks])].filter(Boolean).map((h): [string, string] => [h, h])]} />
+                <TextField label={t(T.edHookLimit)} class="num" inputMode="numeric" value={d.hook_limit} onInput={put('hook_limit')} /></div>
+                <div class="ticks"><Tick type="checkbox" name="hook_go" checked={d.hook_go} onChange={put('hook_go')} title={t(T.edHookGo)} /></div></>}
+            <div class="ticks">{kind === 'files' && <Tick type="checkbox" name="canaries" checked={d.canaries} onChange={put('canaries')} title={t(T.edCanary)} text={t(T.edCanaryHelp)} />}
+                {kind === 'files' && <Tick type="checkbox" name="ofs" checked={d.one_file_system} onChange={put('one_file_system')} title={t(T.edOneFs)} />}
                 <Tick type="checkbox" name="enabled" checked={d.enabled} onChange={put('enabled')} title={t(T.edEnabled)} /></div>
             <TextField label={t(T.edBand)} help={t(T.edBandHelp)} class="num" inputMode="numeric" value={d.bandwidth} onInput={put('bandwidth')} error={bad.bandwidth_kib_s ?? null} /></div></details>
         {!id && <div class="ticks"><Tick type="checkbox" name="now" checked={d.run_now} onChange={put('run_now')} title={t(T.edRunAfter)} /></div>}
@@ -172,8 +197,20 @@ export function SourceEditor({ id }: { id: string | null }) {
     </form>;
 }
 
+/** What a screen does not show stays as it is. */
+function optionsOf(d: Draft, old: Source | undefined): SourceOptions {
+    const { hooks: _, ...rest } = old?.options ?? {};
+    const o: SourceOptions = { ...rest };
+    if (!hasPaths(d.kind)) { o.access = d.access; o.databases = linesOf(d.databases); }
+    if (d.before || d.after) o.hooks = { ...(d.before ? { before: d.before } : {}), ...(d.after ? { after: d.after } : {}), limit_s: Math.min(3600, Math.max(1, Math.floor(Number(d.hook_limit) || 300))), on_failure: d.hook_go ? 'partial' : 'fail' };
+    return o;
+}
+
 function draftOf(s: Source): Draft {
+    const h = s.options.hooks ?? {};
     return {
+        kind: (KINDS.some(([k]) => k === s.kind) ? s.kind : 'files') as Kind, access: s.options.access ?? 'local', databases: (s.options.databases ?? []).join('\n'), before: h.before ?? '', after: h.after ?? '',
+        hook_limit: String(h.limit_s ?? 300), hook_go: h.on_failure === 'partial',
         device: s.device, name: s.name, group: s.group, paths: s.paths.join('\n'), include: s.include.join('\n'), exclude: s.exclude.join('\n'), every: s.schedule.every, at: s.schedule.at ?? '03:10',
         weekday: String(s.schedule.weekday ?? 1), responsible: s.responsible ?? '', canaries: s.canaries, one_file_system: s.one_file_system, enabled: s.enabled, bandwidth: String(s.bandwidth_kib_s), run_now: false,
     };

@@ -46,6 +46,7 @@ export const T = {
     q2b: { ja: 'どこに戻しますか', en: 'Where should it go?' },
     toPlace: { ja: '別の場所に出して、見てから決める', en: 'Another place, decide after looking' },
     toPlaceText: { ja: '「{place}」という場所を作ります。', en: 'Makes a folder “{place}”.' },
+    homeless: { ja: 'データベースは、まずファイルで出します。そのあと業者が新しい名前で入れます。', en: 'A database comes back as a file first; the vendor then loads it under a new name.' },
     toOrig: { ja: '元の場所に戻す(おすすめ)', en: 'The original place (recommended)' },
     origPlace: { ja: '元の場所', en: 'The original place' },
     toOrigText: { ja: '{device}の、元のフォルダに書きます。', en: 'Writes into the original folders of {device}.' },

@@ -1,0 +1,127 @@
+/*
+ * Kinds of sources as the box knows them: a row each.  What a kind does is the agent's (src/sakimori-agent/kinds);
+ * here is which options a person may set.  Names only: addresses, passwords and programs are the machine's own.
+ */
+#include "api/internal.h"
+
+#define NAMES_MAX 256
+
+enum { O_ACCESS = 1, O_NEEDS_ACCESS = 2, O_DATABASES = 4, O_LIMIT = 8, O_PATHS = 16 };
+static const struct source_kind {
+    const char *name, *root; /* root: what it stands under in a generation, when its paths are not folders of a machine */
+    unsigned takes;
+} kinds[] = {
+    { "files", NULL, O_PATHS },
+    { "postgresql", "/postgresql", O_ACCESS | O_DATABASES | O_LIMIT },
+    { "mariadb", "/mariadb", O_ACCESS | O_DATABASES | O_LIMIT },
+    { "sqlite", NULL, O_PATHS | O_LIMIT },
+};
+
+static const struct source_kind *find(const char *name)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!strcmp(kinds[i].name, name))
+            return &kinds[i];
+    return NULL;
+}
+
+bool source_kind_known(const char *kind)
+{
+    return find(kind) != NULL;
+}
+
+bool source_kind_staged(const char *kind)
+{
+    const struct source_kind *k = find(kind);
+    return k && strcmp(k->name, "files") != 0;
+}
+
+const char *source_kind_root(const char *kind)
+{
+    const struct source_kind *k = find(kind);
+    return k && !(k->takes & O_PATHS) ? k->root : NULL;
+}
+
+/* Names of files the machine keeps: access/NAME, hooks/NAME. */
+static bool name_ok(const json_t *v)
+{
+    const char *s = json_string_value(v);
+    size_t n = s ? strlen(s) : 0;
+    return n >= 1 && n <= 32 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == n && s[0] != '-' && s[0] != '_';
+}
+
+static bool names_ok(const json_t *v)
+{
+    size_t i;
+    json_t *x;
+    if (!json_is_array(v) || json_array_size(v) > NAMES_MAX)
+        return false;
+    json_array_foreach(v, i, x)
+        if (!json_is_string(x) || json_string_length(x) < 1 || json_string_length(x) > 200)
+            return false;
+    return true;
+}
+
+static bool whole(const json_t *v, int64_t min, int64_t max)
+{
+    return json_is_integer(v) && json_integer_value(v) >= min && json_integer_value(v) <= max;
+}
+
+static const char *hooks_bad(json_t *hooks)
+{
+    const char *key;
+    json_t *v;
+    void *next;
+    if (!json_is_object(hooks))
+        return "options.hooks";
+    json_object_foreach_safe(hooks, next, key, v) {
+        const char *s = json_string_value(v);
+        bool hook = !strcmp(key, "before") || !strcmp(key, "after");
+        if (hook && (json_is_null(v) || (s && !*s)))
+            (void)json_object_del(hooks, key); /* none */
+        else if (hook ? !name_ok(v)
+                 : !strcmp(key, "limit_s") ? !whole(v, 1, 3600)
+                 : strcmp(key, "on_failure") != 0 || !s || (strcmp(s, "fail") != 0 && strcmp(s, "partial") != 0))
+            return hook ? !strcmp(key, "before") ? "options.hooks.before" : "options.hooks.after"
+                   : !strcmp(key, "limit_s") ? "options.hooks.limit_s" : "options.hooks.on_failure";
+    }
+    return NULL;
+}
+
+static const char *option_bad(const struct source_kind *k, const char *key, json_t *v)
+{
+    if (!strcmp(key, "hooks"))
+        return hooks_bad(v);
+    if (!strcmp(key, "access"))
+        return (k->takes & O_ACCESS) && name_ok(v) ? NULL : "options.access";
+    if (!strcmp(key, "limit_s"))
+        return (k->takes & O_LIMIT) && whole(v, 10, 86400) ? NULL : "options.limit_s";
+    if (!strcmp(key, "databases"))
+        return (k->takes & O_DATABASES) && names_ok(v) ? NULL : "options.databases";
+    if (!strcmp(key, "exclude_databases"))
+        return (k->takes & O_DATABASES) && names_ok(v) ? NULL : "options.exclude_databases";
+    return "options";
+}
+
+const char *source_options_bad(const char *kind, json_t *options, enum text_key *ret_why)
+{
+    const struct source_kind *k = find(kind);
+    const char *key, *bad = NULL;
+    json_t *v;
+    *ret_why = T_BAD_REQUEST;
+    if (!k)
+        return "kind";
+    if (!json_is_object(options))
+        return "options";
+    json_object_foreach(options, key, v)
+        if (!bad)
+            bad = option_bad(k, key, v);
+    if (!bad && (k->takes & O_NEEDS_ACCESS) && !json_object_get(options, "access"))
+        bad = "options.access";
+    else if (!bad && (k->takes & O_ACCESS) && !json_object_get(options, "access"))
+        api_set(options, "access", json_string("local"));
+    if (bad)
+        *ret_why = strstr(bad, "hooks") ? T_SOURCE_HOOK : strstr(bad, "access") ? T_SOURCE_ACCESS
+                   : strstr(bad, "databases") ? T_SOURCE_DATABASES : T_BAD_REQUEST;
+    return bad;
+}
