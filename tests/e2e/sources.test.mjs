@@ -386,7 +386,7 @@ test('the machine decides which kinds there are, and tells the box what it has',
   assert.equal(changed.status, 400);
   const gens = (await w.c.get(`generations?source=${w.orca.id}`)).items;
   await w.unlock();
-  const home = await w.c.call('POST', 'restores', { manifest: gens[0].manifest, device: w.agent.device.id, paths_b64: [], target: { mode: 'original' }, existing: 'aside', why: '試験', suspicious_ok: true });
+  const home = await w.c.call('POST', 'restores', { manifest: gens[0].id, device: w.agent.device.id, paths_b64: [], target: { mode: 'original' }, existing: 'aside', why: '試験', suspicious_ok: true });
   assert.equal(home.status, 400);
   assert.equal(home.json.error.field, 'target');
   await w.agent.stop();

@@ -248,6 +248,46 @@ static void folders_below_the_formats_depth_are_named(void **state)
     kit_free(k);
 }
 
+static int told_path(void *arg, const struct scan_entry *e)
+{
+    struct sm_buf *b = arg;
+    char text[2];
+    int fd = e->meta->type == PLAT_DIR ? 0 : openat(e->dirfd, e->at, O_RDONLY);
+    assert_true(fd >= 0);
+    if (fd > 0) {
+        assert_int_equal(read(fd, text, 1), 1); /* what is told under one path is read at the other */
+        (void)close(fd);
+    }
+    return sm_buf_printf(b, "%.*s ", (int)e->path.n, (const char *)e->path.p);
+}
+
+static int left_path(void *arg, const struct scan_entry *e, bool whole)
+{
+    (void)whole;
+    return sm_buf_printf(arg, "-%.*s ", (int)e->path.n, (const char *)e->path.p);
+}
+
+static void a_root_can_stand_for_another_path(void **state)
+{
+    struct kit *k = kit_new();
+    struct sm_buf b = SM_BUF_INIT(4096);
+    const char *roots[] = { k->src }, *shown[] = { "/postgresql" };
+    const struct scan_calls calls = { .enter = told_path, .entry = told_path, .leave = left_path, .problem = log_problem,
+        .arg = &b };
+    (void)state;
+    make(k, "orca.dump");
+    make(k, "more/");
+    make(k, "more/x");
+    assert_int_equal(scan_walk(&(struct scan_config){ .tmp_dir = -1, .roots = roots, .roots_n = 1, .shown = shown }, &calls), 0);
+    assert_string_equal(sm_buf_str(&b),
+        "/postgresql /postgresql/more /postgresql/more/x -/postgresql/more /postgresql/orca.dump -/postgresql ");
+    shown[0] = "postgresql";
+    assert_int_equal(scan_walk(&(struct scan_config){ .tmp_dir = -1, .roots = roots, .roots_n = 1, .shown = shown }, &calls),
+        -SM_EINVAL);
+    sm_buf_wipe(&b);
+    kit_free(k);
+}
+
 static void roots_are_absolute_sorted_and_taken_once(void **state)
 {
     struct kit *k = kit_new();
@@ -284,6 +324,7 @@ int main(void)
         cmocka_unit_test(the_boxs_own_folder_is_known_by_identity_not_by_name),
         cmocka_unit_test(views_of_the_kernel_are_never_entered),
         cmocka_unit_test(folders_below_the_formats_depth_are_named),
+        cmocka_unit_test(a_root_can_stand_for_another_path),
         cmocka_unit_test(roots_are_absolute_sorted_and_taken_once),
     };
     return cmocka_run_group_tests_name("vault scan", tests, NULL, NULL);
