@@ -217,7 +217,7 @@ static void restore_granted(struct api_call *c, int err, struct sm_span body, co
         restore_noted);
 }
 
-/* Dumps of databases and copies of shares have no original place on the machine. */
+/* Dumps of databases have no original place on the machine. */
 static bool restore_homeless(struct api_call *c, const char *source)
 {
     const json_t *target = json_object_get(json_object_get(c->mem, "body"), "target");

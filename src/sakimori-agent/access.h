@@ -1,5 +1,5 @@
 /*
- * Accesses: how this machine gets at a database server or a share, written by its administrator (`sakimori-agent
+ * Accesses: how this machine gets at a database server, written by its administrator (`sakimori-agent
  * access add`) and kept in DATA/access/NAME.json, 0600.  The box only names one; address and password never leave the
  * machine.  "local" is always there for the kinds that have it: the server of this machine over its own socket, as the
  * user the kind's row names, without a password.
@@ -16,8 +16,6 @@ struct access {
     int port;            /* 0 = the kind's own */
     char user[128];      /* of the server; "" = the kind's own */
     char as[64];         /* user of this system that the tool runs as, "" = the kind's own */
-    char share[256];     /* smb: the share's name */
-    char domain[128];    /* smb */
     char password[512];  /* "" = none */
 };
 /* 1..ACCESS_NAME_MAX of a-z, 0-9, "-", "_", beginning with a letter or digit. */
@@ -33,7 +31,7 @@ sm_must_use int access_folders(const char *data);
 json_t *access_features(const char *data);
 
 struct access_args {
-    const char *kind, *host, *port, *user, *as, *share, *domain, *password_file, *access, *into;
+    const char *kind, *host, *port, *user, *as, *password_file, *access, *into;
     bool json, replace;
 };
 /* `access add|list|remove`: exit code. */

@@ -568,7 +568,7 @@ static void problem_text(struct backupd *b, const char *path, const char *error,
         json_array_append_new(b->problems, json_pack("{s:s,s:s,s:s}", "path", path, "error", error, "what", what));
 }
 
-/* ---- helpers: hooks, and what makes the files of databases and shares ---- */
+/* ---- helpers: hooks, and what makes the files of databases ---- */
 
 static void helper_pump(void *arg, int ms)
 {

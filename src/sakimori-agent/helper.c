@@ -201,14 +201,14 @@ int assist_prepare(struct assist *a, const struct helper_work *work, const json_
     if (!r)
         r = until_ready(a, false, plat_clock_mono_ms() + (uint64_t)work->limit_s * 1000 + 600000, &o);
     if (r)
-        return told(a, work->kind, r, "the part that reads databases and shares");
+        return told(a, work->kind, r, "the part that reads databases");
     struct sm_obj f = SM_OBJ(o);
     int64_t err = sm_obj_int(&f, "err", -1000000, 0);
     snprintf(ready.folder, sizeof ready.folder, "%s", sm_obj_str(&f, "folder", 0, sizeof ready.folder - 1));
     snprintf(ready.root, sizeof ready.root, "%s", sm_obj_str(&f, "root", 0, sizeof ready.root - 1));
     ready.partial = sm_obj_bool(&f, "partial", false);
     if (f.err)
-        return told(a, work->kind, f.err, "the part that reads databases and shares");
+        return told(a, work->kind, f.err, "the part that reads databases");
     if (err)
         return (int)err; /* its problems came before */
     *ret = ready;

@@ -42,7 +42,7 @@ static int usage(FILE *to)
                 "  sakimori-agent join URL CODE [--data DIR] [--name NAME]   この機器を Sakimori の箱につなぐ\n"
                 "  sakimori-agent run [--data DIR] [--local SOCKET]          動かす(ふだんは自動で動きます)\n"
                 "  sakimori-agent status [--data DIR] [--json]               つながりと最後の保存を見る\n"
-                "  sakimori-agent access add NAME --kind KIND [...]          データベースや共有フォルダーに入る方法を決める\n"
+                "  sakimori-agent access add NAME --kind KIND [...]          データベースに入る方法を決める\n"
                 "  sakimori-agent access list | remove NAME                  決めたものを見る、消す\n"
                 "  sakimori-agent db-restore FILE --kind KIND --into NAME [--access NAME] [--replace]\n"
                 "                                                            取り出したデータベースを、新しい名前で入れる\n"
@@ -51,7 +51,7 @@ static int usage(FILE *to)
                 "  sakimori-agent join URL CODE [--data DIR] [--name NAME]   join this machine to a Sakimori box\n"
                 "  sakimori-agent run [--data DIR] [--local SOCKET]          run (the service does this)\n"
                 "  sakimori-agent status [--data DIR] [--json]               how it is joined, and the last backup\n"
-                "  sakimori-agent access add NAME --kind KIND [...]          how to get at a database server or a share\n"
+                "  sakimori-agent access add NAME --kind KIND [...]          how to get at a database server\n"
                 "  sakimori-agent access list | remove NAME                  show these, remove one\n"
                 "  sakimori-agent db-restore FILE --kind KIND --into NAME [--access NAME] [--replace]\n"
                 "                                                            load a restored dump into a new database\n"
@@ -79,8 +79,6 @@ static int read_args(int argc, char **argv, struct args *a)
         {"port", required_argument, NULL, 'P'},
         {"user", required_argument, NULL, 'U'},
         {"as", required_argument, NULL, 'A'},
-        {"share", required_argument, NULL, 'S'},
-        {"domain", required_argument, NULL, 'D'},
         {"password-file", required_argument, NULL, 'W'},
         {"access", required_argument, NULL, 'X'},
         {"into", required_argument, NULL, 'I'},
@@ -94,7 +92,7 @@ static int read_args(int argc, char **argv, struct args *a)
         int c;
         const char **to;
     } texts[] = {{'K', &a->access.kind}, {'H', &a->access.host}, {'P', &a->access.port}, {'U', &a->access.user},
-        {'A', &a->access.as}, {'S', &a->access.share}, {'D', &a->access.domain}, {'W', &a->access.password_file},
+        {'A', &a->access.as}, {'W', &a->access.password_file},
         {'X', &a->access.access}, {'I', &a->access.into}};
     int c;
     while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1) {

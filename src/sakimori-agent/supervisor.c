@@ -317,7 +317,7 @@ static void start(struct part *p)
 static void start_all(struct supervisor *s)
 {
     if (access_folders(s->data) || staging_clear(s->data, NULL))
-        sm_warn("the folders for databases and shares could not be made ready");
+        sm_warn("the folders for databases could not be made ready");
     for (int i = 0; i < P_COUNT; i++)
         if (is_lasting(s, i))
             start(&s->part[i]);
