@@ -12,6 +12,7 @@
 #include "plat/fs.h"
 #include "plat/proc.h"
 #include "sakimori-agent/kinds/kind.h"
+#include "sakimori-agent/kinds/names.h"
 
 #define TURN_MS 500
 #define NOW_MS 500
@@ -100,28 +101,13 @@ void prep_missing(struct prep *p, const char *key, char *const *have, size_t n)
 
 /* ---- files ---- */
 
-static const char hexdigits[] = "0123456789ABCDEF";
-
 int prep_create(struct prep *p, const char *name, const char *ending, char *ret_name)
 {
-    char file[256];
-    size_t n = 0, end = strlen(ending);
-    for (const char *s = name; *s; s++) {
-        bool plain = (unsigned char)*s > 0x20 && *s != '/' && *s != '%' && *s != 0x7f && !(s == name && *s == '.');
-        if (n + 3 + end >= sizeof file)
-            return -ENAMETOOLONG;
-        if (plain) {
-            file[n++] = *s;
-            continue;
-        }
-        file[n++] = '%';
-        file[n++] = hexdigits[(unsigned char)*s >> 4];
-        file[n++] = hexdigits[(unsigned char)*s & 15];
-    }
-    memcpy(file + n, ending, end + 1);
-    int fd = plat_fs_create(p->staging, file, PLAT_FS_EXCL | PLAT_FS_RW, 0600);
+    char file[NAMES_FILE_MAX];
+    int r = names_file(name, ending, file);
+    int fd = r ? r : plat_fs_create(p->staging, file, PLAT_FS_EXCL | PLAT_FS_RW, 0600);
     if (fd >= 0)
-        memcpy(ret_name, file, n + end + 1);
+        memcpy(ret_name, file, strlen(file) + 1);
     return fd;
 }
 

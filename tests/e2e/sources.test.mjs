@@ -236,6 +236,32 @@ test('with a password over TCP, which appears nowhere', { timeout: 120e3 }, asyn
   fs.chmodSync(file, 0o600);
 });
 
+test('a dump that waits is cancelled at once, or given up in time, and leaves nothing', { timeout: 120e3 }, async () => {
+  const held = L.track(spawn(`${w.pg.bin}/psql`, ['-X', '-q', '-h', w.pg.dir, '-p', String(w.pg.port), '-U', 'postgres', '-d', 'orca', '-c', 'BEGIN; LOCK TABLE tbl_ptinf IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(100)'], { stdio: 'ignore', ...w.pg.user.options }));
+  const waits = () => L.until('a dump that waits', async () => (await w.pg.sql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE application_name='sakimori-agent' AND wait_event_type='Lock'")).trim() === '1');
+  const gone = () => L.until('the end of the dump', () => !L.family(w.agent.process.pid).some((p) => { try { return fs.readFileSync(`/proc/${p}/cmdline`, 'utf8').includes('pg_dump'); } catch { return false; } }));
+  const empty = () => L.until('an empty staging', () => fs.readdirSync(path.join(w.agent.data, 'staging')).length === 0);
+  const s = await source('waits', { kind: 'postgresql', options: { access: 'orca', databases: ['orca'] } });
+  const { run: id } = await w.c.post(`sources/${s.id}/run`, {});
+  await waits();
+  const from = Date.now();
+  await w.c.post(`runs/${id}/cancel`, {});
+  const r = await L.until('the end', async () => { const x = await w.c.get(`runs/${id}`); return x.state === 'cancelled' && x; });
+  assert.ok(Date.now() - from < 20000);
+  assert.equal(r.manifest, null);
+  await gone();
+  await empty();
+  await change(s, { options: { access: 'orca', databases: ['orca'], limit_s: 10 } });
+  await L.sleep(500);
+  const late = await run(s);
+  assert.equal(late.state, 'failed', JSON.stringify(late));
+  assert.ok(late.problems.some((p) => /time limit/.test(p.what)), JSON.stringify(late.problems));
+  await gone();
+  await empty();
+  held.kill('SIGKILL');
+  await L.until('the lock is gone', async () => (await w.pg.sql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%LOCK TABLE%' AND pid<>pg_backend_pid()")).trim() === '0' || (await w.pg.sql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%LOCK TABLE%' AND pid<>pg_backend_pid()"), false));
+});
+
 test('MariaDB comes back row for row, with what belongs to it', { timeout: 180e3 }, async () => {
   w.maria = await MariaDb.start();
   await w.maria.sql(`CREATE DATABASE karte CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci; CREATE DATABASE old CHARACTER SET cp932;
@@ -366,6 +392,50 @@ test('what a killed agent left is removed, and the hook that starts things again
   await L.until('the hook after', () => fs.existsSync(mark));
   assert.ok(!fs.existsSync(left));
   await L.until('its note is gone', () => !fs.existsSync(path.join(w.agent.data, 'cache/hook.after')));
+});
+
+test('the same by the command line, ORCA in one word', { timeout: 60e3 }, async () => {
+  const token = path.join(w.place, 'token');
+  const paper = path.join(w.place, 'in.json');
+  fs.writeFileSync(paper, JSON.stringify({ password: L.password, one_time: w.person.codes[0] }), { mode: 0o600 });
+  const cli = async (...args) => {
+    const r = await L.run(L.programs.cli, ['--data', w.box.data, '--token-file', token, '--lang', 'en', '--json', ...args], { any: true });
+    return { ...r, json: r.code === 0 && r.out ? JSON.parse(r.out) : null };
+  };
+  const signed = await L.run(L.programs.cli, ['--data', w.box.data, '--token-file', token, '--lang', 'en', 'sign-in', 'incho', '--answers', paper], { any: true });
+  assert.equal(signed.code, 0, signed.err);
+  const orca = (await cli('source', 'add', 'ORCA', '--preset', 'orca', '--every', 'day', '--at', '02:00')).json;
+  assert.equal(orca.kind, 'postgresql');
+  assert.equal(orca.group, 'receipt');
+  assert.deepEqual(orca.options, { access: 'local', databases: ['orca'] });
+  await cli('source', 'set', orca.id, '--access', 'orca', '--hook-before', 'stop', '--hook-limit', '60');
+  const set = (await cli('source', 'set', orca.id, '--limit', '3600')).json;
+  assert.deepEqual(set.options, { access: 'orca', databases: ['orca'], limit_s: 3600, hooks: { before: 'stop', limit_s: 60 } }, 'what is not said stays');
+  const off = (await cli('source', 'set', orca.id, '--hook-before', '-')).json;
+  assert.deepEqual(off.options.hooks, { limit_s: 60 });
+  assert.notEqual((await cli('source', 'add', 'x', '--kind', 'oracle')).code, 0);
+  assert.notEqual((await cli('source', 'add', 'x', '--kind', 'sqlite')).code, 0, 'sqlite wants paths');
+  const r = await run(orca);
+  assert.equal(r.state, 'complete', JSON.stringify(r));
+  await cli('source', 'remove', orca.id);
+});
+
+test('beside a box the folder of the box is no database of anybody', { timeout: 120e3 }, async () => {
+  await w.agent.stop();
+  w.agent.options = { args: ['--skip', w.box.data] };
+  w.agent.start();
+  const state = path.join(w.box.data, 'state/state.db'), link = path.join(w.place, 'innocent');
+  assert.ok(fs.existsSync(state));
+  fs.symlinkSync(path.join(w.box.data, 'state'), link);
+  const s = await source('beside', { kind: 'sqlite', paths: [state, `${link}/*.db`, path.join(w.place, 'アプリ/a.db')] });
+  const r = await run(s);
+  assert.equal(r.state, 'partial', JSON.stringify(r));
+  assert.deepEqual(r.problems.map((p) => p.what), ["this machine's policy", "this machine's policy"], JSON.stringify(r.problems));
+  const pg = await run(w.orca);
+  assert.equal(pg.state, 'complete', JSON.stringify(pg));
+  await w.agent.stop();
+  w.agent.options = {};
+  w.agent.start();
 });
 
 test('the machine decides which kinds there are, and tells the box what it has', { timeout: 120e3 }, async () => {

@@ -7,13 +7,14 @@
 #ifndef AGENT_KIND_H
 #define AGENT_KIND_H
 #include "sakimori-agent/access.h"
+#include "sakimori-agent/kinds/names.h"
 #include "sakimori-agent/policy.h"
 
 #define KIND_TOOLS_MAX 5
 #define KIND_ARGS_MAX 24
 #define KIND_WHY 512
 #define KIND_DATABASES_MAX 512
-#define KIND_NAME_MAX 200 /* bytes of a database's name */
+#define KIND_NAME_MAX NAMES_BYTES_MAX /* bytes of a database's name */
 
 struct prep;
 struct kind {

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "plat/fs.h"
+#include "sakimori-agent/kinds/names.h"
 
 #define LIST_MAX ((size_t)KIND_DATABASES_MAX * 2 * (KIND_NAME_MAX + 1))
-#define FIELDS 4 /* name, character set, collation, tables without transactions */
 
 static const char *const client[] = {"/usr/bin/mariadb", "/usr/bin/mysql", NULL};
 static const char *const mysqldump[] = {"/usr/bin/mariadb-dump", "/usr/bin/mysqldump", NULL};
@@ -22,7 +22,6 @@ struct my {
     struct prep *p;
     char secret[3000];
 };
-struct row { const char *name, *charset, *collation, *loose; };
 
 /* A value of an option file: in double quotes, with \ before what has a meaning there. */
 static size_t quote(char *to, size_t size, const char *key, const char *s)
@@ -64,24 +63,7 @@ static int run(struct my *m, int tool, const char *const *argv, int out, struct 
     return prep_run(m->p, &t, text, why);
 }
 
-/* Lines of tab-separated fields. */
-static size_t rows_of(struct sm_buf *text, struct row *ret)
-{
-    size_t n = 0;
-    char *save = NULL, *in = NULL;
-    for (char *line = strtok_r((char *)text->p, "\n", &save); line && n < KIND_DATABASES_MAX;
-         line = strtok_r(NULL, "\n", &save)) {
-        const char *field[FIELDS];
-        size_t k = 0;
-        for (char *f = strtok_r(line, "\t", &in); f && k < FIELDS; f = strtok_r(NULL, "\t", &in))
-            field[k++] = f;
-        if (k == FIELDS && strlen(field[0]) <= KIND_NAME_MAX)
-            ret[n++] = (struct row){field[0], field[1], field[2], field[3]};
-    }
-    return n;
-}
-
-static int list(struct my *m, struct sm_buf *text, struct row *ret, size_t *ret_n)
+static int list(struct my *m, struct sm_buf *text, struct names_row *ret, size_t *ret_n)
 {
     static const char *const argv[] = {"mariadb", "--defaults-extra-file=" PREP_SECRET, "-N", "-B", "--raw",
         "--default-character-set=utf8mb4", "-e",
@@ -94,11 +76,9 @@ static int list(struct my *m, struct sm_buf *text, struct row *ret, size_t *ret_
     prep_now(m->p, m->p->kind->root);
     int r = run(m, CLIENT, argv, -1, text, why);
     if (!r)
-        r = sm_buf_put_u8(text, 0);
+        r = names_rows(text, ret, KIND_DATABASES_MAX, ret_n);
     if (r)
         prep_problem(m->p, m->p->kind->root, r, why, true);
-    else
-        *ret_n = rows_of(text, ret);
     return r;
 }
 
@@ -144,7 +124,7 @@ static int into_file(struct my *m, const char *name, const char *ending, struct 
     return r == -SM_ECANCEL || r == -SM_ETIME ? r : 0;
 }
 
-static int dump(struct my *m, const struct row *d)
+static int dump(struct my *m, const struct names_row *d)
 {
     const char *const argv[] = {"mariadb-dump", "--defaults-extra-file=" PREP_SECRET, "--single-transaction", "--quick",
         "--routines", "--events", "--triggers", "--hex-blob", "--skip-dump-date", "--default-character-set=utf8mb4",
@@ -169,7 +149,7 @@ static int prepare(struct prep *p)
         "--skip-dump-date", NULL};
     struct my m;
     struct sm_buf text = SM_BUF_INIT(LIST_MAX);
-    struct row *row = calloc(KIND_DATABASES_MAX, sizeof *row);
+    struct names_row *row = calloc(KIND_DATABASES_MAX, sizeof *row);
     char *name[KIND_DATABASES_MAX];
     size_t n = 0, taken = 0;
     int r = row ? my_init(&m, p) : -ENOMEM;
@@ -232,27 +212,15 @@ static int how_made(int dump, char *ret, size_t size)
     return 0;
 }
 
-static void quoted(const char *name, char q, char *ret, size_t size)
-{
-    size_t n = 0;
-    ret[n++] = q;
-    for (; *name && n + 4 < size; name++) {
-        if (*name == q || (q == '\'' && *name == '\\'))
-            ret[n++] = *name;
-        ret[n++] = *name;
-    }
-    ret[n++] = q;
-    ret[n] = 0;
-}
-
 static int load(struct my *m, int dump, const char *into)
 {
     char name[2 * KIND_NAME_MAX + 8], how[200], text[2 * KIND_NAME_MAX + 300];
     const char *const argv[] = {"mariadb", "--defaults-extra-file=" PREP_SECRET, "--default-character-set=utf8mb4",
         "--binary-mode", "--", into, NULL};
     int r = how_made(dump, how, sizeof how);
-    quoted(into, '`', name, sizeof name);
-    snprintf(text, sizeof text, "CREATE DATABASE %s%s;", name, how);
+    if (!r)
+        r = names_quote(into, '`', false, name, sizeof name);
+    snprintf(text, sizeof text, "CREATE DATABASE %s%s;", r ? "" : name, how);
     if (!r)
         r = sql(m, text, NULL);
     if (r)
@@ -275,8 +243,9 @@ static int restore(struct prep *p, int dump, const char *into, bool replace)
         return -SM_EUNSUPPORTED;
     }
     int r = my_init(&m, p);
-    quoted(into, '\'', name, sizeof name);
-    snprintf(text, sizeof text, "SELECT count(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME=%s;", name);
+    if (!r)
+        r = names_quote(into, '\'', true, name, sizeof name);
+    snprintf(text, sizeof text, "SELECT count(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME=%s;", r ? "" : name);
     if (!r)
         r = sql(&m, text, &out);
     if (!r && (!out.n || out.p[0] != '0'))

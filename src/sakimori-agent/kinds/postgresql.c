@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sakimori-agent/kinds/names.h"
+
 #define LIST_MAX ((size_t)KIND_DATABASES_MAX * (KIND_NAME_MAX + 1))
 
 /* Debian's /usr/bin/pg_dump is a script that looks for the version of the server; the real ones come first. */
@@ -76,19 +78,6 @@ static int run(struct pg *g, int tool, const char *const *argv, int out, struct 
     return prep_run(g->p, &t, text, why);
 }
 
-/* A name as part of a connection string, so that one with "=" in it stays a name. */
-static void dbname_of(const char *name, char *ret, size_t size)
-{
-    size_t n = (size_t)snprintf(ret, size, "dbname='");
-    for (; *name && n + 4 < size; name++) {
-        if (*name == '\'' || *name == '\\')
-            ret[n++] = '\\';
-        ret[n++] = *name;
-    }
-    ret[n++] = '\'';
-    ret[n] = 0;
-}
-
 static int list(struct pg *g, struct sm_buf *text, char **ret, size_t *ret_n)
 {
     static const char *const argv[] = {"psql", "-X", "-A", "-t", "-0", "-w", "-d", "postgres", "-c",
@@ -100,20 +89,7 @@ static int list(struct pg *g, struct sm_buf *text, char **ret, size_t *ret_n)
         prep_problem(g->p, g->p->kind->root, r, why, true);
         return r;
     }
-    if (sm_buf_put_u8(text, 0))
-        return -ENOMEM;
-    size_t n = 0;
-    for (size_t at = 0; at < text->n && n < KIND_DATABASES_MAX;) {
-        char *name = (char *)text->p + at;
-        size_t len = strlen(name);
-        at += len + 1;
-        if (len && name[len - 1] == '\n') /* behind the last one */
-            name[--len] = 0;
-        if (len && len <= KIND_NAME_MAX)
-            ret[n++] = name;
-    }
-    *ret_n = n;
-    return 0;
+    return names_list(text, ret, KIND_DATABASES_MAX, ret_n);
 }
 
 static int ended(struct pg *g, const char *name, const char *file, int fd, int r, const char *why)
@@ -135,7 +111,8 @@ static int dump(struct pg *g, const char *name)
     char file[300], db[2 * KIND_NAME_MAX + 32], shown[KIND_NAME_MAX + 32], why[KIND_WHY] = "";
     const char *const argv[] = {
         "pg_dump", "-Fc", "-Z0", "-w", "--lock-wait-timeout=600000", "-d", db, NULL};
-    dbname_of(name, db, sizeof db);
+    if (names_conninfo(name, db, sizeof db))
+        return -SM_EINVAL; /* longer than names_list lets through */
     snprintf(shown, sizeof shown, "%s/%s", g->p->kind->root, name);
     prep_now(g->p, shown);
     int fd = prep_create(g->p, name, ".dump", file);
@@ -221,27 +198,14 @@ static int sql(struct pg *g, const char *statement, struct sm_buf *text)
     return tool(g, PSQL, argv, statement, -1, text);
 }
 
-/* A name in SQL: within q, which is doubled. */
-static void quoted(const char *name, char q, char *ret, size_t size)
-{
-    size_t n = 0;
-    ret[n++] = q;
-    for (; *name && n + 4 < size; name++) {
-        if (*name == q)
-            ret[n++] = q;
-        ret[n++] = *name;
-    }
-    ret[n++] = q;
-    ret[n] = 0;
-}
-
 static int there_is(struct pg *g, const char *name, bool *ret)
 {
     char literal[2 * KIND_NAME_MAX + 8], text[3 * KIND_NAME_MAX];
     struct sm_buf out = SM_BUF_INIT(4096);
-    quoted(name, '\'', literal, sizeof literal);
-    snprintf(text, sizeof text, "SELECT count(*) FROM pg_database WHERE datname=%s;", literal);
-    int r = sql(g, text, &out);
+    int r = names_quote(name, '\'', false, literal, sizeof literal);
+    snprintf(text, sizeof text, "SELECT count(*) FROM pg_database WHERE datname=%s;", r ? "" : literal);
+    if (!r)
+        r = sql(g, text, &out);
     if (!r)
         *ret = out.n && out.p[0] != '0';
     sm_buf_wipe(&out);
@@ -261,7 +225,8 @@ static int make(struct pg *g, int dump, const char *into)
     const char *with = at ? strstr(at, " WITH TEMPLATE = template0") : NULL, *end = with ? strstr(with, ";\n") : NULL;
     if (end && (size_t)(end - with) < sizeof how && !memchr(with, '\n', (size_t)(end - with)))
         snprintf(how, sizeof how, "%.*s", (int)(end - with), with);
-    quoted(into, '"', name, sizeof name);
+    if (!r)
+        r = names_quote(into, '"', false, name, sizeof name);
     if (!r)
         r = sm_buf_printf(&text, "CREATE DATABASE %s%s;", name, how[0] ? how : " WITH TEMPLATE = template0");
     if (!r)
@@ -275,14 +240,16 @@ static int load(struct pg *g, int dump, const char *into)
 {
     char db[2 * KIND_NAME_MAX + 32], name[2 * KIND_NAME_MAX + 8], text[2 * KIND_NAME_MAX + 64];
     const char *const argv[] = {"pg_restore", "--exit-on-error", "-w", "-d", db, NULL};
-    dbname_of(into, db, sizeof db);
-    int r = make(g, dump, into);
+    int r = names_conninfo(into, db, sizeof db);
+    if (!r)
+        r = names_quote(into, '"', false, name, sizeof name);
+    if (!r)
+        r = make(g, dump, into);
     if (r)
         return r;
     r = tool(g, PG_RESTORE, argv, NULL, dump, NULL);
     if (!r)
         return 0;
-    quoted(into, '"', name, sizeof name);
     snprintf(text, sizeof text, "DROP DATABASE %s;", name);
     (void)!sql(g, text, NULL); /* half of it is of no use; why it failed was told */
     return r;
@@ -295,12 +262,14 @@ static int load_and_exchange(struct pg *g, int dump, const char *into)
     long now = (long)time(NULL);
     snprintf(fresh, sizeof fresh, "%.40s_new_%ld", into, now);
     snprintf(old, sizeof old, "%.40s_before_%ld", into, now);
-    int r = load(g, dump, fresh);
+    const char *const names[] = {into, fresh, old};
+    int r = 0;
+    for (size_t i = 0; i < 3 && !r; i++)
+        r = names_quote(names[i], '"', false, q[i], sizeof q[i]);
+    if (!r)
+        r = load(g, dump, fresh);
     if (r)
         return r;
-    quoted(into, '"', q[0], sizeof q[0]);
-    quoted(fresh, '"', q[1], sizeof q[1]);
-    quoted(old, '"', q[2], sizeof q[2]);
     snprintf(text, sizeof text, "BEGIN; ALTER DATABASE %s RENAME TO %s; ALTER DATABASE %s RENAME TO %s; COMMIT;", q[0], q[2],
         q[1], q[0]);
     r = sql(g, text, NULL);
