@@ -209,6 +209,7 @@ void h_restore_end(struct api_call *c)
         access_note(a, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "what", "restore", "who", c->who.device, "role",
                            "device", "from", c->who.remote, "client", api_str(r, "client"), "manifest",
                            api_str(r, "manifest"), "result", status));
+        drill_ended(a, c->part[0], status, c->body);
         api_event(a, "restore", c->part[0], json_pack("{s:s,s:s}", "id", c->part[0], "state", status));
         api_reply(c, 200, json_pack("{s:b}", "ok", 1));
     }

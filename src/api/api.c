@@ -251,6 +251,8 @@ static void tasks_daily(struct api *a, int64_t now)
     bool due = api_setup_done(a) && (printed < half_year || printed < since);
     if (due)
         task_open(a, "card", now);
+    if (drill_due(a, now))
+        task_open(a, "drill", now);
 }
 
 /* The audit log's head goes into the vault's journal, so that a log cut short shows there. */

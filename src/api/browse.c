@@ -130,7 +130,7 @@ static void opener_started(struct api_call *c, int err, struct sm_span body, con
 }
 
 /* Bring a generation into the opener, unless it is there; then browse_go. */
-static void load(struct api_call *c, const char *manifest)
+void browse_load(struct api_call *c, const char *manifest)
 {
     api_set(c->mem, "load", json_string(manifest));
     if (json_object_get(c->api->loaded, manifest) && c->api->opener_there)
@@ -146,7 +146,7 @@ static void browse(struct api_call *c)
     if (!api_is_hex(c->part[0], 64))
         api_fail(c, 404, "not_found", NULL, NULL);
     else
-        load(c, c->part[0]);
+        browse_load(c, c->part[0]);
 }
 
 /* path (text) or path_b64 of the query as base64. */
@@ -208,7 +208,7 @@ static void diff_go(struct api_call *c, int64_t limit, int64_t from)
 {
     const char *with = api_str(c->query, "with");
     if (strcmp(api_str(c->mem, "load"), with) != 0) { /* this one is there; now the older */
-        load(c, with);
+        browse_load(c, with);
         return;
     }
     api_ask(c, "O_DIFF",
@@ -250,7 +250,7 @@ static void search_next(struct api_call *c)
 {
     const json_t *row = search_row(c);
     if (row)
-        load(c, api_str(row, "manifest"));
+        browse_load(c, api_str(row, "manifest"));
     else
         search_end(c);
 }
@@ -354,8 +354,8 @@ static void browse_go(struct api_call *c)
             json_pack("{s:s,s:s,s:o}", "ticket", ticket, "manifest", c->part[0], "path", path_b64(c)), ticket_made);
         return;
     }
-    if (!strcmp(c->route->act, "search")) {
-        search_go(c);
+    if (!strcmp(c->route->act, "search") || !strcmp(c->route->act, "drill")) {
+        (*c->route->act == 's' ? search_go : drill_go)(c);
         return;
     }
     if (!api_page(c, &limit, &from))

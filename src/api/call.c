@@ -255,6 +255,7 @@ static const struct { const char *code; enum text_key key;
     { "not_found", T_NOT_FOUND },
     { "conflict", T_CONFLICT },
     { "needs_order", T_NEEDS_ORDER },
+    { "empty", T_EMPTY },
     { "locked", T_LOCKED },
     { "rate", T_RATE },
     { "setup_needed", T_SETUP_NEEDED },

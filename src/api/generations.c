@@ -64,7 +64,6 @@ json_t *generation_words(json_t *g, enum text_lang lang)
             "reasons", reasons));
     api_set(g, "locked",
         json_pack("{s:I}", "days_left", (json_int_t)(lock > running && running ? (lock - running) / 86400000 : 0)));
-    api_set(g, "drill", json_null());
     static const char *const inner[] = { "manifest", "run", "score", "vault_running_ms", "reasons", "client",
         "locked_until_ms", "running_ms" };
     for (size_t i = 0; i < sizeof inner / sizeof *inner; i++)
@@ -76,6 +75,7 @@ static void with_places(struct api *a, json_t *g)
 {
     json_t *s = api_row(a, STATE_source_any, STATE_ARGS(state_t(api_str(g, "source"))));
     api_set(g, "device", json_string(api_str(s, "device")));
+    api_set(g, "drill", drill_last(a, api_str(g, "manifest")));
     api_set(g, "source_name", json_string(api_str(s, "name")));
     api_set(g, "vault_running_ms", json_integer(api_int(a->vault, "running_ms", 0)));
     json_decref(s);

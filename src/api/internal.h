@@ -226,6 +226,13 @@ bool answer_split(
 json_t *reasons_words(const json_t *reasons, enum text_lang lang);
 json_t *not_separated(struct api *a, enum text_lang lang);
 void restores_tick(struct api *a);
+void restore_order(struct api *a, const json_t *row);                /* a row of restores that waits */
+/* Bring a generation into the opener, with its access record; then the route's own step.  c->mem has it as "load". */
+void browse_load(struct api_call *c, const char *manifest);
+void drill_go(struct api_call *c);
+void drill_ended(struct api *a, const char *restore, const char *status, const json_t *told);
+json_t *drill_last(struct api *a, const char *manifest /* NULL: any */);
+bool drill_due(struct api *a, int64_t now);
 void restores_grant_again(struct api *a);
 void restore_fail(struct api *a, const char *restore, const char *why);
 #endif

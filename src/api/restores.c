@@ -175,10 +175,12 @@ static json_t *order_args(struct api *a, const json_t *row)
     json_t *roots = order_roots(a, b);
     if (roots)
         api_set(args, "roots", roots);
+    if (api_bool(b, "drill"))
+        api_set(args, "drill", json_true());
     return args;
 }
 
-static void restore_order(struct api *a, const json_t *row)
+void restore_order(struct api *a, const json_t *row)
 {
     order_make(a, api_str(row, "device"), "restore", api_str(row, "id"), ORDER_LASTS_S, order_args(a, row));
 }
@@ -333,6 +335,9 @@ void restore_fail(struct api *a, const char *restore, const char *why)
     json_decref(p);
     if (r > 0) {
         (void)json_object_del(a->progress, restore); /* may never have been there */
+        json_t *nothing = json_object();
+        drill_ended(a, restore, "failed", nothing);
+        json_decref(nothing);
         api_tell(a, "V_UNGRANT", json_pack("{s:s}", "grant", restore), NULL, NULL);
         api_event(a, "restore", restore, json_pack("{s:s,s:s}", "id", restore, "state", "failed"));
     }

@@ -78,6 +78,9 @@ const struct api_route api_routes[] = {
     { "GET", V1 "/restores", UP, API_NO_BODY, 0, 0, "restores", h_restores },
     { "GET", V1 "/restores/{id}", UP, API_NO_BODY, 0, 0, "restore.read", h_restore },
     { "POST", V1 "/restores/{id}/cancel", CHIEFS, API_JSON, K(1), API_AUDIT, "restore.cancel", h_restore_cancel },
+    { "POST", V1 "/drills", API_DIRECTOR, API_JSON, K(4), API_UNLOCKED | API_AUDIT, "drill", h_drill_post },
+    { "GET", V1 "/drills", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "drills", h_drills },
+    { "GET", V1 "/drills/{id}", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "drill.read", h_drill },
     { "POST", V1 "/verify", CHIEFS | API_VENDOR, API_JSON, K(1), API_AUDIT, "verify", h_verify_post },
     { "GET", V1 "/verify", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "verify.read", h_verify_get },
 

@@ -123,9 +123,9 @@ static json_t *last_of(struct today *t)
     /* What is really there, not what the rules would allow one day. */
     int64_t oldest = api_int(json_object_get(t->a->vault, "totals"), "oldest_s", 0);
     int64_t kept = oldest && t->now > oldest ? (t->now - oldest) / 86400 : 0;
-    return json_pack("{s:o,s:o,s:I,s:I,s:I,s:n}", "at", api_time(newest), "ago_s",
+    return json_pack("{s:o,s:o,s:I,s:I,s:I,s:o}", "at", api_time(newest), "ago_s",
         newest ? json_integer(t->now - newest) : json_null(), "devices", (json_int_t)good, "devices_total",
-        (json_int_t)total, "kept_days", (json_int_t)kept, "drill");
+        (json_int_t)total, "kept_days", (json_int_t)kept, "drill", drill_last(t->a, NULL));
 }
 
 /* ---- the one thing ---- */
@@ -153,10 +153,16 @@ static json_t *task_of(struct today *t)
     json_t *row = api_row(t->a, STATE_task_open, STATE_ARGS(state_i(t->now)));
     if (!row)
         return NULL;
-    bool card = !strcmp(api_str(row, "kind"), "card");
-    json_t *one = one_thing(api_str(row, "id"), text_json(t->lang, card ? T_TASK_CARD : T_TASK_DATE),
-        text_json(t->lang, card ? T_TASK_CARD_TEXT : T_TASK_DATE_TEXT), card ? 5 : 1,
-        card ? "print_card" : "confirm_date", card ? "/card" : "/today", NULL);
+    static const struct task_words { const char *kind; enum text_key title, text; int minutes; const char *act, *link; } kinds[] = {
+        { "card", T_TASK_CARD, T_TASK_CARD_TEXT, 5, "print_card", "/card" },
+        { "drill", T_TASK_DRILL, T_TASK_DRILL_TEXT, 10, "none", "/machines/drills" },
+        { "date", T_TASK_DATE, T_TASK_DATE_TEXT, 1, "confirm_date", "/today" },
+    };
+    const struct task_words *k = kinds;
+    while (k < kinds + sizeof kinds / sizeof *kinds - 1 && strcmp(k->kind, api_str(row, "kind")) != 0)
+        k++;
+    json_t *one = one_thing(api_str(row, "id"), text_json(t->lang, k->title), text_json(t->lang, k->text), k->minutes, k->act,
+        k->link, NULL);
     json_decref(row);
     return one;
 }
@@ -254,8 +260,7 @@ static void other_lines(struct today *t)
 
 static json_t *not_watched(enum text_lang lang)
 {
-    static const enum text_key keys[] = { T_NOT_WATCHED_ENDPOINT, T_NOT_WATCHED_LOGS, T_NOT_WATCHED_DRILL,
-        T_NOT_WATCHED_COPIES, T_NOT_WATCHED_POSTURE };
+    static const enum text_key keys[] = { T_NOT_WATCHED_ENDPOINT, T_NOT_WATCHED_LOGS, T_NOT_WATCHED_COPIES, T_NOT_WATCHED_POSTURE };
     json_t *a = json_array();
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         api_append(a, text_json(lang, keys[i]));

@@ -17,6 +17,7 @@
 #include "plat/fs.h"
 #include "plat/proc.h"
 #include "sakimori-agent/carrier.h"
+#include "sakimori-agent/drill.h"
 #include "sakimori-agent/orders.h"
 #include "sakimori-agent/policy.h"
 #include "sakimori-agent/reach.h"
@@ -58,6 +59,11 @@ struct restored {
     uint64_t told_ms, started_ms, files_total, bytes_total;
     json_t *problems;
     uint64_t problems_total;
+    struct {
+        bool on, equal, removed;
+        char path[DRILL_PATH_MAX];
+        uint64_t restore_ms, compare_ms, differences;
+    } drill;
 };
 
 /* ---- the channels ---- */
@@ -357,10 +363,8 @@ static void on_progress(void *arg, const struct restore_progress *p)
     json_decref(got);
 }
 
-static void on_problem(void *arg, struct sm_span path, int err, const char *what)
+static void list_problem(struct restored *d, struct sm_span path, int err, const char *what)
 {
-    struct restored *d = arg;
-    d->problems_total++;
     if (json_array_size(d->problems) >= PROBLEMS_MAX)
         return;
     struct sm_buf b64 = SM_BUF_INIT(64 << 10);
@@ -371,6 +375,51 @@ static void on_problem(void *arg, struct sm_span path, int err, const char *what
         json_object_set_new(o, "path_b64", json_stringn((const char *)b64.p, b64.n));
     json_array_append_new(d->problems, o);
     sm_buf_wipe(&b64);
+}
+
+static void on_problem(void *arg, struct sm_span path, int err, const char *what)
+{
+    struct restored *d = arg;
+    d->problems_total++;
+    list_problem(d, path, err, what);
+}
+
+static void on_difference(void *arg, struct sm_span path, int err, const char *what)
+{
+    struct restored *d = arg;
+    d->drill.differences++;
+    list_problem(d, path, err, what);
+}
+
+/* ---- a drill: what was restored is read back and compared, and removed ---- */
+
+/* The place must be the drill's own: then no policy of the machine speaks of it. */
+static int drill_begin(struct restored *d)
+{
+    d->drill.on = json_is_true(json_object_get(d->order.args, "drill"));
+    if (!d->drill.on)
+        return 0;
+    drill_clear();
+    drill_path(d->id, d->drill.path);
+    return drill_make(d->drill.path);
+}
+
+static int drill_compare(struct restored *d, const struct restore_config *c, int r)
+{
+    uint64_t now = plat_clock_mono_ms();
+    struct restore_result res = {0};
+    d->drill.restore_ms = now - d->started_ms;
+    if (!r || r == -SM_EPARTIAL) {
+        const struct restore_source source = {.get_many = get_many, .file_key = file_key, .arg = d};
+        const struct restore_watch watch = {
+            .progress = on_progress, .cancelled = stopped, .problem = on_difference, .arg = d};
+        int e = restore_compare(c, &source, &watch, &res);
+        d->drill.equal = !e && !r;
+        if (e && e != -SM_EMISMATCH)
+            r = e;
+    }
+    d->drill.compare_ms = plat_clock_mono_ms() - now;
+    return r;
 }
 
 /* ---- one restore ---- */
@@ -392,6 +441,8 @@ static int read_target(struct restored *d, struct restore_config *c, struct sm_b
     c->place = r ? NULL : sm_buf_str(place);
     if (!r && (!c->place || c->place[0] != '/' || strlen(c->place) != place->n))
         r = -SM_EINVAL;
+    if (!r && d->drill.on)
+        return strcmp(c->place, d->drill.path) == 0 ? 0 : -SM_EINVAL;
     return r ? r : policy_may_read(&d->policy, c->place) ? 0 : -SM_EDENIED;
 }
 
@@ -442,6 +493,8 @@ static int run(struct restored *d, struct restore_result *res)
     int r = paths ? sm_unhex(d->id, 32, c.id, 16) : -ENOMEM;
     snprintf(folder, sizeof folder, "%s/orders", d->config.data);
     if (!r)
+        r = drill_begin(d);
+    if (!r)
         r = confine_to_order(d, folder, c.id);
     if (!r)
         r = read_target(d, &c, &place);
@@ -458,8 +511,13 @@ static int run(struct restored *d, struct restore_result *res)
         const struct restore_source source = {.get_many = get_many, .file_key = file_key, .arg = d};
         const struct restore_watch watch = {
             .progress = on_progress, .cancelled = stopped, .problem = on_problem, .arg = d};
+        c.sync = d->drill.on; /* what is compared is on the disk */
         r = restore_run(&c, &source, &watch, res);
+        if (d->drill.on)
+            r = drill_compare(d, &c, r);
     }
+    if (d->drill.on)
+        d->drill.removed = drill_remove(d->drill.path);
     if (c.state_dir >= 0)
         close(c.state_dir);
     reach_wipe(&d->reach);
@@ -481,6 +539,11 @@ static void tell_end(struct restored *d, int r, const struct restore_result *res
             "bytes", (json_int_t)res->bytes, "same", (json_int_t)res->same, "set_aside", (json_int_t)res->set_aside,
             "skipped", (json_int_t)res->skipped, "ms", (json_int_t)(plat_clock_mono_ms() - d->started_ms), "problems",
             d->problems, "problems_total", (json_int_t)d->problems_total);
+    if (o && d->drill.on)
+        json_object_set_new(o, "drill",
+            json_pack("{s:b,s:b,s:I,s:I,s:I}", "equal", d->drill.equal, "removed", d->drill.removed, "differences",
+                (json_int_t)d->drill.differences, "restore_ms", (json_int_t)d->drill.restore_ms, "compare_ms",
+                (json_int_t)d->drill.compare_ms));
     if (o && r && r != -SM_EPARTIAL && r != -SM_ECANCEL)
         json_object_set_new(o, "error", json_string(sm_strerror(r)));
     snprintf(path, sizeof path, "/agent/v1/restores/%s/end", d->id);

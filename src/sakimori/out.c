@@ -174,6 +174,8 @@ const char *cli_word(const struct cli *c, const char *word)
         { "symlink", "リンク", "link" },
         { "up", "動作中", "up" },
         { "down", "停止", "down" },
+        { "sample", "見本", "sample" },
+        { "all", "全部", "everything" },
         { "added", "できた", "added" },
         { "removed", "なくなった", "removed" },
         { "changed", "変わった", "changed" },

@@ -101,6 +101,9 @@ static const struct cli_opt o_card[] = { { .name = "sheet", .value = "FILE|-",
     .en = "the sheet's opening half (words, or text of the QR code); as QR texts both halves may be in one file" },
     OPT_ORDERS, OPT_ANSWERS, OPT_STDIN, OPT_FD, END };
 static const struct cli_opt o_anew[] = { OPT_ORDERS, OPT_ANSWERS, OPT_STDIN, OPT_FD, END };
+static const struct cli_opt o_drill[] = { OPT_WAIT, { .name = "all", .ja = "見本ではなく全部", .en = "everything, not a sample" },
+    { .name = "generation", .value = "ID", .ja = "世代の番号(なければ最後のきれいな世代)", .en = "id of a generation (else the last clean one)" },
+    END };
 static const struct cli_opt o_mount[] = { OPT_VAULT,
     { .name = "sheet", .value = "FILE|-", .ja = "金庫の紙(ことば、または QR の文字)。- は標準入力、なければ機器で聞く",
         .en = "recovery sheet (words, or text of the QR code); - = standard input, else asked on the terminal" }, END };
@@ -174,6 +177,9 @@ const struct cli_cmd cli_commands[] = {
     { "restore watch", "RESTORE", 1, 1, cmd_restore_watch, "進み具合を見る", "watch a restore", NULL },
     { "restore cancel", "RESTORE", 1, 1, cmd_restore_cancel, "中止", "cancel a restore", NULL },
     { "restores list", "", 0, 0, cmd_restore_list, "戻した記録", "restores", NULL },
+    { "drill run", "SOURCE", 1, 1, cmd_drill_run, "戻す練習をする(解除が必要)", "do a restore drill (unlock needed)", o_drill },
+    { "drill list", "", 0, 0, cmd_drill_list, "戻す練習の記録", "restore drills", NULL },
+    { "drill show", "DRILL", 1, 1, cmd_drill_show, "一回の練習の報告", "the report of one drill", NULL },
     { "verify", "[structure|data]", 0, 1, cmd_verify, "保管庫を検査する(引数なし: 前回の結果)",
         "verify the vault (without argument: the last result)", NULL },
     { "audit list", "", 0, 0, cmd_audit_list, "操作の記録", "audit log", NULL },

@@ -41,7 +41,7 @@ enum msg_type {
     V_ORDER = 0x0624, V_HOLD = 0x0625, V_CLEAN = 0x0626, V_DATE = 0x0627, V_QUOTA = 0x0629, V_EVENT = 0x0640,
     /* → opener */
     O_LOAD = 0x0700, O_LIST = 0x0701, O_STAT = 0x0702, O_FIND = 0x0703, O_TICKET = 0x0704, O_CLOSE = 0x0705,
-    O_DIFF = 0x0706, O_SEARCH = 0x0707,
+    O_DIFF = 0x0706, O_SEARCH = 0x0707, O_SAMPLE = 0x0708,
     O_STREAM = 0x0710,
     /* brain → out, out ⇢ brain */
     X_MAIL = 0x0800, X_WEBHOOK = 0x0801, X_RESULT = 0x0802,

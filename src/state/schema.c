@@ -65,7 +65,11 @@ static const char v2[] =
     "INSERT INTO sessions_2 SELECT hash, id, kind, person, csrf, created_s, last_s, ends_s, remote, label FROM sessions;"
     "DROP TABLE sessions; ALTER TABLE sessions_2 RENAME TO sessions;"
     /* What belongs to the kind of a source (src/api/source_kinds.c). */
-    "ALTER TABLE sources ADD COLUMN options TEXT NOT NULL DEFAULT '{}';";
+    "ALTER TABLE sources ADD COLUMN options TEXT NOT NULL DEFAULT '{}';"
+    "CREATE TABLE drills(id TEXT PRIMARY KEY REFERENCES restores(id), manifest TEXT NOT NULL, source TEXT NOT NULL,"
+    " device TEXT NOT NULL, plan TEXT NOT NULL, by TEXT NOT NULL, created_s INTEGER NOT NULL, finished_s INTEGER,"
+    " ok INTEGER NOT NULL DEFAULT 0, report TEXT, hash TEXT);"
+    "CREATE INDEX drills_manifest ON drills(manifest);";
 
 const char *const state_schema[] = { v1, v2 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

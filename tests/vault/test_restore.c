@@ -419,9 +419,9 @@ static void a_batch_that_ends_before_a_files_bytes_does_not_mix_up_chunks(void *
             (void)snprintf(name, sizeof name, "%s/a%u", k->src, i);
             assert_int_equal(symlink("nowhere", name), 0);
         }
-        for (unsigned i = 0; i < 5600; i++) {
+        for (unsigned i = 0; i < 2790; i++) {
             (void)snprintf(name, sizeof name, "b%05u", i);
-            tree_fill(k->src, name, 3000, 0, i < 2700 ? 1 : 2);
+            tree_fill(k->src, name, 3000, 0, i < 2600 ? 1 : 2);
         }
         assert_int_equal(kit_backup(k), 0);
         kit_restore_equal(k);

@@ -113,3 +113,11 @@ export const files = (path) => {
     if (!path) return [f('/srv/share', 'dir', 0), f('/srv/scan', 'dir', 0)];
     return [f('予約', 'dir', 0), f('紹介状', 'dir', 0), f('予約表.xlsx', 'file', 84_211), f('診療案内.docx', 'file', 42_100), f('休診のお知らせ.pdf', 'file', 312_004), { ...f('\ufffd\ufffd.txt', 'file', 120), name_b64: 'kLMu', note: 'changed-while-read' }];
 };
+
+const plan = { amount: 'sample', files: 200, bytes: 4.1e8, files_total: 48210, bytes_total: 48.2e9 };
+const report = { version: 1, files: 200, bytes: 4.1e8, restore_ms: 9200, compare_ms: 4100, differences: 0, problems: 0, removed: true, estimate_s: 2218, head: { seq: 5120, hash: 'ab12'.repeat(16) } };
+export const drills = () => [
+    { id: 'd2', manifest: 'cd34'.repeat(16), source: 's1', source_name: L('共有フォルダ', 'Shared folder'), device: 'd1', device_name: L('共有サーバー', 'File server'), state: 'running', ok: null, by: 'incho', plan, report: null, hash: null, created: at(3e4), finished: null, progress: { files: 80, bytes: 1.6e8 } },
+    { id: 'd1', manifest: 'ef56'.repeat(16), source: 's1', source_name: L('共有フォルダ', 'Shared folder'), device: 'd1', device_name: L('共有サーバー', 'File server'), state: 'complete', ok: true, by: 'incho', plan, report, hash: '12ab'.repeat(16), created: at(2e9), finished: at(1.99e9) },
+    { id: 'd0', manifest: '0f56'.repeat(16), source: 's1', source_name: L('共有フォルダ', 'Shared folder'), device: 'd1', device_name: L('共有サーバー', 'File server'), state: 'partial', ok: false, by: 'incho', plan, report: { ...report, differences: 2, problems: 1 }, hash: '34ab'.repeat(16), created: at(4e9), finished: at(3.99e9) },
+];

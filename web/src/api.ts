@@ -109,11 +109,17 @@ export interface Generation {
     last_clean: boolean; pinned: boolean; slots: string[]; locked: { days_left: number } | null; drill: { at: string; ok: boolean } | null;
 }
 export interface VaultFile { name: string; name_b64: string; kind: string; size?: number; mtime?: string | null; mode?: number; owner?: string; note?: string; path_b64?: string; path?: string }
+export interface Drill {
+    id: string; manifest: string; source: string; source_name: string; device: string; device_name: string; state: Run['state']; ok: boolean | null; by: string;
+    plan: { amount: 'sample' | 'all'; files: number; bytes: number; files_total: number; bytes_total: number };
+    report: { files: number; bytes: number; restore_ms: number; compare_ms: number; differences: number; problems: number; removed: boolean; estimate_s: number; head: { seq: number; hash: string } | null } | null;
+    hash: string | null; created: string; finished: string | null; progress?: { files: number; bytes: number } | null; institution?: string; problems?: { path: string; error?: string; what?: string }[] | null;
+}
 export interface FoundFile extends VaultFile { generation: string; at: string; source: string; source_name: string; suspicious: boolean }
 export interface Search { items: FoundFile[]; next: string | null; searched: number; more: boolean }
 export interface Difference extends VaultFile { change: 'added' | 'removed' | 'changed'; what: ('content' | 'meta' | 'kind')[]; was?: VaultFile }
 export interface Restore {
-    id: string; manifest?: string; device?: string; state: Run['state'];
+    id: string; manifest?: string; device?: string; state: Run['state']; drill?: boolean;
     progress: { files: number; files_total: number; bytes: number; bytes_total: number } | null;
     target?: { mode: 'original' | 'place'; place?: string }; set_aside: number | null; skipped?: number; problems?: { path: string; error: string; what?: string }[] | null; started: string | null; finished: string | null; ms: number | null;
 }

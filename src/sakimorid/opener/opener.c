@@ -7,6 +7,7 @@
 
 #include "crypto/hash.h"
 #include "crypto/init.h"
+#include "crypto/random.h"
 #include "sakimorid/wire.h"
 #include "vault/snapshot/reader.h"
 
@@ -639,6 +640,94 @@ static void on_diff(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
     json_decref(in);
 }
 
+/* ---- a sample for a drill ---- */
+
+#define SAMPLE_MAX 1000u
+struct sampled { struct sm_buf path; uint64_t size; };
+struct sample_arg { struct sampled *row; size_t limit, n; uint64_t files, bytes; };
+
+/* Reservoir sampling (Vitter's algorithm R): every file has the same chance, in one walk. */
+static int sample_row(void *arg, enum reader_event event, struct sm_span path, const struct reader_node *n)
+{
+    struct sample_arg *a = arg;
+    uint64_t size = 0, draw;
+    uint32_t i;
+    if (event != READER_ENTRY || n->e.kind != ENTRY_FILE)
+        return 0;
+    (void)main_stream(n, &i, &size); /* 0 for what has no bytes of its own */
+    a->files++;
+    a->bytes += size;
+    size_t at = a->n;
+    if (a->n == a->limit) {
+        crypto_random(&draw, sizeof draw);
+        draw %= a->files;
+        if (draw >= a->limit)
+            return 0;
+        at = (size_t)draw;
+    } else {
+        a->row[a->n++].path = SM_BUF_INIT(PATH_MAX_BYTES);
+    }
+    sm_buf_clear(&a->row[at].path);
+    a->row[at].size = size;
+    return sm_buf_put_span(&a->row[at].path, path);
+}
+
+static int by_size(const void *x, const void *y)
+{
+    const struct sampled *a = x, *b = y;
+    return a->size < b->size ? -1 : a->size > b->size;
+}
+
+/* The smallest ones until the bytes are used up, and at least one. */
+static json_t *sample_json(struct sample_arg *a, uint64_t most)
+{
+    json_t *paths = json_array();
+    uint64_t bytes = 0;
+    struct sm_buf b64 = SM_BUF_INIT(2 * PATH_MAX_BYTES);
+    qsort(a->row, a->n, sizeof *a->row, by_size);
+    for (size_t i = 0; i < a->n && (i == 0 || bytes + a->row[i].size <= most); i++) {
+        sm_buf_clear(&b64);
+        if (sm_base64(sm_buf_span(&a->row[i].path), &b64) == 0)
+            json_array_append_new(paths, json_stringn((const char *)b64.p, b64.n));
+        bytes += a->row[i].size;
+    }
+    sm_buf_wipe(&b64);
+    json_t *o = json_object();
+    json_object_set_new(o, "files", json_integer((json_int_t)json_array_size(paths)));
+    json_object_set_new(o, "paths", paths);
+    wire_int(o, "bytes", bytes);
+    wire_int(o, "files_total", a->files);
+    wire_int(o, "bytes_total", a->bytes);
+    return o;
+}
+
+static void on_sample(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    json_t *in = wire_body(ipc, m), *out = NULL;
+    if (!in)
+        return;
+    char why[160] = "";
+    struct loaded *l = NULL;
+    struct sm_buf path = SM_BUF_INIT(PATH_MAX_BYTES);
+    struct sm_obj f = SM_OBJ(in);
+    struct sample_arg a = {.limit = (size_t)sm_obj_int(&f, "files", 1, SAMPLE_MAX)};
+    uint64_t most = (uint64_t)sm_obj_int(&f, "bytes", 0, INT64_MAX);
+    int r = f.err ? f.err : target(state(c), in, &l, &path, why);
+    if (!r && !(a.row = calloc(a.limit, sizeof *a.row)))
+        r = -ENOMEM;
+    if (!r)
+        r = reader_walk(l->reader, SM_SPAN(NULL, 0), sample_row, &a);
+    if (!r)
+        out = sample_json(&a, most);
+    for (size_t i = 0; i < a.n; i++)
+        sm_buf_wipe(&a.row[i].path);
+    free(a.row);
+    wire_answer(ipc, m, out, r, f.err ? f.why : why);
+    sm_buf_wipe(&path);
+    json_decref(in);
+}
+
 /* ---- tickets and streams ---- */
 
 /* A ticket is one download: brain checks who may, front fetches.  The oldest gives way to a new one. */
@@ -822,6 +911,7 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, O_STAT, on_stat},
     {WHO_BRAIN, O_FIND, on_find},
     {WHO_BRAIN, O_DIFF, on_diff},
+    {WHO_BRAIN, O_SAMPLE, on_sample},
     {WHO_BRAIN, O_SEARCH, on_search},
     {WHO_BRAIN, O_TICKET, on_ticket},
     {WHO_BRAIN, O_CLOSE, on_close},

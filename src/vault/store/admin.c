@@ -218,7 +218,7 @@ int store_plan(const struct store *st, const struct retention_policy *p, store_p
 int store_access(struct store *st, const struct store_access *a)
 {
     static const char *const known[] = { "unlock", "list", "read", "restore", "download", "verify", "grant", "audit",
-        "card", "recovery" };
+        "card", "recovery", "drill" };
     bool is_known = false;
     for (size_t i = 0; a->what && i < sizeof known / sizeof *known; i++)
         is_known |= strcmp(a->what, known[i]) == 0;

@@ -288,9 +288,10 @@ function Result({ r }: { r: Restore }) {
 
 function History() {
     const got = useGet<List<Restore>>('/restores' + query({ limit: 10 }));
-    if (!got.data?.items.length) return null;
+    const items = got.data?.items.filter((r) => !r.drill) ?? [];
+    if (!items.length) return null;
     const word = { waiting: T.stWait, running: T.stRun, complete: T.stDone, partial: T.stPart, failed: T.stFail, cancelled: T.stCancel } as const;
     return <section class="mt-l" aria-labelledby="hs"><h2 id="hs">{t(T.history)}</h2><ul class="list-card mt-s">
-        {got.data.items.map((r) => <li class="trouble"><Mark state={r.state === 'complete' ? 'ok' : r.state === 'running' || r.state === 'waiting' ? 'unknown' : 'look'} />
+        {items.map((r) => <li class="trouble"><Mark state={r.state === 'complete' ? 'ok' : r.state === 'running' || r.state === 'waiting' ? 'unknown' : 'look'} />
             <div><Link href={`/restore?run=${encodeURIComponent(r.id)}`}><b>{t(word[r.state])}</b></Link><p class="sub num">{r.started ? whenOf(r.started) : ''} {r.progress ? t(T.count, { n: countOf(r.progress.files) }) : ''}</p></div></li>)}</ul></section>;
 }

@@ -1,0 +1,67 @@
+// A restore drill: a sample and everything, with real processes; a vault that lost a pack does not pass.
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import crypto from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import * as L from './lib.mjs';
+
+let w;
+after(async () => {
+  await w?.stop().catch(() => {});
+  L.clearUp();
+});
+const scratch = () => fs.readdirSync('/var/tmp').filter((n) => n.startsWith('sakimori-drill-'));
+const over = (id) => L.until('the drill', async () => {
+  const d = await w.c.get(`drills/${id}`);
+  return d.ok !== null && d;
+}, 120000);
+
+test('a drill restores a sample, compares it, leaves nothing, and its report stands in the journal', { timeout: 240e3 }, async () => {
+  w = await L.World.start({ name: 'drill', fill: (root) => { L.makeTree(path.join(root, 'all'), true); L.fillSmall(path.join(root, 'small'), 400); } });
+  assert.equal((await w.c.call('POST', 'drills', { source: w.source.id })).status, 409, 'locked, and no clean generation yet');
+  await w.unlock();
+  assert.equal((await w.c.call('POST', 'drills', { source: w.source.id })).status, 409, 'no generation yet');
+  const run = await L.backup(w.c, w.source.id);
+  assert.equal(run.state, 'complete');
+  const before = scratch();
+  const tree = L.treeOf(w.root);
+
+  const d = await over((await w.c.post('drills', { source: w.source.id })).id);
+  assert.equal(d.ok, true, JSON.stringify(d));
+  assert.equal(d.plan.amount, 'sample');
+  assert.equal(d.plan.files, 200);
+  assert.ok(d.plan.files_total > 400);
+  assert.ok(d.report.files >= 200 && d.report.differences === 0 && d.report.removed && d.report.restore_ms > 0 && d.report.estimate_s > 0);
+  assert.deepEqual(scratch(), before, 'nothing is left');
+  assert.deepEqual(L.treeOf(w.root), tree, 'the present files are as they were');
+  const sorted = (v) => Array.isArray(v) ? v.map(sorted) : v && typeof v === 'object' ? Object.fromEntries(Object.keys(v).sort().map((k) => [k, sorted(v[k])])) : v;
+  assert.equal(crypto.createHash('sha256').update(JSON.stringify(sorted(d.report))).digest('hex'), d.hash);
+  const access = await L.everything(w.c, 'access');
+  assert.ok(access.some((a) => a.what === 'drill' && a.result === 'passed' && a.why.includes(d.hash)), 'the hash of the report is in the journal');
+
+  const all = await over((await w.c.post('drills', { source: w.source.id, amount: 'all' })).id);
+  assert.equal(all.ok, true, JSON.stringify(all));
+  assert.ok(all.report.files >= all.plan.files_total);
+  assert.deepEqual(scratch(), before);
+  assert.equal((await w.c.get('today')).last.drill.ok, true);
+  assert.equal((await w.c.get(`generations/${run.manifest}`)).drill.ok, true);
+  console.log(`# sample ${d.report.files} files ${d.report.restore_ms} + ${d.report.compare_ms} ms, estimate ${d.report.estimate_s} s; all ${all.report.files} files ${all.report.restore_ms} + ${all.report.compare_ms} ms`);
+});
+
+test('a drill of a vault with a damaged pack does not pass, and Today says so', { timeout: 240e3 }, async () => {
+  const packs = path.join(w.box.data, 'vault/packs');
+  const files = fs.readdirSync(packs, { recursive: true }).map((f) => path.join(packs, String(f))).filter((f) => f.endsWith('.skp'));
+  for (const f of files) {
+    if (fs.readFileSync(f)[5] !== 1) continue; // data, not folders
+    const fd = fs.openSync(f, 'r+'), size = fs.fstatSync(fd).size;
+    fs.writeSync(fd, crypto.randomBytes(Math.floor(size / 2)), 0, Math.floor(size / 2), Math.floor(size / 3)); // beyond what can be healed
+    fs.closeSync(fd);
+  }
+  await w.unlock();
+  const d = await over((await w.c.post('drills', { source: w.source.id, amount: 'all' })).id);
+  assert.equal(d.ok, false);
+  assert.ok(d.report.problems > 0);
+  const alarms = await w.c.get('alarms?open=1');
+  assert.ok(alarms.items.some((a) => a.kind === 'drill'), JSON.stringify(alarms.items.map((a) => a.kind)));
+});
