@@ -273,6 +273,16 @@ static void on_refused(struct api *a, const json_t *e)
     json_decref(d);
 }
 
+/* The lamp "no errors" asks for the last time that everything was read. */
+static void checked(struct api *a, const json_t *e)
+{
+    if (!api_bool(e, "finished") || api_bool(e, "cancelled") || strcmp(api_str(e, "kind"), "data") != 0)
+        return;
+    json_t *v = json_pack("{s:I,s:b}", "at_s", (json_int_t)api_now(), "sound", api_bool(e, "sound"));
+    (void)!state_set(a->state, "vault_checked", v); /* an older check counts then */
+    json_decref(v);
+}
+
 void api_on_vault(struct api *a, const json_t *e)
 {
     const char *what = api_str(e, "what");
@@ -308,6 +318,7 @@ void api_on_vault(struct api *a, const json_t *e)
         };
         alarm_open(a, &n);
     } else if (!strcmp(what, "verify")) {
+        checked(a, e);
         json_decref(a->verify);
         a->verify = json_deep_copy(e);
         api_event(a, "today", "", json_object());

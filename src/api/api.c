@@ -30,6 +30,7 @@ int api_new(const struct api_config *config, struct api **ret)
     a->keys = json_object();
     a->vault = json_object();
     a->progress = json_object();
+    a->copies_wanted = json_array();
     a->loaded = json_object();
     a->boxes = json_object();
     int n = snprintf(dir, sizeof dir, "%s/state/audit", config->data);
@@ -72,6 +73,9 @@ void api_free(struct api *a)
     json_decref(a->vault);
     json_decref(a->verify);
     json_decref(a->progress);
+    json_decref(a->copying);
+    json_decref(a->copies_wanted);
+    json_decref(a->disks);
     json_decref(a->loaded);
     json_decref(a->boxes);
     if (a->setup_password)
@@ -160,6 +164,7 @@ static void keys_got(struct api *a, int err, const json_t *answer, const char *t
         json_decref(note);
         api_tell(a, "K_LOCK", json_object(), NULL, NULL); /* an unlock of our last life is nobody's now */
         api_tell(a, "P_OPENER", json_pack("{s:b}", "start", 0), NULL, NULL);
+        copies_start(a);
         setup_begin(a);
         card_write(a);
         vault_open(a);
@@ -186,6 +191,9 @@ void api_on_peer(struct api *a, const char *peer, bool there)
         a->opener_there = there;
         if (!there)
             (void)json_object_clear(a->loaded); /* an object: cannot fail */
+    } else if (!strcmp(peer, "copier")) {
+        if (!there)
+            copies_peer_gone(a);
     } else if (!strcmp(peer, "keyd")) {
         if (!there && a->unlock.until_s)
             api_lock(a, "keyd is gone"); /* and the open restore key with it */
@@ -292,6 +300,7 @@ void api_tick(struct api *a)
     restores_tick(a);
     if (due(&a->last_schedule_s, now, SCHEDULE_EVERY_S)) {
         schedule_tick(a);
+        copies_tick(a);
         alarms_tick(a);
         outbox_tick(a);
     }

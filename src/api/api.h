@@ -34,6 +34,8 @@ struct api_config {
     const char *data;              /* data folder; state/audit and public below it are made */
     const json_t *names;           /* array: names and addresses of this box, for its certificate */
     const char *agent_url;         /* where machines join; shown with a join code.  NULL: made from names */
+    const char *disks;             /* folder where disks are found by UUID; NULL: not known */
+    int64_t copier_uid, copier_gid; /* whose a prepared target must be */
     struct api_ops ops;
     unsigned pass_memory_kib;      /* Argon2id memory at sign-in; 0 = the standard.  Smaller in tests only */
 };
@@ -66,6 +68,8 @@ void api_gone(struct api *a, uint64_t call);
 void api_on_child(struct api *a, const json_t *child);   /* P_CHILD */
 void api_on_vault(struct api *a, const json_t *event);   /* V_EVENT */
 void api_on_keyd(struct api *a, const json_t *event);    /* K_EVENT */
+void api_on_disks(struct api *a, const json_t *disks);    /* P_DISKS */
+void api_on_copier(struct api *a, const json_t *event);  /* Y_EVENT */
 void api_on_sent(struct api *a, const json_t *result);   /* X_RESULT */
 void api_on_peer(struct api *a, const char *peer, bool there);
 

@@ -268,6 +268,7 @@ static const struct { const char *code; enum text_key key;
     { "totp_wrong", T_TOTP_WRONG },
     { "word_wrong", T_WORD_WRONG },
     { "method", T_METHOD },
+    { "not_plugged", T_NOT_PLUGGED },
 };
 
 void api_fail(struct api_call *c, int status, const char *code, const char *field, json_t *extra)
@@ -367,7 +368,7 @@ static bool harmless(const char *message)
 {
     static const char *const once[] = { "V_SESSION", "K_UNLOCK", "K_SETUP_SHEET", "K_SETUP_RESTORE", "K_SETUP_CONFIRM",
         "K_GRANT_AGENT", "K_CERT_DEVICE", "V_ACCESS", "V_VERIFY", "X_MAIL", "X_WEBHOOK", "K_REKEY_PASSWORD",
-        "K_CHECK_SHEET", "K_CARD_NEW" };
+        "K_CHECK_SHEET", "K_CARD_NEW", "P_COPIER", "Y_RUN" };
     for (size_t i = 0; i < sizeof once / sizeof *once; i++)
         if (!strcmp(once[i], message))
             return false;

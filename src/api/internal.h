@@ -40,6 +40,9 @@ struct api {
     json_t *keys;                   /* K_STATUS answer: ca_pem, recipients, order_pub ... */
     json_t *vault;                  /* V_STATUS answer */
     json_t *verify;                 /* progress or last report of a verify run */
+    json_t *copying;                /* the copy under way (copies.c), NULL when none */
+    json_t *copies_wanted;          /* those waiting for their turn */
+    json_t *disks;                  /* UUIDs plugged in, NULL until the parent said so */
     json_t *progress;               /* run or restore id → progress, too quick for the database */
     json_t *boxes;                  /* notes for Today: clock, separation */
     char head[513];                 /* newest signed head, hex */
@@ -225,6 +228,13 @@ bool answer_split(
     struct api_call *c, int err, struct sm_span body, const char *text, json_t **ret, struct sm_span *ret_raw);
 json_t *reasons_words(const json_t *reasons, enum text_lang lang);
 json_t *not_separated(struct api *a, enum text_lang lang);
+void copies_start(struct api *a);
+void copies_tick(struct api *a);
+void copies_peer_gone(struct api *a);
+bool copies_any(struct api *a);
+json_t *lamps_json(struct api *a, enum text_lang lang);
+/* Names of copy disks that should have been pulled out long ago: fn for each. */
+void copies_left_in(struct api *a, void (*fn)(void *arg, const char *name), void *arg);
 void restores_tick(struct api *a);
 void restore_order(struct api *a, const json_t *row);                /* a row of restores that waits */
 /* Bring a generation into the opener, with its access record; then the route's own step.  c->mem has it as "load". */

@@ -94,6 +94,13 @@ const struct api_route api_routes[] = {
         h_hold_release },
     { "POST", V1 "/retention/date", UP, API_JSON, K(1), API_AUDIT, "date", h_date_post },
     { "PUT", V1 "/devices/{id}/quota", CHIEFS, API_JSON, K(1), API_AUDIT, "device.quota", h_quota_put },
+    { "GET", V1 "/copies", PEOPLE, API_NO_BODY, 0, 0, "copies", h_copies },
+    { "POST", V1 "/copies", CHIEFS, API_JSON, K(4), API_AUDIT, "copy.add", h_copy_post },
+    { "GET", V1 "/copies/{id}", PEOPLE, API_NO_BODY, 0, 0, "copy.read", h_copy },
+    { "PATCH", V1 "/copies/{id}", CHIEFS, API_JSON, K(4), API_AUDIT, "copy.change", h_copy_patch },
+    { "DELETE", V1 "/copies/{id}", CHIEFS, API_NO_BODY, 0, API_AUDIT, "copy.forget", h_copy_delete },
+    { "POST", V1 "/copies/{id}/run", UP, API_JSON, K(1), API_AUDIT, "copy", h_copy_run },
+    { "POST", V1 "/copies/{id}/cancel", UP, API_JSON, K(1), API_AUDIT, "copy.cancel", h_copy_cancel },
 
     { "GET", V1 "/people", CHIEFS, API_NO_BODY, 0, 0, "people", h_people },
     { "POST", V1 "/people", CHIEFS, API_JSON, K(4), API_AUDIT, "person.add", h_person_post },

@@ -225,6 +225,12 @@ static bool notice_failed(const struct today *t, const char *kind)
     return failed;
 }
 
+static void disk_in(void *arg, const char *name)
+{
+    struct today *t = arg;
+    line(t, 1, TEXT_SAY(t->lang, T_LINE_DISK_IN, name), NULL, NULL);
+}
+
 static void other_lines(struct today *t)
 {
     const json_t *vault = json_object_get(t->a->children, "vault"), *keyd = json_object_get(t->a->children, "keyd");
@@ -242,6 +248,7 @@ static void other_lines(struct today *t)
         line(t, 1, text_json(t->lang, T_LINE_NO_SOURCE), NULL, NULL);
     if (state_number(t->a->state, STATE_task_is_open, 0, STATE_ARGS(state_t("date"))) > 0)
         line(t, 1, text_json(t->lang, T_LINE_DATE), NULL, NULL);
+    copies_left_in(t->a, disk_in, t);
     json_t *row;
     size_t i;
     if (notice_failed(t, "mail"))
@@ -258,13 +265,14 @@ static void other_lines(struct today *t)
         }
 }
 
-static json_t *not_watched(enum text_lang lang)
+static json_t *not_watched(struct api *a, enum text_lang lang)
 {
     static const enum text_key keys[] = { T_NOT_WATCHED_ENDPOINT, T_NOT_WATCHED_LOGS, T_NOT_WATCHED_COPIES, T_NOT_WATCHED_POSTURE };
-    json_t *a = json_array();
+    json_t *out = json_array();
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        api_append(a, text_json(lang, keys[i]));
-    return a;
+        if (keys[i] != T_NOT_WATCHED_COPIES || !copies_any(a))
+            api_append(out, text_json(lang, keys[i]));
+    return out;
 }
 
 static void head_parts(struct today *t)
@@ -335,8 +343,9 @@ json_t *today_json(struct api *a, enum text_lang lang)
     api_set(t.out, "lines", t.lines);
     api_set(t.out, "last", last_of(&t));
     api_set(t.out, "groups", groups_of(&t));
-    api_set(t.out, "not_watched", not_watched(lang));
+    api_set(t.out, "not_watched", not_watched(a, lang));
     api_set(t.out, "notes", notes);
+    api_set(t.out, "lamps", lamps_json(a, lang));
     json_decref(t.alarms);
     json_decref(t.sources);
     json_decref(t.devices);
@@ -401,6 +410,7 @@ void h_events(struct api_call *c)
     if (c->who.bit & (API_STAFF | API_MANAGER | API_DIRECTOR)) {
         api_append(topics, json_string("alarm"));
         api_append(topics, json_string("restore"));
+        api_append(topics, json_string("copy"));
     }
     if (c->who.bit & (API_VENDOR | API_MANAGER | API_DIRECTOR)) {
         api_append(topics, json_string("run"));

@@ -63,7 +63,7 @@ enum plat_place plat_but_place(const char *path, const char *out);
 int plat_sandbox_landlock_abi(void);
 
 /* Only the system calls of the named profile; any other kills the process (SIGSYS).  Profiles: "front", "keyd",
- * "brain", "vault", "opener", "out", "agent-link", "agent-backup", "agent-restore", "agent-lend",
+ * "brain", "vault", "opener", "copier", "out", "agent-link", "agent-backup", "agent-restore", "agent-lend",
  * "agent-dump" (and the tools it starts: an unknown call is answered with ENOSYS), "agent-sqlite".  -SM_ENOTFOUND unknown profile. In
  * sanitizer builds nothing is done and missing says so. */
 sm_must_use int plat_sandbox_seccomp(const char *profile, struct plat_confined *c);

@@ -131,6 +131,15 @@ static const struct cli_opt o_order_policy[] = { OPT_ORDERS_SHEET, OPT_WHY,
 static const struct cli_opt o_order_date[] = { OPT_ORDERS_SHEET, OPT_WHY,
     { .name = "days", .value = "N", .ja = "数えに入れる日数", .en = "days to count in" }, END };
 static const struct cli_opt o_hold[] = { OPT_WHY, OPT_SOURCE, END };
+static const struct cli_opt o_copy_prepare[] = { { .name = "name", .value = "TEXT", .ja = "写しの名前", .en = "name of the copy" },
+    { .name = "disk", .ja = "PATH は、取り外すディスクがつながっている場所", .en = "PATH is where a removable disk is mounted" },
+    { .name = "elsewhere", .value = "yes|no", .ja = "別の建物に置く", .en = "is kept in another building" }, END };
+static const struct cli_opt o_copy_set[] = { { .name = "name", .value = "TEXT", .ja = "新しい名前", .en = "new name" },
+    { .name = "elsewhere", .value = "yes|no", .ja = "別の建物に置く", .en = "is kept in another building" },
+    { .name = "enabled", .value = "yes|no", .ja = "自動で写す", .en = "copy by itself" },
+    { .name = "hour", .value = "0-23|off", .ja = "毎日この時刻に(off はバックアップのたび)",
+        .en = "every day at this hour (off = after each backup)" },
+    { .name = "max-days", .value = "N", .ja = "何日で古いとするか", .en = "days until it counts as old" }, END };
 
 const struct cli_cmd cli_commands[] = {
     { "setup", "", 0, 0, cmd_setup, "初期設定", "first set-up", o_setup },
@@ -182,6 +191,15 @@ const struct cli_cmd cli_commands[] = {
     { "drill show", "DRILL", 1, 1, cmd_drill_show, "一回の練習の報告", "the report of one drill", NULL },
     { "verify", "[structure|data]", 0, 1, cmd_verify, "保管庫を検査する(引数なし: 前回の結果)",
         "verify the vault (without argument: the last result)", NULL },
+    { "copies", "", 0, 0, cmd_copies, "写しと、5つのランプ", "copies and the five lamps", NULL },
+    { "copy prepare", "PATH", 1, 1, cmd_copy_prepare, "写しの場所(フォルダー、ディスク)を用意する(箱の機械で)",
+        "prepare a place for a copy: a folder or a disk (on the box itself)", o_copy_prepare },
+    { "copy show", "COPY", 1, 1, cmd_copy_show, "一つの写しと、その記録", "one copy and its history", NULL },
+    { "copy run", "COPY", 1, 1, cmd_copy_run, "今すぐ写す", "copy now", o_wait },
+    { "copy verify", "COPY", 1, 1, cmd_copy_verify, "写しを全部読み返す", "read all of a copy back", o_wait },
+    { "copy cancel", "COPY", 1, 1, cmd_copy_cancel, "中止(次のとき続きから)", "cancel (the next run goes on from there)", NULL },
+    { "copy set", "COPY", 1, 1, cmd_copy_set, "写しの設定を変える", "change a copy's settings", o_copy_set },
+    { "copy forget", "COPY", 1, 1, cmd_copy_forget, "写しをやめる(あるものは消さない)", "stop making it (nothing is deleted there)", NULL },
     { "audit list", "", 0, 0, cmd_audit_list, "操作の記録", "audit log", NULL },
     { "audit export", "FILE|-", 1, 1, cmd_audit_export, "操作の記録を書き出す", "export the audit log", NULL },
     { "audit verify", "", 0, 0, cmd_audit_verify, "操作の記録が元のままか調べる", "check that the audit log is as written", o_file },

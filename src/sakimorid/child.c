@@ -519,7 +519,7 @@ static const char *folder_path(struct child *c, const char *path, char *buf, siz
 
 static int confine_folders(struct child *c)
 {
-    struct plat_path_rule rules[CHILD_FOLDERS_MAX + 4];
+    struct plat_path_rule rules[CHILD_FOLDERS_MAX + 5];
     char *paths = calloc(CHILD_FOLDERS_MAX, 4200);
     size_t n = 0;
     int r;
@@ -531,6 +531,9 @@ static int confine_folders(struct child *c)
         rules[n].path = folder_path(c, rules[n].path, paths + i * 4200, 4200);
         n++;
     }
+    const char *job = json_string_value(json_object_get(json_object_get(c->config, "job"), "path"));
+    if (c->row->job_folder && job)
+        rules[n++] = (struct plat_path_rule){ .path = job, .write = true };
     rules[n++] = (struct plat_path_rule){ .path = "/dev/urandom", .optional = true };
     rules[n++] = (struct plat_path_rule){ .path = "/etc/localtime", .optional = true };
     rules[n++] = (struct plat_path_rule){ .path = "/usr/share/zoneinfo", .optional = true };
@@ -560,7 +563,7 @@ static int confine_user(struct child *c)
     gid_t gid;
 
     child_user(c->row, &uid, &gid);
-    return plat_sandbox_user(uid, gid, NULL, 0, NULL, 0, &c->confined);
+    return plat_sandbox_user(uid, gid, NULL, 0, c->row->caps, c->row->caps_n, &c->confined);
 }
 
 static int confine_first(struct child *c, pid_t parent)

@@ -29,7 +29,9 @@ struct child_row {
     const char *user;                 /* "_sakimori-front"; when absent as root: 64300 + its place in WHO_ */
     struct plat_path_rule folders[CHILD_FOLDERS_MAX]; /* ends at path NULL */
     unsigned nofile;                  /* most descriptors */
-    bool on_request;                  /* started by P_OPENER only */
+    bool on_request;                  /* started by P_OPENER or P_COPIER only */
+    int caps[2]; size_t caps_n;       /* kept as root; everything else goes */
+    bool job_folder;                  /* may write below config's job.path, which the parent was asked for */
 };
 
 /* Called for every request or notice of the row's type.  peer is a WHO_ bit.  Requests must be answered with
@@ -125,5 +127,6 @@ int brain_main(struct child *c);
 int vault_main(struct child *c);
 int opener_main(struct child *c);
 int out_main(struct child *c);
+int copier_main(struct child *c);
 
 #endif

@@ -1,4 +1,5 @@
 /* The children of the box: one row each.  Adding one is a folder with its entry and a row here. */
+#include <linux/capability.h>
 #include "sakimorid/parent.h"
 
 #define READ(p) { .path = (p) }
@@ -19,6 +20,10 @@ static const struct child_row rows[] = {
     { .name = "front", .who = WHO_FRONT, .entry = front_main, .profile = "front", .user = "_sakimori-front", .nofile = 16384 },
     { .name = "opener", .who = WHO_OPENER, .entry = opener_main, .profile = "opener", .user = "_sakimori-opener",
         .nofile = 64, .on_request = true },
+    /* It reads the vault, which is another user's: with Landlock that and the one target are all it can read. */
+    { .name = "copier", .who = WHO_COPIER, .entry = copier_main, .profile = "copier", .user = "_sakimori-copier",
+        .folders = { READ("vault") }, .nofile = 256, .on_request = true, .caps = { CAP_DAC_READ_SEARCH }, .caps_n = 1,
+        .job_folder = true },
 };
 
 int main(int argc, char **argv)

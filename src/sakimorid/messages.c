@@ -14,8 +14,10 @@ const struct msg_row msg_table[] = {
     ROW(P_STOP, KIB(1), WHO_PARENT, WHO_CHILDREN, NOTICE),
     ROW_FD(P_LISTEN, KIB(1), WHO_PARENT, WHO_FRONT, NOTICE),
     ROW(P_CHILD, KIB(4), WHO_PARENT, WHO_BRAIN, NOTICE),
+    ROW(P_DISKS, KIB(8), WHO_PARENT, WHO_BRAIN, NOTICE),
     ROW(P_OPENER, KIB(1), WHO_BRAIN, WHO_PARENT, REQUEST),
     ROW(P_MAIL, KIB(8), WHO_BRAIN, WHO_PARENT, REQUEST),
+    ROW(P_COPIER, KIB(8), WHO_BRAIN, WHO_PARENT, REQUEST),
     ROW(C_READY, KIB(4), WHO_CHILDREN, WHO_PARENT, NOTICE),
     ROW(C_FATAL, KIB(4), WHO_CHILDREN, WHO_PARENT, NOTICE),
     ROW(C_NOTE, KIB(8), WHO_CHILDREN, WHO_PARENT, NOTICE),
@@ -79,6 +81,7 @@ const struct msg_row msg_table[] = {
     ROW(V_CLEAN, KIB(1), WHO_BRAIN, WHO_VAULT, REQUEST),
     ROW(V_DATE, KIB(4), WHO_BRAIN, WHO_VAULT, REQUEST),
     ROW(V_QUOTA, KIB(4), WHO_BRAIN, WHO_VAULT, REQUEST),
+    ROW(V_COPY_LABEL, KIB(1), WHO_BRAIN, WHO_VAULT, REQUEST),
     ROW(V_EVENT, KIB(64), WHO_VAULT, WHO_BRAIN, NOTICE),
 
     ROW(O_LOAD, KIB(512), WHO_BRAIN, WHO_OPENER, REQUEST),
@@ -95,11 +98,16 @@ const struct msg_row msg_table[] = {
     ROW(X_MAIL, KIB(256), WHO_BRAIN, WHO_OUT, REQUEST),
     ROW(X_WEBHOOK, KIB(256), WHO_BRAIN, WHO_OUT, REQUEST),
     ROW(X_RESULT, KIB(4), WHO_OUT, WHO_BRAIN, NOTICE),
+
+    ROW(Y_RUN, KIB(4), WHO_BRAIN, WHO_COPIER, REQUEST),
+    ROW(Y_CANCEL, KIB(1), WHO_BRAIN, WHO_COPIER, REQUEST),
+    ROW(Y_EVENT, KIB(8), WHO_COPIER, WHO_BRAIN, NOTICE),
 };
 const size_t msg_table_n = sizeof msg_table / sizeof msg_table[0];
 _Static_assert(sizeof msg_table / sizeof msg_table[0] <= MSG_ROWS_MAX, "raise MSG_ROWS_MAX");
 
-static const char *const who_names[WHO_COUNT] = { "parent", "front", "keyd", "brain", "vault", "opener", "out" };
+static const char *const who_names[WHO_COUNT] = { "parent", "front", "keyd", "brain", "vault", "opener", "out",
+    "copier" };
 
 const struct msg_row *msg_find(uint16_t type)
 {

@@ -35,6 +35,8 @@ const struct sm_opt options_table[] = {
     { .name = "disk_reserve", .kind = SM_OPT_BYTES, .standard = "2G", .min = 64 << 20, .max = 1LL << 44,
         .offset = AT(disk_reserve_bytes), .ja = "バックアップが使わずに残すディスクの空き",
         .en = "Free disk space that backups leave alone" },
+    { .name = "disks", .kind = SM_OPT_PATH, .standard = "/dev/disk/by-uuid", .min = 0, .max = 1024, .offset = AT(disks),
+        .ja = "つながっているディスクを UUID で見つける場所", .en = "Where disks that are plugged in are found by UUID" },
     { .name = "log_level", .kind = SM_OPT_CHOICE, .standard = "info", .choices = "debug|info|warn|error",
         .offset = AT(log_level), .ja = "記録の細かさ", .en = "How much the log says" },
     { .name = "mail_host", .kind = SM_OPT_TEXT, .standard = "", .min = 0, .max = 255, .offset = AT(mail_host),
@@ -64,6 +66,7 @@ static const struct {
 } shown[] = {
     { "connections", WHO_FRONT }, { "connections_per_address", WHO_FRONT }, { "idle", WHO_FRONT },
     { "disk_reserve", WHO_VAULT | WHO_BRAIN }, { "log_level", WHO_CHILDREN },
+    { "disks", WHO_BRAIN },
     { "mail_host", WHO_OUT | WHO_BRAIN }, { "mail_port", WHO_OUT | WHO_BRAIN }, { "mail_tls", WHO_OUT | WHO_BRAIN },
     { "mail_user", WHO_OUT | WHO_BRAIN }, { "mail_from", WHO_OUT | WHO_BRAIN }, { "mail_password", WHO_OUT },
 };

@@ -2,6 +2,7 @@
 #include "sakimorid/parent.h"
 #include <errno.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "core/log.h"
@@ -10,9 +11,10 @@
 #include "plat/local.h"
 #include "plat/proc.h"
 #include "sakimorid/companion.h"
+#include "sakimorid/disks.h"
 
 enum {
-    KIDS_MAX = 8, OPENER_ASKS_MAX = 16, READY_WAIT_MS = 60000, STEADY_MS = 10000, EARLY_FAILS_MAX = 5,
+    KIDS_MAX = 12, OPENER_ASKS_MAX = 16, READY_WAIT_MS = 60000, STEADY_MS = 10000, EARLY_FAILS_MAX = 5,
     STOP_WAIT_MS = 6000, OUT_QUEUE = 1 << 20, CHANNEL_FD = 3,
 };
 
@@ -20,7 +22,7 @@ enum {
 static const uint64_t back_off_ms[] = { 0, 1000, 2000, 4000, 8000 };
 #define BACK_OFFS (sizeof back_off_ms / sizeof back_off_ms[0])
 /* Who stops first: those who take work in, last the one that others need for their end. */
-static const unsigned stop_order[] = { WHO_FRONT, WHO_OPENER, WHO_OUT, WHO_BRAIN, WHO_VAULT, WHO_KEYD };
+static const unsigned stop_order[] = { WHO_FRONT, WHO_OPENER, WHO_COPIER, WHO_OUT, WHO_BRAIN, WHO_VAULT, WHO_KEYD };
 
 enum kid_state { KID_OFF, KID_STARTING, KID_UP, KID_WAITING };
 struct parent;
@@ -51,6 +53,9 @@ struct parent {
     bool brain_noted, serving;
     uint64_t opener_asks[OPENER_ASKS_MAX]; /* ids of P_OPENER of the present brain */
     size_t opener_asks_n;
+    struct disks *disks;
+    json_t *copy_job;             /* what the copier was started for */
+    uint64_t copier_start, copier_stop; /* ids of open P_COPIER requests, 0 = none */
     int code;
     struct companion *companion;  /* the local agent, NULL when there is none */
 };
@@ -207,6 +212,107 @@ static void on_opener(struct kid *brain, struct sm_ipc_msg *m)
         opener_answer(p, 0);
 }
 
+/* ---- the copier: for one target at a time ---- */
+
+static void copier_answer(struct parent *p, uint64_t *id, int err, const char *why)
+{
+    struct kid *brain = kid_of(p, WHO_BRAIN);
+    struct sm_ipc_msg to = { .type = P_COPIER, .id = *id, .fd = -1 };
+
+    if (*id && brain && brain->ipc && err < 0)
+        (void)sm_ipc_reply_error(brain->ipc, &to, err, why); /* gone brain: nobody waits */
+    else if (*id && brain && brain->ipc)
+        (void)sm_ipc_reply(brain->ipc, &to, 0, SM_SPAN("{}", 2), -1);
+    *id = 0;
+}
+
+/* Where the copy lies: below a folder, or on a disk that is mounted for it. */
+static int copier_place(struct parent *p, const json_t *j, char ret_path[4600], char *ret_why)
+{
+    struct kid *k = kid_of(p, WHO_COPIER);
+    const char *disk = json_string_value(json_object_get(j, "disk")), *path = json_string_value(json_object_get(j, "path"));
+    struct stat st;
+    uid_t uid;
+    gid_t gid;
+    int r = 0;
+
+    child_user(k->row, &uid, &gid);
+    if (disk)
+        r = disks_take(p->disks, disk, uid, gid, &path);
+    if (r < 0) {
+        snprintf(ret_why, 160, "%s", r == -EPERM ? "this service may not mount disks" : sm_strerror(r));
+        return r;
+    }
+    if (!path || path[0] != '/' || strlen(path) > 4400) {
+        snprintf(ret_why, 160, "no such place");
+        return -SM_EINVAL;
+    }
+    snprintf(ret_path, 4600, "%s/sakimori-copy", path);
+    if (lstat(ret_path, &st) < 0 || !S_ISDIR(st.st_mode)) {
+        snprintf(ret_why, 160, "nothing was prepared there");
+        return -SM_ENOTFOUND;
+    }
+    return 0;
+}
+
+static void on_copier(struct kid *brain, struct sm_ipc_msg *m)
+{
+    struct parent *p = brain->p;
+    struct kid *k = kid_of(p, WHO_COPIER);
+    char path[4600], why[160] = "";
+    json_t *j = NULL;
+    bool start;
+    int r = k && !p->stopping ? msg_json(m->body, 8192, &j, why) : -SM_ESTATE;
+
+    start = json_is_true(json_object_get(j, "start"));
+    if (r >= 0 && start && (k->state != KID_OFF || p->copier_start || p->copier_stop)) {
+        r = -SM_ESTATE;
+        snprintf(why, sizeof why, "a copy is under way");
+    }
+    if (r >= 0 && start)
+        r = copier_place(p, j, path, why);
+    json_decref(j);
+    if (r < 0) {
+        if (p->disks && k && k->state == KID_OFF)
+            disks_release(p->disks);
+        (void)sm_ipc_reply_error(brain->ipc, m, r, why); /* gone brain: nobody waits */
+        return;
+    }
+    k->wanted = start;
+    if (start) {
+        json_decref(p->copy_job);
+        p->copy_job = json_pack("{ss%}", "path", path, strlen(path));
+        p->copier_start = m->id;
+        kid_start(k);
+    } else if (lives(k)) {
+        p->copier_stop = m->id;
+        send_take(k, P_STOP, json_object(), -1);
+    } else {
+        (void)sm_ipc_reply(brain->ipc, m, 0, SM_SPAN("{}", 2), -1);
+    }
+}
+
+/* Its end: the disk can go.  It is never started again by itself: brain decides. */
+static void copier_ended(struct kid *k)
+{
+    struct parent *p = k->p;
+
+    k->wanted = false;
+    k->fails = 0;
+    disks_release(p->disks);
+    copier_answer(p, &p->copier_start, -SM_EPEER, k->fatal[0] ? k->fatal : "the copier does not start");
+    copier_answer(p, &p->copier_stop, 0, NULL);
+}
+
+static void on_disks(void *arg)
+{
+    struct parent *p = arg;
+    struct kid *brain = kid_of(p, WHO_BRAIN);
+
+    if (brain && brain->state == KID_UP)
+        send_take(brain, P_DISKS, disks_list(p->disks), -1);
+}
+
 static void on_mail(struct kid *brain, struct sm_ipc_msg *m)
 {
     struct parent *p = brain->p;
@@ -253,6 +359,10 @@ static void on_ready(struct kid *k, struct sm_ipc_msg *m)
             tell(&k->p->kids[i]);
     else
         tell(k);
+    if (k->row->who == WHO_BRAIN)
+        on_disks(k->p);
+    if (k->row->who == WHO_COPIER)
+        copier_answer(k->p, &k->p->copier_start, 0, NULL);
     if (k->row->who == WHO_OPENER)
         opener_answer(k->p, 0);
     announce(k->p);
@@ -327,6 +437,9 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
     case P_MAIL:
         on_mail(k, m);
         return;
+    case P_COPIER:
+        on_copier(k, m);
+        return;
     default:
         return; /* the receive rules let nothing else through */
     }
@@ -341,7 +454,7 @@ static void on_gone(void *arg, struct sm_ipc *ipc, int err)
     sm_ipc_free(ipc);
     k->ipc = NULL;
     if (k->row->who == WHO_BRAIN)
-        k->p->opener_asks_n = 0;
+        k->p->opener_asks_n = k->p->copier_start = k->p->copier_stop = 0;
     if (err == -SM_EPROTO)
         sm_error("%s sent the parent what it may not", k->row->name);
     /* Without its channel a child is of no use; one that is ending anyway may finish. */
@@ -388,9 +501,11 @@ static void ended(struct kid *k, int status)
         k->ipc = NULL;
         sm_ipc_free(ipc);
         if (k->row->who == WHO_BRAIN)
-            p->opener_asks_n = 0;
+            p->opener_asks_n = p->copier_start = p->copier_stop = 0;
     }
     sm_timer_stop(k->timer);
+    if (k->row->who == WHO_COPIER)
+        copier_ended(k);
     if (p->stopping) {
         stop_next(p);
         return;
@@ -479,6 +594,23 @@ static int kid_open(struct kid *k)
     return 0;
 }
 
+static json_t *config_of(struct kid *k)
+{
+    struct kid *copier = kid_of(k->p, WHO_COPIER);
+    json_t *j = ground_config(k->p->g, k->p->s, k->row->who);
+    uid_t uid;
+    gid_t gid;
+
+    if (j && k->row->who == WHO_COPIER && k->p->copy_job && json_object_set(j, "job", k->p->copy_job) < 0)
+        return NULL; /* the child waits for it in vain and is started anew */
+    if (j && k->row->who == WHO_BRAIN && copier) {
+        child_user(copier->row, &uid, &gid);
+        if (json_object_set_new(j, "copier", json_pack("{sIsI}", "uid", (json_int_t)uid, "gid", (json_int_t)gid)) < 0)
+            return NULL;
+    }
+    return j;
+}
+
 static void kid_start(struct kid *k)
 {
     int r = kid_open(k);
@@ -489,7 +621,7 @@ static void kid_start(struct kid *k)
         return;
     }
     sm_timer_set(k->timer, READY_WAIT_MS, 0);
-    send_take(k, P_CONFIG, ground_config(k->p->g, k->p->s, k->row->who), -1);
+    send_take(k, P_CONFIG, config_of(k), -1);
 }
 
 /* ---- end ---- */
@@ -558,6 +690,8 @@ static void release(struct parent *p)
         sm_timer_free(k->timer);
         json_decref(k->confined);
     }
+    disks_free(p->disks);
+    json_decref(p->copy_job);
     sm_loop_free(p->loop);
 }
 
@@ -566,6 +700,8 @@ int parent_run(struct ground *g, const struct settings *s, const struct child_ro
     struct parent p = { .g = g, .s = s, .headless = headless };
     int r = prepare(&p, rows, n);
 
+    if (r >= 0)
+        r = disks_new(p.loop, s->disks, g->data, on_disks, &p, &p.disks);
     (void)signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; r >= 0 && i < p.n; i++)
         if (!p.kids[i].row->on_request)

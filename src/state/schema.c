@@ -69,7 +69,16 @@ static const char v2[] =
     "CREATE TABLE drills(id TEXT PRIMARY KEY REFERENCES restores(id), manifest TEXT NOT NULL, source TEXT NOT NULL,"
     " device TEXT NOT NULL, plan TEXT NOT NULL, by TEXT NOT NULL, created_s INTEGER NOT NULL, finished_s INTEGER,"
     " ok INTEGER NOT NULL DEFAULT 0, report TEXT, hash TEXT);"
-    "CREATE INDEX drills_manifest ON drills(manifest);";
+    "CREATE INDEX drills_manifest ON drills(manifest);"
+    /* Copies of the vault; place: a path or the UUID of a disk; hour: -1 after each backup; state: facts as JSON. */
+    "CREATE TABLE copies(id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, place TEXT NOT NULL,"
+    " elsewhere INTEGER NOT NULL DEFAULT 0, hour INTEGER NOT NULL DEFAULT -1, max_days INTEGER NOT NULL,"
+    " enabled INTEGER NOT NULL DEFAULT 1, created_s INTEGER NOT NULL, removed INTEGER NOT NULL DEFAULT 0,"
+    " state TEXT NOT NULL DEFAULT '{}');"
+    "CREATE UNIQUE INDEX copies_place ON copies(kind, place) WHERE removed=0;"
+    "CREATE TABLE copy_runs(id TEXT PRIMARY KEY, copy TEXT NOT NULL REFERENCES copies(id), what TEXT NOT NULL,"
+    " by TEXT, state TEXT NOT NULL, started_s INTEGER NOT NULL, finished_s INTEGER, facts TEXT);"
+    "CREATE INDEX copy_runs_copy ON copy_runs(copy, started_s);";
 
 const char *const state_schema[] = { v1, v2 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

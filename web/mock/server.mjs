@@ -9,7 +9,7 @@ import * as D from './data.mjs';
 const DIST = process.env.SAKIMORI_WEB_OUT || join(dirname(fileURLToPath(import.meta.url)), '../dist');
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json', '.txt': 'text/plain; charset=utf-8' };
 export const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-const ROOMS = { director: ['today', 'restore', 'trouble', 'machines', 'people', 'access', 'settings', 'audit', 'card'], manager: ['today', 'restore', 'trouble', 'machines', 'people', 'access', 'settings'], staff: ['today', 'restore', 'trouble'], vendor: ['today', 'machines', 'restore'], counter: ['today'] };
+const ROOMS = { director: ['today', 'restore', 'trouble', 'machines', 'copies', 'people', 'access', 'settings', 'audit', 'card'], manager: ['today', 'restore', 'trouble', 'machines', 'copies', 'people', 'access', 'settings'], staff: ['today', 'restore', 'trouble', 'copies'], vendor: ['today', 'machines', 'restore', 'copies'], counter: ['today'] };
 
 export function startMock(port = 0) {
     const st = fresh();
@@ -25,7 +25,7 @@ export function startMock(port = 0) {
 }
 
 function fresh() {
-    return { scenario: 'ok', role: 'director', setup: 'done', step: 'start', unlocked: null, done: false, tries: 5, must_change: false, restore: null, runs: [], verify: null, empty: false, drop: false, calls: [], timers: [], totp_asked: false, restore_rate: 12, made: [], cardFits: true, cardMine: true, noEscrow: false, needsCard: true };
+    return { scenario: 'ok', role: 'director', setup: 'done', step: 'start', unlocked: null, done: false, tries: 5, must_change: false, restore: null, runs: [], copies: null, copying: false, verify: null, empty: false, drop: false, calls: [], timers: [], totp_asked: false, restore_rate: 12, made: [], cardFits: true, cardMine: true, noEscrow: false, needsCard: true };
 }
 
 /** {ja, en} pairs become the text of one language. */
@@ -101,7 +101,17 @@ const session = (st) => ({ person: st.role === 'counter' || st.role === 'setup' 
     csrf: 'csrf-1', kind: st.role === 'counter' ? 'counter' : st.role === 'setup' ? 'setup' : 'person', institution: st.role === 'setup' ? '' : D.settings().institution.name, language: 'ja', rooms: ROOMS[st.role] ?? [], unlocked_until: st.unlocked });
 const later = (min) => new Date(D.NOW + min * 60_000).toISOString();
 
+const LAMP = (id, number, state, title, why, todo = '') => ({ id, number, state, title, why, todo });
+const lampsOf = (st) => (st.copies === 'none' ? [LAMP('copies', '3', 'off', '3つのデータ', '箱の外に、写しがありません。', '取り外すディスクを一つ用意して、写しを作る。'), LAMP('media', '2', 'off', '2種類の場所', '箱のディスクと別のものに、写しがありません。', '別のディスクに写しを作る。'), LAMP('elsewhere', '1', 'off', '1つは別の建物', '別の建物に、写しがありません。', 'ディスクを二つ用意する。'), LAMP('offline', '1', 'off', '1つは切りはなし', '外してしまう写しがありません。', '取り外すディスクに写しを作る。'), LAMP('errors', '0', 'look', 'まちがい 0', 'まだ全部は検査していません。', '「箱」の画面で、検査を始める。')]
+    : [LAMP('copies', '3', 'on', '3つのデータ', 'もとのデータ、箱の中の保存、「赤いディスク」があります。'), LAMP('media', '2', 'on', '2種類の場所', '「赤いディスク」は、箱とは別のディスクにあります。'), LAMP('elsewhere', '1', 'look', '1つは別の建物', '「青いディスク」が、箱につながったままです。', 'ディスクを外して、別の建物へ持っていく。'), LAMP('offline', '1', 'on', '1つは切りはなし', '「赤いディスク」には、攻撃する人の手がとどきません。'), LAMP('errors', '0', 'off', 'まちがい 0', '「共有」に、まちがいが見つかっています。', 'その写しをもう一度作る。')]);
+const copyOf = (id, kind, name, state, text, more = {}) => ({ id, kind, name, place: kind === 'disk' ? '1234-ABCD' : '/mnt/nas', elsewhere: kind === 'disk', detachable: kind === 'disk', when: kind === 'disk' ? 'plugged' : 'backup', hour: null, max_days: 14, enabled: true, state, text, covers: D.at(7e6), done: D.at(7e6), verified: D.at(7e6), sound: true, attached: false, detached_at: D.at(5e6), generations: 54, pack_bytes: 184e9, total_bytes: 1e12, free_bytes: 0.8e12, ...more });
+const copiesOf = (st) => (st.copies === 'none' ? [] : [copyOf('c1', 'disk', '赤いディスク', 'ok', 'きのう 22:10 までの保存が、全部入っています。'), copyOf('c2', 'disk', '青いディスク', st.copying ? 'running' : 'detach', st.copying ? '写しています。' : '終わりました。ディスクを外して、しまってください。', { attached: true, detached_at: null, ...(st.copying ? { progress: { phase: 'copy', bytes: 40e9, bytes_total: 184e9 } } : {}) }), copyOf('c3', 'folder', '共有', 'unsound', '読み返して、まちがいが見つかりました。', { sound: false, when: 'daily', hour: 4 })]);
 const ROUTES = [
+    ['GET', /^\/copies$/, ({ st, send }) => send({ items: copiesOf(st), next: null, lamps: lampsOf(st), box: { uid: 0, gid: 0, disks: '' } })],
+    ['GET', /^\/copies\/([^/]+)$/, ({ st, id, send, fail }) => { const c = copiesOf(st).find((x) => x.id === id); return c ? send({ ...c, runs: [{ id: 'r1', what: 'copy', by: null, state: 'complete', started: D.at(7e6), finished: D.at(6.9e6), facts: { copy: { copied_bytes: 1.2e9 } } }, { id: 'r2', what: 'copy', by: 'hanako', state: 'failed', started: D.at(9e7), finished: D.at(8.9e7), facts: { files: [{ file: 'packs/ab/abcd.skp', why: 'its bytes do not match its name' }] } }] }) : fail(404, 'not_found'); }],
+    ['POST', /^\/copies\/([^/]+)\/run$/, ({ st, id, send, push }) => { st.copying = true; push('copy', { id }); send(copiesOf(st).find((x) => x.id === id), 202); }],
+    ['POST', /^\/copies\/([^/]+)\/cancel$/, ({ st, id, send, push }) => { st.copying = false; push('copy', { id }); send({}); }],
+    ['PATCH', /^\/copies\/(.+)$/, ({ send }) => send({})], ['DELETE', /^\/copies\/(.+)$/, ({ st, send }) => { st.copies = 'none'; send({}); }],
     ['GET', /^\/setup$/, ({ st, send }) => send({ done: st.setup === 'done', step: st.step, vault: D.hex('vault', 32), ca_sha256: D.hex('ca'), ca_pem: '-----BEGIN CERTIFICATE-----\nbW9jaw==\n-----END CERTIFICATE-----\n', names: ['127.0.0.1', 'sakimori.local'] })],
     ['POST', /^\/setup\/start$/, ({ st, data, send, fail }) => (data.code !== 'SAKI-1234' ? fail(403, 'denied', { tries_left: --st.tries }) : (st.role = 'setup', st.step = 'institution', send({ csrf: 'csrf-1' })))],
     ['POST', /^\/setup\/institution$/, ({ st, send }) => { st.step = 'director'; send({}); }],
@@ -128,7 +138,7 @@ const ROUTES = [
         send({ account: 'hanako', card_fits: false, totp_secret: 'JBSWY3DPEHPK3PXP', totp_uri: 'otpauth://x', totp_qr_svg: D.qr('anew'), codes: Array.from({ length: 10 }, (_, i) => D.hex('anew' + i, 8)) });
     }],
     ['GET', /^\/restore-card$/, ({ st, send }) => send({ escrow: st.noEscrow ? null : D.hex('escrow', 64), vault: D.hex('vault', 32), fits: st.cardFits ?? true, mine: st.cardMine ?? true })],
-    ['GET', /^\/today$/, ({ st, send }) => { const x = D.today(st.scenario, D.generations(bad(st)), st.done); send(st.keptDays !== undefined ? { ...x, last: { ...x.last, kept_days: st.keptDays } } : st.empty ? { ...x, groups: [], last: { ...x.last, at: null, devices: 0, devices_total: 1, drill: null }, one: null } : x); }],
+    ['GET', /^\/today$/, ({ st, send }) => { const x = D.today(st.scenario, D.generations(bad(st)), st.done); x.lamps = lampsOf(st); send(st.keptDays !== undefined ? { ...x, last: { ...x.last, kept_days: st.keptDays } } : st.empty ? { ...x, groups: [], last: { ...x.last, at: null, devices: 0, devices_total: 1, drill: null }, one: null } : x); }],
     ['POST', /^\/today\/tasks\/(.+)$/, ({ st, send }) => { st.done = true; send({}); }],
     ['GET', /^\/alarms$/, ({ st, send }) => send(list(D.alarms(bad(st), gens(st))))],
     ['GET', /^\/alarms\/(.+)$/, ({ st, id, send, fail }) => { const a = D.alarms(true, D.generations(true)).find((x) => x.id === id); return a ? send(st.seen ? { ...a, seen: later(0) } : a) : fail(404, 'not_found'); }],

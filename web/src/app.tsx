@@ -16,6 +16,7 @@ import { TodayScreen } from './screens/today';
 import { RestoreScreen } from './screens/restore';
 import { TroubleScreen } from './screens/trouble';
 import { MachinesScreen } from './screens/machines';
+import { CopiesScreen } from './screens/copies';
 import { PeopleScreen } from './screens/people';
 import { AccessScreen } from './screens/access';
 import { SettingsScreen } from './screens/settings';
@@ -32,7 +33,7 @@ export const UNKNOWN_MS = 10 * 60_000;
 
 /* A screen shows in the menu when the box names its room; the words of the API for rooms are on the left. */
 const ROOMS: [room: string, path: string, word: { ja: string; en: string }][] = [
-    ['today', '/', T.navToday], ['restore', '/restore', T.navRestore], ['trouble', '/trouble', T.navTrouble], ['machines', '/machines', T.navMachines],
+    ['today', '/', T.navToday], ['restore', '/restore', T.navRestore], ['trouble', '/trouble', T.navTrouble], ['machines', '/machines', T.navMachines], ['copies', '/copies', T.navCopies],
     ['people', '/people', T.navPeople], ['access', '/access', T.navAccess], ['settings', '/settings', T.navSettings],
 ];
 const PUBLIC = ['/sign-in', '/recovery', '/setup', '/card', '/manual', '/trust-ca'];
@@ -160,6 +161,7 @@ function Screen({ place, today }: { place: Place; today: TodayNow }) {
     if (p === '/restore' && may('restore')) return <RestoreScreen place={place} />;
     if ((p === '/trouble' || p.startsWith('/trouble/')) && may('trouble')) return <TroubleScreen place={place} today={today.today} />;
     if ((p === '/machines' || p.startsWith('/machines/')) && may('machines')) return <MachinesScreen place={place} />;
+    if (p === '/copies' && may('copies')) return <CopiesScreen />;
     if (p === '/people' && may('people')) return <PeopleScreen />;
     if ((p === '/access' || p === '/access/audit') && may('access')) return <AccessScreen place={place} />;
     if (p === '/restore-card' && session?.person?.role === 'director') return <RestoreCardScreen />;

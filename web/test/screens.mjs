@@ -139,6 +139,9 @@ export const SCREENS = [
     { name: 'source-new-database', open: async (page) => { await at('/machines/sources/new')(page); await page.locator('input[name=kind]').nth(2).click(); await page.locator('summary').first().click(); await page.waitForSelector('select'); } },
     { name: 'source-new', mock: { empty: true }, open: at('/machines/sources/new') },
     { name: 'box', open: at('/machines/box') },
+    { name: 'copies', open: async (page) => { await at('/copies')(page); await page.locator('details summary').first().click(); await page.waitForSelector('details .lines'); } },
+    { name: 'copies-none', mock: { copies: 'none' }, open: at('/copies') },
+    { name: 'copies-running', mock: { copying: true }, open: at('/copies') },
     { name: 'people', open: at('/people') },
     { name: 'people-add', open: async (page) => { await at('/people')(page); await page.locator('.head .btn-main').click(); await page.waitForSelector('dialog[open]'); } },
     { name: 'people-slip', open: async (page) => { await at('/people')(page); await page.locator('.head .btn-main').click(); await page.locator('dialog input.in').nth(0).fill('新人 さくら'); await page.locator('dialog input.in').nth(1).fill('sakura'); await page.locator('dialog button[type=submit]').click(); await page.waitForSelector('dialog .codes'); } },
@@ -157,6 +160,6 @@ export const SCREENS = [
     { name: 'trust-ca', mock: { role: 'nobody' }, open: at('/trust-ca') },
     { name: 'keys', open: async (page) => { await at('/')(page); await page.keyboard.press('?'); await page.waitForSelector('dialog[open]'); } },
     { name: 'not-for-you', mock: { role: 'staff' }, open: at('/machines') },
-    ...['index', 'setup', 'every-day', 'restore', 'emergency', 'machines'].map((p) => ({ name: 'manual-' + p, lang: 'ja', open: async (page) => { await page.goto(`/manual/${p}.html`); } })),
-    ...['index', 'setup', 'every-day', 'restore', 'emergency', 'machines'].map((p) => ({ name: 'manual-en-' + p, lang: 'en', open: async (page) => { await page.goto(`/manual/en/${p}.html`); } })),
+    ...['index', 'setup', 'every-day', 'restore', 'emergency', 'machines', 'copies'].map((p) => ({ name: 'manual-' + p, lang: 'ja', open: async (page) => { await page.goto(`/manual/${p}.html`); } })),
+    ...['index', 'setup', 'every-day', 'restore', 'emergency', 'machines', 'copies'].map((p) => ({ name: 'manual-en-' + p, lang: 'en', open: async (page) => { await page.goto(`/manual/en/${p}.html`); } })),
 ];

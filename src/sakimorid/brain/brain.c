@@ -147,6 +147,8 @@ static void on_notice(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     }
     switch (m->type) {
     case P_CHILD: api_on_child(b->api, j); break;
+    case P_DISKS: api_on_disks(b->api, j); break;
+    case Y_EVENT: api_on_copier(b->api, j); break;
     case V_EVENT: api_on_vault(b->api, j); break;
     case K_EVENT: api_on_keyd(b->api, j); break;
     case X_RESULT: api_on_sent(b->api, j); break;
@@ -270,6 +272,9 @@ static int brain_start(struct child *c)
         .state = b->state,
         .data = c->data,
         .names = names,
+        .disks = json_string_value(json_object_get(json_object_get(c->config, "settings"), "disks")),
+        .copier_uid = json_integer_value(json_object_get(json_object_get(c->config, "copier"), "uid")),
+        .copier_gid = json_integer_value(json_object_get(json_object_get(c->config, "copier"), "gid")),
         .agent_url = json_string_value(json_object_get(c->config, "agent_url")),
         .ops = { .arg = b, .ask = op_ask, .note = op_note, .event = op_event, .drop = op_drop, .cert = op_cert } };
     r = api_new(&config, &b->api);
@@ -313,6 +318,8 @@ static const struct child_handler handlers[] = {
     { WHO_FRONT, B_HTTP, on_http },
     { WHO_FRONT, B_GONE, on_gone },
     { WHO_PARENT, P_CHILD, on_notice },
+    { WHO_PARENT, P_DISKS, on_notice },
+    { WHO_COPIER, Y_EVENT, on_notice },
     { WHO_VAULT, V_EVENT, on_notice },
     { WHO_KEYD, K_EVENT, on_notice },
     { WHO_OUT, X_RESULT, on_notice },

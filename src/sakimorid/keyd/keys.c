@@ -717,7 +717,8 @@ int keys_sign_head(const struct keys *k, struct sm_span text, uint8_t ret[64])
 {
     if (text.n > KEYS_TEXT_MAX)
         return -SM_ELIMIT;
-    if (!begins(text, "sakimori/v1/head") && !begins(text, "sakimori/v1/countersign"))
+    if (!begins(text, "sakimori/v1/head") && !begins(text, "sakimori/v1/countersign") &&
+        !begins(text, "sakimori/v1/copy"))
         return -SM_EDENIED;
     return crypto_sign(&k->head, text, ret);
 }

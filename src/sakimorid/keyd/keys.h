@@ -73,7 +73,7 @@ uint64_t keys_unlocked_ms(struct keys *k, uint64_t now_ms);
 /* Open one sealed envelope with the restore key.  -SM_ESTATE locked, -SM_ELIMIT too many, -SM_EAUTH and friends. */
 sm_must_use int keys_open_envelope(struct keys *k, uint64_t now_ms, struct sm_span sealed, uint8_t ret_file_key[32]);
 
-/* Sign with the head key: only texts that begin with a head or countersign label.  -SM_EDENIED. */
+/* Sign with the head key: only texts that begin with a head, countersign or copy label.  -SM_EDENIED. */
 sm_must_use int keys_sign_head(const struct keys *k, struct sm_span text, uint8_t ret[64]);
 /* Sign an order: "sakimori/v1/order" is put before the bytes here. */
 sm_must_use int keys_sign_order(const struct keys *k, struct sm_span order, uint8_t ret[64]);

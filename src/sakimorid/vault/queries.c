@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "sakimorid/vault/vaultd.h"
+#include "vault/copy/copy.h"
 #include "vault/snapshot/envelope.h"
 
 #define LIST_MAX 500
@@ -742,4 +743,38 @@ void query_head(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
     }
     vaultd_after(v, r);
     wire_answer(ipc, m, out, r, NULL);
+}
+
+/* {"copy"} → {"label"}: what a prepared target carries, signed with the head key. */
+void query_copy_label(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    struct vaultd *v = vaultd_of(c);
+    if (!vaultd_store(v, ipc, m))
+        return;
+    json_t *in = wire_body(ipc, m), *out = NULL;
+    if (!in)
+        return;
+    struct sm_obj o = SM_OBJ(in);
+    struct copy_label l = {.vault = v->vault};
+    struct sm_buf message = SM_BUF_INIT(128), sig = SM_BUF_INIT(256), text = SM_BUF_INIT(COPY_LABEL_MAX);
+    sm_obj_hex(&o, "copy", l.copy, sizeof l.copy);
+    int r = o.err ? o.err : copy_label_message(&l, &message);
+    if (!r)
+        r = child_call(c, WHO_KEYD, K_SIGN_HEAD, sm_buf_span(&message), 10000, &sig, NULL);
+    if (!r && sig.n != sizeof l.sig)
+        r = -SM_EPROTO;
+    if (!r) {
+        memcpy(l.sig, sig.p, sizeof l.sig);
+        r = copy_label_put(&l, &text);
+    }
+    if (!r) {
+        out = json_object();
+        wire_text(out, "label", sm_buf_span(&text));
+    }
+    sm_buf_wipe(&message);
+    sm_buf_wipe(&sig);
+    sm_buf_wipe(&text);
+    wire_answer(ipc, m, out, r, o.err ? o.why : NULL);
+    json_decref(in);
 }

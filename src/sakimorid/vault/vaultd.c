@@ -304,6 +304,7 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, V_CLEAN, cleaning_ask},
     {WHO_BRAIN, V_DATE, cleaning_date},
     {WHO_BRAIN, V_QUOTA, cleaning_set_quota},
+    {WHO_BRAIN, V_COPY_LABEL, query_copy_label},
 };
 
 int vault_main(struct child *c)

@@ -5,6 +5,7 @@ import type { TodayNow } from '../app';
 import { manualPath, listOf, t } from '../i18n';
 import { Link } from '../router';
 import { isLeader, roleOf, useSession } from '../session';
+import { Lamps } from './copies';
 import { T as C } from '../text/common';
 import { T } from '../text/today';
 import { agoOf, bigWhen, clock, dateOf, spanOf } from '../time';
@@ -19,6 +20,7 @@ export function TodayScreen({ now }: { now: TodayNow }) {
         <div class="cols cols-2 mt">{call ? <><CallNow today={today} /><Dont today={today} /></> : <Calm today={today} now={now} />}</div>
         {call && today.lines.length > 1 && <Lines today={today} />}
         <Guarded today={today} />
+        <Outside today={today} />
         <Extra today={today} />
     </>;
 }
@@ -146,6 +148,13 @@ function Guarded({ today }: { today: Today }) {
             : <div class="mt-s"><div class="empty"><h3>{t(T.noGroups)}</h3><p>{t(T.noGroupsText)}</p>
                 {isLeader(session) && <Link class="btn btn-main" href="/machines/sources/new">{t(T.addSource)}</Link>}</div></div>}
     </section>;
+}
+
+function Outside({ today }: { today: Today }) {
+    const { session } = useSession();
+    if (!today.lamps?.length || !session?.rooms.includes('copies')) return null;
+    return <section class="mt-l" aria-labelledby="lamps"><h2 id="lamps">{t(T.lamps)}</h2><Lamps lamps={today.lamps} short />
+        <p class="no-print"><Link class="more" href="/copies">{t(T.toCopies)}</Link></p></section>;
 }
 
 function Extra({ today }: { today: Today }) {

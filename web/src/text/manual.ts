@@ -11,6 +11,8 @@ export const T = {
     m4t: { ja: '「すぐ電話」が出たら。鍵をなくしたら', en: 'When it says “call now”; lost keys' },
     m5: { ja: '機器を加える・外す', en: 'Adding and removing machines' },
     m5t: { ja: '業者と読むページ', en: 'To read with the vendor' },
+    m7: { ja: '箱の外に写す', en: 'Copies outside the box' },
+    m7t: { ja: '取り外すディスクと、5つのランプ', en: 'Removable disks and the five lamps' },
     m6: { ja: '箱を信用させる', en: 'Trusting the box' },
     m6t: { ja: 'ブラウザーが「安全でない」と言うとき', en: 'When the browser says “not secure”' },
     keys: { ja: 'キーの一覧', en: 'Keys' },

@@ -1,4 +1,6 @@
 export const T = {
+    lamps: { ja: '箱の外の写し(5つのランプ)', en: 'Copies outside the box (five lamps)' },
+    toCopies: { ja: 'ランプの意味と、することを見る', en: 'What the lamps mean and what to do' },
     title: { ja: 'きょうの状態', en: 'Today' },
     checkedNext: { ja: '{at} に確かめました。次は {next} に確かめます。', en: 'Checked at {at}. Next check at {next}.' },
     checked: { ja: '{at} に確かめました。', en: 'Checked at {at}.' },
