@@ -172,9 +172,9 @@ test('PostgreSQL comes back row for row, and unchanged parts are not sent again'
   await w.pg.sql('orca', "UPDATE tbl_ptinf SET amount = 99 WHERE ptid = 20000; INSERT INTO tbl_sryact(ptid, note) VALUES (5, '新しい');");
   const second = await run(s);
   assert.equal(second.state, 'complete', JSON.stringify(second));
-  const kept = (await w.c.get(`generations?source=${s.id}`)).items;
+  const gens = (await w.c.get(`generations?source=${s.id}`)).items;
   console.log(`second generation: ${second.counters.bytes} bytes of dumps, ${second.counters.sent} sent`);
-  assert.ok(kept.length === 2 && kept.every((g) => g.suspicion.level !== 'high'), JSON.stringify(kept.map((g) => g.suspicion)));
+  assert.ok(gens.length === 2 && gens.every((g) => g.suspicion.level !== 'high'), JSON.stringify(gens.map((g) => g.suspicion)));
   assert.ok(second.counters.sent < first.counters.sent / 2, `${first.counters.sent} then ${second.counters.sent}`);
   const back = await fetch(first.manifest);
   assert.deepEqual(fs.readdirSync(`${back}/postgresql`).sort(), ['empty.dump', 'globals.sql', 'orca.dump', 'postgres.dump', "日本語%20%2F%20'x=1'.dump"].sort());
@@ -190,6 +190,19 @@ test('PostgreSQL comes back row for row, and unchanged parts are not sent again'
   assert.notEqual(again.code, 0);
   assert.match(again.err, /orca/);
   same(await w.pg.rows('orca_back'), before, 'after the refusal');
+  // Told to: the other one keeps its rows under another name.  What cannot be loaded whole is not left half.
+  const orca = path.join(back, 'postgresql/orca.dump');
+  await agentOf(['db-restore', orca, '--kind', 'postgresql', '--access', 'orca', '--into', 'back_ja', '--replace']);
+  same(await w.pg.rows('back_ja'), before, 'replaced');
+  const kept = (await w.pg.sql('postgres', "SELECT datname FROM pg_database WHERE datname LIKE 'back_ja_before_%'")).trim();
+  same(await w.pg.rows(kept), other, 'what was replaced');
+  fs.writeFileSync(`${back}/cut.dump`, fs.readFileSync(orca).subarray(0, 3 << 20));
+  for (const into of ['cut', 'orca_back']) {
+    const cut = await agentOf(['db-restore', `${back}/cut.dump`, '--kind', 'postgresql', '--access', 'orca', '--into', into, '--replace'], { any: true });
+    assert.notEqual(cut.code, 0);
+  }
+  assert.equal((await w.pg.sql('postgres', "SELECT count(*) FROM pg_database WHERE datname='cut' OR datname LIKE '%_new_%'")).trim(), '0');
+  same(await w.pg.rows('orca_back'), before, 'after a cut dump');
   w.first = first;
   w.orca = s;
 });
