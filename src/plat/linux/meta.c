@@ -117,31 +117,48 @@ int plat_meta_add_xattr(struct plat_meta *m, const char *name, struct sm_span va
     return 0;
 }
 
-/* The list or a value may grow between asking its length and taking it: a few tries. */
-static int xattr_get(const char *path, const char *name, struct sm_buf *b)
+/* What attributes are asked of: an open object where there is one, for that needs no walk of a path; fd -1: path. */
+struct xattr_of {
+    int fd;
+    char path[PATH_MAX];
+};
+
+/* name NULL: the list of names. */
+static ssize_t xattr_call(const struct xattr_of *o, const char *name, void *to, size_t n)
 {
-    for (int attempt = 0; attempt < 4; attempt++) {
-        ssize_t n = name ? lgetxattr(path, name, NULL, 0) : llistxattr(path, NULL, 0);
+    if (o->fd >= 0)
+        return name ? fgetxattr(o->fd, name, to, n) : flistxattr(o->fd, to, n);
+    return name ? lgetxattr(o->path, name, to, n) : llistxattr(o->path, to, n);
+}
+
+/* Most lists and values are short, so the length is asked only of one that is not; it may grow before it is taken: a
+ * few tries. */
+static int xattr_get(const struct xattr_of *o, const char *name, struct sm_buf *b)
+{
+    char text[512];
+    sm_buf_clear(b);
+    ssize_t n = xattr_call(o, name, text, sizeof text);
+    if (n >= 0)
+        return sm_buf_put(b, text, (size_t)n);
+    for (int attempt = 0; errno == ERANGE && attempt < 4; attempt++) {
+        n = xattr_call(o, name, NULL, 0);
         if (n < 0)
             return -errno;
-        sm_buf_clear(b);
         int r = sm_buf_reserve(b, (size_t)n + 1);
         if (r < 0)
             return r;
-        n = name ? lgetxattr(path, name, b->p, b->cap) : llistxattr(path, (char *)b->p, b->cap);
-        if (n < 0 && errno == ERANGE)
-            continue;
-        if (n < 0)
-            return -errno;
-        b->n = (size_t)n;
-        return 0;
+        n = xattr_call(o, name, b->p, b->cap);
+        if (n >= 0) {
+            b->n = (size_t)n;
+            return 0;
+        }
     }
-    return -SM_EAGAIN;
+    return errno == ERANGE ? -SM_EAGAIN : -errno;
 }
 
-static int xattr_all(const char *path, struct plat_meta *m, struct sm_buf *list, struct sm_buf *value)
+static int xattr_all(const struct xattr_of *o, struct plat_meta *m, struct sm_buf *list, struct sm_buf *value)
 {
-    int r = xattr_get(path, NULL, list);
+    int r = xattr_get(o, NULL, list);
     if (r == -EOPNOTSUPP)
         return 0;
     int first = r;
@@ -149,7 +166,7 @@ static int xattr_all(const char *path, struct plat_meta *m, struct sm_buf *list,
         const char *name = (const char *)list->p + at;
         size_t n = strnlen(name, list->n - at);
         at += n + 1;
-        int one = at <= list->n ? xattr_get(path, name, value) : -SM_EFORMAT;
+        int one = at <= list->n ? xattr_get(o, name, value) : -SM_EFORMAT;
         if (one == 0)
             one = plat_meta_add_xattr(m, name, sm_buf_span(value));
         if (one < 0 && one != -ENODATA && first == 0)
@@ -160,12 +177,12 @@ static int xattr_all(const char *path, struct plat_meta *m, struct sm_buf *list,
 
 static int read_xattr(int dirfd, const char *name, struct plat_meta *m)
 {
-    char path[PATH_MAX];
-    int r = xattr_path(dirfd, name, path, sizeof path);
+    struct xattr_of o = {.fd = *name || dirfd == AT_FDCWD ? -1 : dirfd};
+    int r = o.fd >= 0 ? 0 : xattr_path(dirfd, name, o.path, sizeof o.path);
     if (r < 0)
         return r;
     struct sm_buf list = SM_BUF_INIT(PLAT_XATTR_BYTES), value = SM_BUF_INIT(PLAT_XATTR_BYTES);
-    r = xattr_all(path, m, &list, &value);
+    r = xattr_all(&o, m, &list, &value);
     sm_buf_wipe(&list);
     sm_buf_wipe(&value);
     return r;

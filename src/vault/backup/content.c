@@ -30,8 +30,13 @@ static struct event *slot(struct content *c, uint8_t kind)
 
 static struct seal_how how_for(enum cut_compress compress)
 {
-    return (struct seal_how){ .level = compress == CUT_COMPRESS_NO ? 0 : RUN_LEVEL,
-        .probe = compress == CUT_COMPRESS_PROBE };
+    static const struct seal_how how[] = {
+        [CUT_COMPRESS_NO] = { .level = 0 },
+        [CUT_COMPRESS_YES] = { .level = RUN_LEVEL },
+        [CUT_COMPRESS_PROBE] = { .level = RUN_LEVEL, .probe = true },
+        [CUT_COMPRESS_PIXELS] = { .level = SEAL_PIXELS, .probe = true },
+    };
+    return how[compress];
 }
 
 /* ---- shared chunks ---- */

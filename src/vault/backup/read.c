@@ -356,28 +356,18 @@ static int take_open_file(struct reader *r, struct taking *t, int fd, struct pla
     return push_drop(r);
 }
 
-/* Open the file and read its metadata, and be sure both are of the same: a file saved by renaming may come in between. */
+/* Open the file and read the metadata of what was opened: a file saved by renaming may have come in between. */
 static int open_with_meta(const struct backup_config *c, struct taking *t, struct plat_meta *ret)
 {
-    for (int attempt = 0; attempt < 3; attempt++) {
-        struct plat_meta m = { 0 }, opened = { 0 };
-        int fd = file_open(c, t->e);
-        int e = fd < 0 ? fd : plat_meta_read(t->e->dirfd, t->e->at, PLAT_META_XATTR, &m);
-        if (e == 0)
-            e = plat_meta_read(fd, "", 0, &opened);
-        bool same = e == 0 && plat_id_eq(&m.id, &opened.id) && m.type == PLAT_FILE;
-        plat_meta_wipe(&opened);
-        if (same) {
-            *ret = m;
-            return fd;
-        }
-        plat_meta_wipe(&m);
-        if (fd >= 0)
-            (void)close(fd); /* was only read */
-        if (e < 0)
-            return e;
-    }
-    return -SM_EAGAIN;
+    int fd = file_open(c, t->e);
+    int e = fd < 0 ? fd : plat_meta_read(fd, "", PLAT_META_XATTR, ret);
+    if (e == 0 && ret->type == PLAT_FILE)
+        return fd;
+    if (e == 0)
+        plat_meta_wipe(ret);
+    if (fd >= 0)
+        (void)close(fd); /* was only read */
+    return e < 0 ? e : -SM_EAGAIN;
 }
 
 static int take_file(struct reader *r, struct taking *t)
