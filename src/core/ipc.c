@@ -807,7 +807,7 @@ static int keep(struct sm_ipc *ipc, struct sm_ipc_msg *m)
 }
 
 /* Wait for input, sending what is queued meanwhile.  0 something may be there, -SM_ETIME, errors. */
-static int await(struct sm_ipc *ipc, uint64_t until_ms, bool for_ever)
+static int wait_input(struct sm_ipc *ipc, uint64_t until_ms, bool for_ever)
 {
     if (ipc->out)
         (void)flush(ipc); /* a failure shows when reading */
@@ -865,7 +865,7 @@ static int call_wait(struct call *c, uint64_t until_ms, bool for_ever)
         }
         r = fill(ipc);
         if (r == 0)
-            r = await(ipc, until_ms, for_ever);
+            r = wait_input(ipc, until_ms, for_ever);
         if (r < 0)
             return r;
     }
@@ -979,8 +979,55 @@ int sm_ipc_recv(struct sm_ipc *ipc, int timeout_ms, struct sm_ipc_msg *ret)
                 return -SM_ECANCEL;
         } else if (r == 0) {
             r = fill(ipc);
-            r = r == 0 ? await(ipc, until, timeout_ms < 0) : r;
+            r = r == 0 ? wait_input(ipc, until, timeout_ms < 0) : r;
         }
+        if (r < 0)
+            return r;
+    }
+}
+
+/* The first answer among the frames put aside, or NULL. */
+static struct kept *take_kept_answer(struct sm_ipc *ipc)
+{
+    for (struct kept **at = &ipc->kept; *at; at = &(*at)->next) {
+        struct kept *k = *at;
+        if (!(k->m.flags & SM_IPC_REPLY))
+            continue;
+        *at = k->next;
+        if (!*at)
+            ipc->kept_end = at;
+        ipc->kept_bytes -= sizeof *k + k->m.body.n;
+        return k;
+    }
+    return NULL;
+}
+
+static int deliver_alone(struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    enter(ipc);
+    int r = deliver(ipc, m);
+    return leave(ipc) ? r : -SM_ECANCEL;
+}
+
+int sm_ipc_await(struct sm_ipc *ipc, int timeout_ms)
+{
+    uint64_t until = plat_clock_mono_ms() + (uint64_t)(timeout_ms < 0 ? 0 : timeout_ms);
+    struct kept *k = take_kept_answer(ipc);
+    if (k) {
+        int r = deliver_alone(ipc, &k->m);
+        k->m.fd = -1;
+        free_kept(k);
+        return r;
+    }
+    for (;;) {
+        struct sm_ipc_msg m;
+        int r = next_frame(ipc, &m);
+        if (r > 0 && m.flags & SM_IPC_REPLY)
+            return deliver_alone(ipc, &m);
+        if (r > 0)
+            r = keep(ipc, &m);
+        else if (r == 0 && (r = fill(ipc)) == 0)
+            r = wait_input(ipc, until, timeout_ms < 0);
         if (r < 0)
             return r;
     }

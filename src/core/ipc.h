@@ -65,7 +65,10 @@ sm_must_use int sm_ipc_call(struct sm_ipc *ipc, uint16_t type, struct sm_span bo
 /* The same with a descriptor that goes along (borrowed). */
 sm_must_use int sm_ipc_call_fd(
     struct sm_ipc *ipc, uint16_t type, struct sm_span body, int fd, int timeout_ms, struct sm_buf *ret_body);
-/* Blocking receive for processes without a loop. */
+/* For processes without a loop that have asked (sm_ipc_ask): block up to timeout_ms until an answer came and was given to
+ * its callback; other frames that come first are kept for sm_ipc_recv.  -SM_ETIME, -SM_EPEER closed. */
+sm_must_use int sm_ipc_await(struct sm_ipc *ipc, int timeout_ms);
+/* Blocking receive for processes without a loop; answers that come first go to their callbacks. */
 sm_must_use int sm_ipc_recv(struct sm_ipc *ipc, int timeout_ms, struct sm_ipc_msg *ret);
 size_t sm_ipc_queued(const struct sm_ipc *ipc);
 /* Stop reading (the peer then runs into its own queue_max), and go on. */

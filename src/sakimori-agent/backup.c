@@ -34,10 +34,25 @@
 #define PATTERNS_MAX 1024
 #define LEND_MS 60000
 #define LEND_PATIENCE_MS 20000
+#define PACKS_AHEAD 2u /* packs with link and not acknowledged: one is written while the next comes */
+#define PACK_ROOM ((size_t)PACK_BYTES_MAX) /* address space; memory is taken as far as packs reach */
+_Static_assert(PACKS_AHEAD <= BACKUP_WINDOW_MAX, "places of packs");
 
 struct wanted {
     char source[33], run[33], reason[16];
     bool reindex;
+};
+
+/* A pack under way. */
+struct pack_way {
+    int fd;
+    uint8_t *map;
+    enum { PACK_NONE, PACK_SENT, PACK_ANSWERED } state;
+    bool lost, abandoned;
+    int err;
+    uint64_t bytes, asked_seq;
+    struct sm_buf answer;
+    char path[L_PATH_MAX];
 };
 
 struct backupd {
@@ -64,6 +79,7 @@ struct backupd {
     unsigned reopened;
     atomic_bool cancelled;
     uint64_t told_ms, bandwidth, sent_bytes, sent_since_ms;
+    struct pack_way *pack[PACKS_AHEAD];
     json_t *problems;
     uint64_t problems_total;
     struct assist assist;
@@ -352,11 +368,6 @@ static int sink_have(void *arg, const struct cid *cids, size_t n, uint8_t *bitma
     return r;
 }
 
-static int emit(void *arg, struct sm_span piece)
-{
-    return plat_fs_write_all(*(const int *)arg, piece);
-}
-
 /* Hold back to the wanted bandwidth, measured from the start of the run. */
 static void pace(struct backupd *b)
 {
@@ -368,48 +379,158 @@ static void pace(struct backupd *b)
     }
 }
 
-static int take_head(struct backupd *b, const json_t *o)
+static int take_head(struct backupd *b, const json_t *o, uint64_t asked_seq)
 {
     const char *head = json_string_value(json_object_get(o, "head"));
-    int r = head ? heads_take(&b->heads, head) : -SM_EPROTO;
+    int r = head ? heads_take_late(&b->heads, head, asked_seq) : -SM_EPROTO;
     if (b->heads.alarm)
         sm_error("%s", b->heads.why);
     return r == -SM_EMISMATCH ? 0 : r; /* told, and the data is kept all the same */
 }
 
-static int sink_pack(void *arg, const struct cid *id, const struct pack_builder *pack, uint64_t bytes)
+/* ---- packs under way ---- */
+
+static void pack_free(struct pack_way *p)
 {
-    struct backupd *b = arg;
-    char path[L_PATH_MAX], hex[CID_HEX];
-    json_t *o = NULL;
-    cid_hex(id, hex);
-    snprintf(path, sizeof path, "/agent/v1/sessions/%s/packs/%s", b->session, hex);
-    int status = 0, fd = memfd_create("pack", MFD_CLOEXEC);
-    int r = fd < 0 ? -errno : pack_emit(pack, 0, emit, &fd);
-    while (!r) {
-        r = wait_link(b);
+    if (!p)
+        return;
+    if (p->map)
+        munmap(p->map, PACK_ROOM);
+    if (p->fd >= 0)
+        close(p->fd); /* memory */
+    sm_buf_wipe(&p->answer);
+    free(p);
+}
+
+/* Shared memory that link may read and not change; used again from pack to pack. */
+static int pack_new(struct pack_way **ret)
+{
+    struct pack_way *p = calloc(1, sizeof *p);
+    if (!p)
+        return -ENOMEM;
+    p->answer.max = SM_IPC_BODY_MAX;
+    p->fd = memfd_create("pack", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (p->fd >= 0 && ftruncate(p->fd, PACK_ROOM) == 0)
+        p->map = mmap(NULL, PACK_ROOM, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd, 0);
+    p->map = p->map == MAP_FAILED ? NULL : p->map;
+    if (!p->map || fcntl(p->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0) {
+        int e = -errno;
+        pack_free(p);
+        return e;
+    }
+    *ret = p;
+    return 0;
+}
+
+static void on_pack_answer(void *arg, int err, const struct sm_ipc_msg *m, const char *text)
+{
+    struct pack_way *p = arg;
+    (void)text;
+    if (!p->err)
+        p->err = err < 0 ? err : sm_buf_put_span(&p->answer, m->body);
+    p->lost = err < 0 && !m; /* link went away: the next one sends it again */
+    if (m && m->flags & SM_IPC_MORE)
+        return;
+    p->state = PACK_ANSWERED;
+    if (p->abandoned)
+        pack_free(p);
+}
+
+static int pack_send(struct backupd *b, struct pack_way *p)
+{
+    for (;;) {
+        int r = wait_link(b);
+        p->err = 0;
+        p->lost = false;
+        sm_buf_clear(&p->answer);
+        p->state = PACK_SENT;
+        p->asked_seq = b->heads.last.seq;
         if (!r)
-            r = carrier_pack(b->link, path, fd, bytes, &status, &o);
-        if (!r && reopened(b, status)) {
-            json_decref(o);
-            o = NULL;
-            continue;
-        }
+            r = carrier_pack_begin(b->link, p->path, p->fd, p->bytes, on_pack_answer, p);
+        if (!r)
+            return 0;
+        p->state = PACK_NONE;
         if (r == -SM_EPEER)
             serve(b, 0); /* notices that link itself is gone */
         if (r != -SM_EPEER || atomic_load(&b->cancelled) || b->link)
-            break;
-        r = 0; /* link died under it: it goes on with the next one */
+            return r;
     }
-    if (fd >= 0)
-        close(fd);
-    if (!r)
-        r = status == 200 ? take_head(b, o) : refusal(status, o);
-    json_decref(o);
+}
+
+static int sink_pack(
+    void *arg, unsigned place, const struct cid *id, const struct pack_builder *pack, uint64_t bytes)
+{
+    struct backupd *b = arg;
+    char hex[CID_HEX];
+    int r = bytes > PACK_ROOM ? -SM_ELIMIT : b->pack[place] ? 0 : pack_new(&b->pack[place]);
+    if (r)
+        return r;
+    struct pack_way *p = b->pack[place];
+    if (pack_copy(pack, 0, p->map, PACK_ROOM) != bytes)
+        return -SM_ESTATE;
+    cid_hex(id, hex);
+    snprintf(p->path, sizeof p->path, "/agent/v1/sessions/%s/packs/%s", b->session, hex);
+    p->bytes = bytes;
+    r = pack_send(b, p);
     b->sent_bytes += bytes;
     if (!r)
         pace(b);
     return r;
+}
+
+/* The answer to a pack is there.  0: the box holds it; -SM_EAGAIN: it is sent again, to a box that was restarted. */
+static int pack_result(struct backupd *b, struct pack_way *p)
+{
+    json_t *o = NULL;
+    int status = 0, r = p->err ? p->err : carrier_pack_answer(&p->answer, &status, &o);
+    p->state = PACK_NONE;
+    if (!r && reopened(b, status)) {
+        r = pack_send(b, p);
+        r = r ? r : -SM_EAGAIN;
+    } else if (!r) {
+        r = status == 200 ? take_head(b, o, p->asked_seq) : refusal(status, o);
+    }
+    json_decref(o);
+    return r;
+}
+
+static int sink_acked(void *arg, bool wait, unsigned *ret_place)
+{
+    struct backupd *b = arg;
+    serve(b, 0);
+    for (int turn = 0; turn < 2; turn++) {
+        for (unsigned i = 0; i < PACKS_AHEAD; i++) {
+            struct pack_way *p = b->pack[i];
+            if (!p || p->state != PACK_ANSWERED)
+                continue;
+            int r = p->lost ? pack_send(b, p) : pack_result(b, p);
+            if (!r && !p->lost && p->state == PACK_NONE) {
+                *ret_place = i;
+                return 0;
+            }
+            if (r && r != -SM_EAGAIN)
+                return r;
+        }
+        if (!wait || turn)
+            break;
+        int r = b->link ? sm_ipc_await(b->link, BACKUP_ACK_WAIT_MS) : -SM_ETIME;
+        if (r && (r != -SM_ETIME || !b->link))
+            serve(b, b->link ? 0 : 100); /* notices that link is gone, waits for the next one */
+    }
+    return -SM_EAGAIN;
+}
+
+/* The run is over: what is still with link is let go when it answers, the rest now. */
+static void packs_drop(struct backupd *b)
+{
+    for (unsigned i = 0; i < PACKS_AHEAD; i++) {
+        struct pack_way *p = b->pack[i];
+        b->pack[i] = NULL;
+        if (p && p->state == PACK_SENT)
+            p->abandoned = true;
+        else
+            pack_free(p);
+    }
 }
 
 static int read_missing(const json_t *o, struct sm_buf *ret, bool *ret_more)
@@ -447,7 +568,7 @@ static int sink_manifest(
     if (!r && body.n)
         r = sm_json_parse(sm_buf_span(&body), SM_IPC_BODY_MAX, &o, NULL);
     if (!r && status == 200)
-        r = take_head(b, o);
+        r = take_head(b, o, b->heads.last.seq);
     else if (!r && status == 409 && json_object_get(o, "missing"))
         r = read_missing(o, ret_missing, ret_more);
     else if (!r)
@@ -859,7 +980,12 @@ static int read_source(struct backupd *b, const json_t *s, struct backup_result 
         .denied_arg = b,
         .partial = b->partial,
     };
-    const struct backup_sink sink = {.have = sink_have, .put_pack = sink_pack, .put_manifest = sink_manifest, .arg = b};
+    const struct backup_sink sink = {.have = sink_have,
+        .put_pack = sink_pack,
+        .acked = sink_acked,
+        .window = PACKS_AHEAD,
+        .put_manifest = sink_manifest,
+        .arg = b};
     const struct backup_watch watch = {
         .progress = on_progress, .cancelled = is_cancelled, .problem = on_problem, .arg = b};
     int r = l ? 0 : -ENOMEM;
@@ -875,6 +1001,7 @@ static int read_source(struct backupd *b, const json_t *s, struct backup_result 
     b->sent_bytes = 0;
     if (!r)
         r = backup_run(&c, &sink, &watch, res);
+    packs_drop(b);
     if (l)
         scan_rules_free(l->rules);
     free(l);

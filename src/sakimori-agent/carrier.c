@@ -5,7 +5,6 @@
 #include "plat/clock.h"
 
 #define CALL_MS (330 * 1000)     /* a little more than link's own bound */
-#define PACK_MS (45 * 60 * 1000) /* link's patience with one pack, and a pack's own time */
 #define ANSWER_MAX ((size_t)96 << 20)
 #define PAUSE_MS 2000
 
@@ -88,20 +87,26 @@ int carrier_json_patient(struct sm_ipc *link, const char *path, const json_t *bo
     }
 }
 
-int carrier_pack(struct sm_ipc *link, const char *path, int fd, uint64_t length, int *ret_status, json_t **ret)
+int carrier_pack_begin(
+    struct sm_ipc *link, const char *path, int fd, uint64_t length, sm_ipc_answer_fn fn, void *arg)
 {
-    struct sm_buf ask = SM_BUF_INIT(4096), answer = SM_BUF_INIT(SM_IPC_BODY_MAX), body = SM_BUF_INIT(SM_IPC_BODY_MAX);
+    struct sm_buf ask = SM_BUF_INIT(4096);
     json_t *o = json_pack("{s:s,s:I}", "path", path, "length", (json_int_t)length);
     int r = o ? sm_json_dump(o, &ask) : -ENOMEM;
     if (!r)
-        r = link ? sm_ipc_call_fd(link, L_PACK, sm_buf_span(&ask), fd, PACK_MS, &answer) : -SM_EPEER;
-    if (!r)
-        r = read_answer(&answer, false, ret_status, &body);
-    if (!r)
-        parse_into(&body, ret);
+        r = link ? sm_ipc_ask(link, L_PACK, sm_buf_span(&ask), fd, fn, arg) : -SM_EPEER;
     json_decref(o);
     sm_buf_wipe(&ask);
-    sm_buf_wipe(&answer);
+    return r;
+}
+
+int carrier_pack_answer(const struct sm_buf *answer, int *ret_status, json_t **ret)
+{
+    struct sm_buf body = SM_BUF_INIT(SM_IPC_BODY_MAX);
+    *ret = NULL;
+    int r = read_answer(answer, false, ret_status, &body);
+    if (!r)
+        parse_into(&body, ret);
     sm_buf_wipe(&body);
     return r;
 }

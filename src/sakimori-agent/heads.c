@@ -70,15 +70,21 @@ static int alarm_of(struct heads *h, const struct journal_head *shown, const cha
 
 int heads_take(struct heads *h, const char *hex)
 {
+    return heads_take_late(h, hex, h->last.seq);
+}
+
+int heads_take_late(struct heads *h, const char *hex, uint64_t asked_seq)
+{
     struct journal_signed_head s;
     int r = read_head(h, hex, &s);
     if (r)
         return r;
-    if (s.head.seq < h->last.seq)
+    if (s.head.seq < asked_seq)
         return alarm_of(h, &s.head, "went back");
     if (s.head.seq == h->last.seq && memcmp(s.head.hash, h->last.hash, 32) != 0)
         return alarm_of(h, &s.head, "has two histories");
-    h->last = s.head;
+    if (s.head.seq > h->last.seq)
+        h->last = s.head;
     return 0;
 }
 

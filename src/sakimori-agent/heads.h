@@ -21,6 +21,8 @@ sm_must_use int heads_open(struct heads *h, const char *path, const uint8_t head
  * right and it must not be older.  Kept, not yet saved.  -SM_EAUTH, -SM_EFORMAT; -SM_EMISMATCH: older or another
  * history (alarm is set). */
 sm_must_use int heads_take(struct heads *h, const char *hex);
+/* The same for an answer that others may have overtaken: it must not be older than the head known when it was asked for. */
+sm_must_use int heads_take_late(struct heads *h, const char *hex, uint64_t asked_seq);
 /* At the start of a run: prove that the head shown now goes on from the last one, with the records in between fetched
  * through link. Errors as heads_take; -SM_EPEER when the box could not be asked. */
 sm_must_use int heads_prove(struct heads *h, const char *hex, struct sm_ipc *link);

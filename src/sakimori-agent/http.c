@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "core/log.h"
+#include "plat/fs.h"
 
 #define STALL_S 60L
 #define CONNECT_MS 10000L
@@ -14,6 +15,9 @@ struct http_call {
     struct curl_slist *headers;
     struct sm_buf answer, copy;
     struct sm_span body;
+    bool from_fd;
+    int body_fd;
+    uint64_t body_at;
     size_t sent;
     http_done_fn done;
     http_data_fn data;
@@ -116,7 +120,10 @@ static size_t on_send(char *to, size_t size, size_t n, void *arg)
 {
     struct http_call *c = arg;
     size_t left = c->body.n - c->sent, take = size * n < left ? size * n : left;
-    memcpy(to, c->body.p + c->sent, take);
+    if (c->from_fd && plat_fs_pread_all(c->body_fd, to, take, c->body_at + c->sent))
+        return CURL_READFUNC_ABORT;
+    if (!c->from_fd && take)
+        memcpy(to, c->body.p + c->sent, take);
     c->sent += take;
     return take;
 }
@@ -234,6 +241,9 @@ int http_start(struct http *h, const struct http_request *r, struct http_call **
     c->arg = r->arg;
     c->answer.max = HTTP_ANSWER_MAX;
     c->body = r->body;
+    c->from_fd = r->from_fd;
+    c->body_fd = r->body_fd;
+    c->body_at = r->body_at;
     int e = r->copy_body ? sm_buf_put_span(&c->copy, r->body) : 0;
     c->easy = e ? NULL : curl_easy_init();
     if (!c->easy || (size_t)snprintf(url, sizeof url, "%s%s", h->base, r->path) >= sizeof url) {

@@ -30,6 +30,9 @@ struct http_request {
     const char *headers[HTTP_HEADERS_MAX]; /* "Name: value", NULL-ended; copied */
     struct sm_span body;                   /* borrowed until done */
     bool copy_body;
+    bool from_fd; /* the body is body.n bytes of body_fd from body_at on; borrowed until done */
+    int body_fd;
+    uint64_t body_at;
     long timeout_s; /* whole; 0: only stalls (60 s without a byte) end it */
     http_done_fn done;
     http_data_fn data;

@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -55,7 +54,7 @@ struct carry {
     bool streamed, started;
     /* a pack */
     char path[L_PATH_MAX];
-    uint8_t *map;
+    int fd; /* -1: none */
     size_t length, offset;
     uint64_t until_ms;
     unsigned backoff_ms;
@@ -94,8 +93,8 @@ static void carry_end(struct carry *c)
             break;
         }
     }
-    if (c->map)
-        munmap(c->map, c->length);
+    if (c->fd >= 0)
+        close(c->fd); /* memory of the backup part, only read */
     sm_timer_free(c->again);
     c->l->carrying--;
     free(c);
@@ -211,6 +210,7 @@ static struct carry *carry_new(struct link *l, int part, const struct sm_ipc_msg
     c->part_gen = part_gen[part];
     c->type = m->type;
     c->id = m->id;
+    c->fd = -1;
     c->next = l->carries;
     l->carries = c;
     l->carrying++;
@@ -315,7 +315,10 @@ static void pack_send(struct carry *c)
     const struct http_request r = {
         .method = "PUT",
         .path = c->path,
-        .body = SM_SPAN(c->map + c->offset, c->length - c->offset),
+        .body = SM_SPAN(NULL, c->length - c->offset),
+        .from_fd = true,
+        .body_fd = c->fd,
+        .body_at = c->offset,
         .done = pack_done,
         .arg = c,
         .headers = {"Content-Type: application/octet-stream", c->header[0], c->header[1]},
@@ -339,10 +342,9 @@ static int start_pack(struct carry *c, struct sm_ipc_msg *m)
         r = -SM_EPROTO;
     if (!r) {
         snprintf(c->path, sizeof c->path, "%s", path);
-        c->map = mmap(NULL, c->length, PROT_READ, MAP_SHARED, m->fd, 0);
-        r = c->map == MAP_FAILED ? -errno : sm_loop_timer(c->l->loop, (uint64_t)86400000, 0, pack_again, c, &c->again);
-        if (c->map == MAP_FAILED)
-            c->map = NULL;
+        c->fd = m->fd;
+        m->fd = -1;
+        r = sm_loop_timer(c->l->loop, (uint64_t)86400000, 0, pack_again, c, &c->again);
     }
     if (!r) {
         c->until_ms = plat_clock_mono_ms() + PACK_PATIENCE_MS;

@@ -237,6 +237,29 @@ static void a_head_that_goes_back_or_forks_raises_the_alarm(void **s)
     assert_int_equal(again.last.seq, 12);
 }
 
+static void an_overtaken_answer_may_show_an_older_head_but_not_one_older_than_its_question(void **s)
+{
+    char path[128], hex[257];
+    struct heads h;
+    (void)s;
+    snprintf(path, sizeof path, "%s/head3", dir);
+    assert_ok(heads_open(&h, path, head_key.public_key, &vault));
+    head_hex(10, 1, &head_key, hex);
+    assert_ok(heads_take(&h, hex));
+    head_hex(14, 2, &head_key, hex);
+    assert_ok(heads_take_late(&h, hex, 10));
+    head_hex(12, 3, &head_key, hex);
+    assert_ok(heads_take_late(&h, hex, 10));
+    assert_int_equal(h.last.seq, 14);
+    assert_false(h.alarm);
+    head_hex(14, 4, &head_key, hex);
+    assert_int_equal(heads_take_late(&h, hex, 10), -SM_EMISMATCH);
+    h.alarm = false;
+    head_hex(9, 5, &head_key, hex);
+    assert_int_equal(heads_take_late(&h, hex, 10), -SM_EMISMATCH);
+    assert_true(h.alarm);
+}
+
 static void a_head_of_another_key_is_refused(void **s)
 {
     struct crypto_sign_pair other;
@@ -307,6 +330,7 @@ int main(void)
         cmocka_unit_test(what_stagings_hold_is_removed_without_following_links),
         cmocka_unit_test(a_wrong_policy_line_is_named),
         cmocka_unit_test(a_head_that_goes_back_or_forks_raises_the_alarm),
+        cmocka_unit_test(an_overtaken_answer_may_show_an_older_head_but_not_one_older_than_its_question),
         cmocka_unit_test(a_head_of_another_key_is_refused),
         cmocka_unit_test(configuration_and_keys_survive_writing_and_reading),
     };

@@ -533,6 +533,42 @@ static void a_callback_may_call_back_and_keeps_its_body(void **state)
     assert_int_equal(t->b.gone, 1);
 }
 
+static void answers_are_awaited_without_a_loop_and_the_rest_is_kept(void **state)
+{
+    struct both *t = *state;
+    pthread_t thread = start_server(t);
+    struct sm_ipc *looped = t->a.ipc;
+    int fd[2];
+    assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
+    sm_ipc_free(looped);
+    assert_ok(pthread_join(thread, NULL));
+    struct sm_ipc_config a = config_of(&t->a), b = config_of(&t->b);
+    assert_ok(sm_ipc_new(NULL, fd[0], &a, &t->a.ipc));
+    assert_ok(sm_ipc_new(NULL, fd[1], &b, &t->b.ipc));
+    assert_ok(pthread_create(&thread, NULL, serve, &t->b));
+    assert_int_equal(sm_ipc_await(t->a.ipc, 20), -SM_ETIME);
+    assert_ok(sm_ipc_ask(t->a.ipc, ECHO, SM_SPAN_STR("one"), -1, on_answer, &t->a));
+    assert_ok(sm_ipc_ask(t->a.ipc, ECHO, SM_SPAN_STR("two"), -1, on_answer, &t->a));
+    /* The call comes after both: their answers and notices are put aside. */
+    assert_ok(sm_ipc_call(t->a.ipc, ECHO, SM_SPAN_STR("three"), 20000, NULL, NULL, NULL));
+    assert_int_equal(t->a.answers, 0);
+    assert_ok(sm_ipc_await(t->a.ipc, 20000));
+    assert_int_equal(t->a.answers, 1);
+    assert_ok(sm_ipc_await(t->a.ipc, 20000));
+    assert_span_is(sm_buf_span(&t->a.got), "onetwo");
+    assert_ok(sm_ipc_ask(t->a.ipc, ECHO, SM_SPAN_STR("four"), -1, on_answer, &t->a));
+    assert_ok(sm_ipc_await(t->a.ipc, 20000));
+    assert_span_is(sm_buf_span(&t->a.got), "onetwofour");
+    for (int i = 0; i < 4; i++) {
+        struct sm_ipc_msg m;
+        assert_ok(sm_ipc_recv(t->a.ipc, 20000, &m));
+        assert_int_equal(m.type, NOTE);
+    }
+    assert_ok(sm_ipc_send(t->a.ipc, SILENT, SM_SPAN_STR(""), -1)); /* the server ends */
+    assert_int_equal(sm_ipc_await(t->a.ipc, 20000), -SM_EPEER);
+    stop_server(t, thread);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -560,6 +596,7 @@ int main(void)
         T(a_call_gives_up_in_time_and_a_late_answer_is_dropped),
         T(a_call_to_a_dead_peer_says_so),
         T(a_callback_may_call_back_and_keeps_its_body),
+        T(answers_are_awaited_without_a_loop_and_the_rest_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -160,7 +160,7 @@ static int sink_have(void *arg, const struct cid *cids, size_t n, uint8_t *bitma
     return 0;
 }
 
-static int sink_pack(void *arg, const struct cid *id, const struct pack_builder *pack, uint64_t bytes)
+static int sink_pack(void *arg, unsigned place, const struct cid *id, const struct pack_builder *pack, uint64_t bytes)
 {
     struct foe *f = arg;
     char path[256];
@@ -211,7 +211,7 @@ static int generation(struct foe *f, const char *folder)
         .recipients = sm_buf_span(&f->agent.recipients),
         .scan = { .roots = &folder, .roots_n = 1, .tmp_dir = -1 },
         .forget = true };
-    const struct backup_sink sink = { sink_have, sink_pack, sink_manifest, f };
+    const struct backup_sink sink = { .have = sink_have, .put_pack = sink_pack, .put_manifest = sink_manifest, .arg = f };
     const struct backup_watch watch = { 0 };
     struct backup_result res = { 0 };
     memcpy(c.head_hash, f->head.hash, 32);

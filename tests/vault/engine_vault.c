@@ -103,9 +103,11 @@ static int on_bytes(void *arg, struct sm_span piece)
     return 0;
 }
 
-static int put_pack(void *arg, const struct cid *id, const struct pack_builder *pack, uint64_t bytes)
+static int put_pack(void *arg, unsigned place, const struct cid *id, const struct pack_builder *pack, uint64_t bytes)
 {
     struct engine_vault *v = arg;
+    if (v->window && place >= v->window)
+        return -SM_EINVAL;
     if (v->fail_at_pack && --v->fail_at_pack == 0)
         return v->fail_err;
     char path[400], hex[CID_HEX];
@@ -128,6 +130,22 @@ static int put_pack(void *arg, const struct cid *id, const struct pack_builder *
     v->fd = fd;
     v->fd[v->packs++] = p.fd;
     v->bytes_put += bytes;
+    if (v->window)
+        v->waiting[v->waiting_n++] = place;
+    if (v->waiting_n > v->waiting_most)
+        v->waiting_most = v->waiting_n;
+    return 0;
+}
+
+/* The newest first, and only when it must: as late and as much out of order as can be. */
+static int acked(void *arg, bool wait, unsigned *ret_place)
+{
+    struct engine_vault *v = arg;
+    if (!wait || !v->waiting_n)
+        return -SM_EAGAIN;
+    if (v->fail_at_ack && --v->fail_at_ack == 0)
+        return v->fail_err;
+    *ret_place = v->waiting[--v->waiting_n];
     return 0;
 }
 
@@ -228,7 +246,9 @@ void engine_config(struct engine_vault *v, struct backup_config *ret, const char
 
 struct backup_sink engine_sink(struct engine_vault *v)
 {
-    return (struct backup_sink){ .have = have, .put_pack = put_pack, .put_manifest = put_manifest, .arg = v };
+    v->waiting_n = 0;
+    return (struct backup_sink){ .have = have, .put_pack = put_pack, .acked = acked, .window = v->window,
+        .put_manifest = put_manifest, .arg = v };
 }
 
 static int src_get(void *arg, const struct cid *cid, uint8_t type, struct sm_buf *ret)

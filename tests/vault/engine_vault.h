@@ -17,6 +17,9 @@ struct engine_vault {
     uint64_t objects_put, chunks_put, pages_put, bytes_put, manifests, have_calls, duplicates;
     uint64_t fail_at_pack;            /* the k-th pack from now (from 1) is refused with fail_err; 0: never */
     int fail_err;
+    unsigned window;                  /* packs under way at once; 0: each is acknowledged when it is put */
+    unsigned waiting[BACKUP_WINDOW_MAX], waiting_n, waiting_most;
+    uint64_t fail_at_ack;             /* as fail_at_pack, for acknowledgements */
     bool fail_manifest;
     uint64_t missing_told;
     /* Who seals and who opens. */

@@ -113,6 +113,50 @@ static void a_run_cut_at_any_pack_goes_on_without_sending_twice(void **state)
     }
 }
 
+static void noise_of_many_packs(struct kit *k)
+{
+    char name[32];
+    for (int i = 0; i < 5; i++) {
+        (void)snprintf(name, sizeof name, "noise-%d", i);
+        tree_fill(k->src, name, (size_t)11 << 20, 1, (uint64_t)i);
+    }
+}
+
+static void packs_under_way_are_no_more_than_the_sink_takes_and_all_are_awaited(void **state)
+{
+    (void)state;
+    for (unsigned window = 1; window <= BACKUP_WINDOW_MAX; window++) {
+        struct kit *k = kit_new();
+        noise_of_many_packs(k);
+        k->v.window = window;
+        assert_int_equal(kit_backup(k), 0);
+        assert_int_equal(k->v.waiting_most, window);
+        assert_int_equal(k->v.waiting_n, 0);
+        assert_int_equal(k->v.duplicates, 0);
+        kit_restore_equal(k);
+        kit_free(k);
+    }
+}
+
+static void what_was_not_acknowledged_is_not_taken_for_granted(void **state)
+{
+    (void)state;
+    for (uint64_t at = 1; at <= 3; at++) {
+        struct kit *k = kit_new();
+        noise_of_many_packs(k);
+        k->v.window = 2;
+        k->v.fail_at_ack = at;
+        k->v.fail_err = -SM_EPEER;
+        assert_int_equal(kit_backup(k), -SM_EPEER);
+        assert_int_equal(k->v.manifests, 0);
+        while (engine_lose(&k->v, 0, 0)) /* the box never had the two packs under way, nor those before */
+            ;
+        assert_int_equal(kit_backup(k), 0);
+        kit_restore_equal(k);
+        kit_free(k);
+    }
+}
+
 static void files_read_again_out_of_caution_are_not_called_changed(void **state)
 {
     struct kit *k = kit_new();
@@ -519,6 +563,8 @@ int main(void)
         cmocka_unit_test(a_changed_small_file_costs_little_and_the_others_stay),
         cmocka_unit_test(a_shared_chunk_more_than_half_dead_is_cut_anew),
         cmocka_unit_test(a_run_cut_at_any_pack_goes_on_without_sending_twice),
+        cmocka_unit_test(packs_under_way_are_no_more_than_the_sink_takes_and_all_are_awaited),
+        cmocka_unit_test(what_was_not_acknowledged_is_not_taken_for_granted),
         cmocka_unit_test(files_read_again_out_of_caution_are_not_called_changed),
         cmocka_unit_test(new_files_behind_thousands_of_unchanged_ones_are_saved),
         cmocka_unit_test(what_the_box_lost_is_sent_again),

@@ -3,8 +3,9 @@
  * sink, and sign a manifest.  No network, no log: what happens is told by callbacks and in the result.
  *
  * Threads: the caller's (packs go to the sink from it, progress is told from it), one that reads and cuts, one that
- * puts pages together, and `sealers` that hash, compress and seal.  Memory is bounded (64 MB): what is being sealed (pipe.h),
- * two packs of data and two of metadata, the look table, names of folders (scan.h).
+ * puts pages together, and `sealers` that hash, compress and seal.  Memory is bounded: what is being sealed (pipe.h), a pack
+ * of data and one of metadata being filled, the look table, names of folders (scan.h), and what the sink holds of packs under
+ * way.
  *
  * Invariants: 1. a look-up value is remembered only when the pack with its object was acknowledged.  2. the tree cache
  * is replaced only when the manifest was acknowledged.  3. an interrupted run therefore costs reading again, never
@@ -27,15 +28,24 @@
 #define BACKUP_SEALERS_MAX 8u
 #define BACKUP_LABEL_MAX MANIFEST_LABEL_MAX
 
+#define BACKUP_WINDOW_MAX 4u
+#define BACKUP_ACK_WAIT_MS 250
+
 /*
  * Where sealed things go.  Called from the thread that called backup_run, one call at a time.  0 or a negative
- * error, which ends the run and is returned; what was acknowledged before is used by the next run.
+ * error, which ends the run and is returned; what was acknowledged before is used by the next run.  The manifest is put
+ * only when every pack was acknowledged.
  */
 struct backup_sink {
     /* Bit i of bitmap (least significant first) = the box has cids[i].  n <= 8192. */
     int (*have)(void *arg, const struct cid *cids, size_t n, uint8_t *bitmap);
-    /* Send the finished pack (pack_emit, pack_copy, pack_objects) and return when the box holds it durably. */
-    int (*put_pack)(void *arg, const struct cid *id, const struct pack_builder *pack, uint64_t bytes);
+    /* Send the finished pack (pack_emit, pack_copy, pack_objects).  With window 0 it returns when the box holds the pack
+     * durably, else as soon as the builder may be used again; place (below window) is the pack's until acked gives it back. */
+    int (*put_pack)(void *arg, unsigned place, const struct cid *id, const struct pack_builder *pack, uint64_t bytes);
+    /* The place of a pack that the box now holds durably, each once, in any order.  -SM_EAGAIN: none, with wait after at most
+     * BACKUP_ACK_WAIT_MS.  Not called with window 0. */
+    int (*acked)(void *arg, bool wait, unsigned *ret_place);
+    unsigned window; /* packs put and not acknowledged, at most BACKUP_WINDOW_MAX */
     /* -SM_EMISSING: cids (struct cid each) the box misses are appended to ret_missing, *ret_more when there are others. */
     int (*put_manifest)(void *arg, const struct cid *id, struct sm_span manifest, struct sm_buf *ret_missing,
         bool *ret_more);

@@ -290,7 +290,8 @@ static bool config_ok(const struct backup_config *c, const struct backup_sink *s
 {
     return c->k_id && c->k_look && c->device && c->recipients.n && c->state_dir >= 0 &&
         c->canaries_n <= BACKUP_CANARIES_MAX && c->label.n <= BACKUP_LABEL_MAX && c->number >= 1 &&
-        c->run >= RUN_SCHEDULED && c->run <= RUN_MADE_UP && s->have && s->put_pack && s->put_manifest;
+        c->run >= RUN_SCHEDULED && c->run <= RUN_MADE_UP && s->have && s->put_pack && s->put_manifest &&
+        s->window <= BACKUP_WINDOW_MAX && (s->acked || s->window == 0);
 }
 
 int backup_run(const struct backup_config *c, const struct backup_sink *sink, const struct backup_watch *watch,

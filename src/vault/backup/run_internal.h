@@ -27,9 +27,10 @@ const struct cid *pending_get(const struct pending *p, const uint8_t key[32]);
 sm_must_use int pending_put(struct pending *p, const uint8_t key[32], const struct cid *cid); /* -ENOMEM */
 
 enum { OUT_DATA, OUT_META, OUT_KINDS };
-struct outgoing { struct pack_builder *pack; struct pending pending; };
-/* Guarded by run.send_lock, but for the outgoing being filled, which is the finisher's. */
-struct out_lane { struct outgoing o[2]; unsigned filling; bool ready; };
+/* The finisher's while not ready, the sender's while ready (guarded by run.send_lock); pending by look_lock. */
+struct out_lane { struct pack_builder *pack; struct pending pending; bool ready; };
+/* A pack under way: what is remembered when it is acknowledged.  The sender's; pending by look_lock. */
+struct flight { struct pending pending; bool used; };
 
 struct run {
     const struct backup_config *c;
@@ -39,7 +40,7 @@ struct run {
     struct cut_table cut;
     struct pipe *pipe;
 
-    pthread_mutex_t look_lock;      /* look, and pending of both lanes */
+    pthread_mutex_t look_lock;      /* look, and every pending */
     struct index_table *look;
     const struct cid *missing; size_t missing_n;
     bool forget, ask;
@@ -47,6 +48,7 @@ struct run {
     pthread_mutex_t send_lock;
     pthread_cond_t send_work, send_room;
     struct out_lane lane[OUT_KINDS];
+    struct flight flight[BACKUP_WINDOW_MAX]; unsigned flying;
     bool finished;                  /* the finisher has ended (error or not) */
     uint64_t packs_acked;
 

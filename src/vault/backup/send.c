@@ -99,8 +99,10 @@ bool run_known(struct run *r, const uint8_t key[32], struct cid *ret)
     struct cid found;
     const struct cid *p = NULL;
     pthread_mutex_lock(&r->look_lock);
-    for (size_t i = 0; !p && i < 2 * OUT_KINDS; i++)
-        p = pending_get(&r->lane[i / 2].o[i % 2].pending, key);
+    for (size_t i = 0; !p && i < OUT_KINDS; i++)
+        p = pending_get(&r->lane[i].pending, key);
+    for (size_t i = 0; !p && i < BACKUP_WINDOW_MAX; i++)
+        p = pending_get(&r->flight[i].pending, key);
     bool known = p != NULL;
     if (known)
         found = *p;
@@ -117,8 +119,8 @@ bool run_known(struct run *r, const uint8_t key[32], struct cid *ret)
 int out_init(struct run *r)
 {
     static const uint8_t kind[OUT_KINDS] = { PACK_DATA, PACK_META };
-    for (size_t i = 0; i < OUT_KINDS * 2; i++) {
-        int e = pack_builder_new(&r->c->vault, &r->c->client, &r->c->session, kind[i / 2], &r->lane[i / 2].o[i % 2].pack);
+    for (size_t i = 0; i < OUT_KINDS; i++) {
+        int e = pack_builder_new(&r->c->vault, &r->c->client, &r->c->session, kind[i], &r->lane[i].pack);
         if (e < 0)
             return e;
     }
@@ -127,25 +129,26 @@ int out_init(struct run *r)
 
 void out_wipe(struct run *r)
 {
-    for (size_t i = 0; i < OUT_KINDS * 2; i++) {
-        pack_builder_free(r->lane[i / 2].o[i % 2].pack);
-        pending_wipe(&r->lane[i / 2].o[i % 2].pending);
+    for (size_t i = 0; i < OUT_KINDS; i++) {
+        pack_builder_free(r->lane[i].pack);
+        pending_wipe(&r->lane[i].pending);
     }
+    for (size_t i = 0; i < BACKUP_WINDOW_MAX; i++)
+        pending_wipe(&r->flight[i].pending);
     memset(r->lane, 0, sizeof r->lane);
+    memset(r->flight, 0, sizeof r->flight);
+    r->flying = 0;
 }
 
-/* Hand the pack being filled to the sender, once the one before is out. */
+/* Hand the pack being filled to the sender and wait until it has an empty one to give back. */
 static int lane_hand_over(struct run *r, struct out_lane *l)
 {
     int e = 0;
     pthread_mutex_lock(&r->send_lock);
+    l->ready = true;
+    pthread_cond_signal(&r->send_work);
     while (l->ready && (e = pipe_error(r->pipe)) == 0)
         pthread_cond_wait(&r->send_room, &r->send_lock);
-    if (e == 0) {
-        l->ready = true;
-        l->filling ^= 1;
-        pthread_cond_signal(&r->send_work);
-    }
     pthread_mutex_unlock(&r->send_lock);
     return e;
 }
@@ -155,21 +158,19 @@ int out_add(struct run *r, uint8_t type, const uint8_t *key, const struct cid *c
     bool data = obj_is_chunk(type);
     struct out_lane *l = &r->lane[data ? OUT_DATA : OUT_META];
     size_t target = data ? BACKUP_DATA_TARGET : BACKUP_META_TARGET;
-    struct outgoing *o = &l->o[l->filling];
-    bool full = pack_count(o->pack) >= PACK_OBJECTS_MAX || pack_body_bytes(o->pack) + sealed.n > target;
-    if (full && pack_count(o->pack)) {
+    bool full = pack_count(l->pack) >= PACK_OBJECTS_MAX || pack_body_bytes(l->pack) + sealed.n > target;
+    if (full && pack_count(l->pack)) {
         int e = lane_hand_over(r, l);
         if (e < 0)
             return e;
-        o = &l->o[l->filling];
     }
-    int e = pack_add(o->pack, cid, sealed);
+    int e = pack_add(l->pack, cid, sealed);
     if (e < 0 && e != -SM_EEXISTS)
         return e;
     if (!key)
         return 0;
     pthread_mutex_lock(&r->look_lock);
-    e = pending_put(&o->pending, key, cid);
+    e = pending_put(&l->pending, key, cid);
     pthread_mutex_unlock(&r->look_lock);
     return e;
 }
@@ -178,7 +179,7 @@ int out_flush(struct run *r)
 {
     for (size_t i = 0; i < OUT_KINDS; i++) {
         struct out_lane *l = &r->lane[i];
-        int e = pack_count(l->o[l->filling].pack) ? lane_hand_over(r, l) : 0;
+        int e = pack_count(l->pack) ? lane_hand_over(r, l) : 0;
         if (e < 0)
             return e;
     }
@@ -243,65 +244,105 @@ static int pack_thin(struct run *r, const struct pack_builder *pack, const uint8
     return e;
 }
 
-static int pack_put(struct run *r, const struct cid *id, const struct pack_builder *pack, uint64_t bytes)
+static int pack_put(struct run *r, unsigned place, const struct cid *id, const struct pack_builder *pack, uint64_t bytes)
 {
-    int e = r->sink->put_pack(r->sink->arg, id, pack, bytes);
+    int e = r->sink->put_pack(r->sink->arg, place, id, pack, bytes);
     if (e < 0)
         return e;
     atomic_fetch_add(&r->sent_bytes, bytes);
     return 0;
 }
 
-static int pack_send_asking(struct run *r, const struct cid *id, const struct pack_builder *pack, uint64_t bytes)
+/* 1: nothing had to be sent, the box has all of it. */
+static int pack_send_asking(
+    struct run *r, unsigned place, const struct cid *id, const struct pack_builder *pack, uint64_t bytes)
 {
     size_t have = 0, n = pack_count(pack);
     uint8_t *bitmap = calloc(1, n / 8 + 1);
     struct pack_builder *thin = NULL;
     int e = bitmap ? pack_ask(r, pack, bitmap, &have) : -ENOMEM;
-    if (e == 0 && have == 0)
-        e = pack_put(r, id, pack, bytes);
-    else if (e == 0 && have < n) {
+    if (e == 0 && have == n)
+        e = 1;
+    else if (e == 0 && have == 0)
+        e = pack_put(r, place, id, pack, bytes);
+    else if (e == 0) {
         struct cid thin_id;
         uint64_t thin_bytes;
         uint8_t kind = obj_is_chunk(pack_objects(pack)[0].type) ? PACK_DATA : PACK_META;
         e = pack_builder_new(&r->c->vault, &r->c->client, &r->c->session, kind, &thin);
         e = e < 0 ? e : pack_thin(r, pack, bitmap, thin);
         e = e < 0 ? e : pack_finish(thin, &thin_id, &thin_bytes);
-        e = e < 0 ? e : pack_put(r, &thin_id, thin, thin_bytes);
+        e = e < 0 ? e : pack_put(r, place, &thin_id, thin, thin_bytes);
     }
     pack_builder_free(thin);
     free(bitmap);
     return e;
 }
 
-/* The box holds o durably: remember it. */
-static int acknowledged(struct run *r, struct outgoing *o)
+/* The box holds a pack durably: remember what is in it. */
+static int acknowledged(struct run *r, struct pending *p)
 {
     int e = 0;
     pthread_mutex_lock(&r->look_lock);
-    for (size_t i = 0; e == 0 && i < o->pending.n; i++)
-        e = index_put(r->look, o->pending.row[i].key, o->pending.row[i].cid.b);
-    pending_clear(&o->pending);
+    for (size_t i = 0; e == 0 && i < p->n; i++)
+        e = index_put(r->look, p->row[i].key, p->row[i].cid.b);
+    pending_clear(p);
     if (e == 0 && ++r->packs_acked % FLUSH_EVERY == 0)
         e = index_flush(r->look);
     pthread_mutex_unlock(&r->look_lock);
     return e;
 }
 
+/* Take the acknowledgements that are there; with wait, wait a moment for one. */
+static int flights_collect(struct run *r, bool wait)
+{
+    while (r->flying) {
+        unsigned place = BACKUP_WINDOW_MAX;
+        int e = r->sink->acked(r->sink->arg, wait, &place);
+        if (e < 0)
+            return e == -SM_EAGAIN ? 0 : e;
+        if (place >= BACKUP_WINDOW_MAX || !r->flight[place].used)
+            return -SM_ESTATE;
+        r->flight[place].used = false;
+        r->flying--;
+        wait = false;
+        e = acknowledged(r, &r->flight[place].pending);
+        if (e < 0)
+            return e;
+    }
+    return 0;
+}
+
+static bool has_place(const struct run *r)
+{
+    return r->sink->window == 0 || r->flying < r->sink->window;
+}
+
 static int lane_send(struct run *r, size_t kind)
 {
     struct out_lane *l = &r->lane[kind];
-    struct outgoing *o = &l->o[l->filling ^ 1];
+    unsigned place = 0;
     struct cid id;
     uint64_t bytes;
-    int e = pack_finish(o->pack, &id, &bytes);
+    while (r->flight[place].used)
+        place++; /* there is one: has_place */
+    struct flight *f = &r->flight[place];
+    int e = pack_finish(l->pack, &id, &bytes);
     if (e == 0)
-        e = r->ask ? pack_send_asking(r, &id, o->pack, bytes) : pack_put(r, &id, o->pack, bytes);
-    if (e == 0)
-        e = acknowledged(r, o);
+        e = r->ask ? pack_send_asking(r, place, &id, l->pack, bytes) : pack_put(r, place, &id, l->pack, bytes);
     if (e < 0)
         return e;
-    pack_reset(o->pack, kind == OUT_DATA ? PACK_DATA : PACK_META);
+    pthread_mutex_lock(&r->look_lock);
+    struct pending empty = f->pending;
+    f->pending = l->pending;
+    l->pending = empty;
+    pthread_mutex_unlock(&r->look_lock);
+    f->used = e == 0 && r->sink->window > 0;
+    r->flying += f->used;
+    e = f->used ? 0 : acknowledged(r, &f->pending);
+    if (e < 0)
+        return e;
+    pack_reset(l->pack, kind == OUT_DATA ? PACK_DATA : PACK_META);
     pthread_mutex_lock(&r->send_lock);
     l->ready = false;
     pthread_cond_broadcast(&r->send_room);
@@ -338,25 +379,38 @@ static void stop_all(struct run *r, int err)
     pthread_mutex_unlock(&r->send_lock);
 }
 
+/* One turn: take acknowledgements, send a pack that is ready.  1: all is sent and acknowledged. */
+static int send_turn(struct run *r, bool *ret_finished)
+{
+    int e = pipe_error(r->pipe);
+    if (e == 0 && run_cancelled(r))
+        e = -SM_ECANCEL;
+    if (e == 0)
+        e = flights_collect(r, !has_place(r));
+    if (e < 0 || !has_place(r))
+        return e;
+    int lane = wait_lane(r, ret_finished);
+    e = pipe_error(r->pipe);
+    if (e == 0 && lane >= 0)
+        return lane_send(r, (size_t)lane);
+    if (e < 0 || !*ret_finished)
+        return e;
+    return r->flying ? flights_collect(r, true) : 1;
+}
+
 int out_send_all(struct run *r)
 {
     uint64_t told = plat_clock_mono_ms();
+    bool finished = false;
     for (;;) {
-        bool finished;
-        int lane = wait_lane(r, &finished), e = pipe_error(r->pipe);
-        if (e == 0 && run_cancelled(r))
-            e = -SM_ECANCEL;
-        if (e == 0 && lane >= 0)
-            e = lane_send(r, (size_t)lane);
-        if (e < 0) {
+        int e = send_turn(r, &finished);
+        if (e < 0)
             stop_all(r, e);
-            return e;
-        }
+        if (e != 0)
+            return e < 0 ? e : 0;
         if (plat_clock_mono_ms() - told >= PROGRESS_MS) {
             told = plat_clock_mono_ms();
             progress(r, finished ? BACKUP_SEND : BACKUP_READ);
         }
-        if (lane < 0 && finished)
-            return 0;
     }
 }
