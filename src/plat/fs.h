@@ -72,6 +72,7 @@ sm_must_use int plat_fs_punch(int fd, uint64_t off, uint64_t n);
 /* Hints, never an error. */
 void plat_fs_forget(int fd, uint64_t off, uint64_t n);      /* drop from the page cache */
 void plat_fs_sequential(int fd);
+void plat_fs_write_soon(int fd, uint64_t off, uint64_t n); /* begin to write it to the disk: a sync has less to wait for */
 
 /* ---- folders ---- */
 /* Called for every name but "." and "..", in the file system's order, raw bytes (also NUL-terminated).

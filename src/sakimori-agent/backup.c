@@ -1067,6 +1067,7 @@ static void run(struct backupd *b)
     json_decref(b->problems);
     b->problems = NULL;
     b->running = false;
+    (void)malloc_trim(0); /* between runs the machine is its user's */
 }
 
 /* ---- life ---- */

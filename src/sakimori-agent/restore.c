@@ -23,7 +23,7 @@
 #include "sakimori-agent/reach.h"
 #include "vault/restore/restore.h"
 
-#define GET_BATCH 160u /* cids a request: about 8 MiB */
+#define GET_BATCH 512u /* cids a request: of the restore room, at most 4 MiB or so of plain bytes */
 #define KEYS_MAX 20000u
 #define PATHS_MAX RESTORE_PATHS_MAX
 #define PROBLEMS_MAX 1000

@@ -570,6 +570,11 @@ void plat_fs_sequential(int fd)
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 }
 
+void plat_fs_write_soon(int fd, uint64_t off, uint64_t n)
+{
+    (void)sync_file_range(fd, (off_t)off, (off_t)n, SYNC_FILE_RANGE_WRITE);
+}
+
 static int list_window(const char *window, size_t n, plat_fs_dir_fn fn, void *arg)
 {
     for (size_t at = 0; at < n;) {

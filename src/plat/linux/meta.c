@@ -175,10 +175,16 @@ static int xattr_all(const struct xattr_of *o, struct plat_meta *m, struct sm_bu
     return first;
 }
 
+static int xattr_find(int dirfd, const char *name, struct xattr_of *ret)
+{
+    ret->fd = *name || dirfd == AT_FDCWD ? -1 : dirfd;
+    return ret->fd >= 0 ? 0 : xattr_path(dirfd, name, ret->path, sizeof ret->path);
+}
+
 static int read_xattr(int dirfd, const char *name, struct plat_meta *m)
 {
-    struct xattr_of o = {.fd = *name || dirfd == AT_FDCWD ? -1 : dirfd};
-    int r = o.fd >= 0 ? 0 : xattr_path(dirfd, name, o.path, sizeof o.path);
+    struct xattr_of o;
+    int r = xattr_find(dirfd, name, &o);
     if (r < 0)
         return r;
     struct sm_buf list = SM_BUF_INIT(PLAT_XATTR_BYTES), value = SM_BUF_INIT(PLAT_XATTR_BYTES);
@@ -236,7 +242,8 @@ struct job {
     const struct plat_meta *m;
     unsigned flags;
     struct plat_meta_report *report;
-    bool owner_ok;
+    struct stat st; /* as it was before */
+    bool owner_ok, owner_set;
 };
 
 static void failed(struct job *j, int err, const char *what, const char *detail)
@@ -258,10 +265,9 @@ static void apply_owner(struct job *j)
         (void)plat_user_lookup(j->m->user, &uid, &unused); /* unknown here: the number stands */
     if (j->flags & PLAT_APPLY_BY_NAME && j->m->group[0])
         (void)plat_group_lookup(j->m->group, &gid);
-    struct stat st;
-    if (fstatat(j->dirfd, j->name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0 && st.st_uid == uid &&
-        st.st_gid == gid)
+    if (j->st.st_uid == uid && j->st.st_gid == gid)
         return;
+    j->owner_set = true;
     if (fchownat(j->dirfd, j->name, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0) {
         j->owner_ok = false;
         failed(j, -errno, "owner", "");
@@ -275,9 +281,11 @@ static void apply_mode(struct job *j)
         return; /* links have none of their own */
     if (!j->owner_ok)
         mode &= ~(mode_t)(S_ISUID | S_ISGID); /* never another's rights to the wrong owner */
-    struct stat st;
+    if (!j->owner_set && (j->st.st_mode & 07777) == mode)
+        return;
+    struct stat st = j->st;
     /* fchmodat follows links: make sure there is none in its place. */
-    if (fstatat(j->dirfd, j->name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0 || S_ISLNK(st.st_mode)) {
+    if (*j->name && (fstatat(j->dirfd, j->name, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISLNK(st.st_mode))) {
         failed(j, -ELOOP, "mode", "");
         return;
     }
@@ -295,10 +303,21 @@ static const struct plat_xattr *find_xattr(const struct plat_meta *m, const char
     return NULL;
 }
 
+static int xattr_remove(const struct xattr_of *o, const char *name)
+{
+    return o->fd >= 0 ? fremovexattr(o->fd, name) : lremovexattr(o->path, name);
+}
+
+static int xattr_set(const struct xattr_of *o, const struct plat_xattr *x)
+{
+    return o->fd >= 0 ? fsetxattr(o->fd, x->name, x->value, x->value_n, 0)
+                      : lsetxattr(o->path, x->name, x->value, x->value_n, 0);
+}
+
 static void apply_xattrs(struct job *j)
 {
-    char path[PATH_MAX];
-    int r = xattr_path(j->dirfd, j->name, path, sizeof path);
+    struct xattr_of o;
+    int r = xattr_find(j->dirfd, j->name, &o);
     struct plat_meta now = {0};
     if (r == 0 && j->flags & PLAT_APPLY_PRUNE)
         r = read_xattr(j->dirfd, j->name, &now);
@@ -307,7 +326,7 @@ static void apply_xattrs(struct job *j)
     for (size_t i = 0; i < now.xattr_n; i++) {
         const char *name = now.xattr[i].name;
         /* Labels of the machine's own policy are not the restored object's business. */
-        if (!find_xattr(j->m, name) && strncmp(name, "security.", 9) != 0 && lremovexattr(path, name) < 0)
+        if (!find_xattr(j->m, name) && strncmp(name, "security.", 9) != 0 && xattr_remove(&o, name) < 0)
             failed(j, -errno, "xattr ", name);
     }
     for (size_t i = 0; i < j->m->xattr_n && r == 0; i++) {
@@ -316,7 +335,7 @@ static void apply_xattrs(struct job *j)
             continue;
         if (!j->owner_ok && strcmp(x->name, "security.capability") == 0)
             failed(j, -EPERM, "xattr ", x->name);
-        else if (lsetxattr(path, x->name, x->value, x->value_n, 0) < 0)
+        else if (xattr_set(&o, x) < 0)
             failed(j, -errno, "xattr ", x->name);
     }
     plat_meta_wipe(&now);
@@ -335,15 +354,14 @@ int plat_meta_apply_times(int dirfd, const char *name, const struct plat_meta *m
 int plat_meta_apply(int dirfd, const char *name, const struct plat_meta *m, unsigned flags,
     struct plat_meta_report *ret_report)
 {
-    struct stat st;
+    struct job j = {.dirfd = dirfd, .name = name, .m = m, .flags = flags, .report = ret_report, .owner_ok = true};
     *ret_report = (struct plat_meta_report){0};
-    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
+    if (fstatat(dirfd, name, &j.st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
         return -errno;
-    struct job j = {dirfd, name, m, flags, ret_report, true};
     if (flags & PLAT_APPLY_OWNER)
         apply_owner(&j); /* first: it clears set-user-id bits and capabilities */
     else
-        j.owner_ok = st.st_uid == m->uid && st.st_gid == m->gid;
+        j.owner_ok = j.st.st_uid == m->uid && j.st.st_gid == m->gid;
     apply_mode(&j);
     if (flags & PLAT_APPLY_XATTR)
         apply_xattrs(&j);

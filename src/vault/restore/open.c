@@ -1,59 +1,78 @@
+/*
+ * The openers: each takes the next batch, fetches its objects and opens them.  There are two, so that one fetches while
+ * the other opens; batches go on in their order.
+ */
 #include <errno.h>
 #include "vault/restore/restore_internal.h"
 
-#define STEP 64u /* objects a call: the walker gets its pages in between */
+#define STEP 128u /* objects a call: the walker gets its pages in between */
 
-struct opening { struct restore *r; struct batch *b; struct seal_ctx *ctx; size_t first; };
+struct fetched { int err; size_t at, n; };
+struct opening { struct sm_buf sealed; struct fetched got[STEP]; struct seal_ctx *ctx; };
 
 static void on_object(void *arg, size_t i, int err, struct sm_span sealed)
 {
     struct opening *o = arg;
-    struct batch_chunk *c = &o->b->chunk[o->first + i];
-    size_t at = o->b->plain.n;
-    if (err == 0 && !o->r->source->names_checked)
-        err = obj_name_check(sealed, &c->cid);
-    if (err == 0)
-        err = chunk_open(o->ctx, sealed, &o->r->client, &c->ck, &o->b->plain);
-    c->err = err;
-    c->plain_at = at;
-    c->plain_n = o->b->plain.n - at;
+    o->got[i] = (struct fetched){ .err = err, .at = o->sealed.n, .n = sealed.n };
+    if (err == 0 && sm_buf_put_span(&o->sealed, sealed) < 0)
+        o->got[i].err = -ENOMEM;
 }
 
-static int batch_open(struct restore *r, struct batch *b, struct seal_ctx *ctx)
+static void chunk_take(struct restore *r, struct batch *b, struct batch_chunk *c, struct opening *o,
+    const struct fetched *f)
+{
+    struct sm_span sealed = SM_SPAN(o->sealed.p + f->at, f->n);
+    size_t at = b->plain.n;
+    int err = f->err;
+    if (err == 0 && !r->source->names_checked)
+        err = obj_name_check(sealed, &c->cid);
+    if (err == 0)
+        err = chunk_open(o->ctx, sealed, &r->client, &c->ck, &b->plain);
+    c->err = err;
+    c->plain_at = at;
+    c->plain_n = b->plain.n - at;
+    sm_zero(&c->ck, sizeof c->ck);
+}
+
+static int batch_open(struct restore *r, struct batch *b, struct opening *o)
 {
     struct cid cid[STEP];
     int e = 0;
     for (size_t at = 0; e == 0 && at < b->chunks; at += STEP) {
-        struct opening o = { .r = r, .b = b, .ctx = ctx, .first = at };
         size_t n = b->chunks - at < STEP ? b->chunks - at : STEP;
         for (size_t i = 0; i < n; i++) {
             cid[i] = b->chunk[at + i].cid;
-            b->chunk[at + i].err = -SM_EMISSING;
+            o->got[i] = (struct fetched){ .err = -SM_EMISSING };
         }
+        sm_buf_clear(&o->sealed);
         pthread_mutex_lock(&r->source_lock);
-        e = r->source->get_many(r->source->arg, cid, n, on_object, &o);
+        e = r->source->get_many(r->source->arg, cid, n, on_object, o);
         pthread_mutex_unlock(&r->source_lock);
+        for (size_t i = 0; e == 0 && i < n; i++)
+            chunk_take(r, b, &b->chunk[at + i], o, &o->got[i]);
     }
-    for (size_t i = 0; i < b->chunks; i++)
-        sm_zero(&b->chunk[i].ck, sizeof b->chunk[i].ck);
     return e;
 }
 
 void *open_thread(void *arg)
 {
     struct restore *r = arg;
-    struct seal_ctx *ctx = NULL;
+    struct opening *o = calloc(1, sizeof *o);
     struct batch *b;
-    bool last = false;
-    int e = seal_ctx_new(&ctx);
-    while (e == 0 && !last && (b = ring_get(r, STAGE_OPEN))) {
-        e = batch_open(r, b, ctx);
-        last = b->last;
+    int e = o ? seal_ctx_new(&o->ctx) : -ENOMEM;
+    if (o)
+        o->sealed.max = RESTORE_SEALED_MAX;
+    while (e == 0 && (b = ring_take_open(r))) {
+        e = batch_open(r, b, o);
         if (e == 0)
-            ring_done(r, STAGE_OPEN);
+            ring_done_open(r, b);
     }
     if (e < 0)
         restore_fail(r, e);
-    seal_ctx_free(ctx);
+    if (o) {
+        seal_ctx_free(o->ctx);
+        sm_buf_wipe(&o->sealed);
+    }
+    free(o);
     return NULL;
 }

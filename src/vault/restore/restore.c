@@ -33,6 +33,33 @@ void ring_done(struct restore *r, unsigned stage)
     pthread_mutex_unlock(&r->lock);
 }
 
+struct batch *ring_take_open(struct restore *r)
+{
+    struct batch *b = NULL;
+    pthread_mutex_lock(&r->lock);
+    while (!r->err && !r->open_end && r->open_taken == r->made[STAGE_PLAN])
+        pthread_cond_wait(&r->turn, &r->lock);
+    if (!r->err && !r->open_end) {
+        b = &r->batch[r->open_taken++ % RESTORE_BATCHES];
+        b->opened = false;
+        r->open_end = b->last;
+    }
+    if (r->open_end)
+        pthread_cond_broadcast(&r->turn);
+    pthread_mutex_unlock(&r->lock);
+    return b;
+}
+
+void ring_done_open(struct restore *r, struct batch *b)
+{
+    pthread_mutex_lock(&r->lock);
+    b->opened = true;
+    while (r->made[STAGE_OPEN] < r->open_taken && r->batch[r->made[STAGE_OPEN] % RESTORE_BATCHES].opened)
+        r->batch[r->made[STAGE_OPEN]++ % RESTORE_BATCHES].opened = false;
+    pthread_cond_broadcast(&r->turn);
+    pthread_mutex_unlock(&r->lock);
+}
+
 void restore_fail(struct restore *r, int err)
 {
     pthread_mutex_lock(&r->lock);
@@ -122,22 +149,22 @@ static void restore_wipe(struct restore *r)
 
 static int threads_run(struct restore *r)
 {
-    pthread_t opener, writer;
+    void *(*const work[OPENERS + 1])(void *) = { open_thread, open_thread, write_thread };
+    pthread_t thread[OPENERS + 1];
+    size_t n = 0;
+    int e = 0;
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* signals belong to the program's own thread */
-    int e = -pthread_create(&opener, NULL, open_thread, r), e2 = 0;
-    if (e == 0)
-        e2 = -pthread_create(&writer, NULL, write_thread, r);
+    while (n < OPENERS + 1 && (e = -pthread_create(&thread[n], NULL, work[n], r)) == 0)
+        n++;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (e == 0)
+        e = plan_run(r);
     if (e < 0)
-        return e;
-    int planned = e2 < 0 ? e2 : plan_run(r);
-    if (planned < 0)
-        restore_fail(r, planned);
-    if (e2 == 0)
-        pthread_join(writer, NULL);
-    pthread_join(opener, NULL);
+        restore_fail(r, e);
+    while (n > 0)
+        pthread_join(thread[--n], NULL);
     return restore_error(r);
 }
 

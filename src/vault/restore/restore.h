@@ -2,7 +2,7 @@
  * Give a generation back, whole or in part, or compare it with what is on the disk.  No network, no log; objects and
  * keys come by callback, what happens is told by callbacks and in the result.
  *
- * Threads: the caller's walks the generation; one fetches and opens chunks; one writes.  Memory is bounded
+ * Threads: the caller's walks the generation; two fetch and open chunks, in turn; one writes.  Memory is bounded
  * (RESTORE_BATCHES x RESTORE_BATCH_BYTES of plain bytes, the reader's cache, RESTORE_AHEAD_BYTES of folder pages).
  *
  * Invariants: 1. a file has its final name only when every byte of it was opened and written.  2. nothing outside of
@@ -15,14 +15,14 @@
 #include "vault/snapshot/reader.h"
 
 #define RESTORE_BATCHES 4u
-#define RESTORE_BATCH_BYTES ((size_t)6 << 20)
+#define RESTORE_BATCH_BYTES ((size_t)4 << 20)
 #define RESTORE_AHEAD_BYTES ((size_t)8 << 20)
 #define RESTORE_PATHS_MAX 4096u
 #define RESTORE_GET_MAX 512u             /* objects asked for at once */
 #define RESTORE_LINKS_MAX 131072u        /* files with several names that are remembered */
 
 /*
- * Where sealed objects and keys come from.  Calls come from two threads, but one at a time.  A negative answer of
+ * Where sealed objects and keys come from.  Calls come from several threads, but one at a time.  A negative answer of
  * get_many ends the restore; a single object that is not there is told by its err.
  */
 typedef void (*restore_object_fn)(void *arg, size_t i, int err, struct sm_span sealed);

@@ -1,6 +1,6 @@
 /*
  * Inside of the restore room.  The walker (plan.c) turns the generation into a row of operations, in batches; the opener
- * (open.c) fetches and opens the chunks of a batch; the writer (write.c with target.c) carries the operations out.
+ * (open.c, two of them) fetches and opens the chunks of a batch; the writer (write.c with target.c) carries the operations out.
  */
 #ifndef VAULT_RESTORE_INTERNAL_H
 #define VAULT_RESTORE_INTERNAL_H
@@ -13,6 +13,8 @@
 #define BATCH_OPS 8192u
 #define BATCH_ARENA ((size_t)1 << 20)
 #define NOW_MAX 512
+#define OPENERS 2u
+#define RESTORE_SEALED_MAX ((size_t)160 << 20) /* far beyond what a request can bring */
 
 enum op_kind {
     OP_ROOT,    /* a root or a selected path begins: name is its parent folder's absolute path */
@@ -34,7 +36,7 @@ struct batch {
     struct sm_buf ops, arena, plain;
     struct batch_chunk chunk[BATCH_CHUNKS]; size_t chunks;
     uint64_t bytes;
-    bool last;
+    bool last, opened;
 };
 enum { STAGE_PLAN, STAGE_OPEN, STAGE_WRITE, STAGES };
 
@@ -55,7 +57,8 @@ struct restore {
     pthread_mutex_t lock;                 /* the ring, err, problems, now */
     pthread_cond_t turn;
     struct batch batch[RESTORE_BATCHES];
-    uint64_t made[STAGES];                /* batches each stage has finished */
+    uint64_t made[STAGES];                /* batches each stage has finished, in order */
+    uint64_t open_taken; bool open_end;   /* batches the openers have taken; the last of all was */
     int err;
     char now[NOW_MAX];
     atomic_ullong files, bytes;
@@ -79,6 +82,9 @@ struct restore {
 /* The next batch for a stage; NULL when the restore failed. */
 struct batch *ring_get(struct restore *r, unsigned stage);
 void ring_done(struct restore *r, unsigned stage);
+/* For the openers: the next batch nobody took (NULL also after the last), and that it is open, in any order. */
+struct batch *ring_take_open(struct restore *r);
+void ring_done_open(struct restore *r, struct batch *b);
 void restore_fail(struct restore *r, int err);
 int restore_error(struct restore *r);
 void restore_problem(struct restore *r, struct sm_span path, int err, const char *what);

@@ -457,7 +457,7 @@ static int file_finish(struct writer *w)
     int e = f->written == f->size ? 0 : plat_fs_truncate(f->fd, f->size);
     if (e < 0)
         return e;
-    what_apply(&w->t, f->dir, w->t.tmp, &f->meta);
+    what_apply(&w->t, f->fd, "", &f->meta);
     return tmp_place(w, f->dir, name, f->exists);
 }
 

@@ -5,6 +5,7 @@
 #include "vault/store/store_internal.h"
 
 #define SESSION_FILE_MAX ((size_t)4096)
+#define WRITE_STEP ((uint64_t)2 << 20) /* of a pack: handed to the disk while the rest still comes */
 #define ALGORITHM_AT 5                    /* in an object's header */
 
 /* ---- names in tmp ---- */
@@ -535,6 +536,10 @@ int store_pack_data(struct store_session *s, const struct cid *pack, uint64_t of
         err = note_algorithms(f, off, bytes);
     if (!err)
         err = plat_fs_pwrite_all(f->fd, bytes, off);
+    if (!err && off + bytes.n - f->begun >= WRITE_STEP) {
+        plat_fs_write_soon(f->fd, f->begun, off + bytes.n - f->begun);
+        f->begun = off + bytes.n;
+    }
     if (err)
         store_pack_abort(s, pack);         /* the disk is full, or worse: nothing of it counts */
     return err;

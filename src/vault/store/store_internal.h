@@ -77,6 +77,7 @@ struct sums { uint64_t chunks, chunk_bytes, stored_bytes, pages, page_bytes; uin
 struct flight {                           /* a pack being received */
     struct cid id; uint64_t total;
     int fd; struct pack_check *check;
+    uint64_t begun;                       /* bytes whose writing to the disk was begun */
     uint8_t *algorithm; uint32_t seen;    /* of the objects, as far as their headers came by */
     struct flight *next;
 };
