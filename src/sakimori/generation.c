@@ -53,14 +53,15 @@ static int find_source(struct cli *c, const char *text, json_t **ret)
     return CLI_OK;
 }
 
-static char *list_path(struct cli *c, int *ret_e)
+/* from and to only for the list itself: --to of a restore is a folder. */
+static char *list_path(struct cli *c, bool times, int *ret_e)
 {
     json_t *s = NULL;
     char *path = NULL;
     *ret_e = cli_opt(c, "source") ? find_source(c, cli_opt(c, "source"), &s) : CLI_OK;
     if (*ret_e == CLI_OK)
-        path = cli_path("/api/v1/generations", "source", s ? cli_str(s, "id") : NULL, "from", cli_opt(c, "from"), "to",
-            cli_opt(c, "to"), "limit", "100", NULL);
+        path = cli_path("/api/v1/generations", "source", s ? cli_str(s, "id") : NULL, "from",
+            times ? cli_opt(c, "from") : NULL, "to", times ? cli_opt(c, "to") : NULL, "limit", "100", NULL);
     json_decref(s);
     return path;
 }
@@ -68,7 +69,7 @@ static char *list_path(struct cli *c, int *ret_e)
 int cmd_generations_list(struct cli *c)
 {
     int e;
-    char *path = list_path(c, &e);
+    char *path = list_path(c, true, &e);
     if (e == CLI_OK)
         e = cli_list(c, path, cols, COLS);
     free(path);
@@ -96,7 +97,7 @@ int cli_generation(struct cli *c, const char *text, char ret[65])
         return CLI_OK;
     }
     int e;
-    char *path = list_path(c, &e);
+    char *path = list_path(c, false, &e);
     if (e == CLI_OK)
         e = path ? cli_items(c, path, &all) : CLI_FAILED;
     free(path);

@@ -35,7 +35,7 @@ void chunk_keys(const struct seal_keys *k, uint8_t type, const struct chunk_hash
 
 /* level: 0 = never compress, else a zstd level (1..19; -7..-1 too), or SEAL_PIXELS.  probe keeps zstd away from what
  * looks incompressible.  Stored is used whenever zstd saves less than 1/32. */
-#define SEAL_PIXELS 100 /* for samples of 16 bits: few and near matches; of them what level 3 saves, in half its time */
+#define SEAL_PIXELS 100 /* for samples of 16 bits: few and near matches; nearly what level 3 saves, in half its time */
 struct seal_how { int level; bool probe; };
 struct chunk_info { struct cid cid; struct chunk_key ck; uint8_t algorithm; };
 /*

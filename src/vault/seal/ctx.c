@@ -54,7 +54,7 @@ bool seal_looks_random(struct sm_span plain)
     return squares < expect + expect / 8;
 }
 
-#define PIXELS_HASH_LOG 12
+#define PIXELS_HASH_LOG 13
 #define PIXELS_MATCH_MIN 5
 
 static int ready_cctx(struct seal_ctx *c, int level)
