@@ -139,10 +139,24 @@ void browse_load(struct api_call *c, const char *manifest)
         api_ask(c, "P_OPENER", json_pack("{s:b}", "start", 1), opener_started);
 }
 
+/* The opener let go of a generation that counted as there (it keeps a few only, and one that could not be opened took a
+ * place): bring it in once more.  True when that was begun. */
+static bool load_again(struct api_call *c, int err, const char *manifest)
+{
+    if (err != -SM_ESTATE || api_bool(c->mem, "again"))
+        return false;
+    api_set(c->mem, "again", json_true());
+    forget_loaded(c->api, manifest);
+    browse_load(c, manifest);
+    return true;
+}
+
 /* Every use after the first of a generation is recorded by the handler's own V_ACCESS where bytes leave (download). */
 static void browse(struct api_call *c)
 {
-    api_audit_what(c, "%s %s%s", c->part[0], api_str(c->query, "path"), api_str(c->query, "text"));
+    const char *with = api_str(c->query, "with");
+    api_audit_what(c, "%s%s%s %s%s", c->part[0], *with ? " " : "", with, api_str(c->query, "path"),
+        api_str(c->query, "text"));
     if (!api_is_hex(c->part[0], 64))
         api_fail(c, 404, "not_found", NULL, NULL);
     else
@@ -163,6 +177,8 @@ static json_t *path_b64(struct api_call *c)
 
 static void listed(struct api_call *c, int err, struct sm_span body, const char *text)
 {
+    if (load_again(c, err, c->part[0]))
+        return;
     json_t *j = api_answer(c, err, body, text);
     if (!j)
         return;
@@ -189,6 +205,8 @@ static void ticket_noted(struct api_call *c, int err, struct sm_span body, const
 
 static void ticket_made(struct api_call *c, int err, struct sm_span body, const char *text)
 {
+    if (load_again(c, err, c->part[0]))
+        return;
     json_t *j = api_answer(c, err, body, text);
     if (!j)
         return;
@@ -204,6 +222,14 @@ static void ticket_made(struct api_call *c, int err, struct sm_span body, const 
 
 /* ---- two generations ---- */
 
+/* Bringing in the older one can make the newer give way: then both are loaded again, one after the other. */
+static void compared(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    if (err == -SM_ESTATE && !api_bool(c->mem, "again"))
+        forget_loaded(c->api, api_str(c->query, "with"));
+    listed(c, err, body, text);
+}
+
 static void diff_go(struct api_call *c, int64_t limit, int64_t from)
 {
     const char *with = api_str(c->query, "with");
@@ -214,7 +240,7 @@ static void diff_go(struct api_call *c, int64_t limit, int64_t from)
     api_ask(c, "O_DIFF",
         json_pack("{s:s,s:s,s:o,s:I,s:I}", "older", with, "newer", c->part[0], "path", path_b64(c), "from",
             (json_int_t)from, "limit", (json_int_t)limit),
-        listed);
+        compared);
 }
 
 void h_diff(struct api_call *c)
@@ -257,10 +283,13 @@ static void search_next(struct api_call *c)
 
 static void searched(struct api_call *c, int err, struct sm_span body, const char *text)
 {
+    const json_t *row = search_row(c);
+    if (load_again(c, err, api_str(row, "manifest")))
+        return;
     json_t *j = api_answer(c, err, body, text), *item;
     if (!j)
         return;
-    const json_t *row = search_row(c);
+    api_set(c->mem, "again", json_false());
     json_t *source = api_row(c->api, STATE_source_any, STATE_ARGS(state_t(api_str(row, "source"))));
     size_t i;
     json_array_foreach(json_object_get(j, "items"), i, item) {
@@ -276,17 +305,22 @@ static void searched(struct api_call *c, int err, struct sm_span body, const cha
         api_set(c->mem, "more", json_true());
     json_decref(j);
     api_tell(c->api, "V_UNGRANT", json_pack("{s:s}", "grant", api_str(c->mem, "grant")), NULL, NULL);
+    api_set(c->mem, "after", json_integer(api_int(row, "seq", 0)));
     api_set(c->mem, "at", json_integer(api_int(c->mem, "at", 0) + 1));
     search_next(c);
 }
 
+/* Of the opener's memory only what this very search has seen counts: same person's session, same range, and it goes on
+ * where it stood.  Else it begins anew, and tells a version twice rather than not at all. */
 static void search_go(struct api_call *c)
 {
     const json_t *row = search_row(c);
+    char range[sizeof c->who.session + 40];
+    (void)snprintf(range, sizeof range, "%s %s", c->who.session, api_str(c->query, "source")); /* fits: 32 hex */
     api_ask(c, "O_SEARCH",
-        json_pack("{s:s,s:s,s:s,s:i,s:b}", "manifest", api_str(row, "manifest"), "text", api_str(c->query, "text"),
-            "source", api_str(row, "source"), "limit", SEARCH_FOUND_MAX, "anew",
-            !*api_str(c->query, "cursor") && !api_int(c->mem, "at", 0)),
+        json_pack("{s:s,s:s,s:s,s:s,s:i,s:I,s:I}", "manifest", api_str(row, "manifest"), "text",
+            api_str(c->query, "text"), "source", api_str(row, "source"), "range", range, "limit", SEARCH_FOUND_MAX,
+            "after", (json_int_t)api_int(c->mem, "after", 0), "seq", (json_int_t)api_int(row, "seq", 0)),
         searched);
 }
 
@@ -309,11 +343,7 @@ static void search_listed(struct api_call *c, int err, struct sm_span body, cons
     api_set(c->mem, "found", json_array());
     api_set(c->mem, "quiet", json_true());
     json_decref(j);
-    if (*api_str(c->query, "cursor")) {
-        search_next(c);
-        return;
-    }
-    /* One record for the whole search: it looks at names, in every generation. */
+    /* Each call has its record, before a generation is opened: a cursor is only what the caller says. */
     api_ask(c, "V_ACCESS",
         json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "what", "list", "who", c->who.account, "role", c->who.role, "from",
             c->who.remote, "why", "search for a name in all generations", "result", "ok"),
@@ -340,6 +370,7 @@ void h_search(struct api_call *c)
     if (before)
         api_set(ask, "before_seq", json_integer(before));
     api_audit_what(c, "%s %s", source, text);
+    api_set(c->mem, "after", json_integer(before));
     api_ask(c, "V_GENERATIONS", ask, search_listed);
 }
 

@@ -59,6 +59,31 @@ test('differences between generations and names in all of them, by API and by co
   const old = (await c.get('search?text=karte-old')).items;
   assert.deepEqual(old.map((x) => x.generation), [made[11]], 'an unchanged file is told once, with the newest generation');
 
+  // A page asked for twice says the same twice, and another's search in between takes nothing away.
+  const first = await c.get('search?text=karte.txt');
+  await c.get(`search?text=karte.txt&source=${src.id}`);
+  await c.get(`search?text=karte.txt&source=${src.id}&cursor=${first.next}`);
+  for (let n = 0; n < 2; n++) {
+    const page = await c.get(`search?text=karte.txt&cursor=${first.next}`);
+    for (const m of made.slice(0, 4)) assert.ok(page.items.some((x) => x.generation === m), `${n} ${m}`);
+  }
+  // Whoever begins in the middle is on record too.
+  const records = async () => (await c.get('access?limit=500')).items.filter((x) => /search/.test(x.why ?? '')).length;
+  const before = await records();
+  assert.equal((await c.get('search?text=day-1.txt&cursor=999999999')).searched, 8);
+  assert.equal(await records(), before + 1);
+  // The same file in two sources is two files.
+  const twin = await c.post('sources', { device: agent.device.id, name: '書類の写し', group: 'share', kind: 'files', paths: [dir], schedule: { every: 'off' }, canaries: false, enabled: true });
+  assert.equal((await L.backup(c, twin.id)).state, 'complete');
+  assert.deepEqual((await c.get('search?text=karte-old')).items.map((x) => x.source).sort(), [src.id, twin.id].sort());
+
+  // The opener keeps eight: the ninth takes the place of the one it is compared with, which is brought in again.
+  await c.call('DELETE', 'unlock');
+  await c.post('unlock', { password: L.password, card: s.card });
+  for (const m of made.slice(0, 8)) await c.get(`generations/${m}/files`);
+  assert.ok((await c.get(`generations/${made[0]}/diff?with=${made[8]}`)).items.length > 0);
+  assert.equal((await c.get(`generations/${made[1]}/files?path=${encodeURIComponent(dir)}`)).items.length, 2);
+
   // More generations than the opener keeps: the first can still be looked into.
   for (const m of [...made, made[0]]) assert.equal((await c.get(`generations/${m}/files?path=${encodeURIComponent(dir)}`)).items.length, 2);
 
@@ -68,7 +93,7 @@ test('differences between generations and names in all of them, by API and by co
   fs.writeFileSync(answers, JSON.stringify({ password: L.password, totp: L.totp(s.totp_secret, Date.now() + 30000), card: s.card }), { mode: 0o600 });
   await cli('sign-in', 'incho', '--answers', answers);
   const rows = JSON.parse((await cli('search', 'day-2.txt', '--json')).out);
-  assert.equal(rows.searched, 12);
+  assert.equal(rows.searched, 13);
   assert.deepEqual(rows.items.map((x) => x.generation), [made[4]]);
   const lines = (await cli('generations', 'diff', made[3], made[5], dir)).out;
   assert.match(lines, /removed.*day-2\.txt/);

@@ -53,7 +53,8 @@ struct stream {
 struct search {
     uint64_t *mark; /* MARKS_SLOTS, 0 = free; NULL until a search */
     size_t n;
-    char text[256];
+    char text[256], range[128];
+    uint64_t seq; /* the generation it stands at */
 };
 
 struct opener {
@@ -434,6 +435,7 @@ struct find_arg {
     struct sm_span text;
     uint64_t limit, visited;
     struct search *search; /* NULL: one generation, all of it */
+    struct sm_span source; /* of the search: the same file of another source is another file */
 };
 
 static int put_path(json_t *o, struct sm_span path)
@@ -464,18 +466,34 @@ static bool met(struct search *s, uint64_t mark)
     return false;
 }
 
-/* A version of a file: where it stands, its size, and what its metadata says. */
-static uint64_t version_mark(struct sm_span path, const struct reader_node *n)
+static uint64_t mark_of(const struct sm_span *parts, size_t n)
 {
-    uint64_t size = 0, mark;
-    uint32_t i;
+    uint64_t mark;
     uint8_t h[32];
-    (void)main_stream(n, &i, &size); /* 0 for what has no bytes */
-    const struct sm_span parts[] = {
-        path, SM_SPAN("\0", 1), SM_SPAN(&n->e.kind, 1), SM_SPAN(&size, sizeof size), n->e.meta};
-    crypto_sha256v(parts, sizeof parts / sizeof parts[0], h);
+    crypto_sha256v(parts, n, h);
     memcpy(&mark, h, sizeof mark);
     return mark;
+}
+
+/* A version of a file: whose, where it stands, its size, and what its metadata says. */
+static uint64_t version_mark(struct sm_span source, struct sm_span path, const struct reader_node *n)
+{
+    uint64_t size = 0;
+    uint32_t i;
+    (void)main_stream(n, &i, &size); /* 0 for what has no bytes */
+    const struct sm_span parts[] = {source, SM_SPAN("\0", 1), path, SM_SPAN("\0", 1), SM_SPAN(&n->e.kind, 1),
+        SM_SPAN(&size, sizeof size), n->e.meta};
+    return mark_of(parts, sizeof parts / sizeof parts[0]);
+}
+
+/* Was this very folder of this source met in the search before? */
+static bool folder_met(const struct find_arg *a, struct sm_span path, const struct reader_node *n)
+{
+    uint64_t pages;
+    if (!a->search || n->e.kind != ENTRY_DIR || !reader_folder_mark(n, path, &pages))
+        return false;
+    const struct sm_span parts[] = {SM_SPAN_STR("folder"), a->source, SM_SPAN(&pages, sizeof pages)};
+    return met(a->search, mark_of(parts, sizeof parts / sizeof parts[0]));
 }
 
 static uint8_t lower(uint8_t ch)
@@ -502,10 +520,9 @@ static int find_row(void *arg, enum reader_event event, struct sm_span path, con
         return 0;
     if (++a->visited > FIND_VISIT_MAX)
         return -SM_ELIMIT;
-    uint64_t mark;
     /* A folder that another generation of this search had just so is not walked again. */
-    bool seen = a->search && n->e.kind == ENTRY_DIR && reader_folder_mark(n, path, &mark) && met(a->search, mark);
-    if (!contains(n->e.name, a->text) || (a->search && met(a->search, version_mark(path, n))))
+    bool seen = folder_met(a, path, n);
+    if (!contains(n->e.name, a->text) || (a->search && met(a->search, version_mark(a->source, path, n))))
         return seen ? READER_SKIP : 0;
     if (json_array_size(a->items) >= a->limit)
         return -SM_ELIMIT;
@@ -545,6 +562,13 @@ static void on_find(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
 
 /* ---- a name in many generations, one after the other ---- */
 
+/* Does this go on with the search that is remembered, where it stood?  Another person's, another range of generations or
+ * a page asked for twice begins anew: what was told only there must not be missing here. */
+static bool goes_on(const struct search *s, const char *text, const char *range, uint64_t after)
+{
+    return s->mark && after && after == s->seq && !strcmp(s->text, text) && !strcmp(s->range, range);
+}
+
 /* As O_FIND, but each version of a file is told once in the search: with the first generation asked that holds it. */
 static void on_search(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
@@ -559,14 +583,18 @@ static void on_search(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     struct sm_obj f = SM_OBJ(in);
     struct find_arg a = {.items = json_array(), .text = wire_get(&f, "text", 255), .search = &o->search};
     a.limit = (uint64_t)sm_obj_int_opt(&f, "limit", 1, FIND_MAX, 100);
-    bool anew = sm_obj_bool(&f, "anew", false);
+    a.source = wire_get(&f, "source", 64);
+    const char *range = sm_obj_str(&f, "range", 0, sizeof o->search.range - 1);
+    uint64_t after = (uint64_t)sm_obj_int(&f, "after", 0, INT64_MAX), seq = (uint64_t)sm_obj_int(&f, "seq", 1, INT64_MAX);
     int r = f.err ? f.err : target(o, in, &l, &path, why);
-    if (!r && (anew || strcmp(o->search.text, (const char *)a.text.p) != 0))
+    if (!r && !goes_on(&o->search, (const char *)a.text.p, range, after))
         search_forget(&o->search);
     if (!r && !o->search.mark && !(o->search.mark = calloc(MARKS_SLOTS, sizeof *o->search.mark)))
         r = -ENOMEM;
     if (!r) {
         snprintf(o->search.text, sizeof o->search.text, "%s", (const char *)a.text.p);
+        snprintf(o->search.range, sizeof o->search.range, "%s", range);
+        o->search.seq = seq;
         r = reader_walk(l->reader, sm_buf_span(&path), find_row, &a);
     }
     if (r)
