@@ -171,11 +171,11 @@ static int above_root(void *arg, const struct reader_node *n)
     return a->fill(a->buf, a->last, NULL, 0, 0) ? -ENOMEM : 0;
 }
 
-/* The node at rest of a generation: 0; 1 when it is only above a root. */
+/* The node at rest of a generation ("": its top): 0; 1 when it is only above a root. */
 static int node_at(struct gen *g, const char *rest, struct reader_node *ret)
 {
     struct sm_span path = SM_SPAN_STR(rest);
-    int e = path.n ? reader_stat(g->reader, path, ret) : -SM_ENOTFOUND;
+    int e = reader_stat(g->reader, path.n ? path : SM_SPAN_STR("/"), ret); /* the whole machine may be a root */
     if (e != -SM_ENOTFOUND)
         return e;
     struct above a = { .path = path };
@@ -550,7 +550,8 @@ static int load(struct mount *m)
 static int serve(struct mount *m, const char *place)
 {
     struct cli *c = m->c;
-    char name[] = "sakimori", opt[] = "-o", what[] = "ro,nosuid,nodev,noexec,default_permissions,fsname=sakimori,subtype=vault";
+    /* No default_permissions: nobody but who mounted can look, and whoever has the sheet may read what others owned. */
+    char name[] = "sakimori", opt[] = "-o", what[] = "ro,nosuid,nodev,noexec,fsname=sakimori,subtype=vault";
     char *argv[] = { name, opt, what, NULL };
     struct fuse_args args = FUSE_ARGS_INIT(3, argv);
     struct fuse *f = fuse_new(&args, &ops, sizeof ops, m);

@@ -16,6 +16,21 @@ after(async () => {
   L.clearUp();
 });
 const may = fs.existsSync('/dev/fuse') && (process.getuid() === 0 || fs.existsSync('/usr/bin/fusermount3'));
+// Patterns that leave out everything but what is on the way to a path and below it.
+const only = (p) => p.split('/').slice(1).flatMap((part, n, all) => [...part].map((ch, i) => `/${[...all.slice(0, n), `${part.slice(0, i)}[!${ch}]*`].join('/')}`));
+const mount = async (sheet, vault, options = {}) => {
+  mounted = spawn(L.programs.cli, ['mount', place, '--vault', vault, '--sheet', sheet, '--lang', 'en'], { stdio: ['ignore', 'inherit', 'pipe'], ...options });
+  let said = '';
+  mounted.stderr.on('data', (d) => (said += d));
+  await L.until('the mount', () => { if (mounted.exitCode !== null) throw new Error(said); return said.includes('generations are at'); }, 30000);
+};
+const unmount = async () => {
+  const ended = new Promise((ok) => mounted.on('exit', ok));
+  mounted.kill('SIGINT');
+  mounted = null;
+  assert.equal(await ended, 0);
+  assert.deepEqual(fs.readdirSync(place), []);
+};
 // What no read-only view can show: sockets and holes look the same, extended attributes of ACLs are the kernel's.
 const plain = (tree) => Object.fromEntries(Object.entries(tree).map(([n, r]) => [n, { ...r, nlink: undefined }]));
 
@@ -33,10 +48,7 @@ test('mounted generations hold the files as they were, and nothing can be writte
   fs.writeFileSync(sheet, w.person.sheet.open.words_ja.join(' '), { mode: 0o600 });
   place = path.join(w.place, 'mnt');
   fs.mkdirSync(place);
-  mounted = spawn(L.programs.cli, ['mount', place, '--vault', path.join(w.box.data, 'vault'), '--sheet', sheet, '--lang', 'en'], { stdio: ['ignore', 'inherit', 'pipe'] });
-  let said = '';
-  mounted.stderr.on('data', (d) => (said += d));
-  await L.until('the mount', () => { if (mounted.exitCode !== null) throw new Error(said); return said.includes('generations are at'); }, 30000);
+  await mount(sheet, path.join(w.box.data, 'vault'));
 
   const tops = fs.readdirSync(place);
   assert.equal(tops.length, 1, tops.join());
@@ -59,9 +71,28 @@ test('mounted generations hold the files as they were, and nothing can be writte
   assert.match(execFileSync('getfattr', ['-R', '-h', '-d', '-m', 'user', '--absolute-names', xattr], { encoding: 'utf8' }), /user\.karte\.number/);
   for (const bad of [() => fs.writeFileSync(path.join(place, 'x'), ''), () => fs.appendFileSync(big, 'x'), () => fs.rmSync(big), () => fs.mkdirSync(path.join(place, tops[0], 'y'))])
     assert.throws(bad, (e) => ['EROFS', 'EACCES', 'EPERM'].includes(e.code));
-  mounted.kill('SIGINT');
-  const code = await new Promise((ok) => mounted.on('exit', ok));
-  mounted = null;
-  assert.equal(code, 0);
-  assert.deepEqual(fs.readdirSync(place), []);
+  await unmount();
+});
+
+test('the whole machine as one source, and a person who owns none of the files', { timeout: 240e3, skip: may ? false : 'no FUSE on this machine' }, async (t) => {
+  const all = await w.addSource(w.agent.device.id, '/', { name: '全部', exclude: only(w.root) });
+  assert.equal((await L.backup(w.c, all.id)).state, 'complete');
+  const sheet = path.join(w.place, 'sheet.txt'), secret = fs.readFileSync(path.join(w.root, 'added-0.txt'));
+  fs.chmodSync(path.join(w.root, 'added-0.txt'), 0o600);
+  assert.equal((await L.backup(w.c, all.id)).state, 'complete');
+  await mount(sheet, path.join(w.box.data, 'vault'));
+  const top = fs.readdirSync(place).find((n) => n.endsWith(all.id.slice(0, 8)));
+  const last = () => path.join(place, top, fs.readdirSync(path.join(place, top)).sort().at(-1));
+  assert.deepEqual(fs.readdirSync(last()), [w.root.split('/')[1]], 'the top of "/" can be listed');
+  assert.deepEqual(plain(L.treeOf(last() + w.root)), plain(L.treeOf(w.root)));
+  await unmount();
+  if (process.getuid() !== 0 || !(fs.statSync('/dev/fuse').mode & 0o002)) return t.skip('nobody else may mount here');
+  const uid = 65534, mine = path.join(w.place, 'mine'), as = { uid, gid: uid };
+  fs.cpSync(path.join(w.box.data, 'vault'), path.join(mine, 'vault'), { recursive: true });
+  fs.cpSync(sheet, path.join(mine, 'sheet.txt'));
+  execFileSync('chown', ['-R', `${uid}:${uid}`, mine, place]);
+  await mount(path.join(mine, 'sheet.txt'), path.join(mine, 'vault'), as);
+  const gens = execFileSync('ls', [path.join(place, top)], { ...as, encoding: 'utf8' }).trim().split('\n').sort();
+  assert.deepEqual(execFileSync('cat', [path.join(place, top, gens.at(-1)) + path.join(w.root, 'added-0.txt')], as), secret);
+  await unmount();
 });
