@@ -289,7 +289,11 @@ test('hole 1 rebuilt: back-dated flood, then the administrator\'s retention: 6 o
     }
     await foe.call('POST', `/agent/v1/runs/${order.args.run}/end`, { status: 'complete', counters: {}, problems: [], problems_total: 0 });
   }
-  await w.c.must('PATCH', 'settings', { retention: { hourly: 0, daily: 40, weekly: 20, monthly: 0, min_days: 1 } });
+  /* Whoever has the administrator's session cannot make the box forget: a shorter policy needs the recovery sheet. */
+  const shorter = await w.c.call('PATCH', '/api/v1/settings', { retention: { hourly: 0, daily: 40, weekly: 20, monthly: 0, min_days: 1 } });
+  assert.equal(shorter.status, 409);
+  assert.equal(shorter.json.error.code, 'needs_order');
+  await w.c.must('POST', 'retention/clean', {}, 202);
   let all, kept;
   await L.until('the marks', async () => {
     all = await w.generations();
@@ -313,7 +317,9 @@ test('hole 2 rebuilt: the client deletes, the administrator cleans up: 3 of 3', 
     for (const m of three) for (const verb of ['DELETE', 'POST', 'PUT', 'PATCH']) for (const p of [`/agent/v1/generations/${m}`, `/agent/v1/manifests/${m}`, `/agent/v1/generations/${m}/delete`]) out.push(await foe.call(verb, p, {}));
     return out;
   });
-  await w.c.must('PATCH', 'settings', { retention: { hourly: 1, daily: 1, weekly: 1, monthly: 1, min_days: 1 } });
+  const shorter = await w.c.call('PATCH', '/api/v1/settings', { retention: { hourly: 1, daily: 1, weekly: 1, monthly: 1, min_days: 1 } });
+  assert.equal(shorter.status, 409);
+  await w.c.must('POST', 'retention/clean', {}, 202);
   await w.c.post('verify', { kind: 'data' });
   await L.until('the verification', async () => { const x = await w.c.get('verify'); return !x.running && x.last; }, 60000);
   w.agent.start();

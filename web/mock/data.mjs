@@ -121,3 +121,14 @@ export const drills = () => [
     { id: 'd1', manifest: 'ef56'.repeat(16), source: 's1', source_name: L('共有フォルダ', 'Shared folder'), device: 'd1', device_name: L('共有サーバー', 'File server'), state: 'complete', ok: true, by: 'incho', plan, report, hash: '12ab'.repeat(16), created: at(2e9), finished: at(1.99e9) },
     { id: 'd0', manifest: '0f56'.repeat(16), source: 's1', source_name: L('共有フォルダ', 'Shared folder'), device: 'd1', device_name: L('共有サーバー', 'File server'), state: 'partial', ok: false, by: 'incho', plan, report: { ...report, differences: 2, problems: 1 }, hash: '34ab'.repeat(16), created: at(4e9), finished: at(3.99e9) },
 ];
+/* ---- how long what is kept ---- */
+export function retention(st, source, list) {
+    const days = [0, 0.05, 0.2, 0.6, 1, 2, 3, 5, 8, 11, 15, 21, 28, 40, 62, 93, 124, 200];
+    const items = source ? days.map((d, i) => ({ manifest: String(i).padStart(64, 'c'), number: 60 - i, at: at(d * 24 * H), slots: [d < 2 && 'hourly', d < 35 && 'daily', i % 3 === 0 && 'weekly', d > 27 && 'monthly'].filter(Boolean),
+        why: i === 0 ? 'slot' : i === 6 ? 'span' : i === 9 ? 'locked' : 'slot', suspicious: i === 3, pinned: false, locked_ms: Math.max(0, 14 - d) * 86_400_000 })).reverse() : [];
+    const waiting = { id: 'a'.repeat(32), kind: 'delete', state: st.order_stopped ? 'cancelled' : 'waiting', at: at(12 * H), by: 'hanako', reason: '間違えて入れた', left_ms: 6.5 * 86_400_000, manifests: 2, ended: st.order_stopped ? at(0) : null, ended_by: 'hanako', why: '', done: 0, kept: 0 };
+    return { policy: { hourly: 48, daily: 35, weekly: 26, monthly: 60, min_days: 14 }, lock_max_days: 400, order_wait_ms: 7 * 86_400_000, pack_wait_ms: 3 * 86_400_000, date: { gap_ms: 2.2 * 86_400_000, may_ms: 86_400_000, gained_ms: 0, ask: true },
+        orders: st.empty ? [] : [waiting, { ...waiting, id: 'b'.repeat(32), kind: 'policy', state: 'executed', at: at(400 * H), ended: at(230 * H), done: 1, manifests: 0 }],
+        holds: st.empty || st.released ? [] : [{ id: 'h1', scope: 'source', what: 's1', name: '電子カルテ', reason: '診療の記録を調べるため', by: 'hanako', at: at(60 * H) }],
+        items, sources: st.empty ? [] : list.map((s) => ({ id: s.id, name: s.name, device: s.device, device_name: 'karte-server' })), totals: { expired: 41, packs_deleted: 12, packs_condemned: 3, bytes_condemned: 82e6, bytes_deleted: 1.2e9 } };
+}

@@ -9,7 +9,7 @@ import * as D from './data.mjs';
 const DIST = process.env.SAKIMORI_WEB_OUT || join(dirname(fileURLToPath(import.meta.url)), '../dist');
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json', '.txt': 'text/plain; charset=utf-8' };
 export const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-const ROOMS = { director: ['today', 'restore', 'trouble', 'machines', 'copies', 'people', 'access', 'settings', 'audit', 'card'], manager: ['today', 'restore', 'trouble', 'machines', 'copies', 'people', 'access', 'settings'], staff: ['today', 'restore', 'trouble', 'copies'], vendor: ['today', 'machines', 'restore', 'copies'], counter: ['today'] };
+const ROOMS = { director: ['today', 'restore', 'trouble', 'machines', 'copies', 'retention', 'people', 'access', 'settings', 'audit', 'card'], manager: ['today', 'restore', 'trouble', 'machines', 'copies', 'retention', 'people', 'access', 'settings'], staff: ['today', 'restore', 'trouble', 'copies', 'retention'], vendor: ['today', 'machines', 'restore', 'copies', 'retention'], counter: ['today'] };
 
 export function startMock(port = 0) {
     const st = fresh();
@@ -195,6 +195,12 @@ const ROUTES = [
     ['GET', /^\/audit$/, ({ send }) => send({ items: D.audit(), next: '200' })],
     ['GET', /^\/audit\/export$/, ({ res }) => { res.setHeader('Content-Type', 'application/octet-stream'); res.end('{}\n'); }],
     ['POST', /^\/audit\/verify$/, ({ st, send }) => send(st.tampered ? { ok: false, lines: 214, first_bad: { line: 88, why: 'hash' } } : { ok: true, lines: 214 })],
+    ['GET', /^\/retention$/, ({ st, query, send }) => send(D.retention(st, query.get('source'), D.sources(bad(st), gens(st))))],
+    ['GET', /^\/retention\/clean$/, ({ st, send }) => send({ running: null, last: st.cleaned ?? null })],
+    ['POST', /^\/retention\/clean$/, ({ st, data, send }) => { st.cleaned = { dry: !!data.dry_run, phase: 'done', at: D.at(0), expired: 3, condemned: 5, bytes_condemned: 82e6, deleted: 2, bytes_deleted: 31e6, blocked: 0 }; send({ started: true }, 202); }],
+    ['POST', /^\/retention\/orders\/(.+)\/cancel$/, ({ st, send }) => { st.order_stopped = true; send({}); }],
+    ['POST', /^\/retention\/holds$/, ({ send }) => send({ id: 'h2' })], ['POST', /^\/retention\/holds\/(.+)\/release$/, ({ st, send }) => { st.released = true; send({}); }],
+    ['POST', /^\/retention\/date$/, ({ send }) => send({ gap_ms: 0, may_ms: 0, gained_ms: 0, ask: false, gained_now_ms: 0 })],
     ['GET', /^\/settings$/, ({ st, send }) => { const s = D.settings(); s.mail.last = st.sent ?? null; send(s); }], ['PATCH', /^\/settings$/, ({ send }) => send({})], ['POST', /^\/settings\/test$/, ({ st, send }) => { st.sent = { ok: !st.mail_fails, at: D.at(-1000 * (st.tests = (st.tests ?? 0) + 1)), detail: st.mail_fails ? 'Connection refused' : '250' }; send({ queued: true }, 202); }],
     ['GET', /^\/contacts$/, ({ st, send }) => send(list(st.empty ? [] : D.contacts()))], ['PUT', /^\/contacts$/, ({ send }) => send({})],
     ['GET', /^\/card$/, ({ st, send }) => send({ institution: D.settings().institution.name, address: '', contacts: st.empty ? [] : st.many_contacts ? [...D.contacts(), ...D.contacts()] : D.contacts() })],

@@ -13,6 +13,7 @@ import { T } from './text/common';
 import { clock, longDate, spanOf } from './time';
 import { Banner, Empty, ErrorBox, Loading } from './ui/parts';
 import { TodayScreen } from './screens/today';
+import { RetentionScreen } from './screens/retention';
 import { RestoreScreen } from './screens/restore';
 import { TroubleScreen } from './screens/trouble';
 import { MachinesScreen } from './screens/machines';
@@ -33,7 +34,7 @@ export const UNKNOWN_MS = 10 * 60_000;
 
 /* A screen shows in the menu when the box names its room; the words of the API for rooms are on the left. */
 const ROOMS: [room: string, path: string, word: { ja: string; en: string }][] = [
-    ['today', '/', T.navToday], ['restore', '/restore', T.navRestore], ['trouble', '/trouble', T.navTrouble], ['machines', '/machines', T.navMachines], ['copies', '/copies', T.navCopies],
+    ['today', '/', T.navToday], ['restore', '/restore', T.navRestore], ['trouble', '/trouble', T.navTrouble], ['machines', '/machines', T.navMachines], ['copies', '/copies', T.navCopies], ['retention', '/retention', T.navRetention],
     ['people', '/people', T.navPeople], ['access', '/access', T.navAccess], ['settings', '/settings', T.navSettings],
 ];
 const PUBLIC = ['/sign-in', '/recovery', '/setup', '/card', '/manual', '/trust-ca'];
@@ -165,6 +166,7 @@ function Screen({ place, today }: { place: Place; today: TodayNow }) {
     if (p === '/people' && may('people')) return <PeopleScreen />;
     if ((p === '/access' || p === '/access/audit') && may('access')) return <AccessScreen place={place} />;
     if (p === '/restore-card' && session?.person?.role === 'director') return <RestoreCardScreen />;
+    if (p === '/retention' && may('retention')) return <RetentionScreen />;
     if (p === '/settings' && may('settings')) return <SettingsScreen />;
     if (p === '/today') return <TodayScreen now={today} />;
     const known = ROOMS.find(([, path]) => path !== '/' && p.startsWith(path));

@@ -112,7 +112,7 @@ function Keep({ s, reload }: Part) {
     const field = (k: string, label: string) => <TextField label={label} class="num" inputMode="numeric" value={v[k]!} onInput={(x) => set({ ...v, [k]: x })} autocomplete="off" />;
     return <section class="card stack"><h2>{t(T.keep)}</h2><p>{t(T.keepLead)}</p>
         <ul class="plain-list"><li>{t(T.keepHour, { n: r.hourly })}</li><li>{t(T.keepDay, { n: r.daily })}</li><li>{t(T.keepWeek, { n: r.weekly })}</li><li>{t(T.keepMonth, { n: r.monthly })}</li></ul>
-        <p><b>{t(T.keepMin, { n: r.min_days })}</b></p><p>{t(T.keepFreeze)}</p>
+        <p><b>{t(T.keepMin, { n: r.min_days })}</b></p><p>{t(T.keepFreeze)}</p><p>{t(T.keepShort)}</p><p><Link class="more" href="/retention">{t(T.keepSee)}</Link></p>
         <details><summary>{t(T.keepEdit)}</summary><form class="fold stack" onSubmit={go} noValidate><ErrorBox error={error} /><div class="form-grid">{field('hourly', t(T.nHour))}{field('daily', t(T.nDay))}{field('weekly', t(T.nWeek))}{field('monthly', t(T.nMonth))}{field('min_days', t(T.nMin))}</div>
             <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button></div><Said text={said} /></form></details></section>;
 }

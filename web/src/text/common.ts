@@ -11,6 +11,7 @@ export const T = {
     navCopies: { ja: '箱の外の写し', en: 'Copies outside' },
     navPeople: { ja: '使う人', en: 'People' },
     navAccess: { ja: '使った記録', en: 'Records of use' },
+    navRetention: { ja: '保存期間', en: 'Keeping' },
     navSettings: { ja: '設定', en: 'Settings' },
     footInside: { ja: 'データはこの建物の中だけに保存しています', en: 'The data is kept only inside this building' },
     footManual: { ja: '説明書', en: 'Manual' },

@@ -41,6 +41,8 @@ export const T = {
     keepMonth: { ja: '1か月ごとの分を {n}回', en: 'monthly: {n}' },
     keepMin: { ja: '{n}日たつまでは、だれにも消せません。', en: 'Nothing can be deleted before {n} days, by anyone.' },
     keepFreeze: { ja: '疑わしい変化があると、整理を止めて守ります。', en: 'A suspicious change stops the tidying.' },
+    keepShort: { ja: '長くするのは、いつでもできます。短くするには、金庫の紙で署名した命令が要ります。', en: 'Longer at any time. Shorter needs an order signed with the recovery sheet.' },
+    keepSee: { ja: '保存期間を、図と表で見る', en: 'See it as a picture and a table' },
     keepEdit: { ja: '数を変える(専門家むけ)', en: 'Change the numbers (expert)' },
     nHour: { ja: '1時間ごと', en: 'Hourly' },
     nDay: { ja: '1日ごと', en: 'Daily' },
