@@ -179,7 +179,7 @@ test('the first password must be changed before anything else', async () => {
 
 test('the menu shows what the role may see', async () => {
     await open('/', { role: 'staff' });
-    assert.deepEqual(await page.locator('.nav a').allInnerTexts(), ['きょうの状態', '戻す', 'こまったこと']);
+    assert.deepEqual(await page.locator('.nav a').allInnerTexts(), ['きょうの状態', '戻す', 'こまったこと', '保存期間']);
     await page.goto('/machines');
     await settled(page);
     await page.getByText('院長か事務長にたのんでください。').waitFor();
@@ -591,4 +591,28 @@ test('a director whose password does not go with the card is not asked for it', 
 test('the page of the restore card is for directors', async () => {
     await open('/restore-card', { role: 'manager' });
     assert.doesNotMatch(await page.locator('#main').innerText(), /restore-card new/);
+});
+
+test('an order to delete is stopped by the staff, with a reason, and a dry run tells in words', async () => {
+    await open('/retention', { role: 'staff' });
+    await page.getByText('保存2回を早く消す').waitFor();
+    await page.getByRole('button', { name: 'この命令を止める' }).first().click();
+    await page.locator('dialog').getByRole('button', { name: 'この命令を止める' }).click();
+    await page.getByText('理由を短く入れてください。').waitFor();
+    await page.locator('dialog input').fill('心当たりがない');
+    await page.locator('dialog').getByRole('button', { name: 'この命令を止める' }).click();
+    await page.getByText('命令を止めました。').waitFor();
+    await page.getByText(/hanako が止めました/).waitFor();
+    assert.equal(await page.getByRole('button', { name: 'いま整理する' }).count(), 0);
+    await open('/retention', {});
+    await page.getByRole('button', { name: '何が消えるか見る' }).click();
+    await page.getByText('まだ何も変えていません。').waitFor();
+});
+
+test('the picture of retention says in its table what it draws', async () => {
+    await open('/retention', {});
+    await page.locator('.fig svg[role=img]').first().waitFor({ state: 'attached' });
+    await page.getByText('表で見る').click();
+    const rows = await page.locator('main table tbody tr').count();
+    assert.match(await page.locator('.fig svg[role=img]').first().getAttribute('aria-label'), new RegExp(`保存${rows}回`));
 });
