@@ -179,7 +179,7 @@ test('the first password must be changed before anything else', async () => {
 
 test('the menu shows what the role may see', async () => {
     await open('/', { role: 'staff' });
-    assert.deepEqual(await page.locator('.nav a').allInnerTexts(), ['きょうの状態', '戻す', 'こまったこと', '保存期間']);
+    assert.deepEqual(await page.locator('.nav a').allInnerTexts(), ['きょうの状態', '戻す', 'こまったこと', '箱の外の写し', '保存期間']);
     await page.goto('/machines');
     await settled(page);
     await page.getByText('院長か事務長にたのんでください。').waitFor();
@@ -604,15 +604,15 @@ test('an order to delete is stopped by the staff, with a reason, and a dry run t
     await page.getByText('命令を止めました。').waitFor();
     await page.getByText(/hanako が止めました/).waitFor();
     assert.equal(await page.getByRole('button', { name: 'いま整理する' }).count(), 0);
-    await open('/retention', {});
+    await open('/retention', { role: 'director' });
     await page.getByRole('button', { name: '何が消えるか見る' }).click();
     await page.getByText('まだ何も変えていません。').waitFor();
 });
 
 test('the picture of retention says in its table what it draws', async () => {
-    await open('/retention', {});
+    await open('/retention', { role: 'director' });
     await page.locator('.fig svg[role=img]').first().waitFor({ state: 'attached' });
-    await page.getByText('表で見る').click();
+    await page.locator('main summary').first().click();
     const rows = await page.locator('main table tbody tr').count();
     assert.match(await page.locator('.fig svg[role=img]').first().getAttribute('aria-label'), new RegExp(`保存${rows}回`));
 });
