@@ -295,6 +295,8 @@ int access_command(const char *data, const struct access_args *a, int argc, char
         return add(data, a, argv[1], japanese);
     if (strcmp(verb, "list") == 0 && argc == 1)
         return show(data, a->json);
+    if (strcmp(verb, "test") == 0 && argc == 2)
+        return access_test_command(data, a, argv[1], japanese);
     if (strcmp(verb, "remove") == 0 && argc == 2)
         return remove_one(data, argv[1], japanese);
     return 2;

@@ -34,6 +34,6 @@ struct access_args {
     const char *kind, *host, *port, *user, *as, *password_file, *access, *into;
     bool json, replace;
 };
-/* `access add|list|remove`: exit code. */
+/* `access add|list|remove|test`: exit code. */
 int access_command(const char *data, const struct access_args *a, int argc, char **argv, bool japanese);
 #endif

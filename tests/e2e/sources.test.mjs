@@ -224,6 +224,8 @@ test('with a password over TCP, which appears nowhere', { timeout: 120e3 }, asyn
   await agentOf(['access', 'add', 'tcp', '--kind', 'postgresql', '--host', '127.0.0.1', '--port', String(w.pg.port), '--user', 'postgres', ...(root ? ['--as', 'nobody'] : []), '--password-file', w.pg.file('typed', `${w.pg.password}\n`)]);
   const file = path.join(w.agent.data, 'access/tcp.json');
   assert.equal(fs.statSync(file).mode & 0o777, 0o600);
+  const shown = await agentOf(['access', 'test', 'tcp', '--kind', 'postgresql']);
+  assert.ok(shown.out.split('\n').includes('orca') && shown.out.includes("日本語 / 'x=1'"), shown.out);
   const s = await source('tcp', { kind: 'postgresql', options: { access: 'tcp', databases: ['orca'] } });
   const seen = [];
   const look = setInterval(() => {
@@ -240,6 +242,9 @@ test('with a password over TCP, which appears nowhere', { timeout: 120e3 }, asyn
   assert.ok(seen.length, 'pg_dump was seen at work');
   for (const text of [...seen, JSON.stringify(r), JSON.stringify(await w.c.get('sources')), w.agent.log.join('')]) assert.ok(!text.includes('himitsu'), text);
   await agentOf(['access', 'add', 'wrong', '--kind', 'postgresql', '--host', '127.0.0.1', '--port', String(w.pg.port), ...(root ? ['--as', 'nobody'] : [])], { input: 'not-it\n' });
+  const refused = await agentOf(['access', 'test', 'wrong', '--kind', 'postgresql'], { any: true });
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.err, /authentication failed/);
   const bad = await run(await source('wrong', { kind: 'postgresql', options: { access: 'wrong' } }));
   assert.equal(bad.state, 'failed');
   assert.ok(bad.problems.some((p) => /authentication failed/.test(p.what)), JSON.stringify(bad.problems));
@@ -286,6 +291,7 @@ test('MariaDB comes back row for row, with what belongs to it', { timeout: 180e3
     CREATE FUNCTION twice(x int) RETURNS int DETERMINISTIC RETURN x * 2; CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO DELETE FROM log WHERE id < 0; CREATE VIEW v AS SELECT name FROM p;
     USE old; CREATE TABLE t(a varchar(20)) ENGINE=MyISAM; INSERT INTO t VALUES ('表示'), ('ｶﾅ');`);
   await agentOf(['access', 'add', 'maria', '--kind', 'mariadb', '--host', '127.0.0.1', '--port', String(w.maria.port), '--user', 'tool', ...(root ? ['--as', 'nobody'] : [])], { input: `${w.maria.password}\n` });
+  assert.equal((await agentOf(['access', 'test', 'maria', '--kind', 'mariadb'])).out, 'karte\nold\n');
   const s = await source('MariaDB', { kind: 'mariadb', options: { access: 'maria' } });
   const r = await run(s);
   assert.equal(r.state, 'complete', JSON.stringify(r));

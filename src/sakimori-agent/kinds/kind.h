@@ -31,6 +31,8 @@ struct kind {
      * has none.  replace: when there is a database of that name already, it is renamed, never dropped.  What is wrong was
      * told by prep_problem.  -SM_EEXISTS when there is one and replace is false. */
     int (*restore)(struct prep *p, int dump, const char *into, bool replace);
+    /* Print the names of the databases that would be kept (`access test`); NULL: the kind has none. */
+    int (*names)(struct prep *p);
 };
 
 /* NULL: no such kind. */
@@ -90,6 +92,8 @@ bool prep_listed(const struct prep *p, const char *key, const char *name, bool o
 /* Names of the list that are not among have: a problem for each. */
 void prep_missing(struct prep *p, const char *key, char *const *have, size_t n);
 
+/* `access test NAME --kind K`: the same. */
+int access_test_command(const char *data, const struct access_args *a, const char *name, bool japanese);
 /* `db-restore FILE --kind K --access A --into NAME [--replace]`: exit code. */
 int db_restore_command(const char *data, const struct access_args *a, int argc, char **argv, bool japanese);
 

@@ -59,7 +59,8 @@ static int run(struct my *m, int tool, const char *const *argv, int out, struct 
 {
     static const char *const env[] = {"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "HOME=/nonexistent", NULL};
     const struct prep_run t = {
-        .path = m->p->tool[tool], .argv = argv, .env = env, .out = out, .secret = m->secret};
+        .path = m->p->tool[tool], .argv = argv, .env = env, .out = out, .secret = m->secret, .as_user = m->p->as_user,
+        .uid = m->p->uid, .gid = m->p->gid};
     return prep_run(m->p, &t, text, why);
 }
 
@@ -257,6 +258,23 @@ static int restore(struct prep *p, int dump, const char *into, bool replace)
     return r;
 }
 
+static int names(struct prep *p)
+{
+    struct my m;
+    struct sm_buf text = SM_BUF_INIT(LIST_MAX);
+    struct names_row *row = calloc(KIND_DATABASES_MAX, sizeof *row);
+    size_t n = 0;
+    int r = row ? my_init(&m, p) : -ENOMEM;
+    if (!r)
+        r = list(&m, &text, row, &n);
+    for (size_t i = 0; i < n; i++)
+        puts(row[i].name);
+    sm_zero(m.secret, sizeof m.secret);
+    sm_buf_wipe(&text);
+    free(row);
+    return r;
+}
+
 const struct kind kind_mariadb = {.name = "mariadb",
     .root = "/mariadb",
     .profile = "agent-dump",
@@ -265,4 +283,5 @@ const struct kind kind_mariadb = {.name = "mariadb",
     .has_local = true,
     .tools = {client, mysqldump},
     .prepare = prepare,
-    .restore = restore};
+    .restore = restore,
+    .names = names};

@@ -74,7 +74,8 @@ static int pg_init(struct pg *g, struct prep *p)
 static int run(struct pg *g, int tool, const char *const *argv, int out, struct sm_buf *text, char *why)
 {
     const struct prep_run t = {.path = g->p->tool[tool], .argv = argv, .env = g->env, .out = out,
-        .secret = g->p->access.password[0] ? g->secret : NULL};
+        .secret = g->p->access.password[0] ? g->secret : NULL, .as_user = g->p->as_user, .uid = g->p->uid,
+        .gid = g->p->gid};
     return prep_run(g->p, &t, text, why);
 }
 
@@ -295,6 +296,22 @@ static int restore(struct prep *p, int dump, const char *into, bool replace)
     return r;
 }
 
+static int names(struct prep *p)
+{
+    struct pg g;
+    struct sm_buf text = SM_BUF_INIT(LIST_MAX);
+    char *name[KIND_DATABASES_MAX];
+    size_t n = 0;
+    int r = pg_init(&g, p);
+    if (!r)
+        r = list(&g, &text, name, &n);
+    for (size_t i = 0; i < n; i++)
+        puts(name[i]);
+    sm_zero(g.secret, sizeof g.secret);
+    sm_buf_wipe(&text);
+    return r;
+}
+
 const struct kind kind_postgresql = {.name = "postgresql",
     .root = "/postgresql",
     .profile = "agent-dump",
@@ -303,4 +320,5 @@ const struct kind kind_postgresql = {.name = "postgresql",
     .has_local = true,
     .tools = {psql, pg_dump, pg_dumpall, pg_restore, shell},
     .prepare = prepare,
-    .restore = restore};
+    .restore = restore,
+    .names = names};
