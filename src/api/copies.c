@@ -40,6 +40,7 @@ struct lamp_facts copies_facts(struct api *a, struct lamp_copy room[COPIES_MAX],
     f.checked_s = api_int(check, "at_s", 0);
     f.sound = api_bool(check, "sound") &&
         state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t("damage"))) == 0;
+    f.drill_failed = state_number(a->state, STATE_drill_verdict, 1, STATE_NONE) == 0;
     json_decref(check);
     *ret_rows = rows;
     return f;

@@ -9,6 +9,7 @@
 #define AGAIN_S 3600                /* after a failure */
 #define SETTLE_S 300                /* after a backup: others may follow */
 #define VERIFY_EVERY_S (30 * DAY)
+#define PREPARE_S 15                /* the label is written after the copy is known */
 #define TRIES 3
 #define RUNS_KEPT_S (400 * DAY)
 #define DAMAGED_KEPT 100
@@ -455,6 +456,8 @@ static bool due(struct api *a, const json_t *row, int64_t now, int64_t newest)
     int64_t tried = api_int(s, "tried_s", 0), covers = api_int(s, "covers_s", 0), hour = api_int(row, "hour", -1);
     const char *error = api_str(s, "error");
     if (!k || !api_bool(row, "enabled") || !newest || !strcmp(error, "forked") || copy_doing(a, api_str(row, "id")))
+        return false;
+    if (now - api_int(row, "created_s", 0) < PREPARE_S)
         return false;
     if (k->detachable && (!api_bool(s, "attached") || !a->disks))
         return false;

@@ -92,6 +92,8 @@ static struct lamp errors(const struct lamp_facts *f)
 {
     if (f->checked_s && !f->sound)
         return (struct lamp){ LAMP_OFF, T_LAMP_ERRORS_VAULT, T_LAMP_TODO_DAMAGE, "" };
+    if (f->drill_failed)
+        return (struct lamp){ LAMP_OFF, T_LAMP_ERRORS_DRILL, T_LAMP_TODO_DRILL, "" };
     for (size_t i = 0; i < f->n; i++)
         if (unsound(&f->copies[i]))
             return (struct lamp){ LAMP_OFF, T_LAMP_ERRORS_COPY, T_LAMP_TODO_COPY_AGAIN, f->copies[i].name };

@@ -29,6 +29,7 @@ struct lamp_facts {
     int64_t newest_s;              /* of them */
     int64_t checked_s;             /* last verify of the vault, 0 = never */
     bool sound;                    /* its result, and no damage known since */
+    bool drill_failed;             /* the last restore drill did not bring everything back */
     const struct lamp_copy *copies; size_t n;
 };
 enum lamp_state { LAMP_ON, LAMP_LOOK, LAMP_OFF };

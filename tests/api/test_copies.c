@@ -118,6 +118,9 @@ static void errors_put_the_last_lamp_out(void **state)
     f.sound = false;
     expect(&f, "++++-");
     f.sound = true;
+    f.drill_failed = true;
+    expect(&f, "++++-");
+    f.drill_failed = false;
     f.checked_s = NOW - 36 * DAY;
     expect(&f, "++++?");
     f.checked_s = 0;
