@@ -876,7 +876,8 @@ static void tell_end(struct backupd *b, int r, const struct backup_result *res)
         json_array_append_new(
             b->problems, json_pack("{s:s,s:s,s:s}", "path", "", "error", b->heads.why, "what", "head"));
     if (r && r != -SM_ECANCEL) /* a run never fails without a reason that a person can read */
-        on_problem(b, SM_SPAN_STR(""), r, r == -ENOSPC ? "the box's disk is full" : "the run");
+        on_problem(b, SM_SPAN_STR(""), r, r == -ENOSPC ? "the box's disk is full" : r == -SM_ELIMIT ?
+            "over a limit: if the box refused, this machine's quota there is full" : "the run");
     json_t *o = json_pack("{s:s,s:O,s:I,s:o}", "status", end_name(b, r, res), "problems", b->problems, "problems_total",
         (json_int_t)b->problems_total, "counters", counters_json(&res->counts));
     if (o && !r) {
