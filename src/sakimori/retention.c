@@ -123,6 +123,25 @@ int cmd_order_list(struct cli *c)
     return order_list(c, "orders", cols, sizeof cols / sizeof *cols);
 }
 
+/* What the signature will stand under, in words: what the box says of itself is no reason to sign. */
+static void order_show(struct cli *c, const struct order *o)
+{
+    char hex[CID_HEX];
+    const struct retention_policy *p = &o->policy;
+    cli_note(c, T(c, "金庫の紙で署名する命令:", "the order that is signed with the recovery sheet:"));
+    if (o->kind == ORDER_DATE)
+        cli_note(c, T(c, "  止まっていた %llu 日を数えに入れる", "  count in %llu days switched off"),
+            (unsigned long long)(o->credit_ms / (uint64_t)DAY_MS));
+    if (o->kind == ORDER_POLICY)
+        cli_note(c, T(c, "  残す数: 時間ごと %u、日ごと %u、週ごと %u、月ごと %u。必ず守る日数 %u",
+                     "  keep %u hourly, %u daily, %u weekly, %u monthly; locked for %u days"),
+            p->hourly, p->daily, p->weekly, p->monthly, p->min_days);
+    for (uint32_t i = 0; i < o->manifests; i++) {
+        cid_hex(&o->manifest[i], hex);
+        cli_note(c, T(c, "  消す世代: %s", "  delete generation %s"), hex);
+    }
+}
+
 /* Complete it, sign it with the sheet, hand it in. */
 static int order_give(struct cli *c, struct order *o)
 {
@@ -141,8 +160,10 @@ static int order_give(struct cli *c, struct order *o)
     const char *vault = cli_str(status, "vault");
     if (e == CLI_OK && (strlen(vault) != 32 || sm_unhex(vault, 32, o->vault.b, 16)))
         e = CLI_FAILED;
-    if (e == CLI_OK)
+    if (e == CLI_OK) {
+        order_show(c, o);
         e = cli_sheet(c, cli_opt(c, "sheet"), CRYPTO_SHEET_ORDERS, &sheet);
+    }
     if (e == CLI_OK && sheet.has_vault && memcmp(sheet.vault, o->vault.b, 16) != 0) {
         cli_note(c, T(c, "別の箱の紙です", "this sheet belongs to another box"));
         e = CLI_USAGE;
@@ -206,25 +227,25 @@ int cmd_order_delete(struct cli *c)
     return e;
 }
 
+/* All five are said by the person: what the box told of its present policy would be signed unseen. */
 int cmd_order_policy(struct cli *c)
 {
-    static const char *const keys[] = { "hourly", "daily", "weekly", "monthly", "min_days" };
+    static const char *const names[] = { "hourly", "daily", "weekly", "monthly", "min-days" };
     struct order *o = calloc(1, sizeof *o);
-    json_t *j = NULL;
-    uint32_t n[5];
-    int e = o ? cli_call(c, "GET", "/api/v1/retention", NULL, &j) : CLI_FAILED;
+    uint32_t n[5] = { 0 };
+    int e = o ? CLI_OK : CLI_FAILED;
     for (size_t i = 0; e == CLI_OK && i < 5; i++) {
-        int64_t v = cli_number(c, i == 4 ? "min-days" : keys[i], i == 4 ? 1 : 0, i == 4 ? RETENTION_DAYS_MAX : RETENTION_SLOTS_MAX);
-        const json_t *now = json_object_get(json_object_get(j, "policy"), keys[i]);
-        e = v == -2 ? CLI_USAGE : CLI_OK;
-        n[i] = (uint32_t)(v >= 0 ? v : json_integer_value(now));
+        int64_t v = cli_number(c, names[i], i == 4 ? 1 : 0, i == 4 ? RETENTION_DAYS_MAX : RETENTION_SLOTS_MAX);
+        if (v == -1)
+            cli_note(c, T(c, "--%s がいります(五つの数をすべて書きます)", "--%s is needed (all five numbers are)"), names[i]);
+        e = v < 0 ? CLI_USAGE : CLI_OK;
+        n[i] = v < 0 ? 0 : (uint32_t)v;
     }
     if (e == CLI_OK) {
         o->kind = ORDER_POLICY;
         o->policy = (struct retention_policy){ n[0], n[1], n[2], n[3], n[4] };
         e = order_give(c, o);
     }
-    json_decref(j);
     free(o);
     return e;
 }

@@ -92,6 +92,17 @@ test('an order of the sheet is told, can be stopped, and is executed after seven
   await later(8);
   assert.equal((await clean()).orders, 0, 'what was stopped is not executed');
   assert.ok((await ids()).includes(older));
+  // What is signed is what was typed, and is shown: no number comes from the box.
+  const some = await cli(['order', 'policy', '--daily', '3', '--sheet', sheet, '--why', '容量'], true);
+  assert.notEqual(some.code, 0);
+  assert.match(some.err, /--hourly/);
+  const numbers = ['--hourly', '2', '--daily', '3', '--weekly', '4', '--monthly', '5', '--min-days', '6'];
+  const all = await cli(['order', 'policy', ...numbers, '--sheet', sheet, '--why', '容量'], true);
+  assert.equal(all.code, 0, all.err);
+  for (const n of ['2', '3', '4', '5', '6']) assert.match(all.err, new RegExp(`\\b${n}\\b`));
+  r = await w.c.get('retention');
+  assert.deepEqual(r.orders[0].policy, { hourly: 2, daily: 3, weekly: 4, monthly: 5, min_days: 6 });
+  await cli(['order', 'cancel', r.orders[0].id, '--why', '試し']);
   await cli(['order', 'delete', older, newest, '--sheet', sheet, '--why', '間違えて入れた']);
   const hold = await w.c.post('retention/holds', { scope: 'generation', id: newest, reason: '訴訟' });
   await later(6);
