@@ -4,6 +4,8 @@
 #include "api/internal.h"
 
 #define PACK_MAX ((int64_t)32 << 20)
+#define DIED_LATE \
+    "the process ended after the vault had accepted the generation; what could not be read is in the generation"
 #define PACK_TARGET 16777216
 
 /* The run named in the path, if it is this machine's; NULL after 404. */
@@ -302,11 +304,12 @@ json_t *problems_of(struct sm_obj *o)
     return out;
 }
 
-static void run_end(struct api_call *c, const char *state)
+/* why: a reason of the box's own, or NULL when the machine's are kept. */
+static void run_end(struct api_call *c, const char *state, const char *why)
 {
     struct api *a = c->api;
     api_audit_what(c, "run %s %s", c->part[0], state);
-    run_finish(a, c->part[0], state, NULL);
+    run_finish(a, c->part[0], state, why);
     api_reply(c, 200, json_pack("{s:b}", "ok", 1));
 }
 
@@ -317,7 +320,7 @@ static void run_end_generation(struct api_call *c, int err, struct sm_span body,
     json_t *j = NULL;
     struct sm_span raw;
     if (err == -SM_ENOTFOUND) {
-        run_end(c, "failed");
+        run_end(c, "failed", "the vault does not have the generation that the machine says it made");
         return;
     }
     if (!answer_split(c, err, body, text, &j, &raw))
@@ -326,9 +329,34 @@ static void run_end_generation(struct api_call *c, int err, struct sm_span body,
     bool own = !strcmp(api_str(g, "client"), c->who.client) && !strcmp(api_str(g, "source"), api_str(c->mem, "source"));
     json_decref(j);
     if (!own)
-        run_end(c, "failed");
+        run_end(c, "failed", "the generation that the machine names is of another machine or source");
     else if (api_do(c, STATE_run_manifest, STATE_ARGS(state_t(manifest), state_t(c->part[0]))))
-        run_end(c, status);
+        run_end(c, status, NULL);
+}
+
+/* Its process died after its generation was accepted: what the vault holds is how it went. */
+static void died_generation(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = NULL;
+    struct sm_span raw;
+    if (!answer_split(c, err, body, text, &j, &raw))
+        return;
+    bool whole = !strcmp(api_str(json_object_get(j, "generation"), "status"), "complete");
+    json_decref(j);
+    run_end(c, whole ? "complete" : "partial", whole ? NULL : DIED_LATE);
+}
+
+/* Said by link for a backup process that can say nothing any more. */
+static void run_end_died(struct api_call *c, const char *manifest)
+{
+    api_audit_what(c, "run %s: its process died", c->part[0]);
+    if (*manifest) {
+        api_set(c->mem, "manifest", json_string(manifest));
+        api_ask(c, "V_GENERATION", json_pack("{s:s}", "manifest", manifest), died_generation);
+        return;
+    }
+    run_died(c->api, c->part[0], "the backup process on the machine ended before its work was done, several times");
+    api_reply(c, 200, json_pack("{s:b}", "ok", 1));
 }
 
 void h_run_end(struct api_call *c)
@@ -349,12 +377,19 @@ void h_run_end(struct api_call *c)
     }
     bool has = *api_str(run, "manifest"), good = !strcmp(status, "complete") || !strcmp(status, "partial");
     api_set(c->mem, "source", json_string(api_str(run, "source")));
+    bool died = known && api_bool(c->body, "died");
+    if (died && run_open(run))
+        run_end_died(c, api_str(run, "manifest"));
+    else if (died) /* its end was heard all the same */
+        api_reply(c, 200, json_pack("{s:b}", "ok", 1));
     json_decref(run);
-    if (!known) {
+    if (!known || died) {
         json_decref(problems);
-        api_fail(c, 400, "bad_request", "status", NULL);
+        if (!died)
+            api_fail(c, 400, "bad_request", "status", NULL);
         return;
     }
+    bool silent = json_array_size(problems) == 0;
     json_t *last = json_incref(json_object_get(a->progress, c->part[0]));
     bool kept = api_do(c, STATE_run_details,
         STATE_ARGS(state_j(problems), state_i(total), state_j(counters), state_j(last), state_t(c->part[0])));
@@ -364,11 +399,11 @@ void h_run_end(struct api_call *c)
         return;
     /* Complete is what the vault accepted, not what a machine says. */
     if (!good || has)
-        run_end(c, status);
+        run_end(c, status, !strcmp(status, "failed") && silent ? "the machine gave no reason" : NULL);
     else if (api_is_hex(api_str(c->body, "manifest"), 64))
         api_ask(c, "V_GENERATION", json_pack("{s:s}", "manifest", api_str(c->body, "manifest")), run_end_generation);
     else
-        run_end(c, "failed");
+        run_end(c, "failed", "the machine says it is done, but the vault accepted no generation");
 }
 
 void h_ancestry(struct api_call *c)

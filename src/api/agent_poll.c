@@ -83,10 +83,12 @@ void poll_tick(struct api *a)
     poll_let_go(a, NULL, true);
 }
 
+#define WHOLE_S 15 /* its acceptance may have overtaken this poll */
 #define LOST_S 60 /* nothing heard of it, and the machine says it does nothing */
 
-/* Runs that the machine does not know of any more although it said it had begun. */
-static void lost_runs(struct api *a, const char *device, const json_t *running)
+/* Runs that the machine does not know of any more although it said it had begun.  whole: running is all there is, for its
+ * backup process began after its link did; else that may carry on with what this link was never told. */
+static void lost_runs(struct api *a, const char *device, const json_t *running, bool whole)
 {
     json_t *rows = api_rows(a, STATE_runs_running_of, STATE_ARGS(state_t(device))), *row, *v;
     size_t i, k;
@@ -95,11 +97,11 @@ static void lost_runs(struct api *a, const char *device, const json_t *running)
         const char *id = api_str(row, "id");
         const json_t *p = json_object_get(a->progress, id);
         int64_t last = api_int(p, "at_s", api_int(row, "started_s", 0));
-        bool known = now - last < 600;
+        bool known = now - last < (whole ? WHOLE_S : 600);
         json_array_foreach(running, k, v)
             known |= json_is_string(v) && !strcmp(json_string_value(v), id);
         if (!known)
-            run_finish(a, id, "failed", "the machine was restarted during the run");
+            run_died(a, id, "the machine or its agent was restarted during the run, several times");
     }
     json_decref(rows);
 }
@@ -114,7 +116,7 @@ static void lost_restores(struct api *a, const char *device)
         const char *id = api_str(row, "id");
         int64_t last = api_int(json_object_get(a->progress, id), "at_s", api_time_s(api_str(row, "started")));
         if (!strcmp(api_str(row, "device"), device) && !strcmp(api_str(row, "state"), "running") && now - last > LOST_S)
-            restore_fail(a, id, "the restore process ended on the machine");
+            restore_died(a, id, "the restore process on the machine ended before its work was done, several times");
     }
     json_decref(rows);
 }
@@ -149,7 +151,7 @@ void h_poll(struct api_call *c)
     if (!good)
         return;
     if (running)
-        lost_runs(a, c->who.device, running);
+        lost_runs(a, c->who.device, running, st && api_bool(st, "whole"));
     if (st && json_is_false(json_object_get(st, "restore")))
         lost_restores(a, c->who.device);
     schedule_device(a, c->who.device);

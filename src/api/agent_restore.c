@@ -194,6 +194,19 @@ void h_restore_end(struct api_call *c)
         json_decref(problems);
         return;
     }
+    if (known && api_bool(c->body, "died")) { /* said by link, for a process that can say nothing any more */
+        api_audit_what(c, "restore %s: its process died", c->part[0]);
+        restore_died(a, c->part[0], "the restore process on the machine ended before its work was done, several times");
+        api_reply(c, 200, json_pack("{s:b}", "ok", 1));
+        json_decref(problems);
+        json_decref(r);
+        return;
+    }
+    if (!strcmp(status, "failed") && json_array_size(problems) == 0) {
+        const char *why = sm_obj_str_opt(&o, "error", 200);
+        api_append(problems, json_pack("{s:s,s:s,s:s}", "path", "", "error", "restore", "what",
+                                 why && *why ? why : "the machine gave no reason"));
+    }
     json_t *p = json_deep_copy(json_object_get(a->progress, c->part[0]));
     p = p ? p : json_object();
     api_set(p, "files", json_integer(files));

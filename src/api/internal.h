@@ -216,6 +216,10 @@ void alarm_source_runs(struct api *a, const json_t *row, int64_t now);
 bool source_is_server(const json_t *row);
 void source_saw_generation(struct api *a, const char *source, json_t *generation /* taken */);
 /* Order: signed by keyd, stored, and the device's poll woken.  Takes args. */
+/* One more order for work whose process died?  Those before are over then. */
+bool order_may_again(struct api *a, const char *kind, const char *ref);
+void run_died(struct api *a, const char *id, const char *why);
+void restore_died(struct api *a, const char *id, const char *why);
 void order_make(struct api *a, const char *device, const char *kind, const char *ref, int64_t lasts_s, json_t *args);
 void poll_wake(struct api *a, const char *device);                   /* NULL: all */
 bool device_there(const json_t *device, int64_t now);

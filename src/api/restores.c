@@ -343,6 +343,20 @@ void restore_fail(struct api *a, const char *restore, const char *why)
     }
 }
 
+/* Its process on the machine died.  The same restore is ordered again: the machine goes on by its id. */
+void restore_died(struct api *a, const char *id, const char *why)
+{
+    json_t *row = api_row(a, STATE_restore, STATE_ARGS(state_t(id)));
+    bool open = !strcmp(api_str(row, "state"), "waiting") || !strcmp(api_str(row, "state"), "running");
+    if (open && !api_int(row, "cancel", 0) && order_may_again(a, "restore", id)) {
+        (void)!state_do(a->state, STATE_restore_again, STATE_ARGS(state_t(id)));
+        restore_order(a, row);
+    } else if (open) {
+        restore_fail(a, id, why);
+    }
+    json_decref(row);
+}
+
 void h_restore_cancel(struct api_call *c)
 {
     struct api *a = c->api;

@@ -11,6 +11,7 @@
 #define ORDER_LASTS_S (12 * 3600)
 #define ADHOC_LASTS_S (24 * 3600)
 #define ORDER_AGAIN_S 30
+#define ORDERS_A_WORK 4 /* the first, and three after its process died */
 #define RUNS_KEPT_S (400 * DAY)
 
 static int64_t minutes_of(const json_t *schedule)
@@ -64,7 +65,7 @@ bool source_failing(const json_t *row, int64_t now)
     int64_t cycle = schedule_cycle_s(json_object_get(row, "schedule")), fails = api_int(row, "fails", 0);
     int64_t since = api_int(row, "last_ok_s", 0);
     since = since ? since : api_int(row, "created_s", 0);
-    return api_bool(row, "enabled") && (fails > 1 || (fails == 1 && cycle > 0 && now - since > cycle));
+    return api_bool(row, "enabled") && (fails > 1 || (fails == 1 && (cycle == 0 || now - since > cycle)));
 }
 
 int run_make(struct api *a, const json_t *source, const char *kind, const char *by, char ret_run[API_ID_TEXT])
@@ -157,6 +158,43 @@ void schedule_device(struct api *a, const char *device)
     due_rows(a, api_rows(a, STATE_sources_due_of, STATE_ARGS(state_t(device), state_i(api_now()))));
 }
 
+static void order_again(struct api *a, const json_t *run, int64_t left)
+{
+    order_make(a, api_str(run, "device"), "backup", api_str(run, "id"), left,
+        json_pack("{s:s,s:s,s:s}", "source", api_str(run, "source"), "run", api_str(run, "id"), "reason",
+            !strcmp(api_str(run, "kind"), "scheduled") ? "schedule" : api_str(run, "kind")));
+}
+
+bool order_may_again(struct api *a, const char *kind, const char *ref)
+{
+    /* The orders given already are the count: it outlives a restart of the box. */
+    int64_t given = state_number(a->state, STATE_orders_of, ORDERS_A_WORK, STATE_ARGS(state_t(ref), state_t(kind)));
+    return given < ORDERS_A_WORK && state_do(a->state, STATE_orders_over, STATE_ARGS(state_t(ref))) >= 0;
+}
+
+/*
+ * The part of the machine that did it died.  A new order for the same run goes out: what the vault was sent is there and
+ * the upload goes on.  One whose generation was accepted is over; only its last word was lost.
+ */
+void run_died(struct api *a, const char *id, const char *why)
+{
+    json_t *run = api_row(a, STATE_run, STATE_ARGS(state_t(id)));
+    int64_t left = api_int(run, "created_s", 0) + ADHOC_LASTS_S - api_now();
+    bool open = !strcmp(api_str(run, "state"), "waiting") || !strcmp(api_str(run, "state"), "running");
+    if (open && *api_str(run, "manifest"))
+        run_finish(a, id, "partial", why);
+    else if (open && api_int(run, "cancel", 0))
+        run_finish(a, id, "cancelled", NULL);
+    else if (open && left > 0 && order_may_again(a, "backup", id)) {
+        /* Waiting: should the order not be made now, it is as for any run without one. */
+        (void)!state_do(a->state, STATE_run_again, STATE_ARGS(state_t(id)));
+        order_again(a, run, left);
+    } else if (open) {
+        run_finish(a, id, "failed", why);
+    }
+    json_decref(run);
+}
+
 /* Work that was accepted but has no valid order: brain or keyd was away when it should have been signed, or it expired.
  */
 static void orders_missing(struct api *a)
@@ -169,9 +207,7 @@ static void orders_missing(struct api *a)
         if (left <= 0)
             run_finish(a, api_str(row, "id"), "failed", "the machine did not fetch the order in time");
         else
-            order_make(a, api_str(row, "device"), "backup", api_str(row, "id"), left,
-                json_pack("{s:s,s:s,s:s}", "source", api_str(row, "source"), "run", api_str(row, "id"), "reason",
-                    !strcmp(api_str(row, "kind"), "scheduled") ? "schedule" : api_str(row, "kind")));
+            order_again(a, row, left);
     }
     json_decref(rows);
 }

@@ -106,6 +106,14 @@ static bool is_hex32(const char *s)
     return strlen(s) == 32 && strspn(s, "0123456789abcdef") == 32;
 }
 
+static bool has_run(const struct backupd *b, const char *run)
+{
+    bool has = b->running && strcmp(run, b->now.run) == 0;
+    for (size_t i = 0; i < b->queue_n; i++)
+        has |= strcmp(run, b->queue[i].run) == 0;
+    return has;
+}
+
 static const char *enqueue(struct backupd *b, const struct order *o)
 {
     struct wanted w = {.reindex = strcmp(o->kind, "reindex") == 0};
@@ -117,6 +125,8 @@ static const char *enqueue(struct backupd *b, const struct order *o)
         w.reason, sizeof w.reason, "%s", strcmp(reason ? reason : "schedule", "schedule") == 0 ? "scheduled" : reason);
     if (a.err || !is_hex32(w.source) || !is_hex32(w.run))
         return "the order does not say which source and run";
+    if (has_run(b, w.run))
+        return NULL; /* ordered once more by a box that believed it lost */
     if (b->queue_n == QUEUE_MAX)
         return "too many runs are waiting";
     b->queue[b->queue_n++] = w;
@@ -147,11 +157,17 @@ static void on_order(struct backupd *b, const struct sm_ipc_msg *m)
     int r = sm_json_parse(m->body, ORDER_MAX * 2, &row, why);
     if (!r)
         r = order_take(row, b->config.order_pub, b->config.device, used, &o, why);
-    json_decref(row);
-    if (r == -SM_EEXISTS) {
-        answer(b, m, "accepted", "known"); /* the acknowledgement was lost on the way */
+    if (r == -SM_EEXISTS) { /* the acknowledgement was lost on the way, or with it the process that took the order */
+        bool here = order_check(row, b->config.order_pub, b->config.device, &o, why) == 0;
+        const char *run = here ? json_string_value(json_object_get(o.args, "run")) : NULL;
+        bool lost = run && strcmp(o.kind, "cancel") != 0 && !has_run(b, run);
+        answer(b, m, lost ? "lost" : "accepted", "known");
+        if (here)
+            order_wipe(&o);
+        json_decref(row);
         return;
     }
+    json_decref(row);
     if (r) {
         sm_warn("an order was refused: %s", why[0] ? why : sm_strerror(r));
         answer(b, m, "refused", why[0] ? why : sm_strerror(r));

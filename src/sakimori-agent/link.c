@@ -19,6 +19,7 @@
 #define PACK_PATIENCE_MS ((uint64_t)30 * 60 * 1000)
 #define ORDERS_SEEN_MAX 64
 #define QUEUE_MAX ((size_t)4 << 20)
+#define ANOTHER_MS 30000 /* a part that died is there again before that, or something is badly wrong */
 #define RUNS_MAX 32 /* accepted and not ended */
 
 enum { PART_BACKUP, PART_RESTORE, PARTS };
@@ -39,6 +40,8 @@ struct link {
     char restore[65];        /* the restore under way, until its end was told */
     char runs[RUNS_MAX][33]; /* the backups accepted, until their end was told */
     size_t runs_n;
+    bool whole;              /* runs is all that the backup part has: it began under this link */
+    struct sm_timer *died;   /* running: those of runs belong to a backup part that is gone */
     struct carry *carries;
 };
 
@@ -387,12 +390,13 @@ static void told_end(void *arg, int status, struct sm_span body)
         sm_warn("the box did not take the end of a run or restore (%d)", status);
 }
 
-/* A part died before it could say how its work went: say it for it. */
+/* A part died before it could say how its work went: say it for it.  The box then orders the same work again. */
 static void end_for(struct link *l, const char *kind, const char *id)
 {
     static const char text[] =
-        "{\"status\":\"failed\",\"error\":\"the process ended unexpectedly\",\"files\":0,\"bytes\":0,\"problems\":[],"
-        "\"problems_total\":0}";
+        "{\"status\":\"failed\",\"died\":true,\"error\":\"the process ended unexpectedly\",\"files\":0,\"bytes\":0,"
+        "\"counters\":{},\"problems\":[{\"path\":\"\",\"error\":\"the process ended unexpectedly\",\"what\":\"the run\"}],"
+        "\"problems_total\":1}";
     char path[128];
     struct http_call *call;
     snprintf(path, sizeof path, PREFIX "%s/%s/end", kind, id);
@@ -406,6 +410,13 @@ static void end_for(struct link *l, const char *kind, const char *id)
     sm_error("the process ended before its work was done (%s %s)", kind, id);
     if (http_start(l->http, &r, &call))
         sm_warn("that could not be told to the box");
+}
+
+static void tell_died(void *arg)
+{
+    struct link *l = arg;
+    for (; l->runs_n; l->runs_n--)
+        end_for(l, "runs", l->runs[l->runs_n - 1]);
 }
 
 static void on_part_gone(void *arg, struct sm_ipc *ipc, int err)
@@ -432,8 +443,8 @@ static void on_part_gone(void *arg, struct sm_ipc *ipc, int err)
         end_for(l, "restores", l->restore);
         l->restore[0] = 0;
     }
-    for (; backup && l->runs_n; l->runs_n--)
-        end_for(l, "runs", l->runs[l->runs_n - 1]);
+    if (backup && l->runs_n) /* told when there is another, for it is asked to go on at once */
+        sm_timer_set(l->died, ANOTHER_MS, 0);
 }
 
 /* ---- orders ---- */
@@ -477,17 +488,39 @@ static void ack_send(struct link *l, const char *id, const char *state, const ch
     sm_buf_wipe(&b);
 }
 
+static void run_add(struct link *l, const char run[33])
+{
+    for (size_t i = 0; i < l->runs_n; i++)
+        if (strcmp(l->runs[i], run) == 0)
+            return;
+    if (run[0] && l->runs_n < RUNS_MAX)
+        memcpy(l->runs[l->runs_n++], run, 33);
+    else if (run[0])
+        l->whole = false;
+}
+
 static void order_answered(void *arg, int err, const struct sm_ipc_msg *m, const char *text)
 {
     struct ack *a = arg;
     json_t *o = NULL;
+    if (err && !m) { /* it died with the order in its hands: no answer, it is asked for again */
+        run_add(a->l, a->run);
+        free(a);
+        return;
+    }
     if (err || sm_json_parse(m->body, 65536, &o, NULL)) {
         ack_send(a->l, a->id, "refused", text ? text : "the part is not there");
     } else {
         const char *state = json_string_value(json_object_get(o, "state")),
                    *detail = json_string_value(json_object_get(o, "detail"));
-        if (state && strcmp(state, "accepted") == 0 && a->run[0] && a->l->runs_n < RUNS_MAX)
-            memcpy(a->l->runs[a->l->runs_n++], a->run, sizeof a->run);
+        if (state && strcmp(state, "lost") == 0 && a->run[0]) {
+            end_for(a->l, "runs", a->run);
+            json_decref(o);
+            free(a);
+            return;
+        }
+        if (state && strcmp(state, "accepted") == 0)
+            run_add(a->l, a->run);
         ack_send(a->l, a->id, state ? state : "refused", detail ? detail : "");
     }
     json_decref(o);
@@ -633,6 +666,7 @@ static void poll_now(void *arg)
     for (size_t i = 0; i < l->runs_n; i++)
         json_array_append_new(running, json_string(l->runs[i]));
     json_object_set_new(json_object_get(o, "state"), "running", running);
+    json_object_set_new(json_object_get(o, "state"), "whole", json_boolean(l->whole));
     int r = o ? sm_json_dump(o, &b) : -ENOMEM;
     const struct http_request q = {.method = "POST",
         .path = PREFIX "poll",
@@ -696,6 +730,10 @@ static void attach(struct link *l, struct sm_ipc_msg *m)
     if (part == PART_BACKUP) {
         json_decref(l->sources);
         l->sources = NULL; /* the next poll's settings go to the new process */
+        l->whole = json_is_true(json_object_get(o, "fresh"));
+        sm_timer_stop(l->died);
+        if (l->whole)
+            tell_died(l);
     }
 }
 
@@ -770,6 +808,8 @@ static int link_start(struct link *l, const char *data, char *why)
         r = http_new(&h, &l->http);
     if (!r)
         r = sm_loop_timer(l->loop, 200, 0, poll_now, l, &l->poll_timer);
+    if (!r)
+        r = sm_loop_timer(l->loop, UINT64_MAX, 0, tell_died, l, &l->died);
     const struct sm_ipc_config config = {.may_receive = from_supervisor,
         .may_receive_n = 4,
         .body_max = 65536,

@@ -38,7 +38,7 @@ struct part {
     unsigned delay_ms;
     uint64_t started_ms;
     struct plat_confined confined;
-    bool ready;
+    bool ready, met; /* met: it was given to a link */
     struct helper_work work; /* helpers: what to begin with once the one before has ended */
     bool waiting;
 };
@@ -66,7 +66,11 @@ static bool is_lasting(const struct supervisor *s, int id)
 static void attach(struct part *p, const char *peer, int fd)
 {
     struct sm_buf b = SM_BUF_INIT(256);
-    if (p->ipc && !sm_buf_printf(&b, "{\"peer\":\"%s\"}", peer) && sm_ipc_send(p->ipc, A_ATTACH, sm_buf_span(&b), fd))
+    struct part *backup = &p->s->part[P_BACKUP];
+    bool fresh = p->id == P_LINK && strcmp(peer, part_names[P_BACKUP]) == 0 && !backup->met;
+    if (fresh) /* link knows of all that this one will ever do */
+        backup->met = true;
+    if (p->ipc && !sm_buf_printf(&b, "{\"peer\":\"%s\"%s}", peer, fresh ? ",\"fresh\":true" : "") && sm_ipc_send(p->ipc, A_ATTACH, sm_buf_span(&b), fd))
         sm_warn("%s could not be given its channel", part_names[p->id]);
     sm_buf_wipe(&b);
 }
@@ -305,6 +309,7 @@ static void start(struct part *p)
             close(pair[0]);
     }
     p->started_ms = plat_clock_mono_ms();
+    p->met = false;
     if (!r)
         r = sm_loop_fd(s->loop, p->proc.fd, SM_READ, on_death, p, &p->watch);
     if (r) {

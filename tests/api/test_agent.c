@@ -394,6 +394,98 @@ static void an_order_that_keyd_could_not_sign_is_signed_later(void **state)
     assert_int_equal(orders(k, NULL, NULL, 0), 1);
 }
 
+/* The first word of why the run went as it did; its state is in the last answer. */
+static const char *run_why(struct kit *k, const struct kit_who *me, const char *run)
+{
+    char path[100];
+    (void)snprintf(path, sizeof path, "/api/v1/runs/%s", run);
+    assert_int_equal(kit_call(k, me, "GET", path, NULL), 200);
+    const char *what = json_string_value(json_object_get(json_array_get(json_object_get(k->body, "problems"), 0), "what"));
+    return what ? what : "";
+}
+
+static void a_run_whose_process_died_is_ordered_again_three_times_and_then_fails_with_a_reason(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100], run[40], got[40];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    (void)snprintf(run, sizeof run, "%s", kit_str(k, "run"));
+    (void)snprintf(path, sizeof path, "/agent/v1/runs/%s/end", run);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200);
+        assert_int_equal(orders(k, "run", got, sizeof got), 1);
+        assert_string_equal(got, run);
+        assert_int_equal(kit_call(k, &machine, "POST", path, "{\"status\":\"failed\",\"died\":true}"), 200);
+        assert_string_equal(i < 3 ? "" : "the backup process on the machine ended before its work was done, several times",
+            run_why(k, &me, run));
+        assert_string_equal(kit_str(k, "state"), i < 3 ? "waiting" : "failed");
+    }
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200);
+    assert_int_equal(orders(k, NULL, NULL, 0), 0);
+}
+
+static void a_run_that_died_after_its_generation_was_accepted_is_over(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100], run[40], body[200];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    (void)snprintf(run, sizeof run, "%s", kit_str(k, "run"));
+    (void)snprintf(body, sizeof body, "{\"source\":\"%s\",\"run\":\"%s\",\"reason\":\"adhoc\"}", source, run);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/sessions", body), 200);
+    json_object_set_new(k->answers, "V_MANIFEST", json_pack("{s:s,s:i,s:s,s:{s:i,s:[]}}", "manifest", RAW_SUM, "seq", 5, "head", "00",
+        "suspicion", "score", 0, "reasons"));
+    json_object_set_new(k->answers, "V_GENERATION", json_pack("{s:{s:{s:s}}}", "joined", "generation", "status", "complete"));
+    assert_int_equal(
+        kit_call(k, &machine, "POST", "/agent/v1/sessions/5e5510005e5510005e5510005e551000/manifest", "raw"), 200);
+    (void)snprintf(path, sizeof path, "/agent/v1/runs/%s/end", run);
+    assert_int_equal(kit_call(k, &machine, "POST", path, "{\"status\":\"failed\",\"died\":true}"), 200);
+    assert_string_equal(run_why(k, &me, run), "");
+    assert_string_equal(kit_str(k, "state"), "complete");
+}
+
+static void a_run_the_restarted_machine_does_not_know_is_ordered_again(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100], run[40], got[40] = "";
+    with_source(k, source);
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    (void)snprintf(run, sizeof run, "%s", kit_str(k, "run"));
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200);
+    (void)orders(k, "id", got, sizeof got);
+    (void)snprintf(path, sizeof path, "/agent/v1/orders/%s/ack", got);
+    assert_int_equal(kit_call(k, &machine, "POST", path, "{\"state\":\"accepted\"}"), 200);
+    kit_clock(k, 20);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{\"state\":{\"running\":[]}}"), 200);
+    assert_int_equal(orders(k, NULL, NULL, 0), 0); /* a link that was restarted alone */
+    kit_begin(k, &machine, "POST", "/agent/v1/poll", "{\"wait_s\":25,\"state\":{\"running\":[],\"whole\":true}}");
+    kit_run(k);
+    assert_int_equal(orders(k, "run", got, sizeof got), 1);
+    assert_string_equal(got, run);
+}
+
+static void a_machine_that_gives_no_reason_for_a_failure_is_given_one(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100], run[40];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    (void)snprintf(run, sizeof run, "%s", kit_str(k, "run"));
+    (void)snprintf(path, sizeof path, "/agent/v1/runs/%s/end", run);
+    assert_int_equal(kit_call(k, &machine, "POST", path, "{\"status\":\"failed\"}"), 200);
+    assert_string_equal(run_why(k, &me, run), "the machine gave no reason");
+    assert_string_equal(kit_str(k, "state"), "failed");
+}
+
 /* ---- restores ---- */
 
 static void generation(struct kit *k, bool suspicious)
@@ -447,7 +539,14 @@ static void a_restore_needs_the_open_key_and_a_second_yes_when_suspicious(void *
     kit_clock(k, 200);
     assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", idle), 200);
     assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    assert_string_equal(kit_str(k, "state"), "waiting"); /* its process is gone: ordered again, at most three times */
+    (void)snprintf(body, sizeof body, "/agent/v1/restores/%s/end", restore);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(kit_call(k, &machine, "POST", body, "{\"status\":\"failed\",\"died\":true}"), 200);
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
     assert_string_equal(kit_str(k, "state"), "failed");
+    assert_non_null(strstr(json_string_value(json_object_get(json_array_get(json_object_get(k->body, "problems"), 0), "what")),
+        "several times"));
 }
 
 static void the_open_key_closes_by_itself(void **state)
@@ -492,6 +591,10 @@ int main(void)
         T(a_machine_that_was_off_for_days_makes_up_one_backup),
         T(a_run_nobody_fetched_fails_after_a_day_and_an_expired_order_is_not_given),
         T(an_order_that_keyd_could_not_sign_is_signed_later),
+        T(a_run_whose_process_died_is_ordered_again_three_times_and_then_fails_with_a_reason),
+        T(a_run_that_died_after_its_generation_was_accepted_is_over),
+        T(a_run_the_restarted_machine_does_not_know_is_ordered_again),
+        T(a_machine_that_gives_no_reason_for_a_failure_is_given_one),
         T(a_restore_needs_the_open_key_and_a_second_yes_when_suspicious),
         T(the_open_key_closes_by_itself),
         T(no_key_leaves_without_its_line_in_the_access_log),

@@ -259,6 +259,26 @@ static void one_failed_run_is_said_when_the_good_copy_is_older_than_a_cycle(void
     assert_int_equal(json_array_size(json_object_get(k->body, "lines")), 1);
 }
 
+static void one_failed_run_by_hand_is_said_when_no_run_is_planned(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100];
+    with_source(k, source, "front");
+    struct kit_who me = kit_me(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s", source);
+    assert_int_equal(kit_call(k, &me, "PATCH", path, "{\"schedule\":{\"every\":\"off\"}}"), 200);
+    saw(k, source, 5, false);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "ok");
+    ran(k, source, "failed"); /* no later run will make it good by itself */
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "look");
+    assert_non_null(strstr(kit_str(k, "lead"), "失敗し"));
+    ran(k, source, "complete");
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "ok");
+}
+
 static void rewritten_files_are_told_before_refused_requests(void **state)
 {
     struct kit *k = *state;
@@ -489,6 +509,7 @@ int main(void)
         T(a_thaw_that_does_not_say_makes_nothing_clean),
         T(a_part_that_is_down_is_never_green),
         T(two_failed_runs_in_a_row_are_said_until_one_succeeds),
+        T(one_failed_run_by_hand_is_said_when_no_run_is_planned),
         T(one_failed_run_is_said_when_the_good_copy_is_older_than_a_cycle),
         T(rewritten_files_are_told_before_refused_requests),
         T(an_alarm_outweighs_a_late_copy),

@@ -126,7 +126,7 @@ test(`${CYCLES} kills at random moments during backups and restores`, { timeout:
     } else if (end.state === 'complete') {
       assert.deepEqual(L.treeOf(path.join(job.place, w.root)), kept.get(job.manifest), 'a restore that says complete is complete');
     }
-    if (process.env.SAKIMORI_TELL) say(`${n} ${name}: ${key}`);
+    if (process.env.SAKIMORI_TELL) say(`${n} ${name}: ${key} ${JSON.stringify(end.problems)}`);
     if (job.place) fs.rmSync(job.place, { recursive: true, force: true });
     if (n % 20 === 19) await checkAll(`cycle ${n}`, 3);
   }
