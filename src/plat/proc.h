@@ -17,6 +17,7 @@ struct plat_spawn {
     const struct plat_spawn_fd *fds; size_t fds_n;  /* <= 16; 0..2 are inherited unless named; all others are closed */
     const char *dir;                       /* working folder, NULL = "/" */
     bool group;                            /* leader of a session of its own: plat_proc_kill_group reaches its children */
+    bool with_us;                          /* it is asked to end (SIGTERM) when the thread that starts it ends, however that ends */
     bool as_user; uid_t uid; gid_t gid;    /* become this user first, without supplementary groups (needs the right to) */
 };
 /* Start it.  Errors of exec itself come back here (-errno).  *ret is the caller's (plat_proc_close). */

@@ -64,7 +64,7 @@ static void start(struct companion *k)
     char *argv[] = {(char *)(uintptr_t) "sakimori-agent", (char *)(uintptr_t) "run", (char *)(uintptr_t) "--data",
         (char *)(uintptr_t)k->c.data, (char *)(uintptr_t) "--local", (char *)(uintptr_t)k->c.socket,
         (char *)(uintptr_t) "--skip", (char *)(uintptr_t)k->c.skip, NULL};
-    const struct plat_spawn sp = {.path = k->c.program, .argv = argv};
+    const struct plat_spawn sp = {.path = k->c.program, .argv = argv, .with_us = true};
     int r = plat_proc_spawn(&sp, &k->proc);
     k->started_ms = plat_clock_mono_ms();
     if (!r)

@@ -1,6 +1,7 @@
 #include "../test.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <limits.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -26,8 +27,23 @@ static int child_fds(void)
     return open_n == 2 && !sigismember(&blocked, SIGUSR1) && !getenv("SECRET_OF_THE_PARENT") ? 42 : 2;
 }
 
+/* Starts one that holds our descriptor 5 and ends with us. */
+static int child_middle(void)
+{
+    char *argv[] = {(char *)"test-plat-proc", (char *)"child", (char *)"wait", NULL};
+    const struct plat_spawn_fd fds[] = {{5, 5}};
+    struct plat_proc p;
+    if (plat_proc_spawn(&(struct plat_spawn){.argv = argv, .fds = fds, .fds_n = 1, .with_us = true}, &p) ||
+        write(5, "k", 1) != 1)
+        return 1;
+    pause();
+    return 3;
+}
+
 static int child(const char *what)
 {
+    if (strcmp(what, "middle") == 0)
+        return child_middle();
     if (strcmp(what, "fds") == 0)
         return child_fds();
     if (strcmp(what, "wait") == 0)
@@ -90,6 +106,24 @@ static void descriptors_may_change_places(void **state)
         close(p[i]);
         close(q[i]);
     }
+}
+
+static void one_started_with_us_ends_when_its_parent_is_killed(void **state)
+{
+    int out[2], status = 0;
+    char c = 0;
+    (void)state;
+    assert_ok(pipe2(out, O_CLOEXEC));
+    struct plat_proc p = start("middle", (const struct plat_spawn_fd[]){{out[1], 5}}, 1);
+    close(out[1]);
+    assert_int_equal(read(out[0], &c, 1), 1);
+    assert_ok(plat_proc_kill(&p, SIGKILL));
+    assert_ok(plat_proc_wait(&p, 10000, &status));
+    struct pollfd gone = {.fd = out[0], .events = POLLIN};
+    assert_int_equal(poll(&gone, 1, 10000), 1); /* nobody holds the other end any more */
+    assert_int_equal(read(out[0], &c, 1), 0);
+    close(out[0]);
+    plat_proc_close(&p);
 }
 
 static void a_program_that_is_not_there_is_an_error_of_the_start(void **state)
@@ -261,6 +295,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_has_its_descriptors_and_nothing_else),
         cmocka_unit_test(descriptors_may_change_places),
+        cmocka_unit_test(one_started_with_us_ends_when_its_parent_is_killed),
         cmocka_unit_test(a_program_that_is_not_there_is_an_error_of_the_start),
         cmocka_unit_test(the_loop_sees_the_end_of_a_process),
         cmocka_unit_test(a_number_given_to_another_process_is_not_the_same_process),

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -58,7 +59,7 @@ static void reset_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void child(const struct plat_spawn *s, char *const *env, int report)
+static void child(const struct plat_spawn *s, char *const *env, pid_t parent, int report)
 {
     reset_signals();
     report = place_fds(s, report);
@@ -74,6 +75,10 @@ static void child(const struct plat_spawn *s, char *const *env, int report)
     if (s->as_user && (setgroups(0, NULL) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
                           setresuid(s->uid, s->uid, s->uid) < 0))
         fail(report, errno);
+    if (s->with_us && prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) < 0) /* after the change of user, which forgets it */
+        fail(report, errno);
+    if (s->with_us && getppid() != parent)
+        _exit(0); /* it ended before that was said */
     (void)execve(s->path ? s->path : "/proc/self/exe", s->argv, env);
     fail(report, errno);
 }
@@ -114,6 +119,7 @@ int plat_proc_spawn(const struct plat_spawn *s, struct plat_proc *ret)
     (void)default_env(env, sizeof env / sizeof env[0]);
     if (pipe2(report, O_CLOEXEC) < 0)
         return -errno;
+    const pid_t parent = getpid();
     pid_t pid = fork();
     if (pid < 0) {
         int err = -errno;
@@ -122,7 +128,7 @@ int plat_proc_spawn(const struct plat_spawn *s, struct plat_proc *ret)
         return err;
     }
     if (pid == 0)
-        child(s, s->env ? s->env : env, report[1]);
+        child(s, s->env ? s->env : env, parent, report[1]);
     close(report[1]);
     int r = exec_result(report[0], pid);
     close(report[0]);
