@@ -616,3 +616,31 @@ test('the picture of retention says in its table what it draws', async () => {
     const rows = await page.locator('main table tbody tr').count();
     assert.match(await page.locator('.fig svg[role=img]').first().getAttribute('aria-label'), new RegExp(`保存${rows}回`));
 });
+
+test('a copy is started, stopped, changed, and given up only after a question', async () => {
+    await open('/copies');
+    await button('今すぐ写す').first().click();
+    await page.getByText('写しています', { exact: true }).first().waitFor();
+    assert.equal(calls('POST', '/copies/c2/run').length, 1);
+    await button('途中でやめる').click();
+    assert.equal(calls('POST', '/copies/c2/cancel').length, 1);
+    await page.locator('details summary').first().click();
+    await page.locator('details input[inputmode=numeric]').fill('500');
+    await button('変更を残す').click();
+    await page.getByText('1から400の数を入れてください。').waitFor();
+    await page.locator('details input[inputmode=numeric]').fill('30');
+    await button('変更を残す').click();
+    assert.equal(calls('PATCH', '/copies/c1')[0].data.max_days, 30);
+    await button('この写しをやめる').click();
+    await page.waitForSelector('dialog[open]');
+    assert.equal(calls('DELETE', '/copies/c1').length, 0);
+    await page.locator('dialog').getByRole('button', { name: 'この写しをやめる' }).click();
+    await page.getByText('箱の外の写しが、まだありません').waitFor();
+    assert.equal(calls('DELETE', '/copies/c1').length, 1);
+});
+
+test('a vendor sees the copies and starts none', async () => {
+    await open('/copies', { role: 'vendor' });
+    await page.getByText('赤いディスク', { exact: true }).waitFor();
+    assert.equal(await button('今すぐ写す').count(), 0);
+});
