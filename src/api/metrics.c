@@ -107,6 +107,28 @@ static void put_state(struct page *p, struct api *a)
     json_decref(rows);
 }
 
+static void put_copies(struct page *p, struct api *a)
+{
+    static const struct { const char *name, *key, *help; } figures[] = {
+        { "copy_covers_seconds", "covers_s", "Up to when a copy outside the box holds everything, Unix time; 0 = never filled." },
+        { "copy_verified_seconds", "verified_s", "When all of a copy was last read back, Unix time; 0 = never." },
+        { "copy_failures", "fails", "Runs of a copy that failed since the last good one." },
+    };
+    json_t *rows = api_rows(a, STATE_copies, STATE_NONE), *lamps = lamps_json(a, TEXT_EN), *row;
+    size_t i;
+    for (size_t k = 0; k < sizeof figures / sizeof *figures; k++) {
+        head(p, figures[k].name, "gauge", figures[k].help);
+        json_array_foreach(rows, i, row)
+            sample(p, figures[k].name, "copy", api_str(row, "id"), "name", api_str(row, "name"),
+                api_int(json_object_get(row, "state"), figures[k].key, 0));
+    }
+    head(p, "lamp", "gauge", "The five lamps of the rule 3-2-1-1-0: 1 = on.");
+    json_array_foreach(lamps, i, row)
+        sample(p, "lamp", "lamp", api_str(row, "id"), NULL, NULL, !strcmp(api_str(row, "state"), "on"));
+    json_decref(rows);
+    json_decref(lamps);
+}
+
 static void put_machines(struct page *p, struct api *a)
 {
     json_t *rows = api_rows(a, STATE_devices_joined, STATE_NONE), *row;
@@ -164,6 +186,7 @@ static void status_got(struct api_call *c, int err, struct sm_span body, const c
     }
     put_box(&p, a, v != NULL);
     put_state(&p, a);
+    put_copies(&p, a);
     put_machines(&p, a);
     put_sources(&p, a);
     if (p.r < 0)
