@@ -272,6 +272,20 @@ struct store_damage {
 sm_must_use int store_damage(struct store *st, const struct store_damage *d);
 sm_must_use int store_verified(struct store *st, const char *kind, uint64_t packs, uint64_t objects, uint64_t bytes,
     uint64_t damaged, uint64_t ms);
+/* What was damaged and is whole again, by parity, a second copy, or because it reads now: type 23. */
+struct store_healed {
+    const char *what;                 /* pack, manifest, journal, format, object, generation */
+    const char *file;                 /* below the vault's folder, may be NULL */
+    const struct cid *object;         /* a manifest, object or generation, may be NULL */
+    uint64_t blocks;                  /* worked out again */
+    const struct cid *objects; size_t n;   /* whose earlier damage no longer holds */
+    const char *found_by;
+};
+sm_must_use int store_healed(struct store *st, const struct store_healed *h);
+/* A round of the scrub is complete: type 25. */
+struct store_scrub { uint64_t packs, bytes, protected_, healed, damaged, manifests, journal_files, ms;
+    uint64_t rate_bytes_s; int64_t started_s; const char *by; };
+sm_must_use int store_scrubbed(struct store *st, const struct store_scrub *s);
 /* Newest first; see journal_latest.  The access log is types 5, 6, 7, 9 to 13, 15 to 18, 21, 22. */
 #define STORE_LOG_ACCESS ((1u << 5) | (1u << 6) | (1u << 7) | (1u << 9) \
     | (1u << 10) | (1u << 11) | (1u << 12) | (1u << 13) | (1u << 15) | (1u << 16) | (1u << 17) | (1u << 18) \

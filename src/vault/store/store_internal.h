@@ -3,7 +3,7 @@
  *   open.c    create, open, recover, close       state.c   journal records -> state, and writing records
  *   place.c   where objects are (index)           ingest.c  sessions, packs, flush
  *   walk.c    closure, sums, differences          commit.c  manifests
- *   salvage.c a journal that is damaged
+ *   salvage.c a journal that is damaged           heal.c    damage that is no more
  *   admin.c   clients, freeze, policy, records    query.c   generations, totals, reading
  *   deletion.c  holds, orders, date, quotas, what expires and what is deleted      order.c  the text of an order
  */
@@ -206,6 +206,9 @@ sm_must_use int policy_record(struct store *st, const struct retention_policy *p
 /* A verdict for each generation row; those that are gone have none (expires false, no slots).  The caller frees. */
 sm_must_use int store_verdicts(const struct store *st, const struct retention_policy *p,
     struct retention_verdict **ret);
+
+/* ---- heal.c ---- */
+sm_must_use int apply_healed(struct store *st, const struct queued *r);
 
 /* ---- salvage.c ---- */
 sm_must_use int store_salvage(struct store *st);

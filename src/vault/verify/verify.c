@@ -277,6 +277,42 @@ static int check_data(struct verify *v, uint32_t pack, int fd, const struct head
     return err;
 }
 
+/* What the journal says is damaged here: still?  What reads well again (healed, put back) is said to be whole. */
+static int check_marked(struct verify *v, uint32_t pack, int fd, const struct head *h)
+{
+    bool lost = store_pack_row(v->st, pack)->lost;
+    uint64_t before = v->result.damaged;
+    if (!lost && !v->st->damaged_rows.n)
+        return 0;
+    struct sm_buf b = SM_BUF_INIT(OBJ_SEALED_MAX), whole = SM_BUF_INIT((size_t)PACK_OBJECTS_MAX * 32);
+    int err = 0;
+    for (size_t i = 0; !err && i < h->n; i++) {
+        const struct pack_object *o = head_object(h, i);
+        struct place p;
+        uint32_t bad = idmap_get(&v->bad_map, v->bad.p, sizeof(struct bad_row), o->cid.b);
+        if (!place_raw(v->st, &o->cid, &p) || p.pack != pack || place_find(v->st, STORE_NONE, &o->cid, &p) ||
+            (bad != STORE_NONE && ((const struct bad_row *)v->bad.p)[bad].pack == pack))
+            continue;
+        sm_buf_clear(&b);
+        int got = pack_read_object(fd, o, &b);
+        if (got == -ENOMEM)
+            err = got;
+        else if (got)
+            err = found_object(v, pack, o, "its bytes are not what its name says");
+        else
+            err = sm_buf_put(&whole, o->cid.b, 32);
+    }
+    struct verify_damage d = { .file = "" };
+    pack_file(v, pack, &d);
+    lost = lost && v->result.damaged == before;
+    if (!err && v->h.record && (lost || whole.n))
+        err = store_healed(v->st, &(struct store_healed){ .what = lost ? "pack" : "object", .file = d.file,
+            .objects = (const struct cid *)(const void *)whole.p, .n = whole.n / 32, .found_by = "verify" });
+    sm_buf_wipe(&b);
+    sm_buf_wipe(&whole);
+    return err;
+}
+
 static int check_pack(struct verify *v, uint32_t pack, int fd)
 {
     struct head h = { .objects = SM_BUF_INIT((size_t)PACK_OBJECTS_MAX * sizeof(struct pack_object)) };
@@ -288,10 +324,12 @@ static int check_pack(struct verify *v, uint32_t pack, int fd)
     else if (!err) {
         v->result.objects += h.n;
         err = check_index(v, pack, &h);
-        if (!err && v->kind == VERIFY_DATA)
+        if (!err && (v->kind == VERIFY_DATA || (v->h.data_of && v->h.data_of(v->h.arg, pack))))
             err = check_data(v, pack, fd, &h);
         else if (!err && size < store_pack_row(v->st, pack)->bytes)
             err = check_objects(v, pack, fd, &h);
+        if (!err)
+            err = check_marked(v, pack, fd, &h);
     }
     sm_buf_wipe(&h.objects);
     return err;
@@ -504,6 +542,9 @@ static int step_generation(struct verify *v)
         return 0;                           /* expired, by record */
     v->result.generations++;
     int err = check_generation(v, &g, &damage);
+    if (!err && !damage && g.damaged && v->h.record)
+        return store_healed(v->st, &(struct store_healed){ .what = "generation", .object = &g.manifest,
+            .found_by = "verify" });
     if (err || !damage)
         return err;
     v->result.hit++;

@@ -30,6 +30,8 @@ struct verify_hooks {
     void (*damage)(void *arg, const struct verify_damage *d);
     /* At the end, each generation that reaches something damaged. */
     void (*hit)(void *arg, const struct cid *manifest, const struct verify_damage *first);
+    /* STRUCTURE: which packs are to be read whole nevertheless; NULL: none. */
+    bool (*data_of)(void *arg, uint32_t pack);
     void *arg;
     const uint8_t *head_pub;          /* to check countersignatures and signed heads; NULL: not checked */
     bool record;                      /* types 9 and 13; needs a writable store */
