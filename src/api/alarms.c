@@ -283,6 +283,24 @@ static void checked(struct api *a, const json_t *e)
     json_decref(v);
 }
 
+/* A generation has parts that cannot be read: one alarm a source, which names the last one found. */
+static void on_hit(struct api *a, const json_t *e)
+{
+    json_t *d = device_of_client(a, api_str(e, "client"));
+    char key[96], at[SM_TIME_TEXT];
+    (void)snprintf(key, sizeof key, "damaged:%.64s", api_str(e, "source")); /* fits */
+    sm_time_jst((struct sm_time){ .s = api_int(e, "at_s", 0) }, at);
+    struct alarm_new n = { .kind = "damaged",
+        .state = "call",
+        .key = key,
+        .source = api_str(e, "source"),
+        .device = api_str(d, "id"),
+        .manifest = api_str(e, "manifest"),
+        .facts = json_pack("{s:s,s:s,s:s}", "what", at, "file", api_str(e, "file"), "why", api_str(e, "why")) };
+    alarm_open(a, &n);
+    json_decref(d);
+}
+
 void api_on_vault(struct api *a, const json_t *e)
 {
     const char *what = api_str(e, "what");
@@ -294,6 +312,18 @@ void api_on_vault(struct api *a, const json_t *e)
         on_froze(a, e);
     } else if (!strcmp(what, "refused")) {
         on_refused(a, e);
+    } else if (!strcmp(what, "damaged-generation") && *api_str(e, "source")) {
+        on_hit(a, e);
+    } else if (!strcmp(what, "healed")) {
+        struct alarm_new n = { .kind = "healed",
+            .state = "look",
+            .key = "healed",
+            .facts = json_pack("{s:s,s:s}", "what", api_str(e, "file"), "file", api_str(e, "file")) };
+        alarm_open(a, &n);
+    } else if (!strcmp(what, "scrub")) {
+        api_set(a->vault, "scrub", json_deep_copy(e));
+        if (!api_bool(e, "running"))
+            api_event(a, "today", "", json_object());
     } else if (!strcmp(what, "damage") || !strcmp(what, "damaged-generation")) {
         struct alarm_new n = { .kind = "damage",
             .state = "call",

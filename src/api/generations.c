@@ -259,6 +259,36 @@ void h_verify_get(struct api_call *c)
     api_ask(c, "V_VERIFY", json_object(), verify_got);
 }
 
+/* ---- scrub ---- */
+
+static void scrub_started(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_decref(j);
+    access_note(c->api, json_pack("{s:s,s:s,s:s,s:s,s:s}", "what", "verify", "who", c->who.account, "role", c->who.role,
+                            "from", c->who.remote, "result", "scrub started"));
+    api_reply(c, 202, json_pack("{s:b}", "started", 1));
+}
+
+void h_scrub_post(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    bool start = sm_obj_bool(&o, "start", false);
+    if (api_refused(c, &o))
+        return;
+    if (!start)
+        api_fail(c, 400, "bad_request", "start", NULL);
+    else
+        api_ask(c, "V_SCRUB", json_pack("{s:b}", "start", 1), scrub_started);
+}
+
+void h_scrub_get(struct api_call *c)
+{
+    api_ask(c, "V_SCRUB", json_object(), verify_got); /* passed on as it is */
+}
+
 /* ---- the box ---- */
 
 static json_t *children_json(struct api *a)

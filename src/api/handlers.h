@@ -113,4 +113,6 @@ void h_restore_card_post(struct api_call *c);
 void h_upload(struct api_call *c);
 void h_verify_get(struct api_call *c);
 void h_verify_post(struct api_call *c);
+void h_scrub_get(struct api_call *c);
+void h_scrub_post(struct api_call *c);
 #endif

@@ -83,6 +83,8 @@ const struct api_route api_routes[] = {
     { "GET", V1 "/drills/{id}", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "drill.read", h_drill },
     { "POST", V1 "/verify", CHIEFS | API_VENDOR, API_JSON, K(1), API_AUDIT, "verify", h_verify_post },
     { "GET", V1 "/verify", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "verify.read", h_verify_get },
+    { "POST", V1 "/scrub", CHIEFS | API_VENDOR, API_JSON, K(1), API_AUDIT, "scrub", h_scrub_post },
+    { "GET", V1 "/scrub", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "scrub.read", h_scrub_get },
 
     { "GET", V1 "/retention", UP | API_VENDOR, API_NO_BODY, 0, 0, "retention", h_retention },
     { "POST", V1 "/retention/clean", CHIEFS | API_VENDOR, API_JSON, K(1), API_AUDIT, "clean", h_clean_post },

@@ -123,9 +123,17 @@ static json_t *last_of(struct today *t)
     /* What is really there, not what the rules would allow one day. */
     int64_t oldest = api_int(json_object_get(t->a->vault, "totals"), "oldest_s", 0);
     int64_t kept = oldest && t->now > oldest ? (t->now - oldest) / 86400 : 0;
-    return json_pack("{s:o,s:o,s:I,s:I,s:I,s:o}", "at", api_time(newest), "ago_s",
+    const json_t *scrub = json_object_get(t->a->vault, "scrub");
+    const json_t *whole = json_object_get(scrub, "last");
+    int64_t errors = api_int(whole, "damaged", 0), running = api_int(scrub, "damaged", 0);
+    json_t *checked = json_is_object(whole)
+        ? json_pack("{s:s,s:I,s:I}", "at", api_str(scrub, "finished"), "errors",
+            (json_int_t)(errors > running ? errors : running), "healed", (json_int_t)api_int(whole, "healed", 0))
+        : NULL;
+    return json_pack("{s:o,s:o,s:I,s:I,s:I,s:o,s:o}", "at", api_time(newest), "ago_s",
         newest ? json_integer(t->now - newest) : json_null(), "devices", (json_int_t)good, "devices_total",
-        (json_int_t)total, "kept_days", (json_int_t)kept, "drill", drill_last(t->a, NULL));
+        (json_int_t)total, "kept_days", (json_int_t)kept, "drill", drill_last(t->a, NULL), "checked",
+        checked ? checked : json_null());
 }
 
 /* ---- the one thing ---- */

@@ -37,6 +37,12 @@ const struct sm_opt options_table[] = {
         .en = "Free disk space that backups leave alone" },
     { .name = "disks", .kind = SM_OPT_PATH, .standard = "/dev/disk/by-uuid", .min = 0, .max = 1024, .offset = AT(disks),
         .ja = "つながっているディスクを UUID で見つける場所", .en = "Where disks that are plugged in are found by UUID" },
+    { .name = "scrub_days", .kind = SM_OPT_INT, .standard = "30", .min = 1, .max = 365, .offset = AT(scrub_days),
+        .ja = "この日数のうちに、保存した物を全部読み直して確かめる",
+        .en = "Everything that is kept is read again and checked within so many days" },
+    { .name = "scrub_rate", .kind = SM_OPT_BYTES, .standard = "32M", .min = 1 << 20, .max = 1LL << 33,
+        .offset = AT(scrub_rate_bytes), .ja = "その読み直しで 1 秒に読む量の上限",
+        .en = "Most bytes a second that this reading takes" },
     { .name = "log_level", .kind = SM_OPT_CHOICE, .standard = "info", .choices = "debug|info|warn|error",
         .offset = AT(log_level), .ja = "記録の細かさ", .en = "How much the log says" },
     { .name = "mail_host", .kind = SM_OPT_TEXT, .standard = "", .min = 0, .max = 255, .offset = AT(mail_host),
@@ -65,7 +71,8 @@ static const struct {
     unsigned to;
 } shown[] = {
     { "connections", WHO_FRONT }, { "connections_per_address", WHO_FRONT }, { "idle", WHO_FRONT },
-    { "disk_reserve", WHO_VAULT | WHO_BRAIN }, { "log_level", WHO_CHILDREN },
+    { "disk_reserve", WHO_VAULT | WHO_BRAIN }, { "scrub_days", WHO_VAULT },
+    { "scrub_rate", WHO_VAULT }, { "log_level", WHO_CHILDREN },
     { "disks", WHO_BRAIN },
     { "mail_host", WHO_OUT | WHO_BRAIN }, { "mail_port", WHO_OUT | WHO_BRAIN }, { "mail_tls", WHO_OUT | WHO_BRAIN },
     { "mail_user", WHO_OUT | WHO_BRAIN }, { "mail_from", WHO_OUT | WHO_BRAIN }, { "mail_password", WHO_OUT },

@@ -10,7 +10,7 @@
 
 struct settings {
     char *listen, *names, *web, *socket, *group, *log_level, *test_clock, *disks;
-    int64_t port, connections, connections_per_address, idle_s, disk_reserve_bytes;
+    int64_t port, connections, connections_per_address, idle_s, disk_reserve_bytes, scrub_days, scrub_rate_bytes;
     char *mail_host, *mail_tls, *mail_user, *mail_from, *mail_password;
     int64_t mail_port;
 };

@@ -487,9 +487,9 @@ static void a_damaged_journal_is_healed_record_by_record_or_stays_named(void **s
             kit_close(&k);
             continue;
         }
-        assert_int_equal(r, -SM_ECORRUPT);
+        assert_true(r == -SM_ECORRUPT || r == -SM_EMISMATCH || r == -SM_EVERSION || r == -SM_EFORMAT);
         assert_int_equal(spare_heal(k.dir, false, &got), 0);
-        assert_int_equal(kit_open(&k, 0), -SM_ECORRUPT);          /* only looked */
+        assert_int_equal(kit_open(&k, 0), r);                     /* only looked */
         assert_int_equal(spare_heal(k.dir, true, &got), 0);
         r = kit_open(&k, 0);
         if (r == 0) {
@@ -502,7 +502,6 @@ static void a_damaged_journal_is_healed_record_by_record_or_stays_named(void **s
             kit_close(&k);
             healed++;
         } else {
-            assert_int_equal(r, -SM_ECORRUPT);
             assert_int_equal(i % 5, 0);
             named++;
         }

@@ -122,7 +122,11 @@ static int open_store(struct vaultd *v, char *why)
     if (json_is_integer(reserve))
         config.limits.reserve_bytes = (uint64_t)json_integer_value(reserve);
     memcpy(config.signer.public_key, v->head_pub, 32);
+    struct spare_healed healed = {0};
     int r = store_open(&config, &v->store, why);
+    bool unsound = r == -SM_ECORRUPT || r == -SM_EFORMAT || r == -SM_EMISMATCH || r == -SM_EVERSION;
+    if ((unsound || r == -SM_ENOTFOUND) && scrubbing_heal(v, dir, &healed) == 1)
+        r = store_open(&config, &v->store, why);
     if (r == -SM_ENOTFOUND) {
         r = store_create(dir, &v->vault, SM_VERSION);
         if (!r)
@@ -138,7 +142,9 @@ static int open_store(struct vaultd *v, char *why)
         return r;
     log_recovery(v);
     vaultd_after(v, store_clock(v->store, "start"));
-    return 0;
+    if (healed.records || healed.format)
+        scrubbing_healed(v, &healed);
+    return scrubbing_start(v);
 }
 
 /* When the oldest generation was taken, box time; 0 when there is none. */
@@ -204,6 +210,7 @@ static json_t *status_json(struct vaultd *v)
     json_object_set_new(o, "date_ask", json_boolean(date.ask));
     json_t *now = verifying_now(v);
     json_object_set_new(o, "verify", now ? now : json_null());
+    json_object_set_new(o, "scrub", scrubbing_now(v));
     return o;
 }
 
@@ -261,6 +268,7 @@ static void vaultd_end(struct child *c)
         verifying_end(v);
     if (v->cleaning.clean)
         cleaning_end(v);
+    scrubbing_end(v);
     objects_forget(v, WHO_FRONT);
     objects_forget(v, WHO_OPENER);
     sm_timer_free(v->clock);
@@ -296,6 +304,7 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, V_ACCESS, query_access},
     {WHO_BRAIN, V_LOG, query_log},
     {WHO_BRAIN, V_VERIFY, verifying_ask},
+    {WHO_BRAIN, V_SCRUB, scrubbing_ask},
     {WHO_BRAIN, V_ANCESTRY, query_ancestry},
     {WHO_BRAIN, V_HEAD, query_head},
     {WHO_BRAIN, V_RETENTION, cleaning_retention},

@@ -1,11 +1,12 @@
 /*
  * The vault process: the only one that opens the vault's files.  No key that opens a chunk, no network.
- * vaultd.c: life, uploads.c: packs from front, objects.c: sealed objects to front and opener, queries.c: what brain
+ * vaultd.c: life, verifying.c, scrubbing.c: in the background, uploads.c: packs from front, objects.c: sealed objects to front and opener, queries.c: what brain
  * asks.
  */
 #ifndef SAKIMORID_VAULTD_H
 #define SAKIMORID_VAULTD_H
 #include "sakimorid/wire.h"
+#include "vault/scrub/scrub.h"
 #include "vault/store/deletion.h"
 #include "vault/store/store.h"
 #include "vault/verify/verify.h"
@@ -67,6 +68,7 @@ struct vaultd {
     json_t *damaged, *last; /* of the running or last verify */
     bool cancel;
     struct cleaning cleaning;
+    struct scrubbing *scrubbing; /* once the store is open */
 };
 
 static inline struct vaultd *vaultd_of(struct child *c)
@@ -135,4 +137,15 @@ void cleaning_end(struct vaultd *v);
 void verifying_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 json_t *verifying_now(struct vaultd *v); /* progress, or NULL */
 void verifying_end(struct vaultd *v);
+
+/* scrubbing.c */
+int scrubbing_start(struct vaultd *v);
+void scrubbing_end(struct vaultd *v);
+void scrubbing_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+json_t *scrubbing_now(struct vaultd *v);
+/* Journal or format file from their second copies, before the store is opened: 1 = something was healed. */
+int scrubbing_heal(struct vaultd *v, const char *dir, struct spare_healed *ret);
+void scrubbing_healed(struct vaultd *v, const struct spare_healed *h); /* record and tell, once it is open */
+/* Add to o (taken) whose generation that is. */
+json_t *scrubbing_hit(struct vaultd *v, const struct cid *manifest, json_t *o);
 #endif

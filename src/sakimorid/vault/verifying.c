@@ -57,9 +57,7 @@ static void on_damage(void *arg, const struct verify_damage *d)
 static void on_hit(void *arg, const struct cid *manifest, const struct verify_damage *first)
 {
     struct vaultd *v = arg;
-    json_t *o = damage_json(first);
-    wire_hex(o, "manifest", manifest->b, 32);
-    vaultd_event(v, "damaged-generation", o);
+    vaultd_event(v, "damaged-generation", scrubbing_hit(v, manifest, damage_json(first)));
 }
 
 static void finish(struct vaultd *v, int r)

@@ -70,6 +70,8 @@ static json_t *save_json(struct scrub *s)
         char key[32];
         (void)snprintf(key, sizeof key, "now_%s", count_rows[i].key); /* fits */
         ok = json_set(o, key, json_integer((json_int_t)*count_at(&s->s.now, i)));
+        (void)snprintf(key, sizeof key, "last_%s", count_rows[i].key); /* fits */
+        ok = ok && json_set(o, key, json_integer((json_int_t)*count_at(&s->s.last, i)));
     }
     for (uint32_t i = 0; ok && i < s->nbad; i++)
         ok = json_array_append_new(bad, json_integer(s->bad[i])) == 0;
@@ -112,6 +114,8 @@ static void load_row(struct scrub *s, const json_t *v)
         char key[32];
         (void)snprintf(key, sizeof key, "now_%s", count_rows[i].key); /* fits */
         *count_at(&n.now, i) = (uint64_t)sm_obj_int(&o, key, 0, INT64_MAX);
+        (void)snprintf(key, sizeof key, "last_%s", count_rows[i].key); /* fits */
+        *count_at(&n.last, i) = (uint64_t)sm_obj_int(&o, key, 0, INT64_MAX);
     }
     if (o.err || n.fresh > s->st->pack_rows.n || pack > n.fresh)
         return;
@@ -350,6 +354,7 @@ static int complete(struct scrub *s)
     uint64_t ms = spent_ms(s);
     s->s.phase = SCRUB_IDLE;
     s->s.finished_s = now;
+    s->s.last = s->s.now;
     int r = 0;
     if (s->h.record)
         r = store_scrubbed(s->st, &(struct store_scrub){ .packs = c->packs, .bytes = c->bytes,
@@ -451,7 +456,8 @@ void scrub_begin(struct scrub *s, bool by_person)
     if (s->s.phase != SCRUB_IDLE)
         return;
     uint64_t fresh = s->s.fresh;
-    s->s = (struct scrub_state){ .phase = SCRUB_PACKS, .started_s = plat_clock_wall().s,
+    struct scrub_counts last = s->s.last;
+    s->s = (struct scrub_state){ .last = last, .phase = SCRUB_PACKS, .started_s = plat_clock_wall().s,
         .finished_s = s->s.finished_s, .by_person = by_person, .fresh = fresh };
     s->next_pack = s->next_generation = s->nbad = 0;
     s->named = false;

@@ -80,6 +80,7 @@ struct scrub_state {
     enum scrub_phase phase;
     uint64_t packs_total, bytes_total;
     struct scrub_counts now;           /* of the round under way, or the last */
+    struct scrub_counts last;          /* of the last complete round */
     int64_t started_s;                 /* wall time; 0: never */
     int64_t finished_s;                /* of the last complete round; 0: none */
     bool by_person;

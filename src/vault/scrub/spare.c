@@ -325,9 +325,12 @@ static int heal_one(int first, int second, uint32_t number, const uint8_t vault[
 
 static bool format_fits(const struct sm_buf *b, uint8_t ret_vault[16])
 {
-    static const char head[] = "sakimori vault 1\n";
-    return b->n == FORMAT_BYTES && memcmp(b->p, head, sizeof head - 1) == 0 && b->p[FORMAT_BYTES - 1] == '\n' &&
-        sm_unhex((const char *)b->p + sizeof head - 1, 32, ret_vault, 16) == 0;
+    /* Of whatever version: a later one is not turned back into an earlier one. */
+    static const char head[] = "sakimori vault ";
+    const size_t n = sizeof head - 1;
+    return b->n == FORMAT_BYTES && memcmp(b->p, head, n) == 0 && b->p[n] >= '1' && b->p[n] <= '9' &&
+        b->p[n + 1] == '\n' && b->p[FORMAT_BYTES - 1] == '\n' &&
+        sm_unhex((const char *)b->p + n + 2, 32, ret_vault, 16) == 0;
 }
 
 /* Which vault this is: by its format file, else by the spare's, if a journal agrees. */
@@ -361,10 +364,12 @@ int spare_heal(const char *path, bool write, struct spare_healed *ret)
     int dir = plat_fs_open_dir(AT_FDCWD, path);
     if (dir < 0)
         return dir == -ENOENT ? -SM_ENOTFOUND : dir;
-    int lock = write ? plat_fs_lock(dir, "lock") : 0;
-    int first = lock < 0 ? lock : plat_fs_open_dir(dir, "journal");
+    /* Nothing is made, not even the lock, where there is no second copy: it may be the place of a new vault. */
+    int first = plat_fs_open_dir(dir, "journal");
     int second = first < 0 ? first : spare_dir(dir, "spare/journal", false);
-    int r = second == -ENOENT ? 0 : second < 0 ? second : heal_format(dir, first, write, vault, &got);
+    int lock = second >= 0 && write ? plat_fs_lock(dir, "lock") : 0;
+    int r = second == -ENOENT ? 0 : second < 0 ? second : lock < 0 ? lock :
+        heal_format(dir, first, write, vault, &got);
     struct journal_head head = { 0 };
     bool more = r == 1;
     r = r < 0 ? r : 0;
