@@ -108,6 +108,8 @@ static const struct cli_opt o_mount[] = { OPT_VAULT,
     { .name = "sheet", .value = "FILE|-", .ja = "金庫の紙(ことば、または QR の文字)。- は標準入力、なければ機器で聞く",
         .en = "recovery sheet (words, or text of the QR code); - = standard input, else asked on the terminal" }, END };
 static const struct cli_opt o_vault[] = { OPT_VAULT, END };
+static const struct cli_opt o_scrub[] = { OPT_VAULT, { .name = "heal", .ja = "直せるものを直す(箱を止めてから)",
+    .en = "heal what can be healed (stop the box before)" }, END };
 static const struct cli_opt o_journal[] = { OPT_VAULT, { .name = "from", .value = "SEQ", .ja = "この番号から",
     .en = "from this number on" }, END };
 static const struct cli_opt o_demo[] = { { .name = "bin", .value = "DIR", .ja = "組み立てたプログラムの場所",
@@ -200,6 +202,8 @@ const struct cli_cmd cli_commands[] = {
     { "copy cancel", "COPY", 1, 1, cmd_copy_cancel, "中止(次のとき続きから)", "cancel (the next run goes on from there)", NULL },
     { "copy set", "COPY", 1, 1, cmd_copy_set, "写しの設定を変える", "change a copy's settings", o_copy_set },
     { "copy forget", "COPY", 1, 1, cmd_copy_forget, "写しをやめる(あるものは消さない)", "stop making it (nothing is deleted there)", NULL },
+    { "scrub", "[now]", 0, 1, cmd_scrub, "全部を読み直し、いたみを直す(引数なし: 今の様子)",
+        "read everything again and heal damage (without argument: how it stands)", NULL },
     { "audit list", "", 0, 0, cmd_audit_list, "操作の記録", "audit log", NULL },
     { "audit export", "FILE|-", 1, 1, cmd_audit_export, "操作の記録を書き出す", "export the audit log", NULL },
     { "audit verify", "", 0, 0, cmd_audit_verify, "操作の記録が元のままか調べる", "check that the audit log is as written", o_file },
@@ -251,6 +255,8 @@ const struct cli_cmd cli_commands[] = {
         "most bytes a machine may store (0 = no limit)", NULL },
     { "vault verify", "[structure|data]", 0, 1, cmd_vault_verify, "保管庫のファイルを直接検査する",
         "verify a vault's files directly", o_vault },
+    { "vault scrub", "", 0, 0, cmd_vault_scrub, "保管庫のファイルを全部読み直す(--heal で直す)",
+        "read all of a vault's files again; --heal repairs", o_scrub },
     { "journal show", "", 0, 0, cmd_journal_show, "保管庫の記録を読む", "read a vault's journal", o_journal },
     { "monitors list", "", 0, 0, cmd_monitors_list, "数字を読める監視サービス", "monitoring systems that may read the figures", NULL },
     { "monitors add", "NAME", 1, 1, cmd_monitors_add, "監視サービスを加える(トークンが一度だけ出る)",

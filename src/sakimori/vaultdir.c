@@ -182,8 +182,8 @@ static const char *type_name(uint16_t type)
 {
     static const char *const names[] = { "?", "vault", "client", "pack", "manifest", "access", "freeze", "thaw", "mark",
         "damage", "tail", "refused", "policy", "verify", "clock", "hold", "order",
-        "order-end", "expired", "pack-state", "pack-deleted", "date", "quota" };
-    return type < sizeof names / sizeof *names ? names[type] : "?";
+        "order-end", "expired", "pack-state", "pack-deleted", "date", "quota", "healed", [25] = "scrub" };
+    return type < sizeof names / sizeof *names && names[type] ? names[type] : "?";
 }
 
 struct showing { struct cli *c; uint64_t from; };
