@@ -70,7 +70,7 @@ export interface Step { title: string; text?: string; action?: string; link?: st
 export interface Today {
     state: State; at: string; next_check: string | null; headline: string; lead: string;
     lines: { state: State; text: string; device?: string; source?: string }[];
-    last: { at: string | null; ago_s: number; devices: number; devices_total: number; kept_days: number; drill: { at: string; ok: boolean } | null };
+    last: { at: string | null; ago_s: number; devices: number; devices_total: number; kept_days: number; drill: { at: string; ok: boolean } | null; checked?: { at: string; errors: number; healed: number } | null };
     one: { id: string; title: string; text: string; minutes?: number; action: string; link?: string; phone?: string } | null;
     dont: { title: string; text: string }[]; calls: { name: string; phone: string }[]; say: string; paper: boolean;
     safe: { manifest: string; at: string; text: string } | null;
@@ -154,6 +154,12 @@ export interface VerifyState {
     running: { kind: string; phase: string; packs: number; packs_total: number; bytes: number; bytes_total: number; generations: number; generations_total: number; damaged: number } | null;
     last: { kind: string; packs: number; objects: number; bytes: number; generations: number; damaged: number; hit: number; ms: number; sound: boolean; cancelled: boolean; error?: string } | null;
     damaged: { kind: string; file: string; offset: number; why: string }[] | null;
+}
+export interface ScrubState {
+    now: { running: boolean; phase: string; by_person: boolean; started: string | null; finished: string | null; next: string | null; packs: number; packs_total: number; bytes: number; bytes_total: number; protected: number; bare: number; healed: number; damaged: number; waiting: number; days: number; rate: number; last: { packs: number; bytes: number; damaged: number; healed: number } | null };
+    reports: { at: string; packs: number; bytes: number; protected: number; healed: number; damaged: number; by: string; started: number; ms: number }[];
+    healed: { at: string; what: string; file: string | null; blocks: number; found_by: string }[];
+    found: { kind: string; file: string; result: string; blocks: number }[];
 }
 export interface SheetSecret { words_ja: string[]; words_en: string[]; qr_svg: string; qr_text: string }
 export interface Sheet { open: SheetSecret; orders: SheetSecret; card: { text: string; qr_svg: string }; ask: { which: 'open' | 'orders'; n: number }[] }

@@ -186,8 +186,19 @@ static void tell(struct scrub *s, struct scrub_finding *f)
         s->h.found(s->h.arg, f);
 }
 
-/* The objects of a pack that are healed now and were said to be damaged. */
-static int marked_objects(struct scrub *s, uint32_t pack, struct sm_buf *ret)
+/* One object of a healed pack: into the index, where its directory could not be read before; noted, where it was said
+ * to be damaged. */
+static int healed_object(struct scrub *s, uint32_t pack, const struct pack_object *o, struct sm_buf *ret)
+{
+    struct place p;
+    if (!place_raw(s->st, &o->cid, &p))
+        return place_add(s->st, pack, (uint16_t)store_pack_row(s->st, pack)->client, o, 1, NULL);
+    if (p.pack != pack || place_find(s->st, STORE_NONE, &o->cid, &p))
+        return 0;
+    return sm_buf_put(ret, o->cid.b, 32);
+}
+
+static int healed_objects(struct scrub *s, uint32_t pack, struct sm_buf *ret)
 {
     struct sm_buf head = SM_BUF_INIT(PACK_HEADER_LEN + (size_t)PACK_OBJECTS_MAX * PACK_DIRENT_LEN);
     struct sm_buf objects = SM_BUF_INIT((size_t)PACK_OBJECTS_MAX * sizeof(struct pack_object));
@@ -202,12 +213,8 @@ static int marked_objects(struct scrub *s, uint32_t pack, struct sm_buf *ret)
         head.n = n;
         r = pack_head_parse(sm_buf_span(&head), &h, &id, &objects);
     }
-    for (size_t i = 0; r == 0 && i < objects.n / sizeof(struct pack_object); i++) {
-        const struct pack_object *o = (const struct pack_object *)(const void *)objects.p + i;
-        struct place p;
-        if (place_raw(s->st, &o->cid, &p) && p.pack == pack && !place_find(s->st, STORE_NONE, &o->cid, &p))
-            r = sm_buf_put(ret, o->cid.b, 32);
-    }
+    for (size_t i = 0; r == 0 && i < objects.n / sizeof(struct pack_object); i++)
+        r = healed_object(s, pack, (const struct pack_object *)(const void *)objects.p + i, ret);
     if (fd >= 0)
         (void)close(fd);                   /* opened for reading */
     sm_buf_wipe(&head);
@@ -219,8 +226,8 @@ static int record_healed(struct scrub *s, uint32_t pack, const struct scrub_find
 {
     struct sm_buf cids = SM_BUF_INIT((size_t)PACK_OBJECTS_MAX * 32);
     bool marked = s->st->damaged_rows.n || store_pack_row(s->st, pack)->lost;
-    int r = marked ? marked_objects(s, pack, &cids) : 0;
-    if (r == 0)
+    int r = healed_objects(s, pack, &cids);
+    if (r == 0 && s->h.record)
         r = store_healed(s->st, &(struct store_healed){ .what = "pack", .file = f->file, .blocks = f->blocks,
             .objects = (const struct cid *)(const void *)cids.p, .n = cids.n / 32, .found_by = "scrub" });
     if (r == 0 && marked)
@@ -256,7 +263,7 @@ static int pack_verdict(struct scrub *s, uint32_t pack)
     s->s.now.bare += v == SCRUB_BARE;
     if (v == SCRUB_HEALED || v == SCRUB_BEYOND || v == SCRUB_NO_ROOM || v == SCRUB_MISSING) {
         tell(s, &f);
-        if (v == SCRUB_HEALED && s->h.record)
+        if (v == SCRUB_HEALED && s->h.write)
             r = record_healed(s, pack, &f);
         else if (v != SCRUB_HEALED)
             bad_pack(s, pack);

@@ -1,7 +1,7 @@
 // The box itself: its parts, its disk, what is not separated, and the check of everything that is kept.
 import { useEffect, useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
-import type { Box, VerifyState } from '../api';
+import type { Box, ScrubState, VerifyState } from '../api';
 import { t } from '../i18n';
 import type { Text } from '../i18n';
 import { useGet, useLive } from '../live';
@@ -17,7 +17,7 @@ export function BoxScreen() {
     const b = got.data;
     return <><Head title={t(T.tabBox)} lead={t(T.boxLead)} />
         {got.error && <ErrorBox error={got.error} retry={got.reload} />}
-        {!b ? !got.error && <Loading /> : <div class="stack"><div class="two"><Facts b={b} /><Verify /></div>
+        {!b ? !got.error && <Loading /> : <div class="stack"><div class="two"><Facts b={b} /><div class="stack"><Verify /><Scrub /></div></div>
             <section class="card" aria-labelledby="ch"><h2 id="ch">{t(T.children)}</h2><ul class="lines">{b.children.map((c) => {
                 const up = c.state === 'up' || c.state === 'running' || c.state === 'ready';
                 /* Started by an unlock, or for one copy, only. */
@@ -75,4 +75,33 @@ function Verify() {
         {v && !run && (last ? <ul class="lines"><li><Mark state={last.sound ? 'ok' : last.cancelled ? 'unknown' : 'call'} /><div><b>{last.sound ? t(T.vOk) : last.cancelled ? t(T.runCancelled) : t(T.vBad, { n: countOf(last.damaged) })}</b>
             <span class="sub blk num">{t(last.kind === 'data' ? T.vData : T.vStructure)} ・ {t(T.vCount, { packs: countOf(last.packs), objects: countOf(last.objects) })} ・ {tookOf(last.ms / 1000)}</span>
             {(v.damaged ?? []).length > 0 && <ul class="plain-list">{v.damaged!.slice(0, 20).map((p) => <li class="mono">{p.file} {p.why}</li>)}</ul>}</div></li></ul> : <p class="sub">{t(T.vNone)}</p>)}</div></section>;
+}
+
+function Scrub() {
+    const got = useGet<ScrubState>('/scrub');
+    const [error, setError] = useState<ApiError | null>(null);
+    const [said, setSaid] = useState<string | null>(null);
+    const now = got.data?.now;
+    const hurried = !!now && now.running && now.by_person;
+    useEffect(() => {
+        if (!hurried) return;
+        const id = setInterval(got.reload, 2_000);
+        return () => clearInterval(id);
+    }, [hurried]);
+    const start = async () => {
+        setError(null);
+        setSaid(null);
+        try { await api.post('/scrub', { start: true }); setSaid(t(T.vStarted)); got.reload(); } catch (e) { setError(e as ApiError); }
+    };
+    const last = now?.last;
+    const bad = Math.max(last?.damaged ?? 0, now?.running ? now.damaged : 0);
+    return <section class="card" aria-labelledby="sc"><h2 id="sc">{t(T.scrub)}</h2><div class="stack">{now && <p>{t(T.scrubText, { n: now.days })}</p>}<ErrorBox error={error ?? (got.data ? null : got.error)} />
+        {now?.running && <Progress part={now.bytes} whole={Math.max(now.bytes_total, 1)} label={t(T.scrubRunning)} text={t(T.vPart, { n: bytesOf(now.bytes), all: bytesOf(now.bytes_total) })} />}
+        {now && !hurried && <div class="btn-row"><button type="button" class="btn" onClick={() => void start()}>{t(T.scrubNow)}</button></div>}
+        <Said text={said} />
+        {now && <><ul class="lines"><li><Mark state={bad ? 'call' : last ? 'ok' : 'unknown'} /><div><b>{bad ? t(T.scrubBad, { n: countOf(bad) }) : !last ? t(T.scrubNone) : last.healed ? t(T.scrubHealed, { n: countOf(last.healed) }) : t(T.scrubOk)}</b></div></li></ul>
+            <dl class="dl">{now.finished && <div><dt>{t(T.scrubLast)}</dt><dd>{whenOf(now.finished)}</dd></div>}{now.next && <div><dt>{t(T.scrubNext)}</dt><dd>{whenOf(now.next)}</dd></div>}
+                {now.waiting > 0 && <div><dt>{t(T.scrubWaiting)}</dt><dd>{countOf(now.waiting)}</dd></div>}{now.bare > 0 && <div><dt>{t(T.scrubBare)}</dt><dd>{countOf(now.bare)}</dd></div>}</dl>
+            {got.data!.found.length > 0 && <ul class="plain-list">{got.data!.found.slice(0, 20).map((f) => <li class="mono">{f.file} {f.result}</li>)}</ul>}
+            {got.data!.healed.length > 0 && <div><p class="eyebrow">{t(T.scrubWhat)}</p><ul class="plain-list">{got.data!.healed.map((h) => <li><span class="num">{whenOf(h.at)}</span> <span class="mono">{h.file ?? h.what}</span>{h.blocks > 0 && ` ${t(T.scrubBlocks, { n: countOf(h.blocks) })}`}</li>)}</ul></div>}</>}</div></section>;
 }

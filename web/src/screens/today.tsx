@@ -71,6 +71,7 @@ function LastCopy({ today, now }: { today: Today; now: number }) {
             <div><dt>{t(T.machines)}</dt><dd>{!l.devices_total ? t(C.notYet) : l.devices >= l.devices_total ? t(T.machinesAll, { n: l.devices_total }) : t(T.machinesSome, { n: l.devices, all: l.devices_total })}</dd></div>
             {stopped.length > 0 && <div><dt>{t(T.lines)}</dt><dd>{stopped.slice(0, 3).map((x) => <span class="blk">{x.text}</span>)}</dd></div>}
             <div><dt>{t(T.drill)}</dt><dd>{l.drill ? t(l.drill.ok ? T.drillOk : T.drillBad, { at: dateOf(l.drill.at, now) }) : t(C.yet)}</dd></div>
+            {l.checked && <div><dt>{t(T.reread)}</dt><dd>{l.checked.errors ? t(T.rereadBad, { n: l.checked.errors }) : t(l.checked.healed ? T.rereadHealed : T.rereadOk, { at: dateOf(l.checked.at, now), n: l.checked.healed })}</dd></div>}
             <div><dt>{t(T.kept)}</dt><dd>{!l.at ? t(C.notYet) : l.kept_days > 1 ? t(T.keptDays, { n: l.kept_days }) : t(l.kept_days === 1 ? T.keptDay : T.keptToday)}</dd></div>
         </dl></section>;
 }
