@@ -128,6 +128,9 @@ static int heal_journal(struct cli *c, const char *dir, struct round *r, int *re
         if (err >= 0)
             *ret_lock = err;
         err = err < 0 ? err : 0;
+        if (err == 0)                        /* a copy may have left it out; healed files are made there */
+            err = plat_fs_mkdir(fd, "tmp", 0700);
+        err = err == -EEXIST ? 0 : err;
         if (fd >= 0)
             (void)close(fd); /* the lock has its own */
     }

@@ -230,7 +230,7 @@ static int step_look(struct scrub_pack *p, size_t n)
 {
     int r = parity_heal_step(p->heal, n);
     parity_heal_damage(p->heal, &p->damage);
-    p->read += n;
+    p->read += n < p->n ? n : p->n;
     if (r != 0)
         return r < 0 ? r : 0;
     if (!parity_heal_whole(p->heal))
