@@ -459,9 +459,13 @@ static int step_journal(struct scrub *s, size_t n)
 
 void scrub_begin(struct scrub *s, bool by_person)
 {
-    s->s.by_person |= by_person;
-    if (s->s.phase != SCRUB_IDLE)
+    /* A person means everything, from now on: a planned round, which may be weeks old, gives way. */
+    if (s->s.phase != SCRUB_IDLE && (!by_person || s->s.by_person))
         return;
+    scrub_pack_free(s->job);
+    verify_free(s->naming);
+    s->job = NULL;
+    s->naming = NULL;
     uint64_t fresh = s->s.fresh;
     struct scrub_counts last = s->s.last;
     s->s = (struct scrub_state){ .last = last, .phase = SCRUB_PACKS, .started_s = plat_clock_wall().s,

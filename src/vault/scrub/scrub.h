@@ -90,7 +90,7 @@ struct scrub;
 /* Goes on where the last process was (cache/scrub; without it a round begins anew).  -ENOMEM, -errno. */
 sm_must_use int scrub_new(struct store *st, const struct scrub_hooks *h, struct scrub **ret);
 void scrub_free(struct scrub *s);      /* saves where it is */
-/* Begin a round; one under way goes on and becomes a person's. */
+/* Begin a round.  One under way goes on, but a planned one gives way to a person's. */
 void scrub_begin(struct scrub *s, bool by_person);
 /* About n bytes more of the round.  1 = more, 0 = idle or just complete.  -ENOMEM, -errno. */
 sm_must_use int scrub_step(struct scrub *s, size_t n);
