@@ -292,6 +292,43 @@ static void damage_beyond_parity_names_its_generations_until_it_is_back(void **s
     (void)state;
 }
 
+static void damage_before_there_is_parity_is_named_at_once(void **state)
+{
+    struct kit k;
+    struct store_verdict v[2];
+    struct kit_tree t;
+    struct scrub_state s;
+    struct seen seen = { 0 };
+    struct scrub *scrub = NULL;
+    char file[8][256];
+    int r;
+    kit_init(&k, "atonce");
+    two(&k, 40000, v, &t);
+    size_t n = kit_files(k.dir, ".skp", file, 8);
+    for (size_t i = 0; i < n; i++)
+        kit_flip(file[i], pack_bytes(file[i]) - 300, 1);
+    struct scrub_hooks h = hooks(&k, &seen);
+    assert_int_equal(scrub_new(k.st, &h, &scrub), 0);
+    while ((r = scrub_protect(scrub, 5000)) == 1)
+        ;
+    assert_int_equal(r, 0);
+    scrub_state(scrub, &s);
+    assert_int_equal(s.phase, SCRUB_NAMING);
+    while ((r = scrub_step(scrub, 5000)) == 1)
+        ;
+    assert_int_equal(r, 0);
+    scrub_state(scrub, &s);
+    assert_int_equal(s.phase, SCRUB_IDLE);
+    assert_int_equal(s.finished_s, 0);      /* this was no round */
+    assert_int_equal(seen.damaged, n);
+    assert_int_equal(seen.hits, 2);
+    assert_true(is_damaged(&k, &v[0].manifest));
+    assert_int_equal(scrub_protect(scrub, 5000), 0);
+    scrub_free(scrub);
+    kit_done(&k);
+    (void)state;
+}
+
 static void a_lost_pack_weakens_no_other(void **state)
 {
     struct kit k;
@@ -721,6 +758,7 @@ int main(void)
         cmocka_unit_test(a_round_goes_on_after_a_restart),
         cmocka_unit_test(damage_known_before_is_healed_and_its_marks_go),
         cmocka_unit_test(damage_beyond_parity_names_its_generations_until_it_is_back),
+        cmocka_unit_test(damage_before_there_is_parity_is_named_at_once),
         cmocka_unit_test(a_lost_pack_weakens_no_other),
         cmocka_unit_test(flips_cuts_and_lost_sectors_anywhere_are_healed_or_named),
         cmocka_unit_test(a_torn_trailer_is_no_trailer_and_is_written_again),

@@ -127,8 +127,8 @@ static int choose(struct scrubbing *s)
     scrub_state(s->scrub, &st);
     bool running = st.phase != SCRUB_IDLE, busy = is_busy(s);
     int64_t now = plat_clock_wall().s, age = now - st.started_s;
-    if (running && st.by_person)
-        return 1;
+    if (running && (st.by_person || st.phase == SCRUB_NAMING))
+        return 1; /* naming reads little and must not wait */
     if (busy && age < s->days * DAY_S)
         return 0;
     if (!running && (!st.started_s || age < 0 || age >= s->days * DAY_S) && st.fresh == 0 && st.packs_total) {

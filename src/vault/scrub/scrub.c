@@ -21,6 +21,7 @@ struct scrub {
     struct spare_compare compare;
     struct verify *naming; enum scrub_phase after;
     bool named;                             /* of this round: what was found first was named at once */
+    bool final, wanted;                     /* naming: the round's last step; something new is to be named */
     uint64_t start_ms, ms;                  /* of this process; before it */
     uint32_t bad[SCRUB_BAD_MAX]; uint32_t nbad;
 };
@@ -55,8 +56,7 @@ static uint64_t spent_ms(const struct scrub *s)
 static json_t *save_json(struct scrub *s)
 {
     /* Naming is begun anew: from where it was called. */
-    enum scrub_phase phase = s->s.phase != SCRUB_NAMING ? s->s.phase : s->after == SCRUB_IDLE ? SCRUB_JOURNAL :
-        s->after;
+    enum scrub_phase phase = s->s.phase != SCRUB_NAMING ? s->s.phase : s->final ? SCRUB_JOURNAL : s->after;
     const struct { const char *key; int64_t v; } row[] = {
         { "phase", phase }, { "pack", s->next_pack },
         { "generation", s->next_generation }, { "started", s->s.started_s }, { "finished", s->s.finished_s },
@@ -243,6 +243,7 @@ static void bad_pack(struct scrub *s, uint32_t pack)
             return;
     if (s->nbad < SCRUB_BAD_MAX)
         s->bad[s->nbad++] = pack;
+    s->wanted = true;
 }
 
 static int pack_verdict(struct scrub *s, uint32_t pack)
@@ -349,6 +350,7 @@ static int naming_begin(struct scrub *s, enum scrub_phase after)
         .head_pub = s->h.head_pub, .record = s->h.record };
     s->s.now.hit = 0;
     s->named = true;
+    s->wanted = s->final = false;
     s->after = after;
     s->s.phase = SCRUB_NAMING;
     return verify_new(s->st, VERIFY_STRUCTURE, &h, &s->naming);
@@ -388,13 +390,14 @@ static int step_naming(struct scrub *s, size_t n)
     verify_free(s->naming);
     s->naming = NULL;
     s->s.phase = s->after;
-    if (r == 0 && s->after == SCRUB_IDLE) {
+    if (r == 0 && s->final) {
         if (res.damaged > s->s.now.damaged)
             s->s.now.damaged = res.damaged;
         r = complete(s);
         return r;
     }
-    return r < 0 ? r : 1;
+    s->final = false;
+    return r < 0 ? r : s->s.phase != SCRUB_IDLE;
 }
 
 /* ---- phases ---- */
@@ -423,6 +426,7 @@ static int manifest_one(struct scrub *s, uint32_t generation)
     (void)snprintf(f.file, sizeof f.file, "manifests/%s.skm", hex); /* fits */
     f.verdict = v == SPARE_HEALED ? SCRUB_HEALED : SCRUB_BEYOND;
     tell(s, &f);
+    s->wanted |= v == SPARE_LOST;
     if (v == SPARE_HEALED && s->h.record)
         r = store_healed(s->st, &(struct store_healed){ .what = "manifest", .file = f.file, .object = id,
             .found_by = "scrub" });
@@ -441,6 +445,7 @@ static int step_manifests(struct scrub *s, size_t n)
     if (s->next_generation < s->st->generation_rows.n)
         return 1;
     int r = s->h.write ? spare_sweep(s->st) : 0;
+    s->spare_generation = s->next_generation;
     s->compare = (struct spare_compare){ 0 };
     s->s.phase = SCRUB_JOURNAL;
     save(s);
@@ -454,6 +459,7 @@ static int step_journal(struct scrub *s, size_t n)
         return r;
     s->s.now.journal_files = s->compare.files;
     r = naming_begin(s, SCRUB_IDLE);
+    s->final = true;
     return r < 0 ? r : 1;
 }
 
@@ -512,7 +518,11 @@ int scrub_protect(struct scrub *s, size_t n)
     if (!s->h.write)
         return 0;
     int r = s->job && !s->job_fresh ? 0 : job_step(s, n, true);   /* a round is at a pack: that goes first */
-    return r != 0 ? r : protect_spares(s, n);
+    if (r == 0)
+        r = protect_spares(s, n);
+    /* Damaged before it got its parity: named at once, by the next scrub_step. */
+    int named = r >= 0 && s->wanted && s->s.phase == SCRUB_IDLE ? naming_begin(s, SCRUB_IDLE) : 0;
+    return named < 0 ? named : r;
 }
 
 void scrub_state(const struct scrub *s, struct scrub_state *ret)

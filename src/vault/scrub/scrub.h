@@ -94,7 +94,8 @@ void scrub_free(struct scrub *s);      /* saves where it is */
 void scrub_begin(struct scrub *s, bool by_person);
 /* About n bytes more of the round.  1 = more, 0 = idle or just complete.  -ENOMEM, -errno. */
 sm_must_use int scrub_step(struct scrub *s, size_t n);
-/* About n bytes of packs that came since and of second copies.  1 = more, 0 = nothing waits.  Errors as above. */
+/* About n bytes of packs that came since and of second copies.  1 = more, 0 = nothing waits.  Errors as above.  Where
+ * damage was found the phase is SCRUB_NAMING afterwards: scrub_step names it. */
 sm_must_use int scrub_protect(struct scrub *s, size_t n);
 void scrub_state(const struct scrub *s, struct scrub_state *ret);
 
