@@ -5,6 +5,7 @@
 #include "store_kit.h"
 
 #include "vault/scrub/scrub.h"
+#include "vault/store/store_internal.h"
 
 struct seen { unsigned healed, damaged, hits; struct scrub_finding last; struct cid hit[16]; };
 
@@ -421,6 +422,44 @@ static void flips_cuts_and_lost_sectors_anywhere_are_healed_or_named(void **stat
     (void)state;
 }
 
+static void what_was_deleted_does_not_come_back_and_is_no_damage(void **state)
+{
+    struct kit k;
+    struct store_verdict v[2], w;
+    struct kit_tree t;
+    struct scrub_state s;
+    char file[8][256], dir[200];
+    kit_init(&k, "deleted");
+    two(&k, 3000, v, &t);
+    struct kit_client other = k.client;
+    memset(other.source.b, 0x66, 16);
+    struct kit_tree more;
+    kit_tree_init(&more, 1, 2, 500, 4000);
+    size_t before = k.st->pack_rows.n;
+    assert_int_equal(kit_generation(&k, &other, &more, 3, 0, NULL, &w), 0);
+    round_of(&k, &s);
+    assert_int_equal(s.now.manifests, 3);
+    assert_int_equal(deletion_expire(k.st, 2, NULL), 0);
+    assert_int_equal(store_sync(k.st), 0);
+    deletion_unlink_manifest(k.st, &w.manifest);
+    uint32_t packs[2] = { (uint32_t)before, (uint32_t)before + 1 };
+    assert_int_equal(deletion_pack_state(k.st, true, packs, 2), 0);
+    assert_int_equal(store_sync(k.st), 0);
+    assert_int_equal(deletion_packs(k.st, packs, 2), 0);
+    (void)snprintf(dir, sizeof dir, "%s/spare", k.dir);
+    assert_int_equal(kit_files(dir, ".skm", file, 8), 2);
+    for (unsigned i = 0; i < 2; i++) {
+        struct seen seen = round_of(&k, &s);
+        assert_int_equal(seen.healed + seen.damaged + seen.hits, 0);
+        assert_int_equal(s.now.packs, before);
+        assert_int_equal(kit_files(dir, ".skm", file, 8), 2);
+        assert_int_equal(kit_files(k.dir, ".skm", file, 8), 4);
+        reopen(&k);
+    }
+    kit_done(&k);
+    (void)state;
+}
+
 static void a_torn_trailer_is_no_trailer_and_is_written_again(void **state)
 {
     struct kit k;
@@ -761,6 +800,7 @@ int main(void)
         cmocka_unit_test(damage_before_there_is_parity_is_named_at_once),
         cmocka_unit_test(a_lost_pack_weakens_no_other),
         cmocka_unit_test(flips_cuts_and_lost_sectors_anywhere_are_healed_or_named),
+        cmocka_unit_test(what_was_deleted_does_not_come_back_and_is_no_damage),
         cmocka_unit_test(a_torn_trailer_is_no_trailer_and_is_written_again),
         cmocka_unit_test(a_manifest_lost_or_damaged_comes_back_from_its_second_copy),
         cmocka_unit_test(a_damaged_journal_is_healed_record_by_record_or_stays_named),

@@ -294,7 +294,7 @@ static int rename_over(struct scrub_pack *p)
 {
     char path[80], folder[3];
     /* Gone meanwhile (clean-up): what was deleted does not come back. */
-    int fd = place_open_pack(p->st, p->pack);
+    int fd = store_pack_row(p->st, p->pack)->gone ? -ENOENT : place_open_pack(p->st, p->pack);
     if (fd == -ENOENT) {
         out_drop(p);
         return done(p, SCRUB_MISSING);

@@ -276,21 +276,9 @@ static int pack_verdict(struct scrub *s, uint32_t pack)
 
 /* ---- packs ---- */
 
-static int job_begin(struct scrub *s, bool fresh_only)
+/* Go on behind this pack, which is done with or was deleted. */
+static void pass(struct scrub *s)
 {
-    s->job_fresh = fresh_only || s->next_pack >= s->s.fresh;
-    uint64_t at = s->job_fresh ? s->s.fresh : s->next_pack;
-    if (at >= s->st->pack_rows.n)
-        return 0;
-    int r = scrub_pack_new(s->st, (uint32_t)at, s->h.write, &s->job);
-    return r < 0 ? r : 1;
-}
-
-/* Go on behind the pack that is done with. */
-static void job_end(struct scrub *s)
-{
-    scrub_pack_free(s->job);
-    s->job = NULL;
     if (s->job_fresh) {
         if (s->s.phase == SCRUB_PACKS && s->next_pack == s->s.fresh)
             s->next_pack++;
@@ -298,6 +286,27 @@ static void job_end(struct scrub *s)
     } else {
         s->next_pack++;
     }
+}
+
+static int job_begin(struct scrub *s, bool fresh_only)
+{
+    for (;; pass(s)) {
+        s->job_fresh = fresh_only || s->next_pack >= s->s.fresh;
+        uint64_t at = s->job_fresh ? s->s.fresh : s->next_pack;
+        if (at >= s->st->pack_rows.n)
+            return 0;
+        if (store_pack_row(s->st, at)->gone)
+            continue;
+        int r = scrub_pack_new(s->st, (uint32_t)at, s->h.write, &s->job);
+        return r < 0 ? r : 1;
+    }
+}
+
+static void job_end(struct scrub *s)
+{
+    scrub_pack_free(s->job);
+    s->job = NULL;
+    pass(s);
     if (++s->unsaved >= SAVE_EVERY)
         save(s);
 }
@@ -312,7 +321,8 @@ static int job_step(struct scrub *s, size_t n, bool fresh_only)
     r = scrub_pack_step(s->job, n);
     if (r == 1)
         return 1;
-    if (r == 0)
+    /* Deleted while it was looked at: nothing is said of it. */
+    if (r == 0 && !store_pack_row(s->st, pack)->gone)
         r = pack_verdict(s, pack);
     job_end(s);
     return r < 0 ? r : 1;
@@ -419,6 +429,8 @@ static int manifest_one(struct scrub *s, uint32_t generation)
     char hex[CID_HEX];
     const struct cid *id = &store_generation_row(s->st, generation)->manifest;
     struct scrub_finding f = { .what = "manifest", .has_object = true, .object = *id };
+    if (store_generation_row(s->st, generation)->gone)
+        return 0;                           /* expired: what was deleted does not come back */
     int r = spare_manifest(s->st, generation, s->h.write, &v);
     if (r < 0 || (v != SPARE_HEALED && v != SPARE_LOST))
         return r;
@@ -528,7 +540,7 @@ int scrub_protect(struct scrub *s, size_t n)
 void scrub_state(const struct scrub *s, struct scrub_state *ret)
 {
     *ret = s->s;
-    ret->packs_total = s->st->pack_rows.n;
+    ret->packs_total = s->st->pack_rows.n - s->st->deletion.packs_gone;
     ret->bytes_total = s->st->pack_bytes;
     ret->fresh = s->st->pack_rows.n - s->s.fresh;
 }

@@ -210,8 +210,10 @@ static int sweep_one(void *arg, struct sm_span name, unsigned char type)
     struct sweep *s = arg;
     struct cid id;
     const char *text = (const char *)name.p;
-    if (name.n != 68 || strcmp(text + 64, ".skm") != 0 || sm_unhex(text, 64, id.b, 32) ||
-        store_find_generation(s->st, &id) != STORE_NONE || s->n == SWEEP_MAX)
+    if (name.n != 68 || strcmp(text + 64, ".skm") != 0 || sm_unhex(text, 64, id.b, 32) || s->n == SWEEP_MAX)
+        return 0;
+    uint32_t at = store_find_generation(s->st, &id);
+    if (at != STORE_NONE && !store_generation_row(s->st, at)->gone)
         return 0;
     s->gone[s->n++] = id;
     return 0;

@@ -671,10 +671,12 @@ int deletion_expire(struct store *st, uint32_t generation, const uint8_t *order)
 
 void deletion_unlink_manifest(struct store *st, const struct cid *manifest)
 {
-    char hex[CID_HEX], name[80];
+    char hex[CID_HEX], name[96];
     cid_hex(manifest, hex);
     (void)snprintf(name, sizeof name, "%s.skm", hex); /* fits */
     (void)plat_fs_unlink(st->manifests, name); /* only space; the next open tries again */
+    (void)snprintf(name, sizeof name, "spare/manifests/%s.skm", hex); /* 84 bytes and NUL */
+    (void)plat_fs_unlink(st->dir, name); /* its second copy, if there is one; else the scrub sweeps it up */
 }
 
 void deletion_unlink_pack(struct store *st, const struct cid *pack)
