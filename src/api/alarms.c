@@ -322,6 +322,12 @@ void api_on_vault(struct api *a, const json_t *e)
         alarm_open(a, &n);
     } else if (!strcmp(what, "scrub")) {
         api_set(a->vault, "scrub", json_deep_copy(e));
+        if (api_bool(e, "complete")) { /* everything was read: the same as a check of all data */
+            json_t *v = json_pack("{s:b,s:b,s:s,s:b}", "finished", 1, "cancelled", 0, "kind", "data", "sound",
+                api_int(e, "damaged", 0) == 0);
+            checked(a, v);
+            json_decref(v);
+        }
         if (!api_bool(e, "running"))
             api_event(a, "today", "", json_object());
     } else if (!strcmp(what, "damage") || !strcmp(what, "damaged-generation")) {

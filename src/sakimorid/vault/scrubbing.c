@@ -24,6 +24,7 @@ struct scrubbing {
     json_t *found; /* of the last round, <= VAULTD_DAMAGES_MAX */
     uint64_t busy_ms, done;
     int64_t days, rate;
+    int64_t finished_s; /* of the last round that was told */
     bool told_trouble;
 };
 
@@ -143,9 +144,13 @@ static void say_progress(struct scrubbing *s, bool running)
     struct scrub_state st;
     scrub_state(s->scrub, &st);
     uint64_t part = st.bytes_total / 100 + 1, done = st.now.bytes / part;
-    if (running && st.phase == SCRUB_IDLE)
-        vaultd_event(s->v, "scrub", scrubbing_now(s->v));
-    else if (running && done != s->done)
+    if (running && st.phase == SCRUB_IDLE) {
+        json_t *o = scrubbing_now(s->v);
+        json_object_set_new(o, "complete", json_boolean(st.finished_s != s->finished_s));
+        s->finished_s = st.finished_s;
+        vaultd_event(s->v, "scrub", o);
+    }
+    if (running && st.phase != SCRUB_IDLE && done != s->done)
         vaultd_event(s->v, "scrub", scrubbing_now(s->v));
     s->done = done;
 }
@@ -191,6 +196,10 @@ int scrubbing_start(struct vaultd *v)
     if (!r)
         r = sm_loop_timer(v->c->loop, REST_MS, 0, on_timer, s, &s->timer);
     v->scrubbing = s;
+    struct scrub_state st = {0};
+    if (!r)
+        scrub_state(s->scrub, &st);
+    s->finished_s = st.finished_s;
     if (r)
         scrubbing_end(v);
     return r;
