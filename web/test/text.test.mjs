@@ -97,3 +97,14 @@ test('screens take their words from the tables', () => {
         }
     assert.deepEqual(loose.filter((x) => !/日本語|受付は、紙に|保存は無事です|電話|緊急カード|防人/.test(x)), []);
 });
+
+/* Acts of the audit log and of the record of use come from the box; an act without a word would stand there as a code. */
+test('every act that the box records has its words', () => {
+    const api = join(root, '../src/api'), T = tables.get('access.ts'), bad = [];
+    const rows = readFileSync(join(api, 'routes.c'), 'utf8').split('\n    { "').filter((x) => x.includes('API_AUDIT')).map((x) => /"([a-z][a-z.-]*)",\s*h_\w+ \}/.exec(x)?.[1] ?? x);
+    assert.ok(rows.length > 40, `only ${rows.length} routes were read`);
+    for (const act of rows) if (!T['a_' + act.replace(/[.-]/g, '_')]) bad.push(act);
+    for (const f of readdirSync(api).filter((x) => x.endsWith('.c')))
+        for (const m of readFileSync(join(api, f), 'utf8').matchAll(/"what", "([a-z]+)", "who"/g)) if (!T['w_' + m[1]]) bad.push(`${f} ${m[1]}`);
+    assert.deepEqual(bad, []);
+});

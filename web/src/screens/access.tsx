@@ -38,7 +38,7 @@ function Access() {
     const name = (client: string | undefined) => devices.data?.items.find((d) => d.client === client)?.name ?? '';
     const who = (account: string) => people.data?.items.find((p) => p.account === account)?.name ?? devices.data?.items.find((d) => d.id === account)?.name ?? account;
     const items = got.data?.items ?? [];
-    const save = () => download('sakimori-access.csv', 'text/csv', csv([[T.at, T.who, T.what, T.source, T.where, T.why, T.result].map((x) => t(x)), ...items.map((l) => [l.at, l.who, l.what, `${name(l.client)} ${l.manifest ?? ''}`, l.from, l.why ?? '', l.result])]));
+    const save = () => download('sakimori-access.csv', 'text/csv', csv([[T.at, T.who, T.what, T.source, T.where, T.why, T.result].map((x) => t(x)), ...items.map((l) => [l.at, l.who, l.what, `${name(l.client)} ${l.manifest ?? ''}`, l.from, word('y_', l.why ?? ''), l.result])]));
     const date = (label: string, value: string, set: (v: string) => void, first?: boolean) => <Field label={label}>{(a) => <input class="in num" type="date" data-filter={first ? '' : undefined} value={value} onInput={(e) => set(e.currentTarget.value)} {...a} />}</Field>;
     return <><Head title={t(T.title)} lead={t(T.lead)}>{items.length > 0 && <><button type="button" class="btn btn-sm" onClick={save}>{t(T.export)}</button><button type="button" class="btn btn-sm" onClick={() => window.print()}>{t(C.print)}</button></>}</Head>
         <div class="filters no-print">{date(t(T.from), from, setFrom, true)}{date(t(T.to), to, setTo)}<SelectField label={t(T.person)} value={person} onInput={setPerson} options={[['', t(T.anyone)], ...(people.data?.items ?? []).map((p): [string, string] => [p.account, p.name])]} /></div>
@@ -46,7 +46,7 @@ function Access() {
         {!got.data ? !got.error && <Loading /> : !items.length ? <div class="mt">{from || to || person ? <Empty title={t(T.none)}><p>{t(T.noneText)}</p></Empty> : <Empty title={t(T.noneYet)}><p>{t(T.noneYetText)}</p></Empty>}</div>
             : <div class="tbl-wrap mt"><table class="tbl tbl-cards" role="table"><caption class="vh">{t(T.list)}</caption><thead role="rowgroup"><tr role="row">{[T.at, T.who, T.what, T.source, T.where, T.why, T.result].map((x) => <th role="columnheader" scope="col">{t(x)}</th>)}</tr></thead>
                 <tbody role="rowgroup">{items.map((l) => <tr role="row"><th role="rowheader" scope="row" class="nb">{whenOf(l.at)}</th><td role="cell" data-l={t(T.who)}>{who(l.who)}<small>{roleOfLine(l.role)}</small></td><td role="cell" data-l={t(T.what)}>{word('w_', l.what)}</td>
-                    <td role="cell" data-l={t(T.source)}>{name(l.client)}{l.manifest && <small class="mono">{l.manifest.slice(0, 12)}</small>}</td><td role="cell" data-l={t(T.where)} class="mono small">{l.from}</td><td role="cell" data-l={t(T.why)}>{l.why}</td><td role="cell" data-l={t(T.result)}>{word('r_', l.result)}</td></tr>)}</tbody></table></div>}
+                    <td role="cell" data-l={t(T.source)}>{name(l.client)}{l.manifest && <small class="mono">{l.manifest.slice(0, 12)}</small>}</td><td role="cell" data-l={t(T.where)} class="mono small">{l.from}</td><td role="cell" data-l={t(T.why)}>{word('y_', l.why ?? '')}</td><td role="cell" data-l={t(T.result)}>{word('r_', l.result)}</td></tr>)}</tbody></table></div>}
         {got.data?.next && <p class="mt-s"><button type="button" class="btn" onClick={got.more}>{t(C.more)}</button></p>}</>;
 }
 

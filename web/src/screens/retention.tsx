@@ -77,7 +77,7 @@ function Lanes({ r, name, width }: { r: Retention; name: string; width: number }
     const age = (at: string) => Math.max(0, now - Date.parse(at)) / DAY_MS;
     const oldest = Math.max(r.policy.min_days * 1.5, ...r.items.map((g) => age(g.at)));
     const x = (days: number) => right - (Math.log2(1 + Math.min(days, oldest)) / Math.log2(1 + oldest)) * (right - left);
-    const lanes = [...SLOTS.map((s) => ({ word: t(T[s]), items: r.items.filter((g) => g.slots.includes(s)) })), { word: t(T.others), items: r.items.filter((g) => g.slots.length === 0) }];
+    const lanes = [...SLOTS.map((s) => ({ word: word('w_', s), items: r.items.filter((g) => g.slots.includes(s)) })), { word: t(T.others), items: r.items.filter((g) => g.slots.length === 0) }];
     const marks = [1, 7, 30, 365].filter((d) => d < oldest * 0.8 && right - x(d) > 56).filter((d, i, all) => i === 0 || x(all[i - 1]!) - x(d) > 60);
     const label = t(T.chart, { name, n: r.items.length, h: lanes[0]!.items.length, d: lanes[1]!.items.length, w: lanes[2]!.items.length, m: lanes[3]!.items.length });
     return <svg viewBox={`0 0 ${width} 232`} width={width} height={232} role="img" aria-label={label}><defs><Stripes id={id} /></defs>
@@ -151,7 +151,7 @@ function Cleaning({ r }: { r: Retention }) {
         <p>{t(T.sofar, { e: r.totals.expired, b: bytesOf(r.totals.bytes_deleted) })}</p>
         <div role="status">{run ? <p>{t(T.running)}</p> : last && <p>{t(last.dry ? T.didDry : T.did, { at: whenOf(last.at), e: last.expired, c: last.condemned, cb: bytesOf(last.bytes_condemned), d: last.deleted, db: bytesOf(last.bytes_deleted) })}</p>}</div>
         {last && last.blocked > 0 && <p>{t(T.blocked, { n: last.blocked })}</p>}
-        <div class="btn-row"><button type="button" class="btn" disabled={!!run} onClick={() => void go(true)}>{t(T.dry)}</button><button type="button" class="btn" disabled={!!run} onClick={() => void go(false)}>{t(T.cleanNow)}</button></div></section>;
+        {!run && <div class="btn-row"><button type="button" class="btn" onClick={() => void go(true)}>{t(T.dry)}</button><button type="button" class="btn" onClick={() => void go(false)}>{t(T.cleanNow)}</button></div>}</section>;
 }
 
 function DateCard({ r, act, done }: { r: Retention; act: boolean; done: (s: string) => void }) {

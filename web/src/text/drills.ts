@@ -45,7 +45,7 @@ export const T = {
     proof: { ja: '証拠', en: 'Evidence' },
     pHash: { ja: '報告の指紋', en: 'SHA-256 of the report' },
     pHead: { ja: '記録の先頭', en: 'Head of the journal' },
-    pGen: { ja: '世代', en: 'Generation' },
+    pGen: { ja: '保存した時点', en: 'Generation' },
     pText: { ja: 'この指紋は、書きかえられない記録(使った記録)に残っています。', en: 'This fingerprint stands in the journal that nobody can alter (access log).' },
     signDate: { ja: '確認した日', en: 'Date' },
     signName: { ja: '院長の署名', en: 'Director' },

@@ -114,7 +114,7 @@ export const T = {
     cancelText: { ja: '{n}件は戻っています。もう一度始められます。', en: '{n} files are back. You can start again.' },
     asideTitle: { ja: 'いままでの物は残っています', en: 'What was there is kept' },
     asideCount: { ja: 'いままであった{n}件は、消さずに移しました。', en: '{n} present files were moved aside, not erased.' },
-    asideWhere: { ja: 'となりの「フォルダ名.before-restore-時刻」か、戻したフォルダの中の「.before-restore-時刻」にあります。', en: 'They are beside the restored folder, in “(folder name).before-restore-(time)”, or within it, in “.before-restore-(time)”.' },
+    asideWhere: { ja: 'となりの「フォルダ名.before-restore-時刻」にあります。戻したフォルダの中の「.before-restore-時刻」のこともあります。', en: 'They are beside the restored folder, in “(folder name).before-restore-(time)”, or within it, in “.before-restore-(time)”.' },
     whereTitle: { ja: '戻した先', en: 'Where they are' },
     whereOrig: { ja: '元のフォルダに戻しました。', en: 'In their original folders.' },
     wherePlace: { ja: 'この場所に出しました。', en: 'In this folder:' },
