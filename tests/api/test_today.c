@@ -302,6 +302,81 @@ static void rewritten_files_are_told_before_refused_requests(void **state)
     assert_string_equal(first_of(k, "lines", "source"), source);
 }
 
+static size_t alarms_of(struct kit *k, const char *kind)
+{
+    size_t i, n = 0;
+    json_t *v;
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/alarms?open=1", NULL), 200);
+    json_array_foreach(json_object_get(k->body, "items"), i, v)
+        n += !strcmp(json_string_value(json_object_get(v, "kind")), kind);
+    return n;
+}
+
+static void vault_says(struct kit *k, const char *what, const char *key, json_int_t n)
+{
+    json_t *e = json_pack("{s:s,s:s,s:I}", "what", what, "client", CLIENT, key, n);
+    api_on_vault(k->api, e);
+    json_decref(e);
+    kit_run(k);
+}
+
+static void a_freeze_nobody_looked_at_is_told_again_each_week_and_a_full_quota_once(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "share");
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    vault_says(k, "still-frozen", "weeks", 1);
+    vault_says(k, "still-frozen", "weeks", 1);
+    assert_int_equal(alarms_of(k, "frozen"), 1);
+    vault_says(k, "still-frozen", "weeks", 2);
+    assert_int_equal(alarms_of(k, "frozen"), 2);
+    vault_says(k, "quota", "quota", 1000);
+    vault_says(k, "quota", "quota", 1000);
+    assert_int_equal(alarms_of(k, "quota"), 1);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "call");
+}
+
+static void a_shorter_policy_is_answered_with_what_it_needs(void **state)
+{
+    struct kit *k = *state;
+    kit_people(k);
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    json_object_set_new(k->answers, "V_POLICY", json_integer(-SM_EDENIED));
+    assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/settings",
+        "{\"retention\":{\"hourly\":1,\"daily\":1,\"weekly\":1,\"monthly\":1,\"min_days\":1}}"), 409);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(k->body, "error"), "code")), "needs_order");
+    assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/settings",
+        "{\"retention\":{\"hourly\":1,\"daily\":1,\"weekly\":1,\"monthly\":1,\"min_days\":401}}"), 400);
+}
+
+static void an_order_is_told_to_everybody_until_it_is_stopped(void **state)
+{
+    struct kit *k = *state;
+    char sig[129], body[400];
+    kit_people(k);
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    memset(sig, 'a', 128);
+    sig[128] = 0;
+    (void)snprintf(body, sizeof body, "{\"order\":\"{}\",\"sig\":\"%s\"}", sig);
+    json_object_set_new(k->answers, "V_ORDER", json_integer(-SM_EAUTH));
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/retention/orders", body), 403);
+    assert_int_equal(alarms_of(k, "deletion"), 0);
+    json_object_set_new(k->answers, "V_ORDER", json_pack("{s:s,s:s,s:s,s:s}", "id", "00112233445566778899aabbccddeeff",
+        "kind", "delete", "by", "director", "reason", "test"));
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/retention/orders", body), 201);
+    assert_int_equal(alarms_of(k, "deletion"), 1);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "call");
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/retention/orders/00112233445566778899aabbccddeeff/cancel",
+        "{\"why\":\"no\"}"), 200);
+    assert_int_equal(alarms_of(k, "deletion"), 0);
+}
+
 static void an_alarm_outweighs_a_late_copy(void **state)
 {
     struct kit *k = *state;
@@ -512,6 +587,9 @@ int main(void)
         T(one_failed_run_by_hand_is_said_when_no_run_is_planned),
         T(one_failed_run_is_said_when_the_good_copy_is_older_than_a_cycle),
         T(rewritten_files_are_told_before_refused_requests),
+        T(a_freeze_nobody_looked_at_is_told_again_each_week_and_a_full_quota_once),
+        T(a_shorter_policy_is_answered_with_what_it_needs),
+        T(an_order_is_told_to_everybody_until_it_is_stopped),
         T(an_alarm_outweighs_a_late_copy),
         T(english_is_there_for_those_who_ask),
         T(the_settings_keep_every_field_of_the_institution),

@@ -6,6 +6,7 @@
 #define LIVE_MEMORY ((size_t)8 << 20)
 #define STACK_MAX ((size_t)1 << 20)      /* pages waiting: 32 MiB */
 #define PAGES_A_STEP 32u
+#define BYTES_A_STEP ((uint64_t)8 << 20)  /* of pages read in one step, and the last one */
 #define EXPIRE_A_STEP 256u
 #define ROWS_A_STEP 4096u
 #define HEADS_A_STEP 4u                  /* directories of packs read in one step */
@@ -137,6 +138,7 @@ static int meet_page(struct clean *c, uint32_t client, const struct cid *page)
         err = 0;
         refs.n = 0;
     }
+    c->read_bytes += sealed.n;
     for (uint32_t i = 0; !err && i < refs.n && !c->blocked[client]; i++)
         err = meet(c, client, &refs.ref[i]);
     sm_buf_wipe(&sealed);
@@ -184,7 +186,8 @@ static bool known_client(const struct clean *c, uint32_t client)
 static int mark_some(struct clean *c)
 {
     int err = 0;
-    for (unsigned n = 0; !err && n < PAGES_A_STEP && !all_marked(c); n++) {
+    c->read_bytes = 0;
+    for (unsigned n = 0; !err && n < PAGES_A_STEP && c->read_bytes < BYTES_A_STEP && !all_marked(c); n++) {
         if (c->stack.n) {
             struct cid page = ((struct cid *)c->stack.p)[--c->stack.n];
             err = meet_page(c, c->client, &page);

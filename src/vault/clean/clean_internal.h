@@ -19,6 +19,7 @@ struct clean {
     struct rows stack;                    /* cids of pages met and not read yet, all of one client */
     uint32_t client;
     size_t generation;                    /* the next to be marked */
+    uint64_t read_bytes;                  /* of pages, in this step */
     struct reader reader;
     /* copy.c: the pack being built, of one client and kind */
     struct pack_builder *builder; uint32_t builder_client; uint8_t builder_kind; struct session_id builder_session;
