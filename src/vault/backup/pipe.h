@@ -12,9 +12,9 @@
 #include "vault/seal/chunk.h"
 
 #define PIPE_SLOTS 1024u
-#define PIPE_BLOCK ((size_t)2 << 20)
+#define PIPE_BLOCK ((size_t)3 << 19)
 #define PIPE_BLOCKS 3u
-#define PIPE_SEALED ((size_t)4 << 20) /* sealed bytes waiting to be packed */
+#define PIPE_SEALED ((size_t)2 << 20) /* sealed bytes waiting to be packed */
 #define PIPE_SHARED 10u      /* blocks for shared chunks besides */
 
 /* Plain bytes, shared by the jobs cut from them; back in its pool when the last one is done. */
