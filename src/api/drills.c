@@ -94,6 +94,23 @@ void drill_go(struct api_call *c)
         drill_sampled);
 }
 
+/* What is proved is of this source: another's generation would stand under its name. */
+static void drill_found(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = NULL;
+    struct sm_span raw;
+    if (!answer_split(c, err, body, text, &j, &raw))
+        return;
+    const json_t *g = json_object_get(j, "generation");
+    bool own = !strcmp(api_str(g, "source"), api_str(c->mem, "source"));
+    api_set(c->mem, "client", json_string(api_str(g, "client")));
+    json_decref(j);
+    if (own)
+        browse_load(c, api_str(c->mem, "manifest"));
+    else
+        api_fail(c, 400, "bad_request", "manifest", NULL);
+}
+
 void h_drill_post(struct api_call *c)
 {
     struct sm_obj o = SM_OBJ(c->body);
@@ -117,12 +134,10 @@ void h_drill_post(struct api_call *c)
         api_fail(c, 409, "empty", NULL, NULL); /* no clean generation yet */
     } else {
         api_set(c->mem, "source", json_string(source));
-        json_t *own = api_row(c->api, STATE_device, STATE_ARGS(state_t(api_str(s, "device")))); /* whose generation it is */
-        api_set(c->mem, "client", json_string(api_str(own, "client")));
-        json_decref(own);
         api_set(c->mem, "device", json_string(device));
         api_set(c->mem, "amount", json_string(amount));
-        browse_load(c, manifest);
+        api_set(c->mem, "manifest", json_string(manifest));
+        api_ask(c, "V_GENERATION", json_pack("{s:s}", "manifest", manifest), drill_found);
     }
     json_decref(s);
     json_decref(d);

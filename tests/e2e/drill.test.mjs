@@ -46,6 +46,10 @@ test('a drill restores a sample, compares it, leaves nothing, and its report sta
   assert.deepEqual(scratch(), before);
   assert.equal((await w.c.get('today')).last.drill.ok, true);
   assert.equal((await w.c.get(`generations/${run.manifest}`)).drill.ok, true);
+  const other = await w.addSource(w.agent.device.id, path.join(w.root, 'small'), { name: '別の物' });
+  const theirs = await L.backup(w.c, other.id);
+  assert.equal((await w.c.call('POST', 'drills', { source: w.source.id, manifest: theirs.manifest })).status, 400, 'the generation of another source proves nothing of this one');
+  assert.equal((await over((await w.c.post('drills', { source: other.id, manifest: theirs.manifest })).id)).ok, true);
   console.log(`# sample ${d.report.files} files ${d.report.restore_ms} + ${d.report.compare_ms} ms, estimate ${d.report.estimate_s} s; all ${all.report.files} files ${all.report.restore_ms} + ${all.report.compare_ms} ms`);
 });
 
