@@ -2,7 +2,7 @@
 #include <string.h>
 #include "sakimori/commands.h"
 
-/* "a|b|c" in small letters and digits are words to offer; anything else is a placeholder. */
+/* "a|b|c" in small letters and hyphens are words to offer; anything else is a placeholder. */
 static bool is_choice(const char *value)
 {
     if (!strchr(value, '|'))
