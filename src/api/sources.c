@@ -294,6 +294,59 @@ static json_t *run_json(struct api *a, json_t *row)
     return json_incref(row);
 }
 
+#define GENERATIONS_SEEN 500 /* of the newest it is said whether they are suspicious */
+
+static void mark_suspicious(json_t *runs, const json_t *generations)
+{
+    json_t *run, *g;
+    size_t i, k;
+    json_array_foreach(runs, i, run) {
+        const char *manifest = api_str(run, "manifest");
+        json_array_foreach(generations, k, g) {
+            if (*manifest && !strcmp(api_str(g, "manifest"), manifest)) {
+                api_set(run, "suspicious", json_boolean(api_bool(g, "suspicious")));
+                break;
+            }
+        }
+    }
+}
+
+static void runs_reply(struct api_call *c)
+{
+    json_t *items = json_incref(json_object_get(c->mem, "items"));
+    if (api_bool(c->mem, "one")) {
+        api_reply(c, 200, json_incref(json_array_get(items, 0)));
+        json_decref(items);
+    } else {
+        api_reply_list(c, items, api_int(c->mem, "limit", 0), api_int(c->mem, "offset", 0));
+    }
+}
+
+/* A run that saved what an attack left is no good run.  A vault that does not answer leaves them without a word. */
+static void runs_generations(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = NULL;
+    (void)text;
+    if (err >= 0 && sm_json_parse(body, (size_t)1 << 22, &j, NULL) == 0)
+        mark_suspicious(json_object_get(c->mem, "items"), json_object_get(j, "items"));
+    json_decref(j);
+    runs_reply(c);
+}
+
+static void runs_mark(struct api_call *c, json_t *items)
+{
+    bool any = false;
+    json_t *run;
+    size_t i;
+    api_set(c->mem, "items", items);
+    json_array_foreach(items, i, run)
+        any |= *api_str(run, "manifest") != 0;
+    if (!any)
+        runs_reply(c);
+    else
+        api_ask(c, "V_GENERATIONS", json_pack("{s:i}", "limit", GENERATIONS_SEEN), runs_generations);
+}
+
 void h_runs(struct api_call *c)
 {
     int64_t limit, offset;
@@ -310,7 +363,9 @@ void h_runs(struct api_call *c)
         api_append(items, run_json(c->api, row));
     }
     json_decref(rows);
-    api_reply_list(c, items, limit, offset);
+    api_set(c->mem, "limit", json_integer(limit));
+    api_set(c->mem, "offset", json_integer(offset));
+    runs_mark(c, items);
 }
 
 void h_run(struct api_call *c)
@@ -318,8 +373,10 @@ void h_run(struct api_call *c)
     json_t *row = api_row(c->api, STATE_run, STATE_ARGS(state_t(c->part[0])));
     if (!row)
         api_fail(c, 404, "not_found", NULL, NULL);
-    else
-        api_reply(c, 200, run_json(c->api, row));
+    else {
+        api_set(c->mem, "one", json_true());
+        runs_mark(c, json_pack("[o]", run_json(c->api, row)));
+    }
     json_decref(row);
 }
 

@@ -189,8 +189,11 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
     (void)ipc;
     if (m->type == A_READY) {
         on_ready(p, m->body);
-    } else if (m->type == A_RESTORE && s->part[P_RESTORE].proc.pid == 0) {
-        start(&s->part[P_RESTORE]);
+    } else if (m->type == A_RESTORE) {
+        if (s->part[P_RESTORE].proc.pid == 0)
+            start(&s->part[P_RESTORE]);
+        else
+            s->part[P_RESTORE].waiting = true; /* link heard sooner than we that the one before ended */
     } else if (m->type == A_HELP) {
         on_help(s, m->body);
     } else if (m->type == L_SETTINGS) {
@@ -263,7 +266,11 @@ static void on_death(void *arg, int fd, unsigned events)
             sm_warn("%s ended (%s)", part_names[p->id], text);
         if (p->id == P_PREPARE && staging_clear(s->data, NULL)) /* what it could not remove itself, or a crash left */
             sm_warn("files made for a backup could not be removed");
-        if (p->waiting)
+        bool waiting = p->waiting;
+        p->waiting = false;
+        if (waiting && p->id == P_RESTORE)
+            start(p);
+        else if (waiting)
             start_helper(p);
         return;
     }

@@ -91,7 +91,7 @@ int cmd_backup_run(struct cli *c)
 static const struct cli_col cols[] = { { "id", CLI_SHORT, "番号", "Id" }, { "state", CLI_WORD, "状態", "State" },
     { "kind", CLI_WORD, "きっかけ", "Kind" }, { "started", CLI_TIME, "開始", "Started" },
     { "finished", CLI_TIME, "終了", "Finished" }, { "problems_total", CLI_TEXT, "読めなかった数", "Problems" },
-    { "manifest", CLI_SHORT, "世代", "Generation" } };
+    { "suspicious", CLI_YES, "疑わしい", "Suspicious" }, { "manifest", CLI_SHORT, "世代", "Generation" } };
 
 int cmd_backup_list(struct cli *c)
 {

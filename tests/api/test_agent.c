@@ -447,6 +447,13 @@ static void a_run_that_died_after_its_generation_was_accepted_is_over(void **sta
     assert_int_equal(kit_call(k, &machine, "POST", path, "{\"status\":\"failed\",\"died\":true}"), 200);
     assert_string_equal(run_why(k, &me, run), "");
     assert_string_equal(kit_str(k, "state"), "complete");
+    /* A good run is not what saved an attack. */
+    assert_null(json_object_get(k->body, "suspicious"));
+    json_object_set_new(k->answers, "V_GENERATIONS", json_pack("{s:[{s:s,s:b}]}", "items", "manifest", RAW_SUM, "suspicious", 1));
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/runs", NULL), 200);
+    assert_true(json_is_true(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "suspicious")));
+    json_object_set_new(k->answers, "V_GENERATIONS", json_integer(-SM_EPEER));
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/runs", NULL), 200); /* its list is there without the vault */
 }
 
 static void a_run_the_restarted_machine_does_not_know_is_ordered_again(void **state)

@@ -49,6 +49,14 @@ test('set-up goes through all steps and ends signed in, with the first source ne
     assert.equal(calls('POST', '/sources/n1/run').length, 1);
 });
 
+test('the run that saved what an attack left is marked suspicious, not good', async () => {
+    await open('/machines/sources', { role: 'director' });
+    const row = page.locator('li.trouble', { hasText: '疑わしい変化があります' }).first();
+    await row.waitFor();
+    assert.equal(await row.locator('svg .bar-bad').count(), 1);
+    assert.equal(await row.locator('svg .bg-ok').count(), 0);
+});
+
 test('the database of ORCA is chosen in one step', async () => {
     mock.set({ role: 'director' });
     page = await browser.page({ base: mock.url });

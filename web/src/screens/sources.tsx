@@ -10,6 +10,7 @@ import { T as C } from '../text/common';
 import { T } from '../text/machines';
 import { bytesOf, countOf, weekday, whenOf } from '../time';
 import { AreaField, Badge, Choice, Dialog, Empty, ErrorBox, Field, Head, Loading, Mark, Progress, SelectField, TextField, Tick } from '../ui/parts';
+import type { MarkState } from '../ui/parts';
 import { problemText } from '../ui/problem';
 
 const GROUPS = [['emr', T.gEmr], ['receipt', T.gReceipt], ['image', T.gImage], ['share', T.gShare], ['front', T.gFront], ['room', T.gRoom], ['other', T.gOther]] as const;
@@ -87,8 +88,9 @@ export function scheduleWord(s: Schedule): string {
     return t(T.evOff);
 }
 
-function runState(r: Run): State { return r.state === 'complete' ? 'ok' : LIVE.includes(r.state) ? 'unknown' : 'look'; }
+function runState(r: Run): MarkState { return r.suspicious ? 'bad' : r.state === 'complete' ? 'ok' : LIVE.includes(r.state) ? 'unknown' : 'look'; }
 function runWord(r: Run): string {
+    if (r.suspicious) return t(T.runBad);
     return t({ waiting: T.runWait, running: T.runPhase, complete: T.runDone, partial: T.runPartial, failed: T.runFailed, cancelled: T.runCancelled }[r.state]);
 }
 

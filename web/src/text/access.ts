@@ -1,6 +1,6 @@
 export const T = {
     title: { ja: '使った記録', en: 'Records of use' },
-    lead: { ja: 'だれが、いつ、何をしたかの記録です。消せません。', en: 'Who did what, and when. Nobody can delete it.' },
+    lead: { ja: 'だれが、いつ、何をしたかの記録です。画面からは消せません。', en: 'Who did what, and when. No screen can delete it.' },
     tabs: { ja: '記録の種類', en: 'Kinds of record' },
     tabAccess: { ja: '保存した物を開けた記録', en: 'Opening of copies' },
     tabAudit: { ja: 'すべての記録', en: 'Everything' },

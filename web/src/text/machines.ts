@@ -86,6 +86,7 @@ export const T = {
     runSend: { ja: '送っています', en: 'Sending' },
     runFinish: { ja: '仕上げています', en: 'Finishing' },
     runFiles: { ja: '{all}件のうち {n}件・送った量 {size}', en: '{n} of {all} files, {size} sent' },
+    runBad: { ja: '保存しましたが、疑わしい変化があります', en: 'kept, but the change is suspicious' },
     runDone: { ja: '保存できました', en: 'Kept' },
     runPartial: { ja: '一部を保存できませんでした', en: 'Some could not be kept' },
     runFailed: { ja: '保存できませんでした', en: 'Not kept' },

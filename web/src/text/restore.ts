@@ -24,7 +24,7 @@ export const T = {
     reenter: { ja: '{at} から後に入力した分は、紙を見て入れ直します。', en: 'What was entered after {at} must be entered again from paper.' },
     holds: { ja: '{files}件・{size}', en: '{files} files, {size}' },
     partial: { ja: '一部だけ保存できた回です。', en: 'Only part could be kept that time.' },
-    lockedDays: { ja: 'あと{n}日は、だれにも消せません。', en: 'Nobody can delete it for {n} more days.' },
+    lockedDays: { ja: 'あと{n}日は、画面や機器からは消せません。', en: 'No screen or machine can delete it for {n} more days.' },
     decide: { ja: 'この時点に決める', en: 'Choose this point' },
     askVendor: { ja: '業者に聞いてから決める', en: 'Ask the vendor first' },
     older: { ja: 'もっと前を見る', en: 'Show earlier ones' },

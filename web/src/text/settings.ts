@@ -39,7 +39,7 @@ export const T = {
     keepDay: { ja: '1日ごとの分を {n}回', en: 'daily: {n}' },
     keepWeek: { ja: '1週間ごとの分を {n}回', en: 'weekly: {n}' },
     keepMonth: { ja: '1か月ごとの分を {n}回', en: 'monthly: {n}' },
-    keepMin: { ja: '{n}日たつまでは、だれにも消せません。', en: 'Nothing can be deleted before {n} days, by anyone.' },
+    keepMin: { ja: '{n}日たつまでは、画面や機器からは消せません。', en: 'No screen or machine can delete anything before {n} days.' },
     keepFreeze: { ja: '疑わしい変化があると、整理を止めて守ります。', en: 'A suspicious change stops the tidying.' },
     keepShort: { ja: '長くするのは、いつでもできます。短くするには、金庫の紙で署名した命令が要ります。', en: 'Longer at any time. Shorter needs an order signed with the recovery sheet.' },
     keepSee: { ja: '保存期間を、図と表で見る', en: 'See it as a picture and a table' },
