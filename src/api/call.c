@@ -251,6 +251,7 @@ static const struct { const char *code; enum text_key key;
     { "not_signed_in", T_NOT_SIGNED_IN },
     { "totp_needed", T_TOTP_NEEDED },
     { "denied", T_DENIED },
+    { "password_first", T_PASSWORD_FIRST },
     { "csrf", T_CSRF },
     { "not_found", T_NOT_FOUND },
     { "conflict", T_CONFLICT },
@@ -578,12 +579,12 @@ static bool allowed(struct api_call *c)
             api_fail(c, 403, "denied", NULL, NULL); /* c is gone now */
         return owner;
     }
-    if (c->route->who & c->who.bit) {
-        if (!c->who.must_change || (c->route->flags & API_FIRST_PASSWORD))
-            return true;
-        api_fail(c, 403, "denied", "password", NULL);
+    if (c->who.must_change && !(c->route->flags & API_FIRST_PASSWORD)) { /* whatever the role may: this comes first */
+        api_fail(c, 403, "password_first", "password", NULL);
         return false;
     }
+    if (c->route->who & c->who.bit)
+        return true;
     bool anonymous = c->who.bit & (API_NOBODY | API_STRANGER | API_SETUP | API_COUNTER | API_MONITOR);
     if (anonymous && c->who.bit != API_STRANGER && !api_setup_done(c->api))
         api_fail(c, 409, "setup_needed", NULL, NULL);

@@ -371,6 +371,8 @@ static int said(struct cli *c, int e, const json_t *answer)
         cli_complain(c, answer);
     if (e == CLI_DENIED && !strcmp(cli_str(answer, "error.code"), "not_signed_in"))
         cli_note(c, T(c, "先に sakimori sign-in でサインインしてください", "sign in first: sakimori sign-in"));
+    if (e == CLI_DENIED && !strcmp(cli_str(answer, "error.code"), "password_first"))
+        cli_note(c, T(c, "sakimori password で決められます", "do so with: sakimori password"));
     if (e == CLI_LOCKED)
         cli_note(c, T(c, "先に sakimori unlock で戻すための鍵を解除してください(院長と戻すカード)",
             "unlock the restore key first: sakimori unlock (director and restore card)"));

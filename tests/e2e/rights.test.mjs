@@ -43,6 +43,8 @@ test('every route as every role and as nobody', { timeout: 200e3 }, async () => 
     await c.get('session');
     const early = await c.call('GET', 'today');
     assert.equal(early.status, 403, 'the first password opens nothing but its change');
+    assert.equal(early.json.error.code, 'password_first');
+    assert.match(early.json.error.message, /自分だけのパスワード/);
     const ch = await c.call('POST', 'session/password', { old: p.first_password, new: `tsubame-8-asagao-${i++}` });
     assert.ok(ch.status < 300, `${role}: ${ch.text}`);
     await c.get('session');

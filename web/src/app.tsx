@@ -96,7 +96,7 @@ function Frame({ booted, why, setup }: FrameProps) {
     const [help, setHelp] = useState(false);
     const today = useToday(full);
     const first = useRef(true);
-    useKeys({ help: () => setHelp(true), rooms: session?.rooms ?? [] });
+    useKeys({ on: full, help: () => setHelp(true), rooms: session?.rooms ?? [] });
 
     useEffect(() => { if (full) startLive(); return () => stopLive(); }, [full]);
     useEffect(() => {
@@ -138,7 +138,7 @@ function Frame({ booted, why, setup }: FrameProps) {
             {institutionName(session) && <p>{institutionName(session)}</p>}
             <p>{t(T.footInside)}</p>
             <p class="no-print"><Link href="/manual" class="more">{t(T.footManual)}</Link></p>
-            <p class="no-print">{t(T.footKeys)} <kbd>?</kbd> {t(T.footKeysEnd)}</p>
+            {full && <p class="no-print">{t(T.footKeys)} <kbd>?</kbd> {t(T.footKeysEnd)}</p>}
             <p class="no-print foot-r user">
                 <button type="button" class="linkbtn" lang={lang() === 'ja' ? 'en' : 'ja'} onClick={() => setLang(lang() === 'ja' ? 'en' : 'ja')}>{t(T.language)}</button>
                 {session?.person && <SignOut name={session.person.name} />}

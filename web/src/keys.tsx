@@ -20,9 +20,11 @@ function inField(e: KeyboardEvent): boolean {
     return !!el?.closest('input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable=true]');
 }
 
-export function useKeys({ help, rooms }: { help: () => void; rooms: string[] }): void {
+/** on: only once the sign-in is complete, for what is typed before may be a code. */
+export function useKeys({ on, help, rooms }: { on: boolean; help: () => void; rooms: string[] }): void {
     const go = useRef(0);
     useEffect(() => {
+        if (!on) return;
         const f = (e: KeyboardEvent) => {
             if (e.defaultPrevented || e.ctrlKey || e.metaKey || e.altKey || inField(e) || !keysOn() || document.querySelector('dialog[open]')) return;
             if (e.key === 'ArrowDown' || e.key === 'ArrowUp') return rows(e);
@@ -43,7 +45,7 @@ export function useKeys({ help, rooms }: { help: () => void; rooms: string[] }):
         };
         addEventListener('keydown', f);
         return () => removeEventListener('keydown', f);
-    }, [rooms.join()]);
+    }, [on, rooms.join()]);
 }
 
 function focusOn(e: KeyboardEvent, selector: string): void {

@@ -584,6 +584,41 @@ test('a director who lost everything gets in by keyboard, sees phone key and cod
     assert.match(await page.locator('#main').innerText(), /いまの戻すカードは、使えません[\s\S]*sakimori restore-card new/);
 });
 
+test('the responsible person and the deputy are changed in the settings', async () => {
+    await open('/settings');
+    const part = (name) => page.locator('section', { has: page.getByRole('heading', { name, exact: true, level: 3 }) });
+    await part('安全管理の責任者').locator('input').nth(0).fill('');
+    const form = page.locator('form', { has: page.getByRole('heading', { name: '医院', exact: true }) });
+    await form.getByRole('button', { name: '変更を残す' }).click();
+    await part('安全管理の責任者').locator('[aria-invalid=true]').waitFor();
+    assert.equal(calls('PATCH', '/settings').length, 0, 'somebody must be named');
+    await part('安全管理の責任者').locator('input').nth(0).fill('見本 次郎');
+    await part('責任者がいないときの代わりの人').locator('input').nth(2).fill('090-0000-0009');
+    await form.getByRole('button', { name: '変更を残す' }).click();
+    await form.getByText('残しました').waitFor();
+    const { institution } = calls('PATCH', '/settings')[0].data;
+    assert.deepEqual(institution.responsible, { name: '見本 次郎', title: '院長', phone: '' });
+    assert.deepEqual(institution.deputy, { name: '見本 太郎', title: '事務長', phone: '090-0000-0009' });
+});
+
+test('the code of the second step is typed without looking, and no letter is a shortcut before the sign-in is complete', async () => {
+    await open('/machines', { role: 'nobody' });
+    await page.waitForURL('**/sign-in?to=*');
+    await page.locator('h1').click();
+    await page.keyboard.press('e');
+    await page.keyboard.press('?');
+    assert.match(page.url(), /sign-in/);
+    assert.equal(await page.locator('dialog[open]').count(), 0);
+    await page.locator('input.in').nth(0).fill('hanako');
+    await page.locator('input.in').nth(1).fill('right-horse-9');
+    await page.keyboard.press('Enter');
+    await page.locator('.in-6').waitFor();
+    await page.keyboard.type('123456');
+    assert.equal(await page.locator('.in-6').inputValue(), '123456');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/machines');
+});
+
 test('a director whose password does not go with the card is not asked for it', async () => {
     await open('/settings');
     await page.locator('summary', { hasText: 'パスワードを変える' }).click();

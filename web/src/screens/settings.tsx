@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
-import type { Contact, List, Sent, Settings } from '../api';
+import type { Contact, List, Officer, Sent, Settings } from '../api';
 import { lang, setLang, t } from '../i18n';
 import type { Lang } from '../i18n';
 import { KeysSwitch } from '../keys';
@@ -9,8 +9,10 @@ import { Link, navigate } from '../router';
 import { useSession } from '../session';
 import { T as C } from '../text/common';
 import { T } from '../text/settings';
+import { T as S } from '../text/setup';
 import { longDate, parts, whenOf } from '../time';
 import { AreaField, Banner, Choice, Dialog, ErrorBox, Head, Loading, Said, SecretField, SelectField, TextField } from '../ui/parts';
+import { OfficerFields } from './setup';
 import { PasswordForm } from './signin';
 
 export function SettingsScreen() {
@@ -117,19 +119,30 @@ function Keep({ s, reload }: Part) {
             <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button></div><Said text={said} /></form></details></section>;
 }
 
+const NOBODY: Officer = { name: '', title: '', phone: '' };
+
 function Institution({ s, reload }: Part) {
     const i = s.institution ?? { name: '' };
     const [v, set] = useState({ name: i.name, phone: i.phone ?? '', address: i.address ?? '', vendor_updates: i.vendor_updates ?? 'unknown' });
+    const [who, setWho] = useState<Officer>({ ...NOBODY, ...i.responsible });
+    const [dep, setDep] = useState<Officer>({ ...NOBODY, ...i.deputy });
+    const [bad, setBad] = useState<string | null>(null);
     const [language, setLanguage] = useState(s.language);
     const { error, said, save } = useSave(reload);
     const { reload: again } = useSession();
     const put = (k: keyof typeof v) => (x: string) => set({ ...v, [k]: x });
-    const go = async (e: Event) => { e.preventDefault(); if (!(await save({ institution: v, language }))) await again(); };
+    const go = async (e: Event) => {
+        e.preventDefault();
+        setBad(who.name.trim() ? null : t(S.needName));
+        if (who.name.trim() && !(await save({ institution: { ...v, responsible: who, deputy: dep }, language }))) await again();
+    };
     return <form class="card stack" onSubmit={go} noValidate><h2>{t(T.inst)}</h2><ErrorBox error={error} />
         <TextField label={t(T.instName)} value={v.name} onInput={put('name')} autocomplete="organization" />
         <div class="form-grid"><TextField label={t(T.phone)} type="tel" value={v.phone} onInput={put('phone')} autocomplete="tel" /><TextField label={t(T.address)} value={v.address} onInput={put('address')} autocomplete="street-address" />
             <SelectField label={t(T.vendorQ)} value={v.vendor_updates} onInput={put('vendor_updates')} options={[['yes', t(T.yes)], ['no', t(T.no)], ['unknown', t(T.unknown)]]} />
             <SelectField label={t(T.lang)} help={t(T.langHelp)} value={language} onInput={setLanguage} options={[['ja', '日本語'], ['en', 'English']]} /></div>
+        <OfficerFields inner title={t(S.officer)} help={t(S.officerHelp)} v={who} set={setWho} bad={bad} required />
+        <OfficerFields inner title={t(S.deputy)} v={dep} set={setDep} bad={null} />
         <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button></div><Said text={said} /></form>;
 }
 

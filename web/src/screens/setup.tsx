@@ -138,8 +138,8 @@ function Institution({ onDone }: { onDone: (name: string) => void }) {
             <div class="btn-row"><button class="btn btn-main btn-lg btn-wide" type="submit">{t(C.next)}</button></div></div></form>;
 }
 
-function OfficerFields({ title, help, v, set, bad, required }: { title: string; help?: string; v: Officer; set: (o: Officer) => void; bad: string | null; required?: boolean }) {
-    return <section class="card stack"><h2>{title}</h2>{help && <p>{help}</p>}
+export function OfficerFields({ title, help, v, set, bad, required, inner }: { inner?: boolean; title: string; help?: string; v: Officer; set: (o: Officer) => void; bad: string | null; required?: boolean }) {
+    return <section class={inner ? 'stack' : 'card stack'}>{inner ? <h3>{title}</h3> : <h2>{title}</h2>}{help && <p>{help}</p>}
         <div class="form-grid"><TextField label={t(T.name)} required={required} value={v.name} onInput={(name) => set({ ...v, name })} error={bad} />
             <TextField label={t(T.jobTitle)} value={v.title} onInput={(title2) => set({ ...v, title: title2 })} />
             <TextField label={t(T.phone)} type="tel" value={v.phone} onInput={(phone) => set({ ...v, phone })} /></div></section>;

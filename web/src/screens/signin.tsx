@@ -20,7 +20,10 @@ export function SignInScreen() {
     const [bad, setBad] = useState<Record<string, string>>({});
     const [error, setError] = useState<ApiError | null>(null);
     const [busy, setBusy] = useState(false);
-    useEffect(() => { focusHeading('#main h1'); }, [second]);
+    useEffect(() => {
+        if (!second) return focusHeading('#main h1');
+        document.querySelector<HTMLElement>('#main form input')?.focus(); // the code is what comes next, typed without looking
+    }, [second, paper]);
 
     const submit = async (e: Event) => {
         e.preventDefault();
