@@ -79,6 +79,7 @@ export const T = {
     a_settings_test: { ja: 'ためしに送った', en: 'sent a test' },
     a_contacts_change: { ja: '電話番号を変えた', en: 'changed the numbers' },
     a_counter_add: { ja: '受付の画面を加えた', en: 'added a counter browser' },
+    a_scrub: { ja: '保存した物の点検を始めた', en: 'began a scrub' },
     a_drill: { ja: '戻す練習を始めた', en: 'began a restore drill' },
     a_diff: { ja: '時点どうしをくらべた', en: 'compared generations' },
     a_search: { ja: '名前からさがした', en: 'searched for a name' },
