@@ -119,7 +119,7 @@ test('a wrong set-up code, a refused password and a wrong word are said in plain
     await button('確かめて終わる').click();
     await page.getByText('言葉がちがいます。番号をもう一度見てください。').first().waitFor();
     assert.equal(await page.locator('[aria-invalid]').count(), 1);
-    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('aria-invalid')), 'true', 'the focus is on the wrong word');
+    await page.waitForFunction(() => document.activeElement?.getAttribute('aria-invalid') === 'true'); // the focus is on the wrong word
 });
 
 test('the sheet must be printed before the words are asked', async () => {
