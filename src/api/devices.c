@@ -42,6 +42,33 @@ static json_t *device_json(struct api *a, json_t *row)
     return d;
 }
 
+static void devices_room(struct api_call *c);
+
+static void devices_room_got(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    int64_t at = api_int(c->mem, "at", 0);
+    json_t *d = json_array_get(json_object_get(c->mem, "items"), (size_t)at), *j = NULL;
+    (void)text;
+    if (err >= 0 && sm_json_parse(body, 65536, &j, NULL) == 0)
+        api_set(d, "kept", json_pack("{s:I,s:I,s:I}", "generations", (json_int_t)api_int(j, "generations", 0), "bytes",
+            (json_int_t)api_int(j, "pack_bytes", 0), "quota", (json_int_t)api_int(j, "quota", 0)));
+    json_decref(j);
+    /* A vault that is away stays so for this list. */
+    api_set(c->mem, "at", json_integer(err < 0 && err != -SM_ENOTFOUND ? INT64_MAX / 2 : at + 1));
+    devices_room(c);
+}
+
+/* Machine after machine: how much of it is kept, and how much may be. */
+static void devices_room(struct api_call *c)
+{
+    json_t *items = json_object_get(c->mem, "items");
+    const json_t *d = json_array_get(items, (size_t)api_int(c->mem, "at", 0));
+    if (d)
+        api_ask(c, "V_CLIENT", json_pack("{s:s}", "client", api_str(d, "client")), devices_room_got);
+    else
+        api_reply(c, 200, json_pack("{s:O,s:n}", "items", items, "next"));
+}
+
 void h_devices(struct api_call *c)
 {
     json_t *rows = api_rows(c->api, STATE_devices, STATE_NONE), *items = json_array(), *row;
@@ -49,7 +76,9 @@ void h_devices(struct api_call *c)
     json_array_foreach(rows, i, row)
         api_append(items, device_json(c->api, row));
     json_decref(rows);
-    api_reply(c, 200, json_pack("{s:o,s:n}", "items", items, "next"));
+    api_set(c->mem, "items", items);
+    api_set(c->mem, "at", json_integer(0));
+    devices_room(c);
 }
 
 void h_device(struct api_call *c)

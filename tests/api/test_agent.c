@@ -138,6 +138,24 @@ static void a_code_may_be_tried_again_when_the_box_could_not_finish(void **state
     assert_int_equal(join(k, code, true), 200);
 }
 
+static void the_list_of_machines_says_what_is_kept_of_each(void **state)
+{
+    struct kit *k = *state;
+    char device[33];
+    kit_people(k);
+    kit_device(k, CERT, device);
+    struct kit_who me = director(k);
+    json_object_set_new(k->answers, "V_CLIENT", json_pack("{s:i,s:i,s:i}", "generations", 24, "pack_bytes", 600, "quota", 1000));
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/devices", NULL), 200);
+    const json_t *kept = json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "kept");
+    assert_int_equal(json_integer_value(json_object_get(kept, "generations")), 24);
+    assert_int_equal(json_integer_value(json_object_get(kept, "bytes")), 600);
+    assert_int_equal(json_integer_value(json_object_get(kept, "quota")), 1000);
+    json_object_set_new(k->answers, "V_CLIENT", json_integer(-SM_EPEER));
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/devices", NULL), 200);
+    assert_int_equal(json_array_size(json_object_get(k->body, "items")), 1);
+}
+
 /* ---- polls, orders, runs ---- */
 
 /* A machine with one source at 03:10 every day; its id. */
@@ -587,6 +605,7 @@ int main(void)
         T(a_wrong_proof_joins_nobody_and_three_wrong_tries_wait),
         T(a_code_ends_after_a_quarter_of_an_hour),
         T(a_code_may_be_tried_again_when_the_box_could_not_finish),
+        T(the_list_of_machines_says_what_is_kept_of_each),
         T(a_held_poll_is_answered_the_moment_there_is_an_order),
         T(a_poll_whose_client_went_away_takes_no_order),
         T(a_second_run_of_the_same_source_waits_for_the_first),

@@ -14,7 +14,7 @@ export const devices = () => [
     ['d3', L('電子カルテ サーバー', 'EMR server'), 'emr-01', 'Debian 12', 'ok'], ['d4', L('レセコン(ORCA)', 'Receipts (ORCA)'), 'orca-01', 'Ubuntu 22.04', 'ok'],
     ['d5', L('画像サーバー', 'Image server'), 'pacs-01', 'Debian 12', 'ok'], ['d6', L('ファイル置き場', 'File share'), 'nas-01', 'Debian 12', 'ok'], ['d7', L('予備ノート', 'Spare laptop'), 'spare-nb', 'Debian 12', 'silent'],
 ].map(([id, name, hostname, os, state]) => ({ id, client: hex('c' + id, 32), name, hostname, os, state, last_seen: state === 'silent' ? at(6 * D) : at(40_000), agent_version: '0.1.0',
-    confined: { uid: true, seccomp: true, landlock: id !== 'd2', nnp: true, missing: id === 'd2' ? ['landlock'] : [] }, sources: ['s' + id.slice(1)], features: ['backup', 'kind:postgresql', 'kind:mariadb', 'kind:sqlite', 'access:postgresql:local', 'access:mariadb:local', ...(id === 'd1' ? ['access:postgresql:kensa', 'hook:tomeru', 'hook:ugokasu'] : [])], cert_until: iso(NOW + 300 * D) }));
+    confined: { uid: true, seccomp: true, landlock: id !== 'd2', nnp: true, missing: id === 'd2' ? ['landlock'] : [] }, sources: ['s' + id.slice(1)], kept: { generations: id === 'd1' ? 24 : 90, bytes: 6e10, quota: id === 'd2' ? 1e11 : 0 }, features: ['backup', 'kind:postgresql', 'kind:mariadb', 'kind:sqlite', 'access:postgresql:local', 'access:mariadb:local', ...(id === 'd1' ? ['access:postgresql:kensa', 'hook:tomeru', 'hook:ugokasu'] : [])], cert_until: iso(NOW + 300 * D) }));
 
 const shareGens = (bad) => {
     const rows = [[12, 3, 10, 1.3], [13, 3, 10, 2.6], [14, 3, 10, 1.5], [16, 3, 10, 2.9], [17, 3, 10, 2.2], [18, 3, 10, 2.4], [19, 3, 10, 1.2], [20, 3, 10, 2.7], [21, 3, 10, 1.6], [22, 3, 10, 0.2], [23, 3, 10, 0.2], [24, 3, 10, 0.4], [24, 7, 10, 0.9]];

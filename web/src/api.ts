@@ -93,6 +93,7 @@ export interface Alarm {
 export interface Device {
     id: string; client: string; name: string; hostname: string; os: string; state: 'ok' | 'late' | 'silent' | 'revoked' | 'joining';
     last_seen: string | null; agent_version: string; confined: Record<string, unknown>; sources: string[]; cert_until: string | null; features?: string[];
+    kept?: { generations: number; bytes: number; quota: number };
 }
 export interface Schedule { every: 'hour' | 'day' | 'week' | 'off'; at?: string; weekday?: number }
 export interface SourceOptions {

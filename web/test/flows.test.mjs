@@ -57,6 +57,16 @@ test('the run that saved what an attack left is marked suspicious, not good', as
     assert.equal(await row.locator('svg .bg-ok').count(), 0);
 });
 
+test('the table of machines says how many copies are left, how much room, and how the last drill went', async () => {
+    await open('/machines', { role: 'director' });
+    const cell = (machine, column) => page.locator('tr', { has: page.locator(`a[href="/machines/${machine}"]`) }).locator(`[data-l="${column}"]`);
+    await cell('d1', '残り').waitFor();
+    assert.equal(await cell('d1', '残り').innerText(), '24回');
+    assert.match(await cell('d2', '残り').innerText(), /90回[\s\S]*あき40%/);
+    await cell('d1', '戻す練習').getByText('成功').waitFor();
+    assert.equal(await cell('d3', '戻す練習').innerText(), 'まだ');
+});
+
 test('the database of ORCA is chosen in one step', async () => {
     mock.set({ role: 'director' });
     page = await browser.page({ base: mock.url });

@@ -1,7 +1,7 @@
 // 機器と保存, for the manager and the vendor: machines, what is kept, and the box itself.
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
-import type { Device, Generation, List, Source, State } from '../api';
+import type { Device, Drill, Generation, List, Source, State } from '../api';
 import { Spark } from '../charts/timeline';
 import { listOf, t } from '../i18n';
 import { useGet, useList, useLive, useNow } from '../live';
@@ -11,7 +11,7 @@ import { isLeader, useSession } from '../session';
 import { T as C } from '../text/common';
 import { T as D } from '../text/drills';
 import { T } from '../text/machines';
-import { DAY_MS, dayNumber, longDate, whenOf } from '../time';
+import { DAY_MS, countOf, dayNumber, longDate, whenOf } from '../time';
 import { Badge, Dialog, Empty, ErrorBox, Head, Loading, Mark, Said, TextField, csv, download, stateWord } from '../ui/parts';
 import { BoxScreen } from './box';
 import { DrillsScreen } from './drills';
@@ -79,6 +79,8 @@ function Table() {
     const devices = useList<Device>('/devices');
     const sources = useGet<List<Source>>('/sources');
     const gens = useWeek();
+    const drills = useGet<List<Drill>>('/drills');
+    const drillOf = (d: Device) => drills.data?.items.filter((x) => x.device === d.id && x.finished).sort((a, b) => Date.parse(b.finished!) - Date.parse(a.finished!))[0];
     const [filter, setFilter] = useState<State | 'all'>('all');
     const [find, setFind] = useState('');
     const [sort, setSort] = useState<'state' | 'name' | 'last'>('state');
@@ -105,15 +107,21 @@ function Table() {
                     {(['call', 'look', 'ok', 'unknown'] as const).map((s) => <button type="button" aria-pressed={filter === s} onClick={() => setFilter(filter === s ? 'all' : s)}><Mark state={s} />{stateWord(s)} {n(s)}</button>)}</div></div></div>
             <p class="kbd mt"><span><kbd>/</kbd> {t(T.kFind)}</span><span><kbd>↑</kbd> <kbd>↓</kbd> {t(T.kRow)}</span><span><kbd>Enter</kbd> {t(T.kOpen)}</span><span><kbd>F</kbd> {t(T.kFilter)}</span><span><kbd>?</kbd> {t(T.kList)}</span></p>
             {shown.length ? <div class="tbl-wrap mt-s" data-rows><table class="tbl tbl-cards" role="table"><caption class="vh">{t(T.list)}</caption><thead role="rowgroup"><tr role="row">{heading('state', t(T.cState))}{heading('name', t(T.cMachine))}
-                <th role="columnheader" scope="col">{t(T.cOs)}</th>{heading('last', t(T.cLast))}<th role="columnheader" scope="col">{t(T.cWeek)}</th><th role="columnheader" scope="col">{t(T.cSus)}</th><th role="columnheader" scope="col">{t(T.cNext)}</th><th role="columnheader" scope="col">{t(T.cVersion)}</th></tr></thead>
+                <th role="columnheader" scope="col">{t(T.cOs)}</th>{heading('last', t(T.cLast))}<th role="columnheader" scope="col" class="r">{t(T.cKept)}</th><th role="columnheader" scope="col">{t(T.cWeek)}</th><th role="columnheader" scope="col">{t(T.cSus)}</th><th role="columnheader" scope="col">{t(T.cDrill)}</th><th role="columnheader" scope="col">{t(T.cNext)}</th><th role="columnheader" scope="col">{t(T.cVersion)}</th></tr></thead>
                 <tbody role="rowgroup">{shown.map((r) => <tr role="row"><td role="cell" class="st"><Badge state={r.state} /></td>
                     <th role="rowheader" scope="row"><a data-row href={`/machines/${encodeURIComponent(r.d.id)}`} onClick={(e) => { if (!e.ctrlKey && !e.metaKey && !e.shiftKey) { e.preventDefault(); navigate(`/machines/${encodeURIComponent(r.d.id)}`); } }}><span class="nb">{r.d.name}</span></a>
                         <span>{r.d.hostname}{r.why && <> ・ <b class="why">{r.why}</b></>}</span></th>
                     <td role="cell" class="x-s" data-l={t(T.cOs)}>{r.d.os}</td><td role="cell" class="nb" data-l={t(T.cLast)}>{r.last ? whenOf(r.last.at, now) : t(T.never)}</td>
+                    <td role="cell" class="r nb" data-l={t(T.cKept)}>{r.d.kept ? <>{t(T.keptN, { n: countOf(r.d.kept.generations) })}{r.d.kept.quota > 0 && <><br /><span class="sub">{t(T.keptRoom, { n: Math.max(0, Math.floor(100 - 100 * r.d.kept.bytes / r.d.kept.quota)) })}</span></>}</> : '─'}</td>
                     <td role="cell" data-l={t(T.cWeek)}><Spark days={r.days} /></td><td role="cell" class="nb" data-l={t(T.cSus)}>{r.level === 'high' ? <b>{t(T.sHigh)}</b> : t(r.level === 'low' ? T.sLow : T.sNone)}</td>
-                    <td role="cell" class="nb" data-l={t(T.cNext)}>{r.next ? whenOf(r.next, now) : '─'}</td><td role="cell" class="nb x-s" data-l={t(T.cVersion)}>{r.d.agent_version || '─'}</td></tr>)}</tbody></table></div>
+                    <td role="cell" class="nb" data-l={t(T.cDrill)}><DrillCell drill={drillOf(r.d)} now={now} /></td><td role="cell" class="nb" data-l={t(T.cNext)}>{r.next ? whenOf(r.next, now) : '─'}</td><td role="cell" class="nb x-s" data-l={t(T.cVersion)}>{r.d.agent_version || '─'}</td></tr>)}</tbody></table></div>
                 : <div class="mt-s"><Empty title={t(T.noneFound)}><button type="button" class="btn" onClick={() => { setFilter('all'); setFind(''); }}>{t(T.all)}</button></Empty></div>}
             <p class="sub mt">{t(T.weekHelp)}</p></>}</>;
+}
+
+function DrillCell({ drill, now }: { drill: Drill | undefined; now: number }) {
+    if (!drill) return <>{t(T.drillNone)}</>;
+    return <Link href={`/machines/drills/${encodeURIComponent(drill.id)}`}>{t(drill.ok ? T.drillOk : T.drillBad, { at: whenOf(drill.finished!, now) })}</Link>;
 }
 
 function JoinDialog({ onClose }: { onClose: () => void }) {
