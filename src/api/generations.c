@@ -177,6 +177,17 @@ void access_note(struct api *a, json_t *record)
     api_tell(a, "V_ACCESS", record, NULL, NULL);
 }
 
+/* Machines act under their id; a person reads the name, and the id stays beside it. */
+void who_name(struct api *a, json_t *line)
+{
+    if (strcmp(api_str(line, "role"), "device") != 0)
+        return;
+    json_t *d = api_row(a, STATE_device, STATE_ARGS(state_t(api_str(line, "who"))));
+    if (d)
+        api_set(line, "who_name", json_string(api_str(d, "name")));
+    json_decref(d);
+}
+
 static void access_got(struct api_call *c, int err, struct sm_span body, const char *text)
 {
     json_t *j = api_answer(c, err, body, text), *row, *items;
@@ -195,6 +206,7 @@ static void access_got(struct api_call *c, int err, struct sm_span body, const c
         out = out ? out : json_object();
         api_set(out, "at", json_incref(json_object_get(row, "at")));
         api_set(out, "seq", json_incref(json_object_get(row, "seq")));
+        who_name(c->api, out);
         api_append(items, out);
     }
     int64_t seq = api_int(j, "next_before_seq", 0);

@@ -216,6 +216,8 @@ void alarm_source_runs(struct api *a, const json_t *row, int64_t now);
 bool source_is_server(const json_t *row);
 void source_saw_generation(struct api *a, const char *source, json_t *generation /* taken */);
 /* Order: signed by keyd, stored, and the device's poll woken.  Takes args. */
+/* who_name beside who, where that is the id of a machine. */
+void who_name(struct api *a, json_t *line);
 /* One more order for work whose process died?  Those before are over then. */
 bool order_may_again(struct api *a, const char *kind, const char *ref);
 void run_died(struct api *a, const char *id, const char *why);

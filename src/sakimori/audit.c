@@ -6,6 +6,23 @@
 #include "sakimori/auditfile.h"
 #include "sakimori/commands.h"
 
+/* A machine acts under its id: the name is shown in its place; --json has both. */
+static int list_of_names(struct cli *c, const char *path, const struct cli_col *cols, size_t n)
+{
+    json_t *list = NULL, *row;
+    size_t i;
+    int e = path ? cli_items(c, path, &list) : CLI_FAILED;
+    json_array_foreach(json_object_get(list, "items"), i, row) {
+        if (!c->json && *cli_str(row, "who_name"))
+            json_object_set(row, "who", json_object_get(row, "who_name"));
+    }
+    if (e == CLI_OK && c->json)
+        cli_json(list);
+    else if (e == CLI_OK)
+        cli_table(c, json_object_get(list, "items"), cols, n);
+    json_decref(list);
+    return e;
+}
 
 int cmd_audit_list(struct cli *c)
 {
@@ -13,7 +30,7 @@ int cmd_audit_list(struct cli *c)
         { "who", CLI_TEXT, "だれ", "Who" }, { "role", CLI_WORD, "役", "Role" }, { "act", CLI_TEXT, "何を", "Act" },
         { "what", CLI_TEXT, "内容", "What" }, { "result", CLI_TEXT, "結果", "Result" },
         { "from", CLI_TEXT, "どこから", "From" } };
-    return cli_list(c, "/api/v1/audit?limit=200", cols, sizeof cols / sizeof *cols);
+    return list_of_names(c, "/api/v1/audit?limit=200", cols, sizeof cols / sizeof *cols);
 }
 
 int cmd_access(struct cli *c)
@@ -24,7 +41,7 @@ int cmd_access(struct cli *c)
         { "result", CLI_TEXT, "結果", "Result" } };
     char *path = cli_path("/api/v1/access", "from", cli_opt(c, "from"), "to", cli_opt(c, "to"), "person",
         cli_opt(c, "person"), "limit", "200", NULL);
-    int e = cli_list(c, path, cols, sizeof cols / sizeof *cols);
+    int e = list_of_names(c, path, cols, sizeof cols / sizeof *cols);
     free(path);
     return e;
 }

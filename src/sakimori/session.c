@@ -170,7 +170,9 @@ int cmd_status(struct cli *c)
         cli_json(answer);
     } else {
         cli_record(c, answer, cols, sizeof cols / sizeof *cols);
-        if (session)
+        if (session && !*cli_str(session, "person.account"))
+            puts(T(c, "サインイン: していません", "Signed in: nobody"));
+        else if (session)
             printf(T(c, "サインイン: %s(%s)\n", "Signed in: %s (%s)\n"), cli_str(session, "person.account"),
                 cli_word(c, cli_str(session, "person.role")));
     }

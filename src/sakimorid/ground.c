@@ -147,11 +147,22 @@ static int lock_data(struct ground *g, char *ret_why)
 
 /* ---- sockets ---- */
 
+static bool is_address(const char *text)
+{
+    struct in6_addr any;
+
+    return inet_pton(AF_INET, text, &any) == 1 || inet_pton(AF_INET6, text, &any) == 1;
+}
+
 static int bind_ports(struct ground *g, const struct settings *s, char *ret_why)
 {
     int r = -EADDRINUSE;
     uint16_t agent = 0;
 
+    if (!is_address(s->listen)) {
+        snprintf(ret_why, 240, "listen = %.64s: no address of IPv4 or IPv6", s->listen);
+        return -SM_EINVAL;
+    }
     for (int i = 0; i < (s->port ? 1 : PORT_TRIES); i++) {
         r = plat_tcp_listen(s->listen, (uint16_t)s->port, &g->port);
         if (r < 0)
@@ -189,13 +200,6 @@ static int bind_local(struct ground *g, const struct settings *s, char *ret_why)
 }
 
 /* ---- names ---- */
-
-static bool is_address(const char *text)
-{
-    struct in6_addr any;
-
-    return inet_pton(AF_INET, text, &any) == 1 || inet_pton(AF_INET6, text, &any) == 1;
-}
 
 static void add_name(struct ground *g, const char *text)
 {

@@ -719,6 +719,41 @@ int parent_run(struct ground *g, const struct settings *s, const struct child_ro
 
 /* ---- the program ---- */
 
+/* What a person can do about a box that does not start. */
+static void start_advice(int r, const char *why)
+{
+    static const struct advice { int err; const char *ja, *en; } table[] = {
+        { -EADDRINUSE, "このポートは、ほかのプログラムが使っています。port を変えるか、そのプログラムを止めてください(ss -ltnp で分かります)。箱はこの番号と次の番号を使います。",
+            "Another program uses this port. Set another port, or stop that program (ss -ltnp shows it). A box needs this number and the next one." },
+        { -EADDRNOTAVAIL, "listen のアドレスは、この機器のものではありません。ip addr で出るアドレスを書いてください。",
+            "The address in listen is not one of this machine. Take one that ip addr shows." },
+        { -EACCES, "書く権利がありません。フォルダの持ち主と権利を見るか、--data でほかのフォルダをえらんでください。1024 より下の port は root だけが使えます。",
+            "There is no right to write there. Look at the folder's owner and rights, or choose another with --data. Ports below 1024 are for root only." },
+        { -EROFS, "書けないディスクです。--data でほかのフォルダをえらんでください。", "The disk is read-only. Choose another folder with --data." },
+        { -ENOSPC, "ディスクに空きがありません。空きを作ってください。", "The disk is full. Make room." },
+        { -ENOTDIR, "この場所に、フォルダではない物があります。--data でほかのフォルダをえらんでください。",
+            "Something that is no folder is in the way. Choose another with --data." },
+        { -SM_EAGAIN, "このデータで、もう箱が動いています。一つだけ動かしてください。", "A box runs on this data already. Run only one." },
+    };
+    const char *ja = NULL, *en = NULL;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (table[i].err == (r == -EPERM ? -EACCES : r)) {
+            ja = table[i].ja;
+            en = table[i].en;
+        }
+    }
+    if (!strncmp(why, "listen = ", 9)) {
+        ja = "listen に書けるのは、この機器の IPv4 か IPv6 のアドレスです。例: 127.0.0.1(この機器だけ)、192.168.1.10、0.0.0.0(すべて)、::1。名前は書けません。";
+        en = "listen takes an IPv4 or IPv6 address of this machine, as 127.0.0.1 (this machine only), 192.168.1.10, 0.0.0.0 (all), ::1. Names are not allowed.";
+    }
+    fprintf(stderr, "sakimorid: 箱を始められません: %s\n", why);
+    if (ja)
+        fprintf(stderr, "  %s\n", ja);
+    fprintf(stderr, "sakimorid: the box cannot start: %s\n", why);
+    if (en)
+        fprintf(stderr, "  %s\n", en);
+}
+
 static int run_box(const struct arguments *a, const struct child_row *rows, size_t n)
 {
     struct settings s = { 0 };
@@ -750,7 +785,7 @@ static int run_box(const struct arguments *a, const struct child_row *rows, size
         code = parent_run(&g, &s, rows, n, a->headless);
         ground_close(&g);
     } else {
-        fprintf(stderr, "sakimorid: %s\n", why);
+        start_advice(r, why);
     }
     options_wipe(&s);
     free(agent);

@@ -511,6 +511,25 @@ static void a_machine_that_gives_no_reason_for_a_failure_is_given_one(void **sta
     assert_string_equal(kit_str(k, "state"), "failed");
 }
 
+static void a_machine_in_the_log_has_its_name_beside_its_id(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100], run[40];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    (void)snprintf(run, sizeof run, "%s", kit_str(k, "run"));
+    (void)snprintf(path, sizeof path, "/agent/v1/runs/%s/end", run);
+    assert_int_equal(kit_call(k, &machine, "POST", path, "{\"status\":\"failed\"}"), 200);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/audit", NULL), 200);
+    const json_t *line = json_array_get(json_object_get(k->body, "items"), 0);
+    assert_string_equal(json_string_value(json_object_get(line, "role")), "device");
+    assert_int_equal(strlen(json_string_value(json_object_get(line, "who"))), 32);
+    assert_string_equal(json_string_value(json_object_get(line, "who_name")), "受付パソコン1");
+    assert_null(json_object_get(json_array_get(json_object_get(k->body, "items"), 1), "who_name")); /* people sign as themselves */
+}
+
 /* ---- restores ---- */
 
 static void generation(struct kit *k, bool suspicious)
@@ -621,6 +640,7 @@ int main(void)
         T(a_run_that_died_after_its_generation_was_accepted_is_over),
         T(a_run_the_restarted_machine_does_not_know_is_ordered_again),
         T(a_machine_that_gives_no_reason_for_a_failure_is_given_one),
+        T(a_machine_in_the_log_has_its_name_beside_its_id),
         T(a_restore_needs_the_open_key_and_a_second_yes_when_suspicious),
         T(the_open_key_closes_by_itself),
         T(no_key_leaves_without_its_line_in_the_access_log),

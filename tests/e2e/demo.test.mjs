@@ -36,6 +36,8 @@ test('the demo ends at the alarm, and is won with one unlock', { timeout: 280e3 
   assert.ok(clean && gens[0].suspicion.level === 'high');
   assert.ok(gens.filter((g) => g.suspicion.level === 'none').length >= 3, 'three good generations');
   assert.ok((info.attacks ?? []).every((a) => a.refused), JSON.stringify(info.attacks));
+  const agent = L.family(p.pid).map((pid) => fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')).find((a) => a.includes('--skip'));
+  assert.equal(agent?.[agent.indexOf('--skip') + 1], path.join(place, 'box'), 'the agent leaves the box out');
   await c.post('unlock', { password: info.password, card: info.card });
   const r = await L.restore(c, clean.id, info.device);
   assert.equal(r.state, 'complete', JSON.stringify(r));

@@ -135,7 +135,7 @@ export interface Restore {
 }
 export interface Person { id: string; account: string; name: string; role: Role; until: string | null; totp: boolean; locked: boolean; last_sign_in: string | null }
 export interface Secrets { first_password?: string; totp_secret?: string; totp_uri?: string; totp_qr_svg?: string; codes?: string[] }
-export interface AccessLine { at: string; who: string; role: string; what: string; client?: string; manifest?: string; path_count?: number; from: string; why?: string; result: string }
+export interface AccessLine { at: string; who: string; who_name?: string; role: string; what: string; client?: string; manifest?: string; path_count?: number; from: string; why?: string; result: string }
 export interface Contact { name: string; role: string; phone: string; hours: string; note: string; checked_on: string | null }
 /** How the last message of one kind went. */
 export interface Sent { ok: boolean; at: string; detail: string }

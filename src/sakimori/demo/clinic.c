@@ -151,10 +151,11 @@ static int set_up(struct demo *d)
 
 static int start_agent(struct demo *d)
 {
-    char program[DEMO_PATH], data[DEMO_PATH];
+    char program[DEMO_PATH], data[DEMO_PATH], box[DEMO_PATH];
     int e = demo_program(d, "sakimori-agent", program);
     demo_path(d, "agent", data);
-    char *argv[] = { program, (char *)"run", (char *)"--data", data, NULL };
+    demo_path(d, "box", box); /* what a box keeps is no business of an agent beside it */
+    char *argv[] = { program, (char *)"run", (char *)"--data", data, (char *)"--skip", box, NULL };
     return e == CLI_OK ? demo_start(d, argv, -1, "agent.log", &d->agent) : e;
 }
 

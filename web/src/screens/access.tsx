@@ -45,7 +45,7 @@ function Access() {
         {got.error && <ErrorBox error={got.error} retry={got.reload} />}
         {!got.data ? !got.error && <Loading /> : !items.length ? <div class="mt">{from || to || person ? <Empty title={t(T.none)}><p>{t(T.noneText)}</p></Empty> : <Empty title={t(T.noneYet)}><p>{t(T.noneYetText)}</p></Empty>}</div>
             : <div class="tbl-wrap mt"><table class="tbl tbl-cards" role="table"><caption class="vh">{t(T.list)}</caption><thead role="rowgroup"><tr role="row">{[T.at, T.who, T.what, T.source, T.where, T.why, T.result].map((x) => <th role="columnheader" scope="col">{t(x)}</th>)}</tr></thead>
-                <tbody role="rowgroup">{items.map((l) => <tr role="row"><th role="rowheader" scope="row" class="nb">{whenOf(l.at)}</th><td role="cell" data-l={t(T.who)}>{who(l.who)}<small>{roleOfLine(l.role)}</small></td><td role="cell" data-l={t(T.what)}>{word('w_', l.what)}</td>
+                <tbody role="rowgroup">{items.map((l) => <tr role="row"><th role="rowheader" scope="row" class="nb">{whenOf(l.at)}</th><td role="cell" data-l={t(T.who)}>{l.who_name ?? who(l.who)}{l.who_name && <small class="mono">{l.who.slice(0, 12)}</small>}<small>{roleOfLine(l.role)}</small></td><td role="cell" data-l={t(T.what)}>{word('w_', l.what)}</td>
                     <td role="cell" data-l={t(T.source)}>{name(l.client)}{l.manifest && <small class="mono">{l.manifest.slice(0, 12)}</small>}</td><td role="cell" data-l={t(T.where)} class="mono small">{l.from}</td><td role="cell" data-l={t(T.why)}>{word('y_', l.why ?? '')}</td><td role="cell" data-l={t(T.result)}>{word('r_', l.result)}</td></tr>)}</tbody></table></div>}
         {got.data?.next && <p class="mt-s"><button type="button" class="btn" onClick={got.more}>{t(C.more)}</button></p>}</>;
 }
@@ -57,7 +57,7 @@ function roleOfLine(role: string): string {
     return role === 'device' ? t(T.roleDevice) : role === 'box' ? t(T.roleBox) : role === 'nobody' ? t(T.roleNobody) : role;
 }
 
-type AuditLine = Record<string, unknown> & { at: string; who: string; act: string; what: string; n: number; from: string; role: string; result: string };
+type AuditLine = Record<string, unknown> & { at: string; who: string; who_name?: string; act: string; what: string; n: number; from: string; role: string; result: string };
 
 function Audit() {
     const got = useList<AuditLine>('/audit');
@@ -80,7 +80,7 @@ function Audit() {
             {!got.data ? !got.error && <Loading /> : !got.data.items.length ? <Empty title={t(T.none)} /> : <div class="tbl-wrap"><table class="tbl tbl-cards" role="table"><caption class="vh">{t(T.list)}</caption>
                 <thead role="rowgroup"><tr role="row">{[T.line, T.at, T.who, T.what, T.result, T.where, T.detail].map((x) => <th role="columnheader" scope="col">{t(x)}</th>)}</tr></thead>
                 <tbody role="rowgroup">{got.data.items.map((l) => <tr role="row"><td role="cell" class="num n" data-l={t(T.line)}>{l.n}</td><td role="cell" class="nb" data-l={t(T.at)}><time dateTime={l.at} title={`${longDate(l.at)} ${clock(l.at)}`}>{whenOf(l.at)}</time></td>
-                    <td role="cell" data-l={t(T.who)}>{who(l.who)}</td><th role="rowheader" scope="row">{word('a_', l.act.replace(/[.-]/g, '_'))}<small class="sub mono blk">{l.act}</small></th><td role="cell" data-l={t(T.result)}>{resultWord(l.result)}</td><td role="cell" class="mono small" data-l={t(T.where)}>{word('p_', l.from)}</td><td role="cell" class="mono small" data-l={t(T.detail)}>{rest(l)}</td></tr>)}</tbody></table></div>}
+                    <td role="cell" data-l={t(T.who)}>{l.who_name ?? who(l.who)}</td><th role="rowheader" scope="row">{word('a_', l.act.replace(/[.-]/g, '_'))}<small class="sub mono blk">{l.act}</small></th><td role="cell" data-l={t(T.result)}>{resultWord(l.result)}</td><td role="cell" class="mono small" data-l={t(T.where)}>{word('p_', l.from)}</td><td role="cell" class="mono small" data-l={t(T.detail)}>{rest(l)}</td></tr>)}</tbody></table></div>}
             {got.data?.next && <p><button type="button" class="btn" onClick={got.more}>{t(C.more)}</button></p>}</div></>;
 }
 
@@ -91,6 +91,6 @@ function resultWord(code: string) {
 }
 
 function rest(l: AuditLine): string {
-    return Object.entries(l).filter(([k, v]) => !['at', 'who', 'act', 'n', 'hash', 'prev', 'result', 'from', 'role'].includes(k) && v !== null && v !== '' && v !== undefined)
+    return Object.entries(l).filter(([k, v]) => (k !== 'who' || !!l.who_name) && !['at', 'who_name', 'act', 'n', 'hash', 'prev', 'result', 'from', 'role'].includes(k) && v !== null && v !== '' && v !== undefined)
         .map(([k, v]) => `${k === 'what' ? '' : `${k}=`}${typeof v === 'object' ? JSON.stringify(v) : String(v)}`).join(' ');
 }
