@@ -198,6 +198,7 @@ static json_t *error_json(const char *code, const char *message, const char *fie
 
 static void send_json(struct api_call *c, int status, json_t *body)
 {
+    char allow[API_ALLOWED_MAX];
     struct sm_buf b = SM_BUF_INIT(API_ANSWER_MAX);
     if (body && sm_json_dump(body, &b) < 0) {
         sm_buf_clear(&b);
@@ -205,6 +206,10 @@ static void send_json(struct api_call *c, int status, json_t *body)
     }
     sm_json_drop_secret(body);
     json_t *h = json_pack("{s:s,s:s}", "Content-Type", "application/json", "Cache-Control", "no-store");
+    if (status == 405) {
+        api_allowed(c->path, allow);
+        api_set(h, "Allow", json_string(allow));
+    }
     send(c, status, sm_buf_span(&b), h, NULL);
     sm_buf_wipe(&b); /* answers may hold first passwords and words of the sheet */
 }

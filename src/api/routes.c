@@ -1,4 +1,5 @@
 #include "api/routes.h"
+#include <stdio.h>
 #include <string.h>
 #include "api/handlers.h"
 
@@ -197,5 +198,18 @@ void api_match(const char *method, const char *path, struct api_match *ret)
             return;
         }
         ret->other_method = true;
+    }
+}
+
+void api_allowed(const char *path, char ret[API_ALLOWED_MAX])
+{
+    static const char *const methods[] = { "GET", "POST", "PUT", "PATCH", "DELETE" };
+    size_t n = 0;
+    ret[0] = 0;
+    for (size_t k = 0; k < sizeof methods / sizeof *methods; k++) {
+        struct api_match m;
+        api_match(methods[k], path, &m);
+        if (m.route)
+            n += (size_t)snprintf(ret + n, API_ALLOWED_MAX - n, "%s%s%s", n ? ", " : "", methods[k], k ? "" : ", HEAD");
     }
 }

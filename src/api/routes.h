@@ -41,4 +41,7 @@ struct api_match { const struct api_route *route; const char *part[API_PARAMS_MA
     unsigned parts; bool other_method; };
 /* Find the route; NULL route when none (other_method: the path exists under another method).  Parts borrow path. */
 void api_match(const char *method, const char *path, struct api_match *ret);
+/* "GET, HEAD, POST": what the header Allow says of this path; "" when there is no such path. */
+#define API_ALLOWED_MAX 48
+void api_allowed(const char *path, char ret[API_ALLOWED_MAX]);
 #endif

@@ -149,6 +149,7 @@ static void another_method_is_405_and_another_path_404(void **state)
 {
     struct kit *k = *state;
     assert_int_equal(kit_call(k, NULL, "PUT", "/api/v1/setup", NULL), 405);
+    assert_string_equal(json_string_value(json_object_get(k->headers, "Allow")), "GET, HEAD");
     assert_int_equal(kit_call(k, NULL, "GET", "/api/v1/setup/", NULL), 404);
     assert_int_equal(kit_call(k, NULL, "GET", "/api/v1/../setup", NULL), 404);
     assert_int_equal(kit_call(k, NULL, "GET", "/", NULL), 404);

@@ -140,6 +140,7 @@ static void expect_refusal(int door, const char *method, const char *path, size_
 
     if (g.status != status)
         print_error("%s %s: %ld\n", method, path, g.status);
+    assert_int_equal(status == 405, got_has(&g, "Allow: GET, HEAD"));
     assert_int_equal(g.status, status);
     got_wipe(&g);
     free(body);
@@ -217,6 +218,10 @@ static void malformed_http_ends_the_connection(void **state)
         "HTTP/1.1 400");
     /* Too long to be read and dropped: refused before a byte of it came. */
     expect_raw("POST /api/v1/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 67108865\r\n\r\n", "HTTP/1.1 413");
+    /* Announced is enough: not a byte of it came. */
+    expect_raw("POST /api/v1/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n", "HTTP/1.1 413");
+    expect_raw("GET /api/v1/echo HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n", "HTTP/1.1 400");
+    expect_raw("GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\nConnection: close\r\n\r\n", "HTTP/1.1 400");
     expect_raw("GET /api/v1/echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n", "HTTP/1.1 400");
     memset(long_line, 'a', 290000);
     memcpy(long_line, "GET /", 5);

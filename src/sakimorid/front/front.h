@@ -70,6 +70,7 @@ struct req {
     char *raw;                       /* target as it came */
     struct target target;
     bool in_head;                    /* MHD has not gone on to the body */
+    const char *allow;               /* with 405; a literal */
     bool target_ok, head, idempotent, is_pack, no_body_read, suspended, end_of_body, english;
     char method[8];
     uint64_t id;

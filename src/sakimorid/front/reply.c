@@ -63,6 +63,8 @@ void reply_json(struct req *r, unsigned status, json_t *j)
         reply_headers(m, r->conn, REPLY_API);
         put(m, "Content-Type", "application/json; charset=utf-8");
         put(m, "Cache-Control", "no-store");
+        if (status == 405 && r->allow)
+            put(m, "Allow", r->allow);
         if (status == 503 || status == 429)
             put(m, "Retry-After", "2");
     }

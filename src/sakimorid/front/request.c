@@ -13,6 +13,8 @@ struct ask {
 
 /* The longest body a route takes; 0 = none.  '*' in a pattern is one part of the path.  First match wins. */
 #define KIB(n) ((size_t)(n) << 10)
+#define DROPPED_MAX 65536 /* of a refused body that much is read and dropped, so that its sender sees why */
+
 static const struct { const char *method, *pattern; size_t max; } limits[] = {
     { "POST", "/agent/v1/sessions/*/manifest", KIB(256) + 1024 },
     { "POST", "/agent/v1/sessions/*/have", KIB(256) },
@@ -149,7 +151,7 @@ void req_answer(struct req *r, unsigned status, struct MHD_Response *response)
 
 /* ---- to brain ---- */
 
-struct gather { json_t *headers; size_t bytes, n; bool bad; const char *last; };
+struct gather { json_t *headers; size_t bytes, n, hosts; bool bad; const char *last; };
 
 static bool passes(const char *name)
 {
@@ -172,6 +174,9 @@ static enum MHD_Result gather_one(void *arg, enum MHD_ValueKind kind, const char
     g->n++;
     if (g->bytes > FRONT_HEADER_BYTES || g->n > FRONT_HEADERS)
         return MHD_NO;
+    /* Which of two would be believed? */
+    if (!strcasecmp(name, "host") && g->hosts++)
+        g->bad = true;
     if (n >= sizeof lower || !passes(name))
         return MHD_YES;
     for (size_t i = 0; i <= n; i++)
@@ -387,6 +392,7 @@ static bool body_refused(struct req *r, int64_t length, bool chunked)
         return true;
     }
     if (length > (r->is_pack ? (int64_t)FRONT_PACK_MAX : (int64_t)max) || (chunked && !max)) {
+        r->no_body_read |= length > DROPPED_MAX; /* announced is enough: nobody waits for what nobody reads */
         reply_error(r, 413, "too_large", NULL);
         return true;
     }
@@ -426,6 +432,8 @@ static void decide(struct req *r, const char *method)
     }
     place = place_of(r);
     if (!method_known(r, method) || (place == PLACE_STATIC && strcmp(r->method, "GET") && !r->head)) {
+        /* Of brain's paths only brain knows which: here it is a method that none of them has. */
+        r->allow = place == PLACE_STATIC ? "GET, HEAD" : "GET, HEAD, POST, PUT, PATCH, DELETE";
         reply_error(r, 405, "method", NULL);
         return;
     }
