@@ -15,10 +15,6 @@ void crypto_sha256(struct sm_span in, uint8_t ret[CRYPTO_SHA256_LEN]);
 /* The parts one after the other, n <= CRYPTO_PARTS_MAX (more aborts: a bug of the caller). */
 void crypto_sha256v(const struct sm_span *parts, size_t n, uint8_t ret[CRYPTO_SHA256_LEN]);
 
-/* Two at once, in hardly more time than the longer one where the processor has instructions for SHA-256. */
-void crypto_sha256_pair(
-    struct sm_span a, struct sm_span b, uint8_t ret_a[CRYPTO_SHA256_LEN], uint8_t ret_b[CRYPTO_SHA256_LEN]);
-
 /* Streaming.  One thread at a time; after final it is ready for the next message. */
 struct crypto_sha256_ctx;
 sm_must_use int crypto_sha256_new(struct crypto_sha256_ctx **ret); /* -ENOMEM, -SM_ECRYPTO */
@@ -34,9 +30,6 @@ void crypto_hmac_key_wipe(struct crypto_hmac_key *k);
 /* HMAC-SHA-256 over the parts one after the other, n <= CRYPTO_PARTS_MAX. */
 void crypto_hmac(const struct crypto_hmac_key *k, const struct sm_span *parts, size_t n,
     uint8_t ret[CRYPTO_SHA256_LEN]);
-/* Two at once, each with its key and n parts (n < CRYPTO_PARTS_MAX). */
-void crypto_hmac_pair(const struct crypto_hmac_key *const k[2], const struct sm_span *const parts[2], size_t n,
-    uint8_t *const ret[2]);
 /* The same with a key used once. */
 void crypto_hmac_sha256(struct sm_span key, struct sm_span in, uint8_t ret[CRYPTO_SHA256_LEN]);
 

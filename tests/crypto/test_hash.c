@@ -40,49 +40,6 @@ static void streaming_in_any_cut_equals_one_shot_and_can_be_used_again(void **st
     crypto_sha256_free(c);
 }
 
-static void two_at_once_give_what_each_gives_alone(void **state)
-{
-    static uint8_t in[700];
-    uint8_t a[32], b[32], want_a[32], want_b[32];
-    static const size_t other[] = { 0, 1, 55, 56, 63, 64, 65, 119, 120, 128, 640 };
-    for (size_t i = 0; i < sizeof in; i++)
-        in[i] = (uint8_t)(i * 13 + i / 251);
-    for (size_t n = 0; n <= 300; n++) {
-        for (size_t k = 0; k < sizeof other / sizeof other[0]; k++) {
-            struct sm_span x = SM_SPAN(in + 1, n), y = SM_SPAN(in + 50, other[k]);
-            crypto_sha256(x, want_a);
-            crypto_sha256(y, want_b);
-            crypto_sha256_pair(x, y, a, b);
-            assert_memory_equal(a, want_a, 32);
-            assert_memory_equal(b, want_b, 32);
-            crypto_sha256_pair(y, x, a, b);
-            assert_memory_equal(a, want_b, 32);
-            assert_memory_equal(b, want_a, 32);
-        }
-    }
-}
-
-static void two_authenticated_at_once_give_what_each_gives_alone(void **state)
-{
-    static uint8_t in[700];
-    struct crypto_hmac_key k[2];
-    uint8_t got[2][32], want[32];
-    for (size_t i = 0; i < sizeof in; i++)
-        in[i] = (uint8_t)(i * 31 + 5);
-    crypto_hmac_key_init(&k[0], SM_SPAN(in, 32));
-    crypto_hmac_key_init(&k[1], SM_SPAN(in + 100, 80));
-    for (size_t n = 0; n <= 260; n++) {
-        const struct sm_span p[2][3] = { { SM_SPAN(in, n), SM_SPAN(NULL, 0), SM_SPAN(in + n, 24) },
-            { SM_SPAN(in + 3, 24), SM_SPAN(in + 7, n), SM_SPAN(in, 2 * n) } };
-        crypto_hmac_pair((const struct crypto_hmac_key *const[]){ &k[0], &k[1] },
-            (const struct sm_span *const[]){ p[0], p[1] }, 3, (uint8_t *const[]){ got[0], got[1] });
-        for (int i = 0; i < 2; i++) {
-            crypto_hmac(&k[i], p[i], 3, want);
-            assert_memory_equal(got[i], want, 32);
-        }
-    }
-}
-
 static void parts_equal_their_concatenation(void **state)
 {
     uint8_t one[32], parts[32];
@@ -204,8 +161,6 @@ int main(void)
         cmocka_unit_test(sha256_gives_the_vectors_of_fips_180),
         cmocka_unit_test(streaming_in_any_cut_equals_one_shot_and_can_be_used_again),
         cmocka_unit_test(parts_equal_their_concatenation),
-        cmocka_unit_test(two_at_once_give_what_each_gives_alone),
-        cmocka_unit_test(two_authenticated_at_once_give_what_each_gives_alone),
         cmocka_unit_test(hmac_gives_the_vectors_of_rfc_4231),
         cmocka_unit_test(hkdf_gives_the_vectors_of_rfc_5869),
         cmocka_unit_test(hkdf_refuses_more_than_255_blocks),

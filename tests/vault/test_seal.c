@@ -214,49 +214,6 @@ static void what_looks_random_is_stored_and_text_is_not(void **state)
     seal_ctx_free(c);
 }
 
-static void two_sealed_together_are_what_each_is_alone(void **state)
-{
-    static uint8_t plain[2][70000];
-    static const size_t lengths[] = {1, 63, 64, 1000, 16384, 70000};
-    static const int levels[] = {0, 1, 2, SEAL_PIXELS, 3};
-    struct seal_ctx *c = test_ctx();
-    struct seal_keys k = test_keys();
-    test_fill(plain[0], sizeof plain[0], 21);
-    for (size_t i = 0; i < sizeof plain[1]; i++) /* samples of 16 bits that change slowly */
-        plain[1][i] = (uint8_t)(i & 1 ? 3 : i / 40 + plain[0][i] % 4);
-    for (size_t i = 0; i < 6 * 6 * 5; i++) {
-        struct sm_buf alone[2] = {0}, both[2] = {0}, back = {0};
-        struct chunk_info info[2];
-        struct chunk_job job[2];
-        for (unsigned j = 0; j < 2; j++) {
-            job[j] = (struct chunk_job){.type = j ? OBJ_CHUNK : OBJ_CANARY,
-                .plain = SM_SPAN(plain[j], lengths[j ? i % 6 : i / 6 % 6]),
-                .how = {.level = levels[(i / 36 + j) % 5]},
-                .sealed = &both[j]};
-            chunk_hash(job[j].plain, &job[j].h);
-            assert_int_equal(
-                chunk_seal(c, &k, job[j].type, job[j].plain, &job[j].h, job[j].how, &info[j], &alone[j]), 0);
-        }
-        struct chunk_hash h[2];
-        chunk_hash_pair(job[0].plain, job[1].plain, &h[0], &h[1]);
-        assert_memory_equal(&h[0], &job[0].h, sizeof h[0]);
-        assert_memory_equal(&h[1], &job[1].h, sizeof h[1]);
-        assert_int_equal(chunk_seal_pair(c, &k, job), 0);
-        for (unsigned j = 0; j < 2; j++) {
-            assert_true(sm_span_eq(sm_buf_span(&both[j]), sm_buf_span(&alone[j])));
-            assert_true(cid_eq(&job[j].info.cid, &info[j].cid));
-            assert_memory_equal(&job[j].info.ck, &info[j].ck, sizeof info[j].ck);
-            sm_buf_clear(&back);
-            assert_int_equal(chunk_open(c, sm_buf_span(&both[j]), &test_client, &info[j].ck, &back), 0);
-            assert_true(sm_span_eq(sm_buf_span(&back), job[j].plain));
-            sm_buf_wipe(&alone[j]);
-            sm_buf_wipe(&both[j]);
-        }
-        sm_buf_wipe(&back);
-    }
-    seal_ctx_free(c);
-}
-
 static void headers_of_other_formats_and_types_are_told_apart(void **state)
 {
     uint8_t b[OBJ_HDR_LEN];
@@ -358,7 +315,6 @@ int main(void)
         cmocka_unit_test(two_zstd_levels_give_two_nonces_and_both_restore),
         cmocka_unit_test(zstd_bombs_and_odd_frames_are_refused),
         cmocka_unit_test(what_looks_random_is_stored_and_text_is_not),
-        cmocka_unit_test(two_sealed_together_are_what_each_is_alone),
         cmocka_unit_test(headers_of_other_formats_and_types_are_told_apart),
         cmocka_unit_test(a_page_opens_and_its_refs_need_no_key),
         cmocka_unit_test(unsorted_and_double_refs_are_refused),

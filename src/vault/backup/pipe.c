@@ -47,32 +47,21 @@ int pipe_error(struct pipe *p)
 
 /* ---- sealers ---- */
 
-/* The oldest job nobody took, if there is one. */
-static struct event *job_next(struct pipe *p)
-{
-    /* The finisher takes what needs no sealing out by itself: what it has passed is no longer here. */
-    if (p->next_job < p->head)
-        p->next_job = p->head;
-    /* What is sealed and not yet packed is bounded too: then the finisher has something to do first. */
-    while (p->sealed_bytes < PIPE_SEALED && p->next_job < p->tail) {
-        struct event *e = &p->slot[p->next_job++ % PIPE_SLOTS];
-        if (is_job(e))
-            return e;
-    }
-    return NULL;
-}
-
-/* The oldest jobs nobody took; a second one only when no other sealer has nothing to do.  0 when the pipe stops. */
-static size_t jobs_take(struct pipe *p, struct event *ret[PIPE_TOGETHER])
+/* The oldest job nobody took.  NULL when the pipe stops. */
+static struct event *job_take(struct pipe *p)
 {
     for (;;) {
-        size_t n = 0;
         if (p->stop || p->err)
-            return 0;
-        while (n < PIPE_TOGETHER && (n == 0 || p->idle == 0) && (ret[n] = job_next(p)))
-            n++;
-        if (n)
-            return n;
+            return NULL;
+        /* The finisher takes what needs no sealing out by itself: what it has passed is no longer here. */
+        if (p->next_job < p->head)
+            p->next_job = p->head;
+        /* What is sealed and not yet packed is bounded too: then the finisher has something to do first. */
+        while (p->sealed_bytes < PIPE_SEALED && p->next_job < p->tail) {
+            struct event *e = &p->slot[p->next_job++ % PIPE_SLOTS];
+            if (is_job(e))
+                return e;
+        }
         p->idle++;
         pthread_cond_wait(&p->work, &p->lock);
         p->idle--;
@@ -83,33 +72,26 @@ static void *sealer(void *arg)
 {
     struct pipe *p = arg;
     struct seal_ctx *ctx = NULL;
-    struct sm_buf scratch[PIPE_TOGETHER];
-    struct event *e[PIPE_TOGETHER];
-    size_t n;
-    for (size_t i = 0; i < PIPE_TOGETHER; i++)
-        scratch[i] = SM_BUF_INIT(CHUNK_SEALED_MAX * 2);
+    struct sm_buf scratch = SM_BUF_INIT(CHUNK_SEALED_MAX * 2);
     int r = seal_ctx_new(&ctx);
     if (r < 0)
         pipe_fail(p, r);
     pthread_mutex_lock(&p->lock);
-    while (r == 0 && (n = jobs_take(p, e))) {
+    struct event *e;
+    while (r == 0 && (e = job_take(p))) {
         pthread_mutex_unlock(&p->lock);
-        r = p->seal(p->arg, ctx, scratch, e, n);
-        for (size_t i = 0; i < n; i++)
-            pipe_release(p, e[i]->block);
+        r = p->seal(p->arg, ctx, &scratch, e);
+        pipe_release(p, e->block);
         if (r < 0)
             pipe_fail(p, r);
         pthread_mutex_lock(&p->lock);
-        for (size_t i = 0; i < n; i++) {
-            e[i]->done = true;
-            p->sealed_bytes += e[i]->sealed_n;
-        }
+        e->done = true;
+        p->sealed_bytes += e->sealed_n;
         if (p->waiting_front && p->slot[p->head % PIPE_SLOTS].done)
             pthread_cond_signal(&p->front);
     }
     pthread_mutex_unlock(&p->lock);
-    for (size_t i = 0; i < PIPE_TOGETHER; i++)
-        sm_buf_wipe(&scratch[i]);
+    sm_buf_wipe(&scratch);
     seal_ctx_free(ctx);
     return NULL;
 }

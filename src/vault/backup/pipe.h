@@ -49,10 +49,8 @@ struct event {
 };
 
 struct pipe;
-#define PIPE_TOGETHER 2u /* jobs that a sealer takes at once, where so many are waiting */
-/* Called by a sealer for 1 to PIPE_TOGETHER jobs, with a scratch buffer for each; fills known, look, info, sealed. */
-typedef int (*pipe_seal_fn)(
-    void *arg, struct seal_ctx *ctx, struct sm_buf scratch[PIPE_TOGETHER], struct event *const *job, size_t n);
+/* Called by a sealer for one job; fills known, look, info, sealed. */
+typedef int (*pipe_seal_fn)(void *arg, struct seal_ctx *ctx, struct sm_buf *scratch, struct event *job);
 sm_must_use int pipe_new(unsigned sealers, pipe_seal_fn seal, void *arg, struct pipe **ret);
 /* Stops and joins the sealers. */
 void pipe_free(struct pipe *p);

@@ -76,8 +76,7 @@ bool run_known(struct run *r, const uint8_t key[32], struct cid *ret);
 bool run_is_missing(const struct run *r, const struct cid *cid);
 
 /* ---- threads ---- */
-int run_seal_jobs(
-    void *arg, struct seal_ctx *ctx, struct sm_buf scratch[PIPE_TOGETHER], struct event *const *job, size_t n);
+int run_seal_job(void *arg, struct seal_ctx *ctx, struct sm_buf *scratch, struct event *job);
 /* Both are whole threads: walk and push events until EV_END; take events until EV_END.  Errors go to the pipe. */
 void *run_reader(void *run);
 void *run_finisher(void *run);

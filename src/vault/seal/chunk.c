@@ -22,11 +22,6 @@ void chunk_hash(struct sm_span plain, struct chunk_hash *ret)
     crypto_sha256(plain, ret->b);
 }
 
-void chunk_hash_pair(struct sm_span a, struct sm_span b, struct chunk_hash *ret_a, struct chunk_hash *ret_b)
-{
-    crypto_sha256_pair(a, b, ret_a->b, ret_b->b);
-}
-
 static void hdr0(const struct seal_keys *k, uint8_t type, uint8_t ret[OBJ_HDR_LEN])
 {
     obj_hdr_put(&(struct obj_hdr){.algorithm = 0, .type = type, .client = k->client}, ret);
@@ -70,95 +65,33 @@ void seal_nonce(const struct seal_keys *k, uint8_t type, const uint8_t hash[32],
     memcpy(to, mac, OBJ_NONCE_LEN);
 }
 
-/* ---- sealing, step by step: the form, its nonce, the box around it, the name ---- */
-
-struct sealing { uint8_t *o; size_t n; }; /* n: of the form, then of the whole object */
-
-static struct sm_span form_of(const struct sealing *s)
-{
-    return SM_SPAN(s->o + OBJ_HDR_LEN + OBJ_NONCE_LEN, s->n);
-}
-
-static int seal_begin(struct seal_ctx *c, const struct seal_keys *k, struct chunk_job *j, struct sealing *ret)
-{
-    if (!obj_is_chunk(j->type) || j->plain.n == 0 || j->plain.n > CHUNK_PLAIN_MAX)
-        return -SM_EINVAL;
-    int r = sm_buf_reserve(j->sealed, j->plain.n + CHUNK_OVERHEAD);
-    if (r < 0)
-        return r;
-    ret->o = j->sealed->p + j->sealed->n;
-    r = seal_form(c, j->plain, j->how, ret->o + OBJ_HDR_LEN + OBJ_NONCE_LEN, &ret->n, &j->info.algorithm);
-    if (r < 0)
-        return r;
-    chunk_keys(k, j->type, &j->h, &j->info.ck, NULL);
-    obj_hdr_put(&(struct obj_hdr){.algorithm = j->info.algorithm, .type = j->type, .client = k->client}, ret->o);
-    return 0;
-}
-
-static int seal_box(struct seal_ctx *c, const struct chunk_job *j, struct sealing *s)
-{
-    struct sm_span form = form_of(s);
-    int r = crypto_aead_seal(
-        c->aead, j->info.ck.b, s->o + OBJ_HDR_LEN, SM_SPAN(s->o, OBJ_HDR_LEN), form, s->o + OBJ_HDR_LEN + OBJ_NONCE_LEN);
-    s->n += CHUNK_OVERHEAD;
-    return r;
-}
-
 int chunk_seal(struct seal_ctx *c, const struct seal_keys *k, uint8_t type, struct sm_span plain,
     const struct chunk_hash *h, struct seal_how how, struct chunk_info *ret, struct sm_buf *ret_sealed)
 {
-    struct chunk_job j = {.type = type, .plain = plain, .h = *h, .how = how, .sealed = ret_sealed};
-    struct sealing s;
-    int r = seal_begin(c, k, &j, &s);
-    if (r == 0) {
-        seal_nonce(k, type, h->b, SM_SPAN(s.o, OBJ_HDR_LEN), form_of(&s), s.o + OBJ_HDR_LEN);
-        r = seal_box(c, &j, &s);
-    }
-    if (r == 0) {
-        obj_name(SM_SPAN(s.o, s.n), &j.info.cid);
-        ret_sealed->n += s.n;
-        *ret = j.info;
-    }
-    sm_zero(&j, sizeof j);
-    return r;
-}
-
-static void nonce_pair(const struct seal_keys *k, const struct chunk_job job[2], struct sealing s[2])
-{
-    struct crypto_hmac_key key[2];
-    struct sm_span part[2][2];
-    uint8_t nk[OBJ_KEY_LEN], mac[2][32];
-    for (unsigned i = 0; i < 2; i++) {
-        seal_derive(k, "nk", job[i].type, job[i].h.b, nk);
-        crypto_hmac_key_init(&key[i], SM_SPAN(nk, sizeof nk));
-        part[i][0] = SM_SPAN(s[i].o, OBJ_HDR_LEN);
-        part[i][1] = form_of(&s[i]);
-    }
-    crypto_hmac_pair((const struct crypto_hmac_key *const[]){&key[0], &key[1]},
-        (const struct sm_span *const[]){part[0], part[1]}, 2, (uint8_t *const[]){mac[0], mac[1]});
-    for (unsigned i = 0; i < 2; i++) {
-        memcpy(s[i].o + OBJ_HDR_LEN, mac[i], OBJ_NONCE_LEN);
-        crypto_hmac_key_wipe(&key[i]);
-    }
-    sm_zero(nk, sizeof nk);
-}
-
-int chunk_seal_pair(struct seal_ctx *c, const struct seal_keys *k, struct chunk_job job[2])
-{
-    struct sealing s[2];
-    int r = seal_begin(c, k, &job[0], &s[0]);
-    if (r == 0)
-        r = seal_begin(c, k, &job[1], &s[1]);
+    struct chunk_info info;
+    uint8_t *o, *form;
+    size_t n;
+    int r;
+    if (!obj_is_chunk(type) || plain.n == 0 || plain.n > CHUNK_PLAIN_MAX)
+        return -SM_EINVAL;
+    r = sm_buf_reserve(ret_sealed, plain.n + CHUNK_OVERHEAD);
     if (r < 0)
         return r;
-    nonce_pair(k, job, s);
-    for (unsigned i = 0; i < 2 && r == 0; i++)
-        r = seal_box(c, &job[i], &s[i]);
+    o = ret_sealed->p + ret_sealed->n;
+    form = o + OBJ_HDR_LEN + OBJ_NONCE_LEN;
+    r = seal_form(c, plain, how, form, &n, &info.algorithm);
     if (r < 0)
         return r;
-    crypto_sha256_pair(SM_SPAN(s[0].o, s[0].n), SM_SPAN(s[1].o, s[1].n), job[0].info.cid.b, job[1].info.cid.b);
-    for (unsigned i = 0; i < 2; i++)
-        job[i].sealed->n += s[i].n;
+    chunk_keys(k, type, h, &info.ck, NULL);
+    obj_hdr_put(&(struct obj_hdr){.algorithm = info.algorithm, .type = type, .client = k->client}, o);
+    seal_nonce(k, type, h->b, SM_SPAN(o, OBJ_HDR_LEN), SM_SPAN(form, n), o + OBJ_HDR_LEN);
+    r = crypto_aead_seal(c->aead, info.ck.b, o + OBJ_HDR_LEN, SM_SPAN(o, OBJ_HDR_LEN), SM_SPAN(form, n), form);
+    if (r < 0)
+        return r;
+    n += CHUNK_OVERHEAD;
+    obj_name(SM_SPAN(o, n), &info.cid);
+    ret_sealed->n += n;
+    *ret = info;
     return 0;
 }
 

@@ -24,8 +24,6 @@ void seal_ctx_free(struct seal_ctx *c);
 /* h of a chunk's plain bytes; never stored. */
 struct chunk_hash { uint8_t b[32]; };
 void chunk_hash(struct sm_span plain, struct chunk_hash *ret);
-/* Of two at once, in less time than one after the other. */
-void chunk_hash_pair(struct sm_span a, struct sm_span b, struct chunk_hash *ret_a, struct chunk_hash *ret_b);
 /* The client's local look-up value for h (type is OBJ_CHUNK or OBJ_CANARY). */
 void chunk_look(const struct seal_keys *k, uint8_t type, const struct chunk_hash *h, uint8_t ret[32]);
 /* The content key, and the nonce key unless ret_nk is NULL.  An unchanged chunk needs no more than ck. */
@@ -44,17 +42,6 @@ struct chunk_info { struct cid cid; struct chunk_key ck; uint8_t algorithm; };
  */
 sm_must_use int chunk_seal(struct seal_ctx *c, const struct seal_keys *k, uint8_t type, struct sm_span plain,
     const struct chunk_hash *h, struct seal_how how, struct chunk_info *ret, struct sm_buf *ret_sealed);
-/* One of two chunks that are sealed together; info and what is appended to sealed are the result. */
-struct chunk_job {
-    uint8_t type;
-    struct sm_span plain;
-    struct chunk_hash h;
-    struct seal_how how;
-    struct chunk_info info;
-    struct sm_buf *sealed;
-};
-/* chunk_seal of both, in less time than one after the other.  Errors as there; both buffers are as they were then. */
-sm_must_use int chunk_seal_pair(struct seal_ctx *c, const struct seal_keys *k, struct chunk_job job[2]);
 /*
  * Open a chunk of either type; the plain bytes are appended to ret_plain, which is as it was on failure.
  * The name is not checked here (obj_name_check).  client NULL: any.
