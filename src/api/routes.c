@@ -203,10 +203,11 @@ void api_match(const char *method, const char *path, struct api_match *ret)
 
 void api_allowed(const char *path, char ret[API_ALLOWED_MAX])
 {
-    static const char *const methods[] = { "GET", "POST", "PUT", "PATCH", "DELETE" };
+    enum { METHODS = 5 };
+    static const char methods[METHODS][8] = { { "GET" }, { "POST" }, { "PUT" }, { "PATCH" }, { "DELETE" } };
     size_t n = 0;
     ret[0] = 0;
-    for (size_t k = 0; k < sizeof methods / sizeof *methods; k++) {
+    for (size_t k = 0; k < METHODS; k++) {
         struct api_match m;
         api_match(methods[k], path, &m);
         if (m.route)
