@@ -17,9 +17,11 @@
 
 #define GENERATIONS_MAX 65536u
 #define OPEN_MAX 8u       /* generations opened at a time */
-#define LINKS_MAX 4096u   /* hard links whose bytes were looked up, a generation */
+#define LINKS_MAX ((size_t)1 << 20)         /* groups of hard links of one generation that are remembered */
+#define LINK_PATHS_MAX ((size_t)64 << 20)   /* bytes of their paths */
 
-struct link { uint64_t group; struct reader_node node; };
+/* Where the bytes of a hard-link group stand. */
+struct link { uint64_t group; size_t at, n; };
 struct gen {
     struct mount *m;
     struct store_generation g;
@@ -28,8 +30,8 @@ struct gen {
     struct reader *reader;
     uint64_t used;
     unsigned handles;
-    struct link *links;
-    size_t links_n;
+    struct sm_buf links, link_paths; /* struct link, by group */
+    bool links_known;
 };
 struct mount {
     struct cli *c;
@@ -75,11 +77,9 @@ static int source_key(void *arg, const struct cid *envelope, struct file_key *re
 
 static void gen_close(struct gen *g)
 {
-    for (size_t i = 0; i < g->links_n; i++)
-        reader_node_wipe(&g->links[i].node);
-    free(g->links);
-    g->links = NULL;
-    g->links_n = 0;
+    sm_buf_wipe(&g->links);
+    sm_buf_wipe(&g->link_paths);
+    g->links_known = false;
     reader_close(g->reader);
     g->reader = NULL;
     sm_buf_wipe(&g->manifest);
@@ -183,28 +183,55 @@ static int node_at(struct gen *g, const char *rest, struct reader_node *ret)
     return e < 0 ? e : a.found || !path.n ? 1 : -SM_ENOTFOUND;
 }
 
-/* The node that carries the bytes: itself, or the first name of its hard-link group.  Borrowed from g or n. */
-static int with_bytes(struct gen *g, const struct reader_node *n, const struct reader_node **ret)
+static int note_link(void *arg, enum reader_event event, struct sm_span path, const struct reader_node *n)
+{
+    struct gen *g = arg;
+    struct meta_extra x;
+    if (event != READER_ENTRY || n->e.kind != ENTRY_FILE || !n->e.nstreams || meta_extra_of(n->e.meta, &x) < 0 || !x.has_link)
+        return 0;
+    const struct link l = { x.link_group, g->link_paths.n, path.n };
+    int e = sm_buf_put_span(&g->link_paths, path);
+    return e < 0 ? e : sm_buf_put(&g->links, &l, sizeof l);
+}
+
+static int by_group(const void *a, const void *b)
+{
+    const struct link *x = a, *y = b;
+    return x->group < y->group ? -1 : x->group > y->group;
+}
+
+/* One walk for all groups: a folder of many links asks for each of them. */
+static int know_links(struct gen *g)
+{
+    if (g->links_known)
+        return 0;
+    g->links = SM_BUF_INIT(LINKS_MAX * sizeof(struct link));
+    g->link_paths = SM_BUF_INIT(LINK_PATHS_MAX);
+    int e = reader_walk(g->reader, SM_SPAN(NULL, 0), note_link, g);
+    if (e < 0) {
+        sm_buf_wipe(&g->links);
+        sm_buf_wipe(&g->link_paths);
+        return e;
+    }
+    if (g->links.n)
+        qsort(g->links.p, g->links.n / sizeof(struct link), sizeof(struct link), by_group);
+    g->links_known = true;
+    return 0;
+}
+
+/* The node that carries the bytes: n itself, or the first name of its hard-link group.  ret is the caller's. */
+static int with_bytes(struct gen *g, const struct reader_node *n, struct reader_node *ret)
 {
     struct meta_extra x;
-    *ret = n;
-    if (n->e.nstreams || n->e.kind != ENTRY_FILE || meta_extra_of(n->e.meta, &x) < 0 || !x.has_link)
+    if (n->e.nstreams || n->e.kind != ENTRY_FILE || meta_extra_of(n->e.meta, &x) < 0 || !x.has_link) {
+        reader_node_copy(n, ret);
         return 0;
-    for (size_t i = 0; i < g->links_n; i++)
-        if (g->links[i].group == x.link_group) {
-            *ret = &g->links[i].node;
-            return 0;
-        }
-    if (!g->links && !(g->links = calloc(LINKS_MAX, sizeof *g->links)))
-        return -ENOMEM;
-    if (g->links_n == LINKS_MAX)
-        reader_node_wipe(&g->links[--g->links_n].node);
-    int e = reader_link_source(g->reader, x.link_group, &g->links[g->links_n].node);
-    if (e < 0)
-        return e;
-    g->links[g->links_n].group = x.link_group;
-    *ret = &g->links[g->links_n++].node;
-    return 0;
+    }
+    int e = know_links(g);
+    const struct link key = { x.link_group, 0, 0 };
+    const struct link *l = e < 0 || !g->links.n ? NULL
+        : bsearch(&key, g->links.p, g->links.n / sizeof key, sizeof key, by_group);
+    return e < 0 ? e : l ? reader_stat(g->reader, SM_SPAN(g->link_paths.p + l->at, l->n), ret) : -SM_ENOTFOUND;
 }
 
 static int main_stream(const struct reader_node *n, uint32_t *ret_i, uint64_t *ret_size)
@@ -236,14 +263,15 @@ static int as_node(struct gen *g, const struct reader_node *n, struct stat *st)
     static const mode_t types[] = { 0, S_IFREG, S_IFDIR, S_IFLNK, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK };
     struct plat_meta m = { 0 };
     struct meta_extra x;
-    const struct reader_node *bytes;
+    struct reader_node bytes = { .page = NULL };
     uint64_t size = 0;
     uint32_t i;
     if (n->e.kind >= sizeof types / sizeof *types)
         return -EIO;
     int e = meta_to_plat(n->e.meta, n->e.kind, &m, &x);
     if (e == 0 && n->e.kind == ENTRY_FILE && (e = with_bytes(g, n, &bytes)) == 0)
-        (void)main_stream(bytes, &i, &size); /* 0 for an empty one */
+        (void)main_stream(&bytes, &i, &size); /* 0 for an empty one */
+    reader_node_wipe(&bytes);
     if (e < 0) {
         plat_meta_wipe(&m);
         return e;
@@ -370,7 +398,6 @@ static int op_readlink(const char *path, char *buf, size_t size)
 static int op_open(const char *path, struct fuse_file_info *fi)
 {
     struct where w;
-    const struct reader_node *bytes;
     if ((fi->flags & O_ACCMODE) != O_RDONLY)
         return -EROFS;
     struct handle *h = calloc(1, sizeof *h);
@@ -379,11 +406,10 @@ static int op_open(const char *path, struct fuse_file_info *fi)
     struct reader_node n = { .page = NULL };
     int e = node_of(path, &w, &n);
     if (e == 0)
-        e = n.e.kind == ENTRY_FILE ? with_bytes(w.g, &n, &bytes) : -EISDIR;
+        e = n.e.kind == ENTRY_FILE ? with_bytes(w.g, &n, &h->node) : -EISDIR;
     if (e == 0) {
-        reader_node_copy(bytes, &h->node);
         h->g = w.g;
-        (void)main_stream(bytes, &h->stream, &h->size); /* size 0: nothing is read */
+        (void)main_stream(&h->node, &h->stream, &h->size); /* size 0: nothing is read */
         w.g->handles++;
         fi->fh = (uint64_t)(uintptr_t)h;
         fi->keep_cache = 1; /* a generation never changes */

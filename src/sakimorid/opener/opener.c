@@ -655,11 +655,12 @@ static void on_diff(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
     int r = f.err ? f.err : !was || !is ? -SM_ESTATE : given ? sm_unbase64(SM_SPAN_STR(given), &path) : 0;
     if (!r)
         r = reader_diff(was->reader, is->reader, sm_buf_span(&path), diff_row, &a);
-    bool more = r == -SM_ECANCEL;
-    if (!r || more) {
+    bool more = r == -SM_ECANCEL, large = r == -SM_ELIMIT; /* large: what was met so far is told, and that it is not all */
+    if (!r || more || large) {
         out = json_object();
         json_object_set(out, "items", a.items);
         json_object_set_new(out, "next", more ? json_integer((json_int_t)(a.skip + a.limit)) : json_null());
+        json_object_set_new(out, "more", json_boolean(more || large));
         r = 0;
     }
     json_decref(a.items);

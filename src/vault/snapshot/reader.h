@@ -101,13 +101,16 @@ struct reader_difference {
 };
 /* d is borrowed for the call.  Non-zero stops the walk and is its answer. */
 typedef int (*reader_diff_fn)(void *arg, const struct reader_difference *d);
-/* Files of one size whose bytes are cut differently are compared by hash up to this size, and called changed above. */
+/* Files of one size whose bytes are cut differently are compared by hash: up to this size, and so many bytes in one call;
+ * beyond, they are called changed. */
 #define READER_DIFF_HASH_MAX ((uint64_t)64 << 20)
+#define READER_DIFF_HASH_ALL ((uint64_t)1 << 30)
+#define READER_DIFF_VISIT_MAX ((uint64_t)2000000) /* entries looked at in one call */
 /*
  * What differs between two generations of one client, below path (empty: all roots), names ascending; a folder that came
  * or went is told once, without what is in it.  Pages that are the same object in both are not opened: the price is the
  * difference, not the size.  The time of last change of a folder is no difference.
- * -SM_ENOTFOUND: path is in neither.
+ * -SM_ENOTFOUND: path is in neither.  -SM_ELIMIT: past READER_DIFF_VISIT_MAX; what was told so far is right.
  */
 sm_must_use int reader_diff(struct reader *older, struct reader *newer, struct sm_span path, reader_diff_fn fn, void *arg);
 /* A number that says which pages a folder consists of, and where it stands: the same number, the same folder.  False

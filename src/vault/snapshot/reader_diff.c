@@ -20,6 +20,7 @@ struct diff {
     struct pair *stack; /* VAULT_DEPTH_MAX + 2 */
     size_t depth;
     struct sm_buf path;
+    uint64_t hashed, visited;
 };
 
 /* ---- two entries of one name ---- */
@@ -110,7 +111,7 @@ static int same_parts(const struct stream_view *a, const struct stream_view *b, 
 }
 
 /* n[0] and n[1] are no folders. */
-static int content_differs(const struct diff *d, const struct reader_node *n, bool *ret)
+static int content_differs(struct diff *d, const struct reader_node *n, bool *ret)
 {
     *ret = n[0].e.nstreams != n[1].e.nstreams;
     for (uint32_t i = 0; i < n[0].e.nstreams && !*ret; i++) {
@@ -130,7 +131,10 @@ static int content_differs(const struct diff *d, const struct reader_node *n, bo
         if (same)
             continue;
         *ret = true;
-        if (a.size <= READER_DIFF_HASH_MAX && (e = hashes_differ(d, n, i, a.size, ret)) < 0)
+        if (a.size > READER_DIFF_HASH_MAX || d->hashed + a.size > READER_DIFF_HASH_ALL)
+            continue;
+        d->hashed += a.size;
+        if ((e = hashes_differ(d, n, i, a.size, ret)) < 0)
             return e;
     }
     return 0;
@@ -253,7 +257,7 @@ static int both(struct diff *d, const struct reader_node *n)
 static int step(struct diff *d)
 {
     struct pair *p = &d->stack[d->depth - 1];
-    int e = fill(d, p);
+    int e = ++d->visited > READER_DIFF_VISIT_MAX ? -SM_ELIMIT : fill(d, p);
     if (e < 0)
         return e;
     if (!p->have[0] && !p->have[1]) {
