@@ -42,7 +42,7 @@ static json_t *alarm_words(const json_t *row, const char *end, const char *const
         (void)snprintf(key, sizeof key, "ALARM_other_%s", end);
         text = text_named(lang, key);
     }
-    char *s = text_fill(lang, text ? text : "", args, 5);
+    char *s = text_fill(lang, text ? text : "", args, 6);
     json_t *j = s ? json_string(s) : NULL;
     free(s);
     return j ? j : json_string("");
@@ -57,7 +57,7 @@ json_t *alarm_json(struct api *a, const json_t *row, enum text_lang lang)
     char at[SM_TIME_TEXT];
     sm_time_jst((struct sm_time){ .s = api_int(row, "opened_s", 0) }, at);
     const char *args[] = { api_str(device, "name"), api_str(source, "name"), json_string_value(reasons), at,
-        api_str(facts, "what") };
+        api_str(facts, "what"), api_str(facts, "numbers") };
     json_t *next = json_array();
     static const char *const nexts[] = { "NEXT1", "NEXT2", "NEXT3" };
     for (size_t i = 0; i < 3; i++)

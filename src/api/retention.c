@@ -103,14 +103,30 @@ static void order_key(const char *id, char ret[96])
 }
 
 /* Everybody hears of it while there is time to stop it. */
+/* What the order would do, in numbers: what the signer wrote as its reason may be anything. */
+static void order_numbers(const json_t *order, char ret[80])
+{
+    const json_t *p = json_object_get(order, "policy");
+    if (json_is_object(p))
+        (void)snprintf(ret, 80, "%lld / %lld / %lld / %lld, %lld", (long long)api_int(p, "hourly", 0),
+            (long long)api_int(p, "daily", 0), (long long)api_int(p, "weekly", 0), (long long)api_int(p, "monthly", 0),
+            (long long)api_int(p, "min_days", 0));
+    else if (api_int(order, "credit_ms", 0))
+        (void)snprintf(ret, 80, "%lld", (long long)(api_int(order, "credit_ms", 0) / 86400000));
+    else
+        (void)snprintf(ret, 80, "%lld", (long long)api_int(order, "manifests", 0));
+}
+
 static void order_tell(struct api *a, const json_t *order)
 {
-    char key[96];
+    char key[96], numbers[80];
     const char *kind = api_str(order, "kind");
+    order_numbers(order, numbers);
     order_key(api_str(order, "id"), key);
     struct alarm_new n = { .kind = !strcmp(kind, "delete") ? "deletion" : !strcmp(kind, "policy") ? "shorter" : "gaintime",
-        .state = "call", .key = key, .facts = json_pack("{s:s,s:s,s:s,s:I}", "order", api_str(order, "id"), "what",
-            api_str(order, "reason"), "by", api_str(order, "by"), "count", (json_int_t)api_int(order, "manifests", 0)) };
+        .state = "call", .key = key, .facts = json_pack("{s:s,s:s,s:s,s:s,s:I}", "order", api_str(order, "id"), "what",
+            api_str(order, "reason"), "numbers", numbers, "by", api_str(order, "by"), "count",
+            (json_int_t)api_int(order, "manifests", 0)) };
     alarm_open(a, &n);
 }
 

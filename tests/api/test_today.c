@@ -377,6 +377,25 @@ static void an_order_is_told_to_everybody_until_it_is_stopped(void **state)
     assert_int_equal(alarms_of(k, "deletion"), 0);
 }
 
+static void a_waiting_order_is_told_with_its_numbers_not_by_its_reason_alone(void **state)
+{
+    struct kit *k = *state;
+    char sig[129], body[400];
+    kit_people(k);
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    memset(sig, 'a', 128);
+    sig[128] = 0;
+    (void)snprintf(body, sizeof body, "{\"order\":\"{}\",\"sig\":\"%s\"}", sig);
+    json_object_set_new(k->answers, "V_ORDER", json_pack("{s:s,s:s,s:s,s:s,s:{s:i,s:i,s:i,s:i,s:i}}", "id",
+        "00112233445566778899aabbccddeeff", "kind", "policy", "by", "director", "reason", "a small tidy-up", "policy",
+        "hourly", 1, "daily", 2, "weekly", 3, "monthly", 0, "min_days", 15));
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/retention/orders", body), 201);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/alarms?open=1", NULL), 200);
+    const json_t *alarm = json_array_get(json_object_get(k->body, "items"), 0);
+    assert_non_null(strstr(json_string_value(json_object_get(alarm, "text")), "1 / 2 / 3 / 0, 15"));
+}
+
 static void an_alarm_outweighs_a_late_copy(void **state)
 {
     struct kit *k = *state;
@@ -590,6 +609,7 @@ int main(void)
         T(a_freeze_nobody_looked_at_is_told_again_each_week_and_a_full_quota_once),
         T(a_shorter_policy_is_answered_with_what_it_needs),
         T(an_order_is_told_to_everybody_until_it_is_stopped),
+        T(a_waiting_order_is_told_with_its_numbers_not_by_its_reason_alone),
         T(an_alarm_outweighs_a_late_copy),
         T(english_is_there_for_those_who_ask),
         T(the_settings_keep_every_field_of_the_institution),
