@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useLayoutEffect, useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
 import type { Session } from '../api';
 import { t } from '../i18n';
@@ -20,7 +20,7 @@ export function SignInScreen() {
     const [bad, setBad] = useState<Record<string, string>>({});
     const [error, setError] = useState<ApiError | null>(null);
     const [busy, setBusy] = useState(false);
-    useEffect(() => {
+    useLayoutEffect(() => { // before anybody sees the field, for the fingers are faster than the next picture
         if (!second) return focusHeading('#main h1');
         document.querySelector<HTMLElement>('#main form input')?.focus(); // the code is what comes next, typed without looking
     }, [second, paper]);
