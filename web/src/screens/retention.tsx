@@ -122,7 +122,7 @@ function state(o: Order): string {
 function Orders({ r, act, done }: { r: Retention; act: boolean; done: (s: string) => void }) {
     const [ask, setAsk] = useState<Order | null>(null);
     return <section class="card stack" aria-labelledby="od"><h2 id="od">{t(T.orders)}</h2><p>{t(T.ordersLead)}</p>
-        {r.orders.length === 0 ? <p>{t(T.ordersNone)}</p> : <ul class="lines">{r.orders.slice(0, 20).map((o) => <li class="rel"><Mark state={o.state === 'waiting' ? 'call' : 'ok'} label={state(o)} /><div class="stack-s"><b>{t((T as Record<string, Text>)['k_' + o.kind] ?? T.k_delete, { n: o.manifests })}</b>
+        {r.orders.length === 0 ? <p>{t(T.ordersNone)}</p> : <ul class="lines">{r.orders.slice(0, 20).map((o) => <li class="rel"><Mark state={o.state === 'waiting' ? 'call' : 'ok'} label={state(o)} /><div class="under"><b>{t((T as Record<string, Text>)['k_' + o.kind] ?? T.k_delete, { n: o.manifests })}</b>
             <span>{state(o)}</span><span class="sub">{t(T.by, { who: o.by, at: whenOf(o.at), why: o.reason })}</span>{act && o.state === 'waiting' && <span><button type="button" class="btn btn-stop btn-sm" onClick={() => setAsk(o)}>{t(T.stop)}</button></span>}</div></li>)}</ul>}
         {ask && <Ask title={t(T.stopAsk)} text={t(T.stopText)} yes={t(T.stop)} stop close={() => setAsk(null)} act={async (why) => { await api.post(`/retention/orders/${ask.id}/cancel`, { why }); done(t(T.stopped)); }} />}</section>;
 }
@@ -131,7 +131,7 @@ function Holds({ r, source, chief, director, done }: { r: Retention; source: str
     const [ask, setAsk] = useState<Hold | 'add' | null>(null);
     const name = r.sources.find((s) => s.id === source)?.name;
     return <section class="card stack" aria-labelledby="hd"><h2 id="hd">{t(T.holds)}</h2><p>{t(T.holdsLead)}</p>
-        {r.holds.length === 0 ? <p>{t(T.holdsNone)}</p> : <ul class="lines">{r.holds.map((h) => <li class="rel"><span aria-hidden="true">・</span><div class="stack-s"><b>{h.scope === 'generation' ? t(T.generation, { id: h.what.slice(0, 12) }) : h.name}</b>
+        {r.holds.length === 0 ? <p>{t(T.holdsNone)}</p> : <ul class="lines">{r.holds.map((h) => <li class="rel"><span aria-hidden="true">・</span><div class="under"><b>{h.scope === 'generation' ? t(T.generation, { id: h.what.slice(0, 12) }) : h.name}</b>
             <span class="sub">{t(T.holdOf, { who: h.by, at: whenOf(h.at), why: h.reason })}</span>{director && <span><button type="button" class="linkbtn" onClick={() => setAsk(h)}>{t(T.release)}</button></span>}</div></li>)}</ul>}
         {chief && name && <div class="btn-row"><button type="button" class="btn" onClick={() => setAsk('add')}>{t(T.holdAdd)}</button></div>}
         {ask === 'add' && <Ask title={t(T.holdAsk, { name: name ?? '' })} text={t(T.holdText)} yes={t(T.holdAdd)} close={() => setAsk(null)} act={async (reason) => { await api.post('/retention/holds', { scope: 'source', id: source, reason }); done(t(T.held)); }} />}
