@@ -34,7 +34,7 @@ static struct seal_how how_for(enum cut_compress compress)
         [CUT_COMPRESS_NO] = { .level = 0 },
         [CUT_COMPRESS_YES] = { .level = RUN_LEVEL },
         [CUT_COMPRESS_PROBE] = { .level = RUN_LEVEL, .probe = true },
-        [CUT_COMPRESS_PIXELS] = { .level = SEAL_PIXELS, .probe = true },
+        [CUT_COMPRESS_IMAGES] = { .level = RUN_LEVEL_IMAGES, .probe = true },
     };
     return how[compress];
 }

@@ -14,6 +14,7 @@
  * quarters of the time; pages of databases are 5 % smaller at 2, and at 3 by 2 % more for a third more time. */
 #define RUN_LEVEL_SHARED 1
 #define RUN_LEVEL 2
+#define RUN_LEVEL_IMAGES 3
 #define RUN_NOW_MAX 512
 
 /* ---- objects on their way out ---- */

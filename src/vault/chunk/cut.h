@@ -11,8 +11,8 @@ struct cut_table { uint64_t gear[256], gear2[256]; }; /* gear2 = gear << 1 */
 /* The table of a client: gear[i] = HMAC(K_id, "gear" ‖ u8 i)[0..8), little-endian (FORMAT 10). */
 void cut_table_init(struct cut_table *t, const struct crypto_hmac_key *k_id);
 
-/* PIXELS: probed, and compressed as samples of 16 bits. */
-enum cut_compress { CUT_COMPRESS_NO, CUT_COMPRESS_YES, CUT_COMPRESS_PROBE, CUT_COMPRESS_PIXELS };
+/* IMAGES: probed, and where it pays compressed harder: they are most of what is kept, and never change. */
+enum cut_compress { CUT_COMPRESS_NO, CUT_COMPRESS_YES, CUT_COMPRESS_PROBE, CUT_COMPRESS_IMAGES };
 struct cut_policy {
     const char *name;
     uint32_t min, avg, max;   /* bytes; avg is a power of two; all three equal = fixed blocks */

@@ -31,9 +31,8 @@ struct chunk_key { uint8_t b[OBJ_KEY_LEN]; };
 void chunk_keys(const struct seal_keys *k, uint8_t type, const struct chunk_hash *h, struct chunk_key *ret_ck,
     uint8_t *ret_nk);
 
-/* level: 0 = never compress, else a zstd level (1..19; -7..-1 too), or SEAL_PIXELS.  probe keeps zstd away from what
+/* level: 0 = never compress, else a zstd level (1..19; -7..-1 too).  probe keeps zstd away from what
  * looks incompressible.  Stored is used whenever zstd saves less than 1/32. */
-#define SEAL_PIXELS 100 /* for samples of 16 bits: few and near matches; nearly what level 3 saves, in half its time */
 struct seal_how { int level; bool probe; };
 struct chunk_info { struct cid cid; struct chunk_key ck; uint8_t algorithm; };
 /*

@@ -54,27 +54,12 @@ bool seal_looks_random(struct sm_span plain)
     return squares < expect + expect / 8;
 }
 
-#define PIXELS_HASH_LOG 13
-#define PIXELS_MATCH_MIN 5
-
 static int ready_cctx(struct seal_ctx *c, int level)
 {
-    bool pixels = level == SEAL_PIXELS;
-    /* 0 leaves a value to the level. */
-    const struct { ZSTD_cParameter name; int value; } set[] = {
-        {ZSTD_c_compressionLevel, pixels ? 1 : level},
-        {ZSTD_c_strategy, pixels ? ZSTD_fast : 0},
-        {ZSTD_c_hashLog, pixels ? PIXELS_HASH_LOG : 0},
-        {ZSTD_c_minMatch, pixels ? PIXELS_MATCH_MIN : 0},
-    };
     if (!c->cctx && !(c->cctx = ZSTD_createCCtx()))
         return -ENOMEM;
-    if (c->level == level)
-        return 0;
-    c->level = 0;
-    for (size_t i = 0; i < sizeof set / sizeof set[0]; i++)
-        if (ZSTD_isError(ZSTD_CCtx_setParameter(c->cctx, set[i].name, set[i].value)))
-            return -SM_EINVAL;
+    if (c->level != level && ZSTD_isError(ZSTD_CCtx_setParameter(c->cctx, ZSTD_c_compressionLevel, level)))
+        return -SM_EINVAL;
     c->level = level;
     return 0;
 }
