@@ -24,7 +24,7 @@ const vaultFiles = () => {
   for (const kind of ['packs', 'manifests']) {
     for (const n of fs.readdirSync(path.join(w.box.data, 'vault', kind), { recursive: true })) {
       const p = path.join(w.box.data, 'vault', kind, n);
-      if (fs.statSync(p).isFile()) out[`${kind}/${n}`] = hash(fs.readFileSync(p)).toString('hex');
+      if (fs.statSync(p).isFile()) out[`${kind}/${n}`] = hash(p.endsWith('.skp') ? L.packOf(fs.readFileSync(p)) : fs.readFileSync(p)).toString('hex');
     }
   }
   return out;

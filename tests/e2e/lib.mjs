@@ -316,6 +316,11 @@ export function run(program, args, options = {}) {
   });
 }
 
+/** A pack file's own bytes: what its name covers. The box writes parity behind them, some time later. */
+export function packOf(bytes) {
+  return bytes.subarray(0, 80 + bytes.readUInt32LE(56) * 40 + Number(bytes.readBigUInt64LE(64)));
+}
+
 /** Start a backup of a source and wait for its end. */
 export async function backup(c, source, ms = 120000) {
   const { run: id } = await c.post(`sources/${source}/run`, {});
