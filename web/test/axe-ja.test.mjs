@@ -1,0 +1,3 @@
+import { screensIn } from './axe.mjs';
+
+screensIn('ja');
