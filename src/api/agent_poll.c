@@ -3,6 +3,7 @@
 #include "api/internal.h"
 
 #define ORDERS_AT_ONCE 16
+#define ORDERS_BYTES ((size_t)512 << 10) /* of one answer: it must fit into one message */
 #define RESEND_S 60
 #define WAIT_MAX_S 25
 #define THERE_S 90
@@ -43,8 +44,11 @@ static void poll_answer(struct api_call *c, json_t *rows)
 {
     struct api *a = c->api;
     json_t *orders = json_array(), *row;
-    size_t i;
+    size_t i, bytes = 0;
     json_array_foreach(rows, i, row) {
+        bytes += json_string_length(json_object_get(row, "body"));
+        if (i > 0 && bytes > ORDERS_BYTES)
+            break;
         /* Marked before it goes out: one that is lost goes out again after RESEND_S; the agent remembers ids it has
          * done. */
         if (state_do(a->state, STATE_order_sent, STATE_ARGS(state_i(api_now()), state_t(api_str(row, "id")))) > 0)
@@ -168,9 +172,23 @@ void h_poll(struct api_call *c)
 
 /* ---- orders ---- */
 
+/* An order that can never be made: whoever waits for it is told. */
+static void order_lost(struct api *a, const char *kind, const char *ref)
+{
+    static const char why[] = "the order is too long";
+    if (!strcmp(kind, "restore"))
+        restore_fail(a, ref, why);
+    else if (!strcmp(kind, "backup"))
+        run_finish(a, ref, "failed", why);
+}
+
 static void order_signed(struct api *a, int err, const json_t *answer, const char *text, json_t *m)
 {
     (void)text;
+    if (err == -SM_ELIMIT || err == -SM_EINVAL) {
+        order_lost(a, api_str(m, "kind"), api_str(m, "ref"));
+        return;
+    }
     if (err < 0 || strlen(api_str(answer, "sig")) != 128)
         return; /* the schedule sees a run or restore without an order and asks again */
     struct sm_buf b64 = SM_BUF_INIT((size_t)1 << 20);
@@ -192,11 +210,13 @@ void order_make(struct api *a, const char *device, const char *kind, const char 
     int64_t now = api_now();
     json_t *order = json_pack("{s:i,s:s,s:s,s:s,s:o,s:o,s:o}", "v", 1, "id", id, "device", device, "kind", kind,
         "issued", api_time(now), "not_after", api_time(now + lasts_s), "args", args);
-    struct sm_buf text = SM_BUF_INIT(60000);
+    struct sm_buf text = SM_BUF_INIT(ORDER_TEXT_MAX);
     if (order && sm_json_dump(order, &text) == 0 && sm_buf_str(&text)) {
         json_t *m = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I}", "id", id, "device", device, "kind", kind, "ref", ref,
             "text", sm_buf_str(&text), "issued_s", (json_int_t)now, "not_after_s", (json_int_t)(now + lasts_s));
         api_tell(a, "K_ORDER_SIGN", json_pack("{s:s}", "order", sm_buf_str(&text)), order_signed, m);
+    } else {
+        order_lost(a, kind, ref);
     }
     sm_buf_wipe(&text);
     json_decref(order);

@@ -267,6 +267,7 @@ static const struct { const char *code; enum text_key key;
     { "setup_needed", T_SETUP_NEEDED },
     { "unlock_needed", T_UNLOCK_NEEDED },
     { "too_large", T_TOO_LARGE },
+    { "too_many", T_TOO_MANY },
     { "unavailable", T_UNAVAILABLE },
     { "internal", T_INTERNAL },
     { "suspicious", T_SUSPICIOUS_ASK },

@@ -222,6 +222,7 @@ void who_name(struct api *a, json_t *line);
 bool order_may_again(struct api *a, const char *kind, const char *ref);
 void run_died(struct api *a, const char *id, const char *why);
 void restore_died(struct api *a, const char *id, const char *why);
+#define ORDER_TEXT_MAX ((size_t)96 << 10)   /* bytes of an order; an agent takes no longer one */
 void order_make(struct api *a, const char *device, const char *kind, const char *ref, int64_t lasts_s, json_t *args);
 void poll_wake(struct api *a, const char *device);                   /* NULL: all */
 bool device_there(const json_t *device, int64_t now);

@@ -7,6 +7,7 @@
 #define ORDER_LASTS_S (12 * 3600)
 #define PATHS_MAX 2000
 #define PATH_LONGEST 4096
+#define PATHS_TEXT_MAX ((size_t)80 << 10) /* of all paths of one restore as base64: they stand in its order */
 #define ROOTS_BYTES ((size_t)16 << 10) /* of an order: more roots than that are not told */
 
 /* ---- unlock ---- */
@@ -270,6 +271,16 @@ static bool in_the_box(const struct api *a, const char *place)
     return a->data[0] == '/' && n > 1 && strncmp(place, a->data, n) == 0 && (place[n] == 0 || place[n] == '/');
 }
 
+/* All paths stand in the order, as base64; what does not fit is to be picked by its folders. */
+static bool paths_too_many(const json_t *paths)
+{
+    size_t i, text = 0;
+    json_t *v;
+    json_array_foreach(paths, i, v)
+        text += json_string_length(v) + 4;
+    return json_array_size(paths) > PATHS_MAX || text > PATHS_TEXT_MAX;
+}
+
 /* NULL, or the field that is wrong. */
 static const char *restore_check(struct api *a, const json_t *b)
 {
@@ -277,7 +288,7 @@ static const char *restore_check(struct api *a, const json_t *b)
     const char *mode = api_str(target, "mode"), *place = api_str(target, "place"), *existing = api_str(b, "existing");
     size_t i;
     json_t *v;
-    if (!json_is_array(paths) || json_array_size(paths) > PATHS_MAX)
+    if (!json_is_array(paths))
         return "paths_b64";
     struct sm_buf raw = SM_BUF_INIT(PATH_LONGEST);
     const char *bad = NULL;
@@ -312,6 +323,10 @@ void h_restore_post(struct api_call *c)
     (void)sm_obj_bool(&o, "suspicious_ok", false);
     if (api_refused(c, &o))
         return;
+    if (paths_too_many(json_object_get(c->body, "paths_b64"))) {
+        api_fail(c, 413, "too_many", "paths_b64", NULL);
+        return;
+    }
     const char *bad = !api_is_hex(manifest, 64) ? "manifest" : restore_check(c->api, c->body);
     if (bad) {
         api_fail(c, 400, "bad_request", bad, NULL);

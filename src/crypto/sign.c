@@ -1,4 +1,6 @@
 #include "crypto/sign.h"
+#include <string.h>
+#include "crypto/hash.h"
 #include "crypto/random.h"
 #include <errno.h>
 #include <gcrypt.h>
@@ -193,5 +195,46 @@ int crypto_sign_verify(const uint8_t public_key[CRYPTO_SIGN_PUBLIC_LEN], struct 
     gcry_sexp_release(sig);
     gcry_sexp_release(data);
     gcry_sexp_release(key);
+    return r;
+}
+
+/* ---- texts of any length ---- */
+
+static int text_form(const char *label, struct sm_span text, struct sm_buf *ret)
+{
+    uint8_t hash[CRYPTO_SHA256_LEN];
+    size_t n = strlen(label);
+    if (n > 64)
+        return -SM_EINVAL;
+    bool hashed = text.n > CRYPTO_SIGN_MESSAGE_MAX - n;
+    int r = hashed ? sm_buf_put_span(ret, SM_SPAN_STR("sakimori/v1/hashed/")) : 0;
+    if (r == 0)
+        r = sm_buf_put(ret, label, n);
+    if (hashed)
+        crypto_sha256(text, hash);
+    if (r == 0)
+        r = hashed ? sm_buf_put(ret, hash, sizeof hash) : sm_buf_put_span(ret, text);
+    return r;
+}
+
+int crypto_sign_text(
+    const struct crypto_sign_pair *pair, const char *label, struct sm_span text, uint8_t ret[CRYPTO_SIGN_LEN])
+{
+    struct sm_buf b = SM_BUF_INIT(CRYPTO_SIGN_MESSAGE_MAX);
+    int r = text_form(label, text, &b);
+    if (r == 0)
+        r = crypto_sign(pair, sm_buf_span(&b), ret);
+    sm_buf_wipe(&b);
+    return r;
+}
+
+int crypto_sign_text_verify(const uint8_t public_key[CRYPTO_SIGN_PUBLIC_LEN], const char *label, struct sm_span text,
+    const uint8_t signature[CRYPTO_SIGN_LEN])
+{
+    struct sm_buf b = SM_BUF_INIT(CRYPTO_SIGN_MESSAGE_MAX);
+    int r = text_form(label, text, &b);
+    if (r == 0)
+        r = crypto_sign_verify(public_key, sm_buf_span(&b), signature);
+    sm_buf_wipe(&b);
     return r;
 }

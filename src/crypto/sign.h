@@ -28,5 +28,14 @@ sm_must_use int crypto_sign(const struct crypto_sign_pair *pair, struct sm_span 
  */
 sm_must_use int crypto_sign_verify(const uint8_t public_key[CRYPTO_SIGN_PUBLIC_LEN], struct sm_span message,
     const uint8_t signature[CRYPTO_SIGN_LEN]);
+/*
+ * The same over text of any length under a label (at most 64 bytes): signed is label ‖ text where that is no longer than
+ * CRYPTO_SIGN_MESSAGE_MAX, else "sakimori/v1/hashed/" ‖ label ‖ SHA256(text).  The length alone decides, so one text has
+ * one form; the second begins unlike any label.
+ */
+sm_must_use int crypto_sign_text(const struct crypto_sign_pair *pair, const char *label, struct sm_span text,
+    uint8_t ret[CRYPTO_SIGN_LEN]);
+sm_must_use int crypto_sign_text_verify(const uint8_t public_key[CRYPTO_SIGN_PUBLIC_LEN], const char *label,
+    struct sm_span text, const uint8_t signature[CRYPTO_SIGN_LEN]);
 
 #endif

@@ -11,6 +11,7 @@
 #include "plat/fs.h"
 #include "sakimori-agent/agent.h"
 #include "sakimori-agent/http.h"
+#include "sakimori-agent/orders.h"
 
 #define PREFIX "/agent/v1/"
 #define POLL_WAIT_S 25
@@ -531,12 +532,12 @@ static void order_answered(void *arg, int err, const struct sm_ipc_msg *m, const
 static int peek(const json_t *row, char id[65], char kind[33], char run[33])
 {
     sm_cleanup(sm_json_free) json_t *o = NULL;
-    struct sm_buf text = SM_BUF_INIT(65536);
+    struct sm_buf text = SM_BUF_INIT(ORDER_TEXT_MAX);
     struct sm_obj r = SM_OBJ(row);
-    const char *b64 = sm_obj_str(&r, "order", 1, 65536);
+    const char *b64 = sm_obj_str(&r, "order", 1, ORDER_MAX);
     int e = r.err ? r.err : sm_unbase64(SM_SPAN_STR(b64), &text);
     if (!e)
-        e = sm_json_parse(sm_buf_span(&text), 65536, &o, NULL);
+        e = sm_json_parse(sm_buf_span(&text), ORDER_TEXT_MAX, &o, NULL);
     struct sm_obj f = SM_OBJ(o);
     if (!e) {
         snprintf(id, 65, "%s", sm_obj_str(&f, "id", 8, 64));
@@ -552,10 +553,10 @@ static int peek(const json_t *row, char id[65], char kind[33], char run[33])
 
 static void remember_restore(struct link *l, const json_t *row)
 {
-    struct sm_buf text = SM_BUF_INIT(65536);
+    struct sm_buf text = SM_BUF_INIT(ORDER_TEXT_MAX);
     json_t *o = NULL;
     const char *b64 = json_string_value(json_object_get(row, "order"));
-    if (b64 && !sm_unbase64(SM_SPAN_STR(b64), &text) && !sm_json_parse(sm_buf_span(&text), 65536, &o, NULL)) {
+    if (b64 && !sm_unbase64(SM_SPAN_STR(b64), &text) && !sm_json_parse(sm_buf_span(&text), ORDER_TEXT_MAX, &o, NULL)) {
         const char *id = json_string_value(json_object_get(json_object_get(o, "args"), "restore"));
         if (id && strlen(id) < sizeof l->restore && strspn(id, "0123456789abcdef") == strlen(id))
             snprintf(l->restore, sizeof l->restore, "%s", id);
@@ -567,7 +568,7 @@ static void remember_restore(struct link *l, const json_t *row)
 static void give(struct link *l, int part, const json_t *row, const char *id, const char *run)
 {
     struct ack *a = calloc(1, sizeof *a);
-    struct sm_buf b = SM_BUF_INIT(1 << 18);
+    struct sm_buf b = SM_BUF_INIT(2 * ORDER_MAX);
     int r = a && l->part[part] ? sm_json_dump(row, &b) : -SM_EPEER;
     if (a) {
         a->l = l;

@@ -25,21 +25,13 @@ static int get_time(struct sm_obj *o, const char *key, int64_t *ret)
 static int check_signature(struct sm_span text, const char *sig_hex, const uint8_t order_pub[32])
 {
     uint8_t sig[64];
-    struct sm_buf b = SM_BUF_INIT(ORDER_MAX + 64);
     int r = sm_unhex(sig_hex, strlen(sig_hex), sig, sizeof sig);
-    if (!r)
-        r = sm_buf_put(&b, LABEL, sizeof LABEL - 1);
-    if (!r)
-        r = sm_buf_put_span(&b, text);
-    if (!r)
-        r = crypto_sign_verify(order_pub, sm_buf_span(&b), sig);
-    sm_buf_wipe(&b);
-    return r;
+    return r ? r : crypto_sign_text_verify(order_pub, LABEL, text, sig);
 }
 
 static int read_fields(struct sm_span text, const char *device, struct order *ret, char *why)
 {
-    int r = sm_json_parse(text, ORDER_MAX, &ret->json, why);
+    int r = sm_json_parse(text, ORDER_TEXT_MAX, &ret->json, why);
     if (r)
         return r;
     struct sm_obj o = SM_OBJ(ret->json);
@@ -65,7 +57,7 @@ static int read_fields(struct sm_span text, const char *device, struct order *re
 int order_check(const json_t *row, const uint8_t order_pub[32], const char *device, struct order *ret, char *ret_why)
 {
     struct sm_obj o = SM_OBJ(row);
-    struct sm_buf text = SM_BUF_INIT(ORDER_MAX);
+    struct sm_buf text = SM_BUF_INIT(ORDER_TEXT_MAX);
     struct order out = {0};
     int64_t now = 0;
     ret_why[0] = 0;

@@ -7,7 +7,8 @@
 #include "core/json.h"
 #include "core/time.h"
 
-#define ORDER_MAX ((size_t)64 << 10)
+#define ORDER_TEXT_MAX ((size_t)96 << 10)
+#define ORDER_MAX ((size_t)136 << 10) /* as base64, with what stands around it */
 #define ORDER_WINDOW_S (24 * 3600) /* not_after - issued at most */
 #define ORDER_SKEW_S 300           /* the box's clock may be this much behind what an order says */
 #define ORDERS_USED_MAX 4096       /* remembered ids; older ones have run out by then, or the order is refused */

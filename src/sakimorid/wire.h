@@ -5,7 +5,7 @@
 #define SAKIMORID_WIRE_H
 #include "sakimorid/child.h"
 
-#define WIRE_JSON_MAX ((size_t)64 << 10)
+#define WIRE_JSON_MAX ((size_t)256 << 10) /* the largest is an order to sign; every message has its own bound besides */
 
 /* Answer m with o (taken, may be NULL), or with error r and why (NULL or "": the error's own words). */
 void wire_answer(struct sm_ipc *ipc, struct sm_ipc_msg *m, json_t *o, int r, const char *why);

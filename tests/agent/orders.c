@@ -16,16 +16,13 @@ static char used[64];
 
 static json_t *row_of(const char *text, const struct crypto_sign_pair *by, const char *now)
 {
-    struct sm_buf m = SM_BUF_INIT(65536), b64 = SM_BUF_INIT(65536);
+    struct sm_buf b64 = SM_BUF_INIT(ORDER_MAX * 2);
     uint8_t sig[64];
     char hex[129];
-    assert_ok(sm_buf_put(&m, "sakimori/v1/order", 17));
-    assert_ok(sm_buf_put(&m, text, strlen(text)));
-    assert_ok(crypto_sign(by, sm_buf_span(&m), sig));
+    assert_ok(crypto_sign_text(by, "sakimori/v1/order", SM_SPAN_STR(text), sig));
     sm_hex(sig, 64, hex);
     assert_ok(sm_base64(SM_SPAN_STR(text), &b64));
     json_t *o = json_pack("{s:s,s:s,s:s}", "order", sm_buf_str(&b64), "sig", hex, "now", now);
-    sm_buf_wipe(&m);
     sm_buf_wipe(&b64);
     return o;
 }
@@ -131,6 +128,27 @@ static void an_id_with_strange_letters_is_refused(void **s)
     assert_int_equal(take(row_of(good("../../etc/x"), &key, NOW)), -SM_EFORMAT);
 }
 
+static void an_order_may_name_many_files_up_to_its_limit(void **s)
+{
+    (void)s;
+    const size_t sizes[] = {20000, 40000, ORDER_TEXT_MAX - 300, ORDER_TEXT_MAX};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        char *paths = calloc(1, sizes[i] + 1), *text = calloc(1, sizes[i] + 400);
+        assert_true(paths && text);
+        memset(paths, 'x', sizes[i]);
+        snprintf(text, sizes[i] + 400,
+            "{\"args\":{\"paths\":\"%s\"},\"device\":\"dev1\",\"id\":\"order-4%03zu\",\"issued\":\"2026-11-22T05:00:00Z\","
+            "\"kind\":\"restore\",\"not_after\":\"2026-11-22T06:00:00Z\",\"v\":1}",
+            paths, i);
+        bool fits = strlen(text) <= ORDER_TEXT_MAX;
+        assert_int_equal(fits, sizes[i] != ORDER_TEXT_MAX);
+        int r = take(row_of(text, &key, NOW));
+        assert_true(fits ? r == 0 : r < 0);
+        free(paths);
+        free(text);
+    }
+}
+
 static int setup(void **s)
 {
     (void)s;
@@ -155,6 +173,7 @@ int main(void)
         cmocka_unit_test(too_early_too_late_and_too_long_are_refused),
         cmocka_unit_test(nonsense_is_refused_with_a_reason),
         cmocka_unit_test(an_id_with_strange_letters_is_refused),
+        cmocka_unit_test(an_order_may_name_many_files_up_to_its_limit),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,4 +1,5 @@
 #include "crypto_test.h"
+#include "crypto/hash.h"
 #include "crypto/sign.h"
 
 static const struct { const char *seed, *public_key, *message, *signature; } vectors[] = {
@@ -108,6 +109,46 @@ static void messages_up_to_the_limit_work_and_longer_ones_are_refused(void **sta
     free(m);
 }
 
+static void texts_of_any_length_are_signed_under_their_label(void **state)
+{
+    static const char label[] = "sakimori/v1/test";
+    const size_t edge = CRYPTO_SIGN_MESSAGE_MAX - (sizeof label - 1), sizes[] = {0, 1, edge, edge + 1, 300000};
+    struct crypto_sign_pair p;
+    uint8_t sig[64], direct[64], *m = calloc(1, 300001);
+    (void)state;
+    assert_non_null(m);
+    assert_int_equal(crypto_sign_generate(&p), 0);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        assert_int_equal(crypto_sign_text(&p, label, SM_SPAN(m, sizes[i]), sig), 0);
+        assert_int_equal(crypto_sign_text_verify(p.public_key, label, SM_SPAN(m, sizes[i]), sig), 0);
+        assert_int_equal(crypto_sign_text_verify(p.public_key, "sakimori/v1/tesu", SM_SPAN(m, sizes[i]), sig), -SM_EAUTH);
+        assert_int_equal(crypto_sign_text_verify(p.public_key, label, SM_SPAN(m, sizes[i] + 1), sig), -SM_EAUTH);
+        if (sizes[i] == 0)
+            continue;
+        m[sizes[i] - 1] ^= 1;
+        assert_int_equal(crypto_sign_text_verify(p.public_key, label, SM_SPAN(m, sizes[i]), sig), -SM_EAUTH);
+        m[sizes[i] - 1] ^= 1;
+    }
+    /* What a short text's signature covers is label and text themselves, as orders always were signed. */
+    struct sm_buf b = SM_BUF_INIT(CRYPTO_SIGN_MESSAGE_MAX);
+    assert_int_equal(sm_buf_put(&b, label, sizeof label - 1), 0);
+    assert_int_equal(sm_buf_put(&b, m, 100), 0);
+    assert_int_equal(crypto_sign(&p, sm_buf_span(&b), direct), 0);
+    assert_int_equal(crypto_sign_text(&p, label, SM_SPAN(m, 100), sig), 0);
+    assert_memory_equal(direct, sig, 64);
+    /* And a long one's covers the words that say so, the label and the hash. */
+    uint8_t hash[32];
+    crypto_sha256(SM_SPAN(m, 300000), hash);
+    sm_buf_clear(&b);
+    assert_int_equal(sm_buf_put_span(&b, SM_SPAN_STR("sakimori/v1/hashed/")), 0);
+    assert_int_equal(sm_buf_put(&b, label, sizeof label - 1), 0);
+    assert_int_equal(sm_buf_put(&b, hash, 32), 0);
+    assert_int_equal(crypto_sign_text(&p, label, SM_SPAN(m, 300000), sig), 0);
+    assert_int_equal(crypto_sign_verify(p.public_key, sm_buf_span(&b), sig), 0);
+    sm_buf_wipe(&b);
+    free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +157,7 @@ int main(void)
         cmocka_unit_test(s_beyond_the_group_order_is_refused),
         cmocka_unit_test(keys_and_points_of_small_order_are_refused),
         cmocka_unit_test(messages_up_to_the_limit_work_and_longer_ones_are_refused),
+        cmocka_unit_test(texts_of_any_length_are_signed_under_their_label),
     };
     return cmocka_run_group_tests_name("crypto_sign", tests, start_crypto, NULL);
 }

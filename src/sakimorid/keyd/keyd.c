@@ -18,6 +18,7 @@
 #include "vault/snapshot/envelope.h"
 
 #define CARD_MAX 64
+#define ORDER_MAX ((size_t)96 << 10) /* of PROTOCOL-agent */
 #define DEVICE_DAYS 397
 
 struct keyd {
@@ -356,7 +357,7 @@ static void on_order(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
     if (!in)
         return;
     struct sm_obj o = SM_OBJ(in);
-    struct sm_span order = wire_get(&o, "order", 30000);
+    struct sm_span order = wire_get(&o, "order", ORDER_MAX);
     int r = o.err ? o.err : keys_sign_order(state(c)->keys, order, sig);
     if (!r && (out = json_object()) != NULL)
         wire_hex(out, "sig", sig, sizeof sig);

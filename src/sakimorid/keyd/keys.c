@@ -725,14 +725,7 @@ int keys_sign_head(const struct keys *k, struct sm_span text, uint8_t ret[64])
 
 int keys_sign_order(const struct keys *k, struct sm_span order, uint8_t ret[64])
 {
-    struct sm_buf b = SM_BUF_INIT(1 << 16);
-    int r = sm_buf_put_span(&b, SM_SPAN_STR("sakimori/v1/order"));
-    if (!r)
-        r = sm_buf_put_span(&b, order);
-    if (!r)
-        r = crypto_sign(&k->order, sm_buf_span(&b), ret);
-    sm_buf_wipe(&b);
-    return r;
+    return crypto_sign_text(&k->order, "sakimori/v1/order", order, ret);
 }
 
 int keys_sign_tls(const struct keys *k, unsigned algorithm, struct sm_span hash, struct sm_buf *ret)

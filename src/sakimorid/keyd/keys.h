@@ -75,7 +75,7 @@ sm_must_use int keys_open_envelope(struct keys *k, uint64_t now_ms, struct sm_sp
 
 /* Sign with the head key: only texts that begin with a head, countersign or copy label.  -SM_EDENIED. */
 sm_must_use int keys_sign_head(const struct keys *k, struct sm_span text, uint8_t ret[64]);
-/* Sign an order: "sakimori/v1/order" is put before the bytes here. */
+/* Sign an order: under "sakimori/v1/order" (crypto_sign_text). */
 sm_must_use int keys_sign_order(const struct keys *k, struct sm_span order, uint8_t ret[64]);
 /* TLS handshake signature of the server key. */
 sm_must_use int keys_sign_tls(const struct keys *k, unsigned algorithm, struct sm_span hash, struct sm_buf *ret);

@@ -672,6 +672,7 @@ static void on_diff(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
 /* ---- a sample for a drill ---- */
 
 #define SAMPLE_MAX 1000u
+#define SAMPLE_TEXT_MAX ((size_t)64 << 10) /* of the paths as base64: they stand in one signed order */
 struct sampled { struct sm_buf path; uint64_t size; };
 struct sample_arg { struct sampled *row; size_t limit, n; uint64_t files, bytes; };
 
@@ -712,12 +713,15 @@ static json_t *sample_json(struct sample_arg *a, uint64_t most)
 {
     json_t *paths = json_array();
     uint64_t bytes = 0;
+    size_t text = 0;
     struct sm_buf b64 = SM_BUF_INIT(2 * PATH_MAX_BYTES);
     qsort(a->row, a->n, sizeof *a->row, by_size);
     for (size_t i = 0; i < a->n && (i == 0 || bytes + a->row[i].size <= most); i++) {
         sm_buf_clear(&b64);
-        if (sm_base64(sm_buf_span(&a->row[i].path), &b64) == 0)
-            json_array_append_new(paths, json_stringn((const char *)b64.p, b64.n));
+        if (sm_base64(sm_buf_span(&a->row[i].path), &b64) < 0 || text + b64.n + 4 > SAMPLE_TEXT_MAX)
+            continue;
+        text += b64.n + 4;
+        json_array_append_new(paths, json_stringn((const char *)b64.p, b64.n));
         bytes += a->row[i].size;
     }
     sm_buf_wipe(&b64);
