@@ -92,49 +92,25 @@ static int read_args(int argc, char **argv, struct args *a)
     };
     const struct {
         int c;
-        const char **to;
-    } texts[] = {{'K', &a->access.kind}, {'H', &a->access.host}, {'P', &a->access.port}, {'U', &a->access.user},
-        {'A', &a->access.as}, {'W', &a->access.password_file},
-        {'X', &a->access.access}, {'I', &a->access.into}};
+        const char **text; /* NULL: flag */
+        bool *flag;
+    } to[] = {{'d', &a->data, NULL}, {'l', &a->local, NULL}, {'n', &a->name, NULL}, {'p', &a->part, NULL},
+        {'s', &a->skip, NULL}, {'K', &a->access.kind, NULL}, {'H', &a->access.host, NULL}, {'P', &a->access.port, NULL},
+        {'U', &a->access.user, NULL}, {'A', &a->access.as, NULL}, {'W', &a->access.password_file, NULL},
+        {'X', &a->access.access, NULL}, {'I', &a->access.into, NULL}, {'R', NULL, &a->access.replace},
+        {'j', NULL, &a->json}, {'h', NULL, &a->help}, {'V', NULL, &a->version}};
+    const size_t n = sizeof to / sizeof to[0];
     int c;
     while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
-        switch (c) {
-        case 'd':
-            a->data = optarg;
-            break;
-        case 'l':
-            a->local = optarg;
-            break;
-        case 'n':
-            a->name = optarg;
-            break;
-        case 'p':
-            a->part = optarg;
-            break;
-        case 's':
-            a->skip = optarg;
-            break;
-        case 'R':
-            a->access.replace = true;
-            break;
-        case 'j':
-            a->json = true;
-            break;
-        case 'h':
-            a->help = true;
-            break;
-        case 'V':
-            a->version = true;
-            break;
-        default:
-            for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-                if (texts[i].c == c) {
-                    *texts[i].to = optarg;
-                    c = 0;
-                }
-            if (c)
-                return -SM_EINVAL;
-        }
+        size_t i = 0;
+        while (i < n && to[i].c != c)
+            i++;
+        if (i == n)
+            return -SM_EINVAL;
+        if (to[i].text)
+            *to[i].text = optarg;
+        else
+            *to[i].flag = true;
     }
     return 0;
 }
