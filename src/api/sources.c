@@ -294,7 +294,7 @@ static json_t *run_json(struct api *a, json_t *row)
     return json_incref(row);
 }
 
-#define GENERATIONS_SEEN 500 /* of the newest it is said whether they are suspicious */
+#define GENERATIONS_SEEN 500 /* of so many runs of one answer it is said whether they are suspicious */
 
 static void mark_suspicious(json_t *runs, const json_t *generations)
 {
@@ -335,16 +335,18 @@ static void runs_generations(struct api_call *c, int err, struct sm_span body, c
 
 static void runs_mark(struct api_call *c, json_t *items)
 {
-    bool any = false;
-    json_t *run;
+    json_t *run, *names = json_array();
     size_t i;
     api_set(c->mem, "items", items);
     json_array_foreach(items, i, run)
-        any |= *api_str(run, "manifest") != 0;
-    if (!any)
+        if (*api_str(run, "manifest") && json_array_size(names) < GENERATIONS_SEEN)
+            api_append(names, json_incref(json_object_get(run, "manifest")));
+    if (json_array_size(names)) {
+        api_ask(c, "V_GENERATIONS", json_pack("{s:o}", "manifests", names), runs_generations);
+    } else {
+        json_decref(names);
         runs_reply(c);
-    else
-        api_ask(c, "V_GENERATIONS", json_pack("{s:i}", "limit", GENERATIONS_SEEN), runs_generations);
+    }
 }
 
 void h_runs(struct api_call *c)

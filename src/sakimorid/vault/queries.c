@@ -384,6 +384,21 @@ void query_manifest(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
 
 /* ---- generations ---- */
 
+/* Of the named ones what the index knows: no manifest is read for it. */
+static json_t *named_generations(struct vaultd *v, const json_t *names)
+{
+    json_t *list = json_array(), *name;
+    size_t i;
+    json_array_foreach(names, i, name) {
+        struct cid id;
+        struct store_generation g;
+        if (json_string_length(name) == 64 && !sm_unhex(json_string_value(name), 64, id.b, 32) &&
+            !store_generation(v->store, &id, &g))
+            json_array_append_new(list, query_generation_json(v, &g));
+    }
+    return json_pack("{s:o,s:n}", "items", list, "next_before_seq");
+}
+
 void query_generations(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     (void)peer;
@@ -402,9 +417,12 @@ void query_generations(struct child *c, unsigned peer, struct sm_ipc *ipc, struc
         q.source = &source;
     q.before_seq = (uint64_t)sm_obj_int_opt(&o, "before_seq", 0, INT64_MAX, 0);
     size_t limit = (size_t)sm_obj_int_opt(&o, "limit", 1, LIST_MAX, 100);
-    struct store_generation *rows = o.err ? NULL : calloc(limit, sizeof *rows);
-    int r = o.err ? o.err : rows ? 0 : -ENOMEM;
-    if (!r) {
+    const json_t *names = json_object_get(in, "manifests") ? sm_obj_arr(&o, "manifests", LIST_MAX) : NULL;
+    struct store_generation *rows = o.err || names ? NULL : calloc(limit, sizeof *rows);
+    int r = o.err ? o.err : rows || names ? 0 : -ENOMEM;
+    if (!r && names) {
+        out = named_generations(v, names);
+    } else if (!r) {
         size_t n = store_generations(st, &q, rows, limit);
         json_t *list = json_array();
         for (size_t i = 0; i < n; i++) {
