@@ -7,6 +7,7 @@
 #include <string.h>
 #include "api/internal.h"
 #include "crypto/hash.h"
+#include "crypto/sign.h"
 
 #define SAMPLE_FILES 200
 #define SAMPLE_BYTES ((json_int_t)1 << 30)
@@ -61,6 +62,8 @@ static void drill_order(struct api_call *c, json_t *paths /* taken */)
     api_set(c->mem, "body",
         json_pack("{s:o,s:{s:s,s:s+},s:s,s:s,s:b,s:b}", "paths_b64", paths, "target", "mode", "place", "place",
             "/var/tmp/sakimori-drill-", id, "existing", "overwrite", "why", "drill", "suspicious_ok", 1, "drill", 1));
+    if (source_kind_staged(api_str(c->mem, "kind")))
+        api_set(json_object_get(c->mem, "body"), "database", json_string(api_str(c->mem, "kind")));
     api_ask(c, "V_GRANT", json_pack("{s:s,s:s,s:I}", "grant", id, "client", api_str(c->mem, "client"), "until_s",
         (json_int_t)api_now() + 24 * 3600), drill_granted);
 }
@@ -135,7 +138,9 @@ void h_drill_post(struct api_call *c)
     } else {
         api_set(c->mem, "source", json_string(source));
         api_set(c->mem, "device", json_string(device));
-        api_set(c->mem, "amount", json_string(amount));
+        /* A part of a database cannot be started: it is tried whole. */
+        api_set(c->mem, "amount", json_string(source_kind_staged(api_str(s, "kind")) ? "all" : amount));
+        api_set(c->mem, "kind", json_string(api_str(s, "kind")));
         api_set(c->mem, "manifest", json_string(manifest));
         api_ask(c, "V_GENERATION", json_pack("{s:s}", "manifest", manifest), drill_found);
     }
@@ -177,20 +182,80 @@ static void drill_record(struct api *a, const json_t *row, const char *hash, boo
                        "from", "box", "manifest", api_str(row, "manifest"), "why", why, "result", ok ? "passed" : "failed"));
 }
 
+/* What the device measured, as it signed it (sakimori-agent/restore.c, drill_told): canonical JSON.  The caller's. */
+static json_t *drill_measured(const json_t *row, const char *status, const json_t *told)
+{
+    json_t *d = json_copy(json_object_get(told, "drill"));
+    (void)json_object_del(d, "sig"); /* not of what is signed; may not be there */
+    return json_pack("{s:i,s:O,s:O,s:s,s:I,s:I,s:I,s:o?}", "v", 1, "restore", json_object_get(row, "id"), "manifest",
+        json_object_get(row, "manifest"), "status", status, "files", (json_int_t)api_int(told, "files", 0), "bytes",
+        (json_int_t)api_int(told, "bytes", 0), "problems", (json_int_t)api_int(told, "problems_total", 0), "drill", d);
+}
+
+/* By the key of the device that did it. */
+static bool drill_signed(struct api *a, const json_t *row, const json_t *measured, const char *sig)
+{
+    uint8_t pub[CRYPTO_SIGN_PUBLIC_LEN], raw[CRYPTO_SIGN_LEN];
+    struct sm_buf b = SM_BUF_INIT(CRYPTO_SIGN_MESSAGE_MAX);
+    json_t *dev = api_row(a, STATE_device, STATE_ARGS(state_t(api_str(row, "device"))));
+    const char *key = api_str(dev, "sign_pub");
+    bool ok = measured && sm_unhex(key, strlen(key), pub, sizeof pub) == 0 && sm_unhex(sig, strlen(sig), raw, sizeof raw) == 0 &&
+              sm_buf_put(&b, "sakimori/v1/drill", 17) == 0 && sm_json_dump(measured, &b) == 0 &&
+              crypto_sign_verify(pub, sm_buf_span(&b), raw) == 0;
+    sm_buf_wipe(&b);
+    json_decref(dev);
+    return ok;
+}
+
+/* What is known of a database beyond its files; NULL for other sources. */
+static json_t *drill_server(struct api *a, const json_t *row, const json_t *told)
+{
+    json_t *server = json_object_get(told, "server");
+    json_t *s = api_row(a, STATE_source_any, STATE_ARGS(state_t(api_str(row, "source"))));
+    bool database = source_kind_staged(api_str(s, "kind"));
+    json_decref(s);
+    if (json_is_object(server))
+        return json_incref(server);
+    return database ? json_pack("{s:s,s:s}", "state", "files", "why", "agent") : NULL; /* an older agent, or no equal files */
+}
+
+static json_t *drill_report(struct api *a, const json_t *row, const char *status, const json_t *told, bool *ret_ok)
+{
+    const json_t *plan = json_object_get(row, "plan"), *d = json_object_get(told, "drill");
+    const char *sig = api_str(d, "sig");
+    int64_t files = api_int(told, "files", 0), bytes = api_int(told, "bytes", 0), ms = api_int(d, "restore_ms", 0);
+    json_t *server = drill_server(a, row, d), *measured = drill_measured(row, status, told);
+    int64_t server_ms = api_int(server, "start_ms", 0) + api_int(server, "load_ms", 0) + api_int(server, "check_ms", 0);
+    bool ok = !strcmp(status, "complete") && api_bool(d, "equal") && files >= api_int(plan, "files", 0) &&
+              strcmp(api_str(server, "state"), "failed") != 0;
+    json_t *report = json_pack("{s:i,s:s,s:s,s:s,s:s,s:O,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:I,s:O?}", "version", 2, "id",
+        api_str(row, "id"), "manifest", api_str(row, "manifest"), "source", api_str(row, "source"), "status", status, "plan",
+        plan, "files", (json_int_t)files, "bytes", (json_int_t)bytes, "restore_ms", (json_int_t)ms, "compare_ms",
+        (json_int_t)api_int(d, "compare_ms", 0), "differences", (json_int_t)api_int(d, "differences", 0), "problems",
+        (json_int_t)api_int(told, "problems_total", 0), "removed", api_bool(d, "removed"), "ok", ok, "estimate_s",
+        (json_int_t)estimate_s(plan, files, bytes, ms + server_ms), "head", json_object_get(a->vault, "head"));
+    if (report) {
+        api_set(report, "signed", json_boolean(drill_signed(a, row, measured, sig)));
+        api_set(report, "sig", json_string(sig));
+        api_set(report, "measured", json_incref(measured));
+        if (a->head[0]) /* of the vault's journal, signed by the box */
+            api_set(report, "head_signed", json_string(a->head));
+        if (server)
+            api_set(report, "server", json_incref(server));
+    }
+    json_decref(server);
+    json_decref(measured);
+    *ret_ok = ok;
+    return report;
+}
+
 void drill_ended(struct api *a, const char *id, const char *status, const json_t *told)
 {
     json_t *row = api_row(a, STATE_drill, STATE_ARGS(state_t(id)));
     if (!row)
         return; /* an ordinary restore */
-    const json_t *plan = json_object_get(row, "plan"), *d = json_object_get(told, "drill");
-    int64_t files = api_int(told, "files", 0), bytes = api_int(told, "bytes", 0), ms = api_int(d, "restore_ms", 0);
-    bool ok = !strcmp(status, "complete") && api_bool(d, "equal") && files >= api_int(plan, "files", 0);
-    json_t *report = json_pack("{s:i,s:s,s:s,s:s,s:s,s:O,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b,s:I,s:O?}", "version", 1, "id", id, "manifest",
-        api_str(row, "manifest"), "source", api_str(row, "source"), "status", status, "plan", plan, "files", (json_int_t)files,
-        "bytes", (json_int_t)bytes, "restore_ms", (json_int_t)ms, "compare_ms", (json_int_t)api_int(d, "compare_ms", 0),
-        "differences", (json_int_t)api_int(d, "differences", 0), "problems", (json_int_t)api_int(told, "problems_total", 0),
-        "removed", api_bool(d, "removed"), "ok", ok, "estimate_s", (json_int_t)estimate_s(plan, files, bytes, ms), "head",
-        json_object_get(a->vault, "head"));
+    bool ok = false;
+    json_t *report = drill_report(a, row, status, told, &ok);
     char *text = report ? json_dumps(report, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
     uint8_t h[CRYPTO_SHA256_LEN];
     char hash[2 * CRYPTO_SHA256_LEN + 1] = "";

@@ -178,6 +178,8 @@ static json_t *order_args(struct api *a, const json_t *row)
         api_set(args, "roots", roots);
     if (api_bool(b, "drill"))
         api_set(args, "drill", json_true());
+    if (*api_str(b, "database"))
+        api_set(args, "database", json_string(api_str(b, "database")));
     return args;
 }
 

@@ -15,6 +15,11 @@ void drill_path(const char *id, char ret[DRILL_PATH_MAX])
     snprintf(ret, DRILL_PATH_MAX, DRILL_PARENT "/sakimori-drill-%.32s", id);
 }
 
+void proof_path(const char *id, char ret[DRILL_PATH_MAX])
+{
+    snprintf(ret, DRILL_PATH_MAX, DRILL_PARENT "/sakimori-proof-%.32s", id);
+}
+
 int drill_make(const char *path)
 {
     struct stat st;
@@ -29,13 +34,15 @@ int drill_make(const char *path)
 
 #define OLD_S ((time_t)2 * 86400)
 #define PREFIX "sakimori-drill-"
+#define PROOF "sakimori-proof-" /* as long */
 
 static int clear_one(void *arg, struct sm_span name, unsigned char type)
 {
     const int *dir = arg;
     struct stat st;
     (void)type;
-    if (name.n != sizeof PREFIX - 1 + 32 || memcmp(name.p, PREFIX, sizeof PREFIX - 1) != 0)
+    if (name.n != sizeof PREFIX - 1 + 32 ||
+        (memcmp(name.p, PREFIX, sizeof PREFIX - 1) != 0 && memcmp(name.p, PROOF, sizeof PROOF - 1) != 0))
         return 0;
     if (fstatat(*dir, (const char *)name.p, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
         st.st_uid == geteuid() && (int64_t)st.st_mtime + OLD_S < plat_clock_wall().s)

@@ -215,6 +215,18 @@ int assist_prepare(struct assist *a, const struct helper_work *work, const json_
     return 0;
 }
 
+int assist_proof(struct assist *a, const struct helper_work *work, json_t **ret)
+{
+    json_t *o = NULL;
+    int r = begin(a, work);
+    if (!r)
+        r = until_ready(a, false, plat_clock_mono_ms() + (uint64_t)work->limit_s * 1000 + 600000, &o);
+    assist_end(a);
+    if (!r)
+        *ret = o;
+    return r;
+}
+
 int assist_hook(struct assist *a, const struct helper_work *work)
 {
     sm_cleanup(sm_json_free) json_t *o = NULL;

@@ -196,6 +196,7 @@ static const struct {
     {"lend", lend_main},
     {"prepare", prepare_main},
     {"hook", hook_main},
+    {"proof", proof_main},
 };
 
 static int part(const struct args *a)

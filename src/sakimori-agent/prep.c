@@ -152,7 +152,7 @@ static int newest(const glob_t *g)
     return (int)best;
 }
 
-static char *find_tool(const char *const *paths)
+char *prep_find(const char *const *paths)
 {
     for (; paths && *paths; paths++) {
         glob_t g = {0};
@@ -170,7 +170,7 @@ static char *find_tool(const char *const *paths)
 int prep_tools(struct prep *p, char *why)
 {
     for (size_t i = 0; i < KIND_TOOLS_MAX && p->kind->tools[i]; i++) {
-        p->tool[i] = find_tool(p->kind->tools[i]);
+        p->tool[i] = prep_find(p->kind->tools[i]);
         if (p->tool[i])
             continue;
         size_t last = 0;

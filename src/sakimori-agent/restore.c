@@ -18,8 +18,10 @@
 #include "plat/proc.h"
 #include "sakimori-agent/carrier.h"
 #include "sakimori-agent/drill.h"
+#include "sakimori-agent/helper.h"
 #include "sakimori-agent/orders.h"
 #include "sakimori-agent/policy.h"
+#include "sakimori-agent/proof.h"
 #include "sakimori-agent/reach.h"
 #include "vault/restore/restore.h"
 
@@ -63,6 +65,8 @@ struct restored {
         bool on, equal, removed;
         char path[DRILL_PATH_MAX];
         uint64_t restore_ms, compare_ms, differences;
+        struct assist assist; /* the part that tries a restored database */
+        json_t *server;       /* what it said, or NULL */
     } drill;
 };
 
@@ -82,6 +86,20 @@ static int take_link(struct restored *d, struct sm_ipc_msg *m)
     return fd < 0 ? -SM_EPROTO : sm_ipc_new(NULL, fd, &c, &d->link);
 }
 
+static void take_channel(struct restored *d, struct sm_ipc_msg *m)
+{
+    struct sm_obj o = SM_OBJ(NULL);
+    sm_cleanup(sm_json_free) json_t *peer = NULL;
+    if (sm_json_parse(m->body, 4096, &peer, NULL) == 0)
+        o.o = peer;
+    if (peer && strcmp(sm_obj_str(&o, "peer", 0, 32), "proof") == 0) {
+        assist_take(&d->drill.assist, m->fd);
+        m->fd = -1;
+    } else if (take_link(d, m)) {
+        sm_error("the channel to link could not be made");
+    }
+}
+
 /* What the supervisor says while a restore runs: stop, or a new link after the old one died.  carry is held. */
 static void hear(struct restored *d)
 {
@@ -90,8 +108,8 @@ static void hear(struct restored *d)
     while ((r = sm_ipc_recv(d->up, 0, &m)) == 0) {
         if (m.type == A_STOP)
             atomic_store(&d->cancelled, true);
-        else if (take_link(d, &m))
-            sm_error("the channel to link could not be made");
+        else
+            take_channel(d, &m);
     }
     if (r != -SM_ETIME)
         atomic_store(&d->cancelled, true);
@@ -422,6 +440,58 @@ static int drill_compare(struct restored *d, const struct restore_config *c, int
     return r;
 }
 
+/* ---- a drill of databases: a server is started from what was restored ---- */
+
+static void proof_pump(void *arg, int ms)
+{
+    struct restored *d = arg;
+    pthread_mutex_lock(&d->carry);
+    hear(d);
+    pthread_mutex_unlock(&d->carry);
+    plat_clock_sleep_ms((unsigned)ms);
+}
+
+static void proof_problem(void *arg, const char *path, const char *error, const char *what)
+{
+    struct restored *d = arg;
+    d->problems_total += error[0] != 0;
+    if (json_array_size(d->problems) < PROBLEMS_MAX)
+        json_array_append_new(d->problems, json_pack("{s:s,s:s,s:s}", "path", path, "error", error, "what", what));
+}
+
+static void proof_now(void *arg, const char *text, uint64_t bytes)
+{
+    struct restored *d = arg;
+    char path[L_PATH_MAX];
+    json_t *got = NULL, *o = json_pack("{s:s,s:I,s:I,s:s}", "phase", "database", "files", (json_int_t)d->files_total,
+                            "bytes", (json_int_t)bytes, "now", text);
+    int status = 0;
+    snprintf(path, sizeof path, "/agent/v1/restores/%s/progress", d->id);
+    pthread_mutex_lock(&d->carry);
+    if (o && !carrier_json(d->link, path, o, &status, &got) && json_is_true(json_object_get(got, "cancel")))
+        atomic_store(&d->cancelled, true);
+    pthread_mutex_unlock(&d->carry);
+    json_decref(o);
+    json_decref(got);
+}
+
+/* The order says that the source is a database, and of which kind.  What cannot be tried is said, never passed over. */
+static int drill_serve(struct restored *d)
+{
+    const char *kind = json_string_value(json_object_get(d->order.args, "database"));
+    struct helper_work w = {.name = "proof", .limit_s = PROOF_LIMIT_S};
+    if (!kind || strlen(kind) >= sizeof w.kind || !d->drill.equal)
+        return 0;
+    memcpy(w.kind, kind, strlen(kind));
+    snprintf(w.source, sizeof w.source, "%s", d->id);
+    d->drill.assist = (struct assist){.up = d->up, .pump = proof_pump, .stopped = stopped, .problem = proof_problem,
+        .now = proof_now, .arg = d};
+    int r = assist_proof(&d->drill.assist, &w, &d->drill.server);
+    if (r && r != -SM_ECANCEL)
+        d->drill.server = json_pack("{s:s,s:s,s:s}", "state", "files", "why", "died", "kind", kind);
+    return r == -SM_ECANCEL ? r : 0;
+}
+
 /* ---- one restore ---- */
 
 static int read_target(struct restored *d, struct restore_config *c, struct sm_buf *place)
@@ -515,6 +585,8 @@ static int run(struct restored *d, struct restore_result *res)
         r = restore_run(&c, &source, &watch, res);
         if (d->drill.on)
             r = drill_compare(d, &c, r);
+        if (d->drill.on && !r)
+            r = drill_serve(d);
     }
     if (d->drill.on)
         d->drill.removed = drill_remove(d->drill.path);
@@ -525,6 +597,33 @@ static int run(struct restored *d, struct restore_result *res)
     sm_buf_wipe(&place);
     sm_buf_wipe(&text);
     return r;
+}
+
+/* What was measured, signed by the device: {"drill", "files", "bytes", "manifest", "problems", "restore", "status", "v"} as
+ * canonical JSON under "sakimori/v1/drill" (PROTOCOL-agent.md). */
+static json_t *drill_told(struct restored *d, const char *status, const struct restore_result *res)
+{
+    json_t *told = json_pack("{s:b,s:b,s:I,s:I,s:I,s:O?}", "equal", d->drill.equal, "removed", d->drill.removed,
+        "differences", (json_int_t)d->drill.differences, "restore_ms", (json_int_t)d->drill.restore_ms, "compare_ms",
+        (json_int_t)d->drill.compare_ms, "server", d->drill.server);
+    json_t *all = json_pack("{s:i,s:s,s:s,s:s,s:I,s:I,s:I,s:O}", "v", 1, "restore", d->id, "manifest",
+        json_string_value(json_object_get(d->order.args, "manifest")), "status", status, "files", (json_int_t)res->files,
+        "bytes", (json_int_t)res->bytes, "problems", (json_int_t)d->problems_total, "drill", told);
+    struct sm_buf b = SM_BUF_INIT(CRYPTO_SIGN_MESSAGE_MAX);
+    uint8_t sig[64];
+    char hex[129];
+    int r = all ? sm_buf_put(&b, "sakimori/v1/drill", 17) : -ENOMEM;
+    if (!r)
+        r = sm_json_dump(all, &b);
+    if (!r)
+        r = crypto_sign(&d->keys.device, sm_buf_span(&b), sig);
+    if (!r) {
+        sm_hex(sig, 64, hex);
+        json_object_set_new(told, "sig", json_string(hex));
+    }
+    sm_buf_wipe(&b);
+    json_decref(all);
+    return told;
 }
 
 static void tell_end(struct restored *d, int r, const struct restore_result *res)
@@ -540,10 +639,7 @@ static void tell_end(struct restored *d, int r, const struct restore_result *res
             "skipped", (json_int_t)res->skipped, "ms", (json_int_t)(plat_clock_mono_ms() - d->started_ms), "problems",
             d->problems, "problems_total", (json_int_t)d->problems_total);
     if (o && d->drill.on)
-        json_object_set_new(o, "drill",
-            json_pack("{s:b,s:b,s:I,s:I,s:I}", "equal", d->drill.equal, "removed", d->drill.removed, "differences",
-                (json_int_t)d->drill.differences, "restore_ms", (json_int_t)d->drill.restore_ms, "compare_ms",
-                (json_int_t)d->drill.compare_ms));
+        json_object_set_new(o, "drill", drill_told(d, status_name, res));
     if (o && r && r != -SM_EPARTIAL && r != -SM_ECANCEL)
         json_object_set_new(o, "error", json_string(sm_strerror(r)));
     snprintf(path, sizeof path, "/agent/v1/restores/%s/end", d->id);
@@ -672,6 +768,7 @@ int restore_main(const char *data, const char *skip)
     agent_config_wipe(&d->config);
     order_wipe(&d->order);
     json_decref(d->problems);
+    json_decref(d->drill.server);
     sm_buf_wipe(&d->manifest);
     sm_buf_wipe(&d->answer);
     sm_ipc_free(d->link);

@@ -16,6 +16,7 @@
 #include "plat/proc.h"
 #include "sakimori-agent/access.h"
 #include "sakimori-agent/agent.h"
+#include "sakimori-agent/drill.h"
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/join.h"
 
@@ -24,8 +25,8 @@
 #define JOIN_TRY_MS 3000
 #define LOCAL_MS 10000
 
-enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_COUNT };
-static const char *const part_names[P_COUNT] = {"link", "backup", "restore", "decoy", "lend", "prepare", "hook"};
+enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_COUNT };
+static const char *const part_names[P_COUNT] = {"link", "backup", "restore", "decoy", "lend", "prepare", "hook", "proof"};
 
 struct supervisor;
 struct part {
@@ -106,10 +107,11 @@ static void tell_confined(struct supervisor *s)
 
 /* ---- helpers of a run ---- */
 
-/* The helper gets its work and, like backup, an end of a channel of their own. */
+/* The helper gets its work and, like who asked for it, an end of a channel of their own. */
 static void start_helper(struct part *p)
 {
     struct supervisor *s = p->s;
+    struct part *asks = &s->part[p->id == P_PROOF ? P_RESTORE : P_BACKUP];
     int pair[2];
     p->waiting = false;
     sm_ipc_free(p->ipc); /* of the one before, if its end was not heard of yet */
@@ -119,21 +121,21 @@ static void start_helper(struct part *p)
     start(p);
     if (p->ipc && sm_ipc_send(p->ipc, A_HELP, SM_SPAN(&p->work, sizeof p->work), -1))
         sm_warn("%s could not be given its work", part_names[p->id]);
-    attach(p, "backup", pair[1]);
-    attach(&s->part[P_BACKUP], part_names[p->id], pair[0]);
+    attach(p, part_names[asks->id], pair[1]);
+    attach(asks, part_names[p->id], pair[0]);
     close(pair[0]);
     close(pair[1]);
 }
 
-static void on_help(struct supervisor *s, struct sm_span body)
+static void on_help(struct supervisor *s, enum part_id asks, struct sm_span body)
 {
     struct helper_work w;
     if (helper_work_get(body, &w)) {
-        sm_error("backup asked for a helper in a wrong way");
+        sm_error("%s asked for a helper in a wrong way", part_names[asks]);
         return;
     }
     bool hook = strcmp(w.kind, "before") == 0 || strcmp(w.kind, "after") == 0;
-    struct part *p = &s->part[hook ? P_HOOK : P_PREPARE];
+    struct part *p = &s->part[asks == P_RESTORE ? P_PROOF : hook ? P_HOOK : P_PREPARE];
     p->work = w;
     p->waiting = true;
     if (p->proc.pid == 0)
@@ -195,7 +197,7 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
         else
             s->part[P_RESTORE].waiting = true; /* link heard sooner than we that the one before ended */
     } else if (m->type == A_HELP) {
-        on_help(s, m->body);
+        on_help(s, p->id, m->body);
     } else if (m->type == L_SETTINGS) {
         sm_buf_clear(&s->settings);
         if (!sm_buf_put_span(&s->settings, m->body) && s->part[P_DECOY].proc.pid == 0)
@@ -211,7 +213,7 @@ static const struct sm_ipc_rule from_link[] = {
     {L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS"},
 };
 static const struct sm_ipc_rule from_part[] = {{A_READY, 1024, false, "A_READY"}};
-static const struct sm_ipc_rule from_backup[] = {
+static const struct sm_ipc_rule from_asking[] = {
     {A_READY, 1024, false, "A_READY"}, {A_HELP, sizeof(struct helper_work), false, "A_HELP"}};
 
 static void on_channel_gone(void *arg, struct sm_ipc *ipc, int err)
@@ -241,6 +243,15 @@ static void all_gone(struct supervisor *s)
     sm_loop_stop(s->loop, 0);
 }
 
+/* What it could not remove itself: the folder above its own, or all of it after a crash. */
+static void clear_proof(const struct part *p)
+{
+    char path[DRILL_PATH_MAX];
+    proof_path(p->work.source, path);
+    if (!drill_remove(path))
+        sm_warn("%s could not be removed", path);
+}
+
 static void on_death(void *arg, int fd, unsigned events)
 {
     struct part *p = arg;
@@ -266,6 +277,8 @@ static void on_death(void *arg, int fd, unsigned events)
             sm_warn("%s ended (%s)", part_names[p->id], text);
         if (p->id == P_PREPARE && staging_clear(s->data, NULL)) /* what it could not remove itself, or a crash left */
             sm_warn("files made for a backup could not be removed");
+        if (p->id == P_PROOF)
+            clear_proof(p);
         bool waiting = p->waiting;
         p->waiting = false;
         if (waiting && p->id == P_RESTORE)
@@ -298,9 +311,9 @@ static void start(struct part *p)
 {
     struct supervisor *s = p->s;
     int pair[2];
-    bool link = p->id == P_LINK;
-    const struct sm_ipc_config c = {.may_receive = link ? from_link : p->id == P_BACKUP ? from_backup : from_part,
-        .may_receive_n = link ? 3 : p->id == P_BACKUP ? 2 : 1,
+    bool link = p->id == P_LINK, asks = p->id == P_BACKUP || p->id == P_RESTORE;
+    const struct sm_ipc_config c = {.may_receive = link ? from_link : asks ? from_asking : from_part,
+        .may_receive_n = link ? 3 : asks ? 2 : 1,
         .body_max = SM_IPC_BODY_MAX,
         .queue_max = (size_t)4 << 20,
         .on_message = on_message,

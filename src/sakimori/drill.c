@@ -9,6 +9,8 @@ static const struct cli_col cols[] = { { "id", CLI_SHORT, "番号", "Id" }, { "c
     { "state", CLI_WORD, "状態", "State" }, { "ok", CLI_YES, "合格", "Passed" }, { "report.files", CLI_TEXT, "ファイル", "Files" },
     { "report.bytes", CLI_BYTES, "大きさ", "Size" }, { "report.differences", CLI_TEXT, "ちがい", "Differences" },
     { "report.restore_ms", CLI_TEXT, "戻す時間(ミリ秒)", "Restore ms" }, { "report.estimate_s", CLI_TEXT, "全部なら(秒)", "All of it, s" },
+    { "report.server.state", CLI_WORD, "データベース", "Database" }, { "report.server.version", CLI_TEXT, "動かした物", "Server" },
+    { "report.server.rows", CLI_TEXT, "行", "Rows" }, { "report.signed", CLI_YES, "機器の署名", "Signed" },
     { "hash", CLI_SHORT, "報告の指紋", "Report SHA-256" } };
 #define COLS (sizeof cols / sizeof *cols)
 

@@ -119,10 +119,14 @@ export interface Generation {
     last_clean: boolean; pinned: boolean; slots: string[]; locked: { days_left: number } | null; drill: { at: string; ok: boolean } | null;
 }
 export interface VaultFile { name: string; name_b64: string; kind: string; size?: number; mtime?: string | null; mode?: number; owner?: string; note?: string; path_b64?: string; path?: string }
+export interface DrillServer {
+    state: 'proved' | 'failed' | 'files'; why: string; version?: string; databases?: number; loaded?: number; tables?: number; rows?: number; differing?: number; unsound?: number; start_ms?: number; load_ms?: number; check_ms?: number;
+    list?: { name: string; loaded: boolean; sound: boolean; tables: number; rows: number; differing: number }[];
+}
 export interface Drill {
     id: string; manifest: string; source: string; source_name: string; device: string; device_name: string; state: Run['state']; ok: boolean | null; by: string;
     plan: { amount: 'sample' | 'all'; files: number; bytes: number; files_total: number; bytes_total: number };
-    report: { files: number; bytes: number; restore_ms: number; compare_ms: number; differences: number; problems: number; removed: boolean; estimate_s: number; head: { seq: number; hash: string } | null } | null;
+    report: { files: number; bytes: number; restore_ms: number; compare_ms: number; differences: number; problems: number; removed: boolean; estimate_s: number; head: { seq: number; hash: string } | null; signed?: boolean; server?: DrillServer } | null;
     hash: string | null; created: string; finished: string | null; progress?: { files: number; bytes: number } | null; institution?: string; problems?: { path: string; error?: string; what?: string }[] | null;
 }
 export interface FoundFile extends VaultFile { generation: string; at: string; source: string; source_name: string; suspicious: boolean }

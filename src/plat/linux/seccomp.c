@@ -54,6 +54,11 @@ static const char *const tools[] = {"execve", "execveat", "fork", "vfork", "clon
     "getitimer", "newfstatat", "close_range", "capget", "mbind", "get_mempolicy", "epoll_create",
     "eventfd", "timer_create", "timer_settime", "timer_delete", "setgroups", "setresuid", "setresgid", "fchown", "capset", "seccomp",
     "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", NULL};
+/* A server of a database, for itself alone: "socket" is added for local ones only. */
+static const char *const serve_local[] = {"connect", "bind", "listen", "accept", "accept4", "recvfrom", "sendto",
+    "recvmmsg", "sendmmsg", "socketpair", "shmget", "shmat", "shmdt", "shmctl", "rt_sigsuspend", "pause", "truncate",
+    "symlink", "symlinkat", "io_setup", "io_submit", "io_getevents", "io_destroy", "sched_get_priority_max",
+    "sched_get_priority_min", NULL};
 /* Packs are handed to link as anonymous files. */
 static const char *const memory_file[] = {"memfd_create", NULL};
 enum { OPEN_NONE, OPEN_READ, OPEN_ALL };
@@ -64,6 +69,7 @@ static const struct profile {
     int open;
     bool threads;
     const char *refused; /* answered with EPERM instead of death */
+    bool local_only;     /* sockets of this machine's own, none of a network */
     bool foreign;        /* programs of others run in it: what is not allowed fails, and they go on or say so */
 } profiles[] = {
     {"front", {base, file_read, net_serve}, OPEN_READ, true},
@@ -79,7 +85,8 @@ static const struct profile {
     {"agent-backup", {base, file_read, file_write, memory_file}, OPEN_ALL, true, "socket"},
     {"agent-restore", {base, file_read, file_write, file_restore, land_lock}, OPEN_ALL, true, "socket"},
     {"agent-lend", {base, file_read}, OPEN_READ, false},
-    {"agent-dump", {base, file_read, file_write, net_connect, tools, memory_file}, OPEN_ALL, true, NULL, true},
+    {"agent-dump", {base, file_read, file_write, net_connect, tools, memory_file}, OPEN_ALL, true, NULL, false, true},
+    {"agent-proof", {base, file_read, file_write, serve_local, tools, memory_file}, OPEN_ALL, true, NULL, true, true},
     {"agent-sqlite", {base, file_read, file_write}, OPEN_ALL, true, "fchown"},
 };
 
@@ -194,6 +201,8 @@ static int build(scmp_filter_ctx ctx, const struct profile *p)
         r = allow_threads(ctx);
     if (r == 0 && p->refused)
         r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), seccomp_syscall_resolve_name(p->refused), 0);
+    if (r == 0 && p->local_only)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
     if (r == 0)
         r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
     return r;

@@ -87,6 +87,8 @@ sm_must_use int prep_run(struct prep *p, const struct prep_run *t, struct sm_buf
 /* The tools of the kind, and whom they run as.  why has 160 bytes.  -SM_ENOTFOUND, -SM_EDENIED. */
 sm_must_use int prep_tools(struct prep *p, char *ret_why);
 sm_must_use int prep_user(const struct prep *p, uid_t *ret_uid, gid_t *ret_gid, char *ret_why);
+/* The first of paths ("*": a version number, the highest counts) that can be started; the caller's, NULL: none. */
+char *prep_find(const char *const *paths);
 /* Is name in the list of options named key (exact)?  An absent or empty list says otherwise. */
 bool prep_listed(const struct prep *p, const char *key, const char *name, bool otherwise);
 /* Names of the list that are not among have: a problem for each. */
