@@ -71,7 +71,7 @@ static int proof_check(
 }
 
 /* Three wrong tries from one address wait a minute; kept in the same table as the people's. */
-static bool join_waits(struct api_call *c, const char *key)
+bool join_waits(struct api_call *c, const char *key)
 {
     int64_t wait = fails_wait(c->api, key);
     if (!wait)
@@ -81,7 +81,7 @@ static bool join_waits(struct api_call *c, const char *key)
     return true;
 }
 
-static void join_wrong(struct api_call *c, const char *key)
+void join_wrong(struct api_call *c, const char *key)
 {
     int64_t now = api_now();
     int64_t n = state_number(c->api->state, STATE_fail_count, 0, STATE_ARGS(state_t(key), state_i(now - 3600))) + 1;

@@ -306,6 +306,8 @@ void api_on_vault(struct api *a, const json_t *e)
     const char *what = api_str(e, "what");
     if (retention_event(a, e)) {
         return;
+    } else if (!strcmp(what, "peer")) {
+        peers_event(a, e);
     } else if (!strcmp(what, "generation")) {
         source_saw_generation(a, api_str(e, "source"), json_deep_copy(e));
     } else if (!strcmp(what, "froze")) {

@@ -132,6 +132,7 @@ static void vault_opened(struct api *a, int err, const json_t *answer, const cha
     if (err < 0)
         return;
     restores_grant_again(a);
+    peers_open(a);
     api_tell(a, "V_HEAD", json_object(), head_got, NULL);
     api_tell(a, "V_GENERATIONS", json_pack("{s:i}", "limit", 500), reconcile_got, NULL);
 }
@@ -277,6 +278,7 @@ static void daily(struct api *a, int64_t now)
     (void)!state_do(a->state, STATE_sessions_forget, STATE_ARGS(state_i(now))); /* refused by their end in any case */
     (void)!state_do(a->state, STATE_fails_forget, STATE_ARGS(state_i(now - 2 * DAY)));
     (void)!state_do(a->state, STATE_codes_forget, STATE_ARGS(state_i(now - DAY)));
+    (void)!state_do(a->state, STATE_peer_codes_forget, STATE_ARGS(state_i(now - DAY)));
     (void)!state_do(a->state, STATE_orders_forget, STATE_ARGS(state_i(now - 30 * DAY)));
     (void)!state_do(a->state, STATE_outbox_forget, STATE_ARGS(state_i(now - 30 * DAY)));
 }

@@ -143,7 +143,7 @@ static void call_free(struct api_call *c)
 
 static const char *audit_who(const struct api_call *c)
 {
-    if (c->who.bit == API_DEVICE)
+    if (c->who.bit & (API_DEVICE | API_PEER))
         return c->who.device;
     return c->who.account[0] ? c->who.account : api_caller_name(c->who.bit);
 }
@@ -605,7 +605,7 @@ static bool csrf_good(struct api_call *c)
 {
     if (!strcmp(c->route->method, "GET") || (c->route->flags & API_NO_CSRF) || c->who.bearer)
         return true;
-    if (c->who.bit & (API_NOBODY | API_STRANGER | API_DEVICE))
+    if (c->who.bit & (API_NOBODY | API_STRANGER | API_DEVICE | API_PEER))
         return true; /* nothing of theirs travels with a request by itself */
     const char *sent = api_str(json_object_get(c->req, "headers"), "x-csrf-token");
     if (c->who.csrf[0] && strlen(sent) == strlen(c->who.csrf) && sm_ct_eq(sent, c->who.csrf, strlen(sent)))

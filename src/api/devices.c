@@ -91,10 +91,31 @@ void h_device(struct api_call *c)
     json_decref(row);
 }
 
-/* SKJ1-XXXX-…: base32(secret ‖ pin). */
-static int code_text(const struct api *a, const uint8_t secret[JOIN_SECRET_LEN], struct sm_buf *ret)
+int code_text(const char *prefix, struct sm_span secret, struct sm_span pin, struct sm_buf *ret)
 {
-    uint8_t ca[32], fp[32], order[32], pin[CRYPTO_SHA256_LEN], all[JOIN_SECRET_LEN + 16];
+    struct sm_buf all = SM_BUF_INIT(64), b32 = SM_BUF_INIT(128);
+    int r = sm_buf_put_span(&all, secret);
+    if (r == 0)
+        r = sm_buf_put_span(&all, pin);
+    if (r == 0)
+        r = sm_base32(sm_buf_span(&all), &b32);
+    if (r == 0)
+        r = sm_buf_put_span(ret, SM_SPAN_STR(prefix));
+    for (size_t i = 0; i < b32.n && r == 0; i++) {
+        if (i % 4 == 0)
+            r = sm_buf_put_u8(ret, '-');
+        if (r == 0)
+            r = sm_buf_put_u8(ret, b32.p[i]);
+    }
+    sm_buf_wipe(&all);
+    sm_buf_wipe(&b32);
+    return r;
+}
+
+/* base32(secret ‖ pin); the pin covers all that a machine will believe. */
+static int device_code(const struct api *a, const uint8_t secret[JOIN_SECRET_LEN], struct sm_buf *ret)
+{
+    uint8_t ca[32], fp[32], order[32], pin[CRYPTO_SHA256_LEN];
     if (sm_unhex(api_str(a->keys, "ca_sha256"), strlen(api_str(a->keys, "ca_sha256")), ca, 32) < 0 ||
         sm_unhex(api_str(a->keys, "fingerprint"), strlen(api_str(a->keys, "fingerprint")), fp, 32) < 0 ||
         sm_unhex(api_str(a->keys, "order_pub"), strlen(api_str(a->keys, "order_pub")), order, 32) < 0)
@@ -102,21 +123,7 @@ static int code_text(const struct api *a, const uint8_t secret[JOIN_SECRET_LEN],
     const struct sm_span parts[] = { SM_SPAN_STR("sakimori/v1/pin"), SM_SPAN(ca, 32), SM_SPAN(fp, 32),
         SM_SPAN(order, 32) };
     crypto_sha256v(parts, 4, pin);
-    memcpy(all, secret, JOIN_SECRET_LEN);
-    memcpy(all + JOIN_SECRET_LEN, pin, 16);
-    struct sm_buf b32 = SM_BUF_INIT(128);
-    int r = sm_base32(SM_SPAN(all, sizeof all), &b32);
-    if (r == 0)
-        r = sm_buf_put_span(ret, SM_SPAN_STR("SKJ1"));
-    for (size_t i = 0; i < b32.n && r == 0; i++) {
-        if (i % 4 == 0)
-            r = sm_buf_put_u8(ret, '-');
-        if (r == 0)
-            r = sm_buf_put_u8(ret, b32.p[i]);
-    }
-    sm_zero(all, sizeof all);
-    sm_buf_wipe(&b32);
-    return r;
+    return code_text("SKJ1", SM_SPAN(secret, JOIN_SECRET_LEN), SM_SPAN(pin, 16), ret);
 }
 
 static void make_code(struct api_call *c, const char *name, int64_t days)
@@ -132,7 +139,7 @@ static void make_code(struct api_call *c, const char *name, int64_t days)
     crypto_random(secret, sizeof secret);
     join_code_hash(secret, hash);
     struct sm_buf text = SM_BUF_INIT(256), command = SM_BUF_INIT(1024);
-    int r = code_text(a, secret, &text);
+    int r = device_code(a, secret, &text);
     if (r == 0)
         r = sm_buf_printf(&command, "sakimori-agent join %s %s", a->agent_url, sm_buf_str(&text));
     sm_zero(secret, sizeof secret);

@@ -187,7 +187,20 @@ void alarm_refusal(struct api *a, const char *device, const char *what);
 void alarms_tick(struct api *a);
 void outbox_tick(struct api *a);
 
+/* Other boxes whose copies are kept here (peers.c, agent_peer.c). */
+#define PEER_CN "peer-"               /* what the names of their certificates begin with; no machine's does */
+void peer_by_certificate(struct api *a, const char *cert, struct api_caller_info *ret);
+void peers_open(struct api *a);       /* the vault is there */
+void peers_event(struct api *a, const json_t *e);
+void peer_forked(struct api *a, const char *id, const char *why);
+void peer_full(struct api *a, const char *id);
+/* What every message to the vault says of one: {id, vault, head_pub, quota}.  NULL when there is none. */
+json_t *peer_said(struct api *a, const char *id);
+void peer_keep(struct api *a, const char *id, const json_t *state);
 #define JOIN_SECRET_LEN 10
+int code_text(const char *prefix, struct sm_span secret, struct sm_span pin, struct sm_buf *ret);  /* PREFIX-XXXX-… */
+bool join_waits(struct api_call *c, const char *key);
+void join_wrong(struct api_call *c, const char *key);
 void join_code_hash(const uint8_t *secret, char ret[65]);            /* what is kept of a join code */
 
 void task_open(struct api *a, const char *kind, int64_t now);

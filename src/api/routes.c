@@ -13,7 +13,7 @@
 
 const struct api_route api_routes[] = {
     /* method, path, who, body, most bytes, flags, act, handler */
-    { "GET", "/healthz", ANYBODY | API_STRANGER | API_DEVICE, API_NO_BODY, 0, API_FIRST_PASSWORD, "healthz",
+    { "GET", "/healthz", ANYBODY | API_STRANGER | API_DEVICE | API_PEER, API_NO_BODY, 0, API_FIRST_PASSWORD, "healthz",
         h_healthz },
     { "GET", "/metrics", API_MONITOR | CHIEFS, API_NO_BODY, 0, 0, "metrics", h_metrics },
     { "GET", V1 "/status", ANYBODY, API_NO_BODY, 0, API_FIRST_PASSWORD, "status", h_status },
@@ -105,6 +105,12 @@ const struct api_route api_routes[] = {
     { "POST", V1 "/copies/{id}/run", UP, API_JSON, K(1), API_AUDIT, "copy", h_copy_run },
     { "POST", V1 "/copies/{id}/cancel", UP, API_JSON, K(1), API_AUDIT, "copy.cancel", h_copy_cancel },
 
+    { "GET", V1 "/peers", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "peers", h_peers },
+    { "POST", V1 "/peers/codes", CHIEFS, API_JSON, K(2), API_AUDIT, "peer.code", h_peer_code },
+    { "GET", V1 "/peers/{id}", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "peer.read", h_peer },
+    { "PATCH", V1 "/peers/{id}", CHIEFS, API_JSON, K(2), API_AUDIT, "peer.change", h_peer_patch },
+    { "POST", V1 "/peers/{id}/check", CHIEFS, API_JSON, K(1), API_AUDIT, "peer.check", h_peer_check },
+
     { "GET", V1 "/people", CHIEFS, API_NO_BODY, 0, 0, "people", h_people },
     { "POST", V1 "/people", CHIEFS, API_JSON, K(4), API_AUDIT, "person.add", h_person_post },
     { "PATCH", V1 "/people/{id}", CHIEFS, API_JSON, K(4), API_AUDIT, "person.change", h_person_patch },
@@ -128,7 +134,7 @@ const struct api_route api_routes[] = {
     { "DELETE", V1 "/monitors/{id}", CHIEFS, API_NO_BODY, 0, API_AUDIT, "monitor.end", h_monitor_delete },
     { "GET", V1 "/box", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "box", h_box },
 
-    { "GET", A1 "/hello", API_STRANGER | API_DEVICE, API_NO_BODY, 0, 0, "hello", h_hello },
+    { "GET", A1 "/hello", API_STRANGER | API_DEVICE | API_PEER, API_NO_BODY, 0, 0, "hello", h_hello },
     { "POST", A1 "/join", API_STRANGER | API_DEVICE, API_JSON, K(64), API_AUDIT, "join", h_join },
     { "POST", A1 "/renew", API_DEVICE, API_JSON, K(64), API_AUDIT, "renew", h_renew },
     { "POST", A1 "/poll", API_DEVICE, API_JSON, K(64), API_HELD, "poll", h_poll },
@@ -145,13 +151,26 @@ const struct api_route api_routes[] = {
     { "POST", A1 "/restores/{r}/objects", API_DEVICE, API_RAW, K(64), 0, "restore.objects", h_restore_objects },
     { "POST", A1 "/restores/{r}/progress", API_DEVICE, API_JSON, K(16), 0, "restore.progress", h_restore_progress },
     { "POST", A1 "/restores/{r}/end", API_DEVICE, API_JSON, K(512), API_AUDIT, "restore.end", h_restore_end },
+
+    { "POST", A1 "/peer/join", API_STRANGER, API_JSON, K(16), API_AUDIT, "peer.join", h_far_join },
+    { "GET", A1 "/peer", API_PEER, API_NO_BODY, 0, 0, "peer.state", h_far_state },
+    { "GET", A1 "/peer/packs/{pack}", API_PEER, API_NO_BODY, 0, 0, "peer.pack.state", h_far_pack_get },
+    { "PUT", A1 "/peer/packs/{pack}", API_PEER, API_STREAM, (size_t)64 << 20, 0, "peer.pack", h_far_pack_put },
+    { "PUT", A1 "/peer/manifests/{id}", API_PEER, API_RAW, K(256), 0, "peer.manifest", h_far_manifest },
+    { "PUT", A1 "/peer/journal/{n}", API_PEER, API_RAW, K(512), 0, "peer.journal", h_far_journal },
+    { "PUT", A1 "/peer/format", API_PEER, API_RAW, K(1), 0, "peer.format", h_far_format },
+    { "PUT", A1 "/peer/head", API_PEER, API_RAW, K(1), API_AUDIT, "peer.head", h_far_head },
+    { "GET", A1 "/peer/file", API_PEER, API_NO_BODY, 0, 0, "peer.file", h_far_file },
+    { "GET", A1 "/peer/list/{kind}/{digits}", API_PEER, API_NO_BODY, 0, 0, "peer.list", h_far_list },
+    { "POST", A1 "/peer/forked", API_PEER, API_JSON, K(2), API_AUDIT, "peer.forked", h_far_forked },
+    { "POST", A1 "/peer/check", API_PEER, API_JSON, K(1), 0, "peer.check", h_far_check },
 };
 const size_t api_routes_n = sizeof api_routes / sizeof *api_routes;
 
 const char *api_caller_name(unsigned caller)
 {
     static const char *const names[API_CALLERS] = { "nobody", "setup", "counter", "staff", "vendor", "manager",
-        "director", "device", "stranger", "monitor" };
+        "director", "device", "stranger", "monitor", "peer" };
     for (unsigned i = 0; i < API_CALLERS; i++)
         if (caller == 1u << i)
             return names[i];

@@ -13,8 +13,9 @@ enum api_caller {
     API_DIRECTOR = 64, API_DEVICE = 128,  /* agent port, certificate of a known device */
     API_STRANGER = 256,                   /* agent port, no certificate */
     API_MONITOR = 512,                    /* a monitoring system with its own token: reads figures, nothing else */
+    API_PEER = 1024,                      /* agent port, certificate of another box whose copy is kept here */
 };
-#define API_CALLERS 10
+#define API_CALLERS 11
 const char *api_caller_name(unsigned caller);   /* "director"; "?" for none or several */
 
 enum api_body { API_NO_BODY, API_JSON, API_RAW, API_STREAM /* front hands it to the vault, brain sees none of it */ };

@@ -118,6 +118,11 @@ static void by_certificate(struct api *a, const json_t *req, struct api_caller_i
     const char *cert = api_str(json_object_get(req, "peer"), "cert_sha256");
     if (!api_is_hex(cert, 64))
         return;
+    /* The CA signs both: which of the two a certificate is says its name, and the table that knows it. */
+    if (!strncmp(api_str(json_object_get(req, "peer"), "cn"), PEER_CN, sizeof PEER_CN - 1)) {
+        peer_by_certificate(a, cert, ret);
+        return;
+    }
     json_t *row = api_row(a, STATE_device_by_cert, STATE_ARGS(state_t(cert)));
     if (row && !strcmp(api_str(row, "state"), "joined") && api_int(row, "cert_until_s", 0) > api_now()) {
         ret->bit = API_DEVICE;

@@ -10,7 +10,7 @@ static const struct child_row rows[] = {
     { .name = "keyd", .who = WHO_KEYD, .entry = keyd_main, .profile = "keyd", .user = "_sakimori-keyd",
         .folders = { WRITE("keys") }, .nofile = 64 },
     { .name = "vault", .who = WHO_VAULT, .entry = vault_main, .profile = "vault", .user = "_sakimori-vault",
-        .folders = { WRITE("vault") }, .nofile = 1024 },
+        .folders = { WRITE("vault"), WRITE("peers") }, .nofile = 1024 },
     { .name = "brain", .who = WHO_BRAIN, .entry = brain_main, .profile = "brain", .user = "_sakimori-brain",
         .folders = { WRITE("state"), WRITE("public") }, .nofile = 256 },
     { .name = "out", .who = WHO_OUT, .entry = out_main, .profile = "out", .user = "_sakimori-out",

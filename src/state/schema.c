@@ -80,5 +80,14 @@ static const char v2[] =
     " by TEXT, state TEXT NOT NULL, started_s INTEGER NOT NULL, finished_s INTEGER, facts TEXT);"
     "CREATE INDEX copy_runs_copy ON copy_runs(copy, started_s);";
 
-const char *const state_schema[] = { v1, v2 };
+static const char v3[] =
+    /* Other boxes whose copies are kept here, and the codes that let one in (peer: of one that is known). */
+    "CREATE TABLE peers(id TEXT PRIMARY KEY, name TEXT NOT NULL, vault TEXT NOT NULL, head_pub TEXT NOT NULL,"
+    " cert TEXT NOT NULL UNIQUE, cert_until_s INTEGER NOT NULL, quota INTEGER NOT NULL,"
+    " accepting INTEGER NOT NULL DEFAULT 1, institution TEXT NOT NULL, created_s INTEGER NOT NULL, last_s INTEGER,"
+    " remote TEXT, made_by TEXT, state TEXT NOT NULL DEFAULT '{}');"
+    "CREATE TABLE peer_codes(hash TEXT PRIMARY KEY, name TEXT NOT NULL, quota INTEGER NOT NULL, until_s INTEGER NOT NULL,"
+    " used_s INTEGER, made_by TEXT, created_s INTEGER NOT NULL, peer TEXT);";
+
+const char *const state_schema[] = { v1, v2, v3 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

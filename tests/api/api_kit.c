@@ -203,7 +203,7 @@ void kit_begin(struct kit *k, const struct kit_who *who, const char *method, con
         "x-csrf-token", w->csrf ? w->csrf : "", "authorization", bearer, "content-type", "application/json");
     json_t *req = json_pack("{s:s,s:s,s:o,s:o,s:s,s:s,s:o}", "method", method, "path", copy, "query", query_of(q),
         "headers", h, "remote", w->remote ? w->remote : "192.0.2.1", "port", w->port ? w->port : "console", "peer",
-        w->cert ? json_pack("{s:s}", "cert_sha256", w->cert) : json_null());
+        w->cert ? json_pack("{s:s,s:s}", "cert_sha256", w->cert, "cn", w->cn ? w->cn : "") : json_null());
     if (w->uid)
         json_object_set_new(req, "uid", json_integer(*w->uid));
     k->answered = false;
@@ -286,6 +286,18 @@ void kit_device(struct kit *k, const char *cert, char ret_device[33])
             STATE_ARGS(state_t(ret_device), state_t(client), state_t("受付パソコン1"), state_t("pc1"), state_t("Linux"),
                 state_t("m"), state_t("1"), state_t("11"), state_t(cert), state_i(plat_clock_wall().s + 86400 * 300),
                 state_i(365), state_i(plat_clock_wall().s), state_j(NULL))),
+        1);
+}
+
+void kit_peer(struct kit *k, const char *cert, char ret_peer[33])
+{
+    memcpy(ret_peer, cert, 32);
+    ret_peer[32] = 0;
+    assert_int_equal(
+        state_do(k->state, STATE_peer_add,
+            STATE_ARGS(state_t(ret_peer), state_t("となりの医院"), state_t("00112233445566778899aabbccddeeff"),
+                state_t("22"), state_t(cert), state_i(plat_clock_wall().s + 86400 * 300), state_i((int64_t)1 << 40),
+                state_t("もみじ医院"), state_i(plat_clock_wall().s), state_t("192.0.2.7"), state_t("manager"))),
         1);
 }
 

@@ -14,7 +14,7 @@
 
 struct kit_answer;
 /* Who is calling. */
-struct kit_who { const char *port, *cookie, *csrf, *bearer, *cert, *remote, *lang; const json_int_t *uid; };
+struct kit_who { const char *port, *cookie, *csrf, *bearer, *cert, *cn, *remote, *lang; const json_int_t *uid; };
 
 struct kit {
     char dir[64];
@@ -48,6 +48,8 @@ struct kit_who kit_me(const struct kit *k);
 void kit_take_cookie(struct kit *k);             /* of the last answer into k->token */
 /* A joined machine; its certificate is cert (64 hex digits), its id goes to ret_device. */
 void kit_device(struct kit *k, const char *cert, char ret_device[33]);
+/* A neighbour that was let in, with this certificate. */
+void kit_peer(struct kit *k, const char *cert, char ret_peer[33]);
 const char *kit_code(const struct kit *k);       /* error code of the last answer, "" when there is none */
 const char *kit_str(const struct kit *k, const char *key);
 /* Move the wall clock; the API's own clock is turned once. */

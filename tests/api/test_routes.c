@@ -4,12 +4,14 @@
 #include "api/routes.h"
 #include "plat/fs.h"
 
+#define CERT_F "fedcbafedcbafedcbafedcbafedcbafedcbafedcbafedcbafedcbafedcbafedc"
 #define CERT "abcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcd"
 static const struct {
     char letter;
     unsigned bit;
 } callers[] = { { 'N', API_NOBODY }, { 'U', API_SETUP }, { 'C', API_COUNTER }, { 'S', API_STAFF }, { 'V', API_VENDOR },
-    { 'M', API_MANAGER }, { 'D', API_DIRECTOR }, { 'a', API_DEVICE }, { 's', API_STRANGER }, { 'P', API_MONITOR } };
+    { 'M', API_MANAGER }, { 'D', API_DIRECTOR }, { 'a', API_DEVICE }, { 's', API_STRANGER }, { 'P', API_MONITOR },
+    { 'F', API_PEER } };
 
 static struct sm_buf roles = SM_BUF_INIT(65536), openapi = SM_BUF_INIT(1 << 20);
 
@@ -64,8 +66,9 @@ static int call_as(struct kit *k, unsigned bit, const struct api_route *route)
         static char token[80];
         (void)snprintf(token, sizeof token, "%s", kit_str(k, "token"));
         who = (struct kit_who){ .bearer = token };
-    } else if (bit & (API_DEVICE | API_STRANGER)) {
-        who = (struct kit_who){ .port = "agent", .cert = bit == API_DEVICE ? CERT : NULL };
+    } else if (bit & (API_DEVICE | API_STRANGER | API_PEER)) {
+        who = (struct kit_who){ .port = "agent", .cert = bit == API_DEVICE ? CERT : bit == API_PEER ? CERT_F : NULL,
+            .cn = bit == API_PEER ? "peer-fedcba" : "abcdef" };
     }
     if (bit == API_SETUP) {
         char body[80];
@@ -83,10 +86,10 @@ static int call_as(struct kit *k, unsigned bit, const struct api_route *route)
 static bool let_in(const struct kit *k, unsigned bit, const struct api_route *route)
 {
     const char *code = kit_code(k);
-    if (route->path[1] == 'a' && route->path[2] == 'g' && !(bit & (API_DEVICE | API_STRANGER)) &&
+    if (route->path[1] == 'a' && route->path[2] == 'g' && !(bit & (API_DEVICE | API_STRANGER | API_PEER)) &&
         !strcmp(code, "not_found"))
         return false;
-    if ((!strncmp(route->path, "/api", 4) || !strcmp(route->path, "/metrics")) && (bit & (API_DEVICE | API_STRANGER)) && !strcmp(code, "not_found"))
+    if ((!strncmp(route->path, "/api", 4) || !strcmp(route->path, "/metrics")) && (bit & (API_DEVICE | API_STRANGER | API_PEER)) && !strcmp(code, "not_found"))
         return false;
     if (!strcmp(code, "setup_needed") && strcmp(route->act, "hello") != 0)
         return false;
@@ -118,6 +121,7 @@ static void every_route_lets_in_exactly_whom_the_documents_name(void **state)
     char device[33];
     kit_people(k);
     kit_device(k, CERT, device);
+    kit_peer(k, CERT_F, device);
     for (size_t c = 0; c < sizeof callers / sizeof *callers; c++)
         if (callers[c].bit != API_SETUP)
             walk(k, callers[c].bit, callers[c].letter);

@@ -21,6 +21,8 @@ static const struct { const char *method, *pattern; size_t max; } limits[] = {
     { "POST", "/agent/v1/restores/*/objects", KIB(64) },
     { "POST", "/agent/v1/restores/*/end", KIB(900) },
     { "POST", "/agent/v1/runs/*/end", KIB(900) },
+    { "PUT", "/agent/v1/peer/manifests/*", KIB(256) },
+    { "PUT", "/agent/v1/peer/journal/*", KIB(512) },
     { "POST", "/api/v1/restores", KIB(900) },
     { "POST", "/api/v1/sources", KIB(256) },
     { "PATCH", "/api/v1/sources/*", KIB(256) },
@@ -382,7 +384,8 @@ static bool body_refused(struct req *r, int64_t length, bool chunked)
 {
     size_t max = body_limit(r);
 
-    r->is_pack = !strcmp(r->method, "PUT") && matches("/agent/v1/sessions/*/packs/*", r->target.path);
+    r->is_pack = !strcmp(r->method, "PUT") && (matches("/agent/v1/sessions/*/packs/*", r->target.path) ||
+        matches("/agent/v1/peer/packs/*", r->target.path));
     if (length == -2) {
         reply_error(r, 400, "bad_request", NULL);
         return true;

@@ -294,7 +294,9 @@ static void on_begin(void *arg, int err, const struct sm_ipc_msg *m, const char 
 
 static int ask_begin(struct upload *u, const json_t *then)
 {
-    json_t *j = json_pack("{sO sO sI sI}", "session", json_object_get(then, "session"), "pack",
+    /* Of a machine brain names the session, of a neighbour the neighbour. */
+    const char *whose = json_object_get(then, "peer") ? "peer" : "session";
+    json_t *j = json_pack("{sO sO sI sI}", whose, json_object_get(then, whose), "pack",
         json_object_get(then, "pack"), "length", (json_int_t)u->length, "offset", (json_int_t)u->offset);
     int e = j ? child_ask_json(u->f->c, WHO_VAULT, V_PACK_BEGIN, j, on_begin, u, CHILD_IDEMPOTENT) : -SM_EPROTO;
 

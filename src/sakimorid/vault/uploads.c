@@ -1,4 +1,5 @@
 /* Packs from front: begin, data, end.  A pack is acknowledged only after the flush that covers it. */
+#include <errno.h>
 #include "sakimorid/vault/vaultd.h"
 
 static struct upload *by_handle(struct vaultd *v, uint32_t handle)
@@ -23,13 +24,33 @@ static struct upload *take(struct vaultd *v)
 
 /* Two uploads of one pack at the same time would tread on each other: the newer one wins, the older one's handle dies.
  */
-static void drop_same(struct vaultd *v, const struct cid *pack)
+static void drop_same(struct vaultd *v, const struct cid *pack, const struct far *far)
 {
     for (size_t i = 0; i < VAULTD_UPLOADS_MAX; i++) {
         struct upload *u = &v->uploads[i];
-        if (u->handle && !u->ended && cid_eq(&u->pack, pack))
+        /* Of a neighbour one file is under way at a time. */
+        if (u->handle && !u->ended && u->far == far && (far || cid_eq(&u->pack, pack)))
             u->handle = 0;
     }
+}
+
+/* Of a machine: its session says where it belongs. */
+static int begin_session(struct vaultd *v, struct sm_obj *o, const struct cid *pack, uint64_t length,
+    struct session_id *ret, uint64_t *ret_have, char why[COPY_WHY])
+{
+    struct session_id id;
+    sm_obj_hex(o, "session", id.b, sizeof id.b);
+    struct store_session *s = o->err ? NULL : store_session_find(v->store, &id);
+    int r = o->err ? o->err : s ? store_pack_begin(s, pack, length, ret_have) : -SM_ENOTFOUND;
+    if (r == -SM_ELIMIT) {
+        struct store_session_info info;
+        store_session_info(s, &info);
+        cleaning_quota(v, &info.client, length);
+        snprintf(why, COPY_WHY, "over a limit of this machine: its quota of stored bytes, or what it may send before a manifest");
+    }
+    if (!r)
+        *ret = id;
+    return r;
 }
 
 void uploads_begin(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -41,38 +62,32 @@ void uploads_begin(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
     if (!in)
         return;
     struct sm_obj o = SM_OBJ(in);
-    struct session_id id;
+    struct session_id id = {{0}};
     struct cid pack;
-    char why[160] = "";
+    struct peer *p = NULL;
+    char why[COPY_WHY] = "";
     uint64_t have = 0;
-    sm_obj_hex(&o, "session", id.b, sizeof id.b);
     sm_obj_hex(&o, "pack", pack.b, sizeof pack.b);
     uint64_t length = (uint64_t)sm_obj_int(&o, "length", 1, INT64_MAX);
     uint64_t offset = (uint64_t)sm_obj_int_opt(&o, "offset", 0, INT64_MAX, 0);
     int r = o.err;
-    struct store_session *s = r ? NULL : store_session_find(st, &id);
-    if (!r && !s)
-        r = -SM_ENOTFOUND;
+    if (!r && json_object_get(in, "peer"))
+        p = peers_of(v, &o, &r, why);
     if (!r)
-        r = store_pack_begin(s, &pack, length, &have);
-    if (r == -SM_ELIMIT) {
-        struct store_session_info info;
-        store_session_info(s, &info);
-        cleaning_quota(v, &info.client, length);
-        snprintf(why, sizeof why, "over a limit of this machine: its quota of stored bytes, or what it may send before a manifest");
-    }
+        r = p ? far_pack_begin(p->far, &pack, length, &have) : begin_session(v, &o, &pack, length, &id, &have, why);
     if (!r && have < length && have != offset) {
         snprintf(why, sizeof why, "%llu", (unsigned long long)have);
         r = -SM_EMISMATCH;
     }
     struct upload *u = NULL;
     if (!r) {
-        drop_same(v, &pack);
+        drop_same(v, &pack, p ? p->far : NULL);
         u = take(v);
         r = u ? 0 : -SM_EAGAIN;
     }
     if (!r) {
         u->session = id;
+        u->far = p ? p->far : NULL;
         u->pack = pack;
         u->offset = have;
         u->total = length;
@@ -81,9 +96,18 @@ void uploads_begin(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
         wire_int(out, "have", have);
         json_object_set_new(out, "done", json_boolean(have == length));
     }
-    vaultd_after(v, r);
-    wire_answer(ipc, m, out, r, o.err ? o.why : why);
+    if (!p)
+        vaultd_after(v, r);
+    wire_answer(ipc, m, out, r == -EDQUOT ? -ENOSPC : r, o.err ? o.why : why);
     json_decref(in);
+}
+
+static int take_data(struct vaultd *v, struct upload *u, struct sm_span bytes)
+{
+    if (u->far)
+        return u->ended ? -SM_ENOTFOUND : far_pack_data(u->far, &u->pack, u->offset, bytes);
+    struct store_session *s = v->store ? store_session_find(v->store, &u->session) : NULL;
+    return s && !u->ended ? store_pack_data(s, &u->pack, u->offset, bytes) : -SM_ENOTFOUND;
 }
 
 void uploads_data(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -92,12 +116,10 @@ void uploads_data(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_
     struct vaultd *v = vaultd_of(c);
     struct sm_rd rd = SM_RD(m->body);
     struct upload *u = by_handle(v, sm_rd_u32(&rd));
-    struct store_session *s = u && v->store ? store_session_find(v->store, &u->session) : NULL;
-    int r = rd.err           ? -SM_EPROTO
-            : s && !u->ended ? store_pack_data(s, &u->pack, u->offset, SM_SPAN(rd.p, rd.n))
-                             : -SM_ENOTFOUND;
+    int r = rd.err ? -SM_EPROTO : u ? take_data(v, u, SM_SPAN(rd.p, rd.n)) : -SM_ENOTFOUND;
     if (r) {
-        vaultd_after(v, r);
+        if (!u || !u->far)
+            vaultd_after(v, r); /* a neighbour's folder is not the vault: its errors break nothing */
         child_reply_error(ipc, m, r, sm_strerror(r));
         if (u && r != -SM_EMISMATCH)
             u->handle = 0;
@@ -121,12 +143,30 @@ static struct upload *from_body(struct vaultd *v, struct sm_ipc *ipc, struct sm_
     return u;
 }
 
+/* A neighbour's is on disk when it has its name: there is no group to wait for. */
+static void end_far(struct upload *u, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    json_t *out = NULL;
+    int r = far_pack_end(u->far, &u->pack, &u->duplicate);
+    if (!r) {
+        out = json_object();
+        wire_hex(out, "pack", u->pack.b, 32);
+        json_object_set_new(out, "duplicate", json_boolean(u->duplicate));
+    }
+    u->handle = 0;
+    wire_answer(ipc, m, out, r == -EDQUOT ? -ENOSPC : r, NULL);
+}
+
 void uploads_end(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct vaultd *v = vaultd_of(c);
     struct upload *u = from_body(v, ipc, m);
     if (!u)
         return;
+    if (u->far) {
+        end_far(u, ipc, m);
+        return;
+    }
     struct store_session *s = v->store ? store_session_find(v->store, &u->session) : NULL;
     int r = s ? store_pack_end(s, &u->pack, &u->duplicate) : -SM_ENOTFOUND;
     if (r) {

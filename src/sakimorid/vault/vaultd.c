@@ -258,6 +258,8 @@ static int vaultd_start(struct child *c)
         r = sm_loop_timer(c->loop, CLOCK_MS, 0, on_flush, v, &v->flush);
     if (!r)
         r = sm_loop_timer(c->loop, CLOCK_MS, 0, on_mark, v, &v->mark);
+    if (!r)
+        r = peers_start(v);
     return r;
 }
 
@@ -269,6 +271,7 @@ static void vaultd_end(struct child *c)
     if (v->cleaning.clean)
         cleaning_end(v);
     scrubbing_end(v);
+    peers_end(v);
     objects_forget(v, WHO_FRONT);
     objects_forget(v, WHO_OPENER);
     sm_timer_free(v->clock);
@@ -314,6 +317,11 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, V_DATE, cleaning_date},
     {WHO_BRAIN, V_QUOTA, cleaning_set_quota},
     {WHO_BRAIN, V_COPY_LABEL, query_copy_label},
+    {WHO_BRAIN, V_PEER, peers_ask},
+    {WHO_BRAIN, V_PEER_PACK, peers_pack},
+    {WHO_BRAIN, V_PEER_FILE, peers_file},
+    {WHO_BRAIN, V_PEER_READ, peers_read},
+    {WHO_BRAIN, V_PEER_LIST, peers_list},
 };
 
 int vault_main(struct child *c)

@@ -6,6 +6,7 @@
 #ifndef SAKIMORID_VAULTD_H
 #define SAKIMORID_VAULTD_H
 #include "sakimorid/wire.h"
+#include "vault/copy/far.h"
 #include "vault/scrub/scrub.h"
 #include "vault/store/deletion.h"
 #include "vault/store/store.h"
@@ -17,9 +18,11 @@
 #define VAULTD_FRAME ((size_t)512 << 10) /* of a stream of objects */
 #define VAULTD_OBJECTS_MAX 2048          /* cids of one request */
 #define VAULTD_DAMAGES_MAX 200
+#define VAULTD_PEERS_MAX 16
 
 struct upload {
     uint32_t handle; /* 0 = free */
+    struct far *far; /* a neighbour's: then no session; NULL else */
     struct session_id session;
     struct cid pack;
     uint64_t offset, total;
@@ -39,6 +42,15 @@ struct objects_job {
     size_t n, i;
     struct sm_buf out; /* bytes not yet sent */
     struct objects_job *next;
+};
+
+/* A neighbour whose copy is kept here. */
+struct peer {
+    uint8_t id[16];
+    struct vault_id vault;
+    struct far *far; /* NULL: free */
+    int64_t head_told_s, refused_told_s;
+    uint64_t next_check_ms;
 };
 
 struct cleaning {
@@ -69,6 +81,9 @@ struct vaultd {
     bool cancel;
     struct cleaning cleaning;
     struct scrubbing *scrubbing; /* once the store is open */
+    struct peer peers[VAULTD_PEERS_MAX];
+    struct sm_timer *peers_check;
+    size_t peers_turn;
 };
 
 static inline struct vaultd *vaultd_of(struct child *c)
@@ -132,6 +147,17 @@ void cleaning_hour(struct vaultd *v); /* once an hour: the daily run, and a free
 /* An upload of so many bytes was refused: was it the client's quota?  Then brain is told, once an hour. */
 void cleaning_quota(struct vaultd *v, const struct client_id *client, uint64_t more);
 void cleaning_end(struct vaultd *v);
+
+/* peers.c: the copies of other boxes */
+void peers_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void peers_pack(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void peers_file(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void peers_read(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void peers_list(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+/* The store of the neighbour that o's field "peer" names, opened when it was not.  NULL with *ret_err and why. */
+struct peer *peers_of(struct vaultd *v, struct sm_obj *o, int *ret_err, char why[COPY_WHY]);
+int peers_start(struct vaultd *v);
+void peers_end(struct vaultd *v);
 
 /* verifying.c */
 void verifying_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);

@@ -236,6 +236,24 @@ int store_access(struct store *st, const struct store_access *a)
     return put(st, JOURNAL_ACCESS, o, ok);
 }
 
+int store_peer(struct store *st, const struct store_peer *p)
+{
+    static const char *const known[] = { "joined", "head", "refused", "stopped", "accepting" };
+    bool is_known = false;
+    for (size_t i = 0; p->what && i < sizeof known / sizeof *known; i++)
+        is_known |= strcmp(p->what, known[i]) == 0;
+    int err = store_writable(st);
+    if (err || !is_known)
+        return err ? err : -SM_EINVAL;
+    json_t *o = json_object();
+    bool ok = json_set(o, "what", json_text(p->what)) && json_set(o, "peer", json_hex(p->peer, 16)) &&
+        json_set(o, "vault", json_hex(p->vault, 16)) && json_set(o, "why", json_text(p->why)) &&
+        json_set(o, "by", json_text(p->by)) &&
+        json_set(o, "seq", p->head ? json_integer((json_int_t)(p->head->seq & INT64_MAX)) : json_null()) &&
+        json_set(o, "hash", p->head ? json_hex(p->head->hash, 32) : json_null());
+    return put(st, JOURNAL_PEER, o, ok);
+}
+
 int store_damage(struct store *st, const struct store_damage *d)
 {
     int err = store_writable(st);

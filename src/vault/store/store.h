@@ -262,6 +262,10 @@ struct store_access {
 };
 /* Record and make durable before the thing itself is done.  -SM_EINVAL, -SM_ESTATE, -errno. */
 sm_must_use int store_access(struct store *st, const struct store_access *a);
+/* What happened with another box's copy that is kept here (type 40): "joined", "head", "refused", "stopped", "accepting".
+ * head may be NULL, why and by too.  -SM_EINVAL. */
+struct store_peer { const char *what, *why, *by; const uint8_t *peer, *vault; const struct journal_head *head; };
+sm_must_use int store_peer(struct store *st, const struct store_peer *p);
 /* A request that broke the rules before it came here.  Bounded by refusals_per_hour. */
 sm_must_use int store_refused(struct store *st, const struct client_id *client, const char *what, const char *why);
 /* found_by: "verify", "read"... ; object may be NULL (a file), file may be NULL. */
