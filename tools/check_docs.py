@@ -2,7 +2,7 @@
 """Hold the documents to the code.
 
     check_docs.py openapi     docs/openapi.yaml says exactly the routes of src/api/routes.c
-    check_docs.py agent       docs/PROTOCOL-agent.md names every route of the agent port
+    check_docs.py agent       docs/PROTOCOL-agent.md and docs/PROTOCOL-peer.md name every route of the agent port
     check_docs.py messages    docs/PROCESSES.md names every message of src/sakimorid/messages.c, and no other
     check_docs.py links       links and paths in the README files and docs/ lead somewhere
     check_docs.py tests       every test that docs/THREATS.md names is there
@@ -67,9 +67,9 @@ def openapi():
 
 
 def agent():
-    text = re.sub(r"\{[^}`]*\}", "{}", read("docs/PROTOCOL-agent.md"))
+    text = re.sub(r"\{[^}`]*\}", "{}", read("docs/PROTOCOL-agent.md") + read("docs/PROTOCOL-peer.md"))
     real = sorted(r for r in routes() if r[1].startswith("/agent/v1"))
-    bad = ["PROTOCOL-agent.md does not say %s %s" % r for r in real
+    bad = ["neither PROTOCOL-agent.md nor PROTOCOL-peer.md says %s %s" % r for r in real
            if not re.search(r"`%s (?:/agent/v1)?%s`" % (r[0], re.escape(r[1][len("/agent/v1"):])), text)]
     return bad if real else ["no agent routes found"]
 
