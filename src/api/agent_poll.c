@@ -23,7 +23,7 @@ static json_t *sources_of(struct api *a, const char *device)
         static const char *const same[] = { "name", "kind", "options", "paths", "include", "exclude",
             "canaries" };
         json_t *s = json_pack("{s:s,s:b,s:I,s:b}", "source", api_str(row, "id"), "one_file_system",
-            api_bool(row, "one_fs"), "bandwidth_kib_s", (json_int_t)api_int(row, "bandwidth", 0), "low_priority", 1);
+            api_bool(row, "one_fs"), "bandwidth_kib_s", (json_int_t)bandwidth_now(row, api_now()), "low_priority", 1);
         for (size_t k = 0; k < sizeof same / sizeof *same; k++)
             api_set(s, same[k], json_incref(json_object_get(row, same[k])));
         api_append(out, s);

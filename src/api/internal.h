@@ -206,6 +206,9 @@ void join_code_hash(const uint8_t *secret, char ret[65]);            /* what is 
 void task_open(struct api *a, const char *kind, int64_t now);
 /* Schedule. */
 int64_t schedule_next(const json_t *schedule, int64_t after_s);      /* 0 = never */
+/* bandwidth.c: KiB/s a source's machine may send at this moment, 0 = no limit; what is wrong with options.hours, or NULL. */
+int64_t bandwidth_now(const json_t *source, int64_t now_s);
+const char *bandwidth_bad(const json_t *hours);
 int64_t schedule_cycle_s(const json_t *schedule);
 void schedule_tick(struct api *a);
 void schedule_device(struct api *a, const char *device);            /* it just polled: what is due for it now */

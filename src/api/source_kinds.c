@@ -6,12 +6,12 @@
 
 #define NAMES_MAX 256
 
-enum { O_ACCESS = 1, O_NEEDS_ACCESS = 2, O_DATABASES = 4, O_LIMIT = 8, O_PATHS = 16 };
+enum { O_ACCESS = 1, O_NEEDS_ACCESS = 2, O_DATABASES = 4, O_LIMIT = 8, O_PATHS = 16, O_REREAD = 32 };
 static const struct source_kind {
     const char *name, *root; /* root: what it stands under in a generation, when its paths are not folders of a machine */
     unsigned takes;
 } kinds[] = {
-    { "files", NULL, O_PATHS },
+    { "files", NULL, O_PATHS | O_REREAD },
     { "postgresql", "/postgresql", O_ACCESS | O_DATABASES | O_LIMIT },
     { "mariadb", "/mariadb", O_ACCESS | O_DATABASES | O_LIMIT },
     { "sqlite", NULL, O_PATHS | O_LIMIT },
@@ -92,6 +92,13 @@ static const char *option_bad(const struct source_kind *k, const char *key, json
 {
     if (!strcmp(key, "hooks"))
         return hooks_bad(v);
+    if (!strcmp(key, "hours"))
+        return bandwidth_bad(v);
+    if (!strcmp(key, "reread"))
+        return (k->takes & O_REREAD) && json_is_string(v) &&
+            (!strcmp(json_string_value(v), "month") || !strcmp(json_string_value(v), "off")) ? NULL : "options.reread";
+    if (!strcmp(key, "reread_mib"))
+        return (k->takes & O_REREAD) && whole(v, 0, 100000000) ? NULL : "options.reread_mib";
     if (!strcmp(key, "access"))
         return (k->takes & O_ACCESS) && name_ok(v) ? NULL : "options.access";
     if (!strcmp(key, "limit_s"))

@@ -62,7 +62,7 @@ enum agent_msg {
      * SM_EPEER when the box could not be reached in time. */
     L_CALL =
         20, /* u8 method (0 GET, 1 POST JSON, 2 POST raw, 3 POST raw with a streamed answer) ‖ u16 n ‖ path ‖ body */
-    L_PACK = 21, /* JSON {"path","length"} + descriptor of the pack's bytes */
+    L_PACK = 21, /* JSON {"path","length","bytes_s"} + descriptor of the pack's bytes */
     /* backup → prepare: the source's settings */
     W_SOURCE = 30,
     /* helper → backup */

@@ -88,10 +88,10 @@ int carrier_json_patient(struct sm_ipc *link, const char *path, const json_t *bo
 }
 
 int carrier_pack_begin(
-    struct sm_ipc *link, const char *path, int fd, uint64_t length, sm_ipc_answer_fn fn, void *arg)
+    struct sm_ipc *link, const char *path, int fd, uint64_t length, uint64_t bytes_s, sm_ipc_answer_fn fn, void *arg)
 {
     struct sm_buf ask = SM_BUF_INIT(4096);
-    json_t *o = json_pack("{s:s,s:I}", "path", path, "length", (json_int_t)length);
+    json_t *o = json_pack("{s:s,s:I,s:I}", "path", path, "length", (json_int_t)length, "bytes_s", (json_int_t)bytes_s);
     int r = o ? sm_json_dump(o, &ask) : -ENOMEM;
     if (!r)
         r = link ? sm_ipc_ask(link, L_PACK, sm_buf_span(&ask), fd, fn, arg) : -SM_EPEER;

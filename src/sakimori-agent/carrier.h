@@ -16,9 +16,9 @@ sm_must_use int carrier_json(struct sm_ipc *link, const char *path, const json_t
 /* Again for as long as patience_ms while the box cannot be reached; stop (may be NULL) ends it. */
 sm_must_use int carrier_json_patient(struct sm_ipc *link, const char *path, const json_t *body, uint64_t patience_ms,
     bool (*stop)(void *), void *arg, int *ret_status, json_t **ret);
-/* Have the length bytes behind fd sent as a pack.  Returns at once; fn gets the frames of the answer (sm_ipc_await). */
+/* Have the length bytes behind fd sent as a pack, at most bytes_s a second (0: no limit).  Returns at once; fn gets the frames of the answer (sm_ipc_await). */
 sm_must_use int carrier_pack_begin(
-    struct sm_ipc *link, const char *path, int fd, uint64_t length, sm_ipc_answer_fn fn, void *arg);
+    struct sm_ipc *link, const char *path, int fd, uint64_t length, uint64_t bytes_s, sm_ipc_answer_fn fn, void *arg);
 /* The whole answer to it.  *ret is the caller's, NULL when it is no JSON. */
 sm_must_use int carrier_pack_answer(const struct sm_buf *answer, int *ret_status, json_t **ret);
 #endif

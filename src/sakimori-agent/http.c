@@ -266,6 +266,7 @@ int http_start(struct http *h, const struct http_request *r, struct http_call **
     curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
     curl_easy_setopt(c->easy, CURLOPT_BUFFERSIZE, 256L << 10);
     curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, c->error);
+    curl_easy_setopt(c->easy, CURLOPT_MAX_SEND_SPEED_LARGE, (curl_off_t)r->bytes_s);
     curl_easy_setopt(c->easy, CURLOPT_TIMEOUT, r->timeout_s);
     curl_easy_setopt(c->easy, CURLOPT_LOW_SPEED_TIME, STALL_S);
     curl_easy_setopt(c->easy, CURLOPT_LOW_SPEED_LIMIT, r->timeout_s ? 0L : 1L);

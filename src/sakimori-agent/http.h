@@ -33,6 +33,7 @@ struct http_request {
     bool from_fd; /* the body is body.n bytes of body_fd from body_at on; borrowed until done */
     int body_fd;
     uint64_t body_at;
+    uint64_t bytes_s; /* sent at most so fast on the whole; 0: no limit */
     long timeout_s; /* whole; 0: only stalls (60 s without a byte) end it */
     http_done_fn done;
     http_data_fn data;

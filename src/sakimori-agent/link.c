@@ -60,6 +60,7 @@ struct carry {
     char path[L_PATH_MAX];
     int fd; /* -1: none */
     size_t length, offset;
+    uint64_t bytes_s;
     uint64_t until_ms;
     unsigned backoff_ms;
     struct sm_timer *again;
@@ -323,6 +324,7 @@ static void pack_send(struct carry *c)
         .from_fd = true,
         .body_fd = c->fd,
         .body_at = c->offset,
+        .bytes_s = c->bytes_s,
         .done = pack_done,
         .arg = c,
         .headers = {"Content-Type: application/octet-stream", c->header[0], c->header[1]},
@@ -340,6 +342,7 @@ static int start_pack(struct carry *c, struct sm_ipc_msg *m)
     struct sm_obj f = SM_OBJ(o);
     const char *path = sm_obj_str(&f, "path", 1, L_PATH_MAX - 1);
     c->length = (size_t)sm_obj_int(&f, "length", 1, (int64_t)64 << 20);
+    c->bytes_s = (uint64_t)sm_obj_int_opt(&f, "bytes_s", 0, INT64_MAX, 0);
     uint64_t size = 0;
     r = f.err ? f.err : path_ok(SM_SPAN_STR(path)) ? plat_fs_size(m->fd, &size) : -SM_EPROTO;
     if (!r && size < c->length)

@@ -65,6 +65,59 @@ static void names(struct cli *c, json_t *options, const char *opt, const char *k
         json_object_set_new(options, key, a);
 }
 
+/* "1-6" and "0,3" as a list of days. */
+static json_t *days_of(const char *s, size_t n)
+{
+    json_t *out = json_array();
+    for (size_t i = 0; i < n; i++) {
+        int from = s[i] - '0', to = i + 2 < n && s[i + 1] == '-' ? s[i + 2] - '0' : from;
+        bool ok = from >= 0 && from <= 6 && to >= from && to <= 6;
+        i += to != from || (i + 1 < n && s[i + 1] == '-') ? 3 : 1;
+        if (!ok || (i < n && s[i] != ',') || i + 1 == n) {
+            json_decref(out);
+            return NULL;
+        }
+        for (int d = from; d <= to; d++)
+            json_array_append_new(out, json_integer(d));
+    }
+    return out;
+}
+
+/* "1-6 08:30-18:30 500"; the box looks at the times themselves. */
+static json_t *hours_row(const char *s)
+{
+    size_t d = strcspn(s, " ");
+    char from[6] = "", to[6] = "";
+    int kib = -1, end = 0;
+    if (sscanf(s + d, " %5[0-9:]-%5[0-9:] %9d%n", from, to, &kib, &end) != 3 || s[d + (size_t)end])
+        return NULL;
+    json_t *days = d && d < 32 ? days_of(s, d) : NULL;
+    return days ? json_pack("{s:o,s:s,s:s,s:i}", "days", days, "from", from, "to", to, "kib_s", kib) : NULL;
+}
+
+static int hours(struct cli *c, json_t *options)
+{
+    const char *v = cli_opt(c, "hours");
+    json_t *a = v ? json_array() : NULL;
+    if (v && !strcmp(v, "-")) {
+        (void)json_object_del(options, "hours"); /* may not be there */
+        json_decref(a);
+        return CLI_OK;
+    }
+    for (size_t i = 0; a && (v = cli_opt_nth(c, "hours", i)) != NULL; i++) {
+        json_t *row = hours_row(v);
+        if (!row) {
+            cli_note(c, T(c, "--hours は \"1-6 08:30-18:30 500\" の形です", "--hours: like \"1-6 08:30-18:30 500\""));
+            json_decref(a);
+            return CLI_USAGE;
+        }
+        json_array_append_new(a, row);
+    }
+    if (a)
+        json_object_set_new(options, "hours", a);
+    return CLI_OK;
+}
+
 /* What belongs to the kind, over what stands there (present may be NULL); the box replaces it whole. */
 static int kind_options(struct cli *c, const json_t *present, json_t *o)
 {
@@ -73,7 +126,12 @@ static int kind_options(struct cli *c, const json_t *present, json_t *o)
     int64_t limit = cli_number(c, "limit", 10, 86400), hook_limit = cli_number(c, "hook-limit", 1, 3600);
     const char *failure = cli_opt(c, "hook-failure"), *access = cli_opt(c, "access");
     json_t *before = json_deep_copy(options);
-    int e = limit == -2 || hook_limit == -2 ? CLI_USAGE : CLI_OK;
+    int64_t reread_mib = cli_number(c, "reread-limit", 0, 100000000);
+    int e = limit == -2 || hook_limit == -2 || reread_mib == -2 ? CLI_USAGE : hours(c, options);
+    if (cli_opt(c, "reread"))
+        json_object_set_new(options, "reread", json_string(cli_opt(c, "reread")));
+    if (reread_mib >= 0)
+        json_object_set_new(options, "reread_mib", json_integer(reread_mib));
     hooks = hooks ? hooks : json_object();
     if (access)
         json_object_set_new(options, "access", json_string(access));

@@ -32,6 +32,12 @@ static const struct cli_opt o_secret[] = { OPT_ANSWERS, OPT_STDIN, OPT_FD, END }
     { .name = "one-file-system", .value = "yes|no", .ja = "ほかのファイルシステムへ入らない", .en = "stay on one file system" }, \
     { .name = "enabled", .value = "yes|no", .ja = "予定を動かす", .en = "follow the schedule" }, \
     { .name = "bandwidth", .value = "KIB", .ja = "送る速さの上限(KiB/秒、0 はなし)", .en = "most KiB/s to send, 0 = no limit" }, \
+    { .name = "hours", .value = "ROW", .many = true, \
+        .ja = "時間ごとの速さ(くり返せる): \"1-6 08:30-18:30 500\" は月から土の診療時間に 500 KiB/秒まで(- でやめる)", \
+        .en = "speed by hours (may be repeated): \"1-6 08:30-18:30 500\" = Monday to Saturday at most 500 KiB/s (- for none)" }, \
+    { .name = "reread", .value = "month|off", .ja = "変わっていないはずのファイルも 30 日に一度読み直す(off でやめる)", \
+        .en = "read files again within 30 days though nothing seems changed, or off" }, \
+    { .name = "reread-limit", .value = "MIB", .ja = "一回に読み直す量の上限(MiB、0 はなし)", .en = "most MiB to read again in one run, 0 = no limit" }, \
     { .name = "access", .value = "NAME", .ja = "入り方(その機器の sakimori-agent access。local は同じ機器のデータベース)", \
         .en = "access, of sakimori-agent access on that machine (local = its own server)" }, \
     { .name = "database", .value = "NAME", .many = true, .ja = "このデータベースだけ(くり返せる)", \

@@ -96,9 +96,11 @@ export interface Device {
     kept?: { generations: number; bytes: number; quota: number };
 }
 export interface Schedule { every: 'hour' | 'day' | 'week' | 'off'; at?: string; weekday?: number }
+export interface HourRow { days: number[]; from: string; to: string; kib_s: number }
 export interface SourceOptions {
     access?: string; databases?: string[]; exclude_databases?: string[]; limit_s?: number;
     hooks?: { before?: string; after?: string; limit_s?: number; on_failure?: 'fail' | 'partial' };
+    hours?: HourRow[]; reread?: 'month' | 'off'; reread_mib?: number;
 }
 export interface Source {
     id: string; device: string; name: string; group: string; kind: string; options: SourceOptions; paths: string[]; include: string[]; exclude: string[];

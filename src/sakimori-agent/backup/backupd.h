@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "sakimori-agent/backup/pace.h"
 #include "sakimori-agent/heads.h"
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/policy.h"
@@ -48,7 +49,8 @@ struct backupd {
     struct cid previous;
     unsigned reopened;
     atomic_bool cancelled;
-    uint64_t told_ms, bandwidth, sent_bytes, sent_since_ms;
+    uint64_t told_ms;
+    struct pace pace;
     struct pack_way *pack[PACKS_AHEAD];
     json_t *problems;
     uint64_t problems_total;
@@ -102,5 +104,6 @@ void backupd_hook_end(struct backupd *b, struct helper_work *after, const char *
 sm_must_use int backupd_prepare(struct backupd *b, const json_t *s, const char *kind);
 
 void backupd_run(struct backupd *b); /* run: the first of the queue */
+const json_t *backupd_source(const struct backupd *b, const char *id); /* its settings as they are now, or NULL */
 
 #endif

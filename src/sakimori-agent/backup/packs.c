@@ -9,6 +9,7 @@
 #include "sakimori-agent/carrier.h"
 
 #define PACK_ROOM ((size_t)PACK_BYTES_MAX) /* address space; memory is taken as far as packs reach */
+#define LIMIT_KIB_MAX 100000000
 _Static_assert(PACKS_AHEAD <= BACKUP_WINDOW_MAX, "places of packs");
 
 /* A pack under way. */
@@ -23,14 +24,23 @@ struct pack_way {
     char path[L_PATH_MAX];
 };
 
-/* Hold back to the wanted bandwidth, measured from the start of the run. */
-static void pace(struct backupd *b)
+/* The limit of this moment, of the settings as they are now: a change counts in a run that is under way. */
+static uint64_t limit_now(struct backupd *b)
 {
-    while (b->bandwidth && !atomic_load(&b->cancelled)) {
-        uint64_t due = b->sent_bytes * 1000 / b->bandwidth, passed = plat_clock_mono_ms() - b->sent_since_ms;
-        if (passed >= due)
+    const json_t *s = backupd_source(b, b->now.source);
+    json_int_t kib = json_integer_value(json_object_get(s, "bandwidth_kib_s"));
+    pace_limit(&b->pace, kib > 0 && kib <= LIMIT_KIB_MAX ? (uint64_t)kib * 1024 : 0, plat_clock_mono_ms());
+    return b->pace.rate;
+}
+
+/* Hold back to the wanted bandwidth. */
+static void hold_back(struct backupd *b)
+{
+    while (limit_now(b) && !atomic_load(&b->cancelled)) {
+        uint64_t wait = pace_wait_ms(&b->pace, plat_clock_mono_ms());
+        if (!wait)
             return;
-        backupd_serve(b, (int)(due - passed < 250 ? due - passed : 250));
+        backupd_serve(b, (int)(wait < 250 ? wait : 250));
     }
 }
 
@@ -90,7 +100,7 @@ static int pack_send(struct backupd *b, struct pack_way *p)
         p->state = PACK_SENT;
         p->asked_seq = b->heads.last.seq;
         if (!r)
-            r = carrier_pack_begin(b->link, p->path, p->fd, p->bytes, on_pack_answer, p);
+            r = carrier_pack_begin(b->link, p->path, p->fd, p->bytes, limit_now(b), on_pack_answer, p);
         if (!r)
             return 0;
         p->state = PACK_NONE;
@@ -116,9 +126,9 @@ int backupd_put_pack(
     snprintf(p->path, sizeof p->path, "/agent/v1/sessions/%s/packs/%s", b->session, hex);
     p->bytes = bytes;
     r = pack_send(b, p);
-    b->sent_bytes += bytes;
+    pace_sent(&b->pace, bytes, plat_clock_mono_ms());
     if (!r)
-        pace(b);
+        hold_back(b);
     return r;
 }
 

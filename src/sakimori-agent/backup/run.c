@@ -13,7 +13,7 @@
 #define END_PATIENCE_MS ((uint64_t)30 * 60 * 1000)
 #define PATTERNS_MAX 1024
 
-static const json_t *source_of(const struct backupd *b, const char *id)
+const json_t *backupd_source(const struct backupd *b, const char *id)
 {
     for (size_t i = 0; i < json_array_size(b->sources); i++) {
         const json_t *s = json_array_get(b->sources, i);
@@ -157,7 +157,6 @@ static int fill(struct backupd *b, const json_t *s, struct run_lists *l, struct 
     c->scan.tmp_dir = -1;
     c->canaries = l->canaries;
     c->canaries_n = load_canaries(b, l, &c->source);
-    b->bandwidth = (uint64_t)json_integer_value(json_object_get(s, "bandwidth_kib_s")) * 1024;
     return r;
 }
 
@@ -200,8 +199,7 @@ static int read_source(struct backupd *b, const json_t *s, struct backup_result 
         r = fill(b, s, l, &c);
     if (!r)
         r = open_session(b, &c);
-    b->sent_since_ms = plat_clock_mono_ms();
-    b->sent_bytes = 0;
+    b->pace = (struct pace){0};
     if (!r)
         r = backup_run(&c, &sink, &watch, res);
     backupd_packs_drop(b);
@@ -214,7 +212,7 @@ static int read_source(struct backupd *b, const json_t *s, struct backup_result 
 static int run_once(struct backupd *b, struct backup_result *res)
 {
     struct helper_work after = {.name = ""};
-    sm_cleanup(sm_json_free) json_t *s = json_deep_copy(source_of(b, b->now.source)); /* new ones may come */
+    sm_cleanup(sm_json_free) json_t *s = json_deep_copy(backupd_source(b, b->now.source)); /* new ones may come */
     const char *kind = json_string_value(json_object_get(s, "kind"));
     if (!s)
         return -SM_ENOTFOUND;
@@ -258,7 +256,7 @@ void backupd_run(struct backupd *b)
     memset(&b->ready, 0, sizeof b->ready);
     /* The settings with a new source may be a poll behind its first order. */
     for (uint64_t until = plat_clock_mono_ms() + 30000;
-         !source_of(b, b->now.source) && plat_clock_mono_ms() < until && !b->stop;)
+         !backupd_source(b, b->now.source) && plat_clock_mono_ms() < until && !b->stop;)
         backupd_serve(b, 200);
     int r = run_once(b, &res);
     if (r)

@@ -12,6 +12,8 @@ import { bytesOf, countOf, weekday, whenOf } from '../time';
 import { AreaField, Badge, Choice, Dialog, Empty, ErrorBox, Field, Head, Loading, Mark, Progress, SelectField, TextField, Tick } from '../ui/parts';
 import type { MarkState } from '../ui/parts';
 import { problemText } from '../ui/problem';
+import { HoursField, draftHours, hoursOf } from './hours';
+import type { HourDraft } from './hours';
 
 const GROUPS = [['emr', T.gEmr], ['receipt', T.gReceipt], ['image', T.gImage], ['share', T.gShare], ['front', T.gFront], ['room', T.gRoom], ['other', T.gOther]] as const;
 export function groupWord(g: string): string { return t(GROUPS.find(([k]) => k === g)?.[1] ?? T.gOther); }
@@ -117,8 +119,8 @@ function kindWord(s: Source): string {
 /** Names the machine told of: "access:postgresql:" gives those of PostgreSQL. */
 const told = (d: Device | undefined, prefix: string) => (d?.features ?? []).filter((f) => f.startsWith(prefix)).map((f) => f.slice(prefix.length));
 
-interface Draft { kind: Kind; access: string; databases: string; before: string; after: string; hook_limit: string; hook_go: boolean; device: string; name: string; group: string; paths: string; include: string; exclude: string; every: Schedule['every']; at: string; weekday: string; responsible: string; canaries: boolean; one_file_system: boolean; enabled: boolean; bandwidth: string; run_now: boolean }
-const FRESH: Draft = { kind: 'files', access: 'local', databases: '', before: '', after: '', hook_limit: '300', hook_go: false, device: '', name: '', group: 'emr', paths: '', include: '', exclude: '', every: 'hour', at: '03:10', weekday: '1', responsible: '', canaries: true, one_file_system: true, enabled: true, bandwidth: '0', run_now: true };
+interface Draft { kind: Kind; access: string; databases: string; before: string; after: string; hook_limit: string; hook_go: boolean; device: string; name: string; group: string; paths: string; include: string; exclude: string; every: Schedule['every']; at: string; weekday: string; responsible: string; canaries: boolean; one_file_system: boolean; enabled: boolean; bandwidth: string; hours: HourDraft[]; reread: boolean; run_now: boolean }
+const FRESH: Draft = { kind: 'files', access: 'local', databases: '', before: '', after: '', hook_limit: '300', hook_go: false, device: '', name: '', group: 'emr', paths: '', include: '', exclude: '', every: 'hour', at: '03:10', weekday: '1', responsible: '', canaries: true, one_file_system: true, enabled: true, bandwidth: '0', hours: [], reread: true, run_now: true };
 const linesOf = (s: string) => s.split('\n').map((x) => x.trim()).filter(Boolean);
 
 export function SourceEditor({ id }: { id: string | null }) {
@@ -191,8 +193,10 @@ export function SourceEditor({ id }: { id: string | null }) {
                 <div class="ticks"><Tick type="checkbox" name="hook_go" checked={d.hook_go} onChange={put('hook_go')} title={t(T.edHookGo)} /></div></>}
             <div class="ticks">{kind === 'files' && <Tick type="checkbox" name="canaries" checked={d.canaries} onChange={put('canaries')} title={t(T.edCanary)} text={t(T.edCanaryHelp)} />}
                 {kind === 'files' && <Tick type="checkbox" name="ofs" checked={d.one_file_system} onChange={put('one_file_system')} title={t(T.edOneFs)} />}
+                {kind === 'files' && <Tick type="checkbox" name="reread" checked={d.reread} onChange={put('reread')} title={t(T.edReread)} text={t(T.edRereadHelp)} />}
                 <Tick type="checkbox" name="enabled" checked={d.enabled} onChange={put('enabled')} title={t(T.edEnabled)} /></div>
-            <TextField label={t(T.edBand)} help={t(T.edBandHelp)} class="num" inputMode="numeric" value={d.bandwidth} onInput={put('bandwidth')} error={bad.bandwidth_kib_s ?? null} /></div></details>
+            <TextField label={t(T.edBand)} help={t(T.edBandHelp)} class="num" inputMode="numeric" value={d.bandwidth} onInput={put('bandwidth')} error={bad.bandwidth_kib_s ?? null} />
+            <HoursField rows={d.hours} onInput={put('hours')} error={bad.hours ?? null} /></div></details>
         {!id && <div class="ticks"><Tick type="checkbox" name="now" checked={d.run_now} onChange={put('run_now')} title={t(T.edRunAfter)} /></div>}
         <div class="btn-row"><button type="submit" class="btn btn-main btn-lg btn-wide">{t(T.edSave)}</button>{id && <button type="button" class="btn btn-stop" onClick={() => setAsk(true)}>{t(T.edDelete)}</button>}</div></div>
         {ask && <Dialog title={t(T.edDeleteAsk)} onClose={() => setAsk(false)}><p>{t(T.edDeleteText)}</p><div class="btn-row mt-s"><button type="button" class="btn btn-main" onClick={() => setAsk(false)}>{t(C.stopIt)}</button><button type="button" class="btn btn-stop" onClick={() => void end()}>{t(T.edDelete)}</button></div></Dialog>}
@@ -201,10 +205,12 @@ export function SourceEditor({ id }: { id: string | null }) {
 
 /** What a screen does not show stays as it is. */
 function optionsOf(d: Draft, old: Source | undefined): SourceOptions {
-    const { hooks: _, ...rest } = old?.options ?? {};
+    const { hooks: _, hours: _h, reread: _r, ...rest } = old?.options ?? {};
     const o: SourceOptions = { ...rest };
     if (!hasPaths(d.kind)) { o.access = d.access; o.databases = linesOf(d.databases); }
     if (d.before || d.after) o.hooks = { ...(d.before ? { before: d.before } : {}), ...(d.after ? { after: d.after } : {}), limit_s: Math.min(3600, Math.max(1, Math.floor(Number(d.hook_limit) || 300))), on_failure: d.hook_go ? 'partial' : 'fail' };
+    if (d.hours.length) o.hours = hoursOf(d.hours);
+    if (d.kind === 'files' && !d.reread) o.reread = 'off';
     return o;
 }
 
@@ -214,6 +220,7 @@ function draftOf(s: Source): Draft {
         kind: (KINDS.some(([k]) => k === s.kind) ? s.kind : 'files') as Kind, access: s.options.access ?? 'local', databases: (s.options.databases ?? []).join('\n'), before: h.before ?? '', after: h.after ?? '',
         hook_limit: String(h.limit_s ?? 300), hook_go: h.on_failure === 'partial',
         device: s.device, name: s.name, group: s.group, paths: s.paths.join('\n'), include: s.include.join('\n'), exclude: s.exclude.join('\n'), every: s.schedule.every, at: s.schedule.at ?? '03:10',
-        weekday: String(s.schedule.weekday ?? 1), responsible: s.responsible ?? '', canaries: s.canaries, one_file_system: s.one_file_system, enabled: s.enabled, bandwidth: String(s.bandwidth_kib_s), run_now: false,
+        weekday: String(s.schedule.weekday ?? 1), responsible: s.responsible ?? '', canaries: s.canaries, one_file_system: s.one_file_system, enabled: s.enabled, bandwidth: String(s.bandwidth_kib_s),
+        hours: draftHours(s.options.hours), reread: s.options.reread !== 'off', run_now: false,
     };
 }
