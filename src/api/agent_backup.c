@@ -390,6 +390,8 @@ void h_run_end(struct api_call *c)
         return;
     }
     bool silent = json_array_size(problems) == 0;
+    if (api_int(counters, "reread_changed", 0) > 0)
+        alarm_silent_change(a, c->part[0], api_int(counters, "reread_changed", 0), problems);
     json_t *last = json_incref(json_object_get(a->progress, c->part[0]));
     bool kept = api_do(c, STATE_run_details,
         STATE_ARGS(state_j(problems), state_i(total), state_j(counters), state_j(last), state_t(c->part[0])));

@@ -402,6 +402,29 @@ static bool all_servers_late(const json_t *rows, int64_t now)
     return servers > 0 && late == servers;
 }
 
+void alarm_silent_change(struct api *a, const char *run, int64_t n, const json_t *problems)
+{
+    json_t *row = api_row(a, STATE_run, STATE_ARGS(state_t(run)));
+    const char *first = "";
+    const json_t *p;
+    char key[96], what[32];
+    size_t i;
+    json_array_foreach(problems, i, p)
+        if (!*first && !strcmp(api_str(p, "what"), "reread"))
+            first = api_str(p, "path");
+    (void)snprintf(key, sizeof key, "silent:%.64s", api_str(row, "source")); /* fits */
+    (void)snprintf(what, sizeof what, "%lld", (long long)n);                 /* fits */
+    struct alarm_new x = { .kind = "silent",
+        .state = "look",
+        .key = key,
+        .source = api_str(row, "source"),
+        .device = api_str(row, "device"),
+        .facts = json_pack("{s:I,s:s,s:s,s:s}", "count", (json_int_t)n, "what", what, "file", first, "run", run) };
+    if (row)
+        alarm_open(a, &x);
+    json_decref(row);
+}
+
 void alarm_source_runs(struct api *a, const json_t *row, int64_t now)
 {
     char key[96];

@@ -180,6 +180,8 @@ void card_tick(struct api *a);                         /* the alarm stays until 
 /* Alarms: opened once per key; told by mail and web hook once, and again when it becomes a call. */
 struct alarm_new { const char *kind, *state, *key, *source, *device, *manifest; json_t *facts; /* taken */ };
 void alarm_open(struct api *a, const struct alarm_new *n);
+/* A run found n files with other bytes under the same times; problems: its list, which names them. */
+void alarm_silent_change(struct api *a, const char *run, int64_t n, const json_t *problems);
 void alarm_close_key(struct api *a, const char *key, const char *by);
 json_t *alarm_json(struct api *a, const json_t *row, enum text_lang lang);
 bool retention_event(struct api *a, const json_t *e);    /* of the vault, about deletion */

@@ -112,7 +112,7 @@ export interface Run {
     started: string | null; finished: string | null;
     progress: { phase: string; files: number; files_total: number; bytes: number; bytes_total: number; sent: number; now: string | null } | null;
     problems?: { path: string; error: string; what?: string }[]; problems_total: number; manifest: string | null;
-    counters?: { changed_while_read?: number } | null; suspicious?: boolean;
+    counters?: { changed_while_read?: number; reread?: number; reread_bytes?: number; reread_changed?: number } | null; suspicious?: boolean;
 }
 export interface Generation {
     id: string; source: string; source_name?: string; device: string; number: number; at: string; run_kind: string; status: string; bytes: number; bytes_new: number;

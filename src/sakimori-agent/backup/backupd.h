@@ -93,6 +93,7 @@ void backupd_tell_progress(struct backupd *b, const struct backup_progress *p);
 void backupd_progress(void *arg, const struct backup_progress *p);
 bool backupd_cancelled(void *arg);
 void backupd_problem(void *arg, struct sm_span path, int err, const char *what);
+void backupd_silent(void *arg, struct sm_span path);
 void backupd_problem_text(struct backupd *b, const char *path, const char *error, const char *what);
 
 /* hooks */

@@ -12,6 +12,7 @@
 
 #define END_PATIENCE_MS ((uint64_t)30 * 60 * 1000)
 #define PATTERNS_MAX 1024
+#define REREAD_DAYS 30u
 
 const json_t *backupd_source(const struct backupd *b, const char *id)
 {
@@ -62,13 +63,14 @@ static const char *end_name(const struct backupd *b, int r, const struct backup_
 
 static json_t *counters_json(const struct backup_counts *n)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files", (json_int_t)n->files, "dirs",
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files", (json_int_t)n->files, "dirs",
         (json_int_t)n->dirs, "others", (json_int_t)n->others, "bytes", (json_int_t)n->bytes, "files_new",
         (json_int_t)n->files_new, "files_changed", (json_int_t)n->files_changed, "files_deleted",
         (json_int_t)n->files_deleted, "bytes_read", (json_int_t)n->bytes_read, "bytes_new_plain",
         (json_int_t)n->bytes_new_plain, "bytes_new_stored", (json_int_t)n->bytes_new_stored, "sent",
         (json_int_t)n->sent_bytes, "unreadable", (json_int_t)n->unreadable, "changed_while_read",
-        (json_int_t)n->changed_while_read);
+        (json_int_t)n->changed_while_read, "reread", (json_int_t)n->reread, "reread_bytes",
+        (json_int_t)n->reread_bytes, "reread_changed", (json_int_t)n->reread_changed);
 }
 
 static void tell_end(struct backupd *b, int r, const struct backup_result *res)
@@ -155,6 +157,10 @@ static int fill(struct backupd *b, const json_t *s, struct run_lists *l, struct 
     c->scan.skip = b->policy.skip;
     c->scan.skip_n = b->policy.skip_n;
     c->scan.tmp_dir = -1;
+    const char *reread = backupd_option(s, NULL, "reread");
+    c->reread_days = strcmp(reread, "off") == 0 ? 0 : REREAD_DAYS;
+    json_int_t mib = json_integer_value(json_object_get(json_object_get(s, "options"), "reread_mib"));
+    c->reread_bytes_max = mib > 0 && mib <= INT32_MAX ? (uint64_t)mib << 20 : 0;
     c->canaries = l->canaries;
     c->canaries_n = load_canaries(b, l, &c->source);
     return r;
@@ -189,7 +195,7 @@ static int read_source(struct backupd *b, const json_t *s, struct backup_result 
         .put_manifest = backupd_put_manifest,
         .arg = b};
     const struct backup_watch watch = {
-        .progress = backupd_progress, .cancelled = backupd_cancelled, .problem = backupd_problem, .arg = b};
+        .progress = backupd_progress, .cancelled = backupd_cancelled, .problem = backupd_problem, .silent = backupd_silent, .arg = b};
     int r = l ? 0 : -ENOMEM;
     if (!r)
         r = sm_unhex(b->now.source, 32, c.source.b, 16);

@@ -71,6 +71,18 @@ void backupd_problem(void *arg, struct sm_span path, int err, const char *what)
     json_array_append_new(b->problems, o);
 }
 
+void backupd_silent(void *arg, struct sm_span path)
+{
+    struct backupd *b = arg;
+    b->problems_total++;
+    if (json_array_size(b->problems) >= PROBLEMS_MAX)
+        return;
+    json_t *o = json_pack("{s:s,s:s}", "error", "other bytes under the same times", "what", "reread");
+    if (o)
+        json_object_set_new(o, "path", shown_path((const char *)path.p, path.n));
+    json_array_append_new(b->problems, o);
+}
+
 void backupd_problem_text(struct backupd *b, const char *path, const char *error, const char *what)
 {
     b->problems_total++;

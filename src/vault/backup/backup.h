@@ -66,6 +66,9 @@ struct backup_watch {
     bool (*cancelled)(void *arg);
     /* A path that could not be taken whole; from any thread of the run, one call at a time.  May be NULL. */
     void (*problem)(void *arg, struct sm_span path, int err, const char *what);
+    /* A file whose bytes are others than those of the last generation though its metadata are the same (the new ones are
+     * in this one).  From the reading thread, not at the same time as problem.  May be NULL. */
+    void (*silent)(void *arg, struct sm_span path);
     void *arg;
 };
 
@@ -94,6 +97,8 @@ struct backup_config {
     const char *const *canaries; size_t canaries_n; /* absolute paths of laid decoys */
     unsigned sealers;                  /* 0 = as many as processors, at most 4 */
     size_t look_memory;                /* bytes, 0 = 4 MiB */
+    uint32_t reread_days;              /* each unchanged file is read again within so many days; 0 = never */
+    uint64_t reread_bytes_max;         /* about so much of it in one run at most; 0 = no limit */
     uint32_t racy_ms;                  /* files changed less than this before they were read are read again next time;
                                         * 0 = 2000 */
 };
@@ -104,6 +109,7 @@ struct backup_counts {
     uint64_t lost_magic, extension_changed, renamed;
     uint64_t canaries, canaries_changed, canaries_missing, unreadable, changed_while_read;
     uint64_t client_suspicion;
+    uint64_t reread, reread_bytes, reread_changed; /* files read again though nothing seemed changed; other than they seemed */
     /* Beyond the manifest's facts: */
     uint64_t packs, sent_bytes, pages_new, rounds, problems;
 };

@@ -2,6 +2,7 @@
 #include <unistd.h>
 #include "plat/fs.h"
 #include "vault/backup/read_internal.h"
+#include "vault/backup/reread.h"
 
 #define READ_STEP ((size_t)1 << 20)
 #define SPARSE_MIN 65536u    /* smaller files are stored without looking for holes */
@@ -18,6 +19,7 @@ struct reading {
     struct content_result *ret;
     struct sm_span name;
     uint64_t expected;
+    struct content_sum sum;
 };
 
 static struct event *slot(struct content *c, uint8_t kind)
@@ -155,6 +157,11 @@ static int read_member(struct content *c, int fd, const struct scan_entry *e, co
     ret->offset = s->n;
     ret->size = (uint64_t)n;
     ret->member = n > 0;
+    ret->data = ret->size;
+    struct content_sum sum;
+    sum_begin(&sum, &c->run->sum_key);
+    sum_add(&sum, s->block->p + s->n, (size_t)n);
+    ret->sum = sum_end(&sum);
     s->n += (size_t)n;
     return 0;
 }
@@ -240,6 +247,8 @@ static int read_range(struct reading *f, uint64_t at, uint64_t end)
             return (int)n;
         eof = n == 0;
         at += (uint64_t)n;
+        sum_add(&f->sum, c->block->p + c->filled, (size_t)n);
+        f->ret->data += (uint64_t)n;
         c->filled += (size_t)n;
         look_at_head(f, SM_SPAN(c->block->p + c->used, c->filled - c->used));
         e = cut_all(f, at >= end || eof);
@@ -257,6 +266,7 @@ static int hole_push(struct reading *f, uint64_t n)
         return -ECANCELED;
     e->length = n;
     f->total += n;
+    sum_hole(&f->sum, n);
     pipe_push(f->c->run->pipe);
     return 0;
 }
@@ -290,8 +300,10 @@ static int read_large(struct content *c, int fd, const struct scan_entry *e, con
         .name = e->name, .expected = m->size, .policy = &cut_policy_cdc };
     bool sparse = m->size >= SPARSE_MIN && m->blocks_bytes + HOLE_MIN <= m->size;
     plat_fs_sequential(fd);
+    sum_begin(&f.sum, &c->run->sum_key);
     int r = sparse ? read_sparse(&f, m->size) : read_range(&f, 0, m->size);
     ret->size = f.total;
+    ret->sum = sum_end(&f.sum);
     return r;
 }
 

@@ -54,6 +54,9 @@ unsigned facts_suspicion(const struct backup_counts *c)
     s = c->lost_magic < 3 ? 0 : 40 + share(c->lost_magic, c->files_changed + c->files_new) / 2;
     score = s > score ? s : score;
     s = share(c->extension_changed, known + c->files_deleted);
+    /* One such file is an old disk; many of those looked at are somebody who set times back. */
+    s = c->reread_changed < 10 ? 0 : 40 + share(c->reread_changed, c->reread) / 2;
+    score = s > score ? s : score;
     s = c->extension_changed < 10 || s == 0 ? 0 : 30 + s;
     score = s > score ? s : score;
     bool flat = c->bytes_new_plain >= ((uint64_t)8 << 20) && c->bytes_new_stored >= c->bytes_new_plain / 10 * 9;
@@ -72,7 +75,8 @@ int facts_json(const struct backup_counts *c, struct sm_buf *ret)
         { "extension_changed", c->extension_changed }, { "renamed", c->renamed }, { "canaries", c->canaries },
         { "canaries_changed", c->canaries_changed }, { "canaries_missing", c->canaries_missing },
         { "unreadable", c->unreadable }, { "changed_while_read", c->changed_while_read },
-        { "client_suspicion", c->client_suspicion },
+        { "client_suspicion", c->client_suspicion }, { "reread", c->reread }, { "reread_bytes", c->reread_bytes },
+        { "reread_changed", c->reread_changed },
     };
     json_t *o = json_object();
     int e = o ? 0 : -SM_EINVAL;

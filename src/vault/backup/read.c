@@ -4,6 +4,7 @@
 #include "plat/clock.h"
 #include "plat/fs.h"
 #include "vault/backup/read_internal.h"
+#include "vault/backup/reread.h"
 
 struct name_row { uint32_t id; bool used; char name[PLAT_NAME_MAX]; };
 struct reader {
@@ -117,10 +118,11 @@ static bool is_racy(const struct reader *r, struct sm_time ctime)
 }
 
 static int record_put(struct reader *r, const struct taking *t, uint8_t type, const struct plat_meta *m, uint8_t class,
-    struct sm_buf *to)
+    const struct content_result *c, struct sm_buf *to)
 {
     struct tree_record rec = { .type = type, .name = t->e->name, .kind = (uint8_t)m->type, .class = class, .id = t->id,
-        .size = m->type == PLAT_FILE ? m->size : 0, .mtime = m->mtime, .ctime = m->ctime, .meta = sm_buf_span(&r->meta) };
+        .size = m->type == PLAT_FILE ? m->size : 0, .mtime = m->mtime, .ctime = m->ctime, .meta = sm_buf_span(&r->meta),
+        .has_sum = c != NULL, .sum = c ? c->sum : 0 };
     if (is_racy(r, m->ctime))
         rec.ctime.ns = UINT32_MAX; /* may change again within the same tick: never taken for unchanged */
     return tree_record_put(to, &rec, NULL);
@@ -214,7 +216,7 @@ static int push_record(struct reader *r, const struct taking *t, uint8_t kind, c
         return -ECANCELED;
     e->kind = kind;
     uint8_t class = (uint8_t)((c ? c->class : CLASS_NONE) | (t->canary >= 0 ? CLASS_CANARY : 0));
-    int n = record_put(r, t, TREE_ENTRY, m, class, &e->rec);
+    int n = record_put(r, t, TREE_ENTRY, m, class, c, &e->rec);
     /* Whether a canary has other bytes than before is seen when its chunks have names. */
     if (n == 0 && t->canary >= 0 && t->old && (t->old->class & CLASS_CANARY))
         n = sm_buf_put_span(&e->rec2, t->old->raw);
@@ -328,7 +330,7 @@ static void count_read(struct reader *r, const struct taking *t, const struct co
 {
     struct backup_counts *n = &r->run->read;
     n->files_read++;
-    n->bytes_read += c->size;
+    n->bytes_read += c->data;
     n->changed_while_read += changed;
     n->lost_magic += t->old && class_is_lost(t->old->class, c->class);
 }
@@ -401,6 +403,37 @@ static int canary_index(const struct reader *r, struct sm_span path)
     return -1;
 }
 
+/* An unchanged file whose turn it is: is it what it was?  *kept becomes false when it has to be taken anew. */
+static int read_again(struct reader *r, const struct taking *t, bool *kept)
+{
+    struct run *run = r->run;
+    enum reread_found found = REREAD_MOVED;
+    uint64_t bytes = 0;
+    if (!t->old->has_sum) { /* of an older program: the next generation has one */
+        *kept = false;
+        return 0;
+    }
+    int fd = file_open(run->c, t->e);
+    int e = fd < 0 ? fd : reread_look(run, fd, t->e->meta, t->old->sum, &bytes, &found);
+    if (fd >= 0)
+        (void)close(fd); /* was only read */
+    run->read.reread++;
+    run->read.reread_bytes += bytes;
+    if (e == -ENOMEM || e == -SM_ECANCEL)
+        return e;
+    if (e < 0 && e != -ENOENT) {
+        /* The vault has the good bytes, and this generation keeps them; that the disk has not is told. */
+        run_problem(run, t->e->path, e, "reread");
+        return 0;
+    }
+    *kept = found == REREAD_SAME;
+    if (found == REREAD_CHANGED) {
+        run->read.reread_changed++;
+        run_silent(run, t->e->path);
+    }
+    return 0;
+}
+
 static int on_entry(void *arg, const struct scan_entry *e)
 {
     struct reader *r = arg;
@@ -414,8 +447,12 @@ static int on_entry(void *arg, const struct scan_entry *e)
     if (t.canary >= 0)
         r->canary_seen[t.canary] = true;
     bool kept = is_unchanged(r, &t);
+    int n = 0;
+    if (kept && e->meta->type == PLAT_FILE && t.old->has_stream && e->meta->size && reread_due(r->run, e->path))
+        n = read_again(r, &t, &kept);
     count_entry(r, &t, kept);
-    int n;
+    if (n < 0)
+        return n;
     if (kept)
         n = push_kept(r, &t);
     else if (e->meta->type != PLAT_FILE || (t.link && !t.link_first)) /* nothing to read */
@@ -456,7 +493,7 @@ static int dir_record(struct reader *r, struct taking *t, const struct tree_reco
     if (same) {
         sm_buf_clear(&r->meta);
         int n = sm_buf_put_span(&r->meta, old->meta);
-        return n < 0 ? n : record_put(r, t, TREE_LEAVE, m, CLASS_NONE, to);
+        return n < 0 ? n : record_put(r, t, TREE_LEAVE, m, CLASS_NONE, NULL, to);
     }
     struct plat_meta now = { 0 };
     int n = plat_meta_read(t->e->dirfd, t->e->at, PLAT_META_XATTR, &now);
@@ -473,7 +510,7 @@ static int dir_record(struct reader *r, struct taking *t, const struct tree_reco
         n = meta_put(r, &was, t, NULL);
     }
     plat_meta_wipe(&now);
-    return n < 0 ? n : record_put(r, t, TREE_LEAVE, m, CLASS_NONE, to);
+    return n < 0 ? n : record_put(r, t, TREE_LEAVE, m, CLASS_NONE, NULL, to);
 }
 
 static int on_leave(void *arg, const struct scan_entry *d, bool whole)

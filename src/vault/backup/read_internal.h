@@ -47,7 +47,8 @@ struct content {
     unsigned waiting;                /* events since a shared chunk was opened */
 };
 /* What reading a file found out. */
-struct content_result { uint64_t size, group, offset; bool member, random; uint8_t class; };
+/* data: bytes that were really read, holes left out. */
+struct content_result { uint64_t size, data, group, offset, sum; bool member, random; uint8_t class; };
 /* Read fd whole and push its chunks, or its place in a shared chunk (then the caller pushes EV_MEMBER).
  * -ECANCELED when the pipe failed, -SM_ECANCEL, or -errno of reading: nothing of it is used then. */
 sm_must_use int content_read(struct content *c, int fd, const struct scan_entry *e, const struct plat_meta *m,

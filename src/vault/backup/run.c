@@ -5,7 +5,7 @@
 #include "crypto/random.h"
 #include "plat/clock.h"
 #include "plat/fs.h"
-#include "vault/backup/run_internal.h"
+#include "vault/backup/reread.h"
 #include "vault/snapshot/envelope.h"
 
 #define LOOK_NAME "look"
@@ -20,6 +20,14 @@ void run_problem(struct run *r, struct sm_span path, int err, const char *what)
     r->partial = true;
     if (r->watch->problem)
         r->watch->problem(r->watch->arg, path, err, what);
+    pthread_mutex_unlock(&r->note_lock);
+}
+
+void run_silent(struct run *r, struct sm_span path)
+{
+    pthread_mutex_lock(&r->note_lock);
+    if (r->watch->silent)
+        r->watch->silent(r->watch->arg, path);
     pthread_mutex_unlock(&r->note_lock);
 }
 
@@ -79,6 +87,10 @@ static int run_init(struct run *r, const struct backup_config *c, const struct b
     pthread_cond_init(&r->send_room, NULL);
     seal_keys_init(&r->keys, c->k_id, c->k_look, &c->client);
     cut_table_init(&r->cut, &r->keys.id);
+    uint8_t h[CRYPTO_SHA256_LEN];
+    crypto_hmac(&r->keys.look, &SM_SPAN_STR("sakimori/v1/sum"), 1, h);
+    memcpy(&r->sum_key, h, sizeof r->sum_key);
+    sm_zero(h, sizeof h);
     tree_name(c, tree);
     (void)snprintf(name, sizeof name, "%s.new", tree);
     r->ask = faccessat(c->state_dir, name, F_OK, 0) == 0; /* the last run was broken off */
@@ -92,6 +104,7 @@ static void run_wipe(struct run *r)
     seal_keys_wipe(&r->keys);
     sm_zero(&r->cut, sizeof r->cut);
     sm_zero(&r->k_item, sizeof r->k_item);
+    sm_zero(&r->sum_key, sizeof r->sum_key);
     pthread_mutex_destroy(&r->look_lock);
     pthread_mutex_destroy(&r->send_lock);
     pthread_mutex_destroy(&r->note_lock);
@@ -246,7 +259,10 @@ static int round_run(struct run *r, struct backup_result *ret, struct sm_buf *re
     r->counter = 0;
     r->roots_n = 0;
     int e = old_open(r);
+    reread_plan(r, r->old ? tree_totals(r->old).bytes : 0);
     e = e < 0 ? e : round_body(r, ret, ret_missing, ret_more);
+    if (e == 0)
+        reread_done(r, !r->old);
     pipe_free(r->pipe);
     out_wipe(r);
     tree_close(r->old);

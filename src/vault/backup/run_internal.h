@@ -33,6 +33,10 @@ struct out_lane { struct pack_builder *pack; struct pending pending; bool ready;
 /* A pack under way: what is remembered when it is acknowledged.  The sender's; pending by look_lock. */
 struct flight { struct pending pending; bool used; };
 
+/* The key of the sums that reading again compares (reread.h), and where on the circle of paths it stands. */
+struct run_sum_key { uint64_t k0, k1; };
+struct reread_state { uint64_t place; int64_t at_s; uint64_t rounds; int64_t round_s; };
+
 struct run {
     const struct backup_config *c;
     const struct backup_sink *sink;
@@ -56,6 +60,9 @@ struct run {
     struct tree_reader *old;        /* the reader's; NULL: none */
     struct tree_writer *new;        /* the finisher's */
 
+    struct run_sum_key sum_key;
+    struct reread_state reread; uint64_t reread_arc; /* constant during a run */
+
     struct cid envelope;            /* constant during a round */
     struct chunk_key k_item;
     uint64_t counter;               /* the finisher's */
@@ -71,6 +78,7 @@ struct run {
 };
 
 void run_problem(struct run *r, struct sm_span path, int err, const char *what);
+void run_silent(struct run *r, struct sm_span path);
 bool run_cancelled(const struct run *r);
 /* Does the box have what stands under key (or will it, with a pack on its way)?  Any thread. */
 bool run_known(struct run *r, const uint8_t key[32], struct cid *ret);

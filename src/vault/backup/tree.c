@@ -56,8 +56,11 @@ static void entry_read(struct sm_rd *rd, struct tree_record *r)
     r->shared_plain = sm_rd_varint(rd);
     r->meta = sm_rd_blob(rd, VAULT_META_MAX);
     uint8_t has = sm_rd_u8(rd);
-    r->has_stream = has == 1;
-    if (r->kind < ENTRY_FILE || r->kind > ENTRY_BLOCK || has > 1 || r->name.n == 0)
+    r->has_stream = has & 1;
+    r->has_sum = has & 2;
+    if (r->has_sum)
+        r->sum = sm_rd_u64(rd);
+    if (r->kind < ENTRY_FILE || r->kind > ENTRY_BLOCK || has > 3 || r->name.n == 0)
         rd->err = rd->err ? rd->err : -SM_EFORMAT;
     if (r->has_stream && !rd->err)
         stream_read(rd, &r->stream);
@@ -141,7 +144,9 @@ int tree_record_put(struct sm_buf *b, const struct tree_record *r, const struct 
         put_u32(&p, r->ctime.ns);
         put_var(&p, r->shared_plain);
         put_blob(&p, r->meta);
-        put_u8(&p, r->has_stream);
+        put_u8(&p, (uint8_t)(r->has_stream | r->has_sum << 1));
+        if (r->has_sum)
+            put_u64(&p, r->sum);
         if (r->has_stream)
             stream_put(&p, &r->stream, parts);
     }

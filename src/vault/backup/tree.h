@@ -10,7 +10,8 @@
  *   ENTER   blob name
  *   ENTRY, LEAVE (a folder's own entry, after what is below it)
  *           blob name | u8 kind | u8 class | u64 identity | varint size | i64 mtime s | u32 ns | i64 ctime s | u32 ns
- *           | varint plain bytes of the shared chunk (0: none) | blob meta | u8 stream (0 none, 1 follows)
+ *           | varint plain bytes of the shared chunk (0: none) | blob meta | u8 flags (1: a stream follows, 2: a sum)
+ *           | with 2: u64 sum of the content (reread.h)
  *           | varint size | u8 layout | unless layout 0: envelope 32 | varint counter | varint nparts
  *           | nparts x (u8 hole | cid 32 unless hole | varint offset | varint length) | blob item
  *   END     u64 files | u64 bytes | u32 n | n x cid of shared chunks to cut anew
@@ -45,7 +46,8 @@ struct tree_record {
     struct sm_time mtime, ctime;
     uint64_t shared_plain;
     struct sm_span meta;
-    bool has_stream;
+    bool has_stream, has_sum;
+    uint64_t sum;
     struct tree_stream stream;
 };
 /* Read one record at the start of in; spans point into it.  -SM_EFORMAT, -SM_ELIMIT. */

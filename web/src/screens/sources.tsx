@@ -61,14 +61,15 @@ export function SourcesScreen() {
         {runs.data && runs.data.items.length > 0 && <section class="mt-l" aria-labelledby="rr"><h2 id="rr">{t(T.runsTitle)}</h2><ul class="list-card mt-s">{runs.data.items.slice(0, 12).map((r) => <li class="trouble"><Mark state={runState(r)} />
             <div><h3>{got.data!.items.find((s) => s.id === r.source)?.name ?? r.source}</h3><p class="sub num">{runWord(r)}{r.finished ? ` ・ ${whenOf(r.finished, now)}` : ''}</p>
                 {(r.counters?.changed_while_read ?? 0) > 0 && <p class="sub">{t(T.runChanged, { n: countOf(r.counters!.changed_while_read!) })}</p>}
+                {(r.counters?.reread ?? 0) > 0 && <p class="sub">{t(T.runReread, { n: countOf(r.counters!.reread!), size: bytesOf(r.counters!.reread_bytes ?? 0) })}</p>}
                 {r.problems_total > 0 && <Problems r={r} />}</div></li>)}</ul></section>}</>;
 }
 
 /* The list of runs only counts problems; their names come when somebody looks. */
 function Problems({ r }: { r: Run }) {
-    const [open, setOpen] = useState(false);
+    const [open, setOpen] = useState(false), silent = Math.min(r.counters?.reread_changed ?? 0, r.problems_total);
     const got = useGet<Run>(open ? `/runs/${encodeURIComponent(r.id)}` : null);
-    return <details class="code" onToggle={(e) => setOpen(e.currentTarget.open)}><summary>{t(T.runProblems, { n: countOf(r.problems_total) })}</summary>
+    return <details class="code" onToggle={(e) => setOpen(e.currentTarget.open)}><summary>{[silent ? t(T.runSilent, { n: countOf(silent) }) : '', r.problems_total > silent ? t(T.runProblems, { n: countOf(r.problems_total - silent) }) : ''].filter(Boolean).join(' ・ ')}</summary>
         {got.data && <ul class="plain-list">{(got.data.problems ?? []).slice(0, 100).map((p) => <li><span class="mono">{p.path}</span> <span class="sub">{problemText(p)}</span></li>)}</ul>}</details>;
 }
 

@@ -100,6 +100,8 @@ export const T = {
     runCancelled: { ja: '途中でやめました', en: 'Stopped' },
     runsTitle: { ja: '最近の保存', en: 'Recent copies' },
     runChanged: { ja: '保存の間に書きかえられた物 {n}件。次の保存で取り直します。', en: '{n} changed while being read. The next backup takes them again.' },
+    runSilent: { ja: '日時はそのままで中身が変わった物 {n}件', en: '{n} with other content under the same times' },
+    runReread: { ja: '変わらないファイルの読み直し {n}件、{size}', en: 'Read again though unchanged: {n}, {size}' },
     runProblems: { ja: '読めなかった物 {n}件', en: '{n} could not be read' },
     // source editor
     edNew: { ja: '保存する場所を決める', en: 'Choose what to keep' },

@@ -49,5 +49,7 @@ export const T: Record<string, { ja: string; en: string }> = {
     'at the generation that the machine names is of another machine or source': { ja: '機器が言う保存は、ほかの機器の物です', en: 'the generation that the machine names is of another machine or source' },
     'at the machine says it is done, but the vault accepted no generation': { ja: '保管庫が、保存を受け取っていません', en: 'the machine says it is done, but the vault accepted no generation' },
     'at the process ended after the vault had accepted the generation; what could not be read is in the generation': { ja: '保存のあとで部品が止まりました。読めなかった物は、保存した時点の画面にあります', en: 'the process ended after the vault had accepted the generation; what could not be read is in the generation' },
+    'other bytes under the same times': { ja: '日時はそのままで、中身が変わっています', en: 'other bytes under the same times' },
+    'at reread': { ja: '読み直したとき', en: 'when read again' },
     'at root': { ja: '保存するフォルダ', en: 'root' },
 };
