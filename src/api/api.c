@@ -192,9 +192,9 @@ void api_on_peer(struct api *a, const char *peer, bool there)
         a->opener_there = there;
         if (!there)
             (void)json_object_clear(a->loaded); /* an object: cannot fail */
-    } else if (!strcmp(peer, "copier")) {
+    } else if (!strcmp(peer, "copier") || !strcmp(peer, "courier")) {
         if (!there)
-            copies_peer_gone(a);
+            copies_peer_gone(a, peer);
     } else if (!strcmp(peer, "keyd")) {
         if (!there && a->unlock.until_s)
             api_lock(a, "keyd is gone"); /* and the open restore key with it */

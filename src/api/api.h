@@ -69,7 +69,8 @@ void api_on_child(struct api *a, const json_t *child);   /* P_CHILD */
 void api_on_vault(struct api *a, const json_t *event);   /* V_EVENT */
 void api_on_keyd(struct api *a, const json_t *event);    /* K_EVENT */
 void api_on_disks(struct api *a, const json_t *disks);    /* P_DISKS */
-void api_on_copier(struct api *a, const json_t *event);  /* Y_EVENT */
+void api_on_copier(struct api *a, const json_t *event);  /* Y_EVENT, N_EVENT */
+bool api_copy_runs(const struct api *a, const char *copy); /* is this the copy that is made just now? */
 void api_on_sent(struct api *a, const json_t *result);   /* X_RESULT */
 void api_on_peer(struct api *a, const char *peer, bool there);
 

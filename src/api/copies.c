@@ -5,6 +5,8 @@
 #define DAY ((int64_t)86400)
 #define NAME_MAX_BYTES 120
 #define PLACE_MAX 1000
+#define LOCK_DAYS_MIN 90
+#define LOCK_DAYS_MAX 3650
 
 /* ---- facts ---- */
 
@@ -18,7 +20,7 @@ struct lamp_copy copy_facts(const json_t *row)
         .elsewhere = api_bool(row, "elsewhere"),
         .same_disk = api_bool(s, "same_disk"),
         .attached = api_bool(s, "attached"),
-        .complete = api_int(s, "done_s", 0) > 0,
+        .complete = api_int(s, "done_s", 0) > 0 && !(api_int(s, "locked_until_s", 0) && api_int(s, "locked_until_s", 0) < api_now()),
         .covers_s = api_int(s, "covers_s", 0),
         .max_age_s = api_int(row, "max_days", 2) * DAY,
         .verified_s = api_int(s, "verified_s", 0),
@@ -77,7 +79,10 @@ static json_t *error_text(const char *error, const char *why, enum text_lang lan
         { "label", T_COPY_ERR_LABEL }, { "full", T_COPY_ERR_FULL }, { "denied", T_COPY_ERR_DENIED },
         { "read", T_COPY_ERR_READ }, { "original", T_COPY_ERR_ORIGINAL }, { "foreign", T_COPY_ERR_FOREIGN },
         { "mount", T_COPY_ERR_MOUNT }, { "cancelled", T_COPY_ERR_CANCELLED }, { "box", T_COPY_ERR_BOX },
-        { "forked", T_COPY_FORKED } };
+        { "forked", T_COPY_FORKED }, { "bucket", T_COPY_ERR_BUCKET }, { "nolock", T_COPY_ERR_NOLOCK },
+        { "versions", T_COPY_ERR_NOLOCK }, { "keys", T_COPY_ERR_KEYS }, { "rights", T_COPY_ERR_RIGHTS },
+        { "clock", T_COPY_ERR_CLOCK }, { "network", T_COPY_ERR_NETWORK }, { "busy", T_COPY_ERR_BUSY },
+        { "tls", T_COPY_ERR_TLS }, { "region", T_COPY_ERR_REGION }, { "taken", T_COPY_ERR_FOREIGN } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!strcmp(rows[i].word, error))
             return text_json(lang, rows[i].key);
@@ -114,9 +119,10 @@ static struct words words_of(struct api *a, const json_t *row, const struct lamp
 static void put_state(json_t *out, const json_t *s)
 {
     static const char *const times[][2] = { { "covers_s", "covers" }, { "done_s", "done" }, { "verified_s", "verified" },
-        { "attached_s", "attached_at" }, { "detached_s", "detached_at" }, { "tried_s", "tried" } };
+        { "attached_s", "attached_at" }, { "detached_s", "detached_at" }, { "tried_s", "tried" },
+        { "locked_until_s", "locked_until" } };
     static const char *const numbers[] = { "seq", "generations", "packs", "pack_bytes", "damaged", "total_bytes",
-        "free_bytes" };
+        "free_bytes", "stored_objects", "stored_bytes" };
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         api_set(out, times[i][1], api_time(api_int(s, times[i][0], 0)));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
@@ -192,11 +198,8 @@ void h_copy(struct api_call *c)
     api_reply(c, 200, out);
 }
 
-static void label_got(struct api_call *c, int err, struct sm_span body, const char *text)
+static void copy_add(struct api_call *c, const char *label)
 {
-    json_t *j = api_answer(c, err, body, text);
-    if (!j)
-        return;
     const char *id = api_str(c->mem, "id"), *kind = api_str(c->mem, "kind");
     int r = state_do(c->api->state, STATE_copy_add,
         STATE_ARGS(state_t(id), state_t(kind), state_t(api_str(c->mem, "name")), state_t(api_str(c->mem, "place")),
@@ -211,13 +214,99 @@ static void label_got(struct api_call *c, int err, struct sm_span body, const ch
             api_on_disks(c->api, disks); /* it may be plugged in already */
         json_decref(disks);
         json_t *out = one_json(c, id);
-        api_set(out, "label", json_string(api_str(j, "label")));
+        api_set(out, "label", json_string(label));
         api_set(out, "uid", json_integer(c->api->cfg.copier_uid));
         api_set(out, "gid", json_integer(c->api->cfg.copier_gid));
         copy_changed(c->api, id);
+        /* Whether the place and the keys are right shows the first run. */
+        if (copy_kind(kind)->net)
+            (void)copy_want(c->api, id, "copy", c->who.account); /* just added: it is not waiting */
         api_reply(c, 201, out);
     }
+}
+
+/* The parent has kept the address with its keys. */
+static void address_kept(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
     json_decref(j);
+    copy_add(c, api_str(c->mem, "label"));
+}
+
+static void label_got(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text), *address = json_object_get(c->mem, "address");
+    if (!j)
+        return;
+    if (address) {
+        api_set(address, "label", json_string(api_str(j, "label")));
+        api_set(c->mem, "label", json_string(api_str(j, "label")));
+        api_ask(c, "P_ADDRESS", json_pack("{s:s,s:O}", "copy", api_str(c->mem, "id"), "address", address), address_kept);
+    } else {
+        copy_add(c, api_str(j, "label"));
+    }
+    json_decref(j);
+}
+
+/* ---- copies over the network: where, and the keys, which go to the parent and nowhere else ---- */
+
+/* What is kept of a bucket.  The place people see is the URL, without any key. */
+static json_t *bucket_of(struct sm_obj *o, char ret_place[PLACE_MAX + 1])
+{
+    const char *endpoint = sm_obj_str(o, "endpoint", 8, 300), *bucket = sm_obj_str(o, "bucket", 3, 63),
+               *prefix = sm_obj_str_opt(o, "prefix", 190), *region = sm_obj_str(o, "region", 1, 60),
+               *access = sm_obj_str(o, "access_key", 1, 190), *secret = sm_obj_str(o, "secret_key", 1, 290),
+               *style = sm_obj_str_opt(o, "style", 8), *ca = sm_obj_str_opt(o, "ca", 1000);
+    bool plain = sm_obj_bool(o, "plain", false);
+    int64_t days = sm_obj_int_opt(o, "lock_days", LOCK_DAYS_MIN, LOCK_DAYS_MAX, LOCK_DAYS_MIN),
+            rate = sm_obj_int_opt(o, "rate_bytes", 0, INT64_C(1) << 40, 0);
+    size_t n = strlen(endpoint);
+    if (!o->err && strncmp(endpoint, "https://", 8) != 0 && !(plain && !strncmp(endpoint, "http://", 7))) {
+        o->err = -SM_EINVAL;
+        (void)snprintf(o->why, sizeof o->why, "field \"endpoint\": https://SERVER"); /* fits */
+    }
+    if (o->err)
+        return NULL;
+    (void)snprintf(ret_place, PLACE_MAX + 1, "%.*s/%s%s%s", (int)(n - (endpoint[n - 1] == '/')), endpoint, bucket,
+        prefix && *prefix ? "/" : "", prefix ? prefix : ""); /* fits */
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:s}", "kind", "s3", "endpoint", endpoint, "bucket", bucket,
+        "prefix", prefix ? prefix : "", "region", region, "access_key", access, "secret_key", secret, "style",
+        style ? style : "path", "plain", plain, "lock_days", (json_int_t)days, "rate_bytes", (json_int_t)rate, "ca",
+        ca ? ca : "");
+}
+
+static void keys_kept(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_decref(j);
+    (void)copy_want(c->api, c->part[0], "copy", c->who.account); /* waiting already is as good */
+    api_reply(c, 200, one_json(c, c->part[0]));
+}
+
+/* New keys for a copy over the network; the rest of its address stays. */
+void h_copy_keys(struct api_call *c)
+{
+    static const char *const known[] = { "access_key", "secret_key", NULL };
+    json_t *row = row_of(c);
+    if (!row)
+        return;
+    const struct copy_kind *k = copy_kind(api_str(row, "kind"));
+    struct sm_obj o = SM_OBJ(c->body);
+    sm_obj_only(&o, known);
+    const char *access = sm_obj_str(&o, "access_key", 1, 190), *secret = sm_obj_str(&o, "secret_key", 1, 290);
+    api_audit_what(c, "%s", c->part[0]);
+    if (!api_refused(c, &o)) {
+        if (!k || strcmp(k->name, "s3") != 0)
+            api_fail(c, 409, "conflict", "kind", NULL);
+        else
+            api_ask(c, "P_ADDRESS", json_pack("{s:s,s:{s:s,s:s}}", "copy", c->part[0], "address", "access_key", access,
+                "secret_key", secret), keys_kept);
+    }
+    json_decref(row);
 }
 
 static bool place_ok(const struct copy_kind *k, const char *place)
@@ -230,18 +319,24 @@ static bool place_ok(const struct copy_kind *k, const char *place)
 
 void h_copy_post(struct api_call *c)
 {
-    static const char *const known[] = { "kind", "name", "place", "elsewhere", NULL };
+    static const char *const known[] = { "kind", "name", "place", "elsewhere", NULL },
+        *const bucket[] = { "kind", "name", "elsewhere", "endpoint", "bucket", "prefix", "region", "access_key",
+            "secret_key", "style", "plain", "ca", "lock_days", "rate_bytes", NULL };
     struct sm_obj o = SM_OBJ(c->body);
-    char id[API_ID_TEXT];
-    sm_obj_only(&o, known);
+    char id[API_ID_TEXT], url[PLACE_MAX + 1] = "";
+    const struct copy_kind *k = copy_kind(api_str(c->body, "kind"));
+    bool net = k && k->net;
+    sm_obj_only(&o, net ? bucket : known);
     const char *kind = sm_obj_str(&o, "kind", 1, 16), *name = sm_obj_str(&o, "name", 1, NAME_MAX_BYTES),
-               *place = sm_obj_str(&o, "place", 1, PLACE_MAX);
-    bool elsewhere = sm_obj_bool(&o, "elsewhere", false);
+               *place = net ? url : sm_obj_str(&o, "place", 1, PLACE_MAX);
+    bool elsewhere = sm_obj_bool(&o, "elsewhere", net);
+    json_t *address = net ? bucket_of(&o, url) : NULL;
     if (api_refused(c, &o))
         return;
-    const struct copy_kind *k = copy_kind(kind);
+    if (net)
+        api_set(c->mem, "address", address);
     api_audit_what(c, "%s %s", kind, place);
-    if (!k || !place_ok(k, place)) {
+    if (!k || (!net && !place_ok(k, place))) {
         api_fail(c, 400, "bad_request", k ? "place" : "kind", NULL);
         return;
     }
@@ -299,6 +394,7 @@ void h_copy_delete(struct api_call *c)
     api_audit_what(c, "%s %s", api_str(row, "kind"), api_str(row, "place"));
     json_decref(row);
     copy_cancel(c->api, c->part[0]);
+    api_tell(c->api, "P_ADDRESS", json_pack("{s:s}", "copy", c->part[0]), NULL, NULL); /* its keys, if it has any */
     if (!api_do(c, STATE_copy_remove, STATE_ARGS(state_t(c->part[0]))))
         return;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

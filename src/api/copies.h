@@ -11,6 +11,7 @@
 struct copy_kind {
     const char *name, *target;        /* of the API; of vault/copy */
     bool detachable, append_only;
+    bool net;                         /* made by the courier, with an address of its own; else by the copier */
     int64_t max_days;                 /* standard age */
 };
 extern const struct copy_kind copy_kinds[];

@@ -13,10 +13,13 @@
 #define TRIES 3
 #define RUNS_KEPT_S (400 * DAY)
 #define DAMAGED_KEPT 100
+#define LOCK_DAYS 90                /* of what lies in a bucket */
+#define SAMPLE_BYTES ((int64_t)4 << 30)
 
 const struct copy_kind copy_kinds[] = {
     { "folder", "folder", .max_days = 2 },
     { "disk", "folder", .detachable = true, .max_days = 14 },
+    { "s3", "s3", .append_only = true, .net = true, .max_days = 2 },
     { NULL },
 };
 
@@ -26,6 +29,12 @@ const struct copy_kind *copy_kind(const char *name)
         if (!strcmp(k->name, name))
             return k;
     return NULL;
+}
+
+/* Is the run of now the courier's? */
+static bool is_net(const struct api *a)
+{
+    return a->copying && copy_kind(api_str(a->copying, "kind"))->net;
 }
 
 /* ---- the state of a copy, as JSON beside its row ---- */
@@ -112,7 +121,7 @@ void copy_cancel(struct api *a, const char *id)
             (void)json_array_remove(a->copies_wanted, i); /* an index of its own */
     if (a->copying && !strcmp(api_str(a->copying, "copy"), id)) {
         api_set(a->copying, "cancel", json_true());
-        api_tell(a, "Y_CANCEL", json_object(), NULL, NULL);
+        api_tell(a, is_net(a) ? "N_CANCEL" : "Y_CANCEL", json_object(), NULL, NULL);
     }
     copy_changed(a, id);
 }
@@ -187,16 +196,22 @@ static void stopped(struct api *a, int err, const json_t *answer, const char *te
 static void stop(struct api *a)
 {
     api_set(a->copying, "phase", json_string("stop"));
-    api_tell(a, "P_COPIER", json_pack("{s:b}", "start", 0), stopped, mem_of(a));
+    api_tell(a, is_net(a) ? "P_COURIER" : "P_COPIER", json_pack("{s:b}", "start", 0), stopped, mem_of(a));
+}
+
+/* A word of the courier about the network comes first. */
+static void fail_for(struct api *a, const char *name, const char *why, const char *reason)
+{
+    bool starting = !strcmp(api_str(a->copying, "phase"), "start"), net = is_net(a);
+    const char *word = *reason ? reason : net && !strcmp(name, "EACCES") ? "rights" : error_word(name, why, starting && !net);
+    api_set(a->copying, "error", json_string(api_bool(a->copying, "cancel") ? "cancelled" : word));
+    api_set(a->copying, "why", json_string(why ? why : name));
+    stop(a);
 }
 
 static void fail(struct api *a, const char *name, const char *why)
 {
-    bool starting = !strcmp(api_str(a->copying, "phase"), "start");
-    bool cancelled = api_bool(a->copying, "cancel");
-    api_set(a->copying, "error", json_string(cancelled ? "cancelled" : error_word(name, why, starting)));
-    api_set(a->copying, "why", json_string(why ? why : name));
-    stop(a);
+    fail_for(a, name, why, "");
 }
 
 static void send_run(struct api *a, const char *what);
@@ -230,6 +245,13 @@ static void run_began(struct api *a, int err, const json_t *answer, const char *
     fail(a, sm_errname(err), text);
 }
 
+/* However many days a generation is kept, half of the locks' time is more than that and two weeks. */
+static int64_t lock_days(struct api *a)
+{
+    int64_t days = 2 * (api_int(json_object_get(a->vault, "policy"), "min_days", 0) + 14);
+    return days < LOCK_DAYS ? LOCK_DAYS : days;
+}
+
 static void send_run(struct api *a, const char *what)
 {
     json_t *c = a->copying;
@@ -237,10 +259,14 @@ static void send_run(struct api *a, const char *what)
     api_set(c, "phase", json_string(!strcmp(what, "verify") ? "verify" : "copy"));
     set_int(c, "bytes", 0);
     copy_changed(a, api_str(c, "copy"));
-    api_tell(a, "Y_RUN",
-        json_pack("{s:s,s:s,s:s,s:s,s:s}", "copy", api_str(c, "copy"), "kind", kind->target, "what", what, "head",
-            api_str(c, "head"), "head_pub", api_str(a->keys, "head_pub")),
-        run_began, mem_of(a));
+    json_t *run = json_pack("{s:s,s:s,s:s,s:s,s:s}", "copy", api_str(c, "copy"), "kind", kind->target, "what", what, "head",
+        api_str(c, "head"), "head_pub", api_str(a->keys, "head_pub"));
+    if (kind->net) {
+        set_int(run, "lock_days", lock_days(a));
+        /* Reading back costs money and time there: a sample, unless a person wants all. */
+        set_int(run, "read_bytes", *api_str(c, "by") ? 0 : SAMPLE_BYTES);
+    }
+    api_tell(a, kind->net ? "N_RUN" : "Y_RUN", run, run_began, mem_of(a));
 }
 
 static void send_first(struct api *a)
@@ -270,13 +296,14 @@ static void head_there(struct api *a, int err, const json_t *answer, const char 
     }
     json_t *c = a->copying;
     bool disk = copy_kind(api_str(c, "kind"))->detachable;
+    const char *name = is_net(a) ? "copy" : disk ? "disk" : "path";
     api_set(c, "head", json_string(api_str(answer, "head")));
     set_int(c, "head_s", api_now());
     if (strcmp(api_str(c, "phase"), "start") != 0)
         send_first(a); /* again, with a newer head */
     else
-        api_tell(a, "P_COPIER",
-            json_pack("{s:b,s:s}", "start", 1, disk ? "disk" : "path", api_str(c, "place")), copier_there, mem_of(a));
+        api_tell(a, is_net(a) ? "P_COURIER" : "P_COPIER",
+            json_pack("{s:b,s:s}", "start", 1, name, api_str(c, is_net(a) ? "copy" : "place")), copier_there, mem_of(a));
 }
 
 static void begin(struct api *a, const json_t *want)
@@ -295,8 +322,10 @@ static void begin(struct api *a, const json_t *want)
     api_id(run);
     a->copying = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:{},s:[]}", "run", run, "copy", id, "kind", kind->name,
         "name", api_str(row, "name"), "place", api_str(row, "place"), "what", api_str(want, "what"), "phase", "start",
-        "deep", unsound, "verify", kind->detachable || unsound || now - verified_s > VERIFY_EVERY_S, "facts", "damaged");
+        "deep", unsound && !kind->net, "verify", kind->detachable || unsound || now - verified_s > VERIFY_EVERY_S, "facts", "damaged");
     json_decref(row);
+    if (a->copying)
+        api_set(a->copying, "by", json_string(api_str(want, "by")));
     if (!a->copying)
         return; /* out of memory: at the next tick */
     const char *by = api_str(want, "by");
@@ -317,7 +346,7 @@ static void copied(struct api *a, const json_t *e)
 {
     json_t *c = a->copying, *s = state_of(a, api_str(c, "copy"));
     static const char *const keys[] = { "seq", "hash", "generations", "packs", "pack_bytes", "damaged", "same_disk",
-        "total_bytes", "free_bytes" };
+        "total_bytes", "free_bytes", "stored_objects", "stored_bytes", "locked_until_s" };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (json_object_get(e, keys[i]))
             api_set(s, keys[i], json_incref(json_object_get(e, keys[i])));
@@ -341,7 +370,7 @@ static void on_result(struct api *a, const json_t *e)
         return;
     }
     if (!ok) {
-        fail(a, error, api_str(e, "why"));
+        fail_for(a, error, api_str(e, "why"), api_str(e, "reason"));
         return;
     }
     if (verify)
@@ -385,11 +414,16 @@ void api_on_copier(struct api *a, const json_t *e)
     }
 }
 
-void copies_peer_gone(struct api *a)
+void copies_peer_gone(struct api *a, const char *peer)
 {
     const char *phase = a->copying ? api_str(a->copying, "phase") : "";
-    if (!strcmp(phase, "copy") || !strcmp(phase, "verify"))
-        fail(a, "SM_EPEER", "the copier ended");
+    if ((!strcmp(phase, "copy") || !strcmp(phase, "verify")) && is_net(a) == !strcmp(peer, "courier"))
+        fail(a, "SM_EPEER", "the process that made the copy ended");
+}
+
+bool api_copy_runs(const struct api *a, const char *copy)
+{
+    return a->copying && !strcmp(api_str(a->copying, "copy"), copy);
 }
 
 /* ---- disks ---- */
@@ -449,6 +483,13 @@ static int64_t today_at(int64_t now, int64_t hour)
     return (now + jst) / DAY * DAY - jst + hour * 3600;
 }
 
+/* Locks in a bucket are renewed when half of their time is over, whether anything new is there or not. */
+static bool locks_end_soon(struct api *a, const json_t *s, int64_t now)
+{
+    int64_t until = api_int(s, "locked_until_s", 0);
+    return until && until - now < lock_days(a) * DAY / 2;
+}
+
 static bool due(struct api *a, const json_t *row, int64_t now, int64_t newest)
 {
     const json_t *s = json_object_get(row, "state");
@@ -467,6 +508,8 @@ static bool due(struct api *a, const json_t *row, int64_t now, int64_t newest)
         return false;
     if (k->detachable)
         return *error || now - tried >= DAY;
+    if (locks_end_soon(a, s, now))
+        return true;
     if (covers >= newest && !(api_int(s, "verified_s", 0) && !api_bool(s, "sound")))
         return false;
     if (hour < 0)
@@ -512,4 +555,5 @@ void copies_start(struct api *a)
 {
     (void)!state_do(a->state, STATE_copy_runs_lost, STATE_ARGS(state_i(api_now()))); /* else shown as running */
     api_tell(a, "P_COPIER", json_pack("{s:b}", "start", 0), NULL, NULL);
+    api_tell(a, "P_COURIER", json_pack("{s:b}", "start", 0), NULL, NULL);
 }

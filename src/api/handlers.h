@@ -32,6 +32,7 @@ void h_far_forked(struct api_call *c);
 void h_far_check(struct api_call *c);
 void h_copy(struct api_call *c);
 void h_copy_cancel(struct api_call *c);
+void h_copy_keys(struct api_call *c);
 void h_copy_delete(struct api_call *c);
 void h_copy_patch(struct api_call *c);
 void h_copy_post(struct api_call *c);

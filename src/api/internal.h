@@ -255,7 +255,7 @@ json_t *reasons_words(const json_t *reasons, enum text_lang lang);
 json_t *not_separated(struct api *a, enum text_lang lang);
 void copies_start(struct api *a);
 void copies_tick(struct api *a);
-void copies_peer_gone(struct api *a);
+void copies_peer_gone(struct api *a, const char *peer);
 bool copies_any(struct api *a);
 json_t *lamps_json(struct api *a, enum text_lang lang);
 /* Names of copy disks that should have been pulled out long ago: fn for each. */

@@ -102,6 +102,7 @@ const struct api_route api_routes[] = {
     { "GET", V1 "/copies/{id}", PEOPLE, API_NO_BODY, 0, 0, "copy.read", h_copy },
     { "PATCH", V1 "/copies/{id}", CHIEFS, API_JSON, K(4), API_AUDIT, "copy.change", h_copy_patch },
     { "DELETE", V1 "/copies/{id}", CHIEFS, API_NO_BODY, 0, API_AUDIT, "copy.forget", h_copy_delete },
+    { "POST", V1 "/copies/{id}/keys", CHIEFS, API_JSON, K(4), API_AUDIT, "copy.keys", h_copy_keys },
     { "POST", V1 "/copies/{id}/run", UP, API_JSON, K(1), API_AUDIT, "copy", h_copy_run },
     { "POST", V1 "/copies/{id}/cancel", UP, API_JSON, K(1), API_AUDIT, "copy.cancel", h_copy_cancel },
 

@@ -172,3 +172,15 @@ int crypto_hkdf(struct sm_span salt, struct sm_span ikm, struct sm_span info, ui
     sm_zero(prk, sizeof(prk));
     return r;
 }
+
+int crypto_md5(struct sm_span in, uint8_t ret[CRYPTO_MD5_LEN])
+{
+    gcry_md_hd_t md;
+    if (gcry_md_open(&md, GCRY_MD_MD5, 0)) {
+        return -SM_ECRYPTO;
+    }
+    gcry_md_write(md, in.p, in.n);
+    memcpy(ret, gcry_md_read(md, GCRY_MD_MD5), CRYPTO_MD5_LEN);
+    gcry_md_close(md);
+    return 0;
+}

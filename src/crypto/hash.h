@@ -40,6 +40,11 @@ sm_must_use int crypto_hkdf_expand(const uint8_t prk[CRYPTO_SHA256_LEN], struct 
 /* Extract and expand. */
 sm_must_use int crypto_hkdf(struct sm_span salt, struct sm_span ikm, struct sm_span info, uint8_t *ret, size_t n);
 
+/* For the header Content-MD5 that servers of S3 ask for (RFC 1864), and nothing else: it protects nothing.
+ * -SM_ECRYPTO where the library does not offer it. */
+#define CRYPTO_MD5_LEN 16
+sm_must_use int crypto_md5(struct sm_span in, uint8_t ret[CRYPTO_MD5_LEN]);
+
 /* For TOTP (RFC 6238), and nothing else. */
 void crypto_hmac_sha1(struct sm_span key, struct sm_span in, uint8_t ret[CRYPTO_SHA1_LEN]);
 

@@ -17,7 +17,7 @@
 #include "plat/sandbox.h"
 #include "sakimorid/messages.h"
 
-#define CHILD_FOLDERS_MAX 12
+#define CHILD_FOLDERS_MAX 20
 struct child;
 /* One row of the table in main.c.  Folder paths: relative to the data folder, or absolute; created (0700, owned by
  * the child's uid) when relative and writable. */
@@ -29,7 +29,7 @@ struct child_row {
     const char *user;                 /* "_sakimori-front"; when absent as root: 64300 + its place in WHO_ */
     struct plat_path_rule folders[CHILD_FOLDERS_MAX]; /* ends at path NULL */
     unsigned nofile;                  /* most descriptors */
-    bool on_request;                  /* started by P_OPENER or P_COPIER only */
+    bool on_request;                  /* started by P_OPENER, P_COPIER or P_COURIER only */
     int caps[2]; size_t caps_n;       /* kept as root; everything else goes */
     bool job_folder;                  /* may write below config's job.path, which the parent was asked for */
 };
@@ -128,5 +128,6 @@ int vault_main(struct child *c);
 int opener_main(struct child *c);
 int out_main(struct child *c);
 int copier_main(struct child *c);
+int courier_main(struct child *c);
 
 #endif

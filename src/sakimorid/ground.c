@@ -10,7 +10,7 @@
 #include "plat/proc.h"
 #include "sakimorid/parent.h"
 
-enum { PORT_TRIES = 50, PATH_BYTES = 4096, DEPTH_MAX = 24, MAIL_MAX = 16 << 10 };
+enum { PORT_TRIES = 50, PATH_BYTES = 4096, DEPTH_MAX = 24, MAIL_MAX = 16 << 10, ADDRESSES_MAX = 256 << 10, ADDRESSES = 32 };
 
 #define ROOM_FILE "room"
 #define ROOM_BYTES ((uint64_t)16 << 20)
@@ -341,6 +341,83 @@ int ground_mail(struct ground *g, const json_t *mail, char *ret_why)
     return 0;
 }
 
+/* ---- addresses of copies over the network, with the secrets that open them ---- */
+
+static void load_addresses(struct ground *g)
+{
+    struct sm_buf text = SM_BUF_INIT(ADDRESSES_MAX);
+    char path[PATH_BYTES], why[160];
+
+    snprintf(path, sizeof path, "%.4000s/copies.json", g->data);
+    int r = plat_fs_read_file(AT_FDCWD, path, ADDRESSES_MAX, &text);
+    if (r >= 0)
+        r = msg_json(sm_buf_span(&text), ADDRESSES_MAX, &g->addresses, why);
+    if (r < 0 && r != -ENOENT)
+        sm_warn("%s: %s; copies over the network need their keys again", path, sm_strerror(r));
+    sm_buf_wipe(&text);
+    if (!g->addresses)
+        g->addresses = json_object();
+}
+
+/* {"copy", "address": {"kind", texts, numbers, switches}}: what is new, the rest stays; without "address" all goes. */
+static int check_address(const json_t *said, char *ret_why)
+{
+    static const char *const known[] = { "copy", "address", NULL };
+    struct sm_obj o = SM_OBJ(said);
+    const char *key, *id;
+    json_t *v;
+
+    sm_obj_only(&o, known);
+    id = sm_obj_str(&o, "copy", 1, 64);
+    const json_t *address = sm_obj_obj(&o, "address");
+    if (o.err) {
+        snprintf(ret_why, 160, "%.150s", o.why);
+        return -SM_EINVAL;
+    }
+    json_object_foreach ((json_t *)(uintptr_t)address, key, v)
+        if (json_is_object(v) || json_is_array(v) || (json_is_string(v) && json_string_length(v) > 4096)) {
+            snprintf(ret_why, 160, "field \"%.60s\": a short text, a number or a switch", key);
+            return -SM_EINVAL;
+        }
+    return id[strspn(id, "0123456789abcdef-")] ? -SM_EINVAL : 0;
+}
+
+int ground_address(struct ground *g, const json_t *said, char *ret_why)
+{
+    struct sm_buf text = SM_BUF_INIT(ADDRESSES_MAX);
+    char path[PATH_BYTES];
+    int r = check_address(said, ret_why);
+
+    if (r < 0)
+        return r;
+    const char *id = json_string_value(json_object_get(said, "copy"));
+    json_t *address = json_object_get(said, "address"), *all = json_deep_copy(g->addresses);
+    if (!all)
+        return -ENOMEM;
+    json_t *old = json_object_get(all, id);
+    if (address && old)
+        r = json_object_update(old, address) < 0 ? -ENOMEM : 0;
+    else if (address)
+        r = json_object_size(all) >= ADDRESSES ? -SM_ELIMIT :
+            json_object_set_new(all, id, json_deep_copy(address)) < 0 ? -ENOMEM : 0;
+    else
+        (void)json_object_del(all, id); /* not there is as good */
+    snprintf(path, sizeof path, "%.4000s/copies.json", g->data);
+    if (r >= 0)
+        r = sm_json_dump(all, &text);
+    if (r >= 0)
+        r = plat_replace(AT_FDCWD, path, sm_buf_span(&text), 0600);
+    sm_buf_wipe(&text);
+    if (r < 0) {
+        snprintf(ret_why, 160, "copies.json: %s", sm_strerror(r));
+        sm_json_drop_secret(all);
+        return r;
+    }
+    sm_json_drop_secret(g->addresses);
+    g->addresses = all;
+    return 0;
+}
+
 /* ---- room for a start ---- */
 
 /*
@@ -403,6 +480,7 @@ int ground_open(struct ground *g, const char *data, const struct settings *s, co
     add_names(g, s);
     make_urls(g, s);
     load_mail(g);
+    load_addresses(g);
     return 0;
 }
 
@@ -417,6 +495,7 @@ void ground_close(struct ground *g)
     json_decref(g->ips);
     json_decref(g->not_separated);
     json_decref(g->mail);
+    sm_json_drop_secret(g->addresses);
     *g = (struct ground){ .console_fd = -1, .agent_fd = -1, .local_fd = -1, .lock_fd = -1 };
 }
 

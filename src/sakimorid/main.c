@@ -24,6 +24,13 @@ static const struct child_row rows[] = {
     { .name = "copier", .who = WHO_COPIER, .entry = copier_main, .profile = "copier", .user = "_sakimori-copier",
         .folders = { READ("vault") }, .nofile = 256, .on_request = true, .caps = { CAP_DAC_READ_SEARCH }, .caps_n = 1,
         .job_folder = true },
+    /* Copies over the network: the vault for reading, what a name and a certificate need, and nothing to write to. */
+    { .name = "courier", .who = WHO_COURIER, .entry = courier_main, .profile = "courier", .user = "_sakimori-courier",
+        .folders = { READ("vault"), READ_OPT("/etc/resolv.conf"), READ_OPT("/etc/hosts"), READ_OPT("/etc/nsswitch.conf"),
+            READ_OPT("/etc/gai.conf"), READ_OPT("/etc/host.conf"), READ_OPT("/etc/ssl/certs"),
+            READ_OPT("/usr/share/ca-certificates"), READ_OPT("/usr/local/share/ca-certificates"), READ("/usr/lib"),
+            READ_OPT("/lib"), READ_OPT("/lib64"), READ_OPT("/run/systemd/resolve"), READ_OPT("/dev/null") },
+        .nofile = 256, .on_request = true, .caps = { CAP_DAC_READ_SEARCH }, .caps_n = 1 },
 };
 
 int main(int argc, char **argv)

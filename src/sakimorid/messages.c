@@ -18,6 +18,8 @@ const struct msg_row msg_table[] = {
     ROW(P_OPENER, KIB(1), WHO_BRAIN, WHO_PARENT, REQUEST),
     ROW(P_MAIL, KIB(8), WHO_BRAIN, WHO_PARENT, REQUEST),
     ROW(P_COPIER, KIB(8), WHO_BRAIN, WHO_PARENT, REQUEST),
+    ROW(P_COURIER, KIB(1), WHO_BRAIN, WHO_PARENT, REQUEST),
+    ROW(P_ADDRESS, KIB(16), WHO_BRAIN, WHO_PARENT, REQUEST),
     ROW(C_READY, KIB(4), WHO_CHILDREN, WHO_PARENT, NOTICE),
     ROW(C_FATAL, KIB(4), WHO_CHILDREN, WHO_PARENT, NOTICE),
     ROW(C_NOTE, KIB(8), WHO_CHILDREN, WHO_PARENT, NOTICE),
@@ -88,6 +90,7 @@ const struct msg_row msg_table[] = {
     ROW(V_PEER_FILE, KIB(544), WHO_BRAIN, WHO_VAULT, REQUEST),
     ROW(V_PEER_READ, KIB(1), WHO_BRAIN, WHO_VAULT, REQUEST),
     ROW(V_PEER_LIST, KIB(1), WHO_BRAIN, WHO_VAULT, REQUEST),
+    ROW(V_COPY_SEAL, KIB(1), WHO_BRAIN, WHO_VAULT, REQUEST),
     ROW(V_EVENT, KIB(64), WHO_VAULT, WHO_BRAIN, NOTICE),
 
     ROW(O_LOAD, KIB(512), WHO_BRAIN, WHO_OPENER, REQUEST),
@@ -108,12 +111,17 @@ const struct msg_row msg_table[] = {
     ROW(Y_RUN, KIB(4), WHO_BRAIN, WHO_COPIER, REQUEST),
     ROW(Y_CANCEL, KIB(1), WHO_BRAIN, WHO_COPIER, REQUEST),
     ROW(Y_EVENT, KIB(8), WHO_COPIER, WHO_BRAIN, NOTICE),
+
+    ROW(N_RUN, KIB(4), WHO_BRAIN, WHO_COURIER, REQUEST),
+    ROW(N_CANCEL, KIB(1), WHO_BRAIN, WHO_COURIER, REQUEST),
+    ROW(N_EVENT, KIB(8), WHO_COURIER, WHO_BRAIN, NOTICE),
+    ROW(N_SEAL, KIB(1), WHO_COURIER, WHO_BRAIN, REQUEST),
 };
 const size_t msg_table_n = sizeof msg_table / sizeof msg_table[0];
 _Static_assert(sizeof msg_table / sizeof msg_table[0] <= MSG_ROWS_MAX, "raise MSG_ROWS_MAX");
 
 static const char *const who_names[WHO_COUNT] = { "parent", "front", "keyd", "brain", "vault", "opener", "out",
-    "copier" };
+    "copier", "courier" };
 
 const struct msg_row *msg_find(uint16_t type)
 {

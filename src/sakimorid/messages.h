@@ -13,15 +13,15 @@
 /* The processes, as bits so that one row can name several. */
 enum msg_who {
     WHO_PARENT = 1, WHO_FRONT = 2, WHO_KEYD = 4, WHO_BRAIN = 8, WHO_VAULT = 16, WHO_OPENER = 32, WHO_OUT = 64,
-    WHO_COPIER = 128,
-    WHO_CHILDREN = 254,
+    WHO_COPIER = 128, WHO_COURIER = 256,
+    WHO_CHILDREN = 510,
 };
-#define WHO_COUNT 8
+#define WHO_COUNT 9
 
 enum msg_type {
     /* parent → children, children → parent */
     P_CONFIG = 0x0100, P_ATTACH = 0x0101, P_STOP = 0x0102, P_LISTEN = 0x0103, P_CHILD = 0x0104, P_DISKS = 0x0105,
-    P_OPENER = 0x0110, P_MAIL = 0x0111, P_COPIER = 0x0112,
+    P_OPENER = 0x0110, P_MAIL = 0x0111, P_COPIER = 0x0112, P_COURIER = 0x0113, P_ADDRESS = 0x0114,
     C_READY = 0x0200, C_FATAL = 0x0201, C_NOTE = 0x0202,
     /* front ↔ brain */
     B_HTTP = 0x0300, B_GONE = 0x0301,
@@ -40,7 +40,7 @@ enum msg_type {
     V_UNGRANT = 0x061a, V_FREEZE = 0x061b, V_THAW = 0x061c, V_POLICY = 0x061d, V_ACCESS = 0x061e, V_LOG = 0x061f,
     V_VERIFY = 0x0620, V_ANCESTRY = 0x0621, V_HEAD = 0x0622, V_RETENTION = 0x0623,
     V_ORDER = 0x0624, V_HOLD = 0x0625, V_CLEAN = 0x0626, V_DATE = 0x0627, V_SCRUB = 0x0628,
-    V_QUOTA = 0x0629, V_COPY_LABEL = 0x0630, V_EVENT = 0x0640,
+    V_QUOTA = 0x0629, V_COPY_LABEL = 0x0630, V_COPY_SEAL = 0x0631, V_EVENT = 0x0640,
     V_PEER = 0x0650, V_PEER_PACK = 0x0651, V_PEER_FILE = 0x0652, V_PEER_READ = 0x0653, V_PEER_LIST = 0x0654,
     /* → opener */
     O_LOAD = 0x0700, O_LIST = 0x0701, O_STAT = 0x0702, O_FIND = 0x0703, O_TICKET = 0x0704, O_CLOSE = 0x0705,
@@ -50,6 +50,8 @@ enum msg_type {
     X_MAIL = 0x0800, X_WEBHOOK = 0x0801, X_RESULT = 0x0802,
     /* brain → copier, copier ⇢ brain */
     Y_RUN = 0x0900, Y_CANCEL = 0x0901, Y_EVENT = 0x0902,
+    /* the same with courier; courier → brain */
+    N_RUN = 0x0a00, N_CANCEL = 0x0a01, N_EVENT = 0x0a02, N_SEAL = 0x0a03,
 };
 
 enum msg_kind { MSG_NOTICE, MSG_REQUEST };
@@ -63,7 +65,7 @@ struct msg_row {
 };
 extern const struct msg_row msg_table[];
 extern const size_t msg_table_n;
-#define MSG_ROWS_MAX 96
+#define MSG_ROWS_MAX 128
 
 /* The row of type, NULL if there is none; its name or "?". */
 const struct msg_row *msg_find(uint16_t type);

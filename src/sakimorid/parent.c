@@ -22,7 +22,7 @@ enum {
 static const uint64_t back_off_ms[] = { 0, 1000, 2000, 4000, 8000 };
 #define BACK_OFFS (sizeof back_off_ms / sizeof back_off_ms[0])
 /* Who stops first: those who take work in, last the one that others need for their end. */
-static const unsigned stop_order[] = { WHO_FRONT, WHO_OPENER, WHO_COPIER, WHO_OUT, WHO_BRAIN, WHO_VAULT, WHO_KEYD };
+static const unsigned stop_order[] = { WHO_FRONT, WHO_OPENER, WHO_COPIER, WHO_COURIER, WHO_OUT, WHO_BRAIN, WHO_VAULT, WHO_KEYD };
 
 enum kid_state { KID_OFF, KID_STARTING, KID_UP, KID_WAITING };
 struct parent;
@@ -42,6 +42,9 @@ struct kid {
     char fatal[200];
 };
 
+/* A child that is started for one job: what for, and the ids of brain's open requests (0 = none). */
+struct errand { json_t *job; uint64_t start, stop; };
+
 struct parent {
     struct sm_loop *loop;
     struct ground *g;
@@ -54,8 +57,7 @@ struct parent {
     uint64_t opener_asks[OPENER_ASKS_MAX]; /* ids of P_OPENER of the present brain */
     size_t opener_asks_n;
     struct disks *disks;
-    json_t *copy_job;             /* what the copier was started for */
-    uint64_t copier_start, copier_stop; /* ids of open P_COPIER requests, 0 = none */
+    struct errand copier, courier;
     int code;
     struct companion *companion;  /* the local agent, NULL when there is none */
 };
@@ -212,18 +214,54 @@ static void on_opener(struct kid *brain, struct sm_ipc_msg *m)
         opener_answer(p, 0);
 }
 
-/* ---- the copier: for one target at a time ---- */
+/* ---- copier and courier: for one target at a time ---- */
 
-static void copier_answer(struct parent *p, uint64_t *id, int err, const char *why)
+static struct errand *errand_of(struct parent *p, unsigned who)
 {
-    struct kid *brain = kid_of(p, WHO_BRAIN);
-    struct sm_ipc_msg to = { .type = P_COPIER, .id = *id, .fd = -1 };
+    return who == WHO_COPIER ? &p->copier : who == WHO_COURIER ? &p->courier : NULL;
+}
+
+static void errand_answer(struct kid *k, uint64_t *id, int err, const char *why)
+{
+    struct kid *brain = kid_of(k->p, WHO_BRAIN);
+    struct sm_ipc_msg to = { .type = k->row->who == WHO_COPIER ? P_COPIER : P_COURIER, .id = *id, .fd = -1 };
 
     if (*id && brain && brain->ipc && err < 0)
         (void)sm_ipc_reply_error(brain->ipc, &to, err, why); /* gone brain: nobody waits */
     else if (*id && brain && brain->ipc)
         (void)sm_ipc_reply(brain->ipc, &to, 0, SM_SPAN("{}", 2), -1);
     *id = 0;
+}
+
+/* Nobody waits for brain's requests any more. */
+static void forget_asks(struct parent *p)
+{
+    p->opener_asks_n = 0;
+    p->copier.start = p->copier.stop = p->courier.start = p->courier.stop = 0;
+}
+
+static void errand_begin(struct kid *k, json_t *job /* taken */, const struct sm_ipc_msg *m)
+{
+    struct errand *e = errand_of(k->p, k->row->who);
+
+    sm_json_drop_secret(e->job);
+    e->job = job;
+    e->start = m->id;
+    k->wanted = true;
+    kid_start(k);
+}
+
+static void errand_stop(struct kid *k, struct sm_ipc *brain, struct sm_ipc_msg *m)
+{
+    struct errand *e = errand_of(k->p, k->row->who);
+
+    k->wanted = false;
+    if (lives(k)) {
+        e->stop = m->id;
+        send_take(k, P_STOP, json_object(), -1);
+    } else {
+        (void)sm_ipc_reply(brain, m, 0, SM_SPAN("{}", 2), -1); /* gone brain: nobody waits */
+    }
 }
 
 /* Where the copy lies: below a folder, or on a disk that is mounted for it. */
@@ -265,7 +303,7 @@ static void on_copier(struct kid *brain, struct sm_ipc_msg *m)
     int r = k && !p->stopping ? msg_json(m->body, 8192, &j, why) : -SM_ESTATE;
 
     start = json_is_true(json_object_get(j, "start"));
-    if (r >= 0 && start && (k->state != KID_OFF || p->copier_start || p->copier_stop)) {
+    if (r >= 0 && start && (k->state != KID_OFF || p->copier.start || p->copier.stop)) {
         r = -SM_ESTATE;
         snprintf(why, sizeof why, "a copy is under way");
     }
@@ -278,30 +316,72 @@ static void on_copier(struct kid *brain, struct sm_ipc_msg *m)
         (void)sm_ipc_reply_error(brain->ipc, m, r, why); /* gone brain: nobody waits */
         return;
     }
-    k->wanted = start;
-    if (start) {
-        json_decref(p->copy_job);
-        p->copy_job = json_pack("{ss%}", "path", path, strlen(path));
-        p->copier_start = m->id;
-        kid_start(k);
-    } else if (lives(k)) {
-        p->copier_stop = m->id;
-        send_take(k, P_STOP, json_object(), -1);
-    } else {
-        (void)sm_ipc_reply(brain->ipc, m, 0, SM_SPAN("{}", 2), -1);
-    }
+    if (start)
+        errand_begin(k, json_pack("{ss%}", "path", path, strlen(path)), m);
+    else
+        errand_stop(k, brain->ipc, m);
 }
 
-/* Its end: the disk can go.  It is never started again by itself: brain decides. */
-static void copier_ended(struct kid *k)
+/* The courier gets the address of that one copy, with its secrets, and of no other. */
+static void on_courier(struct kid *brain, struct sm_ipc_msg *m)
 {
-    struct parent *p = k->p;
+    struct parent *p = brain->p;
+    struct kid *k = kid_of(p, WHO_COURIER);
+    char why[160] = "";
+    json_t *j = NULL, *address = NULL;
+    int r = k && !p->stopping ? msg_json(m->body, 1024, &j, why) : -SM_ESTATE;
+    bool start = json_is_true(json_object_get(j, "start"));
+    const char *copy = json_string_value(json_object_get(j, "copy"));
+
+    if (r >= 0 && start && (k->state != KID_OFF || p->courier.start || p->courier.stop)) {
+        r = -SM_ESTATE;
+        snprintf(why, sizeof why, "a copy is under way");
+    }
+    if (r >= 0 && start && !(address = copy ? json_object_get(p->g->addresses, copy) : NULL)) {
+        r = -SM_ENOTFOUND;
+        snprintf(why, sizeof why, "the address and keys of this copy are not there");
+    }
+    address = r >= 0 && start ? json_deep_copy(address) : NULL;
+    json_decref(j);
+    if (r < 0)
+        (void)sm_ipc_reply_error(brain->ipc, m, r, why); /* gone brain: nobody waits */
+    else if (start)
+        errand_begin(k, address ? json_pack("{so}", "address", address) : NULL, m);
+    else
+        errand_stop(k, brain->ipc, m);
+}
+
+static void on_address(struct kid *brain, struct sm_ipc_msg *m)
+{
+    char why[160] = "";
+    json_t *j = NULL;
+    int r = msg_json(m->body, 16384, &j, why);
+
+    if (r >= 0)
+        r = ground_address(brain->p->g, j, why);
+    sm_json_drop_secret(j);
+    if (r < 0)
+        (void)sm_ipc_reply_error(brain->ipc, m, r, why); /* gone brain: nobody waits */
+    else
+        (void)sm_ipc_reply(brain->ipc, m, 0, SM_SPAN("{}", 2), -1);
+}
+
+/* The end of copier or courier: a disk can go.  Neither is started again by itself: brain decides. */
+static void errand_ended(struct kid *k)
+{
+    struct errand *e = errand_of(k->p, k->row->who);
+    char why[sizeof k->fatal + 40];
 
     k->wanted = false;
     k->fails = 0;
-    disks_release(p->disks);
-    copier_answer(p, &p->copier_start, -SM_EPEER, k->fatal[0] ? k->fatal : "the copier does not start");
-    copier_answer(p, &p->copier_stop, 0, NULL);
+    if (k->row->who == WHO_COPIER)
+        disks_release(k->p->disks);
+    sm_json_drop_secret(e->job);
+    e->job = NULL;
+    snprintf(why, sizeof why, "%s%s%s", k->fatal[0] ? k->fatal : "the ", k->fatal[0] ? "" : k->row->name,
+        k->fatal[0] ? "" : " does not start");
+    errand_answer(k, &e->start, -SM_EPEER, why);
+    errand_answer(k, &e->stop, 0, NULL);
 }
 
 static void on_disks(void *arg)
@@ -361,8 +441,8 @@ static void on_ready(struct kid *k, struct sm_ipc_msg *m)
         tell(k);
     if (k->row->who == WHO_BRAIN)
         on_disks(k->p);
-    if (k->row->who == WHO_COPIER)
-        copier_answer(k->p, &k->p->copier_start, 0, NULL);
+    if (errand_of(k->p, k->row->who))
+        errand_answer(k, &errand_of(k->p, k->row->who)->start, 0, NULL);
     if (k->row->who == WHO_OPENER)
         opener_answer(k->p, 0);
     announce(k->p);
@@ -440,6 +520,12 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
     case P_COPIER:
         on_copier(k, m);
         return;
+    case P_COURIER:
+        on_courier(k, m);
+        return;
+    case P_ADDRESS:
+        on_address(k, m);
+        return;
     default:
         return; /* the receive rules let nothing else through */
     }
@@ -454,7 +540,7 @@ static void on_gone(void *arg, struct sm_ipc *ipc, int err)
     sm_ipc_free(ipc);
     k->ipc = NULL;
     if (k->row->who == WHO_BRAIN)
-        k->p->opener_asks_n = k->p->copier_start = k->p->copier_stop = 0;
+        forget_asks(k->p);
     if (err == -SM_EPROTO)
         sm_error("%s sent the parent what it may not", k->row->name);
     /* Without its channel a child is of no use; one that is ending anyway may finish. */
@@ -501,11 +587,11 @@ static void ended(struct kid *k, int status)
         k->ipc = NULL;
         sm_ipc_free(ipc);
         if (k->row->who == WHO_BRAIN)
-            p->opener_asks_n = p->copier_start = p->copier_stop = 0;
+            forget_asks(p);
     }
     sm_timer_stop(k->timer);
-    if (k->row->who == WHO_COPIER)
-        copier_ended(k);
+    if (errand_of(p, k->row->who))
+        errand_ended(k);
     if (p->stopping) {
         stop_next(p);
         return;
@@ -601,7 +687,8 @@ static json_t *config_of(struct kid *k)
     uid_t uid;
     gid_t gid;
 
-    if (j && k->row->who == WHO_COPIER && k->p->copy_job && json_object_set(j, "job", k->p->copy_job) < 0)
+    const struct errand *e = errand_of(k->p, k->row->who);
+    if (j && e && e->job && json_object_set(j, "job", e->job) < 0)
         return NULL; /* the child waits for it in vain and is started anew */
     if (j && k->row->who == WHO_BRAIN && copier) {
         child_user(copier->row, &uid, &gid);
@@ -691,7 +778,8 @@ static void release(struct parent *p)
         json_decref(k->confined);
     }
     disks_free(p->disks);
-    json_decref(p->copy_job);
+    sm_json_drop_secret(p->copier.job);
+    sm_json_drop_secret(p->courier.job);
     sm_loop_free(p->loop);
 }
 

@@ -149,6 +149,7 @@ static void on_notice(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     case P_CHILD: api_on_child(b->api, j); break;
     case P_DISKS: api_on_disks(b->api, j); break;
     case Y_EVENT: api_on_copier(b->api, j); break;
+    case N_EVENT: api_on_copier(b->api, j); break;
     case V_EVENT: api_on_vault(b->api, j); break;
     case K_EVENT: api_on_keyd(b->api, j); break;
     case X_RESULT: api_on_sent(b->api, j); break;
@@ -232,6 +233,43 @@ static void op_cert(void *arg, const char *chain)
     json_t *j = list ? json_pack("{s:o}", "cert_pem", list) : NULL;
     if (j)
         (void)child_notify_json(b->c, WHO_FRONT, F_CERT, j); /* sent again whenever front is attached */
+    json_decref(j);
+}
+
+/* ---- what the courier asks the vault for ---- */
+
+struct sealing { struct brain *b; struct child_late late; };
+
+static void on_sealed(void *arg, int err, const struct sm_ipc_msg *m, const char *text)
+{
+    struct sealing *s = arg;
+    if (err < 0)
+        child_reply_late_error(s->b->c, &s->late, err, text);
+    else
+        (void)child_reply_late(s->b->c, &s->late, 0, m->body); /* gone meanwhile: nobody waits */
+    free(s);
+}
+
+/* Only of the copy that is made just now. */
+static void on_seal(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct brain *b = c->state;
+    json_t *j = NULL;
+    int r = msg_json(m->body, 1024, &j, NULL);
+    const char *copy = json_string_value(json_object_get(j, "copy"));
+    if (r >= 0 && (!copy || !api_copy_runs(b->api, copy)))
+        r = -SM_EDENIED;
+    struct sealing *s = r >= 0 ? malloc(sizeof *s) : NULL;
+    if (r >= 0 && !s)
+        r = -ENOMEM;
+    if (r >= 0) {
+        *s = (struct sealing){ .b = b, .late = child_later(c, peer, m) };
+        r = child_ask_json(c, WHO_VAULT, V_COPY_SEAL, j, on_sealed, s, 0);
+        if (r < 0)
+            free(s);
+    }
+    if (r < 0)
+        child_reply_error(ipc, m, r, "no such copy is made now");
     json_decref(j);
 }
 
@@ -320,6 +358,8 @@ static const struct child_handler handlers[] = {
     { WHO_PARENT, P_CHILD, on_notice },
     { WHO_PARENT, P_DISKS, on_notice },
     { WHO_COPIER, Y_EVENT, on_notice },
+    { WHO_COURIER, N_EVENT, on_notice },
+    { WHO_COURIER, N_SEAL, on_seal },
     { WHO_VAULT, V_EVENT, on_notice },
     { WHO_KEYD, K_EVENT, on_notice },
     { WHO_OUT, X_RESULT, on_notice },

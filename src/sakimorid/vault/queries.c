@@ -763,6 +763,37 @@ void query_head(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
     wire_answer(ipc, m, out, r, NULL);
 }
 
+/* {"copy","number","digest"} → {"sig"}: a root of a copy over the network (FORMAT section 12.1), signed with the head key. */
+void query_copy_seal(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    struct vaultd *v = vaultd_of(c);
+    if (!vaultd_store(v, ipc, m))
+        return;
+    json_t *in = wire_body(ipc, m), *out = NULL;
+    if (!in)
+        return;
+    struct sm_obj o = SM_OBJ(in);
+    struct copy_root_name name = {.vault = v->vault};
+    struct sm_buf message = SM_BUF_INIT(256), sig = SM_BUF_INIT(256);
+    sm_obj_hex(&o, "copy", name.copy, sizeof name.copy);
+    sm_obj_hex(&o, "digest", name.digest, sizeof name.digest);
+    name.number = (uint64_t)sm_obj_int(&o, "number", 1, INT64_MAX);
+    int r = o.err ? o.err : copy_root_message(&name, &message);
+    if (!r)
+        r = child_call(c, WHO_KEYD, K_SIGN_HEAD, sm_buf_span(&message), 10000, &sig, NULL);
+    if (!r && sig.n != 64)
+        r = -SM_EPROTO;
+    if (!r) {
+        out = json_object();
+        wire_hex(out, "sig", sig.p, sig.n);
+    }
+    sm_buf_wipe(&message);
+    sm_buf_wipe(&sig);
+    wire_answer(ipc, m, out, r, o.err ? o.why : NULL);
+    json_decref(in);
+}
+
 /* {"copy"} → {"label"}: what a prepared target carries, signed with the head key. */
 void query_copy_label(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {

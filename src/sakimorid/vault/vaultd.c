@@ -322,6 +322,7 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, V_PEER_FILE, peers_file},
     {WHO_BRAIN, V_PEER_READ, peers_read},
     {WHO_BRAIN, V_PEER_LIST, peers_list},
+    {WHO_BRAIN, V_COPY_SEAL, query_copy_seal},
 };
 
 int vault_main(struct child *c)

@@ -132,6 +132,7 @@ void query_access(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_
 void query_log(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void query_ancestry(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void query_copy_label(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void query_copy_seal(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void query_head(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 json_t *query_generation_json(struct vaultd *v, const struct store_generation *g);
 void query_put_head(json_t *o, const char *key, const struct journal_signed_head *h);

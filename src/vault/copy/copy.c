@@ -20,7 +20,7 @@
 #define FORMAT_BYTES 128
 #define VAULT_HEX 33
 
-enum phase { OWN, ORIGINAL, PREPARE, FILES, PACK, RECHECK, JOURNAL, HEAD, DONE };
+enum phase { OWN, ORIGINAL, PREPARE, KEEP, FILES, PACK, RECHECK, JOURNAL, HEAD, DONE };
 
 struct copy {
     struct copy_args a;
@@ -40,7 +40,7 @@ struct copy {
     bool own_met, signed_met;
     /* the original: where the head's record ends */
     uint32_t end_file; uint64_t end_off;
-    bool head_met;
+    bool head_met, gone_told;
     uint64_t seq_to;                /* walk the original as far as this */
     /* the pack under way */
     int fd; uint64_t fd_at, fd_size;
@@ -139,11 +139,30 @@ static int own_format(struct copy *c)
     return format_is_ours(c, bytes, got) ? 0 : say(c, -SM_EMISMATCH, "the target holds another vault");
 }
 
+/* Where the copy's own journal ends is known: the original's is held against it next. */
+static void own_known(struct copy *c)
+{
+    c->seq_to = c->a.head.head.seq;
+    if (c->own.seq > c->seq_to)
+        c->seq_to = c->own.seq;
+    if (c->own_signed.seq > c->seq_to)
+        c->seq_to = c->own_signed.seq;
+    walk_end(c);
+    c->phase = ORIGINAL;
+}
+
 static int step_own(struct copy *c)
 {
     int r = c->walking ? 0 : own_format(c);
     if (!r && !c->walking)
         r = own_head(c);
+    if (!r && !c->walking && c->a.target->tip && !c->a.deep) {
+        r = c->a.target->tip(c->target, &c->own, &c->own_file, &c->own_off);
+        if (r == 1)
+            own_known(c);
+        if (r)
+            return r;
+    }
     if (!r)
         r = walk_begin(c, read_target);
     for (int i = 0; !r && i < RECORDS_A_STEP; i++) {
@@ -159,13 +178,7 @@ static int step_own(struct copy *c)
         c->own = c->chain.head;
         c->own_file = c->chain.file;
         c->own_off = c->chain.off;
-        c->seq_to = c->a.head.head.seq;
-        if (c->own.seq > c->seq_to)
-            c->seq_to = c->own.seq;
-        if (c->own_signed.seq > c->seq_to)
-            c->seq_to = c->own_signed.seq;
-        walk_end(c);
-        c->phase = ORIGINAL;
+        own_known(c);
         break;
     }
     return r ? r : 1;
@@ -183,6 +196,37 @@ static bool hex_field(const json_t *o, const char *key, struct cid *ret)
 {
     const char *text = json_string_value(json_object_get(o, key));
     return text && strlen(text) == 64 && cid_unhex(text, ret) == 0;
+}
+
+static void pack_name(const struct cid *id, char ret[COPY_NAME_MAX])
+{
+    char hex[CID_HEX];
+    cid_hex(id, hex);
+    (void)snprintf(ret, COPY_NAME_MAX, "packs/%.2s/%.64s.skp", hex, hex); /* fits */
+}
+
+/* What policy took away: a generation's manifest (type 18), packs (type 20). */
+static int tell_gone(struct copy *c, const struct journal_record *rec)
+{
+    size_t i;
+    struct cid id;
+    char name[COPY_NAME_MAX], hex[CID_HEX];
+    json_t *o = payload_of(rec), *v;
+    int r = 0;
+    if (rec->type == JOURNAL_EXPIRED && hex_field(o, "manifest", &id)) {
+        cid_hex(&id, hex);
+        (void)snprintf(name, sizeof name, "manifests/%.64s.skm", hex); /* fits */
+        r = c->a.target->gone(c->target, name);
+    }
+    json_array_foreach(json_object_get(o, "packs"), i, v) {
+        const char *text = json_string_value(v);
+        if (r || rec->type != JOURNAL_PACK_DELETED || !text || strlen(text) != 64 || cid_unhex(text, &id) != 0)
+            continue;
+        pack_name(&id, name);
+        r = c->a.target->gone(c->target, name);
+    }
+    json_decref(o);
+    return r;
 }
 
 static void count(struct copy *c, const struct journal_record *rec)
@@ -240,6 +284,36 @@ static int step_original(struct copy *c)
     return r ? r : 1;
 }
 
+/* Only once both journals are one: before that nobody may say that something is not needed. */
+static int step_gone(struct copy *c)
+{
+    int r = walk_begin(c, read_original);
+    for (int i = 0; !r && i < RECORDS_A_STEP; i++) {
+        struct journal_record rec;
+        int k = c->chain.head.seq < c->a.head.head.seq ? chain_next(&c->chain, &rec) : 0;
+        if (k < 0)
+            return say(c, -SM_ECORRUPT, "the journal changed while it was copied");
+        if (k == 0) {
+            walk_end(c);
+            c->gone_told = true;
+            break;
+        }
+        if (rec.type == JOURNAL_EXPIRED || rec.type == JOURNAL_PACK_DELETED)
+            r = tell_gone(c, &rec);
+    }
+    return r ? r : 1;
+}
+
+static int step_keep(struct copy *c)
+{
+    if (c->a.target->gone && !c->gone_told)
+        return step_gone(c);
+    int r = c->a.target->keep ? c->a.target->keep(c->target) : 0;
+    if (r == 0)
+        c->phase = FILES;
+    return r < 0 ? r : 1;
+}
+
 /* The original's format, before any record that an older program must not see. */
 static int step_prepare(struct copy *c)
 {
@@ -252,7 +326,7 @@ static int step_prepare(struct copy *c)
         r = c->a.target->read(c->target, "format", 0, had, sizeof had, &got);
     if (r == -SM_ENOTFOUND || (!r && (got != n || memcmp(text, had, n) != 0)))
         r = c->a.target->replace(c->target, "format", SM_SPAN(text, n));
-    c->phase = FILES;
+    c->phase = KEEP;
     return r < 0 ? r : 1;
 }
 
@@ -301,10 +375,10 @@ static int note_missing(struct sm_buf *list, const struct cid *id)
     return list->n >= COPY_MISSING_MAX * sizeof *id ? -SM_ELIMIT : sm_buf_put(list, id->b, sizeof id->b);
 }
 
-static int one_begin(struct copy *c, const struct cid *id, const char *hex)
+static int one_begin(struct copy *c, const struct cid *id)
 {
     uint64_t size = 0;
-    (void)snprintf(c->name, sizeof c->name, "packs/%.2s/%.64s.skp", hex, hex); /* fits */
+    pack_name(id, c->name);
     c->have = c->have_good = false;
     c->res.packs++;
     c->p.packs++;
@@ -321,13 +395,14 @@ static int one_begin(struct copy *c, const struct cid *id, const char *hex)
     if (r < 0)
         return r;
     c->res.pack_bytes += c->fd_size;
-    if (c->have && size == c->fd_size && c->a.deep) {
+    bool whole = c->have && (size == c->fd_size || c->a.target->keeps);
+    if (whole && c->a.deep) {
         r = target_sound(c, id);
         if (r < 0)
             return r;
         c->have_good = r == 1;
     }
-    if (c->have && size == c->fd_size && (!c->a.deep || c->have_good)) {
+    if (whole && (!c->a.deep || c->have_good)) {
         progress(c, c->fd_size);
         one_close(c);
         return 0;
@@ -464,7 +539,7 @@ static int one_file(struct copy *c, const struct journal_record *rec)
     if (!ok)
         return say(c, -SM_ECORRUPT, "a record of the journal does not say what its type promises");
     cid_hex(&id, hex);
-    return pack ? one_begin(c, &id, hex) : manifest(c, &id, hex);
+    return pack ? one_begin(c, &id) : manifest(c, &id, hex);
 }
 
 static int step_files(struct copy *c)
@@ -612,7 +687,7 @@ static int step_head(struct copy *c)
 int copy_step(struct copy *c)
 {
     static int (*const steps[])(struct copy *) = { [OWN] = step_own, [ORIGINAL] = step_original,
-        [PREPARE] = step_prepare, [FILES] = step_files, [PACK] = step_pack, [RECHECK] = step_recheck,
+        [PREPARE] = step_prepare, [KEEP] = step_keep, [FILES] = step_files, [PACK] = step_pack, [RECHECK] = step_recheck,
         [JOURNAL] = step_journal, [HEAD] = step_head };
     if (c->failed || c->phase == DONE)
         return c->failed;
@@ -657,14 +732,19 @@ void copy_free(struct copy *c)
 int copy_new(const struct copy_args *args, struct copy **ret, char ret_why[COPY_WHY])
 {
     struct copy *c = calloc(1, sizeof *c);
-    if (!c)
+    if (!c) {
+        if (args->opened)
+            args->target->close(args->opened);
+        (void)snprintf(ret_why, COPY_WHY, "out of memory"); /* fits */
         return -ENOMEM;
+    }
     c->a = *args;
     c->dir = c->fd = -1;
     c->missing = c->missing_manifests = SM_BUF_INIT(COPY_MISSING_MAX * sizeof(struct cid));
     c->tail = SM_BUF_INIT(TAIL_MAX);
     c->from = strdup(args->from);
-    c->to = strdup(args->to);
+    c->to = strdup(args->to ? args->to : "");
+    c->target = args->opened;
     c->piece = malloc(PIECE);
     const char *why = "out of memory";
     int r = c->from && c->to && c->piece ? 0 : -ENOMEM;
@@ -677,7 +757,7 @@ int copy_new(const struct copy_args *args, struct copy **ret, char ret_why[COPY_
         r = c->dir < 0 ? c->dir : 0;
         why = "the vault cannot be opened";
     }
-    if (!r) {
+    if (!r && !c->target) {
         r = args->target->open(c->to, &c->target);
         why = r == -SM_EAGAIN ? "another process is writing to this copy" : "the target cannot be opened";
     }

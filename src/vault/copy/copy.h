@@ -39,6 +39,15 @@ struct copy_target_ops {
     int (*append)(void *t, const char *name, uint64_t at, struct sm_span bytes);
     /* A small file whole, old or new and nothing between. */
     int (*replace)(void *t, const char *name, struct sm_span content);
+    /* What follows may be missing (NULL, false). */
+    /* A file that is there whole is as good as it gets: a trailer that was added later is no reason to send it again. */
+    bool keeps;
+    /* Where the copy's journal ends, without reading all of it.  1: told; 0: not known; errors. */
+    int (*tip)(void *t, struct journal_head *ret, uint32_t *ret_file, uint64_t *ret_off);
+    /* The original deleted it by policy: the copy need not keep it any longer. */
+    int (*gone)(void *t, const char *name);
+    /* Before the files: what must be done so that what is there stays.  1: more to do, 0: done, -SM_EAGAIN: begin again. */
+    int (*keep)(void *t);
 };
 extern const struct copy_target_ops copy_folder;        /* folder.c: a folder, also on a removable disk */
 extern const struct copy_target_ops *const copy_targets[];
@@ -56,6 +65,7 @@ struct copy_args {
     const char *from;             /* the original vault's folder */
     const struct copy_target_ops *target;
     const char *to;
+    void *opened;                 /* not NULL: the target, open already (to is not looked at); taken by copy_new */
     struct journal_signed_head head;  /* of the original: up to here */
     uint8_t head_pub[32];
     bool deep;                    /* re-read what the copy has, and put sound ones for unsound ones */
@@ -72,7 +82,7 @@ struct copy_result {
 };
 struct copy;
 /*
- * Begin.  Everything in args is copied; from and to too.  -SM_EAUTH (the head is not signed by head_pub), -SM_ENOTFOUND
+ * Begin.  Everything in args is copied; from and to too; opened is taken, also on failure.  -SM_EAUTH (the head is not signed by head_pub), -SM_ENOTFOUND
  * (no original), -SM_EMISMATCH (the target holds another vault), -SM_EAGAIN, -SM_EVERSION, -ENOMEM, -errno.
  */
 sm_must_use int copy_new(const struct copy_args *args, struct copy **ret, char ret_why[COPY_WHY]);
@@ -102,5 +112,10 @@ struct copy_label { struct vault_id vault; uint8_t copy[16]; uint8_t sig[64]; };
 sm_must_use int copy_label_message(const struct copy_label *l, struct sm_buf *ret);
 sm_must_use int copy_label_put(const struct copy_label *l, struct sm_buf *ret);
 sm_must_use int copy_label_get(struct sm_span in, struct copy_label *ret);            /* -SM_EFORMAT, -SM_EVERSION */
+/* What the box signs of a root, the page that names all there is of a copy without folders: "sakimori/v1/copy-root" ‖
+ * vault id ‖ copy id ‖ u64 number ‖ digest. */
+#define COPY_ROOT_LABEL "sakimori/v1/copy-root"
+struct copy_root_name { struct vault_id vault; uint8_t copy[16]; uint64_t number; uint8_t digest[32]; };
+sm_must_use int copy_root_message(const struct copy_root_name *n, struct sm_buf *ret);
 sm_must_use int copy_label_verify(const struct copy_label *l, const uint8_t head_pub[32]); /* -SM_EAUTH */
 #endif

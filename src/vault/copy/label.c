@@ -61,3 +61,20 @@ int copy_label_verify(const struct copy_label *l, const uint8_t head_pub[32])
     sm_buf_wipe(&b);
     return r;
 }
+
+int copy_root_message(const struct copy_root_name *n, struct sm_buf *ret)
+{
+    size_t start = ret->n;
+    int r = sm_buf_put(ret, COPY_ROOT_LABEL, sizeof COPY_ROOT_LABEL - 1);
+    if (!r)
+        r = sm_buf_put(ret, n->vault.b, 16);
+    if (!r)
+        r = sm_buf_put(ret, n->copy, 16);
+    if (!r)
+        r = sm_buf_put_u64(ret, n->number);
+    if (!r)
+        r = sm_buf_put(ret, n->digest, 32);
+    if (r)
+        ret->n = start;
+    return r;
+}

@@ -21,7 +21,7 @@ export function BoxScreen() {
             <section class="card" aria-labelledby="ch"><h2 id="ch">{t(T.children)}</h2><ul class="lines">{b.children.map((c) => {
                 const up = c.state === 'up' || c.state === 'running' || c.state === 'ready';
                 /* Started by an unlock, or for one copy, only. */
-                const rests = !up && (c.name === 'opener' || c.name === 'copier');
+                const rests = !up && (c.name === 'opener' || c.name === 'copier' || c.name === 'courier');
                 const state = t(up ? T.childUp : rests ? T.childRest : T.childDown);
                 const name = (T as Record<string, Text>)['part_' + c.name];
                 return <li><Mark state={up || rests ? 'ok' : 'look'} label={state} /><div class="child"><b>{name ? t(name) : c.name} <span class="sub mono">{c.name}</span></b><span>{state}{c.restarts > 0 && ` ・ ${t(T.restarts, { n: c.restarts })}`}</span><span><Confined c={c.confined} /></span></div></li>;

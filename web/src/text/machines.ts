@@ -196,6 +196,7 @@ export const T = {
     part_vault: { ja: '保存の番', en: 'keeper of copies' },
     part_opener: { ja: '開ける係', en: 'the opener' },
     part_copier: { ja: '写す係', en: 'the copier' },
+    part_courier: { ja: '遠くへ写す係', en: 'the courier' },
     part_out: { ja: '知らせる係', en: 'the messenger' },
     childRest: { ja: '使うときだけ動きます', en: 'runs only when needed' },
     childUp: { ja: '動いています', en: 'running' },
