@@ -82,7 +82,7 @@ static json_t *error_text(const char *error, const char *why, enum text_lang lan
         { "forked", T_COPY_FORKED }, { "bucket", T_COPY_ERR_BUCKET }, { "nolock", T_COPY_ERR_NOLOCK },
         { "versions", T_COPY_ERR_NOLOCK }, { "keys", T_COPY_ERR_KEYS }, { "rights", T_COPY_ERR_RIGHTS },
         { "clock", T_COPY_ERR_CLOCK }, { "network", T_COPY_ERR_NETWORK }, { "busy", T_COPY_ERR_BUSY },
-        { "tls", T_COPY_ERR_TLS }, { "region", T_COPY_ERR_REGION }, { "taken", T_COPY_ERR_FOREIGN } };
+        { "refused", T_COPY_ERR_REFUSED }, { "code", T_COPY_ERR_CODE }, { "tls", T_COPY_ERR_TLS }, { "region", T_COPY_ERR_REGION }, { "taken", T_COPY_ERR_FOREIGN } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!strcmp(rows[i].word, error))
             return text_json(lang, rows[i].key);
@@ -287,24 +287,31 @@ static void keys_kept(struct api_call *c, int err, struct sm_span body, const ch
     api_reply(c, 200, one_json(c, c->part[0]));
 }
 
-/* New keys for a copy over the network; the rest of its address stays. */
+/* New keys for a copy over the network, or a new code; the rest of its address stays. */
 void h_copy_keys(struct api_call *c)
 {
-    static const char *const known[] = { "access_key", "secret_key", NULL };
-    json_t *row = row_of(c);
+    static const char *const known[] = { "access_key", "secret_key", NULL }, *const code[] = { "code", NULL };
+    json_t *row = row_of(c), *address = NULL;
     if (!row)
         return;
     const struct copy_kind *k = copy_kind(api_str(row, "kind"));
+    bool box = k && !strcmp(k->name, "box");
     struct sm_obj o = SM_OBJ(c->body);
-    sm_obj_only(&o, known);
-    const char *access = sm_obj_str(&o, "access_key", 1, 190), *secret = sm_obj_str(&o, "secret_key", 1, 290);
+    sm_obj_only(&o, box ? code : known);
+    if (box) {
+        address = copy_box_code(&o);
+    } else {
+        const char *access = sm_obj_str(&o, "access_key", 1, 190), *secret = sm_obj_str(&o, "secret_key", 1, 290);
+        address = json_pack("{s:s,s:s}", "access_key", access, "secret_key", secret);
+    }
     api_audit_what(c, "%s", c->part[0]);
-    if (!api_refused(c, &o)) {
-        if (!k || strcmp(k->name, "s3") != 0)
-            api_fail(c, 409, "conflict", "kind", NULL);
-        else
-            api_ask(c, "P_ADDRESS", json_pack("{s:s,s:{s:s,s:s}}", "copy", c->part[0], "address", "access_key", access,
-                "secret_key", secret), keys_kept);
+    if (api_refused(c, &o)) {
+        sm_json_drop_secret(address);
+    } else if (!k || !k->net) {
+        sm_json_drop_secret(address);
+        api_fail(c, 409, "conflict", "kind", NULL);
+    } else {
+        api_ask(c, "P_ADDRESS", json_pack("{s:s,s:o}", "copy", c->part[0], "address", address), keys_kept);
     }
     json_decref(row);
 }
@@ -321,16 +328,17 @@ void h_copy_post(struct api_call *c)
 {
     static const char *const known[] = { "kind", "name", "place", "elsewhere", NULL },
         *const bucket[] = { "kind", "name", "elsewhere", "endpoint", "bucket", "prefix", "region", "access_key",
-            "secret_key", "style", "plain", "ca", "lock_days", "rate_bytes", NULL };
+            "secret_key", "style", "plain", "ca", "lock_days", "rate_bytes", NULL },
+        *const box[] = { "kind", "name", "elsewhere", "place", "code", "rate_bytes", NULL };
     struct sm_obj o = SM_OBJ(c->body);
     char id[API_ID_TEXT], url[PLACE_MAX + 1] = "";
     const struct copy_kind *k = copy_kind(api_str(c->body, "kind"));
-    bool net = k && k->net;
-    sm_obj_only(&o, net ? bucket : known);
+    bool net = k && k->net, other_box = net && !strcmp(k->name, "box");
+    sm_obj_only(&o, other_box ? box : net ? bucket : known);
     const char *kind = sm_obj_str(&o, "kind", 1, 16), *name = sm_obj_str(&o, "name", 1, NAME_MAX_BYTES),
                *place = net ? url : sm_obj_str(&o, "place", 1, PLACE_MAX);
     bool elsewhere = sm_obj_bool(&o, "elsewhere", net);
-    json_t *address = net ? bucket_of(&o, url) : NULL;
+    json_t *address = other_box ? copy_box_address(c, &o, url, sizeof url) : net ? bucket_of(&o, url) : NULL;
     if (api_refused(c, &o))
         return;
     if (net)

@@ -12,6 +12,7 @@ struct copy_kind {
     const char *name, *target;        /* of the API; of vault/copy */
     bool detachable, append_only;
     bool net;                         /* made by the courier, with an address of its own; else by the copier */
+    bool heals;                       /* over the network, and yet what rotted there can be put right */
     int64_t max_days;                 /* standard age */
 };
 extern const struct copy_kind copy_kinds[];
@@ -25,5 +26,11 @@ void copy_cancel(struct api *a, const char *id);
 /* The facts of one row for the lamps; strings borrow from row. */
 struct lamp_copy copy_facts(const json_t *row);
 struct lamp_facts copies_facts(struct api *a, struct lamp_copy room[COPIES_MAX], json_t **ret_rows);
+/* Another box let this one in: its certificate goes to the parent (copies_box.c). */
+void copy_joined(struct api *a, const json_t *e);
+/* What is kept of another box, from the fields of a body; NULL with o->err. */
+json_t *copy_box_address(struct api_call *c, struct sm_obj *o, char *ret_place, size_t size);
+/* A new code for one that is known: the fields of its address that change. */
+json_t *copy_box_code(struct sm_obj *o);
 void copy_changed(struct api *a, const char *id);      /* tell the screens */
 #endif

@@ -20,6 +20,7 @@ const struct copy_kind copy_kinds[] = {
     { "folder", "folder", .max_days = 2 },
     { "disk", "folder", .detachable = true, .max_days = 14 },
     { "s3", "s3", .append_only = true, .net = true, .max_days = 2 },
+    { "box", "box", .append_only = true, .net = true, .heals = true, .max_days = 2 },
     { NULL },
 };
 
@@ -322,7 +323,7 @@ static void begin(struct api *a, const json_t *want)
     api_id(run);
     a->copying = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:{},s:[]}", "run", run, "copy", id, "kind", kind->name,
         "name", api_str(row, "name"), "place", api_str(row, "place"), "what", api_str(want, "what"), "phase", "start",
-        "deep", unsound && !kind->net, "verify", kind->detachable || unsound || now - verified_s > VERIFY_EVERY_S, "facts", "damaged");
+        "deep", unsound && (!kind->net || kind->heals), "verify", kind->detachable || unsound || now - verified_s > VERIFY_EVERY_S, "facts", "damaged");
     json_decref(row);
     if (a->copying)
         api_set(a->copying, "by", json_string(api_str(want, "by")));
@@ -407,6 +408,8 @@ void api_on_copier(struct api *a, const json_t *e)
         set_int(a->copying, "bytes", api_int(e, "bytes", 0));
         set_int(a->copying, "bytes_total", api_int(e, "bytes_total", 0));
         copy_changed(a, api_str(a->copying, "copy"));
+    } else if (!strcmp(what, "joined")) {
+        copy_joined(a, e);
     } else if (!strcmp(what, "damage")) {
         on_damaged(a, e);
     } else if (!strcmp(what, "result")) {

@@ -79,7 +79,7 @@ static const struct profile {
     {"vault", {base, file_read, file_write}, OPEN_ALL, true},
     {"opener", {base}, OPEN_NONE, false},
     {"copier", {base, file_read, file_write}, OPEN_ALL, false},
-    {"courier", {base, file_read, net_connect}, OPEN_READ, true},
+    {"courier", {base, file_read, net_connect, memory_file}, OPEN_READ, true},
     {"out", {base, file_read, net_connect}, OPEN_READ, true},
     {"agent-link", {base, file_read, file_write, net_connect}, OPEN_ALL, true},
     /* The C library asks a name service daemon over a socket before it reads /etc/passwd, and takes a no. */

@@ -23,7 +23,7 @@
 #define PATH_BYTES 4700
 #define SEAL_WAIT_S 30
 
-static const struct courier_kind *const kinds[] = { &courier_s3 };
+static const struct courier_kind *const kinds[] = { &courier_s3, &courier_box };
 
 const struct courier_kind *courier_kind(const char *name)
 {
@@ -98,6 +98,11 @@ static void on_damage(void *arg, const struct copy_damage *d)
 static void on_unsound(void *arg, const char *file, const char *why)
 {
     tell_damage(arg, file, why, false, false);
+}
+
+static void on_tell(void *arg, const char *what, json_t *o)
+{
+    queue(arg, what, o);
 }
 
 static void on_bytes(void *arg, uint64_t bytes, uint64_t total)
@@ -318,7 +323,7 @@ static int take_run(struct courier *k, struct sm_obj *o)
         *label = json_string_value(json_object_get(address, "label"));
     sm_obj_hex(o, "head", bytes, sizeof bytes);
     k->job = (struct courier_job){ .address = address, .label = k->label, .cancel = &k->cancel, .seal = seal,
-        .damage = on_unsound, .progress = on_bytes, .arg = k };
+        .damage = on_unsound, .progress = on_bytes, .tell = on_tell, .arg = k };
     sm_obj_hex(o, "copy", k->job.copy, 16);
     sm_obj_hex(o, "head_pub", k->job.head_pub, 32);
     k->job.lock_days = sm_obj_int_opt(o, "lock_days", 0, 36500, 0);

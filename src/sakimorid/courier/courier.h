@@ -20,6 +20,8 @@ struct courier_job {
     int (*seal)(void *arg, uint64_t number, const uint8_t digest[32], uint8_t ret_sig[64]);
     void (*damage)(void *arg, const char *file, const char *why); /* while reading back */
     void (*progress)(void *arg, uint64_t bytes, uint64_t total);
+    /* A further N_EVENT: what brain must keep or know before the end.  Takes o. */
+    void (*tell)(void *arg, const char *what, json_t *o);
     void *arg;
 };
 struct courier_kind {
@@ -35,6 +37,6 @@ struct courier_kind {
     void (*verified)(void *state, json_t *out);     /* into the result */
     void (*facts)(void *target, json_t *out);       /* into every result */
 };
-extern const struct courier_kind courier_s3;        /* s3.c */
+extern const struct courier_kind courier_s3, courier_box; /* s3.c, box.c */
 const struct courier_kind *courier_kind(const char *name); /* NULL */
 #endif

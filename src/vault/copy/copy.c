@@ -251,7 +251,10 @@ static bool same(const struct journal_head *h, const struct journal_record *rec)
 static int original_done(struct copy *c)
 {
     walk_end(c);
-    if ((c->own.seq && !c->own_met) || (c->own_signed.seq && !c->signed_met))
+    bool forked = (c->own.seq && !c->own_met) || (c->own_signed.seq && !c->signed_met);
+    if (forked && c->a.target->forked)
+        c->a.target->forked(c->target);
+    if (forked)
         return say(c, -SM_EDENIED, "the copy knows records that the vault does not have: the vault was rolled back or "
             "replaced");
     if (!c->head_met)

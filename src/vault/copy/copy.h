@@ -48,6 +48,8 @@ struct copy_target_ops {
     int (*gone)(void *t, const char *name);
     /* Before the files: what must be done so that what is there stays.  1: more to do, 0: done, -SM_EAGAIN: begin again. */
     int (*keep)(void *t);
+    /* The original has not the records that the copy has: whoever keeps the copy should know. */
+    void (*forked)(void *t);
 };
 extern const struct copy_target_ops copy_folder;        /* folder.c: a folder, also on a removable disk */
 extern const struct copy_target_ops *const copy_targets[];

@@ -1,0 +1,136 @@
+/* The courier's kind "box": the copy at another box.  The first run is let in by the code, and tells brain what it got. */
+#include <errno.h>
+#include "sakimorid/courier/courier.h"
+#include "sakimorid/wire.h"
+#include "vault/copy/box.h"
+#include "vault/copy/check.h"
+
+/* Of being let in, when there is no target yet to ask; the courier has one working thread. */
+static const char *join_reason = "";
+
+static const char *text(const json_t *address, const char *key)
+{
+    const char *s = json_string_value(json_object_get(address, key));
+    return s ? s : "";
+}
+
+/* With the code: a certificate, and the CA that the code pins. */
+static int join(const struct courier_job *job, struct sm_buf *cert, struct sm_buf *ca, char why[BOX_WHY])
+{
+    const json_t *a = job->address;
+    struct box_join j = { .url = text(a, "url"), .key = text(a, "key"), .vault = text(a, "vault"),
+        .head_pub = text(a, "head_pub"), .label = job->label, .institution = text(a, "institution"), .cancel = job->cancel };
+    const char *secret = text(a, "secret"), *pin = text(a, "pin");
+    if (sm_unhex(secret, strlen(secret), j.secret, BOX_SECRET_LEN) || sm_unhex(pin, strlen(pin), j.pin, BOX_PIN_LEN))
+        return -SM_EDENIED;
+    int r = box_join(&j, cert, ca, why);
+    sm_zero(j.secret, sizeof j.secret);
+    if (!r)
+        job->tell(job->arg, "joined", json_pack("{s:s,s:s}", "cert", sm_buf_str(cert), "ca", sm_buf_str(ca)));
+    return r;
+}
+
+static int open_box(const struct courier_job *job, void **ret, char ret_why[COURIER_WHY])
+{
+    struct sm_buf cert = SM_BUF_INIT(16384), ca = SM_BUF_INIT(16384);
+    char why[BOX_WHY] = "";
+    const json_t *a = job->address;
+    int r = sm_buf_put_span(&cert, SM_SPAN_STR(text(a, "cert")));
+    if (!r && cert.n)
+        r = sm_buf_put_span(&ca, SM_SPAN_STR(text(a, "ca")));
+    else if (!r)
+        r = join(job, &cert, &ca, why);
+    /* SM_EDENIED alone would say that the records do not fit. */
+    bool code = r == -SM_EDENIED || r == -SM_EEXISTS;
+    join_reason = code ? "code" : r == -SM_EAUTH ? "tls" : r == -SM_EPEER || r == -SM_ETIME ? "network" : "";
+    r = code ? -EACCES : r;
+    const json_int_t rate = json_integer_value(json_object_get(a, "rate_bytes"));
+    const struct box_args args = { .url = text(a, "url"), .ca = r ? "" : sm_buf_str(&ca), .cert = r ? "" : sm_buf_str(&cert),
+        .key = text(a, "key"), .cancel = job->cancel, .rate_bytes = rate > 0 ? (uint64_t)rate : 0 };
+    if (!r)
+        r = box_open(&args, ret, why);
+    sm_buf_wipe(&cert);
+    sm_buf_wipe(&ca);
+    (void)snprintf(ret_why, COURIER_WHY, "%s", why); /* shorter */
+    return r;
+}
+
+static const char *reason(void *t)
+{
+    return t ? box_reason(t) : join_reason;
+}
+
+static const char *why(void *t)
+{
+    return t ? box_why(t) : "";
+}
+
+struct reading { struct copy_check *check; const struct courier_job *job; };
+
+static void on_damage(void *arg, const char *name, const char *what)
+{
+    const struct reading *g = arg;
+    g->job->damage(g->job->arg, name, what);
+}
+
+static int verify_begin(void *t, const struct courier_job *job, struct reading **ret)
+{
+    struct reading *g = calloc(1, sizeof *g);
+    if (!g)
+        return -ENOMEM;
+    g->job = job;
+    *ret = g;
+    struct copy_check_args a = { .ops = &copy_box, .target = t, .vault = job->vault, .read_max = (uint64_t)job->read_bytes,
+        .damage = on_damage, .arg = g };
+    memcpy(a.head_pub, job->head_pub, 32);
+    int r = copy_check_new(&a, &g->check);
+    return r ? r : box_check(t); /* what it finds by itself is told at the next run */
+}
+
+static int verify(void *t, const struct courier_job *job, void **state)
+{
+    struct reading *g = *state;
+    struct copy_checked done;
+    if (!job) {
+        if (g)
+            copy_check_free(g->check);
+        free(g);
+        *state = NULL;
+        return 0;
+    }
+    int r = g ? 0 : verify_begin(t, job, &g);
+    *state = g;
+    if (!r)
+        r = copy_check_step(g->check);
+    if (g && g->check) {
+        copy_checked(g->check, &done);
+        job->progress(job->arg, done.done, done.total);
+    }
+    return r;
+}
+
+static void verified(void *state, json_t *out)
+{
+    const struct reading *g = state;
+    struct copy_checked done = { 0 };
+    if (g->check)
+        copy_checked(g->check, &done);
+    wire_int(out, "packs", done.packs);
+    wire_int(out, "generations", done.generations);
+    wire_int(out, "objects", done.files_read);
+    wire_int(out, "bytes", done.bytes_read);
+    wire_int(out, "damaged", done.damaged);
+    json_object_set_new(out, "sound", json_boolean(done.damaged == 0));
+}
+
+static void facts(void *t, json_t *out)
+{
+    struct box_facts f;
+    box_facts(t, &f);
+    wire_int(out, "stored_bytes", f.used);
+    wire_int(out, "total_bytes", f.quota);
+    wire_int(out, "free_bytes", f.quota > f.used ? f.quota - f.used : 0);
+}
+
+const struct courier_kind courier_box = { .name = "box", .ops = &copy_box, .open = open_box, .reason = reason, .why = why,
+    .verify = verify, .verified = verified, .facts = facts };

@@ -1,0 +1,24 @@
+/* What box.c, box_http.c and box_join.c share. */
+#ifndef VAULT_COPY_BOX_INTERNAL_H
+#define VAULT_COPY_BOX_INTERNAL_H
+#include "core/json.h"
+#include "vault/copy/box.h"
+
+#define BOX_ANSWER_MAX ((size_t)2 << 20)
+
+struct box_http;
+struct box_http_args { const char *url, *ca, *cert, *key; bool verify; const atomic_bool *cancel; uint64_t rate_bytes; };
+/* PEMs go into memory files: the TLS library under libcurl reads names only. */
+sm_must_use int box_http_new(const struct box_http_args *a, struct box_http **ret);
+void box_http_free(struct box_http *h);
+struct box_request {
+    const char *method, *path;
+    struct sm_span body;             /* borrowed */
+    const char *type;                /* of the body, NULL: raw */
+    uint64_t offset, length;         /* X-Sakimori-Offset and -Length, sent when length is not 0 */
+};
+/* *ret_body is emptied, then filled.  The HTTP status, or -SM_EPEER, -SM_EAUTH (who answers is not the box), -SM_ETIME,
+ * -SM_ECANCEL, -SM_ELIMIT, -ENOMEM. */
+sm_must_use int box_http_do(struct box_http *h, const struct box_request *r, struct sm_buf *ret_body);
+const char *box_http_why(const struct box_http *h);
+#endif
