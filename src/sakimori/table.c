@@ -142,6 +142,17 @@ static const struct cli_opt o_hold[] = { OPT_WHY, OPT_SOURCE, END };
 static const struct cli_opt o_copy_prepare[] = { { .name = "name", .value = "TEXT", .ja = "写しの名前", .en = "name of the copy" },
     { .name = "disk", .ja = "PATH は、取り外すディスクがつながっている場所", .en = "PATH is where a removable disk is mounted" },
     { .name = "elsewhere", .value = "yes|no", .ja = "別の建物に置く", .en = "is kept in another building" }, END };
+#define OPT_QUOTA { .name = "quota", .value = "GIB", .ja = "預かる量の上限(GiB)", .en = "most GiB kept for it" }
+static const struct cli_opt o_copy_box[] = { { .name = "name", .value = "TEXT", .ja = "写しの名前", .en = "name of the copy" },
+    { .name = "elsewhere", .value = "yes|no", .ja = "別の建物にある(なければ yes)", .en = "is in another building (standard: yes)" },
+    { .name = "bandwidth", .value = "KIB", .ja = "送る速さの上限(KiB/秒、0 はなし)", .en = "most KiB/s to send, 0 = no limit" },
+    OPT_ANSWERS, OPT_STDIN, OPT_FD, END };
+static const struct cli_opt o_peer_invite[] = { OPT_QUOTA, END };
+static const struct cli_opt o_peer_set[] = { { .name = "name", .value = "TEXT", .ja = "新しい名前", .en = "new name" }, OPT_QUOTA,
+    { .name = "accept", .value = "yes|no", .ja = "受けつける(やめても、あるものは消えない)",
+        .en = "go on accepting (nothing that is there is deleted)" }, END };
+static const struct cli_opt o_peer_export[] = { { .name = "to", .value = "DIR", .ja = "取り出す場所",
+    .en = "where to put it" }, END };
 static const struct cli_opt o_copy_set[] = { { .name = "name", .value = "TEXT", .ja = "新しい名前", .en = "new name" },
     { .name = "elsewhere", .value = "yes|no", .ja = "別の建物に置く", .en = "is kept in another building" },
     { .name = "enabled", .value = "yes|no", .ja = "自動で写す", .en = "copy by itself" },
@@ -202,6 +213,9 @@ const struct cli_cmd cli_commands[] = {
     { "copies", "", 0, 0, cmd_copies, "写しと、5つのランプ", "copies and the five lamps", NULL },
     { "copy prepare", "PATH", 1, 1, cmd_copy_prepare, "写しの場所(フォルダー、ディスク)を用意する(箱の機械で)",
         "prepare a place for a copy: a folder or a disk (on the box itself)", o_copy_prepare },
+    { "copy box", "URL", 1, 1, cmd_copy_box, "ほかの施設の箱への写しを作る(その箱のコードを聞く)",
+        "make a copy at another institution's box (asks for its code)", o_copy_box },
+    { "copy code", "COPY", 1, 1, cmd_copy_code, "ほかの箱の新しいコードを入れる", "enter a new code of the other box", o_secret },
     { "copy show", "COPY", 1, 1, cmd_copy_show, "一つの写しと、その記録", "one copy and its history", NULL },
     { "copy run", "COPY", 1, 1, cmd_copy_run, "今すぐ写す", "copy now", o_wait },
     { "copy verify", "COPY", 1, 1, cmd_copy_verify, "写しを全部読み返す", "read all of a copy back", o_wait },
@@ -264,6 +278,16 @@ const struct cli_cmd cli_commands[] = {
     { "vault scrub", "", 0, 0, cmd_vault_scrub, "保管庫のファイルを全部読み直す(--heal で直す)",
         "read all of a vault's files again; --heal repairs", o_scrub },
     { "journal show", "", 0, 0, cmd_journal_show, "保管庫の記録を読む", "read a vault's journal", o_journal },
+    { "peer list", "", 0, 0, cmd_peer_list, "ほかの箱から預かっている写し", "copies of other boxes that are kept here", NULL },
+    { "peer show", "PEER", 1, 1, cmd_peer_show, "その一つと、置き場所", "one of them, and where it lies", NULL },
+    { "peer invite", "NAME", 1, 1, cmd_peer_invite, "ほかの箱を入れるコードを作る(一時間、一度だけ)",
+        "make a code that lets another box in (once, within an hour)", o_peer_invite },
+    { "peer again", "PEER", 1, 1, cmd_peer_again, "作りなおした箱のためのコード(前の証明書は使えなくなる)",
+        "a code for one whose box was made anew (its certificate of before ends)", NULL },
+    { "peer set", "PEER", 1, 1, cmd_peer_set, "名前、上限、受けつけるかどうかを変える", "change name, quota, or stop accepting", o_peer_set },
+    { "peer check", "PEER", 1, 1, cmd_peer_check, "預かっている写しを今すぐ全部読み返す", "read all of it again now", NULL },
+    { "peer export", "PEER", 1, 1, cmd_peer_export, "預かっている写しを取り出す(箱の機械で、root で)",
+        "give it back: its files to a folder or disk (on the box itself, as root)", o_peer_export },
     { "monitors list", "", 0, 0, cmd_monitors_list, "数字を読める監視サービス", "monitoring systems that may read the figures", NULL },
     { "monitors add", "NAME", 1, 1, cmd_monitors_add, "監視サービスを加える(トークンが一度だけ出る)",
         "add a monitoring system (its token is shown once)", NULL },

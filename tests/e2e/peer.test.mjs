@@ -126,7 +126,7 @@ test('a neighbour is let in by a code, once, and its copy arrives', { timeout: 2
 });
 
 test('the far folder alone, with the near sheet, gives everything back', { timeout: 120e3 }, async () => {
-  await recoverFrom(vaultThere(), (await near.generations())[0].manifest);
+  await recoverFrom(vaultThere(), (await near.generations())[0].id);
   const label = fs.readFileSync(path.join(vaultThere(), '..', 'label'), 'utf8');
   assert.match(label, /^sakimori copy 1\n/);
 });
@@ -152,7 +152,7 @@ test('a line that is cut again and again loses nothing, and nothing is counted b
   proxy.cutAfter = Infinity;
   const c = await run();
   assert.equal(c.state, 'ok', JSON.stringify(c));
-  await recoverFrom(vaultThere(), (await near.generations())[0].manifest);
+  await recoverFrom(vaultThere(), (await near.generations())[0].id);
 });
 
 test('what rots there is found by reading back from here, and put right', { timeout: 240e3 }, async () => {
@@ -207,7 +207,7 @@ test('a machine is no neighbour and a neighbour no machine, over real certificat
 });
 
 test('a near box that was rolled back touches nothing there, and both boxes raise an alarm', { timeout: 240e3 }, async () => {
-  const manifest = (await near.generations())[0].manifest;
+  const manifest = (await near.generations())[0].id;
   const vault = path.join(near.box.data, 'vault'), old = path.join(near.place, 'old-vault');
   await near.agent.stop();
   await near.box.stop();

@@ -636,6 +636,8 @@ static void what_rots_there_is_named_and_put_right_from_here(void **state)
     assert_int_equal(c.names_n, 2);
     assert_int_equal(run(&x, true), 0);
     assert_int_equal(x.res.healed, 1);
+    far_checked(x.far, &c);
+    assert_true(c.rotten == 0 && c.names_n == 0); /* without another round */
     while (far_check_step(x.far) == 1)
         ;
     far_checked(x.far, &c);

@@ -7,6 +7,8 @@
 
 /* Of being let in, when there is no target yet to ask; the courier has one working thread. */
 static const char *join_reason = "";
+/* What being let in gave: a later run of this process has the address as it was before. */
+static struct sm_buf joined_cert = SM_BUF_INIT(16384), joined_ca = SM_BUF_INIT(16384);
 
 static const char *text(const json_t *address, const char *key)
 {
@@ -15,7 +17,7 @@ static const char *text(const json_t *address, const char *key)
 }
 
 /* With the code: a certificate, and the CA that the code pins. */
-static int join(const struct courier_job *job, struct sm_buf *cert, struct sm_buf *ca, char why[BOX_WHY])
+static int join(const struct courier_job *job, char why[BOX_WHY])
 {
     const json_t *a = job->address;
     struct box_join j = { .url = text(a, "url"), .key = text(a, "key"), .vault = text(a, "vault"),
@@ -23,34 +25,30 @@ static int join(const struct courier_job *job, struct sm_buf *cert, struct sm_bu
     const char *secret = text(a, "secret"), *pin = text(a, "pin");
     if (sm_unhex(secret, strlen(secret), j.secret, BOX_SECRET_LEN) || sm_unhex(pin, strlen(pin), j.pin, BOX_PIN_LEN))
         return -SM_EDENIED;
-    int r = box_join(&j, cert, ca, why);
+    sm_buf_clear(&joined_ca);
+    int r = box_join(&j, &joined_cert, &joined_ca, why);
     sm_zero(j.secret, sizeof j.secret);
     if (!r)
-        job->tell(job->arg, "joined", json_pack("{s:s,s:s}", "cert", sm_buf_str(cert), "ca", sm_buf_str(ca)));
+        job->tell(job->arg, "joined", json_pack("{s:s,s:s}", "cert", sm_buf_str(&joined_cert), "ca",
+            sm_buf_str(&joined_ca)));
     return r;
 }
 
 static int open_box(const struct courier_job *job, void **ret, char ret_why[COURIER_WHY])
 {
-    struct sm_buf cert = SM_BUF_INIT(16384), ca = SM_BUF_INIT(16384);
     char why[BOX_WHY] = "";
     const json_t *a = job->address;
-    int r = sm_buf_put_span(&cert, SM_SPAN_STR(text(a, "cert")));
-    if (!r && cert.n)
-        r = sm_buf_put_span(&ca, SM_SPAN_STR(text(a, "ca")));
-    else if (!r)
-        r = join(job, &cert, &ca, why);
+    bool known = *text(a, "cert");
+    int r = known || joined_cert.n ? 0 : join(job, why);
     /* SM_EDENIED alone would say that the records do not fit. */
     bool code = r == -SM_EDENIED || r == -SM_EEXISTS;
     join_reason = code ? "code" : r == -SM_EAUTH ? "tls" : r == -SM_EPEER || r == -SM_ETIME ? "network" : "";
     r = code ? -EACCES : r;
     const json_int_t rate = json_integer_value(json_object_get(a, "rate_bytes"));
-    const struct box_args args = { .url = text(a, "url"), .ca = r ? "" : sm_buf_str(&ca), .cert = r ? "" : sm_buf_str(&cert),
-        .key = text(a, "key"), .cancel = job->cancel, .rate_bytes = rate > 0 ? (uint64_t)rate : 0 };
+    const struct box_args args = { .url = text(a, "url"), .ca = r || known ? text(a, "ca") : sm_buf_str(&joined_ca),
+        .cert = r || known ? text(a, "cert") : sm_buf_str(&joined_cert), .key = text(a, "key"), .cancel = job->cancel, .rate_bytes = rate > 0 ? (uint64_t)rate : 0 };
     if (!r)
         r = box_open(&args, ret, why);
-    sm_buf_wipe(&cert);
-    sm_buf_wipe(&ca);
     (void)snprintf(ret_why, COURIER_WHY, "%s", why); /* shorter */
     return r;
 }

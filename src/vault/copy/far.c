@@ -235,9 +235,22 @@ static int part_rename(struct far *f, const struct cid *id)
     return r;
 }
 
+/* What was found rotten is named no longer. */
+static void healed(struct far *f, const char *name)
+{
+    struct far_checked *k = &f->checked;
+    for (size_t i = 0; i < k->names_n; i++)
+        if (!strcmp(k->names[i], name)) {
+            memmove(k->names[i], k->names[--k->names_n], COPY_NAME_MAX);
+            k->rotten--;
+            return;
+        }
+}
+
 int far_pack_end(struct far *f, const struct cid *id, bool *ret_duplicate)
 {
     struct pack_trailer trailer;
+    char name[COPY_NAME_MAX];
     uint64_t size = 0;
     int r = pack_enough(f, id, f->part >= 0 && cid_eq(&f->part_id, id) ? f->part_length : 1, &size);
     if (r == 1) {
@@ -264,6 +277,8 @@ int far_pack_end(struct far *f, const struct cid *id, bool *ret_duplicate)
         return r;
     f->used = f->used - (size ? far_charge(size) : 0) + far_charge(f->part_length);
     f->packs += size ? 0 : 1;
+    far_pack_name(id, name);
+    healed(f, name);
     part_close(f);
     f->part_id = (struct cid){{0}};
     *ret_duplicate = false;
@@ -314,6 +329,8 @@ int far_manifest(struct far *f, const struct cid *id, struct sm_span bytes)
     far_manifest_name(id, name);
     if (!r)
         r = copy_folder.replace(f->copy, name, bytes);
+    if (!r)
+        healed(f, name);
     if (!r && have == -SM_ENOTFOUND) {
         f->used += far_charge(bytes.n);
         f->manifests++;
