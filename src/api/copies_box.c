@@ -46,9 +46,13 @@ json_t *copy_box_code(struct sm_obj *o)
 /* https://HOST:PORT, nothing behind it but a last '/'. */
 static bool url_ok(const char *url)
 {
-    size_t n = strlen(url), host = strcspn(url + 8, "/");
-    return !strncmp(url, "https://", 8) && host > 3 && 8 + host + (url[8 + host] == '/') == n &&
-        strspn(url + 8, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:[]/") == n - 8;
+    static const char https[] = "https://";
+    if (strncmp(url, https, sizeof https - 1) != 0)
+        return false;
+    url += sizeof https - 1;
+    size_t n = strlen(url), host = strcspn(url, "/");
+    return host > 3 && host + (url[host] == '/') == n &&
+        strspn(url, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:[]/") == n;
 }
 
 json_t *copy_box_address(struct api_call *c, struct sm_obj *o, char *ret_place, size_t size)

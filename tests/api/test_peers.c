@@ -265,6 +265,70 @@ static void what_is_asked_for_has_bounds(void **state)
     kit_run(k);
 }
 
+/* ---- the near side ---- */
+
+static const char good_code[] = "SKP1-AAAA-AAAA-AAAA-AAAA-BBBB-BBBB-BBBB-BBBB-BBBB-BBBB-BA";
+
+static void a_copy_at_another_box_keeps_its_key_with_the_parent_alone(void **state)
+{
+    struct kit *k = *state;
+    char body[400], head[257];
+    kit_people(k);
+    memset(head, 'a', 256);
+    head[256] = 0;
+    json_object_set_new(k->answers, "V_HEAD", json_pack("{s:s}", "head", head));
+    json_object_set_new(k->answers, "V_COPY_LABEL", json_pack("{s:s}", "label", "sakimori copy 1\n"));
+    assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    (void)snprintf(body, sizeof body, "{\"kind\":\"box\",\"name\":\"となり\",\"place\":\"https://192.0.2.9:8444/\","
+        "\"code\":\"%s\"}", good_code);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/copies", body), 201);
+    assert_string_equal(kit_str(k, "place"), "https://192.0.2.9:8444");
+    assert_true(json_is_true(json_object_get(k->body, "elsewhere")));
+    const json_t *a = json_object_get(asked(k, "P_ADDRESS"), "address");
+    assert_non_null(strstr(json_string_value(json_object_get(a, "key")), "PRIVATE KEY"));
+    assert_string_equal(json_string_value(json_object_get(a, "secret")), "00000000000000000000");
+    assert_string_equal(json_string_value(json_object_get(a, "cert")), "");
+    assert_string_equal(json_string_value(json_object_get(a, "label")), "sakimori copy 1\n");
+    char *text = json_dumps(k->body, 0);
+    assert_null(strstr(text, "PRIVATE"));
+    free(text);
+    /* Let in: the certificate goes to the parent, the secret is forgotten. */
+    char id[33];
+    (void)snprintf(id, sizeof id, "%s", kit_str(k, "id"));
+    kit_clock(k, plat_clock_wall().s + 60);
+    json_t *e = json_pack("{s:s,s:s,s:s,s:s}", "what", "joined", "copy", id, "cert", "CERT", "ca", "CA");
+    api_on_copier(k->api, e);
+    json_decref(e);
+    kit_run(k);
+    a = json_object_get(asked(k, "P_ADDRESS"), "address");
+    assert_string_equal(json_string_value(json_object_get(a, "cert")), "CERT");
+    assert_string_equal(json_string_value(json_object_get(a, "secret")), "");
+    plat_clock_override(0, 0);
+}
+
+static void an_address_or_code_that_is_none_is_said(void **state)
+{
+    static const char *const places[] = { "http://192.0.2.9:8444", "https://", "https://x", "https://h/a", "https://h:1/?x",
+        "https://user@h:1", "https://h:1/a/b", "ftp://host:1234" };
+    static const char *const codes[] = { "SKJ1-AAAA-AAAA-AAAA-AAAA-BBBB-BBBB-BBBB-BBBB-BBBB-BBBB-BA", "SKP1-AAAA", "SKP1-11118888",
+        "nothing at all" };
+    struct kit *k = *state;
+    char body[400];
+    kit_people(k);
+    assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    for (size_t i = 0; i < sizeof places / sizeof *places + sizeof codes / sizeof *codes; i++) {
+        bool code = i >= sizeof places / sizeof *places;
+        (void)snprintf(body, sizeof body, "{\"kind\":\"box\",\"name\":\"n\",\"place\":\"%s\",\"code\":\"%s\"}",
+            code ? "https://host:8444" : places[i], code ? codes[i - sizeof places / sizeof *places] : good_code);
+        assert_int_equal(kit_call(k, &me, "POST", "/api/v1/copies", body), 400);
+        assert_string_equal(json_string_value(json_object_get(json_object_get(k->body, "error"), "field")),
+            code ? "code" : "place");
+    }
+    assert_int_equal(kit_asked(k, "P_ADDRESS"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +342,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_the_vault_refuses_is_said_and_raises_an_alarm, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(a_box_that_finds_itself_rolled_back_says_so_here, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(what_is_asked_for_has_bounds, kit_open, kit_close),
+        cmocka_unit_test_setup_teardown(a_copy_at_another_box_keeps_its_key_with_the_parent_alone, kit_open, kit_close),
+        cmocka_unit_test_setup_teardown(an_address_or_code_that_is_none_is_said, kit_open, kit_close),
     };
     return cmocka_run_group_tests_name("peers", tests, NULL, NULL);
 }
