@@ -117,7 +117,7 @@ check "systemd_units_verify" units_verify
 check "systemd_units_stay_as_fenced_as_they_are" units_are_fenced
 
 # --- packages
-debs=$work/debs
+debs=${SAKIMORI_DEBS:-$work/debs}
 packages_build() {
     for tool in dpkg-buildpackage dh meson; do command -v $tool >/dev/null || { echo "$tool is not installed"; return 77; }; done
     nice -n 10 packaging/build-deb.sh "$debs" || return 1

@@ -157,6 +157,7 @@ static void generation_got(struct api_call *c, int err, struct sm_span body, con
     const json_t *suspicion = json_object_get(json_object_get(j, "record"), "suspicion");
     api_set(g, "reasons", json_deep_copy(json_object_get(suspicion, "reasons")));
     api_set(g, "facts", json_deep_copy(json_object_get(j, "facts")));
+    (void)json_object_del(json_object_get(g, "facts"), "machine"); /* what a machine is: devices/{id}/guide */
     with_places(c->api, g);
     json_decref(j);
     api_reply(c, 200, generation_words(g, c->lang));

@@ -63,6 +63,7 @@ void h_quota_put(struct api_call *c);
 void h_retention(struct api_call *c);
 void h_file(struct api_call *c);
 void h_files(struct api_call *c);
+void h_guide(struct api_call *c);
 void h_drill(struct api_call *c);
 void h_drill_post(struct api_call *c);
 void h_drills(struct api_call *c);

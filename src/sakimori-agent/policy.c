@@ -37,6 +37,10 @@ static int line(struct agent_policy *p, const char *name, const char *value)
 {
     if (strcmp(name, "kind") == 0)
         return add_kind(p, value);
+    if (strcmp(name, "facts") == 0) {
+        p->no_facts = strcmp(value, "no") == 0;
+        return p->no_facts || strcmp(value, "yes") == 0 ? 0 : -SM_EINVAL;
+    }
     if (value[0] != '/')
         return -SM_EINVAL;
     if (strcmp(name, "skip") == 0)
@@ -60,7 +64,7 @@ static int parse(struct agent_policy *p, const char *text, char *why)
             int got = len < sizeof value ? sscanf(s, "%15[a-z] = %1023[^\n]", name, value) : 0;
             int r = got == 2 ? line(p, name, value) : -SM_EINVAL;
             if (r) {
-                snprintf(why, 160, "policy.conf:%u: \"allow = /folder\", \"skip = /folder\" or \"kind = name\" is expected", n);
+                snprintf(why, 160, "policy.conf:%u: \"allow = /folder\", \"skip = /folder\", \"kind = name\" or \"facts = no\" is expected", n);
                 return r;
             }
         }

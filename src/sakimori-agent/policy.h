@@ -3,6 +3,7 @@
  * everything is allowed.
  *   allow = /srv         a folder that may be backed up and restored to (repeat); none: all
  *   skip = /var/lib/x    a folder that is never read (repeat); the agent's own data and the box's are always skipped
+ *   facts = no          what this machine is (facts.h) is not told to the box
  *   kind = postgresql    a kind of source besides files that may be backed up (repeat); none: all when no folder is
  *                        named either, else only those whose paths are folders (sqlite)
  */
@@ -18,6 +19,7 @@ struct agent_policy {
     size_t allow_n;
     char kind[POLICY_KINDS_MAX][16];
     size_t kind_n;
+    bool no_facts;
     struct plat_id skip[SCAN_SKIP_MAX];
     char *skip_path[SCAN_SKIP_MAX];
     size_t skip_n;

@@ -94,6 +94,7 @@ int cmd_drill_run(struct cli *c);
 int cmd_drill_list(struct cli *c);
 int cmd_drill_show(struct cli *c);
 int cmd_mount(struct cli *c);
+int cmd_guide(struct cli *c);
 int cmd_recover(struct cli *c);
 int cmd_vault_verify(struct cli *c);
 int cmd_vault_scrub(struct cli *c);

@@ -10,6 +10,7 @@
 #include "plat/fs.h"
 #include "plat/clock.h"
 #include "sakimori/commands.h"
+#include "sakimori/guide.h"
 #include "crypto/sheet.h"
 #include "sakimori/vaultdir.h"
 #include "sakimori/vaultopen.h"
@@ -259,6 +260,61 @@ static int restore(struct recover *r, const char *to)
     return e;
 }
 
+static uint64_t bytes_of(struct store *st, const struct cid *id)
+{
+    struct sm_buf b = SM_BUF_INIT(MANIFEST_MAX);
+    struct manifest m;
+    struct suspicion_facts f = { 0 };
+    if (store_manifest(st, id, &b) == 0 && manifest_parse(sm_buf_span(&b), &m) == 0 && suspicion_facts_parse(m.facts, &f) < 0)
+        f.bytes = 0;
+    sm_buf_wipe(&b);
+    return f.bytes < INT64_MAX ? f.bytes : 0;
+}
+
+/* What is known without a box: the machine as its generation says, and what the vault has of it.  Whoever builds a machine
+ * anew stands before it with this folder. */
+static json_t *guide_of(struct recover *r)
+{
+    struct store_client who = { 0 };
+    struct store_query q = { .client = &r->g.client };
+    struct store_generation g[64];
+    struct manifest m;
+    json_t *facts = NULL, *sources = json_array(), *seen = json_object();
+    size_t n;
+    if (manifest_parse(sm_buf_span(&r->manifest), &m) == 0 && m.facts.n && sm_json_parse(m.facts, MANIFEST_FACTS_MAX, &facts, NULL) < 0)
+        facts = NULL;
+    if (store_client_get(r->st, &r->g.client, &who) < 0)
+        who.name[0] = 0;
+    while ((n = store_generations(r->st, &q, g, 64)) > 0 && json_array_size(sources) < 64) {
+        for (size_t i = 0; i < n; i++) {
+            json_t *row = row_of(r->st, &g[i]);
+            const char *id = cli_str(row, "source");
+            if (!json_object_get(seen, id) && json_array_size(sources) < 64) {
+                json_object_set_new(seen, id, json_true());
+                json_array_append_new(sources, json_pack("{s:s,s:s,s:s,s:I}", "name", *cli_str(row, "label") ? cli_str(row, "label") : id, "kind", "",
+                    "at", cli_str(row, "at"), "bytes", (json_int_t)bytes_of(r->st, &g[i].manifest)));
+            }
+            json_decref(row);
+        }
+        q.before_seq = g[n - 1].seq;
+    }
+    json_t *out = json_pack("{s:{s:s},s:O?,s:o}", "device", "name", who.name, "machine", json_object_get(facts, "machine"), "sources", sources);
+    json_decref(facts);
+    json_decref(seen);
+    return out;
+}
+
+static void leave_guide(struct recover *r, const char *to)
+{
+    json_t *g = guide_of(r);
+    int e = g ? guide_write(r->c, to, g) : -ENOMEM;
+    if (e)
+        cli_note(r->c, "%s/" GUIDE_FILE ": %s", to, sm_strerror(e));
+    else if (!r->c->json)
+        cli_note(r->c, T(r->c, "機器を建て直す手順: %s/" GUIDE_FILE, "how to build the machine anew: %s/" GUIDE_FILE), to);
+    json_decref(g);
+}
+
 static int check_line(struct cli *c)
 {
     const char *existing = cli_opt(c, "existing"), *to = cli_opt(c, "to");
@@ -305,6 +361,8 @@ int cmd_recover(struct cli *c)
     char *to = e == CLI_OK ? place_of(c) : NULL;
     if (e == CLI_OK)
         e = to ? restore(&r, to) : CLI_FAILED;
+    if (to && (e == CLI_OK || e == CLI_PARTIAL))
+        leave_guide(&r, to);
     free(to);
     crypto_x25519_wipe(&r.open);
     sm_buf_wipe(&r.manifest);

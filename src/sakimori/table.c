@@ -230,6 +230,8 @@ const struct cli_cmd cli_commands[] = {
     { "access", "", 0, 0, cmd_access, "バックアップを開いた記録", "who opened backups", o_access },
     { "devices list", "", 0, 0, cmd_devices_list, "機器の一覧", "machines", NULL },
     { "devices code", "NAME", 1, 1, cmd_devices_code, "機器を加える番号を作る", "make a join code for a machine", o_days },
+    { "guide", "[MACHINE]", 0, 1, cmd_guide, "機器を建て直す手順(印刷して、金庫の紙といっしょに)",
+        "how to build a machine anew (print it, keep it with the sheet)", NULL },
     { "devices rename", "MACHINE NAME", 2, 2, cmd_devices_rename, "機器の名前を変える", "rename a machine", NULL },
     { "devices revoke", "MACHINE", 1, 1, cmd_devices_revoke, "機器を取り消す", "revoke a machine", o_why },
     { "people list", "", 0, 0, cmd_people_list, "人の一覧", "people", NULL },

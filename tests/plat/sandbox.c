@@ -649,6 +649,18 @@ static int refused_socket(void)
     return FINE;
 }
 
+/* A server that nothing but this machine can reach, and that reaches nothing else. */
+static int local_socket_only(void)
+{
+    int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(s >= 0);
+    close(s);
+    static const int families[] = {AF_INET, AF_INET6, AF_NETLINK, AF_PACKET};
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+        CHECK(socket(families[i], SOCK_STREAM | SOCK_CLOEXEC, 0) < 0 && errno == ENOSYS);
+    return FINE;
+}
+
 static int bad_connect(void)
 {
     struct sockaddr any = {.sa_family = AF_UNIX};
@@ -745,6 +757,7 @@ static const struct row {
     {"agent-restore", {do_base, do_read, do_write, do_restore, do_thread, do_confine, refused_socket}, {bad_connect}},
     {"agent-lend", {do_base, do_read}, {bad_socket, bad_open_write, bad_unlink}},
     {"agent-dump", {do_base, do_read, do_write, do_connect, do_tool}, {NULL}, true},
+    {"agent-proof", {do_base, do_read, do_write, local_socket_only, do_tool}, {NULL}, true},
     {"agent-sqlite", {do_base, do_read, do_write, do_thread}, {bad_socket}},
 };
 static int (*const always_bad[])(void) = {bad_exec, bad_fork, bad_ptrace, bad_wx, bad_kill};

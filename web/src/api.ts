@@ -121,6 +121,12 @@ export interface Generation {
     last_clean: boolean; pinned: boolean; slots: string[]; locked: { days_left: number } | null; drill: { at: string; ok: boolean } | null;
 }
 export interface VaultFile { name: string; name_b64: string; kind: string; size?: number; mtime?: string | null; mode?: number; owner?: string; note?: string; path_b64?: string; path?: string }
+export interface Guide {
+    made: string; institution: string; device: { id: string; name: string; hostname: string | null; os: string | null }; at: string | null; bytes: number; estimate_s: number | null;
+    machine: { os?: string; kernel?: string; machine?: string; hostname?: string; cpus?: number; memory_bytes?: number; disks?: { mount: string; device: string; type: string; bytes: number; used_bytes: number }[];
+        addresses?: string[]; gateway?: string; dns?: string[]; users?: string[]; packages?: string[]; services?: string[] } | null;
+    sources: { id: string; name: string; kind: string; paths: string[]; at: string | null; files: number; bytes: number; drill: { at: string; ok: boolean; estimate_s: number } | null }[];
+}
 export interface DrillServer {
     state: 'proved' | 'failed' | 'files'; why: string; version?: string; databases?: number; loaded?: number; tables?: number; rows?: number; differing?: number; unsound?: number; start_ms?: number; load_ms?: number; check_ms?: number;
     list?: { name: string; loaded: boolean; sound: boolean; tables: number; rows: number; differing: number }[];

@@ -8,6 +8,7 @@
 #include "plat/clock.h"
 #include "plat/fs.h"
 #include "sakimori-agent/backup/backupd.h"
+#include "sakimori-agent/facts.h"
 #include "vault/backup/canary.h"
 
 #define END_PATIENCE_MS ((uint64_t)30 * 60 * 1000)
@@ -206,9 +207,13 @@ static int read_source(struct backupd *b, const json_t *s, struct backup_result 
     if (!r)
         r = open_session(b, &c);
     b->pace = (struct pace){0};
+    struct sm_buf machine = SM_BUF_INIT(FACTS_MAX);
+    if (!r && !b->policy.no_facts && facts_collect("", &machine) == 0) /* without them the guide says less */
+        c.machine = sm_buf_span(&machine);
     if (!r)
         r = backup_run(&c, &sink, &watch, res);
     backupd_packs_drop(b);
+    sm_buf_wipe(&machine);
     if (l)
         scan_rules_free(l->rules);
     free(l);

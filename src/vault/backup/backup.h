@@ -86,6 +86,7 @@ struct backup_config {
     const struct crypto_sign_pair *device;
     struct sm_span recipients;         /* a set as recipients_put writes it */
     struct sm_span label;
+    struct sm_span machine;            /* canonical JSON of an object for the facts ("machine"); empty = none */
     struct scan_config scan;           /* tmp_dir is taken from state_dir when -1 */
     int state_dir;                     /* caches of this client: tree-<source>, look.*; borrowed */
     bool forget;                       /* drop the caches and read everything (order "reindex") */

@@ -65,7 +65,7 @@ unsigned facts_suspicion(const struct backup_counts *c)
     return score > 100 ? 100 : score;
 }
 
-int facts_json(const struct backup_counts *c, struct sm_buf *ret)
+int facts_json(const struct backup_counts *c, struct sm_span machine, struct sm_buf *ret)
 {
     const struct { const char *name; uint64_t v; } row[] = {
         { "facts", 1 }, { "files", c->files }, { "dirs", c->dirs }, { "others", c->others }, { "bytes", c->bytes },
@@ -83,6 +83,11 @@ int facts_json(const struct backup_counts *c, struct sm_buf *ret)
     for (size_t i = 0; e == 0 && i < sizeof row / sizeof *row; i++)
         if (json_object_set_new(o, row[i].name, json_integer((json_int_t)row[i].v)) < 0)
             e = -SM_EINVAL;
+    json_t *m = NULL;
+    if (e == 0 && machine.n)
+        e = sm_json_parse(machine, MANIFEST_FACTS_MAX / 2, &m, NULL);
+    if (m && json_object_set_new(o, "machine", m) < 0)
+        e = -SM_EINVAL;
     if (e == 0)
         e = sm_json_dump(o, ret);
     sm_json_free(&o);

@@ -197,7 +197,7 @@ static int manifest_put(struct run *r, int64_t started_s, struct backup_result *
         .counter = r->root_counter, .item = sm_buf_span(&r->root_item), .label = c->label };
     struct cid id;
     memcpy(m.head_hash, c->head_hash, sizeof m.head_hash);
-    int e = facts_json(&ret->counts, &facts);
+    int e = facts_json(&ret->counts, c->machine, &facts);
     m.facts = sm_buf_span(&facts);
     if (e == 0)
         e = manifest_build(&m, c->device, &bytes);

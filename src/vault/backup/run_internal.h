@@ -107,5 +107,5 @@ uint8_t class_of(struct sm_span head);
 /* Had a known form, and now looks random? */
 bool class_is_lost(uint8_t before, uint8_t now);
 unsigned facts_suspicion(const struct backup_counts *c);
-sm_must_use int facts_json(const struct backup_counts *c, struct sm_buf *ret);
+sm_must_use int facts_json(const struct backup_counts *c, struct sm_span machine, struct sm_buf *ret);
 #endif

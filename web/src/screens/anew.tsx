@@ -7,6 +7,7 @@ import { t } from '../i18n';
 import { useGet } from '../live';
 import { Link, focusHeading } from '../router';
 import { T as C } from '../text/common';
+import { T as G } from '../text/guide';
 import { T } from '../text/anew';
 import { T as S } from '../text/signin';
 import { spanOf } from '../time';
@@ -91,7 +92,7 @@ interface CardState { escrow: string | null; fits: boolean; mine: boolean }
 export function RestoreCardScreen() {
     const got = useGet<CardState>('/restore-card');
     const c = got.data;
-    return <div class="narrow"><Head title={t(T.cardTitle)} lead={t(T.cardLead)} />
+    return <div class="narrow"><Head title={t(T.cardTitle)} lead={t(T.cardLead)} /><p>{t(G.withSheet)} <Link class="more" href="/machines/guide">{t(G.tab)}</Link></p>
         <div class="stack">{got.error ? <ErrorBox error={got.error} retry={got.reload} /> : !c ? <Loading /> : <>
             <CardNow c={c} />
             {!c.escrow ? <Banner state="look" title={t(T.none)}><p>{t(T.noneDo)}</p><p>{t(T.noneLost)}</p></Banner> : <CardSteps />}

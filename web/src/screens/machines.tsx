@@ -10,19 +10,21 @@ import type { Place } from '../router';
 import { isLeader, useSession } from '../session';
 import { T as C } from '../text/common';
 import { T as D } from '../text/drills';
+import { T as G } from '../text/guide';
 import { T } from '../text/machines';
 import { DAY_MS, countOf, dayNumber, longDate, whenOf } from '../time';
 import { Badge, Dialog, Empty, ErrorBox, Head, Loading, Mark, Said, TextField, csv, download, stateWord } from '../ui/parts';
 import { BoxScreen } from './box';
 import { DrillsScreen } from './drills';
+import { GuideScreen } from './guide';
 import { SourceEditor, SourcesScreen } from './sources';
 
 export function MachinesScreen({ place }: { place: Place }) {
     const [, , a, b] = place.path.split('/');
-    const tab = a === 'sources' ? 'sources' : a === 'drills' ? 'drills' : a === 'box' ? 'box' : 'machines';
-    const tabs: [string, string, string][] = [['machines', '/machines', t(T.tabMachines)], ['sources', '/machines/sources', t(T.tabSources)], ['drills', '/machines/drills', t(D.tab)], ['box', '/machines/box', t(T.tabBox)]];
+    const tab = a === 'sources' ? 'sources' : a === 'drills' ? 'drills' : a === 'guide' ? 'guide' : a === 'box' ? 'box' : 'machines';
+    const tabs: [string, string, string][] = [['machines', '/machines', t(T.tabMachines)], ['sources', '/machines/sources', t(T.tabSources)], ['drills', '/machines/drills', t(D.tab)], ['guide', '/machines/guide', t(G.tab)], ['box', '/machines/box', t(T.tabBox)]];
     return <><nav class="sub-nav" aria-label={t(T.tabs)}>{tabs.map(([k, href, word]) => <Link href={href} aria-current={k === tab ? 'page' : undefined}>{word}</Link>)}</nav>
-        {tab === 'sources' ? (b ? <SourceEditor id={b === 'new' ? null : decodeURIComponent(b)} key={b} /> : <SourcesScreen />) : tab === 'drills' ? <DrillsScreen id={b ? decodeURIComponent(b) : null} key={b} /> : tab === 'box' ? <BoxScreen /> : a ? <OneMachine id={decodeURIComponent(a)} /> : <Table />}</>;
+        {tab === 'sources' ? (b ? <SourceEditor id={b === 'new' ? null : decodeURIComponent(b)} key={b} /> : <SourcesScreen />) : tab === 'drills' ? <DrillsScreen id={b ? decodeURIComponent(b) : null} key={b} /> : tab === 'guide' ? <GuideScreen /> : tab === 'box' ? <BoxScreen /> : a ? <OneMachine id={decodeURIComponent(a)} /> : <Table />}</>;
 }
 
 interface Row { d: Device; state: State; why: string; gens: Generation[]; last: Generation | null; level: 'none' | 'low' | 'high'; next: string | null; days: { bytes: number | null | undefined; bad: boolean }[] }

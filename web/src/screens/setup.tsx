@@ -6,6 +6,7 @@ import { lang, t } from '../i18n';
 import { Link, focusHeading, navigate, usePlace } from '../router';
 import { institutionName, useSession } from '../session';
 import { T as C } from '../text/common';
+import { T as G } from '../text/guide';
 import { T } from '../text/setup';
 import { T as S } from '../text/signin';
 import { longDate, spanOf } from '../time';
@@ -234,6 +235,7 @@ function SheetStep({ sheet, lost, institution, onMade, onDone }: { sheet: Sheet 
                 <div class="btn-row not-sheet"><button type="button" class="btn btn-main btn-lg btn-wide" onClick={() => window.print()}>{t(T.sheetPrint)}</button>
                     <button type="button" class="linkbtn" onClick={make}>{t(T.sheetAgain)}</button></div>
                 <Paper sheet={sheet} institution={institution} />
+                <p class="not-sheet narrow">{t(G.withSheet)}</p>
                 <div class="not-sheet narrow stack"><div class="ticks"><Tick type="checkbox" name="printed" checked={printed} onChange={(on) => { setPrinted(on); setBad(false); }} title={t(T.sheetPrinted)} text={t(T.sheetPrintedHelp)} /></div>
                     {bad && <p role="alert" class="field"><span class="err">{t(T.sheetNeed)}</span></p>}
                     <div class="btn-row"><button type="button" class="btn btn-main btn-lg btn-wide" onClick={() => (printed ? onDone() : setBad(true))}>{t(C.next)}</button></div></div></div>}</>;
