@@ -116,7 +116,7 @@ static const char *const steps[][2] = {
     { "データベースを別の場所に戻し、`sakimori-agent db-restore` で入れる。PostgreSQL は globals.sql を先に。",
         "Restore databases to another place and load them with `sakimori-agent db-restore`; of PostgreSQL globals.sql first." },
     { "上の「動いていた物」を一つずつ動かし、画面を開いて、患者さん一人分を確かめる。", "Start the services one by one, open the program, look at one patient." },
-    { "箱で「今すぐバックアップ」をして、緑になるのを見る。", "Back up now on the box, and see it turn green." },
+    { "箱で「いますぐ保存」をして、緑になるのを見る。", "Back up now on the box, and see it turn green." },
 };
 
 int guide_text(struct cli *c, const json_t *g, struct sm_buf *ret)
