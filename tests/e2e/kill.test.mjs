@@ -8,7 +8,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import * as L from './lib.mjs';
 
-const CYCLES = Number(process.env.SAKIMORI_KILLS ?? (L.long ? 210 : 14));
+const CYCLES = Number(process.env.SAKIMORI_KILLS ?? (L.long ? 1000 : 14));
 let w, mount;
 const say = (text) => console.log(`# ${text}`);
 let fine = 0;
@@ -52,7 +52,7 @@ const patient = (fn, ms = 60000) => L.until('an answer', async () => {
 async function change(n) {
   const dir = path.join(w.root, `c${n % 5}`);
   fs.mkdirSync(dir, { recursive: true });
-  fs.writeFileSync(path.join(dir, `new-${n}.bin`), crypto.randomBytes(300000 + n * 1000));
+  fs.writeFileSync(path.join(dir, `new-${n % 40}.bin`), crypto.randomBytes(300000 + (n % 200) * 1000));
   fs.appendFileSync(path.join(w.root, 'p0/karte-0.txt'), `cycle ${n}\n`);
 }
 
@@ -128,7 +128,10 @@ test(`${CYCLES} kills at random moments during backups and restores`, { timeout:
     }
     if (process.env.SAKIMORI_TELL) say(`${n} ${name}: ${key} ${JSON.stringify(end.problems)}`);
     if (job.place) fs.rmSync(job.place, { recursive: true, force: true });
-    if (n % 20 === 19) await checkAll(`cycle ${n}`, 3);
+    if (n % 20 === 19) {
+      const was = await checkAll(`cycle ${n}`, 3);
+      if (L.long) say(`${n + 1} cycles: ${was}`);
+    }
   }
   say(`${CYCLES} kills: ${Object.entries(counts).map(([k, v]) => `${k} ${v}`).join(', ')}; ${Object.entries(ends).map(([k, v]) => `${k} ${v}`).join(', ')}; ${restarts} restarts shown`);
   // On a slow or a very fast machine a part may be gone before its moment comes; most cycles must have killed one.
