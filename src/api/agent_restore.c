@@ -217,8 +217,7 @@ void h_restore_end(struct api_call *c)
     else if (api_do(c, STATE_restore_end,
                  STATE_ARGS(state_t(status), state_i(api_now()), state_j(p), state_j(problems), state_i(aside),
                      state_i(skipped), state_i(ms), state_t(c->part[0])))) {
-        (void)json_object_del(a->progress, c->part[0]); /* may never have been there */
-        api_tell(a, "V_UNGRANT", json_pack("{s:s}", "grant", c->part[0]), NULL, NULL);
+        restore_over(a, c->part[0]);
         access_note(a, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "what", "restore", "who", c->who.device, "role",
                            "device", "from", c->who.remote, "client", api_str(r, "client"), "manifest",
                            api_str(r, "manifest"), "result", status));

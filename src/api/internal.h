@@ -239,6 +239,7 @@ void who_name(struct api *a, json_t *line);
 /* One more order for work whose process died?  Those before are over then. */
 bool order_may_again(struct api *a, const char *kind, const char *ref);
 void run_died(struct api *a, const char *id, const char *why);
+void restore_over(struct api *a, const char *restore);
 void restore_died(struct api *a, const char *id, const char *why);
 #define ORDER_TEXT_MAX ((size_t)96 << 10)   /* bytes of an order; an agent takes no longer one */
 void order_make(struct api *a, const char *device, const char *kind, const char *ref, int64_t lasts_s, json_t *args);

@@ -343,6 +343,14 @@ void h_restore_post(struct api_call *c)
     api_ask(c, "V_GENERATION", json_pack("{s:s}", "manifest", manifest), restore_generation);
 }
 
+/* It ended in whatever way: nothing of it stays open, and its order is not offered again. */
+void restore_over(struct api *a, const char *restore)
+{
+    (void)json_object_del(a->progress, restore); /* may never have been there */
+    (void)!state_do(a->state, STATE_orders_over, STATE_ARGS(state_t(restore))); /* else the machine refuses it */
+    api_tell(a, "V_UNGRANT", json_pack("{s:s}", "grant", restore), NULL, NULL);
+}
+
 void restore_fail(struct api *a, const char *restore, const char *why)
 {
     json_t *p = json_pack("[{s:s,s:s,s:s}]", "path", "", "error", "restore", "what", why ? why : "");
@@ -351,11 +359,10 @@ void restore_fail(struct api *a, const char *restore, const char *why)
             state_t(restore)));
     json_decref(p);
     if (r > 0) {
-        (void)json_object_del(a->progress, restore); /* may never have been there */
+        restore_over(a, restore);
         json_t *nothing = json_object();
         drill_ended(a, restore, "failed", nothing);
         json_decref(nothing);
-        api_tell(a, "V_UNGRANT", json_pack("{s:s}", "grant", restore), NULL, NULL);
         api_event(a, "restore", restore, json_pack("{s:s,s:s}", "id", restore, "state", "failed"));
     }
 }
@@ -388,10 +395,9 @@ void h_restore_cancel(struct api_call *c)
     } else if (api_do(c, STATE_restore_cancel, STATE_ARGS(state_t(c->part[0])))) {
         order_make(a, api_str(row, "device"), "cancel", c->part[0], 3600, json_pack("{s:s}", "run", c->part[0]));
         if (waiting) { /* the order was not taken: it never will be */
-            (void)!state_do(a->state, STATE_orders_over, STATE_ARGS(state_t(c->part[0])));
             (void)!state_do(a->state, STATE_restore_state,
                 STATE_ARGS(state_t("cancelled"), state_i(api_now()), state_t(c->part[0])));
-            api_tell(a, "V_UNGRANT", json_pack("{s:s}", "grant", c->part[0]), NULL, NULL);
+            restore_over(a, c->part[0]);
         }
         api_reply(c, 202, json_pack("{s:b}", "ok", 1));
     }

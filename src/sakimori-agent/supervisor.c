@@ -24,6 +24,7 @@
 #define STOP_MS 8000
 #define JOIN_TRY_MS 3000
 #define LOCAL_MS 10000
+#define STILLBORN_MAX 3u
 
 enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_COUNT };
 static const char *const part_names[P_COUNT] = {"link", "backup", "restore", "decoy", "lend", "prepare", "hook", "proof"};
@@ -42,6 +43,7 @@ struct part {
     bool ready, met; /* met: it was given to a link */
     struct helper_work work; /* helpers: what to begin with once the one before has ended */
     bool waiting;
+    unsigned stillborn; /* restore: times it ended before it was ready, since it last was */
 };
 
 struct supervisor {
@@ -166,6 +168,7 @@ static void on_ready(struct part *p, struct sm_span body)
     if (plat_confined_get(body, &p->confined))
         sm_warn("%s did not say how it is confined", part_names[p->id]);
     p->ready = true;
+    p->stillborn = 0;
     if (p->id == P_LINK) {
         json_decref(s->local);
         s->local = NULL;
@@ -267,6 +270,7 @@ static void on_death(void *arg, int fd, unsigned events)
     p->watch = NULL;
     plat_proc_close(&p->proc);
     p->proc = PLAT_PROC_NONE;
+    bool born = p->ready;
     p->ready = false;
     if (s->stopping) {
         all_gone(s);
@@ -275,6 +279,8 @@ static void on_death(void *arg, int fd, unsigned events)
     if (!is_lasting(s, p->id)) {
         if (status)
             sm_warn("%s ended (%s)", part_names[p->id], text);
+        if (p->id == P_RESTORE && !born && p->stillborn++ < STILLBORN_MAX)
+            p->waiting = true; /* link holds the order for it */
         if (p->id == P_PREPARE && staging_clear(s->data, NULL)) /* what it could not remove itself, or a crash left */
             sm_warn("files made for a backup could not be removed");
         if (p->id == P_PROOF)
