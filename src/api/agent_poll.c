@@ -208,6 +208,9 @@ void order_make(struct api *a, const char *device, const char *kind, const char 
     char id[API_ID_TEXT];
     api_id(id);
     int64_t now = api_now();
+    /* Kept by the machine from its first order on: what a box that took over has to show (FORMAT section 13). */
+    if (!strcmp(kind, "backup") && *api_str(a->keys, "orders_pub"))
+        api_set(args, "orders_pub", json_string(api_str(a->keys, "orders_pub")));
     json_t *order = json_pack("{s:i,s:s,s:s,s:s,s:o,s:o,s:o}", "v", 1, "id", id, "device", device, "kind", kind,
         "issued", api_time(now), "not_after", api_time(now + lasts_s), "args", args);
     struct sm_buf text = SM_BUF_INIT(ORDER_TEXT_MAX);

@@ -75,6 +75,7 @@ void api_free(struct api *a)
     json_decref(a->progress);
     json_decref(a->copying);
     json_decref(a->copies_wanted);
+    json_decref(a->selfing);
     json_decref(a->disks);
     json_decref(a->loaded);
     json_decref(a->boxes);
@@ -166,6 +167,7 @@ static void keys_got(struct api *a, int err, const json_t *answer, const char *t
         api_tell(a, "K_LOCK", json_object(), NULL, NULL); /* an unlock of our last life is nobody's now */
         api_tell(a, "P_OPENER", json_pack("{s:b}", "start", 0), NULL, NULL);
         copies_start(a);
+        self_start(a);
         setup_begin(a);
         card_write(a);
         vault_open(a);
@@ -195,6 +197,9 @@ void api_on_peer(struct api *a, const char *peer, bool there)
     } else if (!strcmp(peer, "copier") || !strcmp(peer, "courier")) {
         if (!there)
             copies_peer_gone(a, peer);
+    } else if (!strcmp(peer, "selfsave")) {
+        if (!there)
+            self_gone(a);
     } else if (!strcmp(peer, "keyd")) {
         if (!there && a->unlock.until_s)
             api_lock(a, "keyd is gone"); /* and the open restore key with it */
@@ -303,6 +308,7 @@ void api_tick(struct api *a)
     if (due(&a->last_schedule_s, now, SCHEDULE_EVERY_S)) {
         schedule_tick(a);
         copies_tick(a);
+        self_tick(a);
         alarms_tick(a);
         outbox_tick(a);
     }

@@ -99,6 +99,12 @@ static void load_generation(struct api_call *c, int err, struct sm_span body, co
     struct sm_span raw;
     if (!answer_split(c, err, body, text, &j, &raw))
         return;
+    /* People, their second factors and the secrets of mail: opened with the sheet alone, never in a browser. */
+    if (self_is(c->api, api_str(json_object_get(j, "generation"), "client"))) {
+        json_decref(j);
+        api_fail(c, 409, "self", NULL, NULL);
+        return;
+    }
     struct sm_buf b64 = SM_BUF_INIT((size_t)2 << 20);
     int r = sm_base64(raw, &b64);
     if (r == 0) {

@@ -163,6 +163,8 @@ static int audit_call(struct api_call *c, int status, const char *code)
     int r = audit_add(c->api->audit, &e);
     if (r < 0)
         return r;
+    if (status < 400)
+        self_acted(c->api, c->route->act);
     struct audit_head h = audit_head(c->api->audit);
     json_t *v = json_pack("{s:I,s:s}", "n", (json_int_t)h.n, "hash", h.hash);
     r = v ? state_set(c->api->state, "audit_head", v) : -ENOMEM;
@@ -271,6 +273,7 @@ static const struct { const char *code; enum text_key key;
     { "unavailable", T_UNAVAILABLE },
     { "internal", T_INTERNAL },
     { "suspicious", T_SUSPICIOUS_ASK },
+    { "self", T_SELF_CLOSED },
     { "password", T_PASSWORD_BAD },
     { "totp_wrong", T_TOTP_WRONG },
     { "word_wrong", T_WORD_WRONG },
@@ -375,7 +378,7 @@ static bool harmless(const char *message)
 {
     static const char *const once[] = { "V_SESSION", "K_UNLOCK", "K_SETUP_SHEET", "K_SETUP_RESTORE", "K_SETUP_CONFIRM",
         "K_GRANT_AGENT", "K_CERT_DEVICE", "V_ACCESS", "V_VERIFY", "V_SCRUB", "X_MAIL", "X_WEBHOOK",
-        "K_REKEY_PASSWORD", "K_CHECK_SHEET", "K_CARD_NEW", "P_COPIER", "Y_RUN" };
+        "K_REKEY_PASSWORD", "K_CHECK_SHEET", "K_CARD_NEW", "P_COPIER", "Y_RUN", "P_SELF", "S_RUN" };
     for (size_t i = 0; i < sizeof once / sizeof *once; i++)
         if (!strcmp(once[i], message))
             return false;

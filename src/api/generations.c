@@ -106,7 +106,7 @@ static void generations_got(struct api_call *c, int err, struct sm_span body, co
     items = json_array();
     json_array_foreach(json_object_get(j, "items"), i, row) {
         int64_t at = api_time_s(api_str(row, "at"));
-        if ((from && at < from) || (to && at >= to))
+        if ((from && at < from) || (to && at >= to) || self_is(c->api, api_str(row, "client")))
             continue;
         with_places(c->api, row);
         api_append(items, json_incref(generation_words(row, c->lang)));

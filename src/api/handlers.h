@@ -31,6 +31,8 @@ void h_far_list(struct api_call *c);
 void h_far_forked(struct api_call *c);
 void h_far_check(struct api_call *c);
 void h_copy(struct api_call *c);
+void h_self_get(struct api_call *c);
+void h_self_run(struct api_call *c);
 void h_copy_cancel(struct api_call *c);
 void h_copy_keys(struct api_call *c);
 void h_copy_delete(struct api_call *c);

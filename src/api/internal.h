@@ -42,6 +42,8 @@ struct api {
     json_t *verify;                 /* progress or last report of a verify run */
     json_t *copying;                /* the copy under way (copies.c), NULL when none */
     json_t *copies_wanted;          /* those waiting for their turn */
+    json_t *selfing;                /* the box's own backup under way (self.c), NULL when none is */
+    int64_t self_due_s;             /* it is due then, 0: by the day alone */
     json_t *disks;                  /* UUIDs plugged in, NULL until the parent said so */
     json_t *progress;               /* run or restore id → progress, too quick for the database */
     json_t *boxes;                  /* notes for Today: clock, separation */
@@ -261,6 +263,16 @@ bool copies_any(struct api *a);
 json_t *lamps_json(struct api *a, enum text_lang lang);
 /* Names of copy disks that should have been pulled out long ago: fn for each. */
 void copies_left_in(struct api *a, void (*fn)(void *arg, const char *name), void *arg);
+/* The box's own backup (self.c). */
+void self_start(struct api *a);
+void self_tick(struct api *a);
+void self_gone(struct api *a);
+void self_acted(struct api *a, const char *act); /* somebody did what the audit log calls act: a change worth saving? */
+bool self_is(struct api *a, const char *client); /* the client that is the box itself */
+/* Lay out the copy for selfsave in state/self (self_files.c); in the worker's thread. */
+struct self_files { char data[4096]; int err; };
+void self_files_make(struct self_files *f);
+void self_files_remove(const char *data);
 void restores_tick(struct api *a);
 void restore_order(struct api *a, const json_t *row);                /* a row of restores that waits */
 /* Bring a generation into the opener, with its access record; then the route's own step.  c->mem has it as "load". */

@@ -239,6 +239,11 @@ static void restore_generation(struct api_call *c, int err, struct sm_span body,
     if (!answer_split(c, err, body, text, &j, &raw))
         return;
     const json_t *g = json_object_get(j, "generation");
+    if (self_is(c->api, api_str(g, "client"))) {
+        json_decref(j);
+        api_fail(c, 409, "self", "manifest", NULL);
+        return;
+    }
     if (api_bool(g, "suspicious") && !api_bool(c->body, "suspicious_ok")) {
         const json_t *s = json_object_get(json_object_get(j, "record"), "suspicion");
         json_t *extra = json_pack("{s:o}", "reasons", reasons_words(json_object_get(s, "reasons"), c->lang));

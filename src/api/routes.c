@@ -112,6 +112,8 @@ const struct api_route api_routes[] = {
     { "GET", V1 "/peers/{id}", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "peer.read", h_peer },
     { "PATCH", V1 "/peers/{id}", CHIEFS, API_JSON, K(2), API_AUDIT, "peer.change", h_peer_patch },
     { "POST", V1 "/peers/{id}/check", CHIEFS, API_JSON, K(1), API_AUDIT, "peer.check", h_peer_check },
+    { "GET", V1 "/self", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "self", h_self_get },
+    { "POST", V1 "/self/run", CHIEFS | API_VENDOR, API_JSON, K(1), API_AUDIT, "self.run", h_self_run },
 
     { "GET", V1 "/people", CHIEFS, API_NO_BODY, 0, 0, "people", h_people },
     { "POST", V1 "/people", CHIEFS, API_JSON, K(4), API_AUDIT, "person.add", h_person_post },

@@ -95,10 +95,10 @@ static json_t *head_json(const struct journal_head *h)
     return json_pack("{s:I,s:s}", "seq", (json_int_t)h->seq, "hash", hex);
 }
 
-static int fetch_proof(
-    struct heads *h, const struct journal_head *to, struct sm_ipc *link, struct sm_buf *ret, int *ret_status)
+static int fetch_proof(const struct journal_head *from, const struct journal_head *to, struct sm_ipc *link,
+    struct sm_buf *ret, int *ret_status)
 {
-    json_t *o = json_pack("{s:o,s:o}", "from", head_json(&h->last), "to", head_json(to));
+    json_t *o = json_pack("{s:o,s:o}", "from", head_json(from), "to", head_json(to));
     struct sm_buf text = SM_BUF_INIT(4096);
     int r = o ? sm_json_dump(o, &text) : -ENOMEM;
     if (!r)
@@ -117,7 +117,7 @@ int heads_prove(struct heads *h, const char *hex, struct sm_ipc *link)
         return r;
     if (h->last.seq == 0 || s.head.seq <= h->last.seq)
         return heads_take(h, hex);
-    r = fetch_proof(h, &s.head, link, &proof, &status);
+    r = fetch_proof(&h->last, &s.head, link, &proof, &status);
     if (!r && status == 413)
         r = heads_take(h, hex); /* too long to carry: order and signature are what is left to check */
     else if (!r && status != 200)
@@ -126,6 +126,23 @@ int heads_prove(struct heads *h, const char *hex, struct sm_ipc *link)
     else if (!r && journal_ancestry_check(&h->last, &s.head, sm_buf_span(&proof)))
         r = alarm_of(h, &s.head, "does not go on from the last one");
     else if (!r)
+        h->last = s.head;
+    sm_buf_wipe(&proof);
+    return r;
+}
+
+int heads_follow(struct heads *h, const struct journal_head *from, const char *hex, struct sm_ipc *link)
+{
+    struct journal_signed_head s;
+    struct sm_buf proof = SM_BUF_INIT(PROOF_MAX);
+    int status = 0, r = read_head(h, hex, &s);
+    if (!r && s.head.seq <= from->seq)
+        r = -SM_EMISMATCH;
+    if (!r)
+        r = fetch_proof(from, &s.head, link, &proof, &status);
+    if (!r && status != 413) /* too long to carry: the order and the signature are what is left */
+        r = status != 200 ? -SM_EMISMATCH : journal_ancestry_check(from, &s.head, sm_buf_span(&proof));
+    if (!r)
         h->last = s.head;
     sm_buf_wipe(&proof);
     return r;

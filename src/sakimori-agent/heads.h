@@ -26,5 +26,8 @@ sm_must_use int heads_take_late(struct heads *h, const char *hex, uint64_t asked
 /* At the start of a run: prove that the head shown now goes on from the last one, with the records in between fetched
  * through link. Errors as heads_take; -SM_EPEER when the box could not be asked. */
 sm_must_use int heads_prove(struct heads *h, const char *hex, struct sm_ipc *link);
+/* The box took over from a copy that ended with `from`, which an order of the sheet says: the head shown now must go on from
+ * there.  Then it is the last one, whatever was seen before.  Errors as heads_prove. */
+sm_must_use int heads_follow(struct heads *h, const struct journal_head *from, const char *hex, struct sm_ipc *link);
 sm_must_use int heads_save(const struct heads *h);
 #endif

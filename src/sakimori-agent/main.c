@@ -8,6 +8,7 @@
 #include "plat/fs.h"
 #include "sakimori-agent/access.h"
 #include "sakimori-agent/agent.h"
+#include "sakimori-agent/follow.h"
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/join.h"
 #include "sakimori-agent/kinds/kind.h"
@@ -40,6 +41,7 @@ static int usage(FILE *to)
     fputs(japanese()
               ? "使い方:\n"
                 "  sakimori-agent join URL CODE [--data DIR] [--name NAME]   この機器を Sakimori の箱につなぐ\n"
+                "  sakimori-agent move URL [--data DIR]                      箱のアドレスが変わったとき、つなぎ先を変える\n"
                 "  sakimori-agent run [--data DIR] [--local SOCKET]          動かす(ふだんは自動で動きます)\n"
                 "  sakimori-agent status [--data DIR] [--json]               つながりと最後の保存を見る\n"
                 "  sakimori-agent access add NAME --kind KIND [...]          データベースに入る方法を決める\n"
@@ -50,6 +52,7 @@ static int usage(FILE *to)
                 "  sakimori-agent --version\n"
               : "Usage:\n"
                 "  sakimori-agent join URL CODE [--data DIR] [--name NAME]   join this machine to a Sakimori box\n"
+                "  sakimori-agent move URL [--data DIR]                      the same box has another address now\n"
                 "  sakimori-agent run [--data DIR] [--local SOCKET]          run (the service does this)\n"
                 "  sakimori-agent status [--data DIR] [--json]               how it is joined, and the last backup\n"
                 "  sakimori-agent access add NAME --kind KIND [...]          how to get at a database server\n"
@@ -128,6 +131,22 @@ static int join_command(const struct args *a, int argc, char **argv)
     }
     puts(japanese() ? "つながりました。sakimori-agent を動かすと、保存が始まります。"
                     : "Joined. Backups begin when sakimori-agent runs.");
+    return 0;
+}
+
+static int move_command(const struct args *a, int argc, char **argv)
+{
+    char why[256] = "";
+    if (argc - optind != 2)
+        return usage(stderr);
+    int r = follow_move(a->data, argv[optind + 1], why);
+    if (r) {
+        fprintf(stderr, "%s: %s\n", japanese() ? "つなぎ先を変えられませんでした" : "the address could not be changed",
+            why[0] ? why : sm_strerror(r));
+        return 1;
+    }
+    puts(japanese() ? "つなぎ先を変えました。sakimori-agent を始め直してください(systemctl restart sakimori-agent)。"
+                    : "The address is changed. Restart sakimori-agent now (systemctl restart sakimori-agent).");
     return 0;
 }
 
@@ -229,6 +248,8 @@ int main(int argc, char **argv)
     sm_log_init("sakimori-agent", SM_INFO);
     if (strcmp(command, "join") == 0)
         return join_command(&a, argc, argv);
+    if (strcmp(command, "move") == 0)
+        return move_command(&a, argc, argv);
     if (strcmp(command, "status") == 0)
         return status_main(a.data, a.json);
     if (strcmp(command, "db-restore") == 0) {

@@ -66,7 +66,7 @@ static bool in_one_file(const struct cli *c, struct crypto_sheet *ret)
     return there;
 }
 
-static int orders_key(struct cli *c, struct crypto_sign_pair *ret)
+int cli_orders_key(struct cli *c, struct crypto_sign_pair *ret)
 {
     struct crypto_sheet s = { 0 };
     const char *apart = cli_opt(c, "orders");
@@ -231,7 +231,7 @@ static int card_make(struct cli *c, struct making *m)
     char hex[2 * RESTOREKEY_WRAP_LEN + 1];
     int e = open_key(c, m);
     if (e == CLI_OK)
-        e = orders_key(c, &m->orders);
+        e = cli_orders_key(c, &m->orders);
     char *password = e == CLI_OK ? cli_secret(c, "password", T(c, "院長のパスワード: ", "Director's password: ")) : NULL;
     if (e == CLI_OK && !password)
         e = CLI_USAGE;
@@ -358,7 +358,7 @@ int cmd_account_recover(struct cli *c)
     if (!account)
         return CLI_USAGE;
     cli_forget_session(c);
-    e = orders_key(c, &orders);
+    e = cli_orders_key(c, &orders);
     if (e == CLI_OK)
         e = anew_account(c, &orders, account);
     crypto_sign_wipe(&orders);

@@ -114,6 +114,9 @@ void cli_secret_free(char *s);
 char *cli_ask(struct cli *c, const char *prompt, const char *standard);
 /* One half of the recovery sheet: from file ("-" = standard input), or asked for.  CLI_OK, or CLI_DENIED (said). */
 int cli_sheet(struct cli *c, const char *file, enum crypto_sheet_half half, struct crypto_sheet *ret);
+struct crypto_sign_pair;
+/* The orders half: from --orders, from --sheet when that holds both as QR texts, or asked for.  CLI_OK or what was said. */
+int cli_orders_key(struct cli *c, struct crypto_sign_pair *ret);
 /* A new password (key new_password), on a terminal typed twice.  As cli_secret. */
 char *cli_new_password(struct cli *c);
 bool cli_has_terminal(void);

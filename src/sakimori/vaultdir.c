@@ -182,7 +182,7 @@ static const char *type_name(uint16_t type)
 {
     static const char *const names[] = { "?", "vault", "client", "pack", "manifest", "access", "freeze", "thaw", "mark",
         "damage", "tail", "refused", "policy", "verify", "clock", "hold", "order",
-        "order-end", "expired", "pack-state", "pack-deleted", "date", "quota", "healed", [25] = "scrub" };
+        "order-end", "expired", "pack-state", "pack-deleted", "date", "quota", "healed", [25] = "scrub", [42] = "took-over" };
     return type < sizeof names / sizeof *names && names[type] ? names[type] : "?";
 }
 

@@ -29,7 +29,7 @@ struct child_row {
     const char *user;                 /* "_sakimori-front"; when absent as root: 64300 + its place in WHO_ */
     struct plat_path_rule folders[CHILD_FOLDERS_MAX]; /* ends at path NULL */
     unsigned nofile;                  /* most descriptors */
-    bool on_request;                  /* started by P_OPENER, P_COPIER or P_COURIER only */
+    bool on_request;                  /* started by P_OPENER, P_COPIER, P_COURIER or P_SELF only */
     int caps[2]; size_t caps_n;       /* kept as root; everything else goes */
     bool job_folder;                  /* may write below config's job.path, which the parent was asked for */
 };
@@ -129,5 +129,6 @@ int opener_main(struct child *c);
 int out_main(struct child *c);
 int copier_main(struct child *c);
 int courier_main(struct child *c);
+int selfsave_main(struct child *c);
 
 #endif

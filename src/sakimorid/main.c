@@ -31,6 +31,10 @@ static const struct child_row rows[] = {
             READ_OPT("/usr/share/ca-certificates"), READ_OPT("/usr/local/share/ca-certificates"), READ("/usr/lib"),
             READ_OPT("/lib"), READ_OPT("/lib64"), READ_OPT("/run/systemd/resolve"), READ_OPT("/dev/null") },
         .nofile = 256, .on_request = true, .caps = { CAP_DAC_READ_SEARCH }, .caps_n = 1 },
+    /* Of brain's folder it sees the copy laid out for it, of keyd nothing but what is sealed. */
+    { .name = "selfsave", .who = WHO_SELF, .entry = selfsave_main, .profile = "selfsave", .user = "_sakimori-self",
+        .folders = { WRITE("self"), READ_OPT("state/self") }, .nofile = 256, .on_request = true,
+        .caps = { CAP_DAC_READ_SEARCH }, .caps_n = 1 },
 };
 
 int main(int argc, char **argv)

@@ -4,6 +4,8 @@
 #define KIB(n) ((uint32_t)(n) << 10)
 #define FULL ((uint32_t)SM_IPC_BODY_MAX)
 #define FB (WHO_FRONT | WHO_OPENER)
+#define FS (WHO_FRONT | WHO_SELF)
+#define BS (WHO_BRAIN | WHO_SELF)
 
 #define ROW(type_, max_, from_, to_, kind_) { type_, #type_, max_, from_, to_, MSG_##kind_, false }
 #define ROW_FD(type_, max_, from_, to_, kind_) { type_, #type_, max_, from_, to_, MSG_##kind_, true }
@@ -20,6 +22,7 @@ const struct msg_row msg_table[] = {
     ROW(P_COPIER, KIB(8), WHO_BRAIN, WHO_PARENT, REQUEST),
     ROW(P_COURIER, KIB(1), WHO_BRAIN, WHO_PARENT, REQUEST),
     ROW(P_ADDRESS, KIB(16), WHO_BRAIN, WHO_PARENT, REQUEST),
+    ROW(P_SELF, KIB(1), WHO_BRAIN, WHO_PARENT, REQUEST),
     ROW(C_READY, KIB(4), WHO_CHILDREN, WHO_PARENT, NOTICE),
     ROW(C_FATAL, KIB(4), WHO_CHILDREN, WHO_PARENT, NOTICE),
     ROW(C_NOTE, KIB(8), WHO_CHILDREN, WHO_PARENT, NOTICE),
@@ -51,19 +54,20 @@ const struct msg_row msg_table[] = {
     ROW(K_CHALLENGE, KIB(1), WHO_BRAIN, WHO_KEYD, REQUEST),
     ROW(K_ESCROW, KIB(1), WHO_BRAIN, WHO_KEYD, REQUEST),
     ROW(K_CARD_NEW, KIB(4), WHO_BRAIN, WHO_KEYD, REQUEST),
+    ROW(K_SELF, 48, WHO_SELF, WHO_KEYD, REQUEST),
     ROW(K_EVENT, KIB(4), WHO_KEYD, WHO_BRAIN, NOTICE),
 
-    ROW(V_PACK_BEGIN, KIB(1), WHO_FRONT, WHO_VAULT, REQUEST),
-    ROW(V_PACK_DATA, KIB(256) + 4, WHO_FRONT, WHO_VAULT, REQUEST),
-    ROW(V_PACK_END, KIB(1), WHO_FRONT, WHO_VAULT, REQUEST),
+    ROW(V_PACK_BEGIN, KIB(1), FS, WHO_VAULT, REQUEST),
+    ROW(V_PACK_DATA, KIB(256) + 4, FS, WHO_VAULT, REQUEST),
+    ROW(V_PACK_END, KIB(1), FS, WHO_VAULT, REQUEST),
     ROW(V_PACK_ABORT, KIB(1), WHO_FRONT, WHO_VAULT, REQUEST),
     ROW(V_OBJECTS, KIB(256), FB, WHO_VAULT, REQUEST),
     ROW(V_STATUS, KIB(4), WHO_BRAIN, WHO_VAULT, REQUEST),
     ROW(V_CLIENT, KIB(16), WHO_BRAIN, WHO_VAULT, REQUEST),
     ROW(V_SESSION, KIB(4), WHO_BRAIN, WHO_VAULT, REQUEST),
     ROW(V_PACK_STATE, KIB(4), WHO_BRAIN, WHO_VAULT, REQUEST),
-    ROW(V_HAVE, KIB(512), WHO_BRAIN, WHO_VAULT, REQUEST),
-    ROW(V_MANIFEST, KIB(512), WHO_BRAIN, WHO_VAULT, REQUEST),
+    ROW(V_HAVE, KIB(512), BS, WHO_VAULT, REQUEST),
+    ROW(V_MANIFEST, KIB(512), BS, WHO_VAULT, REQUEST),
     ROW(V_GENERATIONS, KIB(64), WHO_BRAIN, WHO_VAULT, REQUEST),
     ROW(V_GENERATION, KIB(4), WHO_BRAIN, WHO_VAULT, REQUEST),
     ROW(V_CLOSURE, KIB(4), WHO_BRAIN, WHO_VAULT, REQUEST),
@@ -116,12 +120,14 @@ const struct msg_row msg_table[] = {
     ROW(N_CANCEL, KIB(1), WHO_BRAIN, WHO_COURIER, REQUEST),
     ROW(N_EVENT, KIB(8), WHO_COURIER, WHO_BRAIN, NOTICE),
     ROW(N_SEAL, KIB(1), WHO_COURIER, WHO_BRAIN, REQUEST),
+    ROW(S_HELLO, KIB(1), WHO_BRAIN, WHO_SELF, REQUEST),
+    ROW(S_RUN, KIB(16), WHO_BRAIN, WHO_SELF, REQUEST),
 };
 const size_t msg_table_n = sizeof msg_table / sizeof msg_table[0];
 _Static_assert(sizeof msg_table / sizeof msg_table[0] <= MSG_ROWS_MAX, "raise MSG_ROWS_MAX");
 
 static const char *const who_names[WHO_COUNT] = { "parent", "front", "keyd", "brain", "vault", "opener", "out",
-    "copier", "courier" };
+    "copier", "courier", "selfsave" };
 
 const struct msg_row *msg_find(uint16_t type)
 {

@@ -13,15 +13,15 @@
 /* The processes, as bits so that one row can name several. */
 enum msg_who {
     WHO_PARENT = 1, WHO_FRONT = 2, WHO_KEYD = 4, WHO_BRAIN = 8, WHO_VAULT = 16, WHO_OPENER = 32, WHO_OUT = 64,
-    WHO_COPIER = 128, WHO_COURIER = 256,
-    WHO_CHILDREN = 510,
+    WHO_COPIER = 128, WHO_COURIER = 256, WHO_SELF = 512,
+    WHO_CHILDREN = 1022,
 };
-#define WHO_COUNT 9
+#define WHO_COUNT 10
 
 enum msg_type {
     /* parent → children, children → parent */
     P_CONFIG = 0x0100, P_ATTACH = 0x0101, P_STOP = 0x0102, P_LISTEN = 0x0103, P_CHILD = 0x0104, P_DISKS = 0x0105,
-    P_OPENER = 0x0110, P_MAIL = 0x0111, P_COPIER = 0x0112, P_COURIER = 0x0113, P_ADDRESS = 0x0114,
+    P_OPENER = 0x0110, P_MAIL = 0x0111, P_COPIER = 0x0112, P_COURIER = 0x0113, P_ADDRESS = 0x0114, P_SELF = 0x0118,
     C_READY = 0x0200, C_FATAL = 0x0201, C_NOTE = 0x0202,
     /* front ↔ brain */
     B_HTTP = 0x0300, B_GONE = 0x0301,
@@ -32,7 +32,7 @@ enum msg_type {
     K_SETUP_RESTORE = 0x0514, K_CERT_SERVER = 0x0515, K_CERT_DEVICE = 0x0516, K_ORDER_SIGN = 0x0517,
     K_UNLOCK = 0x0518, K_LOCK = 0x0519, K_GRANT_AGENT = 0x051a, K_GRANT_OPENER = 0x051b,
     K_REKEY_PASSWORD = 0x051c, K_CHECK_SHEET = 0x051d, K_CHALLENGE = 0x051e, K_ESCROW = 0x051f, K_EVENT = 0x0520,
-    K_CARD_NEW = 0x0521,
+    K_CARD_NEW = 0x0521, K_SELF = 0x0538,
     /* → vault, vault ⇢ brain */
     V_PACK_BEGIN = 0x0600, V_PACK_DATA = 0x0601, V_PACK_END = 0x0602, V_PACK_ABORT = 0x0603, V_OBJECTS = 0x0604,
     V_STATUS = 0x0610, V_CLIENT = 0x0611, V_SESSION = 0x0612, V_PACK_STATE = 0x0613, V_HAVE = 0x0614,
@@ -52,6 +52,8 @@ enum msg_type {
     Y_RUN = 0x0900, Y_CANCEL = 0x0901, Y_EVENT = 0x0902,
     /* the same with courier; courier → brain */
     N_RUN = 0x0a00, N_CANCEL = 0x0a01, N_EVENT = 0x0a02, N_SEAL = 0x0a03,
+    /* brain → selfsave */
+    S_HELLO = 0x0c00, S_RUN = 0x0c01,
 };
 
 enum msg_kind { MSG_NOTICE, MSG_REQUEST };

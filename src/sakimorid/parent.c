@@ -22,7 +22,7 @@ enum {
 static const uint64_t back_off_ms[] = { 0, 1000, 2000, 4000, 8000 };
 #define BACK_OFFS (sizeof back_off_ms / sizeof back_off_ms[0])
 /* Who stops first: those who take work in, last the one that others need for their end. */
-static const unsigned stop_order[] = { WHO_FRONT, WHO_OPENER, WHO_COPIER, WHO_COURIER, WHO_OUT, WHO_BRAIN, WHO_VAULT, WHO_KEYD };
+static const unsigned stop_order[] = { WHO_FRONT, WHO_OPENER, WHO_COPIER, WHO_COURIER, WHO_SELF, WHO_OUT, WHO_BRAIN, WHO_VAULT, WHO_KEYD };
 
 enum kid_state { KID_OFF, KID_STARTING, KID_UP, KID_WAITING };
 struct parent;
@@ -57,7 +57,7 @@ struct parent {
     uint64_t opener_asks[OPENER_ASKS_MAX]; /* ids of P_OPENER of the present brain */
     size_t opener_asks_n;
     struct disks *disks;
-    struct errand copier, courier;
+    struct errand copier, courier, self;
     int code;
     struct companion *companion;  /* the local agent, NULL when there is none */
 };
@@ -218,13 +218,13 @@ static void on_opener(struct kid *brain, struct sm_ipc_msg *m)
 
 static struct errand *errand_of(struct parent *p, unsigned who)
 {
-    return who == WHO_COPIER ? &p->copier : who == WHO_COURIER ? &p->courier : NULL;
+    return who == WHO_COPIER ? &p->copier : who == WHO_COURIER ? &p->courier : who == WHO_SELF ? &p->self : NULL;
 }
 
 static void errand_answer(struct kid *k, uint64_t *id, int err, const char *why)
 {
     struct kid *brain = kid_of(k->p, WHO_BRAIN);
-    struct sm_ipc_msg to = { .type = k->row->who == WHO_COPIER ? P_COPIER : P_COURIER, .id = *id, .fd = -1 };
+    struct sm_ipc_msg to = { .type = k->row->who == WHO_COPIER ? P_COPIER : k->row->who == WHO_SELF ? P_SELF : P_COURIER, .id = *id, .fd = -1 };
 
     if (*id && brain && brain->ipc && err < 0)
         (void)sm_ipc_reply_error(brain->ipc, &to, err, why); /* gone brain: nobody waits */
@@ -237,7 +237,7 @@ static void errand_answer(struct kid *k, uint64_t *id, int err, const char *why)
 static void forget_asks(struct parent *p)
 {
     p->opener_asks_n = 0;
-    p->copier.start = p->copier.stop = p->courier.start = p->courier.stop = 0;
+    p->copier.start = p->copier.stop = p->courier.start = p->courier.stop = p->self.start = p->self.stop = 0;
 }
 
 static void errand_begin(struct kid *k, json_t *job /* taken */, const struct sm_ipc_msg *m)
@@ -367,6 +367,26 @@ static void on_address(struct kid *brain, struct sm_ipc_msg *m)
 }
 
 /* The end of copier or courier: a disk can go.  Neither is started again by itself: brain decides. */
+static void on_self(struct kid *brain, struct sm_ipc_msg *m)
+{
+    struct parent *p = brain->p;
+    struct kid *k = kid_of(p, WHO_SELF);
+    char why[160] = "";
+    json_t *j = NULL;
+    int r = k && !p->stopping ? msg_json(m->body, 1024, &j, why) : -SM_ESTATE;
+    bool start = json_is_true(json_object_get(j, "start"));
+
+    json_decref(j);
+    if (r >= 0 && start && (k->state != KID_OFF || p->self.start || p->self.stop))
+        r = -SM_ESTATE;
+    if (r < 0)
+        (void)sm_ipc_reply_error(brain->ipc, m, r, why); /* gone brain: nobody waits */
+    else if (start)
+        errand_begin(k, NULL, m);
+    else
+        errand_stop(k, brain->ipc, m);
+}
+
 static void errand_ended(struct kid *k)
 {
     struct errand *e = errand_of(k->p, k->row->who);
@@ -519,6 +539,9 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
         return;
     case P_COPIER:
         on_copier(k, m);
+        return;
+    case P_SELF:
+        on_self(k, m);
         return;
     case P_COURIER:
         on_courier(k, m);

@@ -1,6 +1,6 @@
 /*
  * The parent: folders, sockets, channels, children and their restarts.  It parses nothing that comes from outside the
- * box and holds no key; of what children say it reads C_READY, C_NOTE, P_OPENER, P_COPIER, P_COURIER, P_ADDRESS and P_MAIL.
+ * box and holds no key; of what children say it reads C_READY, C_NOTE, P_OPENER, P_COPIER, P_COURIER, P_ADDRESS, P_SELF and P_MAIL.
  */
 #ifndef SAKIMORID_PARENT_H
 #define SAKIMORID_PARENT_H

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <sqlite3.h>
+#include <unistd.h>
 #include "core/json.h"
 #include "core/time.h"
 #include "plat/clock.h"
@@ -326,4 +327,32 @@ int state_set(struct state *s, const char *key, const json_t *value)
 const char *state_why(struct state *s)
 {
     return sqlite3_errmsg(s->db);
+}
+
+static int db_err(int r)
+{
+    struct state none = { 0 };
+    return (r & 0xff) == SQLITE_CONSTRAINT ? -EIO : sql_err(&none, r);
+}
+
+int state_snapshot(const char *from, const char *to)
+{
+    sqlite3 *a = NULL, *b = NULL;
+    if (access(to, F_OK) == 0)
+        return -SM_EEXISTS;
+    int r = db_err(sqlite3_open_v2(from, &a, SQLITE_OPEN_READWRITE, NULL));
+    if (r == 0)
+        r = db_err(sqlite3_open_v2(to, &b, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL));
+    if (r == 0) {
+        (void)sqlite3_busy_timeout(a, 10000); /* only a checkpoint holds it, for moments */
+        sqlite3_backup *k = sqlite3_backup_init(b, "main", a, "main");
+        int step = k ? sqlite3_backup_step(k, -1) : SQLITE_ERROR; /* all at once: one moment of the database */
+        int end = k ? sqlite3_backup_finish(k) : SQLITE_ERROR;
+        r = step == SQLITE_DONE ? db_err(end) : step == SQLITE_OK ? -EIO : db_err(step);
+    }
+    if (r == 0) /* readable without a file beside it */
+        r = db_err(sqlite3_exec(b, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL));
+    sqlite3_close(a);
+    sqlite3_close(b);
+    return r;
 }

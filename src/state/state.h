@@ -66,6 +66,12 @@ sm_must_use int state_end(struct state *s, bool keep);
 /* Settings are JSON values under a name.  NULL (borrowed none) when absent; the value is the caller's. */
 json_t *state_setting(struct state *s, const char *key);
 sm_must_use int state_set(struct state *s, const char *key, const json_t *value);
+/*
+ * A consistent copy of the database file at `from` as the new file `to`, page for page (its journal is taken in; nothing
+ * stands beside it).  Of its own connection: may run in another thread while the database is used.
+ * -SM_EEXISTS, and errors of state_open.
+ */
+sm_must_use int state_snapshot(const char *from, const char *to);
 /* The last message of the database, English, for a log line of the main. */
 const char *state_why(struct state *s);
 #endif

@@ -33,7 +33,7 @@ async function copy(name) {
   assert.equal(r.state, 'complete');
   return { id: r.manifest, tree: L.treeOf(w.root) };
 }
-const packs = () => fs.readdirSync(path.join(w.box.data, 'vault/packs'), { recursive: true }).filter((x) => String(x).endsWith('.skp')).length;
+const packs = () => fs.readdirSync(path.join(w.box.data, 'vault/packs'), { recursive: true }).map(String).filter((x) => x.endsWith('.skp'));
 
 test('generations go after their lock, packs days later, and what is left restores', { timeout: 400e3 }, async () => {
   w = await L.World.start({ name: 'retention', source: { schedule: { every: 'off' } },
@@ -62,7 +62,9 @@ test('generations go after their lock, packs days later, and what is left restor
   await later(4);
   const more = await clean();
   assert.ok(gone.deleted + more.deleted > 0);
-  assert.ok(packs() < before + gone.copied);
+  // The box's own backups go on meanwhile and add some.
+  const now = packs();
+  assert.ok(before.filter((x) => !now.includes(x)).length >= 1);
   await w.unlock();
   assert.deepEqual(await w.fetch(last.id), last.tree);
   const again = await copy('four');

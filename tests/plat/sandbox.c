@@ -749,6 +749,7 @@ static const struct row {
     {"brain", {do_base, do_read, do_write, do_thread}, {bad_socket, bad_chown}},
     {"vault", {do_base, do_read, do_write, do_thread}, {bad_socket, bad_chown}},
     {"opener", {do_base}, {bad_socket, bad_open, bad_unlink}},
+    {"selfsave", {do_base, do_read, do_write, do_thread, refused_socket}, {bad_chown}},
     {"copier", {do_base, do_read, do_write}, {bad_socket, bad_chown}},
     {"courier", {do_base, do_read, do_connect, do_thread}, {bad_open_write, bad_unlink, bad_chown}},
     {"out", {do_base, do_read, do_connect, do_thread}, {bad_open_write, bad_unlink, bad_chown}},

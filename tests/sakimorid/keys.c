@@ -14,6 +14,7 @@
 #include "crypto/words.h"
 #include "plat/fs.h"
 #include "sakimorid/keyd/keys.h"
+#include "vault/seal/selfkeys.h"
 #include "vault/snapshot/envelope.h"
 
 static char dir[64];
@@ -419,6 +420,49 @@ static int teardown(void **state)
     return plat_fs_remove_tree(AT_FDCWD, dir);
 }
 
+static void what_keyd_keeps_opens_with_the_sheet_alone(void **state)
+{
+    static const uint8_t client[16] = {1, 2, 3}, sign_pub[32] = {4, 5, 6};
+    struct sm_buf sealed = SM_BUF_INIT(SELFKEYS_MAX), plain = SM_BUF_INIT(SELFKEYS_PLAIN_MAX), card = SM_BUF_INIT(256),
+                  file = SM_BUF_INIT(1 << 20);
+    struct keys_public pub;
+    struct selfkeys got;
+    struct vault_id vault;
+    (void)state;
+    assert_ok(plat_fs_remove_tree(AT_FDCWD, dir));
+    assert_int_equal(mkdir(dir, 0700), 0);
+    struct keys *k = open_keys();
+    assert_int_equal(keys_self(k, client, sign_pub, &sealed), -SM_ESTATE); /* no sheet yet */
+    assert_ok(keys_restore_make(k, password, &card));
+    assert_ok(keys_sheet_make(k));
+    confirm(k);
+    assert_ok(keys_self(k, client, sign_pub, &sealed));
+    keys_public(k, &pub);
+    memcpy(vault.b, pub.vault, 16);
+    assert_int_equal(selfkeys_open(sm_buf_span(&sealed), &vault, orders_secret, &plain, &got), -SM_EMISMATCH);
+    assert_ok(selfkeys_open(sm_buf_span(&sealed), &vault, open_secret, &plain, &got));
+    assert_memory_equal(got.client.b, client, 16);
+    assert_memory_equal(got.sign_pub, sign_pub, 32);
+    int d = plat_fs_open_dir(AT_FDCWD, dir);
+    for (size_t i = 0; i < got.n; i++) {
+        sm_buf_clear(&file);
+        assert_ok(plat_fs_read_file(d, got.file[i].name, 1 << 20, &file));
+        assert_true(sm_span_eq(sm_buf_span(&file), got.file[i].content));
+    }
+    assert_non_null(selfkeys_find(&got, "keys.json"));
+    assert_non_null(selfkeys_find(&got, "restore.skw"));
+    assert_non_null(selfkeys_find(&got, "restore.ske"));
+    /* Nothing of it in the clear. */
+    for (size_t i = 0; i + 10 < sealed.n; i++)
+        assert_memory_not_equal(sealed.p + i, "head_seed\"", 10);
+    close(d);
+    keys_free(k);
+    sm_buf_wipe(&sealed);
+    sm_buf_wipe(&plain);
+    sm_buf_wipe(&card);
+    sm_buf_wipe(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +480,7 @@ int main(void)
         cmocka_unit_test(a_box_without_escrow_makes_it_at_the_next_unlock),
         cmocka_unit_test(a_restore_key_from_before_a_restart_is_not_confirmed_without_escrow),
         cmocka_unit_test(damaged_key_files_are_named),
+        cmocka_unit_test(what_keyd_keeps_opens_with_the_sheet_alone), /* begins with a folder of its own */
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

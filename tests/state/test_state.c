@@ -150,11 +150,36 @@ static void a_name_that_is_taken_and_a_row_that_is_missing_are_told_apart(void *
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, make, drop)
+static void a_snapshot_is_one_moment_and_stands_alone(void **state)
+{
+    struct box *b = *state;
+    struct state *s = NULL, *copy = NULL;
+    char to[120], wal[130];
+    (void)snprintf(to, sizeof to, "%s/copy.db", b->dir);
+    (void)snprintf(wal, sizeof wal, "%s-wal", to);
+    assert_int_equal(state_open(b->path, &s), 0);
+    json_t *one = json_string("before"), *two = json_string("after");
+    assert_int_equal(state_set(s, "x", one), 0);
+    assert_int_equal(state_snapshot(b->path, to), 0); /* while it is open, and its journal not taken in */
+    assert_int_not_equal(access(wal, F_OK), 0);
+    assert_int_equal(state_set(s, "x", two), 0);
+    assert_int_equal(state_snapshot(b->path, to), -SM_EEXISTS);
+    state_close(s);
+    assert_int_equal(state_open(to, &copy), 0);
+    json_t *got = state_setting(copy, "x");
+    assert_string_equal(json_string_value(got), "before");
+    json_decref(got);
+    json_decref(one);
+    json_decref(two);
+    state_close(copy);
+    assert_true(state_snapshot("/nonexistent/state.db", wal) < 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { T(a_setting_is_there_after_opening_again),
         T(a_newer_programs_file_is_refused_untouched), T(a_file_that_is_no_database_is_corrupt),
-        T(what_is_taken_back_was_never_there_also_when_nested), T(every_statement_is_sound_sql),
+        T(what_is_taken_back_was_never_there_also_when_nested), T(every_statement_is_sound_sql), T(a_snapshot_is_one_moment_and_stands_alone),
         T(a_name_that_is_taken_and_a_row_that_is_missing_are_told_apart) };
     return cmocka_run_group_tests_name("state", tests, NULL, NULL);
 }

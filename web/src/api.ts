@@ -168,6 +168,10 @@ export interface VerifyState {
     last: { kind: string; packs: number; objects: number; bytes: number; generations: number; damaged: number; hit: number; ms: number; sound: boolean; cancelled: boolean; error?: string } | null;
     damaged: { kind: string; file: string; offset: number; why: string }[] | null;
 }
+export interface SelfState {
+    state: 'ok' | 'running' | 'waiting' | 'late' | 'failed'; saved: string | null; tried: string | null; next: string | null; error: string; why: string;
+    last: { manifest: string; files: number; bytes: number; stored: number } | null; took_over: { at: string; saved: string; seq: string } | null;
+}
 export interface ScrubState {
     now: { running: boolean; phase: string; by_person: boolean; started: string | null; finished: string | null; next: string | null; packs: number; packs_total: number; bytes: number; bytes_total: number; protected: number; bare: number; healed: number; damaged: number; waiting: number; days: number; rate: number; last: { packs: number; bytes: number; damaged: number; healed: number } | null };
     reports: { at: string; packs: number; bytes: number; protected: number; healed: number; damaged: number; by: string; started: number; ms: number }[];

@@ -56,6 +56,7 @@ struct backupd {
     uint64_t problems_total;
     struct assist assist;
     struct assist_ready ready;
+    bool followed; /* the box took over: what the caches believe of it must go */
     bool partial; /* something is missing that the walk cannot know of */
 };
 

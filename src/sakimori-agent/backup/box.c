@@ -5,6 +5,7 @@
 #include "plat/clock.h"
 #include "sakimori-agent/backup/backupd.h"
 #include "sakimori-agent/carrier.h"
+#include "sakimori-agent/follow.h"
 
 #define REOPENS_MAX 100u /* restarts of the box that one run survives */
 #define PAUSE_MS 1000
@@ -57,6 +58,32 @@ int backupd_refusal(int status, const json_t *answer_json)
                                             : -SM_EPROTO;
 }
 
+/* The head of a new upload.  One that does not go on from the last is told and the data kept all the same; a take-over
+ * that the recovery sheet signed explains it. */
+static int session_head(struct backupd *b, const char *head, const json_t *takeover)
+{
+    bool before = b->heads.alarm;
+    uint64_t seen = b->heads.last.seq;
+    char text[160];
+    int r = heads_prove(&b->heads, head, b->link);
+    bool followed = takeover && (r == 0 || r == -SM_EMISMATCH) &&
+                    follow_takeover(&b->heads, b->cache, takeover, head, r == 0, b->link);
+    if (followed) {
+        b->heads.alarm = before;
+        b->followed = true;
+        snprintf(text, sizeof text, "the box was made anew from an older copy (record %llu was seen here): "
+            "everything is read again and what it lacks is sent again", (unsigned long long)seen);
+        sm_warn("%s", text);
+        backupd_problem_text(b, "", text, "takeover");
+        if (heads_save(&b->heads))
+            sm_warn("the box's last head could not be kept");
+        r = 0;
+    }
+    if (b->heads.alarm)
+        sm_error("%s", b->heads.why);
+    return r == -SM_EMISMATCH ? 0 : r;
+}
+
 int backupd_ask_session(struct backupd *b, struct session_answer *ret)
 {
     json_t *o = json_pack("{s:s,s:s,s:s}", "source", b->now.source, "run", b->now.run, "reason",
@@ -73,10 +100,7 @@ int backupd_ask_session(struct backupd *b, struct session_answer *ret)
         a.number = (uint64_t)sm_obj_int(&f, "number", 1, INT64_MAX);
         sm_obj_hex(&f, "previous", a.previous.b, 32);
         const char *head = sm_obj_str(&f, "head", 256, 256);
-        r = f.err ? f.err : heads_prove(&b->heads, head, b->link);
-        if (b->heads.alarm)
-            sm_error("%s", b->heads.why);
-        r = r == -SM_EMISMATCH ? 0 : r;
+        r = f.err ? f.err : session_head(b, head, json_object_get(got, "takeover"));
     }
     json_decref(got);
     if (!r)

@@ -9,6 +9,7 @@
 #include "plat/fs.h"
 #include "sakimori-agent/backup/backupd.h"
 #include "sakimori-agent/facts.h"
+#include "sakimori-agent/follow.h"
 #include "vault/backup/canary.h"
 
 #define END_PATIENCE_MS ((uint64_t)30 * 60 * 1000)
@@ -50,6 +51,9 @@ static int open_session(struct backupd *b, struct backup_config *c)
     memcpy(c->head_hash, b->heads.last.hash, 32);
     sm_hex(a.id.b, 16, b->session);
     b->reopened = 0;
+    if (b->followed)
+        follow_forget(b->cache);
+    b->followed = false;
     return 0;
 }
 
@@ -270,6 +274,9 @@ void backupd_run(struct backupd *b)
          !backupd_source(b, b->now.source) && plat_clock_mono_ms() < until && !b->stop;)
         backupd_serve(b, 200);
     int r = run_once(b, &res);
+    if (b->followed) /* in the middle of it: its caches are of the old box */
+        follow_forget(b->cache);
+    b->followed = false;
     if (r)
         sm_warn("run %s: %s", b->now.run, sm_strerror(r));
     if (heads_save(&b->heads))

@@ -3,6 +3,7 @@
 #include "plat/clock.h"
 #include "plat/fs.h"
 #include "sakimori-agent/backup/backupd.h"
+#include "sakimori-agent/follow.h"
 #include "sakimori-agent/orders.h"
 
 static void answer(struct backupd *b, const struct sm_ipc_msg *m, const char *state, const char *detail)
@@ -37,6 +38,7 @@ static const char *enqueue(struct backupd *b, const struct order *o)
     const char *reason = sm_obj_str_opt(&a, "reason", 15);
     snprintf(
         w.reason, sizeof w.reason, "%s", strcmp(reason ? reason : "schedule", "schedule") == 0 ? "scheduled" : reason);
+    follow_pin(b->cache, sm_obj_str_opt(&a, "orders_pub", 64));
     if (a.err || !is_hex32(w.source) || !is_hex32(w.run))
         return "the order does not say which source and run";
     if (has_run(b, w.run))

@@ -319,6 +319,19 @@ static void on_orders_pub(struct child *c, unsigned peer, struct sm_ipc *ipc, st
         child_reply_error(ipc, m, -SM_ESTATE, "there is no recovery sheet yet");
 }
 
+/* Everything here, sealed to the sheet: client (16) and the key that signs its manifests (32). */
+static void on_self(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    struct sm_buf out = SM_BUF_INIT(SM_IPC_BODY_MAX);
+    int r = m->body.n == 48 ? keys_self(state(c)->keys, m->body.p, m->body.p + 16, &out) : -SM_EPROTO;
+    if (r)
+        child_reply_error(ipc, m, r, "the keys could not be sealed");
+    else
+        child_reply(ipc, m, sm_buf_span(&out));
+    sm_buf_wipe(&out);
+}
+
 /* ---- certificates and signatures ---- */
 
 static void on_device(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -656,6 +669,7 @@ static const struct child_handler handlers[] = {
     {WHO_FRONT, K_TLS_SIGN, on_tls},
     {WHO_VAULT, K_SIGN_HEAD, on_head},
     {WHO_OPENER, K_OPEN, on_open},
+    {WHO_SELF, K_SELF, on_self},
 };
 
 int keyd_main(struct child *c)

@@ -14,6 +14,7 @@
 #include "crypto/x509.h"
 #include "plat/clock.h"
 #include "plat/fs.h"
+#include "sakimorid/keyd/self.h"
 #include "vault/snapshot/envelope.h"
 
 #define KEYS_FILE "keys.json"
@@ -738,4 +739,15 @@ int keys_device_cert(
 {
     return crypto_x509_device_from_csr(
         sm_buf_span(&k->ca_der), sm_buf_span(&k->ca_key), csr, device, plat_clock_wall().s, days, ret_der);
+}
+
+/* ---- the box's own backup ---- */
+
+int keys_self(const struct keys *k, const uint8_t client[16], const uint8_t sign_pub[32], struct sm_buf *ret)
+{
+    struct vault_id vault;
+    struct client_id who;
+    memcpy(vault.b, k->vault, 16);
+    memcpy(who.b, client, 16);
+    return k->sheet && k->restore ? keys_self_seal(k->dir, &vault, k->open_pub, &who, sign_pub, ret) : -SM_ESTATE;
 }

@@ -98,6 +98,9 @@ sm_must_use int keys_sheet_words(const struct keys *k, struct sm_span typed, cha
 /* The restore key sealed to the open half (SKE1), appended.  -SM_ENOTFOUND (a box of an older version: the next unlock
  * makes it), -SM_ESTATE. */
 sm_must_use int keys_escrow(const struct keys *k, struct sm_buf *ret);
+/* Everything of this folder sealed to the open half (SKB1, FORMAT section 13), appended; client and sign_pub: who carries
+ * it into the vault.  -SM_ESTATE (no sheet), -SM_ELIMIT, -errno, those of selfkeys_seal. */
+sm_must_use int keys_self(const struct keys *k, const uint8_t client[16], const uint8_t sign_pub[32], struct sm_buf *ret);
 /* Put a new wrap (SKW1) in the place of the present one, and lock: the old card opens nothing any more.  Errors of
  * restorekey_wrap_check and keys_sheet_check (act "card", over the SHA-256 of wrap); -SM_EDENIED: it holds another
  * key. */

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "sakimorid/vault/vaultd.h"
+#include "vault/store/takeover.h"
 #include "vault/copy/copy.h"
 #include "vault/snapshot/envelope.h"
 
@@ -181,6 +182,8 @@ static json_t *session_json(struct vaultd *v, const struct store_session *s)
     struct journal_signed_head sh;
     if (!store_head(v->store, &sh))
         query_put_head(o, "head_signed", &sh);
+    if (store_takeover(v->store))
+        json_object_set_new(o, "takeover", json_deep_copy(store_takeover(v->store)));
     return o;
 }
 

@@ -55,7 +55,6 @@ static int begin_session(struct vaultd *v, struct sm_obj *o, const struct cid *p
 
 void uploads_begin(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
     struct vaultd *v = vaultd_of(c);
     struct store *st = vaultd_store(v, ipc, m);
     json_t *in = st ? wire_body(ipc, m) : NULL, *out = NULL;
@@ -71,7 +70,9 @@ void uploads_begin(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
     uint64_t length = (uint64_t)sm_obj_int(&o, "length", 1, INT64_MAX);
     uint64_t offset = (uint64_t)sm_obj_int_opt(&o, "offset", 0, INT64_MAX, 0);
     int r = o.err;
-    if (!r && json_object_get(in, "peer"))
+    if (!r && json_object_get(in, "peer") && peer != WHO_FRONT)
+        r = -SM_EDENIED;
+    else if (!r && json_object_get(in, "peer"))
         p = peers_of(v, &o, &r, why);
     if (!r)
         r = p ? far_pack_begin(p->far, &pack, length, &have) : begin_session(v, &o, &pack, length, &id, &have, why);
@@ -86,6 +87,7 @@ void uploads_begin(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
         r = u ? 0 : -SM_EAGAIN;
     }
     if (!r) {
+        u->sender = peer;
         u->session = id;
         u->far = p ? p->far : NULL;
         u->pack = pack;
@@ -217,9 +219,9 @@ void uploads_flush(struct vaultd *v)
     vaultd_after(v, r);
 }
 
-void uploads_forget(struct vaultd *v)
+void uploads_forget(struct vaultd *v, unsigned peer)
 {
     for (size_t i = 0; i < VAULTD_UPLOADS_MAX; i++)
-        if (!v->uploads[i].ended)
+        if (!v->uploads[i].ended && v->uploads[i].sender == peer)
             v->uploads[i].handle = 0;
 }

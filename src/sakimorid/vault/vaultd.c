@@ -242,8 +242,7 @@ static void on_status(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
 static void vaultd_gone(struct child *c, unsigned peer)
 {
     struct vaultd *v = vaultd_of(c);
-    if (peer == WHO_FRONT)
-        uploads_forget(v);
+    uploads_forget(v, peer);
     objects_forget(v, peer);
 }
 
@@ -285,17 +284,17 @@ static void vaultd_end(struct child *c)
 }
 
 static const struct child_handler handlers[] = {
-    {WHO_FRONT, V_PACK_BEGIN, uploads_begin},
-    {WHO_FRONT, V_PACK_DATA, uploads_data},
-    {WHO_FRONT, V_PACK_END, uploads_end},
+    {WHO_FRONT | WHO_SELF, V_PACK_BEGIN, uploads_begin},
+    {WHO_FRONT | WHO_SELF, V_PACK_DATA, uploads_data},
+    {WHO_FRONT | WHO_SELF, V_PACK_END, uploads_end},
     {WHO_FRONT, V_PACK_ABORT, uploads_abort},
     {WHO_FRONT | WHO_OPENER, V_OBJECTS, objects_ask},
     {WHO_BRAIN, V_STATUS, on_status},
     {WHO_BRAIN, V_CLIENT, query_client},
     {WHO_BRAIN, V_SESSION, query_session},
     {WHO_BRAIN, V_PACK_STATE, query_pack_state},
-    {WHO_BRAIN, V_HAVE, query_have},
-    {WHO_BRAIN, V_MANIFEST, query_manifest},
+    {WHO_BRAIN | WHO_SELF, V_HAVE, query_have},
+    {WHO_BRAIN | WHO_SELF, V_MANIFEST, query_manifest},
     {WHO_BRAIN, V_GENERATIONS, query_generations},
     {WHO_BRAIN, V_GENERATION, query_generation},
     {WHO_BRAIN, V_CLOSURE, query_closure},

@@ -23,6 +23,7 @@
 struct upload {
     uint32_t handle; /* 0 = free */
     struct far *far; /* a neighbour's: then no session; NULL else */
+    unsigned sender; /* who sends it */
     struct session_id session;
     struct cid pack;
     uint64_t offset, total;
@@ -107,7 +108,7 @@ void uploads_data(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_
 void uploads_end(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void uploads_abort(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void uploads_flush(struct vaultd *v);  /* flush and acknowledge */
-void uploads_forget(struct vaultd *v); /* front is gone: the half-sent packs stay for a resume */
+void uploads_forget(struct vaultd *v, unsigned peer); /* front is gone: the half-sent packs stay for a resume */
 
 /* objects.c */
 void objects_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);

@@ -493,6 +493,7 @@ void store_close(struct store *st)
     free(st->generation_rows.p);
     free(st->damaged_rows.p);
     deletion_wipe(st);
+    json_decref(st->takeover);
     idmap_wipe(&st->pack_map);
     idmap_wipe(&st->generation_map);
     idmap_wipe(&st->damaged_map);

@@ -449,7 +449,7 @@ static const struct { uint16_t type; int (*fn)(struct store *, const struct queu
     { JOURNAL_HOLD, apply_hold }, { JOURNAL_ORDER, apply_order }, { JOURNAL_ORDER_END, apply_order_end },
     { JOURNAL_EXPIRED, apply_expired }, { JOURNAL_PACK_STATE, apply_pack_state },
     { JOURNAL_PACK_DELETED, apply_pack_deleted }, { JOURNAL_DATE, apply_date }, { JOURNAL_QUOTA, apply_quota },
-    { JOURNAL_HEALED, apply_healed },
+    { JOURNAL_HEALED, apply_healed }, { JOURNAL_TOOK_OVER, store_apply_takeover },
 };
 #define APPLIERS (sizeof appliers / sizeof *appliers)
 

@@ -129,6 +129,7 @@ struct store {
     struct tally refused;                 /* of nobody known */
     uint64_t objects, pack_bytes;
     struct deletion deletion;
+    json_t *takeover;                     /* the newest record of type 42 */
 };
 
 static inline struct pack_row *store_pack_row(const struct store *st, size_t i)
@@ -209,6 +210,9 @@ sm_must_use int store_verdicts(const struct store *st, const struct retention_po
 
 /* ---- heal.c ---- */
 sm_must_use int apply_healed(struct store *st, const struct queued *r);
+
+/* ---- takeover.c ---- */
+sm_must_use int store_apply_takeover(struct store *st, const struct queued *r);
 
 /* ---- salvage.c ---- */
 sm_must_use int store_salvage(struct store *st);

@@ -10,6 +10,7 @@ import { T } from '../text/machines';
 import { bytesOf, countOf, tookOf, whenOf } from '../time';
 import { Badge, ErrorBox, Head, Loading, Mark, Progress, Said } from '../ui/parts';
 import { Confined } from './machines';
+import { SelfCard } from './self';
 
 export function BoxScreen() {
     const got = useGet<Box>('/box');
@@ -17,11 +18,11 @@ export function BoxScreen() {
     const b = got.data;
     return <><Head title={t(T.tabBox)} lead={t(T.boxLead)} />
         {got.error && <ErrorBox error={got.error} retry={got.reload} />}
-        {!b ? !got.error && <Loading /> : <div class="stack"><div class="two"><Facts b={b} /><div class="stack"><Verify /><Scrub /></div></div>
+        {!b ? !got.error && <Loading /> : <div class="stack"><div class="two"><Facts b={b} /><div class="stack"><Verify /><Scrub /></div></div><SelfCard />
             <section class="card" aria-labelledby="ch"><h2 id="ch">{t(T.children)}</h2><ul class="lines">{b.children.map((c) => {
                 const up = c.state === 'up' || c.state === 'running' || c.state === 'ready';
                 /* Started by an unlock, or for one copy, only. */
-                const rests = !up && (c.name === 'opener' || c.name === 'copier' || c.name === 'courier');
+                const rests = !up && (c.name === 'opener' || c.name === 'copier' || c.name === 'courier' || c.name === 'selfsave');
                 const state = t(up ? T.childUp : rests ? T.childRest : T.childDown);
                 const name = (T as Record<string, Text>)['part_' + c.name];
                 return <li><Mark state={up || rests ? 'ok' : 'look'} label={state} /><div class="child"><b>{name ? t(name) : c.name} <span class="sub mono">{c.name}</span></b><span>{state}{c.restarts > 0 && ` ・ ${t(T.restarts, { n: c.restarts })}`}</span><span><Confined c={c.confined} /></span></div></li>;

@@ -17,6 +17,7 @@ import { Badge, Dialog, Empty, ErrorBox, Head, Loading, Mark, Said, TextField, c
 import { BoxScreen } from './box';
 import { DrillsScreen } from './drills';
 import { GuideScreen } from './guide';
+import { SelfCard } from './self';
 import { SourceEditor, SourcesScreen } from './sources';
 
 export function MachinesScreen({ place }: { place: Place }) {
@@ -118,7 +119,7 @@ function Table() {
                     <td role="cell" data-l={t(T.cWeek)}><Spark days={r.days} /></td><td role="cell" class="nb" data-l={t(T.cSus)}>{r.level === 'high' ? <b>{t(T.sHigh)}</b> : t(r.level === 'low' ? T.sLow : T.sNone)}</td>
                     <td role="cell" class="nb" data-l={t(T.cDrill)}><DrillCell drill={drillOf(r.d)} now={now} /></td><td role="cell" class="nb" data-l={t(T.cNext)}>{r.next ? whenOf(r.next, now) : '─'}</td><td role="cell" class="nb x-s" data-l={t(T.cVersion)}>{r.d.agent_version || '─'}</td></tr>)}</tbody></table></div>
                 : <div class="mt-s"><Empty title={t(T.noneFound)}><button type="button" class="btn" onClick={() => { setFilter('all'); setFind(''); }}>{t(T.all)}</button></Empty></div>}
-            <p class="sub mt">{t(T.weekHelp)}</p></>}</>;
+            <p class="sub mt">{t(T.weekHelp)}</p></>}<SelfCard /></>;
 }
 
 function DrillCell({ drill, now }: { drill: Drill | undefined; now: number }) {

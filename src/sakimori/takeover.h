@@ -1,0 +1,34 @@
+/* What the two files of `sakimori takeover` share. */
+#ifndef SAKIMORI_TAKEOVER_H
+#define SAKIMORI_TAKEOVER_H
+#include "crypto/kem.h"
+#include "crypto/sign.h"
+#include "sakimori/cli.h"
+#include "vault/seal/selfkeys.h"
+#include "vault/store/store.h"
+
+#define TAKEOVER_PATH 4096
+#define TAKEOVER_TRIES 50u /* generations of the box looked at, newest first */
+
+struct takeover_run {
+    struct cli *c;
+    char *from, *data;                        /* the copy's vault; the new folder: real paths */
+    char vault[TAKEOVER_PATH + 64], gen[TAKEOVER_PATH + 64];
+    int dir, work;                            /* of data, and of the folder below it that is gone at the end */
+    bool in_place, check;
+    struct store *st;                         /* the copy, reading only */
+    struct crypto_x25519_pair open;
+    struct crypto_sign_pair orders, head;
+    struct store_generation g;
+    struct sm_buf plain;                      /* of keys */
+    struct selfkeys keys;
+    struct journal_head from_head;
+    bool lost;                                /* a file of it could not be given back */
+    uint64_t damaged;
+};
+/* The vault below what a person named, or NULL; the caller frees. */
+char *takeover_vault(const char *given);
+/* Give everything but the vault its place.  An exit code; said. */
+int takeover_place(struct takeover_run *t);
+void takeover_wipe(struct takeover_run *t);
+#endif
