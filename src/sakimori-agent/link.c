@@ -722,11 +722,11 @@ static void attach(struct link *l, struct sm_ipc_msg *m)
     m->fd = -1;
     if (sm_ipc_new(l->loop, fd, &config, &l->part[part]))
         return;
-    if (part == PART_RESTORE && !l->waiting_restore) {
+    if (part == PART_RESTORE && !l->waiting_restore && json_is_true(json_object_get(o, "fresh"))) {
         on_part_gone(l, l->part[part], 0); /* asked for twice: without an order it would only stand in the way */
         return;
     }
-    if (part == PART_RESTORE) {
+    if (part == PART_RESTORE && l->waiting_restore) {
         char id[65], kind[33], run[33];
         if (!peek(l->waiting_restore, id, kind, run)) {
             remember_restore(l, l->waiting_restore);

@@ -69,10 +69,10 @@ static bool is_lasting(const struct supervisor *s, int id)
 static void attach(struct part *p, const char *peer, int fd)
 {
     struct sm_buf b = SM_BUF_INIT(256);
-    struct part *backup = &p->s->part[P_BACKUP];
-    bool fresh = p->id == P_LINK && strcmp(peer, part_names[P_BACKUP]) == 0 && !backup->met;
+    struct part *other = &p->s->part[strcmp(peer, part_names[P_BACKUP]) == 0 ? P_BACKUP : P_RESTORE];
+    bool fresh = p->id == P_LINK && strcmp(peer, part_names[other->id]) == 0 && !other->met;
     if (fresh) /* link knows of all that this one will ever do */
-        backup->met = true;
+        other->met = true;
     if (p->ipc && !sm_buf_printf(&b, "{\"peer\":\"%s\"%s}", peer, fresh ? ",\"fresh\":true" : "") && sm_ipc_send(p->ipc, A_ATTACH, sm_buf_span(&b), fd))
         sm_warn("%s could not be given its channel", part_names[p->id]);
     sm_buf_wipe(&b);
@@ -270,6 +270,8 @@ static void on_death(void *arg, int fd, unsigned events)
     p->watch = NULL;
     plat_proc_close(&p->proc);
     p->proc = PLAT_PROC_NONE;
+    sm_ipc_free(p->ipc); /* what it still said is nobody's: it must not be taken for a word of the next one */
+    p->ipc = NULL;
     bool born = p->ready;
     p->ready = false;
     if (s->stopping) {
