@@ -129,6 +129,32 @@ static void put_copies(struct page *p, struct api *a)
     json_decref(lamps);
 }
 
+/* Copies of other boxes that are kept here. */
+static void put_peers(struct page *p, struct api *a)
+{
+    static const struct { const char *name, *help, *key; } figures[] = {
+        { "peer_used_bytes", "What a neighbour's copy kept here takes.", "used" },
+        { "peer_head_seconds", "Of when the newest record of a neighbour's copy is (Unix time, 0 = none).", "head_s" },
+        { "peer_generations", "Generations in a neighbour's copy.", "generations" },
+    };
+    json_t *rows = api_rows(a, STATE_peers, STATE_NONE), *row;
+    size_t i;
+    for (size_t k = 0; k < sizeof figures / sizeof *figures; k++) {
+        head(p, figures[k].name, "gauge", figures[k].help);
+        json_array_foreach(rows, i, row)
+            sample(p, figures[k].name, "peer", api_str(row, "id"), "name", api_str(row, "name"),
+                api_int(json_object_get(row, "state"), figures[k].key, 0));
+    }
+    head(p, "peer_quota_bytes", "gauge", "The most that is kept for a neighbour.");
+    json_array_foreach(rows, i, row)
+        sample(p, "peer_quota_bytes", "peer", api_str(row, "id"), "name", api_str(row, "name"), api_int(row, "quota", 0));
+    head(p, "peer_damaged_files", "gauge", "Files of a neighbour's copy that the last reading found damaged.");
+    json_array_foreach(rows, i, row)
+        sample(p, "peer_damaged_files", "peer", api_str(row, "id"), "name", api_str(row, "name"),
+            api_int(json_object_get(json_object_get(row, "state"), "checked"), "rotten", 0));
+    json_decref(rows);
+}
+
 static void put_machines(struct page *p, struct api *a)
 {
     json_t *rows = api_rows(a, STATE_devices_joined, STATE_NONE), *row;
@@ -187,6 +213,7 @@ static void status_got(struct api_call *c, int err, struct sm_span body, const c
     put_box(&p, a, v != NULL);
     put_state(&p, a);
     put_copies(&p, a);
+    put_peers(&p, a);
     put_machines(&p, a);
     put_sources(&p, a);
     if (p.r < 0)

@@ -425,6 +425,7 @@ void h_events(struct api_call *c)
         api_append(topics, json_string("device"));
         api_append(topics, json_string("child"));
         api_append(topics, json_string("self"));
+        api_append(topics, json_string("peer"));
     }
     api_reply_raw(c, 200, SM_SPAN(NULL, 0), NULL, json_pack("{s:o,s:s}", "events", topics, "session", c->who.session));
 }

@@ -206,6 +206,48 @@ test('a machine is no neighbour and a neighbour no machine, over real certificat
   assert.equal((await L.request('GET', `${far.box.agentUrl}/agent/v1/peer`, undefined, machine)).status, 401);
 });
 
+test('both screens: a code is made there and entered here, one after the other', { timeout: 200e3 }, async () => {
+  const browser = await L.startBrowser();
+  try {
+    const pageOf = async (w) => {
+      const context = await browser.newContext({ ignoreHTTPSErrors: true, baseURL: w.box.url, locale: 'ja-JP', serviceWorkers: 'block' });
+      const [name, value] = w.c.cookie.split('=');
+      await context.addCookies([{ name, value, url: w.box.url, secure: true }]);
+      const page = await context.newPage();
+      page.setDefaultTimeout(30000);
+      return page;
+    };
+    const there = await pageOf(far), here = await pageOf(near);
+    await there.goto('/copies');
+    await there.getByRole('link', { name: '預かっている写しを見る' }).click();
+    await there.getByRole('heading', { name: 'さくら内科', exact: true }).waitFor();
+    assert.match(await there.locator('#main').innerText(), /さくら内科クリニック[\s\S]*だいじょうぶ/);
+    await there.locator('summary').click();
+    await L.picture(there, 'peers');
+    await there.getByRole('button', { name: /新しいコード/ }).click();
+    await there.getByRole('dialog').waitFor();
+    await L.picture(there, 'peers-code');
+    const code = await there.getByRole('dialog').locator('.copy').nth(1).innerText();
+    assert.match(code, /^SKP1-/);
+    await here.goto('/copies');
+    await here.getByRole('heading', { name: 'となりの箱' }).waitFor();
+    await here.getByRole('button', { name: 'アドレスとコードを入れる' }).click();
+    await L.picture(here, 'copies-box');
+    await here.getByText('設定と記録').click();
+    await here.getByLabel('コード(SKP1- ではじまります)').last().waitFor();
+    const field = here.locator('details').getByLabel('コード(SKP1- ではじまります)');
+    await field.fill(code.toLowerCase());
+    await here.getByRole('button', { name: 'このコードを使う' }).click();
+    await L.until('the field to be empty again', async () => (await field.inputValue()) === '');
+    await settled(['ok']);
+    const kept = () => JSON.parse(fs.readFileSync(path.join(near.box.data, 'copies.json'), 'utf8'))[copy];
+    await L.until('the new certificate', () => kept().cert && kept().secret === '');
+    assert.equal((await far.c.get('peers')).items.length, 1);
+  } finally {
+    await browser.close();
+  }
+});
+
 test('a near box that was rolled back touches nothing there, and both boxes raise an alarm', { timeout: 240e3 }, async () => {
   const manifest = (await near.generations())[0].id;
   const vault = path.join(near.box.data, 'vault'), old = path.join(near.place, 'old-vault');

@@ -78,12 +78,16 @@ export interface Today {
 }
 export interface Lamp { id: 'copies' | 'media' | 'elsewhere' | 'offline' | 'errors'; number: string; state: 'on' | 'look' | 'off'; title: string; why: string; todo: string }
 export interface Copy {
-    id: string; kind: 'folder' | 'disk'; name: string; place: string; elsewhere: boolean; detachable: boolean; when: 'backup' | 'daily' | 'plugged'; hour: number | null; max_days: number; enabled: boolean;
+    id: string; kind: 'folder' | 'disk' | 's3' | 'box'; name: string; place: string; elsewhere: boolean; detachable: boolean; when: 'backup' | 'daily' | 'plugged'; hour: number | null; max_days: number; enabled: boolean;
     state: 'waiting' | 'running' | 'verifying' | 'forked' | 'failed' | 'unsound' | 'never' | 'old' | 'detach' | 'ok'; text: string;
     covers: string | null; done: string | null; verified: string | null; sound: boolean | null; attached: boolean; detached_at: string | null;
     generations: number; pack_bytes: number; total_bytes: number; free_bytes: number; progress?: { phase: string; bytes: number; bytes_total: number };
 }
 export interface CopyRun { id: string; what: string; by: string | null; state: 'running' | 'complete' | 'failed' | 'cancelled'; started: string; finished: string | null; facts: { copy?: { copied_bytes?: number }; files?: { file: string; why: string }[] } | null }
+export interface Peer {
+    id: string; name: string; institution: string; accepting: boolean; state: 'ok' | 'empty' | 'stopped' | 'damaged'; quota: number; used: number; packs: number; generations: number; rotten: number;
+    head_at: string | null; joined: string | null; last_seen: string | null; checked: string | null;
+}
 export interface Copies { items: Copy[]; lamps: Lamp[] }
 export interface Alarm {
     id: string; kind: string; device_name?: string; source_name?: string; note?: string | null; state: 'look' | 'call'; opened: string; closed: string | null; title: string; text: string;

@@ -18,6 +18,7 @@ import { RestoreScreen } from './screens/restore';
 import { TroubleScreen } from './screens/trouble';
 import { MachinesScreen } from './screens/machines';
 import { CopiesScreen } from './screens/copies';
+import { PeersScreen } from './screens/peers';
 import { PeopleScreen } from './screens/people';
 import { AccessScreen } from './screens/access';
 import { SettingsScreen } from './screens/settings';
@@ -163,6 +164,7 @@ function Screen({ place, today }: { place: Place; today: TodayNow }) {
     if ((p === '/trouble' || p.startsWith('/trouble/')) && may('trouble')) return <TroubleScreen place={place} today={today.today} />;
     if ((p === '/machines' || p.startsWith('/machines/')) && may('machines')) return <MachinesScreen place={place} />;
     if (p === '/copies' && may('copies')) return <CopiesScreen />;
+    if (p === '/copies/kept' && may('copies') && session?.person?.role !== 'staff') return <PeersScreen />;
     if (p === '/people' && may('people')) return <PeopleScreen />;
     if ((p === '/access' || p === '/access/audit') && may('access')) return <AccessScreen place={place} />;
     if (p === '/restore-card' && session?.person?.role === 'director') return <RestoreCardScreen />;

@@ -9,6 +9,8 @@ import { isLeader, roleOf, useSession } from '../session';
 import { T as C } from '../text/common';
 import { T } from '../text/copies';
 import { bytesOf, countOf, whenOf } from '../time';
+import { AddBox, NewCode, ToPeers } from './peers';
+import { T as P } from '../text/peers';
 import { Badge, Dialog, Empty, ErrorBox, Head, Loading, Mark, Progress, SelectField, TextField, Tick } from '../ui/parts';
 import type { MarkState } from '../ui/parts';
 
@@ -28,6 +30,7 @@ export function Lamps({ lamps, short }: { lamps: Lamp[]; short?: boolean }) {
 }
 
 export function CopiesScreen() {
+    const { session } = useSession();
     const got = useGet<Copies>('/copies');
     useLive('copy', got.reload);
     const c = got.data;
@@ -37,7 +40,8 @@ export function CopiesScreen() {
             <section class="card" aria-labelledby="lp"><h2 id="lp">{t(T.lamps)}</h2><p class="sub">{t(T.lampsText)}</p><Lamps lamps={c.lamps} /></section>
             {c.items.length === 0 ? <Empty title={t(T.none)}><p>{t(T.noneText)}</p></Empty>
                 : <section aria-labelledby="ls"><h2 id="ls">{t(T.list)}</h2><div class="two mt">{c.items.map((x) => <One key={x.id} c={x} reload={got.reload} />)}</div></section>}
-            <Add /></div>}</>;
+            {isLeader(session) && <AddBox reload={got.reload} />}<Add />
+            {(isLeader(session) || roleOf(session) === 'vendor') && <ToPeers />}</div>}</>;
 }
 
 function Facts({ c }: { c: Copy }) {
@@ -61,7 +65,7 @@ function One({ c, reload }: { c: Copy; reload: () => void }) {
         try { await api.post(`/copies/${c.id}/${path}`, body); } catch (e) { setError(e as ApiError); }
         reload();
     };
-    return <section class="card stack" aria-labelledby={'c' + c.id}><div><p class="eyebrow">{t(c.kind === 'disk' ? T.kindDisk : T.kindFolder)}</p><h3 id={'c' + c.id}>{c.name}</h3></div>
+    return <section class="card stack" aria-labelledby={'c' + c.id}><div><p class="eyebrow">{t(c.kind === 'box' ? P.kindBox : c.kind === 'disk' ? T.kindDisk : T.kindFolder)}</p><h3 id={'c' + c.id}>{c.name}</h3></div>
         <p><Badge state={STATE[c.state]}>{t(SAID[c.state])}</Badge></p><p>{c.text}</p><ErrorBox error={error} />
         {c.progress && c.progress.bytes_total > 0 && <Progress part={c.progress.bytes} whole={c.progress.bytes_total} label={t(SAID[c.state])} text={t(T.progress, { n: bytesOf(c.progress.bytes), all: bytesOf(c.progress.bytes_total) })} />}
         <Facts c={c} />
@@ -72,7 +76,7 @@ function One({ c, reload }: { c: Copy; reload: () => void }) {
 
 function Own({ c, reload, edit }: { c: Copy; reload: () => void; edit: boolean }) {
     const got = useGet<Copy & { runs: CopyRun[] }>(`/copies/${c.id}`);
-    return <>{edit && <Change c={c} reload={reload} />}
+    return <>{edit && <Change c={c} reload={reload} />}{edit && c.kind === 'box' && <NewCode c={c} reload={reload} />}
         {got.data && got.data.runs.length > 0 && <div><h4>{t(T.history)}</h4><ul class="lines">{got.data.runs.slice(0, 10).map((r) => <li>
             <Mark state={r.state === 'complete' ? 'ok' : r.state === 'failed' ? 'look' : 'unknown'} /><div><b>{t(RUN[r.state])}</b> <span class="sub num">{whenOf(r.started)}{r.facts?.copy && ` ・ ${t(T.hBytes)} ${bytesOf(r.facts.copy.copied_bytes ?? 0)}`}</span>
                 {(r.facts?.files ?? []).length > 0 && <ul class="plain-list">{r.facts!.files!.slice(0, 10).map((f) => <li class="mono">{f.file} {f.why}</li>)}</ul>}</div></li>)}</ul></div>}</>;
