@@ -1,6 +1,7 @@
 /*
  * A neighbour with bad intent at the far side of a copy: messages of every kind with any bytes, in any order.  The head
- * key is ours, so that signed heads over what was sent are tried, too.  What is there must never grow past the quota, and
+ * key is ours, so that signed heads over what was sent are tried, too.  What is there must never grow past the
+ * quota, and
  * the journal never shrink.
  */
 #include <stdlib.h>

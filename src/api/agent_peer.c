@@ -1,5 +1,6 @@
 /*
- * Another box at the agent port: it is let in by a code, and then adds to its copy here (docs/PROTOCOL-peer.md).  All that
+ * Another box at the agent port: it is let in by a code, and then adds to its copy here (docs/PROTOCOL-peer.md).
+ * All that
  * is decided here is who it is; what may come in is the vault process's to say.
  */
 #include <errno.h>
@@ -26,7 +27,8 @@ static void joined(struct api_call *c)
     const json_t *m = c->mem;
     json_t *inst = state_setting(a->state, "institution");
     api_event(a, "peer", api_str(m, "id"), json_pack("{s:s}", "id", api_str(m, "id")));
-    api_reply(c, 200, json_pack("{s:s,s:s,s:s,s:s,s:o,s:s}", "peer", api_str(m, "id"), "cert_pem", api_str(m, "cert_pem"),
+    api_reply(c, 200, json_pack("{s:s,s:s,s:s,s:s,s:o,s:s}", "peer", api_str(m, "id"), "cert_pem", api_str(m,
+        "cert_pem"),
         "ca_pem", api_str(a->keys, "ca_pem"), "vault", api_str(m, "vault"), "not_after",
         api_time(api_int(m, "until_s", 0)), "institution", api_str(inst, "name")));
     json_decref(inst);
@@ -39,7 +41,8 @@ static void folder_made(struct api_call *c, int err, struct sm_span body, const 
     if (err < 0)
         undo(c);
     if (err == -SM_EAUTH || err == -SM_EMISMATCH || err == -SM_EDENIED) {
-        api_fail_say(c, 422, "label", "label", "the label is not of this vault and head key, or another one is there", NULL);
+        api_fail_say(c, 422, "label", "label", "the label is not of this vault and head key, or another one is there",
+            NULL);
         return;
     }
     json_t *j = api_answer(c, err, body, text);
@@ -77,7 +80,8 @@ static void cert_made(struct api_call *c, int err, struct sm_span body, const ch
         api_ask(c, "V_PEER", json_pack("{s:o,s:s,s:s}", "peer", peer, "label", api_str(m, "label"), "by",
             api_str(m, "by")), folder_made);
     } else if (api_do(c, STATE_peer_cert,
-                   STATE_ARGS(state_t(api_str(m, "cert")), state_i(api_int(m, "until_s", 0)), state_t(api_str(m, "id"))))) {
+                   STATE_ARGS(state_t(api_str(m, "cert")), state_i(api_int(m, "until_s", 0)), state_t(api_str(m,
+                       "id"))))) {
         joined(c); /* the certificate before is nobody's now */
     }
 }

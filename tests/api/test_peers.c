@@ -240,9 +240,12 @@ static void a_box_that_finds_itself_rolled_back_says_so_here(void **state)
 static void what_is_asked_for_has_bounds(void **state)
 {
     static const char *const bad[] = { "GET /agent/v1/peer/file", "GET /agent/v1/peer/file?name=format&offset=0",
-        "GET /agent/v1/peer/file?name=format&offset=-1&length=1", "GET /agent/v1/peer/file?name=format&offset=0&length=600000",
-        "GET /agent/v1/peer/file?name=&offset=0&length=1", "GET /agent/v1/peer/list/packs/zz", "GET /agent/v1/peer/list/other/00",
-        "GET /agent/v1/peer/list/packs/AB", "PUT /agent/v1/peer/packs/short", "GET /agent/v1/peer/packs/" H32 "?length=x",
+        "GET /agent/v1/peer/file?name=format&offset=-1&length=1",
+        "GET /agent/v1/peer/file?name=format&offset=0&length=600000",
+        "GET /agent/v1/peer/file?name=&offset=0&length=1", "GET /agent/v1/peer/list/packs/zz",
+        "GET /agent/v1/peer/list/other/00",
+        "GET /agent/v1/peer/list/packs/AB", "PUT /agent/v1/peer/packs/short",
+        "GET /agent/v1/peer/packs/" H32 "?length=x",
         "PUT /agent/v1/peer/manifests/short", "PUT /agent/v1/peer/journal/0", "PUT /agent/v1/peer/journal/x",
         "PUT /agent/v1/peer/journal/1" };
     struct kit *k = *state;
@@ -256,7 +259,8 @@ static void what_is_asked_for_has_bounds(void **state)
         method[n] = 0;
         assert_int_equal(kit_call(k, &neighbour, method, strchr(bad[i], ' ') + 1, NULL), 400);
     }
-    assert_int_equal(kit_call(k, &neighbour, "GET", "/agent/v1/peer/file?name=format&offset=0&length=524288", NULL), 200);
+    assert_int_equal(kit_call(k, &neighbour, "GET", "/agent/v1/peer/file?name=format&offset=0&length=524288", NULL),
+        200);
     /* Of one box eight questions at a time. */
     for (unsigned i = 0; i < 9; i++)
         kit_begin(k, &neighbour, "GET", "/agent/v1/peer", NULL);
@@ -309,9 +313,11 @@ static void a_copy_at_another_box_keeps_its_key_with_the_parent_alone(void **sta
 
 static void an_address_or_code_that_is_none_is_said(void **state)
 {
-    static const char *const places[] = { "http://192.0.2.9:8444", "https://", "https://x", "https://h/a", "https://h:1/?x",
+    static const char *const places[] = { "http://192.0.2.9:8444", "https://", "https://x", "https://h/a",
+        "https://h:1/?x",
         "https://user@h:1", "https://h:1/a/b", "ftp://host:1234" };
-    static const char *const codes[] = { "SKJ1-AAAA-AAAA-AAAA-AAAA-BBBB-BBBB-BBBB-BBBB-BBBB-BBBB-BA", "SKP1-AAAA", "SKP1-11118888",
+    static const char *const codes[] = { "SKJ1-AAAA-AAAA-AAAA-AAAA-BBBB-BBBB-BBBB-BBBB-BBBB-BBBB-BA", "SKP1-AAAA",
+        "SKP1-11118888",
         "nothing at all" };
     struct kit *k = *state;
     char body[400];

@@ -206,6 +206,28 @@ test('a machine is no neighbour and a neighbour no machine, over real certificat
   assert.equal((await L.request('GET', `${far.box.agentUrl}/agent/v1/peer`, undefined, machine)).status, 401);
 });
 
+test('the command line: invite, look, and give the copy back to a disk, from which it restores', { timeout: 120e3 }, async () => {
+  const home = path.join(far.place, 'home'), disk = path.join(far.place, 'disk');
+  fs.mkdirSync(home);
+  const cli = (args, options = {}) => L.run(L.programs.cli, [...args, '--data', far.box.data, '--lang', 'en'], { any: true, env: { HOME: home, XDG_CONFIG_HOME: path.join(home, '.config') }, ...options });
+  const good = async (args, options) => {
+    const r = await cli(args, options);
+    assert.equal(r.code, 0, `${args}: ${r.out}${r.err}`);
+    return r.out;
+  };
+  await good(['sign-in', 'incho', '--password-stdin'], { input: `${L.password}\n${far.person.codes[0]}\n` });
+  assert.match(await good(['peer', 'list']), /さくら内科/);
+  assert.match(await good(['peer', 'show', 'さくら内科']), /さくら内科クリニック/);
+  assert.match(await good(['peer', 'invite', '山の診療所', '--quota', '10']), /^https:.*\nSKP1-/);
+  assert.equal((await cli(['peer', 'invite', '山の診療所'])).code, 2);
+  assert.match(await good(['peer', 'set', 'さくら内科', '--quota', '3']), /3(\.0)? GiB/);
+  assert.match((await cli(['copy', 'box', 'https://127.0.0.1:1', '--password-stdin'], { input: 'SKP1-AAAA\n' })).err, /code/);
+  await good(['peer', 'check', 'さくら内科']);
+  await good(['peer', 'export', 'さくら内科', '--to', disk]);
+  assert.equal((await cli(['peer', 'export', 'さくら内科', '--to', disk])).code, 1, 'nothing is written over');
+  await recoverFrom(path.join(disk, 'sakimori-copy/vault'), (await near.generations())[0].id);
+});
+
 test('both screens: a code is made there and entered here, one after the other', { timeout: 200e3 }, async () => {
   const browser = await L.startBrowser();
   try {

@@ -10,7 +10,8 @@ struct x {
     uint64_t quota, reserve;
     struct journal_signed_head head;
     struct copy_result res;
-    unsigned cut_before, cut_after, calls;  /* the how-manieth call is lost on its way there, or its answer on its way back */
+    /* the how-manieth call is lost on its way there, or its answer on its way back */
+    unsigned cut_before, cut_after, calls;
     struct cid pack; bool sending;
     struct sm_buf body;                     /* of the pack under way, until it ends */
     char why[COPY_WHY];
@@ -258,7 +259,8 @@ static void a_journal_of_many_files_arrives(void **state)
     done(&x);
 }
 
-/* The line is cut at every call, before it arrives and after: what was there stays a vault, and the next run ends it. */
+/* The line is cut at every call, before it arrives and after: what was there stays a vault, and the next run ends
+ * it. */
 static void a_cut_at_every_message_loses_nothing(void **state)
 {
     struct x x;

@@ -1,4 +1,5 @@
-/* The courier's kind "box": the copy at another box.  The first run is let in by the code, and tells brain what it got. */
+/* The courier's kind "box": the copy at another box.  The first run is let in by the code, and tells brain what it
+ * got. */
 #include <errno.h>
 #include "sakimorid/courier/courier.h"
 #include "sakimorid/wire.h"
@@ -21,7 +22,8 @@ static int join(const struct courier_job *job, char why[BOX_WHY])
 {
     const json_t *a = job->address;
     struct box_join j = { .url = text(a, "url"), .key = text(a, "key"), .vault = text(a, "vault"),
-        .head_pub = text(a, "head_pub"), .label = job->label, .institution = text(a, "institution"), .cancel = job->cancel };
+        .head_pub = text(a, "head_pub"), .label = job->label, .institution = text(a, "institution"),
+        .cancel = job->cancel };
     const char *secret = text(a, "secret"), *pin = text(a, "pin");
     if (sm_unhex(secret, strlen(secret), j.secret, BOX_SECRET_LEN) || sm_unhex(pin, strlen(pin), j.pin, BOX_PIN_LEN))
         return -SM_EDENIED;
@@ -46,7 +48,8 @@ static int open_box(const struct courier_job *job, void **ret, char ret_why[COUR
     r = code ? -EACCES : r;
     const json_int_t rate = json_integer_value(json_object_get(a, "rate_bytes"));
     const struct box_args args = { .url = text(a, "url"), .ca = r || known ? text(a, "ca") : sm_buf_str(&joined_ca),
-        .cert = r || known ? text(a, "cert") : sm_buf_str(&joined_cert), .key = text(a, "key"), .cancel = job->cancel, .rate_bytes = rate > 0 ? (uint64_t)rate : 0 };
+        .cert = r || known ? text(a, "cert") : sm_buf_str(&joined_cert), .key = text(a, "key"), .cancel = job->cancel,
+        .rate_bytes = rate > 0 ? (uint64_t)rate : 0 };
     if (!r)
         r = box_open(&args, ret, why);
     (void)snprintf(ret_why, COURIER_WHY, "%s", why); /* shorter */
@@ -78,7 +81,8 @@ static int verify_begin(void *t, const struct courier_job *job, struct reading *
         return -ENOMEM;
     g->job = job;
     *ret = g;
-    struct copy_check_args a = { .ops = &copy_box, .target = t, .vault = job->vault, .read_max = (uint64_t)job->read_bytes,
+    struct copy_check_args a = { .ops = &copy_box, .target = t, .vault = job->vault,
+        .read_max = (uint64_t)job->read_bytes,
         .damage = on_damage, .arg = g };
     memcpy(a.head_pub, job->head_pub, 32);
     int r = copy_check_new(&a, &g->check);
@@ -130,5 +134,6 @@ static void facts(void *t, json_t *out)
     wire_int(out, "free_bytes", f.quota > f.used ? f.quota - f.used : 0);
 }
 
-const struct courier_kind courier_box = { .name = "box", .ops = &copy_box, .open = open_box, .reason = reason, .why = why,
+const struct courier_kind courier_box = { .name = "box", .ops = &copy_box, .open = open_box, .reason = reason,
+    .why = why,
     .verify = verify, .verified = verified, .facts = facts };

@@ -56,7 +56,7 @@ struct courier {
     int last_percent;
     unsigned told;
     json_t *events[QUEUE_MAX]; size_t events_n;
-    bool over;
+    bool over, ending;            /* ending: the result is said, the thread is about to end */
     enum asking asking;
     uint64_t seal_number; uint8_t seal_digest[32], seal_sig[64];
     int seal_err;
@@ -76,6 +76,7 @@ static void queue(struct courier *k, const char *what, json_t *o)
     json_object_set_new(o, "what", json_string(what));
     wire_hex(o, "copy", k->job.copy, 16);
     (void)pthread_mutex_lock(&k->lock); /* an ordinary one: cannot fail */
+    k->ending |= !strcmp(what, "result");
     if (k->events_n < QUEUE_MAX)
         k->events[k->events_n++] = o;
     else
@@ -291,6 +292,10 @@ static void on_look(void *arg)
     json_t *events[QUEUE_MAX];
     uint8_t digest[32];
     (void)pthread_mutex_lock(&k->lock);
+    if (k->ending && !k->over) { /* brain may ask for the next run as soon as it has the result */
+        (void)pthread_mutex_unlock(&k->lock);
+        return;
+    }
     size_t n = k->events_n;
     memcpy(events, k->events, n * sizeof *events);
     k->events_n = 0;
@@ -356,7 +361,7 @@ static void on_run(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
         k->told = 0;
         k->last_percent = -1;
         k->bytes = k->total = 0;
-        k->over = false;
+        k->over = k->ending = false;
         k->asking = NOTHING;
         r = -pthread_create(&k->thread, NULL, work, k);
         k->started = r == 0;

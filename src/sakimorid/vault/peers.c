@@ -31,7 +31,8 @@ static struct peer *by_id(struct vaultd *v, const uint8_t id[16])
     return NULL;
 }
 
-static struct peer *open_one(struct vaultd *v, const uint8_t id[16], const struct far_config *c, int *ret_err, char *why)
+static struct peer *open_one(struct vaultd *v, const uint8_t id[16], const struct far_config *c, int *ret_err,
+    char *why)
 {
     for (size_t i = 0; i < VAULTD_PEERS_MAX; i++) {
         struct peer *p = &v->peers[i];
@@ -100,7 +101,8 @@ static json_t *status_json(const struct peer *p)
     struct far_status s;
     far_status(p->far, &s);
     sm_hex(p->id, 16, hex);
-    json_t *o = json_pack("{s:s,s:o,s:b}", "peer", hex, "checked", checked_json(p->far), "journal_rotten", s.journal_rotten);
+    json_t *o = json_pack("{s:s,s:o,s:b}", "peer", hex, "checked", checked_json(p->far), "journal_rotten",
+        s.journal_rotten);
     wire_int(o, "used", s.used);
     wire_int(o, "quota", s.quota);
     wire_int(o, "packs", s.packs);
@@ -116,7 +118,8 @@ static int out_err(int r)
     return r == -EDQUOT ? -ENOSPC : r;
 }
 
-/* {"peer"} → its state; {"label","by"}: it was just let in; {"record"}: what a person decided; {"check"}: read it now. */
+/* {"peer"} → its state; {"label","by"}: it was just let in; {"record"}: what a person decided; {"check"}: read it
+ * now. */
 void peers_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     (void)peer;

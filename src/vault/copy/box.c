@@ -280,7 +280,8 @@ static int box_end(void *t)
         int r = pack_have(b, hex, &have);
         if (r)
             return r;
-        const struct box_request put = { .method = "PUT", .path = path, .body = SM_SPAN(b->pack.p + have, b->pack.n - have),
+        const struct box_request put = { .method = "PUT", .path = path, .body = SM_SPAN(b->pack.p + have,
+            b->pack.n - have),
             .offset = have, .length = b->pack.n };
         int status = box_http_do(b->http, &put, &b->body);
         bool cut = status == -SM_EPEER || status == -SM_ETIME || status == 503 || status == 429 || status == 409;
@@ -329,7 +330,8 @@ static int box_replace(void *t, const char *name, struct sm_span content)
 
 static int post(struct box *b, const char *path, const char *json)
 {
-    const struct box_request r = { .method = "POST", .path = path, .body = SM_SPAN_STR(json), .type = "application/json" };
+    const struct box_request r = { .method = "POST", .path = path, .body = SM_SPAN_STR(json),
+        .type = "application/json" };
     return ask(b, &r);
 }
 

@@ -1,6 +1,8 @@
 /*
- * A copy at another box (docs/PROTOCOL-peer.md): being let in, and the target that copy.h fills.  Waits for the network:
- * for a thread that may.  Sees sealed objects and the certificate and key of that one neighbourhood; writes no file; never
+ * A copy at another box (docs/PROTOCOL-peer.md): being let in, and the target that copy.h fills.  Waits for the
+ * network:
+ * for a thread that may.  Sees sealed objects and the certificate and key of that one neighbourhood; writes no file;
+ * never
  * logs.  Built apart from the vault library, so that only who talks to another box has libcurl.
  */
 #ifndef VAULT_COPY_BOX_H
@@ -24,9 +26,11 @@ struct box_join {
     uint8_t secret[BOX_SECRET_LEN], pin[BOX_PIN_LEN];
     const atomic_bool *cancel;
 };
-/* Certificate and CA as PEM, appended.  -SM_EAUTH (not the box that the code is of), -SM_EDENIED (code wrong, used, late),
+/* Certificate and CA as PEM, appended.  -SM_EAUTH (not the box that the code is of), -SM_EDENIED (code wrong, used,
+ * late),
  * -SM_EEXISTS (a copy of this vault is there already), -SM_EPEER, -SM_ETIME, -SM_EPROTO, -ENOMEM. */
-sm_must_use int box_join(const struct box_join *j, struct sm_buf *ret_cert, struct sm_buf *ret_ca, char ret_why[BOX_WHY]);
+sm_must_use int box_join(const struct box_join *j, struct sm_buf *ret_cert, struct sm_buf *ret_ca,
+    char ret_why[BOX_WHY]);
 
 extern const struct copy_target_ops copy_box; /* opened by box_open, not by its open */
 /* -SM_EAUTH (certificates), -SM_EDENIED (it accepts us no more), -SM_EPEER, -SM_ETIME, -ENOMEM … */

@@ -163,7 +163,8 @@ static struct curl_slist *headers_of(const struct box_request *r)
     char text[160];
     struct curl_slist *l = curl_slist_append(NULL, "Expect:"); /* no waiting for "100 Continue" */
     if (strcmp(r->method, "GET") != 0) {
-        (void)snprintf(text, sizeof text, "Content-Type: %s", r->type ? r->type : "application/octet-stream"); /* fits */
+        (void)snprintf(text, sizeof text, "Content-Type: %s", r->type ? r->type
+            : "application/octet-stream"); /* fits */
         l = curl_slist_append(l, text);
     }
     if (r->length) {

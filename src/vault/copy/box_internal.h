@@ -7,7 +7,8 @@
 #define BOX_ANSWER_MAX ((size_t)2 << 20)
 
 struct box_http;
-struct box_http_args { const char *url, *ca, *cert, *key; bool verify; const atomic_bool *cancel; uint64_t rate_bytes; };
+struct box_http_args { const char *url, *ca, *cert, *key; bool verify; const atomic_bool *cancel;
+    uint64_t rate_bytes; };
 /* PEMs go into memory files: the TLS library under libcurl reads names only. */
 sm_must_use int box_http_new(const struct box_http_args *a, struct box_http **ret);
 void box_http_free(struct box_http *h);

@@ -52,7 +52,8 @@ static int hello(const struct box_join *j, struct sm_buf *ret_ca, char why[BOX_W
 
 static int request(const struct box_join *j, struct sm_buf *ret)
 {
-    struct sm_buf der = SM_BUF_INIT(CRYPTO_CERT_MAX), b64 = SM_BUF_INIT(CRYPTO_CERT_MAX), pem = SM_BUF_INIT(CRYPTO_CERT_MAX);
+    struct sm_buf der = SM_BUF_INIT(CRYPTO_CERT_MAX), b64 = SM_BUF_INIT(CRYPTO_CERT_MAX),
+        pem = SM_BUF_INIT(CRYPTO_CERT_MAX);
     char secret[2 * BOX_SECRET_LEN + 1];
     int r = crypto_x509_csr_new(SM_SPAN_STR(j->key), "sakimori box", &der);
     if (!r)
@@ -98,7 +99,8 @@ int box_join(const struct box_join *j, struct sm_buf *ret_cert, struct sm_buf *r
     int r = hello(j, ret_ca, ret_why);
     if (!r)
         r = request(j, &text);
-    const struct box_http_args a = { .url = j->url, .ca = r ? NULL : sm_buf_str(ret_ca), .verify = true, .cancel = j->cancel };
+    const struct box_http_args a = { .url = j->url, .ca = r ? NULL : sm_buf_str(ret_ca), .verify = true,
+        .cancel = j->cancel };
     const struct box_request post = { .method = "POST", .path = "/agent/v1/peer/join", .body = sm_buf_span(&text),
         .type = "application/json" };
     if (!r)

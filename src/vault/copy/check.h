@@ -1,5 +1,6 @@
 /*
- * Reading a copy back through its target, without opening it as a vault: its journal's chain up to its signed head, that
+ * Reading a copy back through its target, without opening it as a vault: its journal's chain up to its signed head,
+ * that
  * everything it names is there, and, by chance up to so many bytes or all, that packs and manifests are their names.
  * Nobody's word is taken for any of it.
  */
@@ -16,7 +17,8 @@ struct copy_check_args {
     void (*damage)(void *arg, const char *file, const char *why);
     void *arg;
 };
-struct copy_checked { uint64_t packs, generations, files_read, bytes_read, damaged, done, total; struct journal_head head; };
+struct copy_checked { uint64_t packs, generations, files_read, bytes_read, damaged, done, total;
+    struct journal_head head; };
 struct copy_check;
 sm_must_use int copy_check_new(const struct copy_check_args *a, struct copy_check **ret);
 /* 1 more, 0 done (damage is no error), -SM_ENOTFOUND no complete copy there, -errno, the target's errors. */

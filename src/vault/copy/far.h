@@ -1,19 +1,22 @@
 /*
  * The far side of a copy from box to box (docs/FORMAT-vault.md section 12.2): another box's sealed vault, kept here in
- * DIR/sakimori-copy as any copy is.  The other box may add, and nothing else.  No key that opens anything is needed, and
+ * DIR/sakimori-copy as any copy is.  The other box may add, and nothing else.  No key that opens anything is needed,
+ * and
  * none is here; what comes in is foreign, whoever was let in.
  *
  * Invariants: 1. no byte of a pack's body, of a manifest, of the label, or of the journal up to the last head that was
  * taken, changes or goes away; only what is provably rotten (its bytes are not its name) is replaced, by what fits, and
  * a pack may get a trailer.  2. the journal grows only by whole records that chain to a head signed by the key that was
- * pinned when the neighbour was let in; until then they lie apart, in tmp/.  3. the quota and the disk's reserve hold at
+ * pinned when the neighbour was let in; until then they lie apart, in tmp/.  3. the quota and the disk's reserve
+ * hold at
  * every moment.  4. one file at a time is under way.
  */
 #ifndef VAULT_COPY_FAR_H
 #define VAULT_COPY_FAR_H
 #include "vault/copy/copy.h"
 
-#define FAR_FILE_BYTES ((uint64_t)16384)  /* the least that a file counts: a million small ones are no way around a quota */
+/* the least that a file counts: a million small ones are no way around a quota */
+#define FAR_FILE_BYTES ((uint64_t)16384)
 #define FAR_PIECE ((size_t)512 << 10)     /* of the journal, and of what is read back */
 #define FAR_PACK_MAX ((uint64_t)64 << 20)
 #define FAR_HEADER_MAX 1024u
@@ -54,7 +57,8 @@ sm_must_use int far_pack_end(struct far *f, const struct cid *id, bool *ret_dupl
 sm_must_use int far_manifest(struct far *f, const struct cid *id, struct sm_span bytes);
 /* -SM_EFORMAT, -SM_EMISMATCH (another vault's), -SM_EVERSION, -SM_EDENIED (an older one than is there). */
 sm_must_use int far_format(struct far *f, struct sm_span bytes);
-/* Bytes of journal file `file` at `at`, kept apart until a head.  -SM_ESTATE: they do not begin where something ends. */
+/* Bytes of journal file `file` at `at`, kept apart until a head.  -SM_ESTATE: they do not begin where something
+ * ends. */
 sm_must_use int far_journal(struct far *f, uint32_t file, uint64_t at, struct sm_span bytes);
 /*
  * A signed head: the records that were sent become the copy's.  -SM_EFORMAT, -SM_EAUTH, -SM_EMISMATCH (another vault),
@@ -74,7 +78,8 @@ sm_must_use int far_list(struct far *f, bool packs, const char *digits, struct s
  * Reading all of it again, a file a step.  1: more; 0: a round is over, the next step begins another; an error.
  * Rotten files stay where they are, and are named until the neighbour has sent them again.
  */
-struct far_checked { uint64_t files, bytes, rotten; int64_t done_s; char names[FAR_ROTTEN_MAX][COPY_NAME_MAX]; size_t names_n; };
+struct far_checked { uint64_t files, bytes, rotten; int64_t done_s; char names[FAR_ROTTEN_MAX][COPY_NAME_MAX];
+    size_t names_n; };
 sm_must_use int far_check_step(struct far *f);
 void far_checked(const struct far *f, struct far_checked *ret);   /* of the last complete round; done_s 0: none */
 #endif
