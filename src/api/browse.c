@@ -344,7 +344,12 @@ static void search_listed(struct api_call *c, int err, struct sm_span body, cons
     json_t *j = api_answer(c, err, body, text);
     if (!j)
         return;
-    api_set(c->mem, "todo", json_incref(json_object_get(j, "items")));
+    json_t *todo = json_array(), *row;
+    size_t i;
+    json_array_foreach(json_object_get(j, "items"), i, row)
+        if (!self_is(c->api, api_str(row, "client"))) /* opened with the sheet alone */
+            api_append(todo, json_incref(row));
+    api_set(c->mem, "todo", todo);
     api_set(c->mem, "next", json_incref(json_object_get(j, "next_before_seq")));
     api_set(c->mem, "found", json_array());
     api_set(c->mem, "quiet", json_true());
