@@ -221,6 +221,7 @@ static void copy_add(struct api_call *c, const char *label)
         /* Whether the place and the keys are right shows the first run. */
         if (copy_kind(kind)->net)
             (void)copy_want(c->api, id, "copy", c->who.account); /* just added: it is not waiting */
+        copies_tick(c->api);
         api_reply(c, 201, out);
     }
 }
@@ -284,6 +285,7 @@ static void keys_kept(struct api_call *c, int err, struct sm_span body, const ch
         return;
     json_decref(j);
     (void)copy_want(c->api, c->part[0], "copy", c->who.account); /* waiting already is as good */
+    copies_tick(c->api);
     api_reply(c, 200, one_json(c, c->part[0]));
 }
 

@@ -249,7 +249,9 @@ static void run_began(struct api *a, int err, const json_t *answer, const char *
 /* However many days a generation is kept, half of the locks' time is more than that and two weeks. */
 static int64_t lock_days(struct api *a)
 {
-    int64_t days = 2 * (api_int(json_object_get(a->vault, "policy"), "min_days", 0) + 14);
+    json_t *set = state_setting(a->state, "retention");
+    int64_t days = 2 * (api_int(set ? set : json_object_get(a->vault, "policy"), "min_days", 0) + 14);
+    json_decref(set);
     return days < LOCK_DAYS ? LOCK_DAYS : days;
 }
 

@@ -37,6 +37,11 @@ int cmd_peer_again(struct cli *c);
 int cmd_peer_set(struct cli *c);
 int cmd_peer_check(struct cli *c);
 int cmd_peer_export(struct cli *c);
+int cmd_copy_add(struct cli *c);
+int cmd_copy_keys(struct cli *c);
+int cmd_copy_fetch(struct cli *c);
+/* Until the run of the copy at this route ends: CLI_OK when it went well. */
+int copy_watch(struct cli *c, const char *path);
 int cmd_copy_show(struct cli *c);
 int cmd_copy_run(struct cli *c);
 int cmd_copy_verify(struct cli *c);

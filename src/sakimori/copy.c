@@ -82,6 +82,7 @@ int cmd_copy_show(struct cli *c)
         { "state", CLI_WORD, "結果", "Result" }, { "facts.copy.copied_bytes", CLI_BYTES, "写した", "Copied" },
         { "facts.verify.bytes", CLI_BYTES, "読み返した", "Read back" }, { "by", CLI_TEXT, "だれ", "By" } };
     static const struct cli_col more[] = { { "text", CLI_TEXT, "様子", "State" }, { "place", CLI_TEXT, "場所", "Place" },
+        { "locked_until", CLI_TIME, "消せない期限", "Locked until" },
         { "when", CLI_WORD, "いつ", "When" }, { "hour", CLI_TEXT, "時刻", "Hour" },
         { "max_days", CLI_TEXT, "古いとする日数", "Old after days" }, { "free_bytes", CLI_BYTES, "あき", "Free" } };
     char path[160];
@@ -108,7 +109,7 @@ static bool at_work(const char *state)
     return !strcmp(state, "waiting") || !strcmp(state, "running") || !strcmp(state, "verifying");
 }
 
-static int watch(struct cli *c, const char *path)
+int copy_watch(struct cli *c, const char *path)
 {
     for (;;) {
         json_t *o = NULL;
@@ -141,7 +142,7 @@ static int run(struct cli *c, bool verify)
     if (e != CLI_OK || !(cli_flag(c, "wait") || (c->tty_err && !c->json)))
         return e;
     (void)snprintf(one, sizeof one, "%.*s", (int)(strlen(path) - 4), path); /* without "/run" */
-    return watch(c, one);
+    return copy_watch(c, one);
 }
 
 int cmd_copy_run(struct cli *c)

@@ -157,6 +157,23 @@ static const struct cli_opt o_peer_set[] = { { .name = "name", .value = "TEXT", 
         .en = "go on accepting (nothing that is there is deleted)" }, END };
 static const struct cli_opt o_peer_export[] = { { .name = "to", .value = "DIR", .ja = "取り出す場所",
     .en = "where to put it" }, END };
+#define BUCKET_FIELDS \
+    { .name = "region", .value = "NAME", .ja = "リージョン(なければ us-east-1)", .en = "region (standard: us-east-1)" }, \
+    { .name = "style", .value = "path|host", .ja = "バケット名を書く所(なければ path)", \
+        .en = "where the bucket's name stands (standard: path)" }, \
+    { .name = "ca", .value = "FILE", .ja = "サーバーの証明書を確かめる CA", .en = "certificate authorities of the server" }, \
+    { .name = "plain-http", .ja = "http(この機械の中の試験だけ)", .en = "http, for tests on this machine only" }, \
+    OPT_ANSWERS, OPT_STDIN, OPT_FD
+static const struct cli_opt o_copy_add[] = { { .name = "kind", .value = "s3", .ja = "種類(なければ s3)",
+    .en = "kind (standard: s3)" }, { .name = "name", .value = "TEXT", .ja = "写しの名前", .en = "name of the copy" },
+    { .name = "elsewhere", .value = "yes|no", .ja = "別の建物に置く(なければ yes)", .en = "is kept in another building (standard: yes)" },
+    { .name = "lock-days", .value = "N", .ja = "消せない日数(90 から)", .en = "days of the lock (90 and up)" },
+    { .name = "bandwidth", .value = "KIB", .ja = "送る速さの上限(KiB/秒、0 はなし)", .en = "most KiB/s to send, 0 = no limit" },
+    BUCKET_FIELDS, OPT_WAIT, END };
+static const struct cli_opt o_copy_fetch[] = { { .name = "to", .value = "DIR", .ja = "保管庫を作るフォルダー",
+    .en = "folder that becomes the vault" },
+    { .name = "before", .value = "TIME", .ja = "この時より前の写し(2026-11-24 など)", .en = "as it was before this day or time" },
+    BUCKET_FIELDS, END };
 static const struct cli_opt o_copy_set[] = { { .name = "name", .value = "TEXT", .ja = "新しい名前", .en = "new name" },
     { .name = "elsewhere", .value = "yes|no", .ja = "別の建物に置く", .en = "is kept in another building" },
     { .name = "enabled", .value = "yes|no", .ja = "自動で写す", .en = "copy by itself" },
@@ -220,6 +237,11 @@ const struct cli_cmd cli_commands[] = {
     { "copy box", "URL", 1, 1, cmd_copy_box, "ほかの施設の箱への写しを作る(その箱のコードを聞く)",
         "make a copy at another institution's box (asks for its code)", o_copy_box },
     { "copy code", "COPY", 1, 1, cmd_copy_code, "ほかの箱の新しいコードを入れる", "enter a new code of the other box", o_secret },
+    { "copy add", "URL", 1, 1, cmd_copy_add, "バケット(S3)への写しを作る: https://サーバー/バケット/場所",
+        "make a copy in a bucket (S3): https://SERVER/BUCKET/PREFIX", o_copy_add },
+    { "copy keys", "COPY", 1, 1, cmd_copy_keys, "バケットの鍵を入れかえる", "new keys for a copy in a bucket", o_secret },
+    { "copy fetch", "URL", 1, 1, cmd_copy_fetch, "バケットだけから保管庫を取りもどす(箱なしで)",
+        "bring the vault back from a bucket alone (without the box)", o_copy_fetch },
     { "copy show", "COPY", 1, 1, cmd_copy_show, "一つの写しと、その記録", "one copy and its history", NULL },
     { "copy run", "COPY", 1, 1, cmd_copy_run, "今すぐ写す", "copy now", o_wait },
     { "copy verify", "COPY", 1, 1, cmd_copy_verify, "写しを全部読み返す", "read all of a copy back", o_wait },

@@ -81,7 +81,7 @@ export interface Copy {
     id: string; kind: 'folder' | 'disk' | 's3' | 'box'; name: string; place: string; elsewhere: boolean; detachable: boolean; when: 'backup' | 'daily' | 'plugged'; hour: number | null; max_days: number; enabled: boolean;
     state: 'waiting' | 'running' | 'verifying' | 'forked' | 'failed' | 'unsound' | 'never' | 'old' | 'detach' | 'ok'; text: string;
     covers: string | null; done: string | null; verified: string | null; sound: boolean | null; attached: boolean; detached_at: string | null;
-    generations: number; pack_bytes: number; total_bytes: number; free_bytes: number; progress?: { phase: string; bytes: number; bytes_total: number };
+    generations: number; pack_bytes: number; total_bytes: number; free_bytes: number; stored_bytes: number; locked_until: string | null; progress?: { phase: string; bytes: number; bytes_total: number };
 }
 export interface CopyRun { id: string; what: string; by: string | null; state: 'running' | 'complete' | 'failed' | 'cancelled'; started: string; finished: string | null; facts: { copy?: { copied_bytes?: number }; files?: { file: string; why: string }[] } | null }
 export interface Peer {

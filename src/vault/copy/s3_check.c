@@ -36,7 +36,7 @@ static const char *look_at(struct s3 *t, const struct s3_entry *e, int *ret_err)
     return NULL;
 }
 
-static bool body_fits(struct s3 *t, const struct s3_entry *e, struct sm_span b)
+bool s3_body_fits(struct s3 *t, const struct s3_entry *e, struct sm_span b)
 {
     struct cid id, is;
     memcpy(id.b, e->name.id, 32);
@@ -66,7 +66,7 @@ static int one(struct s3 *t, struct s3_check *c, const struct s3_entry *e)
     c->locks++;
     if (!why && !r && e->name.kind != S3_BOX && e->name.kind != S3_JOURNAL && its_turn(c)) {
         r = s3_get(t, e, 0, 0, &t->body);
-        if (!r && !body_fits(t, e, sm_buf_span(&t->body)))
+        if (!r && !s3_body_fits(t, e, sm_buf_span(&t->body)))
             why = "its bytes do not match its name";
         c->objects += !r;
         c->bytes += t->body.n;
@@ -85,7 +85,7 @@ static int one(struct s3 *t, struct s3_check *c, const struct s3_entry *e)
 }
 
 /* The journal from its first record to the signed head. */
-static int whole_journal(struct s3 *t, struct s3_check *c)
+int s3_whole_journal(struct s3 *t, struct s3_check *c)
 {
     struct journal_signed_head h;
     struct chain chain;
@@ -119,7 +119,7 @@ int s3_check_step(void *arg, struct s3_check *c)
     struct s3 *t = arg;
     c->bytes_total = t->list.bytes;
     if (c->at >= t->list.n) {
-        int r = whole_journal(t, c);
+        int r = s3_whole_journal(t, c);
         if (!r && t->seal)
             r = s3_commit(t);
         return r;

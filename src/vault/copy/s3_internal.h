@@ -138,5 +138,9 @@ int64_t s3_renew_at(const struct s3 *t); /* what is locked no longer than this i
 sm_must_use int s3_store(struct s3 *t, const char *key, struct sm_span body, char ret_version[S3_VERSION_MAX], int64_t *ret_until);
 /* All of the journal is forgotten: it is copied anew. */
 sm_must_use int s3_forget_journal(struct s3 *t);
+/* Do the bytes fit the name (a part of the journal: only the length)? */
+bool s3_body_fits(struct s3 *t, const struct s3_entry *e, struct sm_span b);
+/* From its first record to the signed head; what is wrong is told. */
+sm_must_use int s3_whole_journal(struct s3 *t, struct s3_check *c);
 int s3_read(void *t, const char *name, uint64_t off, void *to, size_t n, size_t *ret_got);
 #endif
