@@ -13,6 +13,7 @@
 #define TRIES 3
 #define RUNS_KEPT_S (400 * DAY)
 #define DAMAGED_KEPT 100
+#define LOCK_LOOK_S (30 * DAY)
 #define LOCK_DAYS 90                /* of what lies in a bucket */
 #define SAMPLE_BYTES ((int64_t)4 << 30)
 
@@ -528,6 +529,8 @@ static void old_alarm(struct api *a, const json_t *row, const struct lamp_facts 
     int64_t since = api_int(row, "created_s", 0);
     bool old = c.complete ? c.covers_s < f->newest_s && f->now - c.covers_s > c.max_age_s
         : f->newest_s && f->now - since > c.max_age_s;
+    int64_t locked = api_int(json_object_get(row, "state"), "locked_until_s", 0);
+    old |= locked && locked - f->now < LOCK_LOOK_S; /* nobody renewed it for long */
     if (old && api_bool(row, "enabled"))
         raise(a, "copy_old", "look", api_str(row, "id"), api_str(row, "name"));
     else

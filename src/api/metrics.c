@@ -112,6 +112,7 @@ static void put_copies(struct page *p, struct api *a)
     static const struct { const char *name, *key, *help; } figures[] = {
         { "copy_covers_seconds", "covers_s", "Up to when a copy outside the box holds everything, Unix time; 0 = never filled." },
         { "copy_verified_seconds", "verified_s", "When all of a copy was last read back, Unix time; 0 = never." },
+        { "copy_locked_until_seconds", "locked_until_s", "The earliest end of a lock in a bucket of what a copy needs, Unix time; 0 = no bucket." },
         { "copy_failures", "fails", "Runs of a copy that failed since the last good one." },
     };
     json_t *rows = api_rows(a, STATE_copies, STATE_NONE), *lamps = lamps_json(a, TEXT_EN), *row;

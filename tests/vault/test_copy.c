@@ -248,6 +248,91 @@ static void a_vault_that_went_back_or_forked_does_not_touch_the_copy(void **stat
     kit_done(&x.k);
 }
 
+/* ---- a target that tells where its journal ends, and is told what went ---- */
+
+static struct { struct journal_head tip; uint32_t file; uint64_t off; unsigned gone, kept, reads; } teller;
+
+static int told_tip(void *t, struct journal_head *ret, uint32_t *ret_file, uint64_t *ret_off)
+{
+    (void)t;
+    *ret = teller.tip;
+    *ret_file = teller.file;
+    *ret_off = teller.off;
+    return teller.tip.seq > 0;
+}
+
+static int told_gone(void *t, const char *name)
+{
+    (void)t;
+    assert_true(!strncmp(name, "packs/", 6) || !strncmp(name, "manifests/", 10));
+    teller.gone++;
+    return 0;
+}
+
+static int told_keep(void *t)
+{
+    (void)t;
+    return ++teller.kept % 3; /* two more, then done */
+}
+
+static int told_read(void *t, const char *name, uint64_t off, void *to, size_t n, size_t *ret_got)
+{
+    teller.reads += !strncmp(name, "journal/", 8);
+    return copy_folder.read(t, name, off, to, n, ret_got);
+}
+
+static int run_told(struct x *x)
+{
+    struct copy_target_ops ops = copy_folder;
+    struct copy *c = NULL;
+    struct copy_args a = { .from = x->k.dir, .target = &ops, .head = x->head, .progress = on_progress, .damage = on_damage,
+        .arg = x };
+    ops.tip = told_tip;
+    ops.gone = told_gone;
+    ops.keep = told_keep;
+    ops.read = told_read;
+    ops.keeps = true;
+    memcpy(a.head_pub, x->k.head.public_key, 32);
+    teller.gone = teller.kept = teller.reads = 0;
+    assert_int_equal(copy_folder.open(x->to, &a.opened), 0);
+    int r = copy_new(&a, &c, x->why);
+    assert_int_equal(r, 0);
+    while ((r = copy_step(c)) == 1)
+        ;
+    copy_result(c, &x->res);
+    copy_free(c);
+    return r;
+}
+
+static void a_target_that_tells_its_end_is_not_read_and_still_finds_a_vault_that_went_back(void **state)
+{
+    struct x x;
+    char files[4][256];
+    make(&x, "teller", 2);
+    memset(&teller, 0, sizeof teller);
+    assert_int_equal(run_told(&x), 0);
+    assert_int_equal(teller.kept, 3);
+    assert_int_equal(kit_files(x.to, ".skj", files, 4), 1);
+    teller.tip = x.head.head;
+    teller.file = 1;
+    teller.off = kit_size(files[0]);
+    grow(&x, 3, 3);
+    assert_int_equal(run_told(&x), 0);
+    assert_int_equal(teller.reads, 0);
+    check(&x, 3, 3);
+    /* An end that the original does not have: nothing is written, nobody is told that something went. */
+    uint64_t was = kit_size(files[0]);
+    teller.tip.hash[5] ^= 1;
+    grow(&x, 4, 4);
+    assert_int_equal(run_told(&x), -SM_EDENIED);
+    assert_int_equal(teller.gone + teller.kept, 0);
+    assert_int_equal(kit_size(files[0]), was);
+    teller.tip.hash[5] ^= 1;
+    teller.tip.seq += 100;
+    assert_int_equal(run_told(&x), -SM_EDENIED);
+    kit_done(&x.k);
+}
+
 static void an_edited_journal_is_found_and_nothing_is_written(void **state)
 {
     struct x x;
@@ -516,6 +601,7 @@ int main(void)
         cmocka_unit_test(a_damaged_pack_is_named_and_never_replaces_a_good_one),
         cmocka_unit_test(what_rotted_in_the_copy_is_put_right_by_a_deep_run),
         cmocka_unit_test(a_vault_that_went_back_or_forked_does_not_touch_the_copy),
+        cmocka_unit_test(a_target_that_tells_its_end_is_not_read_and_still_finds_a_vault_that_went_back),
         cmocka_unit_test(an_edited_journal_is_found_and_nothing_is_written),
         cmocka_unit_test(a_head_that_the_box_did_not_sign_starts_nothing),
         cmocka_unit_test(anothers_copy_is_not_filled),
