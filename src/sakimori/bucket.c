@@ -39,7 +39,7 @@ static int address_of(struct cli *c, const struct keys *k, json_t **ret, struct 
         (void)snprintf(endpoint, sizeof endpoint, "%s://%s", at.plain ? "http" : "https", at.host); /* fits */
         o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:s}", "endpoint", endpoint, "bucket", at.bucket, "prefix", at.prefix,
             "region", region_of(c), "access_key", k->access, "secret_key", k->secret, "style", style ? style : "path",
-            "plain", cli_flag(c, "plain-http"), "ca", cli_opt(c, "ca") ? cli_opt(c, "ca") : "");
+            "plain", cli_flag(c, "plain-http"), "ca", cli_opt(c, "server-ca") ? cli_opt(c, "server-ca") : "");
         r = o ? s3_conf_get(o, ret_conf, why) : -ENOMEM;
     }
     if (r) {

@@ -161,7 +161,7 @@ static const struct cli_opt o_peer_export[] = { { .name = "to", .value = "DIR", 
     { .name = "region", .value = "NAME", .ja = "リージョン(なければ us-east-1)", .en = "region (standard: us-east-1)" }, \
     { .name = "style", .value = "path|host", .ja = "バケット名を書く所(なければ path)", \
         .en = "where the bucket's name stands (standard: path)" }, \
-    { .name = "ca", .value = "FILE", .ja = "サーバーの証明書を確かめる CA", .en = "certificate authorities of the server" }, \
+    { .name = "server-ca", .value = "FILE", .ja = "サーバーの証明書を確かめる CA", .en = "certificate authorities of the server" }, \
     { .name = "plain-http", .ja = "http(この機械の中の試験だけ)", .en = "http, for tests on this machine only" }, \
     OPT_ANSWERS, OPT_STDIN, OPT_FD
 static const struct cli_opt o_copy_add[] = { { .name = "kind", .value = "s3", .ja = "種類(なければ s3)",
