@@ -15,6 +15,7 @@
 #include "sakimori/vaultdir.h"
 #include "sakimori/vaultopen.h"
 #include "vault/restore/restore.h"
+#include "vault/seal/selfkeys.h"
 #include "vault/snapshot/envelope.h"
 
 #define GENERATIONS_MAX 65536u
@@ -103,7 +104,16 @@ static bool source_fits(struct store *st, const char *want, const char *number, 
     return same;
 }
 
-static bool fits(struct store *st, const struct picking *p, const struct store_generation *g)
+/* The box's own: not what somebody means who names nothing. */
+static bool is_self(struct store *st, const struct store_generation *g)
+{
+    char *label = label_of(st, &g->manifest);
+    bool is = label && !strcmp(label, SELFKEYS_LABEL);
+    free(label);
+    return is;
+}
+
+static bool picked(struct store *st, const struct picking *p, const struct store_generation *g)
 {
     char id[CID_HEX], source[33];
     struct store_generation last;
@@ -114,6 +124,11 @@ static bool fits(struct store *st, const struct picking *p, const struct store_g
     if (p->clean)
         return store_last_clean(st, &g->client, &g->source, &last) == 0 && cid_eq(&last.manifest, &g->manifest);
     return p->latest || (strlen(p->want) >= 8 && !strncmp(id, p->want, strlen(p->want)));
+}
+
+static bool fits(struct store *st, const struct picking *p, const struct store_generation *g)
+{
+    return picked(st, p, g) && (p->source || !(p->clean || p->latest) || !is_self(st, g));
 }
 
 /* latest: the first of each source, newest first, so a second hit counts only when it is of another source. */

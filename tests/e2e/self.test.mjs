@@ -81,6 +81,11 @@ test('the copy and the sheet are enough to see whether it can be done; a wrong s
   assert.equal(check.code, 0, check.out + check.err);
   assert.ok(JSON.parse(check.out).check);
   assert.deepEqual(fs.readdirSync(path.join(w.place, 'look')), [], 'looking leaves nothing');
+  // Who names nothing gets the files, not the box's own.
+  const out = path.join(w.place, 'files');
+  const plain = await cli(['recover', '--vault', path.join(folder, 'sakimori-copy/vault'), '--sheet', sheet, '--to', out]);
+  assert.equal(plain.code, 0, plain.out + plain.err);
+  assert.deepEqual(L.treeOf(path.join(out, w.root)), first.tree);
   // The halves the wrong way round, and one half of another sheet.
   const wrong = await cli(['takeover', '--vault', folder, '--sheet', orders, '--orders', sheet, '--data', path.join(w.place, 'look')]);
   assert.equal(wrong.code, 3, wrong.out + wrong.err);
