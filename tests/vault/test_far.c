@@ -1,5 +1,6 @@
 #include "store_kit.h"
 #include <sys/stat.h>
+#include "vault/copy/check.h"
 #include "vault/copy/far.h"
 
 /* A vault, and another box that keeps its copy: the two meet in target operations that can be cut. */
@@ -690,6 +691,55 @@ static void one_half_pack_at_a_time(void **state)
     done(&x);
 }
 
+/* What reading back from here says of it. */
+static struct copy_checked read_back(struct x *x, uint64_t read_max)
+{
+    struct copy_check_args a = { .ops = &direct, .target = x, .vault = x->k.vault, .read_max = read_max };
+    struct copy_check *c = NULL;
+    struct copy_checked res;
+    int r;
+    memcpy(a.head_pub, x->k.head.public_key, 32);
+    assert_int_equal(copy_check_new(&a, &c), 0);
+    while ((r = copy_check_step(c)) == 1)
+        ;
+    assert_int_equal(r, 0);
+    copy_checked(c, &res);
+    copy_check_free(c);
+    return res;
+}
+
+static void reading_back_finds_what_is_rotten_missing_or_older(void **state)
+{
+    struct x x;
+    char files[16][256], kept[512];
+    make(&x, "farread", 3);
+    assert_int_equal(run(&x, false), 0);
+    struct copy_checked k = read_back(&x, 0);
+    assert_true(k.damaged == 0 && k.packs == x.res.packs && k.generations == 3);
+    assert_int_equal(k.head.seq, x.head.head.seq);
+    assert_int_equal(k.files_read, k.packs + 3);
+    k = read_back(&x, 1); /* a sample: one file by chance, and that the others are there */
+    assert_true(k.damaged == 0 && k.files_read == 1 && k.packs == x.res.packs);
+    size_t n = kit_files(x.vault, ".skp", files, 16);
+    kit_flip(files[0], kit_size(files[0]) / 2, 4);
+    assert_int_equal(read_back(&x, 0).damaged, 1);
+    assert_int_equal(unlink(files[n - 1]), 0);
+    assert_int_equal(read_back(&x, 0).damaged, 2);
+    assert_int_equal(kit_files(x.vault, ".skm", files, 16), 3);
+    kit_flip(files[1], 20, 1);
+    assert_int_equal(read_back(&x, 0).damaged, 3);
+    /* Its journal, and a head that nobody signed. */
+    assert_int_equal(kit_files(x.vault, ".skj", files, 16), 1);
+    kit_flip(files[0], 400, 1);
+    far_again(&x);
+    assert_true(read_back(&x, 0).damaged > 0);
+    kit_flip(files[0], 400, 1);
+    (void)snprintf(kept, sizeof kept, "%s/heads/0.head", x.vault);
+    kit_flip(kept, 100, 1);
+    assert_int_equal(read_back(&x, 0).damaged, 1);
+    done(&x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -706,6 +756,7 @@ int main(void)
         cmocka_unit_test(small_files_never_go_back),
         cmocka_unit_test(what_rots_there_is_named_and_put_right_from_here),
         cmocka_unit_test(one_half_pack_at_a_time),
+        cmocka_unit_test(reading_back_finds_what_is_rotten_missing_or_older),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
