@@ -3,7 +3,9 @@
 // network that goes away, locks made longer, and the whole institution brought back from the bucket alone.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
+import tls from 'node:tls';
 import net from 'node:net';
 import path from 'node:path';
 import * as L from './lib.mjs';
@@ -160,7 +162,7 @@ later('the keys are in the parent\'s file alone, and the process that has them i
   say(`${all.length - first} objects more for a second generation; seccomp ${seen.confined.seccomp}`);
 });
 
-later('wrong keys, no such bucket, a bucket without locks: said in words, and nothing is copied', 90e3, async () => {
+later('wrong keys, no such bucket, a bucket without locks, a strange certificate: said in words, and nothing is copied', 90e3, async () => {
   await w.c.post(`copies/${id}/keys`, { access_key: 'TESTACCESS', secret_key: 'WRONG' });
   assert.match((await settled(id, ['failed'])).text, /アクセスキー/);
   await w.c.post(`copies/${id}/keys`, { access_key: 'TESTACCESS', secret_key: secret });
@@ -173,6 +175,21 @@ later('wrong keys, no such bucket, a bucket without locks: said in words, and no
     await w.c.must('DELETE', `copies/${made.id}`);
   }
   assert.equal((await g.versions('no-lock')).length, 0);
+  // A server whose certificate nobody vouches for gets nothing.
+  const key = path.join(w.place, 'tls.key'), cert = path.join(w.place, 'tls.pem');
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', cert, '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'], { stdio: 'ignore' });
+  let secured = 0;
+  const s = tls.createServer({ key: fs.readFileSync(key), cert: fs.readFileSync(cert) }, (c) => {
+    c.on('data', () => secured++);
+    c.on('error', () => {});
+  });
+  s.on('tlsClientError', () => {});
+  await new Promise((ok) => s.listen(0, '127.0.0.1', ok));
+  const strange = await w.c.must('POST', 'copies', { kind: 's3', name: 'tls', endpoint: `https://localhost:${s.address().port}`, bucket, region: 'us-east-1', access_key: 'TESTACCESS', secret_key: secret });
+  assert.match((await settled(strange.id, ['failed'])).text, /証明書/);
+  assert.equal(secured, 0);
+  await w.c.must('DELETE', `copies/${strange.id}`);
+  s.close();
   // Anothers place is not filled.
   const made = await w.c.must('POST', 'copies', { kind: 's3', name: '同じ所', endpoint: g.url, plain: true, bucket, prefix, region: 'us-east-1', access_key: 'TESTACCESS', secret_key: secret });
   assert.match((await settled(made.id, ['failed'])).text, /別の箱/);
