@@ -408,6 +408,44 @@ void h_run_end(struct api_call *c)
         run_end(c, "failed", "the machine says it is done, but the vault accepted no generation");
 }
 
+/* ---- the machine's cache, sealed by itself ---- */
+
+static bool own_source(struct api_call *c)
+{
+    json_t *s = api_is_hex(c->part[0], 32) ? api_row(c->api, STATE_source, STATE_ARGS(state_t(c->part[0]))) : NULL;
+    bool own = s && !strcmp(api_str(s, "device"), c->who.device);
+    if (s && !own)
+        alarm_refusal(c->api, c->who.device, "another machine's cache");
+    json_decref(s);
+    if (!own)
+        api_fail(c, 404, "not_found", NULL, NULL);
+    return own;
+}
+
+static void cache_put_done(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    json_decref(j);
+    if (j)
+        api_reply(c, 200, json_pack("{s:b}", "ok", 1));
+}
+
+void h_cache_put(struct api_call *c)
+{
+    if (own_source(c))
+        api_ask_join(c, "V_CACHE_PUT", json_pack("{s:s,s:s}", "client", c->who.client, "source", c->part[0]),
+            sm_buf_span(&c->raw), cache_put_done);
+}
+
+void h_cache_get(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    int64_t offset = sm_obj_int(&o, "offset", 0, INT64_MAX);
+    if (!api_refused(c, &o) && own_source(c))
+        api_ask(c, "V_CACHE_GET",
+            json_pack("{s:s,s:s,s:I}", "client", c->who.client, "source", c->part[0], "offset", (json_int_t)offset), raw_on);
+}
+
 void h_ancestry(struct api_call *c)
 {
     struct sm_obj o = SM_OBJ(c->body);

@@ -584,6 +584,7 @@ static void thawed(struct api_call *c, int err, struct sm_span body, const char 
     if (!j)
         return;
     json_decref(j);
+    schedule_anew(c->api, api_str(c->mem, "device"));
     if (api_do(c, STATE_alarm_close,
             STATE_ARGS(
                 state_i(api_now()), state_t(c->who.account), state_t(api_str(c->body, "note")), state_t(c->part[0]))))
@@ -600,6 +601,8 @@ static void thaw(struct api_call *c, const json_t *alarm, const char *note, bool
         n--; /* the vault's record is shorter than a note: cut between characters */
     memcpy(reason, note, n);
     reason[n] = 0;
+    if (d)
+        api_set(c->mem, "device", json_string(api_str(d, "id")));
     if (!d)
         api_fail(c, 409, "conflict", "action", NULL);
     else

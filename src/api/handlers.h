@@ -7,6 +7,8 @@ void h_alarm(struct api_call *c);
 void h_alarm_act(struct api_call *c);
 void h_alarms(struct api_call *c);
 void h_ancestry(struct api_call *c);
+void h_cache_get(struct api_call *c);
+void h_cache_put(struct api_call *c);
 void h_audit(struct api_call *c);
 void h_audit_export(struct api_call *c);
 void h_audit_verify(struct api_call *c);

@@ -214,6 +214,8 @@ int64_t schedule_next(const json_t *schedule, int64_t after_s);      /* 0 = neve
 int64_t bandwidth_now(const json_t *source, int64_t now_s);
 const char *bandwidth_bad(const json_t *hours);
 int64_t schedule_cycle_s(const json_t *schedule);
+/* After an incident: the next run of each source of this machine drops its cache and reads everything. */
+void schedule_anew(struct api *a, const char *device);
 void schedule_tick(struct api *a);
 void schedule_device(struct api *a, const char *device);            /* it just polled: what is due for it now */
 void poll_tick(struct api *a);

@@ -150,6 +150,8 @@ const struct api_route api_routes[] = {
     { "POST", A1 "/sessions/{s}/manifest", API_DEVICE, API_RAW, K(256), API_AUDIT, "manifest", h_manifest },
     { "POST", A1 "/runs/{run}/progress", API_DEVICE, API_JSON, K(16), 0, "progress", h_progress },
     { "POST", A1 "/runs/{run}/end", API_DEVICE, API_JSON, K(512), API_AUDIT, "run.end", h_run_end },
+    { "POST", A1 "/caches/{source}/put", API_DEVICE, API_RAW, K(256), 0, "cache.put", h_cache_put },
+    { "POST", A1 "/caches/{source}/get", API_DEVICE, API_JSON, K(1), 0, "cache.get", h_cache_get },
     { "POST", A1 "/ancestry", API_DEVICE, API_JSON, K(2), 0, "ancestry", h_ancestry },
     { "POST", A1 "/restores/{r}/key", API_DEVICE, API_JSON, K(4), API_AUDIT, "restore.key", h_restore_key },
     { "POST", A1 "/restores/{r}/objects", API_DEVICE, API_RAW, K(64), 0, "restore.objects", h_restore_objects },

@@ -68,6 +68,51 @@ bool source_failing(const json_t *row, int64_t now)
     return api_bool(row, "enabled") && (fails > 1 || (fails == 1 && (cycle == 0 || now - since > cycle)));
 }
 
+/* ---- everything anew after an incident ---- */
+
+static const char *anew_key(const char *source, char ret[64])
+{
+    (void)snprintf(ret, 64, "anew:%.40s", source); /* fits */
+    return ret;
+}
+
+void schedule_anew(struct api *a, const char *device)
+{
+    json_t *rows = api_rows(a, STATE_sources_of_device, STATE_ARGS(state_t(device))), *row, *at = json_integer((json_int_t)api_now());
+    char key[64];
+    size_t i;
+    json_array_foreach(rows, i, row)
+        (void)!state_set(a->state, anew_key(api_str(row, "id"), key), at); /* the vault dropped what it kept all the same */
+    json_decref(at);
+    json_decref(rows);
+}
+
+static int64_t anew_since(struct api *a, const char *source)
+{
+    char key[64];
+    json_t *v = state_setting(a->state, anew_key(source, key));
+    int64_t at = json_is_integer(v) ? json_integer_value(v) : 0;
+    json_decref(v);
+    return at;
+}
+
+/* A run that was made after the incident has read everything. */
+static void anew_over(struct api *a, const json_t *run)
+{
+    int64_t since = anew_since(a, api_str(run, "source"));
+    json_t *never = json_integer(0);
+    char key[64];
+    if (since && api_int(run, "created_s", 0) >= since)
+        (void)!state_set(a->state, anew_key(api_str(run, "source"), key), never); /* else once more */
+    json_decref(never);
+}
+
+static json_t *order_args(struct api *a, const char *source, const char *run, const char *kind)
+{
+    return json_pack("{s:s,s:s,s:s,s:b}", "source", source, "run", run, "reason",
+        !strcmp(kind, "scheduled") ? "schedule" : kind, "anew", anew_since(a, source) > 0);
+}
+
 int run_make(struct api *a, const json_t *source, const char *kind, const char *by, char ret_run[API_ID_TEXT])
 {
     const char *id = api_str(source, "id");
@@ -80,8 +125,7 @@ int run_make(struct api *a, const json_t *source, const char *kind, const char *
     if (r < 0)
         return r;
     order_make(a, api_str(source, "device"), "backup", ret_run, !strcmp(kind, "adhoc") ? ADHOC_LASTS_S : ORDER_LASTS_S,
-        json_pack(
-            "{s:s,s:s,s:s}", "source", id, "run", ret_run, "reason", !strcmp(kind, "scheduled") ? "schedule" : kind));
+        order_args(a, id, ret_run, kind));
     api_event(a, "run", ret_run,
         json_pack("{s:s,s:s,s:s,s:s}", "id", ret_run, "source", id, "state", "waiting", "kind", kind));
     return 0;
@@ -100,6 +144,8 @@ void run_finish(struct api *a, const char *run, const char *state, const char *w
                 STATE_ARGS(state_j(p), state_i(1), state_j(NULL), state_j(NULL), state_t(run)));
             json_decref(p); /* a reason lost leaves the state itself */
         }
+        if (good)
+            anew_over(a, row);
         if (good)
             (void)!state_do(
                 a->state, STATE_source_good, STATE_ARGS(state_i(now), state_i(now), state_t(api_str(row, "source"))));
@@ -161,8 +207,7 @@ void schedule_device(struct api *a, const char *device)
 static void order_again(struct api *a, const json_t *run, int64_t left)
 {
     order_make(a, api_str(run, "device"), "backup", api_str(run, "id"), left,
-        json_pack("{s:s,s:s,s:s}", "source", api_str(run, "source"), "run", api_str(run, "id"), "reason",
-            !strcmp(api_str(run, "kind"), "scheduled") ? "schedule" : api_str(run, "kind")));
+        order_args(a, api_str(run, "source"), api_str(run, "id"), api_str(run, "kind")));
 }
 
 bool order_may_again(struct api *a, const char *kind, const char *ref)

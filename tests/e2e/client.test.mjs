@@ -5,12 +5,12 @@ import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { Agent, Box, backup, clearUp, remove, setUp, sleep, tempDir, until } from './lib.mjs';
+import { Agent, Box, backup, clearUp, differences, makeTree, password, remove, restore, setUp, showTree, sleep, tempDir, until } from './lib.mjs';
 
-let box, c, agent;
+let box, c, agent, card;
 before(async () => {
   box = await Box.start();
-  c = (await setUp(box)).client;
+  ({ client: c, card } = await setUp(box));
   agent = await Agent.join(box, c, 'karte');
 }, { timeout: 120000 });
 after(async () => {
@@ -102,4 +102,95 @@ test('a file with other bytes under the same times is found, kept and told', { t
   assert.ok(alarm, 'an alarm');
   assert.match(alarm.title, /日時はそのまま/);
   assert.match(alarm.text, /1件/);
+});
+
+// ---- the cache, kept sealed by the box ----
+
+const cacheDir = () => path.join(agent.data, 'cache');
+const logs = () => fs.readdirSync(path.join(box.data, 'vault/caches')).filter((n) => n.endsWith('.skc')).map((n) => path.join(box.data, 'vault/caches', n));
+/** The machine loses its folder of caches. */
+async function lose() {
+  await agent.stop();
+  const was = fs.statSync(cacheDir());
+  fs.rmSync(cacheDir(), { recursive: true });
+  fs.mkdirSync(cacheDir());
+  fs.chmodSync(cacheDir(), was.mode & 0o7777);
+  fs.chownSync(cacheDir(), was.uid, was.gid);
+  agent.start();
+  await until('the machine to be back', async () => (await c.get('devices')).items.find((d) => d.id === agent.device.id && d.state === 'ok'));
+}
+
+test('a lost cache is fetched and used; what the box altered, rolled back or lost is not', { timeout: 240000 }, async () => {
+  const dir = tempDir('kept', 0o755);
+  makeTree(dir);
+  await sleep(2500);
+  const source = await addSource('kept', dir);
+  const first = await backup(c, source);
+  assert.ok(first.counters.cache_bytes > 0, agent.log.join('').slice(-2000) + box.log.join('').slice(-2000));
+  const early = logs().map((f) => [f, fs.readFileSync(f)]);
+  for (let n = 0; n < 3; n++) {
+    fs.writeFileSync(path.join(dir, 'karte-new.txt'), `generation ${n}`);
+    const r = await backup(c, source);
+    assert.ok(r.counters.cache_bytes > 0 && r.counters.cache_bytes < 16384, `${r.counters.cache_bytes} bytes for a tiny change`);
+  }
+  assert.equal(logs().filter((n) => n.includes(source)).length, 1, 'one log a source');
+
+  await lose();
+  const used = await backup(c, source);
+  assert.equal(used.counters?.cache, 'fetched', JSON.stringify(used) + agent.log.join('').slice(-3000));
+  assert.ok(used.counters.bytes_read < 4096, `${used.counters.bytes_read} bytes read`);
+  assert.equal(used.counters.files, first.counters.files + 1);
+  const to = path.join(tempDir('back', 0o755), 'r');
+  const person = await c.post('unlock', { password, card });
+  assert.ok(person);
+  const back = await restore(c, used.manifest, agent.device.id, { target: { mode: 'place', place: to } });
+  assert.equal(back.state, 'complete');
+  assert.deepEqual(differences(showTree(dir), showTree(to + dir)), []);
+
+  // Rolled back by the box: sound, but not of the last generation.  It serves as a hint, and says so.
+  const log = logs().find((n) => n.includes(source));
+  const now = fs.readFileSync(log);
+  fs.writeFileSync(log, early.find(([f]) => f === log)[1]);
+  await lose();
+  const old = await backup(c, source);
+  assert.equal(old.counters.cache, 'old');
+  assert.ok(old.counters.bytes_read < first.counters.bytes_read / 4);
+  // Altered at its beginning: noticed, not used, everything is read.
+  const bad = Buffer.from(now);
+  bad[40] ^= 1;
+  for (const f of logs().filter((n) => n.includes(source))) fs.writeFileSync(f, bad);
+  await lose();
+  const refused = await backup(c, source);
+  assert.equal(refused.counters.cache, 'refused');
+  assert.ok(refused.counters.bytes_read > first.counters.bytes_read / 2);
+  // Gone.
+  for (const f of logs()) fs.rmSync(f);
+  await lose();
+  assert.equal((await backup(c, source)).counters.cache, 'none');
+  assert.equal(logs().filter((n) => n.includes(source)).length, 1, 'kept again');
+});
+
+test('after an incident nothing of the cache is used: it is dropped, and everything is read', { timeout: 120000 }, async () => {
+  const dir = tempDir('incident', 0o755);
+  for (let i = 0; i < 30; i++) fs.writeFileSync(path.join(dir, `karte-${i}.txt`), `患者 ${i}\n`.repeat(400));
+  await sleep(2500);
+  const source = await addSource('incident', dir);
+  await backup(c, source);
+  await backup(c, source);
+  assert.equal(logs().filter((n) => n.includes(source)).length, 1);
+  for (let i = 0; i < 30; i++) {
+    fs.writeFileSync(path.join(dir, `karte-${i}.txt.locked`), crypto.randomBytes(9000));
+    fs.rmSync(path.join(dir, `karte-${i}.txt`));
+  }
+  await backup(c, source);
+  const alarm = await until('the alarm', async () => (await c.get('alarms')).items.find((a) => a.kind === 'suspicion' && !a.closed));
+  await sleep(2500);
+  const frozen = await backup(c, source);
+  assert.equal(frozen.counters.cache_bytes, 0, 'nothing is taken from a machine that is held');
+  await c.post(`alarms/${alarm.id}`, { action: 'thaw', note: '試験', false_alarm: true });
+  assert.equal(logs().filter((n) => n.includes(source)).length, 0);
+  const anew = await backup(c, source);
+  assert.equal(anew.counters.bytes_read, 30 * 9000, 'everything is read again');
+  const usual = await backup(c, source);
+  assert.equal(usual.counters.bytes_read, 0, 'once');
 });

@@ -3,6 +3,7 @@
  *
  *   main     its life            serve    what supervisor and link say: channels, settings, orders
  *   run      one run             box      an upload, as the box answers       packs    packs under way to it
+ *   keep     the cache, kept by the box
  *   hooks    helpers of a run    borrow   files only lend may open            watch    progress and problems
  */
 #ifndef AGENT_BACKUPD_H
@@ -51,6 +52,8 @@ struct backupd {
     atomic_bool cancelled;
     uint64_t told_ms;
     struct pace pace;
+    const char *kept;    /* the cache the box kept: "" (not needed), fetched, old, none, refused */
+    uint64_t kept_bytes; /* of it, sent in this run */
     struct pack_way *pack[PACKS_AHEAD];
     json_t *problems;
     uint64_t problems_total;
@@ -96,6 +99,12 @@ bool backupd_cancelled(void *arg);
 void backupd_problem(void *arg, struct sm_span path, int err, const char *what);
 void backupd_silent(void *arg, struct sm_span path);
 void backupd_problem_text(struct backupd *b, const char *path, const char *error, const char *what);
+
+/* keep: the cache of the source of now, kept sealed by the box.  Neither fails a run. */
+void backupd_keep_send(struct backupd *b, const struct source_id *source);
+void backupd_keep_fetch(struct backupd *b, struct backup_config *c); /* once the session is open */
+/* packs: so many bytes went out; hold back as the limit of the moment says. */
+void backupd_paced(struct backupd *b, uint64_t bytes);
 
 /* hooks */
 const char *backupd_option(const json_t *source, const char *a, const char *key); /* "" when it is not there */

@@ -111,6 +111,12 @@ static int pack_send(struct backupd *b, struct pack_way *p)
     }
 }
 
+void backupd_paced(struct backupd *b, uint64_t bytes)
+{
+    pace_sent(&b->pace, bytes, plat_clock_mono_ms());
+    hold_back(b);
+}
+
 int backupd_put_pack(
     void *arg, unsigned place, const struct cid *id, const struct pack_builder *pack, uint64_t bytes)
 {
@@ -126,9 +132,8 @@ int backupd_put_pack(
     snprintf(p->path, sizeof p->path, "/agent/v1/sessions/%s/packs/%s", b->session, hex);
     p->bytes = bytes;
     r = pack_send(b, p);
-    pace_sent(&b->pace, bytes, plat_clock_mono_ms());
     if (!r)
-        hold_back(b);
+        backupd_paced(b, bytes);
     return r;
 }
 

@@ -66,9 +66,9 @@ static const char *end_name(const struct backupd *b, int r, const struct backup_
     return res->status == RUN_COMPLETE && !b->partial ? "complete" : "partial";
 }
 
-static json_t *counters_json(const struct backup_counts *n)
+static json_t *counters_json(const struct backupd *b, const struct backup_counts *n)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files", (json_int_t)n->files, "dirs",
+    json_t *o = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files", (json_int_t)n->files, "dirs",
         (json_int_t)n->dirs, "others", (json_int_t)n->others, "bytes", (json_int_t)n->bytes, "files_new",
         (json_int_t)n->files_new, "files_changed", (json_int_t)n->files_changed, "files_deleted",
         (json_int_t)n->files_deleted, "bytes_read", (json_int_t)n->bytes_read, "bytes_new_plain",
@@ -76,6 +76,9 @@ static json_t *counters_json(const struct backup_counts *n)
         (json_int_t)n->sent_bytes, "unreadable", (json_int_t)n->unreadable, "changed_while_read",
         (json_int_t)n->changed_while_read, "reread", (json_int_t)n->reread, "reread_bytes",
         (json_int_t)n->reread_bytes, "reread_changed", (json_int_t)n->reread_changed);
+    json_object_set_new(o, "cache_bytes", json_integer((json_int_t)b->kept_bytes));
+    json_object_set_new(o, "cache", json_string(b->kept ? b->kept : ""));
+    return o;
 }
 
 static void tell_end(struct backupd *b, int r, const struct backup_result *res)
@@ -88,7 +91,7 @@ static void tell_end(struct backupd *b, int r, const struct backup_result *res)
         backupd_problem(b, SM_SPAN_STR(""), r, r == -ENOSPC ? "the box's disk is full" : r == -SM_ELIMIT ?
             "over a limit: if the box refused, this machine's quota there is full" : "the run");
     json_t *o = json_pack("{s:s,s:O,s:I,s:o}", "status", end_name(b, r, res), "problems", b->problems, "problems_total",
-        (json_int_t)b->problems_total, "counters", counters_json(&res->counts));
+        (json_int_t)b->problems_total, "counters", counters_json(b, &res->counts));
     if (o && !r) {
         cid_hex(&res->manifest, hex);
         json_object_set_new(o, "manifest", json_string(hex));
@@ -176,7 +179,7 @@ static uint8_t run_kind(const char *reason)
     return strcmp(reason, "adhoc") == 0 ? RUN_ADHOC : strcmp(reason, "made-up") == 0 ? RUN_MADE_UP : RUN_SCHEDULED;
 }
 
-static int read_source(struct backupd *b, const json_t *s, struct backup_result *res)
+static int read_source(struct backupd *b, const json_t *s, bool staged, struct backup_result *res)
 {
     struct run_lists *l = calloc(1, sizeof *l);
     struct backup_config c = {
@@ -211,6 +214,14 @@ static int read_source(struct backupd *b, const json_t *s, struct backup_result 
     if (!r)
         r = open_session(b, &c);
     b->pace = (struct pace){0};
+    b->kept = "";
+    b->kept_bytes = 0;
+    bool keeps = !staged; /* what is made anew for each run is read anew for each run: no cache helps there */
+    if (!r && keeps) {
+        backupd_keep_send(b, &c.source); /* what a run before could not */
+        backupd_keep_fetch(b, &c);
+    }
+    c.keep = keeps;
     struct sm_buf machine = SM_BUF_INIT(FACTS_MAX);
     if (!r && !b->policy.no_facts && facts_collect("", &machine) == 0) /* without them the guide says less */
         c.machine = sm_buf_span(&machine);
@@ -218,6 +229,8 @@ static int read_source(struct backupd *b, const json_t *s, struct backup_result 
         r = backup_run(&c, &sink, &watch, res);
     backupd_packs_drop(b);
     sm_buf_wipe(&machine);
+    if (!r && keeps)
+        backupd_keep_send(b, &c.source);
     if (l)
         scan_rules_free(l->rules);
     free(l);
@@ -238,7 +251,7 @@ static int run_once(struct backupd *b, struct backup_result *res)
     if (!r && staged)
         backupd_hook_end(b, &after, b->partial ? "partial" : "complete");
     if (!r)
-        r = read_source(b, s, res);
+        r = read_source(b, s, staged, res);
     assist_end(&b->assist);
     backupd_hook_end(b, &after, end_name(b, r, res));
     return r;
@@ -251,7 +264,7 @@ static void save_status(struct backupd *b, int r, const struct backup_result *re
     sm_time_rfc3339(plat_clock_wall(), at);
     json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:o}", "at", at, "run", b->now.run, "source", b->now.source,
         "status", end_name(b, r, res), "problems", (json_int_t)b->problems_total, "alarm",
-        b->heads.alarm ? b->heads.why : "", "counters", counters_json(&res->counts));
+        b->heads.alarm ? b->heads.why : "", "counters", counters_json(b, &res->counts));
     if (o && !sm_json_dump(o, &t))
         (void)plat_replace(b->cache, "status.json", sm_buf_span(&t), 0644); /* only for `status` */
     json_decref(o);

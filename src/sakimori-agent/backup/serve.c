@@ -31,7 +31,7 @@ static bool has_run(const struct backupd *b, const char *run)
 
 static const char *enqueue(struct backupd *b, const struct order *o)
 {
-    struct wanted w = {.reindex = strcmp(o->kind, "reindex") == 0};
+    struct wanted w = {.reindex = strcmp(o->kind, "reindex") == 0 || json_is_true(json_object_get(o->args, "anew"))};
     struct sm_obj a = SM_OBJ(o->args);
     snprintf(w.source, sizeof w.source, "%s", sm_obj_str(&a, "source", 32, 32));
     snprintf(w.run, sizeof w.run, "%s", sm_obj_str(&a, "run", 32, 32));

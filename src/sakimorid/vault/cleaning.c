@@ -136,6 +136,7 @@ void cleaning_hour(struct vaultd *v)
     sm_time_civil_jst(plat_clock_wall(), &c);
     bool quiet = c.hour >= QUIET_FROM && c.hour < QUIET_TO;
     tell_frozen(v, now);
+    keeping_tidy(v);
     /* Counted from the start of the process when none was in it: a box that is restarted all the time cleans too. */
     if ((quiet && (!v->cleaning.last_ms || since >= CLEAN_EVERY_MS)) || (v->cleaning.last_ms && since >= CLEAN_LATEST_MS))
         (void)start(v, false); /* one that runs already is as good; else the next hour tries again */

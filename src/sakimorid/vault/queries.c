@@ -582,6 +582,8 @@ static void freeze_thaw(struct child *c, struct sm_ipc *ipc, struct sm_ipc_msg *
     int r = o.err;
     if (!r)
         r = thaw ? store_thaw(st, &client, reason, by, false_alarm) : store_freeze(st, &client, reason, by);
+    if (!r)
+        keeping_drop(v, &client);
     vaultd_after(v, r);
     vaultd_mark_soon(v);
     wire_answer(ipc, m, r ? NULL : json_object(), r, o.why);

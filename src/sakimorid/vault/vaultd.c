@@ -316,6 +316,8 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, V_DATE, cleaning_date},
     {WHO_BRAIN, V_QUOTA, cleaning_set_quota},
     {WHO_BRAIN, V_COPY_LABEL, query_copy_label},
+    {WHO_BRAIN, V_CACHE_PUT, keeping_put},
+    {WHO_BRAIN, V_CACHE_GET, keeping_get},
     {WHO_BRAIN, V_PEER, peers_ask},
     {WHO_BRAIN, V_PEER_PACK, peers_pack},
     {WHO_BRAIN, V_PEER_FILE, peers_file},

@@ -161,6 +161,12 @@ struct peer *peers_of(struct vaultd *v, struct sm_obj *o, int *ret_err, char why
 int peers_start(struct vaultd *v);
 void peers_end(struct vaultd *v);
 
+/* keeping.c */
+void keeping_put(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void keeping_get(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void keeping_drop(struct vaultd *v, const struct client_id *client);
+void keeping_tidy(struct vaultd *v);
+
 /* verifying.c */
 void verifying_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 json_t *verifying_now(struct vaultd *v); /* progress, or NULL */

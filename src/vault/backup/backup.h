@@ -98,6 +98,8 @@ struct backup_config {
     const char *const *canaries; size_t canaries_n; /* absolute paths of laid decoys */
     unsigned sealers;                  /* 0 = as many as processors, at most 4 */
     size_t look_memory;                /* bytes, 0 = 4 MiB */
+    bool keep;                         /* leave in state_dir what the box is to keep of the tree (keep.h) */
+    bool fetched, fetched_old;         /* the tree was made from what the box kept; it is of an earlier generation */
     uint32_t reread_days;              /* each unchanged file is read again within so many days; 0 = never */
     uint64_t reread_bytes_max;         /* about so much of it in one run at most; 0 = no limit */
     uint32_t racy_ms;                  /* files changed less than this before they were read are read again next time;

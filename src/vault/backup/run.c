@@ -5,6 +5,7 @@
 #include "crypto/random.h"
 #include "plat/clock.h"
 #include "plat/fs.h"
+#include "vault/backup/keep.h"
 #include "vault/backup/reread.h"
 #include "vault/snapshot/envelope.h"
 
@@ -12,6 +13,7 @@
 #define LOOK_MEMORY ((size_t)4 << 20)
 #define MARK_LEN 33
 #define TREE_NAME 48
+#define ASK_MAX 8192u
 
 void run_problem(struct run *r, struct sm_span path, int err, const char *what)
 {
@@ -55,18 +57,21 @@ static int look_open(struct run *r)
     int e = index_open(c->state_dir, LOOK_NAME, &ic, &r->look, &unsound);
     if (e < 0)
         return e;
-    uint8_t h[CRYPTO_SHA256_LEN], mark[MARK_LEN] = { 1 };
+    /* 2: begun without what the vault has already (the tree was fetched, this table was not), so the box is asked for ever. */
+    uint8_t h[CRYPTO_SHA256_LEN], mark[MARK_LEN] = { c->fetched ? 2 : 1 };
     crypto_hmac(&r->keys.look, (struct sm_span[]){ SM_SPAN_STR("mark"), SM_SPAN(c->vault.b, 16), SM_SPAN(c->client.b, 16) },
         3, h);
     memcpy(mark + 1, h, sizeof h);
     struct sm_span was = index_mark(r->look);
-    bool same = sm_span_eq(was, SM_SPAN(mark, sizeof mark));
+    bool asks = was.n == MARK_LEN && was.p[0] == 2 && !c->forget;
+    mark[0] = asks ? 2 : mark[0];
+    bool same = was.n == MARK_LEN && memcmp(was.p + 1, mark + 1, MARK_LEN - 1) == 0;
     if (c->forget || (was.n && !same)) {
         e = index_reset(r->look);
         same = false;
     }
     /* An empty table with a history behind it: the box may have most of what is about to be sealed. */
-    r->ask = r->ask || unsound || c->ask_first || c->forget || (!same && c->number > 1);
+    r->ask = r->ask || asks || c->fetched || unsound || c->ask_first || c->forget || (!same && c->number > 1);
     if (e == 0)
         index_set_mark(r->look, SM_SPAN(mark, sizeof mark));
     return e;
@@ -244,6 +249,8 @@ static int round_body(struct run *r, struct backup_result *ret, struct sm_buf *r
     struct tree_totals t = { .files = ret->counts.files, .bytes = ret->counts.bytes };
     e = tree_finish(r->new, &t);
     e = e < 0 ? e : manifest_put(r, started, ret, ret_missing, ret_more);
+    if (e == 0 && r->c->keep && keep_note(r->c->state_dir, &ids, r->c->k_id, &ret->manifest, r->c->number) < 0)
+        keep_add_not(r->c->state_dir, &r->c->source); /* a cache of a cache: the next run sends all of it */
     return e < 0 ? e : tree_commit(r->new);
 }
 
@@ -279,11 +286,85 @@ static int cid_sort(const void *a, const void *b)
     return cid_cmp(a, b);
 }
 
+/* Ask for n cids; those the box has no more go to ret_missing. */
+static int ask_for(struct run *r, const struct cid *cids, size_t n, struct sm_buf *ret_missing)
+{
+    uint8_t bitmap[ASK_MAX / 8] = { 0 };
+    int e = n ? r->sink->have(r->sink->arg, cids, n, bitmap) : 0;
+    for (size_t i = 0; e == 0 && i < n; i++)
+        if (!(bitmap[i / 8] >> (i & 7) & 1))
+            e = sm_buf_put(ret_missing, &cids[i], sizeof cids[i]);
+    return e;
+}
+
+/*
+ * A fetched tree of an earlier generation may name what the box has cleaned up since: nothing keeps it alive but newer
+ * generations that happen to use it.  Whatever is gone is read again; so much that it does not fit: everything.
+ */
+static int old_ask(struct run *r, struct tree_reader *t, struct cid *cids, struct part *parts, struct sm_buf *ret_missing)
+{
+    const struct tree_record *rec;
+    size_t n = 0;
+    int e = 0;
+    while (e == 0 && (rec = tree_peek(t)) != NULL) {
+        uint32_t k = rec->has_stream && rec->stream.layout != LAYOUT_NONE ? rec->stream.nparts : 0;
+        if (k)
+            tree_parts(&rec->stream, parts);
+        for (uint32_t i = 0; k && e == 0 && i <= k; i++) {
+            if (i < k && parts[i].hole)
+                continue;
+            cids[n++] = i < k ? parts[i].cid : rec->stream.envelope;
+            if (n == ASK_MAX) {
+                e = ask_for(r, cids, n, ret_missing);
+                n = 0;
+            }
+        }
+        tree_take(t);
+    }
+    e = e ? e : tree_error(t);
+    return e ? e : ask_for(r, cids, n, ret_missing);
+}
+
+static int old_check(struct run *r, struct sm_buf *ret_missing)
+{
+    char name[TREE_NAME];
+    struct tree_ids ids = { r->c->vault, r->c->client, r->c->source };
+    struct tree_reader *t = NULL;
+    struct cid *cids = malloc(ASK_MAX * sizeof *cids);
+    struct part *parts = malloc(VAULT_PARTS_MAX * sizeof *parts);
+    tree_name(r->c, name);
+    int e = cids && parts ? tree_open(r->c->state_dir, name, &ids, &t) : -ENOMEM;
+    e = e ? e : old_ask(r, t, cids, parts, ret_missing);
+    tree_close(t);
+    free(cids);
+    free(parts);
+    if (e == -SM_ELIMIT || e == -SM_ECORRUPT || e == -SM_ENOTFOUND || e == -SM_EFORMAT) {
+        r->forget = true;
+        sm_buf_clear(ret_missing);
+        e = 0;
+    }
+    return e;
+}
+
+static void missing_set(struct run *r, const struct sm_buf *missing)
+{
+    qsort(missing->p, missing->n / sizeof(struct cid), sizeof(struct cid), cid_sort);
+    r->missing = (const struct cid *)(const void *)missing->p;
+    r->missing_n = missing->n / sizeof(struct cid);
+}
+
 /* Round after round until the box misses nothing: first only what it named is read again, then everything. */
 static int rounds_run(struct run *r, struct backup_result *ret)
 {
     struct sm_buf missing = SM_BUF_INIT(BACKUP_MISSING_MAX * sizeof(struct cid));
-    int e = -SM_EMISSING;
+    int e = r->c->fetched_old && !r->forget ? old_check(r, &missing) : 0;
+    if (e < 0) {
+        sm_buf_wipe(&missing);
+        return e;
+    }
+    if (missing.n)
+        missing_set(r, &missing);
+    e = -SM_EMISSING;
     for (unsigned i = 0; i < BACKUP_ROUNDS_MAX && e == -SM_EMISSING; i++) {
         bool more = false;
         ret->counts.rounds = i + 1;
@@ -291,9 +372,7 @@ static int rounds_run(struct run *r, struct backup_result *ret)
         ret->counts.rounds = i + 1;
         if (e != -SM_EMISSING)
             break;
-        qsort(missing.p, missing.n / sizeof(struct cid), sizeof(struct cid), cid_sort);
-        r->missing = (const struct cid *)(const void *)missing.p;
-        r->missing_n = missing.n / sizeof(struct cid);
+        missing_set(r, &missing);
         r->forget = r->forget || more || i > 0;
         r->ask = r->ask || r->forget;
     }

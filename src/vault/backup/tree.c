@@ -336,6 +336,66 @@ int tree_error(const struct tree_reader *t)
     return t->err;
 }
 
+const struct cid *tree_recuts(const struct tree_reader *t, uint32_t *ret_n)
+{
+    *ret_n = t->recut_n;
+    return t->recut;
+}
+
+static int head_at(const struct tree_reader *t, uint64_t at, uint8_t ret[FRAME_HEAD], uint32_t *ret_n)
+{
+    int e = plat_fs_pread_all(t->fd, ret, FRAME_HEAD, at);
+    struct sm_rd rd = SM_RD(SM_SPAN(ret, FRAME_HEAD));
+    *ret_n = e < 0 ? 0 : sm_rd_u32(&rd);
+    return e < 0 ? e : *ret_n == 0 || *ret_n > TREE_FRAME_MAX ? -SM_ECORRUPT : 0;
+}
+
+int tree_print(const struct tree_reader *t, uint8_t ret[32], uint64_t *ret_bytes)
+{
+    struct crypto_sha256_ctx *h = NULL;
+    uint8_t head[FRAME_HEAD];
+    uint64_t bytes = 0;
+    uint32_t n;
+    int e = crypto_sha256_new(&h);
+    if (e < 0)
+        return e;
+    for (uint64_t at = HEADER_LEN; at <= t->end; at += FRAME_HEAD + n) {
+        e = head_at(t, at, head, &n);
+        if (e < 0)
+            break;
+        crypto_sha256_put(h, SM_SPAN(head, sizeof head));
+        bytes += at < t->end ? n : 0;
+    }
+    if (e == 0) {
+        crypto_sha256_final(h, ret);
+        *ret_bytes = bytes;
+    }
+    crypto_sha256_free(h);
+    return e;
+}
+
+int tree_same(struct tree_reader *a, struct tree_reader *b, uint64_t *ret_bytes)
+{
+    uint8_t x[FRAME_HEAD], y[FRAME_HEAD];
+    uint64_t bytes = 0;
+    uint32_t n, m;
+    while (a->at < a->end && b->at < b->end) {
+        int e = head_at(a, a->at, x, &n);
+        e = e < 0 ? e : head_at(b, b->at, y, &m);
+        if (e < 0)
+            return e;
+        if (memcmp(x, y, sizeof x) != 0)
+            break;
+        a->at += FRAME_HEAD + n;
+        b->at += FRAME_HEAD + n;
+        a->number++;
+        b->number++;
+        bytes += n;
+    }
+    *ret_bytes = bytes;
+    return 0;
+}
+
 /* ---- writing ---- */
 
 struct tree_writer {

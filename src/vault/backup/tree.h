@@ -68,6 +68,11 @@ sm_must_use int tree_open(int dirfd, const char *name, const struct tree_ids *id
 void tree_close(struct tree_reader *t);
 struct tree_totals tree_totals(const struct tree_reader *t);
 bool tree_is_recut(const struct tree_reader *t, const struct cid *chunk);
+/* A digest of the whole file by its frames' own check values, and the bytes of records in it. */
+sm_must_use int tree_print(const struct tree_reader *t, uint8_t ret[32], uint64_t *ret_bytes);
+/* Pass over the frames that both begin with; the bytes of records in them.  Before anything was peeked. */
+sm_must_use int tree_same(struct tree_reader *a, struct tree_reader *b, uint64_t *ret_bytes);
+const struct cid *tree_recuts(const struct tree_reader *t, uint32_t *ret_n);
 /* The next record without taking it: NULL at the end, or after damage (tree_error tells).  Borrowed until tree_take. */
 const struct tree_record *tree_peek(struct tree_reader *t);
 void tree_take(struct tree_reader *t);

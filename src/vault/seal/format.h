@@ -21,7 +21,7 @@ enum object_type {
     OBJ_ENVELOPE = 4,
     OBJ_CANARY = 5,     /* a chunk of a canary file */
     OBJ_REWRAP = 6,     /* reserved */
-    OBJ_CACHE = 7,      /* reserved */
+    OBJ_CACHE = 7,      /* of a log of its own (cache.h), never in a pack */
 };
 enum object_algorithm { OBJ_STORED = 1, OBJ_ZSTD = 2 };
 
