@@ -1,5 +1,6 @@
 /*
- * How fast a machine may send at what hour.  options.hours of a source is a list of rows {days [0..6, 0 = Sunday], from, to,
+ * How fast a machine may send at what hour.  options.hours of a source is a list of rows {days [0..6, 0 = Sunday],
+ * from, to,
  * kib_s}; the first row that covers the moment counts, else the source's bandwidth_kib_s.  The box decides, by its own
  * clock in JST, and tells the machine the limit of the moment with every poll: one clock, and a change counts in a run
  * that is under way.

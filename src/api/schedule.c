@@ -78,11 +78,13 @@ static const char *anew_key(const char *source, char ret[64])
 
 void schedule_anew(struct api *a, const char *device)
 {
-    json_t *rows = api_rows(a, STATE_sources_of_device, STATE_ARGS(state_t(device))), *row, *at = json_integer((json_int_t)api_now());
+    json_t *rows = api_rows(a, STATE_sources_of_device, STATE_ARGS(state_t(device))), *row,
+           *at = json_integer((json_int_t)api_now());
     char key[64];
     size_t i;
     json_array_foreach(rows, i, row)
-        (void)!state_set(a->state, anew_key(api_str(row, "id"), key), at); /* the vault dropped what it kept all the same */
+        /* Lost: the vault dropped what it kept all the same. */
+        (void)!state_set(a->state, anew_key(api_str(row, "id"), key), at);
     json_decref(at);
     json_decref(rows);
 }
@@ -218,7 +220,8 @@ bool order_may_again(struct api *a, const char *kind, const char *ref)
 }
 
 /*
- * The part of the machine that did it died.  A new order for the same run goes out: what the vault was sent is there and
+ * The part of the machine that did it died.  A new order for the same run goes out: what the vault was sent is there
+ * and
  * the upload goes on.  One whose generation was accepted is over; only its last word was lost.
  */
 void run_died(struct api *a, const char *id, const char *why)

@@ -14,7 +14,8 @@
 #define GET_HEAD (CACHE_LOG_LEN + 8)
 
 /* One call about the cache.  0: answered with 200. */
-static int call(struct backupd *b, const char *what, enum carrier_method method, struct sm_span body, struct sm_buf *ret)
+static int call(struct backupd *b, const char *what, enum carrier_method method, struct sm_span body,
+    struct sm_buf *ret)
 {
     char path[L_PATH_MAX];
     int status = 0;
@@ -77,7 +78,7 @@ void backupd_keep_send(struct backupd *b, const struct source_id *source)
     else if (r != -SM_EPEER && r != -SM_ETIME && r != -SM_ECANCEL && r != -SM_EAGAIN && r < 0)
         keep_add_not(b->cache, source); /* refused: a base is tried after the next run */
     if (r < 0)
-        sm_info("the box did not take the cache (%s); it costs nothing but time, should the cache be lost", sm_strerror(r));
+        sm_info("the box did not take the cache (%s): should it be lost, everything is read", sm_strerror(r));
 }
 
 /* ---- fetching ---- */
@@ -138,7 +139,7 @@ void backupd_keep_fetch(struct backupd *b, struct backup_config *c)
     c->fetched_old = r == 0 && age == KEEP_OLD;
     b->kept = r == 0 ? (age == KEEP_EXACT ? "fetched" : "old") : r == -SM_ENOTFOUND ? "none" : "refused";
     if (strcmp(b->kept, "refused") == 0)
-        sm_warn("the cache that the box kept is not what this machine gave it (%s): everything is read", sm_strerror(r));
+        sm_warn("the cache that the box kept is not this machine's (%s): everything is read", sm_strerror(r));
     else
         sm_info("the cache of this source was lost; the box's: %s", b->kept);
 }

@@ -1,7 +1,8 @@
 /*
  * Holding back to a limit of bytes a second that may change at any time.  Pure: the caller brings the clock.
  *
- * Invariants: 1. over any stretch with one limit at most limit × time + one burst (PACE_BURST_MS of the limit) + what was sent
+ * Invariants: 1. over any stretch with one limit at most limit × time + one burst (PACE_BURST_MS of the limit) + what
+ * was sent
  * in one piece goes out.  2. time in which nothing was sent earns no more than that burst.  3. a change of the limit
  * keeps what is owed, and none (0) forgives it.
  */

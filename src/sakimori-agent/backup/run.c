@@ -68,15 +68,15 @@ static const char *end_name(const struct backupd *b, int r, const struct backup_
 
 static json_t *counters_json(const struct backupd *b, const struct backup_counts *n)
 {
-    json_t *o = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "files", (json_int_t)n->files, "dirs",
-        (json_int_t)n->dirs, "others", (json_int_t)n->others, "bytes", (json_int_t)n->bytes, "files_new",
-        (json_int_t)n->files_new, "files_changed", (json_int_t)n->files_changed, "files_deleted",
-        (json_int_t)n->files_deleted, "bytes_read", (json_int_t)n->bytes_read, "bytes_new_plain",
-        (json_int_t)n->bytes_new_plain, "bytes_new_stored", (json_int_t)n->bytes_new_stored, "sent",
-        (json_int_t)n->sent_bytes, "unreadable", (json_int_t)n->unreadable, "changed_while_read",
-        (json_int_t)n->changed_while_read, "reread", (json_int_t)n->reread, "reread_bytes",
-        (json_int_t)n->reread_bytes, "reread_changed", (json_int_t)n->reread_changed);
-    json_object_set_new(o, "cache_bytes", json_integer((json_int_t)b->kept_bytes));
+    const struct { const char *name; uint64_t v; } row[] = {{"files", n->files}, {"dirs", n->dirs},
+        {"others", n->others}, {"bytes", n->bytes}, {"files_new", n->files_new}, {"files_changed", n->files_changed},
+        {"files_deleted", n->files_deleted}, {"bytes_read", n->bytes_read}, {"bytes_new_plain", n->bytes_new_plain},
+        {"bytes_new_stored", n->bytes_new_stored}, {"sent", n->sent_bytes}, {"unreadable", n->unreadable},
+        {"changed_while_read", n->changed_while_read}, {"reread", n->reread}, {"reread_bytes", n->reread_bytes},
+        {"reread_changed", n->reread_changed}, {"cache_bytes", b->kept_bytes}};
+    json_t *o = json_object();
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        json_object_set_new(o, row[i].name, json_integer((json_int_t)row[i].v));
     json_object_set_new(o, "cache", json_string(b->kept ? b->kept : ""));
     return o;
 }
@@ -203,7 +203,8 @@ static int read_source(struct backupd *b, const json_t *s, bool staged, struct b
         .put_manifest = backupd_put_manifest,
         .arg = b};
     const struct backup_watch watch = {
-        .progress = backupd_progress, .cancelled = backupd_cancelled, .problem = backupd_problem, .silent = backupd_silent, .arg = b};
+        .progress = backupd_progress, .cancelled = backupd_cancelled, .problem = backupd_problem,
+        .silent = backupd_silent, .arg = b};
     int r = l ? 0 : -ENOMEM;
     if (!r)
         r = sm_unhex(b->now.source, 32, c.source.b, 16);

@@ -74,7 +74,8 @@ void keeping_get(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_i
 /* After an incident nothing that was kept before it is given out again. */
 void keeping_drop(struct vaultd *v, const struct client_id *client)
 {
-    (void)!caches_drop(v->store, client); /* what is left is refused by the client: its keys or its generation changed */
+    /* What is left is of no use: the next run of the machine is ordered to read everything. */
+    (void)!caches_drop(v->store, client);
 }
 
 void keeping_tidy(struct vaultd *v)

@@ -3,7 +3,8 @@
  * changed.  A run leaves what has to be added to it in a file, which is sent after the run; a lost tree is made again
  * from the log.
  *
- * Files in the state folder: keep-SOURCE (what the box holds of it), keep-SOURCE.add (to be sent), keep-SOURCE.got (fetched),
+ * Files in the state folder: keep-SOURCE (what the box holds of it), keep-SOURCE.add (to be sent), keep-SOURCE.got
+ * (fetched),
  * keep-SOURCE.plain (while it is opened).  All may be lost: then a base is sent, or everything is read.
  */
 #ifndef VAULT_BACKUP_KEEP_H
@@ -16,7 +17,8 @@
 #define KEEP_PIECE_HEAD 4u
 
 /* ---- after a run: NAME is the tree before (it may be missing), NAME.new the finished one ---- */
-/* Write what is to be added.  -ENOMEM, -errno, -SM_ECRYPTO; then there is nothing to send, and the next run sends a base. */
+/* Write what is to be added.  -ENOMEM, -errno, -SM_ECRYPTO; then there is nothing to send, and the next run sends a
+ * base. */
 sm_must_use int keep_note(int dirfd, const struct tree_ids *ids, const uint8_t *k_id, const struct cid *manifest,
     uint64_t number);
 
@@ -33,7 +35,8 @@ void keep_add_not(int dirfd, const struct source_id *source);
 bool keep_wanted(int dirfd, const struct tree_ids *ids);
 enum keep_age { KEEP_EXACT, KEEP_OLD };
 /*
- * Make the tree from the log in keep-SOURCE.got, whose id is log; previous is the last generation.  KEEP_OLD: it is of an
+ * Make the tree from the log in keep-SOURCE.got, whose id is log; previous is the last generation.  KEEP_OLD: it is of
+ * an
  * earlier one, or what stands behind that in the log was no good.  Nothing is put in place on failure:
  *   -SM_EAUTH, -SM_EFORMAT, -SM_ECORRUPT, -SM_EMISMATCH   not ours, altered, or it does not fit together
  *   -SM_ENOTFOUND (no whole state in it), -SM_ELIMIT, -ENOMEM, -errno

@@ -313,7 +313,8 @@ int keep_load(int dirfd, const struct tree_ids *ids, const uint8_t *k_id, const 
     const struct cid *previous, enum keep_age *ret)
 {
     char got[64], plain[64];
-    struct loader l = { .dirfd = dirfd, .ids = ids, .sealed = { .max = CACHE_SEALED_MAX }, .plain = { .max = CACHE_PLAIN_MAX },
+    struct loader l = { .dirfd = dirfd, .ids = ids, .sealed = { .max = CACHE_SEALED_MAX },
+        .plain = { .max = CACHE_PLAIN_MAX },
         .state = { .max = CACHE_PLAIN_MAX } };
     bool rest = false;
     keep_name(&ids->source, ".got", got);

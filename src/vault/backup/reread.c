@@ -73,7 +73,9 @@ uint64_t sum_end(struct content_sum *s)
     return s->sum;
 }
 
-/* ---- state: "SKRR" | u8 1 | 3x0 | u64 place | i64 time s | u64 rounds | i64 begin of the round s | 8 bytes of SHA-256 ---- */
+/* ---- state ---- */
+
+/* "SKRR" | u8 1 | 3x0 | u64 place | i64 time s | u64 rounds | i64 begin of the round s | 8 bytes of SHA-256 */
 
 static void state_name(const struct run *r, char ret[NAME_LEN])
 {
@@ -196,7 +198,8 @@ static int range_sum(struct run *r, int fd, uint64_t end, uint8_t *buf, struct c
     return 0;
 }
 
-static int file_sum(struct run *r, int fd, const struct plat_meta *m, uint8_t *buf, struct content_sum *s, uint64_t *bytes)
+static int file_sum(struct run *r, int fd, const struct plat_meta *m, uint8_t *buf, struct content_sum *s,
+    uint64_t *bytes)
 {
     uint64_t start, end;
     bool sparse = m->size >= 65536 && m->blocks_bytes + 4096 <= m->size;

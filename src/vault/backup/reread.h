@@ -2,11 +2,14 @@
  * Inside of the backup room: reading again, bit by bit, what the times of a file say did not change.
  *
  * Every run takes an arc of a circle on which each path has its place (a keyed hash), as long as the time since the run
- * before, measured in the days of a round: after a round each file was read once, whatever the times of the runs.  An arc
- * is at most a third of the circle (a machine that was off catches up slowly), and with a limit of bytes at most that share of
+ * before, measured in the days of a round: after a round each file was read once, whatever the times of the runs.  An
+ * arc
+ * is at most a third of the circle (a machine that was off catches up slowly), and with a limit of bytes at most that
+ * share of
  * the last generation's bytes; then a round takes longer.
  *
- * What is compared is a keyed sum over the words of the file (64 bits, words of zeros count nothing, so a hole and zeros
+ * What is compared is a keyed sum over the words of the file (64 bits, words of zeros count nothing, so a hole and
+ * zeros
  * are the same), kept in the tree beside its record.  It finds damage and forged times; it is no proof against
  * somebody who has the client's keys.
  */

@@ -17,7 +17,8 @@ void cache_key_make(const uint8_t k_id[OBJ_KEY_LEN], const struct vault_id *vaul
  * -SM_ECRYPTO. */
 sm_must_use int cache_seal(struct seal_ctx *c, const struct cache_key *k, const struct cid *prev, struct sm_span plain,
     struct cid *ret_name, struct sm_buf *ret_sealed);
-/* Append the plain bytes.  -SM_EFORMAT (no piece of this log), -SM_EAUTH (another key, place or byte), -SM_ELIMIT, -ENOMEM. */
+/* Append the plain bytes.  -SM_EFORMAT (no piece of this log), -SM_EAUTH (another key, place or byte), -SM_ELIMIT,
+ * -ENOMEM. */
 sm_must_use int cache_open(struct seal_ctx *c, const struct cache_key *k, const struct cid *prev, struct sm_span sealed,
     struct cid *ret_name, struct sm_buf *ret_plain);
 #endif

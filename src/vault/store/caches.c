@@ -79,7 +79,8 @@ static int find_one(void *arg, struct sm_span name, unsigned char type)
 {
     struct find *f = arg;
     (void)type;
-    if (name.n != STEM + 1 + 32 + 4 || memcmp(name.p, f->stem, STEM) != 0 || memcmp(name.p + name.n - 4, ".skc", 4) != 0)
+    if (name.n != STEM + 1 + 32 + 4 || memcmp(name.p, f->stem, STEM) != 0 ||
+        memcmp(name.p + name.n - 4, ".skc", 4) != 0)
         return 0;
     memcpy(f->name, name.p, name.n);
     f->name[name.n] = 0;
@@ -149,8 +150,8 @@ int caches_put(struct store *st, const struct caches_put *p, struct sm_span byte
 
 /* ---- reading ---- */
 
-static int get_in(int dir, const char *stem, uint64_t at, size_t max, uint8_t ret_log[CACHES_LOG_LEN], uint64_t *ret_total,
-    struct sm_buf *ret)
+static int get_in(int dir, const char *stem, uint64_t at, size_t max, uint8_t ret_log[CACHES_LOG_LEN],
+    uint64_t *ret_total, struct sm_buf *ret)
 {
     struct find f = { .stem = stem };
     uint64_t size = 0;
@@ -175,8 +176,8 @@ static int get_in(int dir, const char *stem, uint64_t at, size_t max, uint8_t re
     return e;
 }
 
-int caches_get(struct store *st, const struct client_id *client, const struct source_id *source, uint64_t at, size_t max,
-    uint8_t ret_log[CACHES_LOG_LEN], uint64_t *ret_total, struct sm_buf *ret)
+int caches_get(struct store *st, const struct client_id *client, const struct source_id *source, uint64_t at,
+    size_t max, uint8_t ret_log[CACHES_LOG_LEN], uint64_t *ret_total, struct sm_buf *ret)
 {
     char stem[NAME_LEN];
     int e;
