@@ -163,7 +163,12 @@ test('a lost cache is fetched and used; what the box altered, rolled back or los
   const refused = await backup(c, source);
   assert.equal(refused.counters.cache, 'refused');
   assert.ok(refused.counters.bytes_read > first.counters.bytes_read / 2);
-  // Gone.
+  // Lost by the box alone: the machine begins a new one.
+  for (const f of logs()) fs.rmSync(f);
+  await backup(c, source);
+  await backup(c, source);
+  assert.equal(logs().filter((n) => n.includes(source)).length, 1, 'begun anew');
+  // Gone on both sides.
   for (const f of logs()) fs.rmSync(f);
   await lose();
   assert.equal((await backup(c, source)).counters.cache, 'none');

@@ -38,6 +38,8 @@ void keeping_put(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_i
         p.last = last == 1;
         r = rd.err || last > 1 ? -SM_EINVAL : caches_put(st, &p, SM_SPAN(rd.p, rd.n));
     }
+    if (r == -SM_EMISMATCH) /* the box lost what it is to be added to: a new base is wanted */
+        r = -SM_ESTATE;
     json_decref(in);
     vaultd_after(v, r == -ENOSPC ? 0 : r); /* a cache that finds no room is no trouble of the vault */
     wire_answer(ipc, m, r ? NULL : json_object(), r, why[0] ? why : sm_strerror(r));

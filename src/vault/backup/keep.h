@@ -1,5 +1,5 @@
 /*
- * The client's tree, sealed, for the box to keep (FORMAT 13).  What the box holds is a log: a base, then what each run
+ * The client's tree, sealed, for the box to keep (FORMAT 14).  What the box holds is a log: a base, then what each run
  * changed.  A run leaves what has to be added to it in a file, which is sent after the run; a lost tree is made again
  * from the log.
  *

@@ -1,5 +1,5 @@
 /*
- * Pieces of a client's cache (FORMAT 13): sealed by a key that only the client has, each bound to the one before it, so
+ * Pieces of a client's cache (FORMAT 14): sealed by a key that only the client has, each bound to the one before it, so
  * that a row of them can be cut short but not mixed, exchanged or continued by anybody else.
  */
 #ifndef VAULT_SEAL_CACHE_H

@@ -1,5 +1,5 @@
 /*
- * What clients have kept of their own caches (FORMAT 13): one log a source, sealed by a key the box has not got,
+ * What clients have kept of their own caches (FORMAT 14): one log a source, sealed by a key the box has not got,
  * beside the
  * vault's truth and no part of it.  No journal record; may be lost, emptied or left out of a copy at any time: it
  * costs a client
