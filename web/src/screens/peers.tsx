@@ -51,14 +51,17 @@ export function AddBox({ reload }: { reload: () => void }) {
 export function NewCode({ c, reload }: { c: Copy; reload: () => void }) {
     const [code, setCode] = useState('');
     const [error, setError] = useState<ApiError | null>(null);
+    const [bad, setBad] = useState<string | null>(null);
     const go = async (e: Event) => {
         e.preventDefault();
         setError(null);
+        if (!code.trim()) return setBad(t(T.newCodeNeed));
+        setBad(null);
         try { await api.post(`/copies/${c.id}/keys`, { code: code.trim() }); setCode(''); reload(); } catch (x) { setError(x as ApiError); }
     };
     return <form class="stack" onSubmit={go} noValidate><h4>{t(T.newCode)}</h4><p class="sub">{t(T.newCodeText)}</p><ErrorBox error={error} />
-        <TextField label={t(T.boxCode)} class="mono" value={code} onInput={setCode} autocomplete="off" spellcheck={false} />
-        <div class="btn-row"><button type="submit" class="btn" disabled={!code.trim()}>{t(T.newCodeGo)}</button></div></form>;
+        <TextField label={t(T.boxCode)} class="mono" value={code} onInput={setCode} autocomplete="off" spellcheck={false} error={bad} />
+        <div class="btn-row"><button type="submit" class="btn">{t(T.newCodeGo)}</button></div></form>;
 }
 
 export function ToPeers() {

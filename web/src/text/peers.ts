@@ -9,6 +9,7 @@ export const T = {
     boxName: { ja: 'この写しの名前', en: 'Name of this copy' },
     boxAway: { ja: '相手の箱は、別の建物にある', en: 'That box is in another building' },
     boxGo: { ja: 'この箱に写す', en: 'Copy to this box' },
+    newCodeNeed: { ja: 'コードを入れてください。', en: 'Enter the code.' },
     boxEmpty: { ja: 'アドレスとコードと名前を入れてください。', en: 'Enter address, code and name.' },
     newCode: { ja: '新しいコードを入れる', en: 'Enter a new code' },
     newCodeText: { ja: '前のコードが間に合わなかったときや、相手の箱が新しくなったとき。', en: 'When the code before was too late, or the other box was made anew.' },
