@@ -6,7 +6,7 @@
 
 #define NAMES_MAX 256
 
-enum { O_ACCESS = 1, O_NEEDS_ACCESS = 2, O_DATABASES = 4, O_LIMIT = 8, O_PATHS = 16, O_REREAD = 32 };
+enum { O_ACCESS = 1, O_NEEDS_ACCESS = 2, O_DATABASES = 4, O_LIMIT = 8, O_PATHS = 16, O_REREAD = 32, O_SHARE = 64 };
 static const struct source_kind {
     const char *name, *root; /* root: what it stands under in a generation, when its paths are not folders of a machine */
     unsigned takes;
@@ -15,6 +15,7 @@ static const struct source_kind {
     { "postgresql", "/postgresql", O_ACCESS | O_DATABASES | O_LIMIT },
     { "mariadb", "/mariadb", O_ACCESS | O_DATABASES | O_LIMIT },
     { "sqlite", NULL, O_PATHS | O_LIMIT },
+    { "smb", "/smb", O_ACCESS | O_NEEDS_ACCESS | O_LIMIT | O_SHARE },
 };
 
 static const struct source_kind *find(const char *name)
@@ -62,6 +63,28 @@ static bool names_ok(const json_t *v)
     return true;
 }
 
+/* One name of SMB, or with deep several with "/" between them: nothing that a server could take for something else. */
+static bool share_ok(const json_t *v, bool deep)
+{
+    const char *s = json_string_value(v);
+    size_t n = s ? json_string_length(v) : 0;
+    if (!s || strlen(s) != n || n > (deep ? 1024 : 80) || (!deep && n == 0) || strpbrk(s, "\\:*?\"<>|"))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
+            return false;
+    while (n) { /* each part by itself */
+        size_t part = strcspn(s, "/");
+        bool dots = s[0] == '.' && (part == 1 || (part == 2 && s[1] == '.'));
+        if (part == 0 || dots || (s[part] == '/' && (!deep || s[part + 1] == 0)))
+            return false;
+        if (!s[part])
+            break;
+        s += part + 1;
+    }
+    return true;
+}
+
 static bool whole(const json_t *v, int64_t min, int64_t max)
 {
     return json_is_integer(v) && json_integer_value(v) >= min && json_integer_value(v) <= max;
@@ -103,6 +126,10 @@ static const char *option_bad(const struct source_kind *k, const char *key, json
         return (k->takes & O_ACCESS) && name_ok(v) ? NULL : "options.access";
     if (!strcmp(key, "limit_s"))
         return (k->takes & O_LIMIT) && whole(v, 10, 86400) ? NULL : "options.limit_s";
+    if (!strcmp(key, "share"))
+        return (k->takes & O_SHARE) && share_ok(v, false) ? NULL : "options.share";
+    if (!strcmp(key, "folder"))
+        return (k->takes & O_SHARE) && share_ok(v, true) ? NULL : "options.folder";
     if (!strcmp(key, "databases"))
         return (k->takes & O_DATABASES) && names_ok(v) ? NULL : "options.databases";
     if (!strcmp(key, "exclude_databases"))
@@ -125,10 +152,13 @@ const char *source_options_bad(const char *kind, json_t *options, enum text_key 
             bad = option_bad(k, key, v);
     if (!bad && (k->takes & O_NEEDS_ACCESS) && !json_object_get(options, "access"))
         bad = "options.access";
+    else if (!bad && (k->takes & O_SHARE) && !json_object_get(options, "share"))
+        bad = "options.share";
     else if (!bad && (k->takes & O_ACCESS) && !json_object_get(options, "access"))
         api_set(options, "access", json_string("local"));
     if (bad)
         *ret_why = strstr(bad, "hooks") ? T_SOURCE_HOOK : strstr(bad, "access") ? T_SOURCE_ACCESS
+                   : strstr(bad, "share") || strstr(bad, "folder") ? T_SOURCE_SHARE
                    : strstr(bad, "databases") ? T_SOURCE_DATABASES : T_BAD_REQUEST;
     return bad;
 }

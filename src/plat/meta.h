@@ -36,6 +36,7 @@ struct plat_meta {
     struct sm_buf target;       /* symlink target, raw bytes */
     struct plat_xattr *xattr; size_t xattr_n; /* sorted by name, ACLs (system.posix_acl_*) and security.* among them */
     uint64_t attr_flags;        /* statx attributes: immutable, append, nodump, ... (STATX_ATTR_*) */
+    uint32_t dos_attributes;    /* of a share of another machine (FILE_ATTRIBUTE_*); 0 for what is of this one */
     int xattr_err;              /* 0, or why the attributes could not be read whole (-EACCES, -SM_ELIMIT, ...) */
 };
 enum { PLAT_META_XATTR = 1, PLAT_META_NAMES = 2 };

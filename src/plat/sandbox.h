@@ -64,7 +64,8 @@ int plat_sandbox_landlock_abi(void);
 
 /* Only the system calls of the named profile; any other kills the process (SIGSYS).  Profiles: "front", "keyd",
  * "brain", "vault", "opener", "copier", "courier", "out", "agent-link", "agent-backup", "agent-restore", "agent-lend",
- * "agent-dump" (and the tools it starts: an unknown call is answered with ENOSYS), "agent-sqlite", "agent-proof" (the
+ * "agent-dump" (and the tools it starts: an unknown call is answered with ENOSYS), "agent-smb" (the same), "agent-sqlite",
+ * "agent-proof" (the
  * same, with a server that has sockets of this machine alone).  -SM_ENOTFOUND unknown profile. In
  * sanitizer builds nothing is done and missing says so. */
 sm_must_use int plat_sandbox_seccomp(const char *profile, struct plat_confined *c);

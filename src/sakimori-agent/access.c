@@ -56,7 +56,7 @@ static int parse(struct sm_span text, struct access *ret, char *why)
         char *to;
         size_t size;
     } fields[] = {{"kind", a.kind, sizeof a.kind}, {"host", a.host, sizeof a.host}, {"user", a.user, sizeof a.user},
-        {"as", a.as, sizeof a.as},
+        {"as", a.as, sizeof a.as}, {"domain", a.domain, sizeof a.domain},
         {"password", a.password, sizeof a.password}};
     if (sm_obj_int(&o, "version", 1, 1000000) != VERSION && !o.err)
         return -SM_EVERSION;
@@ -118,8 +118,8 @@ int access_save(const char *data, const struct access *a)
 {
     char path[AGENT_PATH_MAX + 32], name[ACCESS_NAME_MAX + 8];
     struct sm_buf text = SM_BUF_INIT(FILE_MAX);
-    json_t *o = json_pack("{s:i,s:s,s:s,s:i,s:s,s:s,s:s}", "version", VERSION, "kind", a->kind, "host", a->host,
-        "port", a->port, "user", a->user, "as", a->as, "password", a->password);
+    json_t *o = json_pack("{s:i,s:s,s:s,s:i,s:s,s:s,s:s,s:s}", "version", VERSION, "kind", a->kind, "host", a->host,
+        "port", a->port, "user", a->user, "as", a->as, "domain", a->domain, "password", a->password);
     snprintf(path, sizeof path, "%s/access", data);
     snprintf(name, sizeof name, "%s.json", a->name);
     int dir = plat_fs_open_dir(AT_FDCWD, path);
@@ -240,15 +240,18 @@ static int add(const char *data, const struct access_args *x, const char *name, 
     if (!access_name_ok(name))
         return fail(ja ? "名前は半角の英小文字・数字・ハイフンで、32 文字まで" : "a name is a-z, 0-9, \"-\", at most 32");
     if (!k || !k->has_access)
-        return fail(ja ? "--kind は postgresql か mariadb です" : "--kind: postgresql or mariadb");
+        return fail(ja ? "--kind は postgresql か mariadb か smb です" : "--kind: postgresql, mariadb or smb");
     if (port < 0 || port > 65535 || (end && *end))
         return fail(ja ? "--port は 1 から 65535" : "--port: 1 to 65535");
+    if (strcmp(x->kind, "smb") == 0 && (!x->host || !x->host[0] || !x->user || !x->user[0] || x->as))
+        return fail(ja ? "smb には --host と --user が要ります(--as は使えません)" : "smb: --host and --user, and no --as");
     const struct {
         const char *from;
         char *to;
         size_t size;
     } fields[] = {{name, a.name, sizeof a.name}, {x->kind, a.kind, sizeof a.kind}, {x->host, a.host, sizeof a.host},
-        {x->user, a.user, sizeof a.user}, {x->as, a.as, sizeof a.as}};
+        {x->user, a.user, sizeof a.user}, {x->as, a.as, sizeof a.as},
+        {x->domain, a.domain, sizeof a.domain}};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         if ((size_t)snprintf(fields[i].to, fields[i].size, "%s", fields[i].from ? fields[i].from : "") >=
             fields[i].size)

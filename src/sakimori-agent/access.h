@@ -15,6 +15,7 @@ struct access {
     char host[256];      /* "" = the kind's own; "/…" = the folder of a socket */
     int port;            /* 0 = the kind's own */
     char user[128];      /* of the server; "" = the kind's own */
+    char domain[64];     /* SMB: of the user; "" = none */
     char as[64];         /* user of this system that the tool runs as, "" = the kind's own */
     char password[512];  /* "" = none */
 };
@@ -31,7 +32,7 @@ sm_must_use int access_folders(const char *data);
 json_t *access_features(const char *data);
 
 struct access_args {
-    const char *kind, *host, *port, *user, *as, *password_file, *access, *into;
+    const char *kind, *host, *port, *user, *as, *domain, *password_file, *access, *into, *share, *folder;
     bool json, replace;
 };
 /* `access add|list|remove|test`: exit code. */

@@ -65,10 +65,18 @@ enum agent_msg {
     L_PACK = 21, /* JSON {"path","length","bytes_s"} + descriptor of the pack's bytes */
     /* backup → prepare: the source's settings */
     W_SOURCE = 30,
+    /* backup → prepare, of a kind that is read where it is (kinds/sharewire.h) */
+    W_LOOK = 34,
+    W_LIST = 35,
+    W_MORE = 36,
+    W_OPEN = 37,
+    W_READ = 38,
+    W_AGAIN = 39,
+    W_SHUT = 40,
     /* helper → backup */
     W_PROBLEM = 31, /* JSON {"path","error","what"} */
     W_NOW = 32,     /* JSON {"now","bytes"} */
-    W_READY = 33,   /* the last word; prepare: JSON {"err","folder","root","partial"}, hook: {"good","end","said"} */
+    W_READY = 33,   /* the last word; prepare: JSON {"err","folder","root","partial","served"}, hook: {"good","end","said"} */
 };
 #define L_CALL_BODY ((size_t)512 << 10)
 #define L_PATH_MAX 256

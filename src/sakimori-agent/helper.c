@@ -180,6 +180,14 @@ static int until_ready(struct assist *a, bool until_end, uint64_t until_ms, json
     }
 }
 
+void assist_words(struct assist *a)
+{
+    struct sm_ipc_msg m;
+    while (a->ipc && sm_ipc_recv(a->ipc, 0, &m) == 0)
+        if (m.type != W_READY)
+            take_word(a, &m);
+}
+
 static int told(struct assist *a, const char *path, int r, const char *what)
 {
     if (r && r != -SM_ECANCEL)
@@ -207,6 +215,7 @@ int assist_prepare(struct assist *a, const struct helper_work *work, const json_
     snprintf(ready.folder, sizeof ready.folder, "%s", sm_obj_str(&f, "folder", 0, sizeof ready.folder - 1));
     snprintf(ready.root, sizeof ready.root, "%s", sm_obj_str(&f, "root", 0, sizeof ready.root - 1));
     ready.partial = sm_obj_bool(&f, "partial", false);
+    ready.served = sm_obj_bool(&f, "served", false);
     if (f.err)
         return told(a, work->kind, f.err, "the part that reads databases");
     if (err)

@@ -49,8 +49,10 @@ void assist_take(struct assist *a, int fd);
 void assist_end(struct assist *a); /* lets the helper go: it cleans up after itself */
 struct assist_ready {
     char folder[AGENT_PATH_MAX], root[64];
-    bool partial;
+    bool partial, served; /* served: no folder, ask over the channel (share.h) */
 };
+/* Problems and words that came beside answers. */
+void assist_words(struct assist *a);
 /* Have the files of source made.  0, or an error after telling a problem: -SM_ECANCEL, -SM_EPEER (no helper came, or it
  * died), its own.  The files are there until assist_end. */
 sm_must_use int assist_prepare(

@@ -84,6 +84,9 @@ static int read_args(int argc, char **argv, struct args *a)
         {"port", required_argument, NULL, 'P'},
         {"user", required_argument, NULL, 'U'},
         {"as", required_argument, NULL, 'A'},
+        {"domain", required_argument, NULL, 'D'},
+        {"share", required_argument, NULL, 'S'},
+        {"folder", required_argument, NULL, 'F'},
         {"password-file", required_argument, NULL, 'W'},
         {"access", required_argument, NULL, 'X'},
         {"into", required_argument, NULL, 'I'},
@@ -100,7 +103,8 @@ static int read_args(int argc, char **argv, struct args *a)
     } to[] = {{'d', &a->data, NULL}, {'l', &a->local, NULL}, {'n', &a->name, NULL}, {'p', &a->part, NULL},
         {'s', &a->skip, NULL}, {'K', &a->access.kind, NULL}, {'H', &a->access.host, NULL}, {'P', &a->access.port, NULL},
         {'U', &a->access.user, NULL}, {'A', &a->access.as, NULL}, {'W', &a->access.password_file, NULL},
-        {'X', &a->access.access, NULL}, {'I', &a->access.into, NULL}, {'R', NULL, &a->access.replace},
+        {'X', &a->access.access, NULL}, {'D', &a->access.domain, NULL}, {'S', &a->access.share, NULL},
+        {'F', &a->access.folder, NULL}, {'I', &a->access.into, NULL}, {'R', NULL, &a->access.replace},
         {'j', NULL, &a->json}, {'h', NULL, &a->help}, {'V', NULL, &a->version}};
     const size_t n = sizeof to / sizeof to[0];
     int c;

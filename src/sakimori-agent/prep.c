@@ -189,7 +189,10 @@ int prep_user(const struct prep *p, uid_t *ret_uid, gid_t *ret_gid, char *ret_wh
     gid_t gid = 0;
     if (!p->kind->as || geteuid() != 0)
         return 0;
-    if (plat_user_lookup(user, &uid, &gid)) {
+    if (plat_user_lookup(user, &uid, &gid) && p->kind->uid && user == p->kind->as) {
+        uid = (uid_t)p->kind->uid; /* without such a user the number serves */
+        gid = (gid_t)p->kind->uid;
+    } else if (uid == 0 && plat_user_lookup(user, &uid, &gid)) {
         snprintf(ret_why, 160, "this system has no user %.60s", user);
         return -SM_ENOTFOUND;
     }

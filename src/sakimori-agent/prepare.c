@@ -14,9 +14,11 @@
 #include "plat/proc.h"
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/kinds/kind.h"
+#include "sakimori-agent/kinds/sharewire.h"
 
 #define SOURCE_MS 60000
 #define LOADERS 4
+#define READS_MAX 16
 
 /* The staging, owned by who will write into it. */
 static int make_staging(struct prep *p, const char *source, uid_t uid, gid_t gid)
@@ -42,27 +44,30 @@ static int make_staging(struct prep *p, const char *source, uid_t uid, gid_t gid
     return r;
 }
 
-static int confine(struct prep *p, const char *user, struct plat_confined *c)
+int prep_confine(struct prep *p, const char *user, struct plat_confined *c)
 {
     static const char *const loaders[LOADERS] = {"/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1",
         "/lib/ld-linux-armhf.so.3", "/lib/ld-linux.so.2"};
-    struct plat_path_rule paths[3 + LOADERS + KIND_TOOLS_MAX] = {
+    struct plat_path_rule paths[3 + READS_MAX + LOADERS + KIND_TOOLS_MAX] = {
         {p->folder, true, false, false}, {"/dev/null", true, false, false}};
+    const char *const *reads = p->kind->reads;
     size_t n = 2;
-    if (!p->skip)
+    for (size_t i = 0; reads && reads[i] && i < READS_MAX; i++)
+        paths[n++] = (struct plat_path_rule){reads[i], false, true, false};
+    if (!p->skip && !reads)
         paths[n++] = (struct plat_path_rule){"/", false, false, false};
-    for (size_t i = 0; i < LOADERS; i++)
+    for (size_t i = 0; i < LOADERS && p->tool[0]; i++)
         paths[n++] = (struct plat_path_rule){loaders[i], false, true, true};
     for (size_t i = 0; i < KIND_TOOLS_MAX && p->tool[i]; i++)
         paths[n++] = (struct plat_path_rule){p->tool[i], false, false, true};
     const struct part_rules rules = {.profile = p->kind->profile,
         .user = user,
-        .uid = 64322,
+        .uid = p->kind->uid ? p->kind->uid : 64322,
         .caps = p->kind->caps,
         .caps_n = p->kind->caps_n,
         .paths = paths,
         .paths_n = n,
-        .out = p->kind->as ? p->skip : NULL,
+        .out = p->kind->as && !reads ? p->skip : NULL,
         .landlock = p->kind->as != NULL, /* a copy of SQLite's confines itself, more narrowly */
         .nofile = 256};
     plat_proc_background();
@@ -91,7 +96,9 @@ static int birth(struct prep *p, const struct helper_work *w, const char *skip, 
     if (!r)
         r = make_staging(p, w->source, uid, gid);
     const char *user = p->kind && p->kind->as ? p->access.as[0] ? p->access.as : p->kind->as : "";
-    return r ? r : confine(p, user, &c);
+    if (!r && p->kind->birth)
+        r = p->kind->birth(p, why);
+    return r ? r : prep_confine(p, user, &c);
 }
 
 static int hear_source(struct prep *p, json_t **ret)
@@ -110,8 +117,9 @@ static int hear_source(struct prep *p, json_t **ret)
 static int say_ready(struct prep *p, int err)
 {
     struct sm_buf b = SM_BUF_INIT(16384);
-    json_t *o = json_pack("{s:i,s:s,s:s,s:b}", "err", err, "folder", p->folder, "root", p->kind ? p->kind->root : "",
-        "partial", p->failed > 0);
+    bool served = p->kind && p->kind->serve;
+    json_t *o = json_pack("{s:i,s:s,s:s,s:b,s:b}", "err", err, "folder", served ? "" : p->folder, "root",
+        p->kind ? p->kind->root : "", "partial", p->failed > 0, "served", served);
     int r = o ? sm_json_dump(o, &b) : -ENOMEM;
     if (!r)
         r = sm_ipc_send(p->to, W_READY, sm_buf_span(&b), -1);
@@ -147,7 +155,10 @@ static void clean(struct prep *p)
     }
 }
 
-static const struct sm_ipc_rule from_backup[] = {{W_SOURCE, SM_IPC_BODY_MAX, false, "W_SOURCE"}};
+static const struct sm_ipc_rule from_backup[] = {{W_SOURCE, SM_IPC_BODY_MAX, false, "W_SOURCE"},
+    {W_LOOK, 0, false, "W_LOOK"}, {W_LIST, SHARE_PATH_MAX, false, "W_LIST"}, {W_MORE, 0, false, "W_MORE"},
+    {W_OPEN, SHARE_PATH_MAX, false, "W_OPEN"}, {W_READ, 4, false, "W_READ"}, {W_AGAIN, 0, false, "W_AGAIN"},
+    {W_SHUT, 0, false, "W_SHUT"}};
 
 static int work(struct prep *p, const struct helper_work *w, const char *skip)
 {
@@ -164,13 +175,16 @@ static int work(struct prep *p, const struct helper_work *w, const char *skip)
     r = hear_source(p, &source);
     if (!r)
         r = p->kind->prepare(p);
-    access_wipe(&p->access);
+    if (!p->kind->serve) /* else it is needed when a connection broke */
+        access_wipe(&p->access);
     if (r == -SM_ETIME)
         prep_problem(p, p->kind->root, r, "the time limit of this source", true);
     else if (r && r != -SM_ECANCEL && !p->failed)
         prep_problem(p, p->kind->root, r, "nothing was found to keep", true);
     r = say_ready(p, r);
-    if (!r)
+    if (!r && p->kind->serve)
+        p->kind->serve(p);
+    else if (!r)
         wait_end(p);
     clean(p);
     json_decref(source);
@@ -182,7 +196,8 @@ int prepare_main(const char *data, const char *skip)
     struct prep *p = calloc(1, sizeof *p);
     struct helper_work w = {0};
     const struct sm_ipc_config c = {
-        .may_receive = from_backup, .may_receive_n = 1, .body_max = SM_IPC_BODY_MAX, .queue_max = SM_IPC_BODY_MAX};
+        .may_receive = from_backup, .may_receive_n = sizeof from_backup / sizeof from_backup[0],
+        .body_max = SM_IPC_BODY_MAX, .queue_max = SM_IPC_BODY_MAX};
     int fd = -1, r = p ? 0 : -ENOMEM;
     if (!r) {
         p->data = data;

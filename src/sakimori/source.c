@@ -124,7 +124,8 @@ static int kind_options(struct cli *c, const json_t *present, json_t *o)
     json_t *options = present ? json_deep_copy(present) : json_object(),
            *hooks = json_incref(json_object_get(options, "hooks"));
     int64_t limit = cli_number(c, "limit", 10, 86400), hook_limit = cli_number(c, "hook-limit", 1, 3600);
-    const char *failure = cli_opt(c, "hook-failure"), *access = cli_opt(c, "access");
+    const char *failure = cli_opt(c, "hook-failure"), *access = cli_opt(c, "access"), *share = cli_opt(c, "share"),
+               *folder = cli_opt(c, "folder");
     json_t *before = json_deep_copy(options);
     int64_t reread_mib = cli_number(c, "reread-limit", 0, 100000000);
     int e = limit == -2 || hook_limit == -2 || reread_mib == -2 ? CLI_USAGE : hours(c, options);
@@ -135,6 +136,10 @@ static int kind_options(struct cli *c, const json_t *present, json_t *o)
     hooks = hooks ? hooks : json_object();
     if (access)
         json_object_set_new(options, "access", json_string(access));
+    if (share)
+        json_object_set_new(options, "share", json_string(share));
+    if (folder)
+        json_object_set_new(options, "folder", json_string(folder));
     if (limit > 0)
         json_object_set_new(options, "limit_s", json_integer(limit));
     names(c, options, "database", "databases");

@@ -44,6 +44,8 @@ static const struct cli_opt o_secret[] = { OPT_ANSWERS, OPT_STDIN, OPT_FD, END }
         .en = "only this database (may be repeated)" }, \
     { .name = "exclude-database", .value = "NAME", .many = true, .ja = "このデータベースを除く", .en = "leave this database out" }, \
     { .name = "limit", .value = "SECONDS", .ja = "書き出しにかける時間の上限", .en = "most time for making the dumps" }, \
+    { .name = "share", .value = "NAME", .ja = "共有フォルダーの名前(--kind smb)", .en = "name of the share (--kind smb)" }, \
+    { .name = "folder", .value = "PATH", .ja = "共有の中のフォルダー(なければ全部)", .en = "folder in the share (else all of it)" }, \
     { .name = "hook-before", .value = "NAME", .ja = "前に動かすもの(その機器の hooks フォルダーの名前、- でやめる)", \
         .en = "run before (a name in the hooks folder of that machine, - for none)" }, \
     { .name = "hook-after", .value = "NAME", .ja = "後に動かすもの(- でやめる)", .en = "run after (- for none)" }, \
@@ -52,7 +54,7 @@ static const struct cli_opt o_secret[] = { OPT_ANSWERS, OPT_STDIN, OPT_FD, END }
         .en = "when the one before fails: give up, or go on" }
 static const struct cli_opt o_source_add[] = { { .name = "device", .value = "MACHINE", .ja = "機器",
     .en = "machine" },
-    { .name = "kind", .value = "files|postgresql|mariadb|sqlite", .ja = "種類(なければ files)", .en = "kind (standard: files)" },
+    { .name = "kind", .value = "files|postgresql|mariadb|sqlite|smb", .ja = "種類(なければ files)", .en = "kind (standard: files)" },
     { .name = "preset", .value = "orca", .ja = "決まった形: 日レセ(ORCA)のデータベース", .en = "ready form: the database of ORCA" },
     SOURCE_FIELDS, END };
 static const struct cli_opt o_source_set[] = { { .name = "name", .value = "TEXT", .ja = "新しい名前",

@@ -102,7 +102,7 @@ export interface Device {
 export interface Schedule { every: 'hour' | 'day' | 'week' | 'off'; at?: string; weekday?: number }
 export interface HourRow { days: number[]; from: string; to: string; kib_s: number }
 export interface SourceOptions {
-    access?: string; databases?: string[]; exclude_databases?: string[]; limit_s?: number;
+    access?: string; databases?: string[]; exclude_databases?: string[]; limit_s?: number; share?: string; folder?: string;
     hooks?: { before?: string; after?: string; limit_s?: number; on_failure?: 'fail' | 'partial' };
     hours?: HourRow[]; reread?: 'month' | 'off'; reread_mib?: number;
 }

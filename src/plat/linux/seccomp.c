@@ -90,6 +90,8 @@ static const struct profile {
     {"agent-lend", {base, file_read}, OPEN_READ, false},
     {"agent-dump", {base, file_read, file_write, net_connect, tools, memory_file}, OPEN_ALL, true, NULL, false, true},
     {"agent-proof", {base, file_read, file_write, serve_local, tools, memory_file}, OPEN_ALL, true, NULL, true, true},
+    /* A library of others in it, that asks for this and that and takes a no; it starts nothing and loads nothing more. */
+    {"agent-smb", {base, file_read, file_write, net_connect}, OPEN_ALL, true, NULL, false, true},
     {"agent-sqlite", {base, file_read, file_write}, OPEN_ALL, true, "fchown"},
 };
 
@@ -161,7 +163,8 @@ static int allow_limited(scmp_filter_ctx ctx)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)prctl_ok[i]));
     /* ioctl: how much is there to read, and the inode's generation (FS_IOC_GETVERSION). */
     static const unsigned long ioctl_ok[] = {0x541b /* FIONREAD */, 0x5421 /* FIONBIO */, 0x5401 /* TCGETS */,
-        0x5413 /* TIOCGWINSZ */, 0x80087601 /* FS_IOC_GETVERSION */};
+        0x5413 /* TIOCGWINSZ */, 0x80087601 /* FS_IOC_GETVERSION */,
+        0x8933 /* SIOCGIFINDEX, only of use with a socket */};
     for (size_t i = 0; i < sizeof ioctl_ok / sizeof ioctl_ok[0] && r == 0; i++)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, ioctl_ok[i]));
     return r;

@@ -15,6 +15,7 @@
 #include "sakimori-agent/heads.h"
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/policy.h"
+#include "sakimori-agent/share.h"
 #include "vault/backup/backup.h"
 
 #define QUEUE_MAX 16
@@ -60,6 +61,7 @@ struct backupd {
     struct assist assist;
     struct assist_ready ready;
     bool followed; /* the box took over: what the caches believe of it must go */
+    struct share share; /* of a run whose source is read over the network */
     bool partial; /* something is missing that the walk cannot know of */
 };
 

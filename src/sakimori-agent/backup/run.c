@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/log.h"
@@ -132,6 +133,12 @@ static size_t load_canaries(struct backupd *b, struct run_lists *l, const struct
 static int fill_roots(struct backupd *b, const json_t *s, struct run_lists *l, struct backup_config *c)
 {
     c->scan.roots = l->roots;
+    if (b->ready.served) {
+        l->roots[0] = b->ready.root;
+        c->scan.roots_n = 1;
+        c->scan.remote = &b->share.remote;
+        return 0;
+    }
     if (b->ready.folder[0]) { /* made for this run: stands for what it was made of */
         l->roots[0] = b->ready.folder;
         l->shown[0] = b->ready.root;
@@ -166,7 +173,7 @@ static int fill(struct backupd *b, const json_t *s, struct run_lists *l, struct 
     c->scan.skip_n = b->policy.skip_n;
     c->scan.tmp_dir = -1;
     const char *reread = backupd_option(s, NULL, "reread");
-    c->reread_days = strcmp(reread, "off") == 0 ? 0 : REREAD_DAYS;
+    c->reread_days = strcmp(reread, "off") == 0 || b->ready.served ? 0 : REREAD_DAYS; /* not over a network */
     json_int_t mib = json_integer_value(json_object_get(json_object_get(s, "options"), "reread_mib"));
     c->reread_bytes_max = mib > 0 && mib <= INT32_MAX ? (uint64_t)mib << 20 : 0;
     c->canaries = l->canaries;
@@ -177,6 +184,32 @@ static int fill(struct backupd *b, const json_t *s, struct run_lists *l, struct 
 static uint8_t run_kind(const char *reason)
 {
     return strcmp(reason, "adhoc") == 0 ? RUN_ADHOC : strcmp(reason, "made-up") == 0 ? RUN_MADE_UP : RUN_SCHEDULED;
+}
+
+/* Files of a share belong, once given back, to whom the agent's own folder belongs. */
+static void share_open(struct backupd *b, const json_t *s)
+{
+    json_int_t limit = json_integer_value(json_object_get(json_object_get(s, "options"), "limit_s"));
+    struct stat st = {.st_uid = 0};
+    (void)!stat(b->config.data, &st); /* root's, if it cannot be told */
+    b->share = (struct share){.ipc = b->assist.ipc,
+        .stopped = backupd_cancelled,
+        .arg = b,
+        .until_ms = plat_clock_mono_ms() + (uint64_t)(limit > 0 && limit <= 86400 ? limit : 86400) * 1000,
+        .uid = st.st_uid,
+        .gid = st.st_gid};
+    share_begin(&b->share);
+}
+
+/* What came beside answers, and why the share could not be read to its end. */
+static int share_close(struct backupd *b, int r)
+{
+    assist_words(&b->assist);
+    if (b->share.over != -SM_EPEER && b->share.over != -SM_ETIME)
+        return r;
+    backupd_problem_text(b, b->ready.root, "", b->share.over == -SM_EPEER ?
+        "the server stopped answering; the next run goes on from here" : "the time limit of this source");
+    return r == -SM_EPEER ? -ECONNRESET : r;
 }
 
 static int read_source(struct backupd *b, const json_t *s, bool staged, struct backup_result *res)
@@ -210,6 +243,8 @@ static int read_source(struct backupd *b, const json_t *s, bool staged, struct b
         r = sm_unhex(b->now.source, 32, c.source.b, 16);
     if (!r)
         r = sm_unhex(b->now.run, 32, c.run_id.b, 16);
+    if (b->ready.served)
+        share_open(b, s);
     if (!r)
         r = fill(b, s, l, &c);
     if (!r)
@@ -228,6 +263,8 @@ static int read_source(struct backupd *b, const json_t *s, bool staged, struct b
         c.machine = sm_buf_span(&machine);
     if (!r)
         r = backup_run(&c, &sink, &watch, res);
+    if (b->ready.served)
+        r = share_close(b, r);
     backupd_packs_drop(b);
     sm_buf_wipe(&machine);
     if (!r && keeps)
@@ -249,11 +286,12 @@ static int run_once(struct backupd *b, struct backup_result *res)
     int r = backupd_hook_before(b, s, &after);
     if (!r && staged)
         r = backupd_prepare(b, s, kind);
-    if (!r && staged)
+    if (!r && staged && !b->ready.served)
         backupd_hook_end(b, &after, b->partial ? "partial" : "complete");
     if (!r)
         r = read_source(b, s, staged, res);
     assist_end(&b->assist);
+    share_end(&b->share);
     backupd_hook_end(b, &after, end_name(b, r, res));
     return r;
 }

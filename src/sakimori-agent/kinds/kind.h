@@ -21,12 +21,19 @@ struct kind {
     const char *name, *root;
     const char *profile;                 /* of plat_sandbox_seccomp */
     const char *as;                      /* user of this system when the access names none; NULL: stays what it is */
+    unsigned uid;                        /* of as, where this system has no such user; 0: then it fails */
+    const char *const *reads;            /* files and folders it may read, NULL-ended; NULL: all (as its user may) */
     bool has_access, has_local;          /* has_access: reached by an access; has_local: there is always "local" */
     const int *caps; size_t caps_n;      /* kept (only with as NULL) */
     const char *const *tools[KIND_TOOLS_MAX]; /* for each tool the paths it may have, NULL-ended, best first; "*" stands
                                           * for a version number, the highest counts */
+    /* Once the kind's process knows its access and before it gives its rights up: reads nothing from outside.  why has 160
+     * bytes.  May be NULL. */
+    int (*birth)(struct prep *p, char *ret_why);
     /* Make the files.  0 also when some failed (prep_problem was called for each); negative: nothing to back up. */
     int (*prepare)(struct prep *p);
+    /* Not NULL: nothing is made; after prepare backup reads by asking (sharewire.h) until it lets go, and this answers. */
+    void (*serve)(struct prep *p);
     /* Load the file behind dump, which prepare made, into a new database (`sakimori-agent db-restore`); NULL: the kind
      * has none.  replace: when there is a database of that name already, it is renamed, never dropped.  What is wrong was
      * told by prep_problem.  -SM_EEXISTS when there is one and replace is false. */
@@ -86,6 +93,8 @@ struct prep_run {
 sm_must_use int prep_run(struct prep *p, const struct prep_run *t, struct sm_buf *ret_text, char *ret_why);
 /* The tools of the kind, and whom they run as.  why has 160 bytes.  -SM_ENOTFOUND, -SM_EDENIED. */
 sm_must_use int prep_tools(struct prep *p, char *ret_why);
+/* Give up what the kind does not need.  user: of part_rules. */
+sm_must_use int prep_confine(struct prep *p, const char *user, struct plat_confined *ret);
 sm_must_use int prep_user(const struct prep *p, uid_t *ret_uid, gid_t *ret_gid, char *ret_why);
 /* The first of paths ("*": a version number, the highest counts) that can be started; the caller's, NULL: none. */
 char *prep_find(const char *const *paths);
@@ -99,7 +108,7 @@ int access_test_command(const char *data, const struct access_args *a, const cha
 /* `db-restore FILE --kind K --access A --into NAME [--replace]`: exit code. */
 int db_restore_command(const char *data, const struct access_args *a, int argc, char **argv, bool japanese);
 
-extern const struct kind kind_postgresql, kind_mariadb, kind_sqlite;
+extern const struct kind kind_postgresql, kind_mariadb, kind_sqlite, kind_smb;
 /* The program of a copy of one SQLite database (`--part=sqlite-copy FROM TO`): exit code, the reason on stderr.  skip may
  * be NULL. */
 int sqlite_copy_main(const char *from, const char *to, const char *skip);

@@ -1,7 +1,7 @@
 /* The kinds of sources, a row each. */
 #include "sakimori-agent/kinds/kind.h"
 
-static const struct kind *const kinds[] = {&kind_postgresql, &kind_mariadb, &kind_sqlite};
+static const struct kind *const kinds[] = {&kind_postgresql, &kind_mariadb, &kind_sqlite, &kind_smb};
 
 const struct kind *kind_at(size_t i)
 {

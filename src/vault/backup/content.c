@@ -125,12 +125,18 @@ static struct sm_span head_of(const uint8_t *p, size_t n)
     return SM_SPAN(p, n < 4096 ? n : 4096);
 }
 
+static ssize_t read_from(const struct content *c, int fd, uint8_t *to, size_t n)
+{
+    const struct scan_remote *far = c->run->c->scan.remote;
+    return fd == FD_REMOTE ? far->read(far->arg, to, n) : plat_fs_read(fd, to, n);
+}
+
 /* Up to n bytes from the beginning; fewer when the file is shorter. */
-static int64_t read_small(int fd, uint8_t *to, size_t n)
+static int64_t read_small(const struct content *c, int fd, uint8_t *to, size_t n)
 {
     size_t have = 0;
     while (have < n) {
-        ssize_t k = plat_fs_read(fd, to + have, n - have);
+        ssize_t k = read_from(c, fd, to + have, n - have);
         if (k < 0)
             return k;
         if (k == 0)
@@ -149,7 +155,7 @@ static int read_member(struct content *c, int fd, const struct scan_entry *e, co
     int r = shared_for(c, m->uid, p->compress == CUT_COMPRESS_NO || p == &cut_policy_large, (size_t)m->size, &s);
     if (r < 0)
         return r;
-    int64_t n = read_small(fd, s->block->p + s->n, (size_t)m->size);
+    int64_t n = read_small(c, fd, s->block->p + s->n, (size_t)m->size);
     if (n < 0)
         return (int)n;
     ret->class = class_of(head_of(s->block->p + s->n, (size_t)n));
@@ -242,7 +248,7 @@ static int read_range(struct reading *f, uint64_t at, uint64_t end)
         size_t room = c->block->cap - c->filled;
         size_t want = room < READ_STEP ? room : READ_STEP;
         want = end - at < want ? (size_t)(end - at) : want;
-        ssize_t n = plat_fs_read(f->fd, c->block->p + c->filled, want);
+        ssize_t n = read_from(c, f->fd, c->block->p + c->filled, want);
         if (n < 0)
             return (int)n;
         eof = n == 0;
@@ -299,7 +305,8 @@ static int read_large(struct content *c, int fd, const struct scan_entry *e, con
     struct reading f = { .c = c, .fd = fd, .type = canary ? OBJ_CANARY : OBJ_CHUNK, .first = true, .ret = ret,
         .name = e->name, .expected = m->size, .policy = &cut_policy_cdc };
     bool sparse = m->size >= SPARSE_MIN && m->blocks_bytes + HOLE_MIN <= m->size;
-    plat_fs_sequential(fd);
+    if (fd != FD_REMOTE)
+        plat_fs_sequential(fd);
     sum_begin(&f.sum, &c->run->sum_key);
     int r = sparse ? read_sparse(&f, m->size) : read_range(&f, 0, m->size);
     ret->size = f.total;

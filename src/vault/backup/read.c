@@ -239,6 +239,10 @@ static struct meta_extra extra_of(const struct taking *t, const struct plat_meta
 /* Read an attribute list; the owner of an entry that cannot be looked at any more is told. */
 static int meta_of(struct reader *r, const struct taking *t, struct plat_meta *ret)
 {
+    if (r->run->c->scan.remote) {
+        *ret = *t->e->meta; /* holds nothing of its own: it came with the name */
+        return 0;
+    }
     int e = plat_meta_read(t->e->dirfd, t->e->at, PLAT_META_XATTR, ret);
     if (e < 0 && e != -ENOENT && e != -ENOMEM)
         run_problem(r->run, t->e->path, e, "stat");
@@ -280,10 +284,11 @@ static int push_drop(struct reader *r)
 }
 
 /* Did the file stay as it was while it was read?  m becomes what it is now. */
-static int settle(int fd, struct plat_meta *m, bool *ret_same)
+static int settle(const struct reader *r, int fd, struct plat_meta *m, bool *ret_same)
 {
+    const struct scan_remote *far = r->run->c->scan.remote;
     struct plat_meta now = { 0 };
-    int e = plat_meta_read(fd, "", 0, &now);
+    int e = far ? far->again(far->arg, &now) : plat_meta_read(fd, "", 0, &now);
     if (e < 0)
         return e;
     *ret_same = now.size == m->size && sm_time_cmp(now.mtime, m->mtime) == 0 && sm_time_cmp(now.ctime, m->ctime) == 0;
@@ -304,13 +309,13 @@ static int read_twice(struct reader *r, const struct taking *t, int fd, struct p
         int e = content_read(&r->content, fd, t->e, m, t->canary >= 0, c);
         if (e < 0)
             return e;
-        e = settle(fd, m, &same);
+        e = settle(r, fd, m, &same);
         same = same && c->size == m->size;
         *ret_changed = !same;
         if (e < 0 || same || attempt == 1)
             return e;
         e = push_drop(r);
-        if (e == 0 && lseek(fd, 0, SEEK_SET) < 0)
+        if (e == 0 && fd != FD_REMOTE && lseek(fd, 0, SEEK_SET) < 0)
             e = -errno;
         if (e < 0)
             return e;
@@ -350,7 +355,7 @@ static int take_open_file(struct reader *r, struct taking *t, int fd, struct pla
         e = meta_put(r, m, t, &x);
         return e < 0 ? e : push_record(r, t, c.member ? EV_MEMBER : EV_FILE, m, &c);
     }
-    if (e == -ECANCELED || e == -SM_ECANCEL || e == -ENOMEM)
+    if (e == -ECANCELED || e == -SM_ECANCEL || e == -ENOMEM || (r->run->c->scan.remote && scan_remote_over(e)))
         return e;
     /* Parts read before it failed must not stand in the next file. */
     run_problem(r->run, t->e->path, e, "read");
@@ -358,9 +363,26 @@ static int take_open_file(struct reader *r, struct taking *t, int fd, struct pla
     return push_drop(r);
 }
 
+/* The number and the attributes of a remote file are those of the listing: not every server gives the same number for an
+ * open file, and what changed is seen by the times. */
+static int open_remote(const struct scan_remote *far, const struct taking *t, struct plat_meta *ret)
+{
+    struct plat_meta now = { 0 };
+    int e = far->open(far->arg, scan_below(t->e), &now);
+    if (e < 0)
+        return e;
+    *ret = *t->e->meta;
+    ret->size = ret->blocks_bytes = now.size;
+    ret->mtime = now.mtime;
+    ret->ctime = now.ctime;
+    return FD_REMOTE;
+}
+
 /* Open the file and read the metadata of what was opened: a file saved by renaming may have come in between. */
 static int open_with_meta(const struct backup_config *c, struct taking *t, struct plat_meta *ret)
 {
+    if (c->scan.remote)
+        return open_remote(c->scan.remote, t, ret);
     int fd = file_open(c, t->e);
     int e = fd < 0 ? fd : plat_meta_read(fd, "", PLAT_META_XATTR, ret);
     if (e == 0 && ret->type == PLAT_FILE)
@@ -380,7 +402,7 @@ static int take_file(struct reader *r, struct taking *t)
         link_forget(r, t);
         if (fd != -ENOENT)
             run_problem(r->run, t->e->path, fd, "open");
-        return fd == -ENOMEM ? fd : 0;
+        return fd == -ENOMEM || (r->run->c->scan.remote && scan_remote_over(fd)) ? fd : 0;
     }
     if (id_of(&m.id) != t->id) { /* another file under this name by now */
         link_forget(r, t);
@@ -390,7 +412,10 @@ static int take_file(struct reader *r, struct taking *t)
     set_now(r->run, t->e->path);
     int e = take_open_file(r, t, fd, &m);
     plat_meta_wipe(&m);
-    (void)close(fd); /* was only read */
+    if (fd == FD_REMOTE)
+        r->run->c->scan.remote->close(r->run->c->scan.remote->arg);
+    else
+        (void)close(fd); /* was only read */
     return e;
 }
 
@@ -496,7 +521,7 @@ static int dir_record(struct reader *r, struct taking *t, const struct tree_reco
         return n < 0 ? n : record_put(r, t, TREE_LEAVE, m, CLASS_NONE, NULL, to);
     }
     struct plat_meta now = { 0 };
-    int n = plat_meta_read(t->e->dirfd, t->e->at, PLAT_META_XATTR, &now);
+    int n = r->run->c->scan.remote ? meta_of(r, t, &now) : plat_meta_read(t->e->dirfd, t->e->at, PLAT_META_XATTR, &now);
     if (n == 0 && now.type != PLAT_DIR)
         n = -SM_EAGAIN;
     if (n == -ENOMEM)

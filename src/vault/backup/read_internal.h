@@ -4,6 +4,8 @@
  */
 #ifndef VAULT_BACKUP_READ_INTERNAL_H
 #define VAULT_BACKUP_READ_INTERNAL_H
+#include <limits.h>
+
 #include "plat/proc.h"
 #include "vault/backup/run_internal.h"
 #include "vault/snapshot/meta.h"
@@ -12,6 +14,7 @@
 #define SHARED_OPEN 4u               /* shared chunks being filled: by owner and kind */
 #define SHARED_WAIT 768u             /* entries after which shared chunks are closed */
 #define NAMES_CACHE 64u
+#define FD_REMOTE INT_MAX            /* in place of a descriptor: the file that the remote has open */
 #define RENAME_BYTES ((size_t)32 << 10) /* names gone and come that are compared in one folder */
 
 /* ---- merge.c ---- */
@@ -49,7 +52,7 @@ struct content {
 /* What reading a file found out. */
 /* data: bytes that were really read, holes left out. */
 struct content_result { uint64_t size, data, group, offset, sum; bool member, random; uint8_t class; };
-/* Read fd whole and push its chunks, or its place in a shared chunk (then the caller pushes EV_MEMBER).
+/* Read fd (or FD_REMOTE) whole and push its chunks, or its place in a shared chunk (then the caller pushes EV_MEMBER).
  * -ECANCELED when the pipe failed, -SM_ECANCEL, or -errno of reading: nothing of it is used then. */
 sm_must_use int content_read(struct content *c, int fd, const struct scan_entry *e, const struct plat_meta *m,
     bool canary, struct content_result *ret);

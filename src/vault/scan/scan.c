@@ -11,6 +11,7 @@ struct level {
     struct plat_meta meta;
     size_t path_n, name_n;      /* of this folder's path; of its last part */
     bool included, whole, root;
+    struct sm_buf last;         /* of a remote: the name before, for one may come twice */
 };
 struct walk {
     const struct scan_config *c;
@@ -43,7 +44,7 @@ static struct scan_entry entry_of(const struct walk *w, const struct level *pare
     const char *end = (const char *)w->path.p + w->path.n;
     return (struct scan_entry){
         .name = SM_SPAN(end - name_n, name_n), .path = sm_buf_span(&w->path), .meta = m, .root = !parent,
-        .dirfd = parent ? parent->fd : AT_FDCWD, .at = !parent && w->real ? w->real : end - name_n };
+        .dirfd = parent ? parent->fd : AT_FDCWD, .at = !parent && w->real ? w->real : end - name_n, .root_n = w->root_n };
 }
 
 static int path_push(struct walk *w, struct sm_span name)
@@ -116,9 +117,76 @@ static void level_wipe(struct level *l)
 {
     names_free(l->names);
     plat_meta_wipe(&l->meta);
+    sm_buf_wipe(&l->last);
     if (l->fd >= 0)
         (void)close(l->fd); /* was only read */
     *l = (struct level){ .fd = -1 };
+}
+
+/* ---- a tree of another machine: what was told of a name stands behind it, after a NUL ---- */
+
+struct told { uint64_t id, size; struct sm_time mtime, ctime, btime; uint32_t mode, uid, gid, dos; uint8_t type, has_btime; };
+
+const char *scan_below(const struct scan_entry *e)
+{
+    const char *p = (const char *)e->path.p + e->root_n;
+    return *p == '/' ? p + 1 : p;
+}
+
+static int told_take(void *arg, struct sm_span name, const struct plat_meta *m)
+{
+    uint8_t row[SCAN_REMOTE_NAME_MAX + 1 + sizeof(struct told)];
+    struct told t = { .size = m->size, .mtime = m->mtime, .ctime = m->ctime, .btime = m->btime, .mode = m->mode, .uid = m->uid,
+        .gid = m->gid, .dos = m->dos_attributes, .type = (uint8_t)m->type, .has_btime = m->has_btime };
+    bool dots = name.n && name.p[0] == '.' && (name.n == 1 || (name.n == 2 && name.p[1] == '.'));
+    if (name.n == 0 || name.n > SCAN_REMOTE_NAME_MAX || dots || memchr(name.p, '/', name.n) || memchr(name.p, 0, name.n))
+        return -SM_EPROTO;
+    memcpy(&t.id, m->id.id, sizeof t.id);
+    memcpy(row, name.p, name.n);
+    row[name.n] = 0;
+    memcpy(row + name.n + 1, &t, sizeof t);
+    return names_add(arg, SM_SPAN(row, name.n + 1 + sizeof t), 0);
+}
+
+static void told_get(struct sm_span row, struct sm_span *ret_name, struct plat_meta *ret)
+{
+    struct told t;
+    memcpy(&t, row.p + row.n - sizeof t, sizeof t);
+    *ret_name = SM_SPAN(row.p, row.n - sizeof t - 1);
+    *ret = (struct plat_meta){ .type = t.type, .size = t.size, .blocks_bytes = t.size, .mtime = t.mtime, .ctime = t.ctime,
+        .btime = t.btime, .has_btime = t.has_btime, .mode = t.mode, .uid = t.uid, .gid = t.gid, .dos_attributes = t.dos,
+        .nlink = 1 };
+    memcpy(ret->id.id, &t.id, sizeof t.id);
+}
+
+/* Does the folder stand in itself?  Some servers follow links by themselves and show what is behind as a folder; one with
+ * the number, the creation (where it is known) and the last change of a folder above is that folder. */
+static bool is_circle(const struct walk *w, const struct plat_meta *m)
+{
+    for (size_t i = 0; i < w->depth; i++) {
+        const struct plat_meta *up = &w->level[i].meta;
+        bool born = !up->has_btime || !m->has_btime || sm_time_cmp(up->btime, m->btime) == 0;
+        if (plat_id_eq(&up->id, &m->id) && born && sm_time_cmp(up->mtime, m->mtime) == 0)
+            return true;
+    }
+    return false;
+}
+
+#define DOS_REPARSE 0x400u /* FILE_ATTRIBUTE_REPARSE_POINT: on a folder, a link to another one */
+
+static int told_list(struct walk *w, struct level *l)
+{
+    struct scan_entry e = entry_of(w, NULL, &l->meta, 0);
+    int r = w->c->remote->list(w->c->remote->arg, scan_below(&e), told_take, l->names);
+    return r == -SM_ELIMIT ? -EOVERFLOW : r; /* more names than one folder may have: a problem of this folder */
+}
+
+/* Has this name come before?  The names of a level ascend. */
+static int told_twice(struct level *l, struct sm_span name, bool *ret)
+{
+    *ret = sm_span_eq(sm_buf_span(&l->last), name);
+    sm_buf_clear(&l->last);
+    return sm_buf_put_span(&l->last, name);
 }
 
 /* Open the folder e, which must still be the one that was looked at; l->fd is then its descriptor. */
@@ -147,8 +215,8 @@ static int level_list(struct walk *w)
     int e = names_new(limit, w->c->tmp_dir, &l->names);
     if (e < 0)
         return e;
-    e = plat_fs_list(l->fd, names_take, l->names);
-    if (e == -ENOMEM || e == -ENOSPC)
+    e = w->c->remote ? told_list(w, l) : plat_fs_list(l->fd, names_take, l->names);
+    if (e == -ENOMEM || e == -ENOSPC || (w->c->remote && scan_remote_over(e)))
         return e;
     if (e < 0)
         (void)problem(w, e, "list");
@@ -165,13 +233,15 @@ static int folder(struct walk *w, struct plat_meta *m, size_t name_n, bool inclu
     struct scan_entry e = entry_of(w, parent, m, name_n);
     if (w->depth > SCAN_DEPTH_MAX)
         return problem(w, -SM_ELIMIT, "depth");
+    if (w->c->remote && (m->dos_attributes & DOS_REPARSE || is_circle(w, m)))
+        return problem(w, -ELOOP, "folder");
     struct level l = { .fd = -1 };
-    int r = level_open(w, &e, &l);
+    int r = w->c->remote ? 0 : level_open(w, &e, &l);
     if (r == -ENOENT)
         return 0; /* went away meanwhile: deleted */
     int opened = r;
     bool other = parent ? !same_volume(&parent->meta.id, &m->id) : true;
-    bool closed = r < 0 || crosses(w, m) || (other && is_pseudo(l.fd));
+    bool closed = r < 0 || crosses(w, m) || (other && l.fd >= 0 && is_pseudo(l.fd));
     r = w->calls->enter(w->calls->arg, &e);
     if (r != 0) {
         level_wipe(&l);
@@ -197,12 +267,18 @@ static int folder(struct walk *w, struct plat_meta *m, size_t name_n, bool inclu
 static int visit(struct walk *w, struct sm_span name)
 {
     struct level *l = top(w);
-    bool included = l->included;
+    bool included = l->included, twice = false;
+    struct plat_meta m = { 0 };
+    if (w->c->remote)
+        told_get(name, &name, &m);
     int r = path_push(w, name);
     if (r < 0)
         return r == -ENOMEM ? r : problem(w, r, "stat");
-    struct plat_meta m = { 0 };
-    r = plat_meta_read(l->fd, (const char *)w->path.p + w->path.n - name.n, 0, &m);
+    if (w->c->remote)
+        r = told_twice(l, name, &twice);
+    else
+        r = plat_meta_read(l->fd, (const char *)w->path.p + w->path.n - name.n, 0, &m);
+    r = twice ? -EEXIST : r;
     if (r < 0) {
         /* A name that went away between listing and looking is no problem: it is deleted. */
         if (r != -ENOENT && r != -ENOMEM)
@@ -276,9 +352,12 @@ static int root_walk(struct walk *w, const struct root *which)
     w->path.p[n] = 0;
     w->root_n = n;
     struct plat_meta m = { 0 };
-    r = plat_meta_read(AT_FDCWD, w->real ? w->real : (const char *)w->path.p, 0, &m);
+    if (w->c->remote)
+        r = w->c->remote->look(w->c->remote->arg, &m);
+    else
+        r = plat_meta_read(AT_FDCWD, w->real ? w->real : (const char *)w->path.p, 0, &m);
     if (r < 0)
-        return r == -ENOMEM ? r : problem(w, r, "root");
+        return r == -ENOMEM || (w->c->remote && scan_remote_over(r)) ? r : problem(w, r, "root");
     w->volume_of = m.id;
     if (m.type == PLAT_SYMLINK) {
         /* Storing the link alone would look like success while nothing behind it is saved. */
@@ -303,7 +382,7 @@ static int root_cmp(const void *a, const void *b)
 
 int scan_walk(const struct scan_config *c, const struct scan_calls *calls)
 {
-    if (c->roots_n == 0 || c->roots_n > SCAN_ROOTS_MAX || c->skip_n > SCAN_SKIP_MAX)
+    if (c->roots_n == 0 || c->roots_n > SCAN_ROOTS_MAX || c->skip_n > SCAN_SKIP_MAX || (c->remote && c->roots_n != 1))
         return -SM_EINVAL;
     struct root root[SCAN_ROOTS_MAX];
     for (size_t i = 0; i < c->roots_n; i++) {

@@ -10,6 +10,9 @@
  */
 #ifndef VAULT_SCAN_SCAN_H
 #define VAULT_SCAN_SCAN_H
+#include <errno.h>
+#include <sys/types.h>
+
 #include "plat/meta.h"
 #include "vault/scan/rules.h"
 
@@ -26,6 +29,7 @@ struct scan_entry {
     const char *at;                 /* its name there */
     const struct plat_meta *meta;   /* without attributes and names of owners */
     bool root;
+    size_t root_n;                  /* bytes of path that are the root */
 };
 /* All spans and pointers are borrowed for the call.  A non-zero answer stops the walk and is returned, but for
  * SCAN_PRUNE from enter: the folder's content is not looked at, and leave is not called. */
@@ -39,7 +43,33 @@ struct scan_calls {
     bool (*cancelled)(void *arg);                                  /* may be NULL */
     void *arg;
 };
+/*
+ * A tree that is of no file system of this machine (a share of another one), in place of roots on the disk.  Called from
+ * the walking thread alone, one file open at a time.  path: below the root, parts with '/' between them, "" the root itself.
+ * What it tells is not trusted: a name that is none or comes twice, a folder that stands in itself, a link to a folder and
+ * too many levels are problems of the walk.  Answers: an error of the house (SM_E...) ends the walk and is returned; -errno
+ * is a problem of that name alone.
+ */
+#define SCAN_REMOTE_NAME_MAX 1024u /* bytes of a name; SMB has 255 units of UTF-16 */
+struct scan_remote {
+    int (*look)(void *arg, struct plat_meta *ret); /* the root folder */
+    int (*list)(void *arg, const char *path, int (*each)(void *to, struct sm_span name, const struct plat_meta *m), void *to);
+    int (*open)(void *arg, const char *path, struct plat_meta *ret); /* a file, for reading from its beginning */
+    ssize_t (*read)(void *arg, void *to, size_t n);                  /* 0 at its end */
+    int (*again)(void *arg, struct plat_meta *ret);                  /* what it is now; read goes on at its beginning */
+    void (*close)(void *arg);
+    void *arg;
+};
+/* Did a call of a remote say that nothing more can be had from it? */
+static inline bool scan_remote_over(int err)
+{
+    return err <= -SM_EFORMAT || err == -ENOMEM;
+}
+/* The path below the root for struct scan_remote. */
+const char *scan_below(const struct scan_entry *e);
+
 struct scan_config {
+    const struct scan_remote *remote;           /* NULL, or what the one root stands for (then it is never opened) */
     const char *const *roots; size_t roots_n;   /* absolute paths; visited in byte order, doubles once */
     const char *const *shown;                   /* NULL, or for each root the absolute path it is told and kept as (NULL:
                                                  * its own): a staging folder that stands for something else */

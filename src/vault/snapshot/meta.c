@@ -184,6 +184,8 @@ int meta_from_plat(const struct plat_meta *m, const struct meta_extra *extra, un
         r = put_any(m, extra ? extra : &none, flags, ret);
     if (r == 0)
         r = put_linux(m, ret);
+    if (r == 0 && m->dos_attributes)
+        r = put_le(ret, META_WINDOWS, META_DOS, m->dos_attributes, 4);
     if (r == 0 && ret->n - before > VAULT_META_MAX)
         r = -SM_ELIMIT;
     if (r < 0)

@@ -16,6 +16,7 @@ enum meta_linux {
     META_MODE = 1, META_UID = 2, META_GID = 3, META_USER = 4, META_GROUP = 5, META_RDEV = 6, META_XATTR = 7,
     META_FLAGS = 8,
 };
+enum meta_windows { META_DOS = 1 };
 #define META_ENTRIES_MAX 4096u /* of one list */
 
 /* What a list says besides plat_meta. */

@@ -54,6 +54,7 @@ export function SourcesScreen() {
                 const r = live[s.id] ?? runs.data?.items.find((x) => x.source === s.id && LIVE.includes(x.state));
                 return <li><SourceRow s={s} device={devices.data?.items.find((d) => d.id === s.device)} now={now} />
                     {r && <RunBox r={r} />}
+                    {s.kind === 'smb' && <CanWrite r={runs.data?.items.find((x) => x.source === s.id && !LIVE.includes(x.state))} />}
                     <div class="btn-row">{r && LIVE.includes(r.state) ? leader && <button type="button" class="btn btn-sm btn-stop" onClick={() => void stop(r)}>{t(T.runStop)}</button>
                         : roleOf(session) !== 'vendor' && s.enabled && <button type="button" class="btn btn-sm" onClick={() => void start(s)} aria-label={`${t(T.runNow)}: ${s.name}`}>{t(T.runNow)}</button>}
                         {leader && <Link class="more" href={`/machines/sources/${encodeURIComponent(s.id)}`}>{t(T.edit)}<span class="vh">: {s.name}</span></Link>}</div></li>;
@@ -63,6 +64,13 @@ export function SourcesScreen() {
                 {(r.counters?.changed_while_read ?? 0) > 0 && <p class="sub">{t(T.runChanged, { n: countOf(r.counters!.changed_while_read!) })}</p>}
                 {(r.counters?.reread ?? 0) > 0 && <p class="sub">{t(T.runReread, { n: countOf(r.counters!.reread!), size: bytesOf(r.counters!.reread_bytes ?? 0) })}</p>}
                 {r.problems_total > 0 && <Problems r={r} />}</div></li>)}</ul></section>}</>;
+}
+
+/* An account that could change the files of a share could also destroy them: said where the source is, not only among problems. */
+const CAN_WRITE = 'the account could change files on this share; give it the right to read only';
+function CanWrite({ r }: { r: Run | undefined }) {
+    const got = useGet<Run>(r && r.problems_total > 0 ? `/runs/${encodeURIComponent(r.id)}` : null);
+    return got.data?.problems?.some((p) => p.what === CAN_WRITE) ? <p><Badge state="look"><span class="wrap-ok">{problemText({ what: CAN_WRITE })}</span></Badge></p> : null;
 }
 
 /* The list of runs only counts problems; their names come when somebody looks. */
@@ -80,7 +88,7 @@ function sourceState(s: Source): [State | 'bad', string] {
 
 function SourceRow({ s, device, now }: { s: Source; device: Device | undefined; now: number }) {
     const [state, word] = sourceState(s);
-    return <div class="src"><div><h2 class="h3">{s.name}</h2><p class="sub">{device?.name ?? s.device} ・ {groupWord(s.group)} ・ {scheduleWord(s.schedule)}</p><p class={s.kind === 'files' || s.kind === 'sqlite' ? 'mono small' : 'small'}>{hasPaths(s.kind) ? s.paths.slice(0, 3).join('  ') : [kindWord(s), ...(s.options.databases ?? []).slice(0, 3)].join(' ・ ')}{hasPaths(s.kind) && s.paths.length > 3 ? ' …' : ''}</p></div>
+    return <div class="src"><div><h2 class="h3">{s.name}</h2><p class="sub">{device?.name ?? s.device} ・ {groupWord(s.group)} ・ {scheduleWord(s.schedule)}</p><p class={s.kind === 'files' || s.kind === 'sqlite' ? 'mono small' : 'small'}>{hasPaths(s.kind) ? s.paths.slice(0, 3).join('  ') : [kindWord(s), ...(s.kind === 'smb' ? [[s.options.share, s.options.folder].filter(Boolean).join('/')] : s.options.databases ?? []).slice(0, 3)].join(' ・ ')}{hasPaths(s.kind) && s.paths.length > 3 ? ' …' : ''}</p></div>
         <div><p><Badge state={state}>{word}</Badge></p><p class="sub num">{s.last ? t(T.lastAt, { at: whenOf(s.last.at, now) }) : t(T.never)}{s.next && s.enabled && <><br />{t(T.nextAt, { at: whenOf(s.next, now) })}</>}</p></div></div>;
 }
 
@@ -109,7 +117,7 @@ function RunBox({ r }: { r: Run }) {
 
 /* ---- editor ---- */
 /* In the words of a clinic: ORCA is one of PostgreSQL, with everything known beforehand. */
-const KINDS = [['files', T.kFiles, T.kFilesHelp], ['orca', T.kOrca, T.kOrcaHelp], ['postgresql', T.kPg, null], ['mariadb', T.kMaria, null], ['sqlite', T.kSqlite, T.kSqliteHelp]] as const;
+const KINDS = [['files', T.kFiles, T.kFilesHelp], ['orca', T.kOrca, T.kOrcaHelp], ['postgresql', T.kPg, null], ['mariadb', T.kMaria, null], ['sqlite', T.kSqlite, T.kSqliteHelp], ['smb', T.kSmb, T.kSmbHelp]] as const;
 type Kind = (typeof KINDS)[number][0];
 const kindOf = (k: string) => (k === 'orca' ? 'postgresql' : k);
 const hasPaths = (k: string) => k === 'files' || k === 'sqlite';
@@ -120,8 +128,8 @@ function kindWord(s: Source): string {
 /** Names the machine told of: "access:postgresql:" gives those of PostgreSQL. */
 const told = (d: Device | undefined, prefix: string) => (d?.features ?? []).filter((f) => f.startsWith(prefix)).map((f) => f.slice(prefix.length));
 
-interface Draft { kind: Kind; access: string; databases: string; before: string; after: string; hook_limit: string; hook_go: boolean; device: string; name: string; group: string; paths: string; include: string; exclude: string; every: Schedule['every']; at: string; weekday: string; responsible: string; canaries: boolean; one_file_system: boolean; enabled: boolean; bandwidth: string; hours: HourDraft[]; reread: boolean; run_now: boolean }
-const FRESH: Draft = { kind: 'files', access: 'local', databases: '', before: '', after: '', hook_limit: '300', hook_go: false, device: '', name: '', group: 'emr', paths: '', include: '', exclude: '', every: 'hour', at: '03:10', weekday: '1', responsible: '', canaries: true, one_file_system: true, enabled: true, bandwidth: '0', hours: [], reread: true, run_now: true };
+interface Draft { kind: Kind; access: string; databases: string; share: string; folder: string; before: string; after: string; hook_limit: string; hook_go: boolean; device: string; name: string; group: string; paths: string; include: string; exclude: string; every: Schedule['every']; at: string; weekday: string; responsible: string; canaries: boolean; one_file_system: boolean; enabled: boolean; bandwidth: string; hours: HourDraft[]; reread: boolean; run_now: boolean }
+const FRESH: Draft = { kind: 'files', access: 'local', databases: '', share: '', folder: '', before: '', after: '', hook_limit: '300', hook_go: false, device: '', name: '', group: 'emr', paths: '', include: '', exclude: '', every: 'hour', at: '03:10', weekday: '1', responsible: '', canaries: true, one_file_system: true, enabled: true, bandwidth: '0', hours: [], reread: true, run_now: true };
 const linesOf = (s: string) => s.split('\n').map((x) => x.trim()).filter(Boolean);
 
 export function SourceEditor({ id }: { id: string | null }) {
@@ -144,6 +152,8 @@ export function SourceEditor({ id }: { id: string | null }) {
         if (!d.name.trim()) miss.name = t(T.nameNeed);
         const paths = linesOf(d.paths), kind = kindOf(d.kind);
         if (hasPaths(kind)) if (!paths.length || paths.some((p) => !p.startsWith('/'))) miss.paths = t(T.edPathsNeed);
+        if (kind === 'smb' && !d.share.trim()) miss.share = t(T.edShareNeed);
+        if (kind === 'smb' && !d.access) miss.access = t(T.edSmbAccessNeed);
         setBad(miss);
         setError(null);
         if (Object.keys(miss).length) { focusHeading('#main [aria-invalid]'); return; }
@@ -166,8 +176,8 @@ export function SourceEditor({ id }: { id: string | null }) {
     };
     const end = async () => { setAsk(false); try { await api.del(`/sources/${encodeURIComponent(id!)}`); navigate('/machines/sources'); } catch (x) { setError(x as ApiError); } };
     const machine = devices.data?.items.find((v) => v.id === d.device), kind = kindOf(d.kind), hooks = told(machine, 'hook:');
-    const accesses = [...new Set([d.access, ...told(machine, `access:${kind}:`)])];
-    const pickKind = (k: Kind) => setD({ ...d, kind: k, access: 'local', databases: k === 'orca' ? 'orca' : d.kind === 'orca' ? '' : d.databases, group: k === 'orca' ? 'receipt' : d.group, name: k === 'orca' && !d.name ? t(T.kOrca) : d.name });
+    const accesses = [...new Set([d.access, ...told(machine, `access:${kind}:`)])].filter(Boolean);
+    const pickKind = (k: Kind) => setD({ ...d, kind: k, access: k === 'smb' ? told(machine, 'access:smb:')[0] ?? '' : 'local', databases: k === 'orca' ? 'orca' : d.kind === 'orca' ? '' : d.databases, group: k === 'orca' ? 'receipt' : d.group, name: k === 'orca' && !d.name ? t(T.kOrca) : d.name });
     const title = t(id ? T.edChange : T.edNew);
     if (id && !old) return <><Head title={title} />{list.error ? <ErrorBox error={list.error} retry={list.reload} /> : list.data ? <Empty title={t(T.noneFound)} /> : <Loading />}</>;
     if (!id && devices.data && !devices.data.items.length) return <><Head title={title} /><Empty title={t(T.empty)}><p>{t(T.emptyText)}</p><Link class="btn btn-main" href="/machines">{t(T.join)}</Link></Empty></>;
@@ -179,6 +189,7 @@ export function SourceEditor({ id }: { id: string | null }) {
             <TextField label={t(T.edName)} help={t(T.edNameHelp)} required value={d.name} onInput={put('name')} error={bad.name ?? null} autocomplete="off" />
             <SelectField label={t(T.edGroup)} value={d.group} onInput={put('group')} options={GROUPS.map(([k, w]) => [k as string, t(w)])} />
             {hasPaths(kind) ? <AreaField label={t(kind === 'sqlite' ? T.edSqlite : T.edPaths)} help={t(kind === 'sqlite' ? T.edSqliteHelp : T.edPathsHelp)} required value={d.paths} onInput={put('paths')} error={bad.paths ?? null} />
+                : kind === 'smb' ? <SmbFields d={d} put={put} bad={bad} accesses={accesses} />
                 : <><SelectField label={t(T.edAccess)} help={t(T.edAccessHelp)} value={d.access} onInput={put('access')} error={bad.access ?? null} options={accesses.map((a) => [a, a === 'local' ? t(T.edAccessLocal) : a])} />
                     <AreaField label={t(T.edDbs)} help={t(T.edDbsHelp)} rows={2} value={d.databases} onInput={put('databases')} error={bad.databases ?? null} /></>}</section>
         <section class="card stack"><Choice legend={t(T.edWhen)} heading name="every" value={d.every} onInput={put('every')} options={[['hour', t(T.evHour), t(T.evHourHelp)], ['day', t(T.evDay), t(T.evDayHelp)], ['week', t(T.evWeek)], ['off', t(T.evOff)]]} />
@@ -204,11 +215,23 @@ export function SourceEditor({ id }: { id: string | null }) {
     </form>;
 }
 
+function SmbFields({ d, put, bad, accesses }: { d: Draft; put: <K extends keyof Draft>(k: K) => (v: Draft[K]) => void; bad: Record<string, string>; accesses: string[] }) {
+    return <>{accesses.length ? <SelectField label={t(T.edSmbAccess)} help={t(T.edSmbAccessHelp)} value={d.access} onInput={put('access')} error={bad.access ?? null} options={accesses.map((a) => [a, a])} />
+        : <p role={bad.access ? 'alert' : undefined}><Badge state="look"><span class="wrap-ok">{t(T.edSmbAccessNeed)}</span></Badge></p>}
+        <TextField label={t(T.edShare)} help={t(T.edShareHelp)} required value={d.share} onInput={put('share')} error={bad.share ?? null} autocomplete="off" />
+        <TextField label={t(T.edFolder)} help={t(T.edFolderHelp)} value={d.folder} onInput={put('folder')} error={bad.folder ?? null} autocomplete="off" />
+        <p class="sub">{t(T.edSmbNote)}</p></>;
+}
+
 /** What a screen does not show stays as it is. */
 function optionsOf(d: Draft, old: Source | undefined): SourceOptions {
     const { hooks: _, hours: _h, reread: _r, ...rest } = old?.options ?? {};
     const o: SourceOptions = { ...rest };
-    if (!hasPaths(d.kind)) { o.access = d.access; o.databases = linesOf(d.databases); }
+    if (d.kind === 'smb') {
+        Object.assign(o, { access: d.access, share: d.share.trim() });
+        const folder = d.folder.trim().replace(/\\/g, '/').replace(/^\/+|\/+$/g, '');
+        if (folder) o.folder = folder; else delete o.folder;
+    } else if (!hasPaths(d.kind)) { o.access = d.access; o.databases = linesOf(d.databases); }
     if (d.before || d.after) o.hooks = { ...(d.before ? { before: d.before } : {}), ...(d.after ? { after: d.after } : {}), limit_s: Math.min(3600, Math.max(1, Math.floor(Number(d.hook_limit) || 300))), on_failure: d.hook_go ? 'partial' : 'fail' };
     if (d.hours.length) o.hours = hoursOf(d.hours);
     if (d.kind === 'files' && !d.reread) o.reread = 'off';
@@ -218,7 +241,7 @@ function optionsOf(d: Draft, old: Source | undefined): SourceOptions {
 function draftOf(s: Source): Draft {
     const h = s.options.hooks ?? {};
     return {
-        kind: (KINDS.some(([k]) => k === s.kind) ? s.kind : 'files') as Kind, access: s.options.access ?? 'local', databases: (s.options.databases ?? []).join('\n'), before: h.before ?? '', after: h.after ?? '',
+        kind: (KINDS.some(([k]) => k === s.kind) ? s.kind : 'files') as Kind, access: s.options.access ?? 'local', databases: (s.options.databases ?? []).join('\n'), share: s.options.share ?? '', folder: s.options.folder ?? '', before: h.before ?? '', after: h.after ?? '',
         hook_limit: String(h.limit_s ?? 300), hook_go: h.on_failure === 'partial',
         device: s.device, name: s.name, group: s.group, paths: s.paths.join('\n'), include: s.include.join('\n'), exclude: s.exclude.join('\n'), every: s.schedule.every, at: s.schedule.at ?? '03:10',
         weekday: String(s.schedule.weekday ?? 1), responsible: s.responsible ?? '', canaries: s.canaries, one_file_system: s.one_file_system, enabled: s.enabled, bandwidth: String(s.bandwidth_kib_s),
