@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "plat/fs.h"
@@ -56,10 +55,8 @@ static int load(struct prep *p, const char *file, const struct access_args *a, c
     return r;
 }
 
-/* A kind that speaks a protocol of its own does so in a child that holds nothing else, as in a run. */
-static int names_apart(struct prep *p, char *why)
+static int make_folder(struct prep *p)
 {
-    struct plat_confined c = {0};
     snprintf(p->folder, sizeof p->folder, "%s/staging/test-%ld", p->data, (long)getpid());
     int r = access_folders(p->data);
     if (!r && mkdir(p->folder, 0700))
@@ -68,24 +65,67 @@ static int names_apart(struct prep *p, char *why)
         p->staging = plat_fs_open_dir(AT_FDCWD, p->folder);
     if (!r && p->staging < 0)
         r = p->staging;
-    if (!r && geteuid() == 0 && fchown(p->staging, p->uid, p->gid))
+    if (!r && p->as_user && fchown(p->staging, p->uid, p->gid))
         r = -errno;
-    pid_t pid = r ? 0 : fork();
-    if (!r && pid == 0) {
+    return r;
+}
+
+/* What a kind that speaks a protocol of its own may, it may here too and no more. */
+static int try_apart(struct prep *p, char *why)
+{
+    struct plat_confined c = {0};
+    int r = make_folder(p);
+    if (!r)
         r = p->kind->birth(p, why);
-        if (!r)
-            r = prep_confine(p, p->kind->as, &c);
-        if (!r)
-            r = p->kind->names(p);
-        else
-            fprintf(stderr, "%s\n", why[0] ? why : sm_strerror(r));
-        _exit(fflush(stdout) || r ? 1 : 0);
-    }
-    int status = 0;
-    if (!r && (pid < 0 || waitpid(pid, &status, 0) != pid))
-        r = -errno;
-    if (p->staging >= 0)
-        (void)plat_fs_remove_tree(AT_FDCWD, p->folder); /* the agent removes what is left */
+    if (!r)
+        r = prep_confine(p, p->kind->as, &c);
+    if (r)
+        return r;
+    r = p->kind->names(p);
+    return r ? -SM_EPARTIAL : 0; /* why was said */
+}
+
+static json_t *options_of(const struct access_args *a)
+{
+    return json_pack("{s:s*,s:s*}", "share", a->share, "folder", a->folder);
+}
+
+int access_test_part(const char *data, const struct access_args *a, const char *name)
+{
+    char why[160] = "";
+    const struct kind *k = a->kind ? kind_find(a->kind) : NULL;
+    struct prep *p = k && k->birth && k->names ? person_new(data, k) : NULL;
+    json_t *options = options_of(a);
+    if (p)
+        p->options = options;
+    int r = p ? reach(p, name, why) : -SM_EINVAL;
+    if (!r)
+        r = try_apart(p, why);
+    if (r && r != -SM_EPARTIAL)
+        fprintf(stderr, "%s\n", why[0] ? why : sm_strerror(r));
+    json_decref(options);
+    person_free(p);
+    return r ? 1 : 0;
+}
+
+/* In a process that holds nothing else, as in a run. */
+static int names_apart(const char *data, const struct access_args *a, const char *name)
+{
+    const char *const argv[] = {"sakimori-agent", "--part=access-test", "--data", data, "--kind", a->kind, "--share",
+        a->share ? a->share : "", "--folder", a->folder ? a->folder : "", "--", name, NULL};
+    const struct plat_spawn_fd fds[] = {{0, 0}, {1, 1}, {2, 2}};
+    const struct plat_spawn s = {.argv = (char *const *)(uintptr_t)argv, .fds = fds, .fds_n = 3};
+    struct plat_proc proc = PLAT_PROC_NONE;
+    char folder[AGENT_PATH_MAX + 64];
+    int status = 0, r = plat_proc_spawn(&s, &proc);
+    if (r)
+        return r;
+    snprintf(folder, sizeof folder, "%s/staging/test-%ld", data, (long)proc.pid);
+    do
+        r = plat_proc_wait(&proc, 60000, &status);
+    while (r == -SM_ETIME);
+    plat_proc_close(&proc);
+    (void)plat_fs_remove_tree(AT_FDCWD, folder); /* the agent removes what is left */
     return r ? r : status ? -SM_EPARTIAL : 0;
 }
 
@@ -93,21 +133,13 @@ int access_test_command(const char *data, const struct access_args *a, const cha
 {
     char why[160] = "";
     const struct kind *k = a->kind ? kind_find(a->kind) : NULL;
-    if (!k || !k->names)
+    if (!k || !k->names || (k->birth && !access_name_ok(name)))
         return 2;
-    struct prep *p = person_new(data, k);
-    int r = p ? reach(p, name, why) : -ENOMEM;
-    json_t *options = json_object();
-    if (a->share)
-        json_object_set_new(options, "share", json_string(a->share));
-    if (a->folder)
-        json_object_set_new(options, "folder", json_string(a->folder));
-    if (p)
-        p->options = options;
-    if (!r)
-        r = k->birth ? names_apart(p, why) : k->names(p);
-    json_decref(options);
-    if (r == -SM_EPARTIAL)
+    struct prep *p = k->birth ? NULL : person_new(data, k);
+    int r = k->birth ? names_apart(data, a, name) : p ? reach(p, name, why) : -ENOMEM;
+    if (!r && p)
+        r = k->names(p);
+    if (r == -SM_EPARTIAL && k->birth)
         fprintf(stderr, "%s\n", japanese ? "入れませんでした" : "could not get in"); /* why was said */
     else if (r)
         fprintf(stderr, "%s: %s\n", japanese ? "入れませんでした" : "could not get in", why[0] ? why : sm_strerror(r));

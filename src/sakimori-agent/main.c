@@ -55,8 +55,8 @@ static int usage(FILE *to)
                 "  sakimori-agent move URL [--data DIR]                      the same box has another address now\n"
                 "  sakimori-agent run [--data DIR] [--local SOCKET]          run (the service does this)\n"
                 "  sakimori-agent status [--data DIR] [--json]               how it is joined, and the last backup\n"
-                "  sakimori-agent access add NAME --kind KIND [...]          how to get at a database server\n"
-                "  sakimori-agent access test NAME --kind KIND               try it: names the databases\n"
+                "  sakimori-agent access add NAME --kind KIND [...]          how to get at a database server, a NAS\n"
+                "  sakimori-agent access test NAME --kind KIND [--share S]   try it: names what it finds\n"
                 "  sakimori-agent access list | remove NAME                  show these, remove one\n"
                 "  sakimori-agent db-restore FILE --kind KIND --into NAME [--access NAME] [--replace]\n"
                 "                                                            load a restored dump into a new database\n"
@@ -244,6 +244,8 @@ int main(int argc, char **argv)
     }
     if (a.part && strcmp(a.part, "sqlite-copy") == 0 && argc - optind == 2)
         return sqlite_copy_main(argv[optind], argv[optind + 1], a.skip);
+    if (a.part && strcmp(a.part, "access-test") == 0 && argc - optind == 1)
+        return access_test_part(a.data, &a.access, argv[optind]);
     if (a.part)
         return part(&a);
     const char *command = optind < argc ? argv[optind] : NULL;

@@ -131,9 +131,9 @@ static int take_page(struct share *s, struct listing *l, bool *ret_more)
         return broken(s);
     int r;
     while ((r = share_row_next(&page, &name, &f)) == 1) {
-        if (++l->n > SHARE_FOLDER_MAX)
+        if (++l->n > s->folder_max)
             return -EOVERFLOW;
-        if (++s->entries > SHARE_ENTRIES_MAX)
+        if (++s->entries > s->entries_max)
             return s->over = -SM_ELIMIT;
         meta_of(s, &f, &m);
         r = l->each(l->to, name, &m);
@@ -200,6 +200,8 @@ void share_begin(struct share *s)
 {
     s->answer = SM_BUF_INIT(SM_IPC_BODY_MAX);
     s->entries = s->bytes_read = 0;
+    s->entries_max = SHARE_ENTRIES_MAX;
+    s->folder_max = SHARE_FOLDER_MAX;
     s->over = 0;
     s->remote = (struct scan_remote){
         .look = look, .list = list, .open = open_file, .read = read_file, .again = again, .close = shut, .arg = s};

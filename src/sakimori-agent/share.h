@@ -20,6 +20,7 @@ struct share {
     /* its own */
     struct scan_remote remote;
     uint64_t entries, bytes_read;
+    uint64_t entries_max, folder_max; /* the limits above; tests have less */
     int over;                   /* why nothing more can be asked, or 0 */
     int answer_err;
     bool answered;

@@ -105,6 +105,8 @@ void prep_missing(struct prep *p, const char *key, char *const *have, size_t n);
 
 /* `access test NAME --kind K`: the same. */
 int access_test_command(const char *data, const struct access_args *a, const char *name, bool japanese);
+/* The program of it for a kind with birth (`--part=access-test NAME`): exit code, the reason on stderr. */
+int access_test_part(const char *data, const struct access_args *a, const char *name);
 /* `db-restore FILE --kind K --access A --into NAME [--replace]`: exit code. */
 int db_restore_command(const char *data, const struct access_args *a, int argc, char **argv, bool japanese);
 

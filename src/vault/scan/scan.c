@@ -148,7 +148,7 @@ static int told_take(void *arg, struct sm_span name, const struct plat_meta *m)
     return names_add(arg, SM_SPAN(row, name.n + 1 + sizeof t), 0);
 }
 
-static void told_get(struct sm_span row, struct sm_span *ret_name, struct plat_meta *ret)
+static void told_get(const struct walk *w, struct sm_span row, struct sm_span *ret_name, struct plat_meta *ret)
 {
     struct told t;
     memcpy(&t, row.p + row.n - sizeof t, sizeof t);
@@ -156,17 +156,17 @@ static void told_get(struct sm_span row, struct sm_span *ret_name, struct plat_m
     *ret = (struct plat_meta){ .type = t.type, .size = t.size, .blocks_bytes = t.size, .mtime = t.mtime, .ctime = t.ctime,
         .btime = t.btime, .has_btime = t.has_btime, .mode = t.mode, .uid = t.uid, .gid = t.gid, .dos_attributes = t.dos,
         .nlink = 1 };
+    ret->id = w->volume_of;
     memcpy(ret->id.id, &t.id, sizeof t.id);
 }
 
 /* Does the folder stand in itself?  Some servers follow links by themselves and show what is behind as a folder; one with
- * the number, the creation (where it is known) and the last change of a folder above is that folder. */
+ * the number and the last change of a folder above is that folder. */
 static bool is_circle(const struct walk *w, const struct plat_meta *m)
 {
     for (size_t i = 0; i < w->depth; i++) {
         const struct plat_meta *up = &w->level[i].meta;
-        bool born = !up->has_btime || !m->has_btime || sm_time_cmp(up->btime, m->btime) == 0;
-        if (plat_id_eq(&up->id, &m->id) && born && sm_time_cmp(up->mtime, m->mtime) == 0)
+        if (plat_id_eq(&up->id, &m->id) && sm_time_cmp(up->mtime, m->mtime) == 0)
             return true;
     }
     return false;
@@ -270,7 +270,7 @@ static int visit(struct walk *w, struct sm_span name)
     bool included = l->included, twice = false;
     struct plat_meta m = { 0 };
     if (w->c->remote)
-        told_get(name, &name, &m);
+        told_get(w, name, &name, &m);
     int r = path_push(w, name);
     if (r < 0)
         return r == -ENOMEM ? r : problem(w, r, "stat");
