@@ -1,5 +1,5 @@
-/* What the part that speaks SMB tells of a folder: every name is a single part, every number of this world, and what was read
- * is what would be written. */
+/* What the part that speaks SMB tells of a folder: every name is a single part, every number of this world, and what
+ * was read is what would be written. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #include "sakimori-agent/agent.h"
 
 #define TURN_MS 250
-#define ASK_MS 150000            /* one question: the other side tries again for a while before it gives up */
+#define ASK_MS 150000              /* one question: the other side tries again for a while before it gives up */
 #define LIST_MS ((uint64_t)900000) /* a folder's first page comes when the server has listed all of it */
 #define FILE_MODE 0600u
 #define FOLDER_MODE 0700u
@@ -28,7 +28,8 @@ static void on_answer(void *arg, int err, const struct sm_ipc_msg *m, const char
 /* What the other side may say of one name; anything else is one that cannot be read. */
 static int error_of(int err)
 {
-    static const int known[] = {EACCES, EPERM, ENOENT, EIO, EBUSY, ETXTBSY, ENAMETOOLONG, ENOTDIR, EISDIR, ELOOP, ENOMEM};
+    static const int known[] = {
+        EACCES, EPERM, ENOENT, EIO, EBUSY, ETXTBSY, ENAMETOOLONG, ENOTDIR, EISDIR, ELOOP, ENOMEM};
     if (err == -ECONNRESET || err == -SM_EPEER)
         return -SM_EPEER;
     if (err == -SM_EPROTO)
@@ -147,7 +148,8 @@ static int take_page(struct share *s, struct listing *l, bool *ret_more)
     return 0;
 }
 
-static int list(void *arg, const char *path, int (*each)(void *to, struct sm_span name, const struct plat_meta *m), void *to)
+static int list(
+    void *arg, const char *path, int (*each)(void *to, struct sm_span name, const struct plat_meta *m), void *to)
 {
     struct share *s = arg;
     struct listing l = {.each = each, .to = to};

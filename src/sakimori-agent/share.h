@@ -1,7 +1,8 @@
 /*
- * backup's side of a share: a struct scan_remote that asks the part which speaks SMB (kinds/sharewire.h).  That part, and
- * the server behind it, may say what they like: every answer is checked, names and bytes are counted, and each question has
- * a time.  What cannot be asked any more ends the run; nothing is taken for deleted because a server fell silent.
+ * backup's side of a share: a struct scan_remote that asks the part which speaks SMB (kinds/sharewire.h).  That part,
+ * and the server behind it, may say what they like: every answer is checked, names and bytes are counted, and each
+ * question has a time.  What cannot be asked any more ends the run; nothing is taken for deleted because a server fell
+ * silent.
  */
 #ifndef AGENT_SHARE_H
 #define AGENT_SHARE_H
@@ -15,13 +16,13 @@ struct share {
     struct sm_ipc *ipc;         /* borrowed: to the part that speaks SMB */
     bool (*stopped)(void *arg); /* any thread */
     void *arg;
-    uint64_t until_ms;          /* when the run's time is over */
-    uint32_t uid, gid;          /* whose the files are when they are given back: a share's owners are not of this machine */
+    uint64_t until_ms; /* when the run's time is over */
+    uint32_t uid, gid; /* whose the files are when they are given back: a share's owners are not of this machine */
     /* its own */
     struct scan_remote remote;
     uint64_t entries, bytes_read;
     uint64_t entries_max, folder_max; /* the limits above; tests have less */
-    int over;                   /* why nothing more can be asked, or 0 */
+    int over;                         /* why nothing more can be asked, or 0 */
     int answer_err;
     bool answered;
     struct sm_buf answer;

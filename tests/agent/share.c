@@ -16,8 +16,13 @@
 
 /* ---- bytes ---- */
 
-static const struct share_facts a_file = {.type = SHARE_FILE, .attributes = 0x20, .size = 5, .number = 77,
-    .written = {.s = 1775001600, .ns = 123456700}, .changed = {.s = 1775001601}, .created = {.s = 1775001599}};
+static const struct share_facts a_file = {.type = SHARE_FILE,
+    .attributes = 0x20,
+    .size = 5,
+    .number = 77,
+    .written = {.s = 1775001600, .ns = 123456700},
+    .changed = {.s = 1775001601},
+    .created = {.s = 1775001599}};
 
 static void a_row_comes_back_as_it_was(void **s)
 {
@@ -158,8 +163,11 @@ static struct foe *meet(enum how how)
     static const struct sm_ipc_rule asks[] = {{W_LOOK, 0, false, "W_LOOK"}, {W_LIST, SHARE_PATH_MAX, false, "W_LIST"},
         {W_MORE, 0, false, "W_MORE"}, {W_OPEN, SHARE_PATH_MAX, false, "W_OPEN"}, {W_READ, 4, false, "W_READ"},
         {W_AGAIN, 0, false, "W_AGAIN"}, {W_SHUT, 0, false, "W_SHUT"}};
-    const struct sm_ipc_config far = {.may_receive = asks, .may_receive_n = 7, .body_max = SM_IPC_BODY_MAX,
-        .queue_max = SM_IPC_BODY_MAX}, near = {.body_max = SM_IPC_BODY_MAX, .queue_max = SM_IPC_BODY_MAX};
+    const struct sm_ipc_config far = {.may_receive = asks,
+                                   .may_receive_n = 7,
+                                   .body_max = SM_IPC_BODY_MAX,
+                                   .queue_max = SM_IPC_BODY_MAX},
+                               near = {.body_max = SM_IPC_BODY_MAX, .queue_max = SM_IPC_BODY_MAX};
     struct foe *f = calloc(1, sizeof *f);
     int pair[2];
     f->how = how;
@@ -236,8 +244,11 @@ static void what_breaks_the_form_is_the_last_thing_heard(void **s)
 
 static void a_server_that_is_gone_ends_the_run_and_a_name_that_is_refused_does_not(void **s)
 {
-    static const struct { enum how how; int err; bool over; } rows[] = {{GONE, -SM_EPEER, true}, {DIES, -SM_EPEER, true},
-        {NO_FILE, -EACCES, false}, {ODD_ERROR, -EIO, false}};
+    static const struct {
+        enum how how;
+        int err;
+        bool over;
+    } rows[] = {{GONE, -SM_EPEER, true}, {DIES, -SM_EPEER, true}, {NO_FILE, -EACCES, false}, {ODD_ERROR, -EIO, false}};
     (void)s;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct foe *f = meet(rows[i].how);
@@ -268,7 +279,14 @@ static void silence_has_an_end(void **s)
 
 /* ---- the walk ---- */
 
-struct tale { const char *in, *name; uint8_t type; uint64_t number; uint32_t attributes; int64_t written; int err; };
+struct tale {
+    const char *in, *name;
+    uint8_t type;
+    uint64_t number;
+    uint32_t attributes;
+    int64_t written;
+    int err;
+};
 struct story {
     const struct tale *tale;
     size_t n;
@@ -283,8 +301,10 @@ static void hear(struct story *t, const char *what, struct sm_span path)
 
 static struct plat_meta meta_of(const struct tale *t)
 {
-    struct plat_meta m = {.type = t->type == SHARE_FOLDER ? PLAT_DIR : PLAT_FILE, .mtime.s = t->written,
-        .dos_attributes = t->attributes, .nlink = 1};
+    struct plat_meta m = {.type = t->type == SHARE_FOLDER ? PLAT_DIR : PLAT_FILE,
+        .mtime.s = t->written,
+        .dos_attributes = t->attributes,
+        .nlink = 1};
     memcpy(m.id.id, &t->number, sizeof t->number);
     return m;
 }
@@ -296,7 +316,8 @@ static int tell_root(void *arg, struct plat_meta *ret)
     return t->tale[0].err;
 }
 
-static int tell(void *arg, const char *path, int (*each)(void *to, struct sm_span name, const struct plat_meta *m), void *to)
+static int tell(
+    void *arg, const char *path, int (*each)(void *to, struct sm_span name, const struct plat_meta *m), void *to)
 {
     const struct story *t = arg;
     int r = 0;
@@ -308,17 +329,36 @@ static int tell(void *arg, const char *path, int (*each)(void *to, struct sm_spa
     return r;
 }
 
-static int on_enter(void *arg, const struct scan_entry *e) { hear(arg, "into", e->path); return 0; }
-static int on_entry(void *arg, const struct scan_entry *e) { hear(arg, scan_below(e), e->path); return 0; }
-static int on_leave(void *arg, const struct scan_entry *e, bool whole) { (void)e; (void)whole; (void)arg; return 0; }
-static void on_problem(void *arg, struct sm_span path, int err, const char *what) { (void)err; hear(arg, what, path); }
+static int on_enter(void *arg, const struct scan_entry *e)
+{
+    hear(arg, "into", e->path);
+    return 0;
+}
+static int on_entry(void *arg, const struct scan_entry *e)
+{
+    hear(arg, scan_below(e), e->path);
+    return 0;
+}
+static int on_leave(void *arg, const struct scan_entry *e, bool whole)
+{
+    (void)e;
+    (void)whole;
+    (void)arg;
+    return 0;
+}
+static void on_problem(void *arg, struct sm_span path, int err, const char *what)
+{
+    (void)err;
+    hear(arg, what, path);
+}
 
 static int walk(struct story *t)
 {
     static const char *const roots[] = {"/smb"};
     const struct scan_remote remote = {.look = tell_root, .list = tell, .arg = t};
     const struct scan_config c = {.remote = &remote, .roots = roots, .roots_n = 1, .tmp_dir = -1};
-    const struct scan_calls calls = {.enter = on_enter, .entry = on_entry, .leave = on_leave, .problem = on_problem, .arg = t};
+    const struct scan_calls calls = {
+        .enter = on_enter, .entry = on_entry, .leave = on_leave, .problem = on_problem, .arg = t};
     t->heard[0] = 0;
     return scan_walk(&c, &calls);
 }
@@ -337,7 +377,8 @@ static void names_told_twice_links_and_circles_are_named_and_not_followed(void *
 {
     static const struct tale tale[] = {{"", "", SHARE_FOLDER, 1, 0, 9, 0}, {"", "twice", SHARE_FILE, 2, 0, 1, 0},
         {"", "twice", SHARE_FILE, 3, 0, 1, 0}, {"", "link", SHARE_FOLDER, 4, 0x410, 1, 0},
-        {"", "self", SHARE_FOLDER, 1, 0x10, 9, 0}, {"", "shut", SHARE_FOLDER, 6, 0x10, 1, 0}, {"shut", "", 0, 0, 0, 0, -EACCES}};
+        {"", "self", SHARE_FOLDER, 1, 0x10, 9, 0}, {"", "shut", SHARE_FOLDER, 6, 0x10, 1, 0},
+        {"shut", "", 0, 0, 0, 0, -EACCES}};
     struct story t = {.tale = tale, .n = 7};
     (void)s;
     assert_int_equal(walk(&t), 0);

@@ -1,12 +1,12 @@
 /*
  * Shares of a NAS or of a PC without an agent (SMB 2 and 3), read where they are.  This process speaks SMB, by Debian's
- * libsmbclient, with the password of one access and nothing else of the machine: a user of its own, no capability, few files
- * of /etc, a staging folder that holds its configuration.  backup walks the share by asking it (sharewire.h) and gets names,
- * numbers and bytes.  Nothing is copied to the disk, and nothing is written on the share.
+ * libsmbclient, with the password of one access and nothing else of the machine: a user of its own, no capability, few
+ * files of /etc, a staging folder that holds its configuration.  backup walks the share by asking it (sharewire.h) and
+ * gets names, numbers and bytes.  Nothing is copied to the disk, and nothing is written on the share.
  *
- * The library is loaded when it is needed, before this process confines itself: afterwards no code can be added to it, and
- * the other parts of the agent never have it.  SMB 1, guests, NTLMv1 and passwords in the clear are off in its configuration,
- * every message must be signed.
+ * The library is loaded when it is needed, before this process confines itself: afterwards no code can be added to it,
+ * and the other parts of the agent never have it.  SMB 1, guests, NTLMv1 and passwords in the clear are off in its
+ * configuration, every message must be signed.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -25,26 +25,32 @@
 #include "sakimori-agent/kinds/sharewire.h"
 
 #define LIBRARY "libsmbclient.so.0"
-#define MEMORY_MAX ((rlim_t)1 << 30)    /* the library keeps a whole folder's listing */
-#define ANSWER_MS 15000                 /* one question to the server */
-#define GONE_MS ((uint64_t)25000)       /* tried again for so long */
+#define MEMORY_MAX ((rlim_t)1 << 30) /* the library keeps a whole folder's listing */
+#define ANSWER_MS 15000              /* one question to the server */
+#define GONE_MS ((uint64_t)25000)    /* tried again for so long */
 #define AGAIN_MS 2000
-#define PROBES 4                        /* files opened for writing, and closed, to learn what the account may */
+#define PROBES 4 /* files opened for writing, and closed, to learn what the account may */
 #define URL_MAX (3 * SHARE_PATH_MAX + 2048)
-#define LISTED_MAX 100                  /* names that `access test` prints */
-#define IS_FOLDER 0x10u                 /* FILE_ATTRIBUTE_DIRECTORY */
+#define LISTED_MAX 100  /* names that `access test` prints */
+#define IS_FOLDER 0x10u /* FILE_ATTRIBUTE_DIRECTORY */
 
-#define FUNCTIONS(X)                                                                                                  \
-    X(smbc_new_context) X(smbc_init_context) X(smbc_setDebug) X(smbc_setLogCallback) X(smbc_setTimeout)               \
-    X(smbc_setPort) X(smbc_setFunctionAuthDataWithContext) X(smbc_setOptionUserData) X(smbc_getOptionUserData)        \
-    X(smbc_setOptionNoAutoAnonymousLogin) X(smbc_setOptionUseCCache) X(smbc_setOptionUseKerberos)                     \
-    X(smbc_setOptionProtocols) X(smbc_getFunctionOpen) X(smbc_getFunctionRead) X(smbc_getFunctionLseek)               \
-    X(smbc_getFunctionClose) X(smbc_getFunctionStat) X(smbc_getFunctionFstat) X(smbc_getFunctionOpendir)              \
-    X(smbc_getFunctionClosedir) X(smbc_getFunctionReaddirPlus2)
+#define FUNCTIONS(X)                                                                                                   \
+    X(smbc_new_context)                                                                                                \
+    X(smbc_init_context) X(smbc_setDebug) X(smbc_setLogCallback) X(smbc_setTimeout) X(smbc_setPort)                    \
+        X(smbc_setFunctionAuthDataWithContext) X(smbc_setOptionUserData) X(smbc_getOptionUserData)                     \
+            X(smbc_setOptionNoAutoAnonymousLogin) X(smbc_setOptionUseCCache) X(smbc_setOptionUseKerberos)              \
+                X(smbc_setOptionProtocols) X(smbc_getFunctionOpen) X(smbc_getFunctionRead) X(smbc_getFunctionLseek)    \
+                    X(smbc_getFunctionClose) X(smbc_getFunctionStat) X(smbc_getFunctionFstat)                          \
+                        X(smbc_getFunctionOpendir) X(smbc_getFunctionClosedir) X(smbc_getFunctionReaddirPlus2)
 #define MEMBER(name) __typeof__(&name) name;
 #define ROW(name) {#name, offsetof(struct library, name)},
-struct library { FUNCTIONS(MEMBER) };
-static const struct { const char *name; size_t at; } functions[] = {FUNCTIONS(ROW)};
+struct library {
+    FUNCTIONS(MEMBER)
+};
+static const struct {
+    const char *name;
+    size_t at;
+} functions[] = {FUNCTIONS(ROW)};
 
 struct smb {
     struct library f;
@@ -52,11 +58,11 @@ struct smb {
     struct prep *p;
     char *base, *url, *share_url;
     SMBCFILE *dir, *file;
-    SMBCFILE *first;            /* the source's folder, listed when the run began */
+    SMBCFILE *first;             /* the source's folder, listed when the run began */
     char at[SHARE_PATH_MAX + 1]; /* of dir, and of file */
     char file_at[SHARE_PATH_MAX + 1];
     unsigned probes;
-    bool refused;               /* user or password */
+    bool refused; /* user or password */
     struct sm_buf out;
 };
 static struct smb smb; /* one in a process: the library is so too */
@@ -66,8 +72,9 @@ static struct smb smb; /* one in a process: the library is so too */
 static int load(char *why)
 {
     /* How names are looked up here (nsswitch.conf) is code too, and could not be loaded later. */
-    static const char *const resolvers[] = {"libnss_mdns4_minimal.so.2", "libnss_mdns_minimal.so.2", "libnss_mdns4.so.2",
-        "libnss_mdns.so.2", "libnss_resolve.so.2", "libnss_myhostname.so.2", "libnss_wins.so.2", "libnss_systemd.so.2"};
+    static const char *const resolvers[] = {"libnss_mdns4_minimal.so.2", "libnss_mdns_minimal.so.2",
+        "libnss_mdns4.so.2", "libnss_mdns.so.2", "libnss_resolve.so.2", "libnss_myhostname.so.2", "libnss_wins.so.2",
+        "libnss_systemd.so.2"};
     void *lib = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (!lib) {
         snprintf(why, 160, "the library for shares is not installed: libsmbclient");
@@ -133,8 +140,7 @@ static const char *url_of(const char *path, const char *name)
 static bool host_ok(const char *s)
 {
     size_t n = strlen(s);
-    return n && s[0] != '-' &&
-           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == n;
+    return n && s[0] != '-' && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == n;
 }
 
 /* smb://host/share, and the folder of the source in it. */
@@ -167,8 +173,8 @@ static int make_urls(struct prep *p)
 
 /* ---- the library ---- */
 
-static void give_password(SMBCCTX *c, const char *server, const char *share, char *domain, int domain_n, char *user, int user_n,
-    char *password, int password_n)
+static void give_password(SMBCCTX *c, const char *server, const char *share, char *domain, int domain_n, char *user,
+    int user_n, char *password, int password_n)
 {
     const struct prep *p = smb.f.smbc_getOptionUserData(c);
     (void)server;
@@ -194,9 +200,12 @@ static int configure(struct prep *p)
     if (dir >= 0)
         r = sm_buf_printf(&b,
             "[global]\nclient min protocol = SMB2_02\nclient max protocol = SMB3\nclient ipc min protocol = SMB2_02\n"
-            "client signing = required\nclient ipc signing = required\nclient NTLMv2 auth = yes\nclient lanman auth = no\n"
-            "client plaintext auth = no\nclient use kerberos = off\nclient use spnego = yes\nname resolve order = host\n"
-            "disable netbios = yes\ndos charset = ASCII\nunix charset = UTF-8\nregistry shares = no\nlog file = /dev/null\n"
+            "client signing = required\nclient ipc signing = required\nclient NTLMv2 auth = yes\nclient lanman auth = "
+            "no\n"
+            "client plaintext auth = no\nclient use kerberos = off\nclient use spnego = yes\nname resolve order = "
+            "host\n"
+            "disable netbios = yes\ndos charset = ASCII\nunix charset = UTF-8\nregistry shares = no\nlog file = "
+            "/dev/null\n"
             "lock directory = %s\nstate directory = %s\ncache directory = %s\nprivate dir = %s\npid directory = %s\n",
             p->folder, p->folder, p->folder, p->folder, p->folder);
     if (dir >= 0 && !r)
@@ -267,16 +276,21 @@ static void shut_dir(void)
 static const char *why_of(int r, bool folder)
 {
     switch (r) {
-    case -ECONNREFUSED: return "the server refused the connection; it may be off, or share nothing";
+    case -ECONNREFUSED:
+        return "the server refused the connection; it may be off, or share nothing";
     case -EACCES:
-    case -EPERM: return folder ? "the account may not read this folder" : "the account may not use this share";
+    case -EPERM:
+        return folder ? "the account may not read this folder" : "the account may not use this share";
     case -ENOENT:
     case -ENOTDIR:
-    case -ENODEV: return folder ? "the share has no such folder" : "the server has no such share";
+    case -ENODEV:
+        return folder ? "the share has no such folder" : "the server has no such share";
     case -ETIMEDOUT:
     case -EHOSTUNREACH:
-    case -ENETUNREACH: return "the server does not answer";
-    default: return "the server could not be talked to with SMB 2 or 3 and signed messages";
+    case -ENETUNREACH:
+        return "the server does not answer";
+    default:
+        return "the server could not be talked to with SMB 2 or 3 and signed messages";
     }
 }
 
@@ -342,8 +356,8 @@ static void probe_file(const char *path, const char *name)
         return;
     (void)smb.f.smbc_getFunctionClose(smb.c)(smb.c, f); /* nothing was written */
     smb.probes = 0;
-    prep_problem(smb.p, smb.p->kind->root, 0, "the account could change files on this share; give it the right to read only",
-        false);
+    prep_problem(smb.p, smb.p->kind->root, 0,
+        "the account could change files on this share; give it the right to read only", false);
 }
 
 /* ---- serving ---- */
@@ -505,7 +519,8 @@ static int do_open(const char *path)
     return answer_facts(&f);
 }
 
-/* A connection that broke in the middle of a file breaks this reading of it: what was read before may be another file's. */
+/* A connection that broke in the middle of a file breaks this reading of it: what was read before may be another
+ * file's. */
 static int do_read(uint32_t n)
 {
     sm_buf_clear(&smb.out);
@@ -549,14 +564,23 @@ static int do_one(const struct sm_ipc_msg *m)
     }
     sm_buf_clear(&smb.out);
     switch (m->type) {
-    case W_LOOK: return do_look();
-    case W_LIST: return do_list(path);
-    case W_MORE: return do_page();
-    case W_OPEN: return do_open(path);
-    case W_READ: return n && n <= SHARE_READ_MAX && !sm_rd_done(&rd) ? do_read(n) : -SM_EPROTO;
-    case W_AGAIN: return do_again();
-    case W_SHUT: shut_file(); return 0;
-    default: return -SM_EPROTO;
+    case W_LOOK:
+        return do_look();
+    case W_LIST:
+        return do_list(path);
+    case W_MORE:
+        return do_page();
+    case W_OPEN:
+        return do_open(path);
+    case W_READ:
+        return n && n <= SHARE_READ_MAX && !sm_rd_done(&rd) ? do_read(n) : -SM_EPROTO;
+    case W_AGAIN:
+        return do_again();
+    case W_SHUT:
+        shut_file();
+        return 0;
+    default:
+        return -SM_EPROTO;
     }
 }
 
@@ -605,8 +629,9 @@ static int names(struct prep *p)
     return r;
 }
 
-static const char *const reads[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf",
-    "/etc/services", "/etc/localtime", "/etc/passwd", "/etc/group", "/run/systemd/resolve", "/dev/urandom", NULL};
+static const char *const reads[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf",
+    "/etc/gai.conf", "/etc/services", "/etc/localtime", "/etc/passwd", "/etc/group", "/run/systemd/resolve",
+    "/dev/urandom", NULL};
 const struct kind kind_smb = {.name = "smb",
     .root = "/smb",
     .profile = "agent-smb",

@@ -521,7 +521,8 @@ static int dir_record(struct reader *r, struct taking *t, const struct tree_reco
         return n < 0 ? n : record_put(r, t, TREE_LEAVE, m, CLASS_NONE, NULL, to);
     }
     struct plat_meta now = { 0 };
-    int n = r->run->c->scan.remote ? meta_of(r, t, &now) : plat_meta_read(t->e->dirfd, t->e->at, PLAT_META_XATTR, &now);
+    int n = r->run->c->scan.remote ? meta_of(r, t, &now)
+                                   : plat_meta_read(t->e->dirfd, t->e->at, PLAT_META_XATTR, &now);
     if (n == 0 && now.type != PLAT_DIR)
         n = -SM_EAGAIN;
     if (n == -ENOMEM)

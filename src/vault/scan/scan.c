@@ -44,7 +44,8 @@ static struct scan_entry entry_of(const struct walk *w, const struct level *pare
     const char *end = (const char *)w->path.p + w->path.n;
     return (struct scan_entry){
         .name = SM_SPAN(end - name_n, name_n), .path = sm_buf_span(&w->path), .meta = m, .root = !parent,
-        .dirfd = parent ? parent->fd : AT_FDCWD, .at = !parent && w->real ? w->real : end - name_n, .root_n = w->root_n };
+        .dirfd = parent ? parent->fd : AT_FDCWD, .at = !parent && w->real ? w->real : end - name_n,
+        .root_n = w->root_n };
 }
 
 static int path_push(struct walk *w, struct sm_span name)
@@ -125,7 +126,12 @@ static void level_wipe(struct level *l)
 
 /* ---- a tree of another machine: what was told of a name stands behind it, after a NUL ---- */
 
-struct told { uint64_t id, size; struct sm_time mtime, ctime, btime; uint32_t mode, uid, gid, dos; uint8_t type, has_btime; };
+struct told {
+    uint64_t id, size;
+    struct sm_time mtime, ctime, btime;
+    uint32_t mode, uid, gid, dos;
+    uint8_t type, has_btime;
+};
 
 const char *scan_below(const struct scan_entry *e)
 {
@@ -136,10 +142,11 @@ const char *scan_below(const struct scan_entry *e)
 static int told_take(void *arg, struct sm_span name, const struct plat_meta *m)
 {
     uint8_t row[SCAN_REMOTE_NAME_MAX + 1 + sizeof(struct told)];
-    struct told t = { .size = m->size, .mtime = m->mtime, .ctime = m->ctime, .btime = m->btime, .mode = m->mode, .uid = m->uid,
-        .gid = m->gid, .dos = m->dos_attributes, .type = (uint8_t)m->type, .has_btime = m->has_btime };
+    struct told t = { .size = m->size, .mtime = m->mtime, .ctime = m->ctime, .btime = m->btime, .mode = m->mode,
+        .uid = m->uid, .gid = m->gid, .dos = m->dos_attributes, .type = (uint8_t)m->type, .has_btime = m->has_btime };
     bool dots = name.n && name.p[0] == '.' && (name.n == 1 || (name.n == 2 && name.p[1] == '.'));
-    if (name.n == 0 || name.n > SCAN_REMOTE_NAME_MAX || dots || memchr(name.p, '/', name.n) || memchr(name.p, 0, name.n))
+    if (name.n == 0 || name.n > SCAN_REMOTE_NAME_MAX || dots || memchr(name.p, '/', name.n) ||
+        memchr(name.p, 0, name.n))
         return -SM_EPROTO;
     memcpy(&t.id, m->id.id, sizeof t.id);
     memcpy(row, name.p, name.n);
@@ -154,14 +161,14 @@ static void told_get(const struct walk *w, struct sm_span row, struct sm_span *r
     memcpy(&t, row.p + row.n - sizeof t, sizeof t);
     *ret_name = SM_SPAN(row.p, row.n - sizeof t - 1);
     *ret = (struct plat_meta){ .type = t.type, .size = t.size, .blocks_bytes = t.size, .mtime = t.mtime, .ctime = t.ctime,
-        .btime = t.btime, .has_btime = t.has_btime, .mode = t.mode, .uid = t.uid, .gid = t.gid, .dos_attributes = t.dos,
-        .nlink = 1 };
+        .btime = t.btime, .has_btime = t.has_btime, .mode = t.mode, .uid = t.uid, .gid = t.gid,
+        .dos_attributes = t.dos, .nlink = 1 };
     ret->id = w->volume_of;
     memcpy(ret->id.id, &t.id, sizeof t.id);
 }
 
-/* Does the folder stand in itself?  Some servers follow links by themselves and show what is behind as a folder; one with
- * the number and the last change of a folder above is that folder. */
+/* Does the folder stand in itself?  Some servers follow links by themselves and show what is behind as a folder; one
+ * with the number and the last change of a folder above is that folder. */
 static bool is_circle(const struct walk *w, const struct plat_meta *m)
 {
     for (size_t i = 0; i < w->depth; i++) {
@@ -382,7 +389,8 @@ static int root_cmp(const void *a, const void *b)
 
 int scan_walk(const struct scan_config *c, const struct scan_calls *calls)
 {
-    if (c->roots_n == 0 || c->roots_n > SCAN_ROOTS_MAX || c->skip_n > SCAN_SKIP_MAX || (c->remote && c->roots_n != 1))
+    if (c->roots_n == 0 || c->roots_n > SCAN_ROOTS_MAX || c->skip_n > SCAN_SKIP_MAX ||
+        (c->remote && c->roots_n != 1))
         return -SM_EINVAL;
     struct root root[SCAN_ROOTS_MAX];
     for (size_t i = 0; i < c->roots_n; i++) {

@@ -44,16 +44,17 @@ struct scan_calls {
     void *arg;
 };
 /*
- * A tree that is of no file system of this machine (a share of another one), in place of roots on the disk.  Called from
- * the walking thread alone, one file open at a time.  path: below the root, parts with '/' between them, "" the root itself.
- * What it tells is not trusted: a name that is none or comes twice, a folder that stands in itself, a link to a folder and
- * too many levels are problems of the walk.  Answers: an error of the house (SM_E...) ends the walk and is returned; -errno
- * is a problem of that name alone.
+ * A tree that is of no file system of this machine (a share of another one), in place of roots on the disk.  Called
+ * from the walking thread alone, one file open at a time.  path: below the root, parts with '/' between them, "" the
+ * root itself.  What it tells is not trusted: a name that comes twice, a folder that stands in itself, a link to a
+ * folder and too many levels are problems of the walk, a name that is none its end (-SM_EPROTO).  Answers: an error of
+ * the house (SM_E...) ends the walk and is returned; -errno is a problem of that name alone.
  */
 #define SCAN_REMOTE_NAME_MAX 1024u /* bytes of a name; SMB has 255 units of UTF-16 */
 struct scan_remote {
     int (*look)(void *arg, struct plat_meta *ret); /* the root folder */
-    int (*list)(void *arg, const char *path, int (*each)(void *to, struct sm_span name, const struct plat_meta *m), void *to);
+    int (*list)(void *arg, const char *path,
+        int (*each)(void *to, struct sm_span name, const struct plat_meta *m), void *to);
     int (*open)(void *arg, const char *path, struct plat_meta *ret); /* a file, for reading from its beginning */
     ssize_t (*read)(void *arg, void *to, size_t n);                  /* 0 at its end */
     int (*again)(void *arg, struct plat_meta *ret);                  /* what it is now; read goes on at its beginning */
