@@ -64,10 +64,9 @@ int plat_sandbox_landlock_abi(void);
 
 /* Only the system calls of the named profile; any other kills the process (SIGSYS).  Profiles: "front", "keyd",
  * "brain", "vault", "opener", "copier", "courier", "out", "agent-link", "agent-backup", "agent-restore", "agent-lend",
- * "agent-dump" (and the tools it starts: an unknown call is answered with ENOSYS), "agent-smb" (the same), "agent-sqlite",
- * "agent-proof" (the
- * same, with a server that has sockets of this machine alone).  -SM_ENOTFOUND unknown profile. In
- * sanitizer builds nothing is done and missing says so. */
+ * "agent-dump" (and the tools it starts: an unknown call is answered with ENOSYS), "agent-smb" (the same, for a library of
+ * others), "agent-sqlite", "agent-proof" (as agent-dump, with a server that has sockets of this machine alone).
+ * -SM_ENOTFOUND unknown profile.  In sanitizer builds nothing is done and missing says so. */
 sm_must_use int plat_sandbox_seccomp(const char *profile, struct plat_confined *c);
 /* The names, NULL past the end. */
 const char *plat_sandbox_profile(size_t i);
