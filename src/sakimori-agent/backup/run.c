@@ -289,7 +289,7 @@ static int run_once(struct backupd *b, struct backup_result *res)
     if (!r && staged && !b->ready.served)
         backupd_hook_end(b, &after, b->partial ? "partial" : "complete");
     if (!r)
-        r = read_source(b, s, staged, res);
+        r = read_source(b, s, staged && !b->ready.served, res);
     assist_end(&b->assist);
     share_end(&b->share);
     backupd_hook_end(b, &after, end_name(b, r, res));
