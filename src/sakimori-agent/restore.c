@@ -18,6 +18,7 @@
 #include "plat/proc.h"
 #include "sakimori-agent/carrier.h"
 #include "sakimori-agent/drill.h"
+#include "sakimori-agent/fetch.h"
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/orders.h"
 #include "sakimori-agent/policy.h"
@@ -49,14 +50,13 @@ struct restored {
     struct reach reach;
     struct plat_id above[POLICY_KEEP_MAX];
     struct sm_ipc *up, *link;
-    pthread_mutex_t carry; /* link is used by two threads of the restore, one at a time */
+    struct fetch carry; /* link is used by several threads of the restore, each in its turn */
     struct order order;
     char id[33];
     struct sm_buf manifest;
     uint8_t sign_pub[32];
     struct key_row *file_keys;
     size_t keys_n, keys_cap;
-    struct sm_buf answer;
     atomic_bool cancelled;
     uint64_t told_ms, started_ms, files_total, bytes_total;
     json_t *problems;
@@ -100,9 +100,10 @@ static void take_channel(struct restored *d, struct sm_ipc_msg *m)
     }
 }
 
-/* What the supervisor says while a restore runs: stop, or a new link after the old one died.  carry is held. */
-static void hear(struct restored *d)
+/* What the supervisor says while a restore runs: stop, or a new link after the old one died.  In turn. */
+static void hear(void *arg)
 {
+    struct restored *d = arg;
     struct sm_ipc_msg m;
     int r;
     while ((r = sm_ipc_recv(d->up, 0, &m)) == 0) {
@@ -127,10 +128,10 @@ static int call_patient(struct restored *d, const char *path, const json_t *body
     uint64_t until = plat_clock_mono_ms() + patience_ms;
     for (;;) {
         int status = 0;
-        pthread_mutex_lock(&d->carry);
+        fetch_take_turn(&d->carry);
         hear(d);
         int r = carrier_json(d->link, path, body, &status, ret);
-        pthread_mutex_unlock(&d->carry);
+        fetch_give_turn(&d->carry);
         *ret_status = status;
         bool passing = r == -SM_EPEER || r == -SM_ETIME || r == -SM_EAGAIN ||
                        (!r && (status == 502 || status == 503 || status == 429));
@@ -268,45 +269,56 @@ static int ask_keys(struct restored *d)
 
 /* ---- the source of a restore ---- */
 
-static int fetch(struct restored *d, const struct cid *cids, size_t n)
+static int fetch(struct restored *d, const struct cid *cids, size_t n, struct sm_span *ret, struct fetch_way **ret_way)
 {
     char path[L_PATH_MAX];
     uint64_t until = plat_clock_mono_ms() + PATIENCE_MS;
+    struct fetch_way *w = NULL;
     int status = 0, r;
     snprintf(path, sizeof path, "/agent/v1/restores/%s/objects", d->id);
     for (;;) {
-        pthread_mutex_lock(&d->carry);
-        hear(d);
-        r = carrier_call(d->link, CARRY_STREAM, path, SM_SPAN(cids, 32 * n), 0, &status, &d->answer);
-        pthread_mutex_unlock(&d->carry);
-        bool passing = r == -SM_EPEER || r == -SM_ETIME || (!r && (status == 502 || status == 503));
+        r = fetch_objects(&d->carry, &d->link, path, SM_SPAN(cids, 32 * n), hear, d, &status, ret, &w);
+        bool passing = r == -SM_EPEER || r == -SM_ETIME || r == -SM_EAGAIN || (!r && (status == 502 || status == 503));
         if (!passing || plat_clock_mono_ms() > until || stopped(d))
             break;
+        if (!r)
+            fetch_done(&d->carry, w);
         plat_clock_sleep_ms(2000);
     }
-    if (!r && status != 200)
+    if (!r && status != 200) {
+        fetch_done(&d->carry, w);
         r = status == 403 || status == 404 || status == 401 ? -SM_EDENIED : -SM_EPEER;
+    }
+    if (!r)
+        *ret_way = w;
+    return r;
+}
+
+static int get_some(struct restored *d, const struct cid *cids, size_t at, size_t n, restore_object_fn fn, void *fn_arg)
+{
+    struct fetch_way *w = NULL;
+    struct sm_span answer;
+    int r = fetch(d, cids + at, n, &answer, &w);
+    if (r)
+        return r;
+    struct sm_rd rd = SM_RD(answer);
+    for (size_t i = 0; i < n && !rd.err; i++) {
+        uint32_t len = sm_rd_u32(&rd);
+        struct sm_span s = len == 0xffffffffu ? SM_SPAN(NULL, 0) : sm_rd_bytes(&rd, len);
+        if (!rd.err)
+            fn(fn_arg, at + i, len == 0xffffffffu ? -SM_EMISSING : 0, s);
+    }
+    r = rd.err ? -SM_EPROTO : 0;
+    fetch_done(&d->carry, w);
     return r;
 }
 
 static int get_many(void *arg, const struct cid *cids, size_t n, restore_object_fn fn, void *fn_arg)
 {
-    struct restored *d = arg;
-    for (size_t at = 0; at < n; at += GET_BATCH) {
-        size_t k = n - at < GET_BATCH ? n - at : GET_BATCH;
-        int r = fetch(d, cids + at, k);
-        if (r)
-            return r;
-        struct sm_rd rd = SM_RD(sm_buf_span(&d->answer));
-        for (size_t i = 0; i < k; i++) {
-            uint32_t len = sm_rd_u32(&rd);
-            struct sm_span s = len == 0xffffffffu ? SM_SPAN(NULL, 0) : sm_rd_bytes(&rd, len);
-            if (rd.err)
-                return -SM_EPROTO;
-            fn(fn_arg, at + i, len == 0xffffffffu ? -SM_EMISSING : 0, s);
-        }
-    }
-    return 0;
+    int r = 0;
+    for (size_t at = 0; !r && at < n; at += GET_BATCH)
+        r = get_some(arg, cids, at, n - at < GET_BATCH ? n - at : GET_BATCH, fn, fn_arg);
+    return r;
 }
 
 static int file_key(void *arg, const struct cid *envelope, struct file_key *ret)
@@ -323,17 +335,24 @@ static int file_key(void *arg, const struct cid *envelope, struct file_key *ret)
 
 /* ---- this machine's policy ---- */
 
+struct one {
+    struct sm_buf *to;
+    int err;
+};
+
+static void on_one(void *arg, size_t i, int err, struct sm_span sealed)
+{
+    struct one *o = arg;
+    (void)i;
+    o->err = err ? err : sm_buf_put_span(o->to, sealed);
+}
+
 static int get_one(void *arg, const struct cid *cid, uint8_t type, struct sm_buf *ret)
 {
-    struct restored *d = arg;
+    struct one o = {.to = ret, .err = -SM_EPROTO};
     (void)type;
-    int r = fetch(d, cid, 1);
-    struct sm_rd rd = SM_RD(sm_buf_span(&d->answer));
-    uint32_t n = r ? 0 : sm_rd_u32(&rd);
-    if (!r && n == 0xffffffffu)
-        return -SM_EMISSING;
-    struct sm_span s = sm_rd_bytes(&rd, n);
-    return r ? r : rd.err ? -SM_EPROTO : sm_buf_put_span(ret, s);
+    int r = get_some(arg, cid, 0, 1, on_one, &o);
+    return r ? r : o.err;
 }
 
 static int check_root(void *arg, const struct reader_node *n)
@@ -364,8 +383,9 @@ static void on_progress(void *arg, const struct restore_progress *p)
 {
     struct restored *d = arg;
     uint64_t now = plat_clock_mono_ms();
-    if (now - d->told_ms < PROGRESS_MS || pthread_mutex_trylock(&d->carry))
-        return; /* objects are under way: the next call tells */
+    if (now - d->told_ms < PROGRESS_MS)
+        return;
+    fetch_take_turn(&d->carry);
     d->told_ms = now;
     char path[L_PATH_MAX];
     json_t *got = NULL,
@@ -376,7 +396,7 @@ static void on_progress(void *arg, const struct restore_progress *p)
     if (o && !carrier_json(d->link, path, o, &status, &got) && json_is_true(json_object_get(got, "cancel")))
         atomic_store(&d->cancelled, true);
     hear(d);
-    pthread_mutex_unlock(&d->carry);
+    fetch_give_turn(&d->carry);
     json_decref(o);
     json_decref(got);
 }
@@ -428,7 +448,7 @@ static int drill_compare(struct restored *d, const struct restore_config *c, int
     struct restore_result res = {0};
     d->drill.restore_ms = now - d->started_ms;
     if (!r || r == -SM_EPARTIAL) {
-        const struct restore_source source = {.get_many = get_many, .file_key = file_key, .arg = d};
+        const struct restore_source source = {.get_many = get_many, .file_key = file_key, .parallel = true, .arg = d};
         const struct restore_watch watch = {
             .progress = on_progress, .cancelled = stopped, .problem = on_difference, .arg = d};
         int e = restore_compare(c, &source, &watch, &res);
@@ -445,9 +465,9 @@ static int drill_compare(struct restored *d, const struct restore_config *c, int
 static void proof_pump(void *arg, int ms)
 {
     struct restored *d = arg;
-    pthread_mutex_lock(&d->carry);
+    fetch_take_turn(&d->carry);
     hear(d);
-    pthread_mutex_unlock(&d->carry);
+    fetch_give_turn(&d->carry);
     plat_clock_sleep_ms((unsigned)ms);
 }
 
@@ -467,10 +487,10 @@ static void proof_now(void *arg, const char *text, uint64_t bytes)
                             "bytes", (json_int_t)bytes, "now", text);
     int status = 0;
     snprintf(path, sizeof path, "/agent/v1/restores/%s/progress", d->id);
-    pthread_mutex_lock(&d->carry);
+    fetch_take_turn(&d->carry);
     if (o && !carrier_json(d->link, path, o, &status, &got) && json_is_true(json_object_get(got, "cancel")))
         atomic_store(&d->cancelled, true);
-    pthread_mutex_unlock(&d->carry);
+    fetch_give_turn(&d->carry);
     json_decref(o);
     json_decref(got);
 }
@@ -578,7 +598,7 @@ static int run(struct restored *d, struct restore_result *res)
         c.work = d->reach.work;
         c.manifest = sm_buf_span(&d->manifest);
         c.state_dir = plat_fs_open_dir(AT_FDCWD, folder);
-        const struct restore_source source = {.get_many = get_many, .file_key = file_key, .arg = d};
+        const struct restore_source source = {.get_many = get_many, .file_key = file_key, .parallel = true, .arg = d};
         const struct restore_watch watch = {
             .progress = on_progress, .cancelled = stopped, .problem = on_problem, .arg = d};
         c.sync = d->drill.on; /* what is compared is on the disk */
@@ -743,11 +763,10 @@ int restore_main(const char *data, const char *skip)
     if (!d)
         return 1;
     (void)mallopt(M_ARENA_MAX, 1); /* one heap for all threads: memory counts more here than a little waiting */
-    pthread_mutex_init(&d->carry, NULL);
+    fetch_init(&d->carry);
     d->skip = skip;
     d->reach.work = -1;
     d->manifest.max = MANIFEST_MAX;
-    d->answer.max = (size_t)96 << 20;
     d->problems = json_array();
     d->started_ms = plat_clock_mono_ms();
     int r = restore_start(d, data, skip, why);
@@ -770,9 +789,9 @@ int restore_main(const char *data, const char *skip)
     json_decref(d->problems);
     json_decref(d->drill.server);
     sm_buf_wipe(&d->manifest);
-    sm_buf_wipe(&d->answer);
     sm_ipc_free(d->link);
     sm_ipc_free(d->up);
+    fetch_wipe(&d->carry);
     free(d);
     return r && r != -SM_EPARTIAL ? 1 : 0;
 }

@@ -30,6 +30,50 @@ static void a_chunk_opens_to_what_was_sealed(void **state)
     seal_ctx_free(c);
 }
 
+static void many_chunks_at_once_are_sealed_as_one_by_one(void **state)
+{
+    enum { N = 40 };
+    static uint8_t big[N * 9000];
+    static uint8_t out[N][N * 9000 + CHUNK_OVERHEAD];
+    struct seal_ctx *c = test_ctx();
+    struct seal_keys k = test_keys();
+    struct chunk_work work[N];
+    struct chunk_hash h[N], one;
+    struct obj_named named[N];
+    test_fill(big, sizeof big / 2, 3);
+    for (size_t n = 1; n <= N; n += 13) {
+        for (size_t i = 0; i < n; i++)
+            work[i] = (struct chunk_work){.type = i % 5 == 4 ? OBJ_CANARY : OBJ_CHUNK, .how = {.level = (int)(i % 3), .match = i & 4 ? 5 : 0},
+                .plain = SM_SPAN(big + i * 7, 1 + i * 9000), .hash = &h[i], .to = out[i]};
+        assert_int_equal(chunk_hash_many(c, work, n, h), 0);
+        assert_int_equal(chunk_seal_many(c, &k, work, n), 0);
+        for (size_t i = 0; i < n; i++) {
+            struct sm_buf sealed = {0};
+            struct chunk_info info;
+            chunk_hash(work[i].plain, &one);
+            assert_memory_equal(&one, &h[i], sizeof one);
+            assert_int_equal(chunk_seal(c, &k, work[i].type, work[i].plain, &one, work[i].how, &info, &sealed), 0);
+            assert_true(sm_span_eq(sm_buf_span(&sealed), SM_SPAN(work[i].to, work[i].n)));
+            assert_true(cid_eq(&info.cid, &work[i].info.cid));
+            assert_memory_equal(&info.ck, &work[i].info.ck, sizeof info.ck);
+            assert_int_equal(info.algorithm, work[i].info.algorithm);
+            named[i] = (struct obj_named){.sealed = SM_SPAN(work[i].to, work[i].n), .name = &work[i].info.cid};
+            sm_buf_wipe(&sealed);
+        }
+        assert_int_equal(obj_names_check(c, named, n), 0);
+        for (size_t i = 0; i < n; i++)
+            assert_true(named[i].same);
+        work[n / 2].to[work[n / 2].n - 1] ^= 1;
+        assert_int_equal(obj_names_check(c, named, n), 0);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(named[i].same, i != n / 2);
+    }
+    work[0].plain.n = 0;
+    assert_int_equal(chunk_seal_many(c, &k, work, 2), -SM_EINVAL);
+    assert_int_equal(chunk_hash_many(c, work, CHUNK_MANY_MAX + 1, h), -SM_EINVAL);
+    seal_ctx_free(c);
+}
+
 static void an_empty_or_too_long_chunk_is_not_sealed(void **state)
 {
     struct seal_ctx *c = test_ctx();
@@ -309,6 +353,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chunk_opens_to_what_was_sealed),
+        cmocka_unit_test(many_chunks_at_once_are_sealed_as_one_by_one),
         cmocka_unit_test(an_empty_or_too_long_chunk_is_not_sealed),
         cmocka_unit_test(a_flipped_bit_anywhere_is_refused),
         cmocka_unit_test(types_and_clients_never_share_keys_names_or_look_ups),

@@ -19,7 +19,7 @@ enum {
     FRONT_FRAME = 256 << 10,         /* of a pack */
     FRONT_FRAMES_AHEAD = 8,          /* unanswered, one upload */
     FRONT_FRAMES_ALL = 48,           /* unanswered, all uploads */
-    FRONT_CIDS_MAX = 2048, FRONT_CIDS_BATCH = 16,
+    FRONT_CIDS_MAX = 2048, FRONT_CIDS_BATCH = 32,
     FRONT_STREAM_LOW = 512 << 10, FRONT_STREAM_HIGH = 2 << 20, FRONT_STREAM_MAX = 34 << 20,
     FRONT_EVENTS_MAX = 256 << 10, FRONT_TOPICS = 16, FRONT_EVENT_STREAMS = 128,
     FRONT_HEARTBEAT_MS = 15000,

@@ -62,23 +62,21 @@ static void job_free(struct objects_job *j)
 /* Fill the job's buffer with at least a frame, unless it is at its end. */
 static int job_fill(struct vaultd *v, struct objects_job *j)
 {
+    struct store_got got[STORE_OBJECTS_MAX];
     int r = 0;
     while (!r && j->i < j->n && j->out.n < VAULTD_FRAME) {
-        size_t at = j->out.n;
-        r = sm_buf_put_u32(&j->out, 0);
-        if (r)
-            break;
-        int e = store_object(v->store, &j->client, &j->cids[j->i], &j->out);
-        uint32_t n = e ? 0xffffffffu : (uint32_t)(j->out.n - at - 4);
-        if (e)
-            j->out.n = at + 4;
-        for (unsigned b = 0; b < 4; b++)
-            j->out.p[at + b] = (uint8_t)(n >> 8 * b);
-        if (e == -SM_ECORRUPT) {
-            struct store_damage d = {.what = "object", .object = &j->cids[j->i], .found_by = "read"};
-            vaultd_after(v, store_damage(v->store, &d));
+        size_t n = 0;
+        r = store_objects(v->store, &j->client, j->cids + j->i, j->n - j->i, v->many, 4, VAULTD_READ, &j->out, got, &n);
+        for (size_t i = 0; i < n; i++) {
+            uint32_t length = got[i].err ? 0xffffffffu : (uint32_t)got[i].n;
+            for (unsigned b = 0; b < 4; b++)
+                j->out.p[got[i].at - 4 + b] = (uint8_t)(length >> 8 * b);
+            if (got[i].err == -SM_ECORRUPT) {
+                struct store_damage d = {.what = "object", .object = &j->cids[j->i + i], .found_by = "read"};
+                vaultd_after(v, store_damage(v->store, &d));
+            }
         }
-        j->i++;
+        j->i += n;
     }
     return r;
 }
@@ -179,7 +177,7 @@ void objects_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_i
     j->n = raw.n / 32;
     j->client = client;
     j->late = child_later(c, peer, m);
-    j->out.max = OBJ_SEALED_MAX + 2 * VAULTD_FRAME;
+    j->out.max = OBJ_SEALED_MAX + VAULTD_READ + 2 * VAULTD_FRAME;
     /* At the end of the list: the older request is served first. */
     struct objects_job **at = &v->jobs;
     while (*at)

@@ -5,6 +5,7 @@
 
 #include "core/log.h"
 #include "crypto/init.h"
+#include "crypto/many.h"
 #include "plat/fs.h"
 
 #define FLUSH_MS 2
@@ -252,6 +253,8 @@ static int vaultd_start(struct child *c)
     v->c = c;
     int r = crypto_init();
     if (!r)
+        r = crypto_many_new(&v->many);
+    if (!r)
         r = sm_loop_timer(c->loop, CLOCK_MS, CLOCK_MS, on_clock, v, &v->clock);
     if (!r)
         r = sm_loop_timer(c->loop, CLOCK_MS, 0, on_flush, v, &v->flush);
@@ -277,6 +280,7 @@ static void vaultd_end(struct child *c)
     sm_timer_free(v->flush);
     sm_timer_free(v->mark);
     store_close(v->store);
+    crypto_many_free(v->many);
     json_decref(v->damaged);
     json_decref(v->last);
     json_decref(v->cleaning.last);

@@ -16,6 +16,7 @@
 #define VAULTD_GRANTS_MAX 64
 #define VAULTD_JOBS_MAX 64
 #define VAULTD_FRAME ((size_t)512 << 10) /* of a stream of objects */
+#define VAULTD_READ ((size_t)1 << 20)    /* read and checked together */
 #define VAULTD_OBJECTS_MAX 2048          /* cids of one request */
 #define VAULTD_DAMAGES_MAX 200
 #define VAULTD_PEERS_MAX 16
@@ -71,6 +72,7 @@ struct vaultd {
     struct upload uploads[VAULTD_UPLOADS_MAX];
     uint32_t next_handle;
     struct grant grants[VAULTD_GRANTS_MAX];
+    struct crypto_many *many;
     struct objects_job *jobs;
     size_t jobs_n;
     struct sm_timer *flush, *clock, *mark, *step;

@@ -36,7 +36,7 @@ static struct seal_how how_for(enum cut_compress compress)
         [CUT_COMPRESS_NO] = { .level = 0 },
         [CUT_COMPRESS_YES] = { .level = RUN_LEVEL },
         [CUT_COMPRESS_PROBE] = { .level = RUN_LEVEL, .probe = true },
-        [CUT_COMPRESS_IMAGES] = { .level = RUN_LEVEL_IMAGES, .probe = true },
+        [CUT_COMPRESS_IMAGES] = RUN_HOW_IMAGES,
     };
     return how[compress];
 }
@@ -59,7 +59,7 @@ static int shared_push(struct content *c, struct shared *s)
     }
     e->group = s->group;
     e->type = OBJ_CHUNK;
-    e->how = s->plain ? (struct seal_how){ .level = 0 } : (struct seal_how){ .level = RUN_LEVEL_SHARED, .probe = true };
+    e->how = s->plain ? (struct seal_how){ .level = 0 } : (struct seal_how)RUN_HOW_SHARED;
     e->block = s->block; /* the hold goes with it */
     e->plain = SM_SPAN(s->block->p, s->n);
     pipe_push(c->run->pipe);

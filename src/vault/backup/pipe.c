@@ -47,21 +47,34 @@ int pipe_error(struct pipe *p)
 
 /* ---- sealers ---- */
 
-/* The oldest job nobody took.  NULL when the pipe stops. */
-static struct event *job_take(struct pipe *p)
+/* Jobs that wait, counted as far as it matters. */
+static size_t jobs_waiting(const struct pipe *p)
+{
+    size_t n = 0;
+    for (uint64_t i = p->next_job; i < p->tail && n < 2 * PIPE_JOBS; i++)
+        n += is_job(&p->slot[i % PIPE_SLOTS]);
+    return n;
+}
+
+/* The oldest jobs nobody took, of many no more than half: the others are for the next sealer.  0 when the pipe stops. */
+static size_t jobs_take(struct pipe *p, struct event **ret)
 {
     for (;;) {
+        size_t n = 0, most;
         if (p->stop || p->err)
-            return NULL;
+            return 0;
         /* The finisher takes what needs no sealing out by itself: what it has passed is no longer here. */
         if (p->next_job < p->head)
             p->next_job = p->head;
+        most = (jobs_waiting(p) + 1) / 2;
         /* What is sealed and not yet packed is bounded too: then the finisher has something to do first. */
-        while (p->sealed_bytes < PIPE_SEALED && p->next_job < p->tail) {
+        while (p->sealed_bytes < PIPE_SEALED && n < most) {
             struct event *e = &p->slot[p->next_job++ % PIPE_SLOTS];
             if (is_job(e))
-                return e;
+                ret[n++] = e;
         }
+        if (n)
+            return n;
         p->idle++;
         pthread_cond_wait(&p->work, &p->lock);
         p->idle--;
@@ -72,26 +85,28 @@ static void *sealer(void *arg)
 {
     struct pipe *p = arg;
     struct seal_ctx *ctx = NULL;
-    struct sm_buf scratch = SM_BUF_INIT(CHUNK_SEALED_MAX * 2);
+    struct event *job[PIPE_JOBS];
+    size_t n;
     int r = seal_ctx_new(&ctx);
     if (r < 0)
         pipe_fail(p, r);
     pthread_mutex_lock(&p->lock);
-    struct event *e;
-    while (r == 0 && (e = job_take(p))) {
+    while (r == 0 && (n = jobs_take(p, job)) > 0) {
         pthread_mutex_unlock(&p->lock);
-        r = p->seal(p->arg, ctx, &scratch, e);
-        pipe_release(p, e->block);
+        r = p->seal(p->arg, ctx, job, n);
+        for (size_t i = 0; i < n; i++)
+            pipe_release(p, job[i]->block);
         if (r < 0)
             pipe_fail(p, r);
         pthread_mutex_lock(&p->lock);
-        e->done = true;
-        p->sealed_bytes += e->sealed_n;
+        for (size_t i = 0; i < n; i++) {
+            job[i]->done = true;
+            p->sealed_bytes += job[i]->sealed_n;
+        }
         if (p->waiting_front && p->slot[p->head % PIPE_SLOTS].done)
             pthread_cond_signal(&p->front);
     }
     pthread_mutex_unlock(&p->lock);
-    sm_buf_wipe(&scratch);
     seal_ctx_free(ctx);
     return NULL;
 }

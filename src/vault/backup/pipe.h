@@ -16,6 +16,7 @@
 #define PIPE_BLOCKS 3u
 #define PIPE_SEALED ((size_t)2 << 20) /* sealed bytes waiting to be packed */
 #define PIPE_SHARED 10u      /* blocks for shared chunks besides */
+#define PIPE_JOBS 16u        /* taken by a sealer at once: together they are hashed quicker */
 
 /* Plain bytes, shared by the jobs cut from them; back in its pool when the last one is done. */
 struct block { atomic_int refs; uint8_t *p; size_t cap; bool shared; struct block *next; };
@@ -49,8 +50,8 @@ struct event {
 };
 
 struct pipe;
-/* Called by a sealer for one job; fills known, look, info, sealed. */
-typedef int (*pipe_seal_fn)(void *arg, struct seal_ctx *ctx, struct sm_buf *scratch, struct event *job);
+/* Called by a sealer for some jobs (n <= PIPE_JOBS); fills known, look, info, sealed. */
+typedef int (*pipe_seal_fn)(void *arg, struct seal_ctx *ctx, struct event **job, size_t n);
 sm_must_use int pipe_new(unsigned sealers, pipe_seal_fn seal, void *arg, struct pipe **ret);
 /* Stops and joins the sealers. */
 void pipe_free(struct pipe *p);

@@ -234,7 +234,7 @@ static int round_body(struct run *r, struct backup_result *ret, struct sm_buf *r
     int e = tree_create(r->c->state_dir, name, &ids, &r->new);
     e = e < 0 ? e : out_init(r);
     e = e < 0 ? e : envelope_begin(r);
-    e = e < 0 ? e : pipe_new(sealers_for(r->c), run_seal_job, r, &r->pipe);
+    e = e < 0 ? e : pipe_new(sealers_for(r->c), run_seal_jobs, r, &r->pipe);
     if (e < 0)
         return e;
     e = threads_run(r);

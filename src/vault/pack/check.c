@@ -1,8 +1,12 @@
 #include <errno.h>
 
-#include "crypto/hash.h"
+#include "crypto/many.h"
 #include "plat/fs.h"
 #include "vault/pack/pack_internal.h"
+
+/* Objects are gathered and hashed some at a time, which is quicker (crypto/many.h); long ones as they come. */
+#define GATHER_BYTES ((size_t)1 << 20)
+#define GATHER_MAX 64u
 
 enum state { IN_HEADER, IN_DIRECTORY, IN_BODY, DONE };
 
@@ -24,8 +28,10 @@ struct pack_check {
     uint32_t at;        /* the object that is coming in */
     size_t have;        /* bytes of it */
     uint8_t hdr[OBJ_HDR_LEN];
-    struct sm_buf whole; /* of anything but a chunk */
-    struct crypto_sha256_ctx *sha;
+    uint32_t gathered;   /* objects before it that wait for their hash; */
+    struct sm_buf whole; /* their bytes, and those of the one coming in; of a long one those of anything but a chunk */
+    struct crypto_many *many;
+    struct crypto_sha256_ctx *sha; /* for the long ones */
 };
 
 int pack_check_new(const struct pack_expect *expect, pack_object_fn fn, void *arg, struct pack_check **ret)
@@ -46,8 +52,10 @@ int pack_check_new(const struct pack_expect *expect, pack_object_fn fn, void *ar
     c->arg = arg;
     c->whole.max = OBJ_SEALED_MAX;
     r = crypto_sha256_new(&c->sha);
+    if (r == 0)
+        r = crypto_many_new(&c->many);
     if (r < 0) {
-        free(c);
+        pack_check_free(c);
         return r;
     }
     *ret = c;
@@ -62,6 +70,7 @@ void pack_check_free(struct pack_check *c)
     sm_buf_wipe(&c->objects);
     sm_buf_wipe(&c->whole);
     crypto_sha256_free(c->sha);
+    crypto_many_free(c->many);
     free(c);
 }
 
@@ -126,19 +135,72 @@ static int object_header(struct pack_check *c, struct sm_span in)
     return obj_hdr_expect(SM_SPAN(c->hdr, OBJ_HDR_LEN), now(c)->type, &c->header.client, &h);
 }
 
-static int object_done(struct pack_check *c, const uint8_t hash[32], struct sm_span bytes)
+static int object_done(struct pack_check *c, const struct pack_object *o, const uint8_t hash[32], struct sm_span bytes)
 {
-    const struct pack_object *o = now(c);
     int r = 0;
     if (memcmp(hash, o->cid.b, 32) != 0)
         return -SM_ECORRUPT;
     if (c->fn)
         r = c->fn(c->arg, o, obj_is_chunk(o->type) ? SM_SPAN(NULL, 0) : bytes);
+    return r < 0 ? r : 0;
+}
+
+/* What was gathered, hashed together. */
+static int gathered_check(struct pack_check *c)
+{
+    struct crypto_message m[GATHER_MAX];
+    const struct pack_object *o = now(c) - c->gathered;
+    size_t at = 0;
+    int r = 0;
+    for (uint32_t i = 0; i < c->gathered; i++) {
+        m[i] = (struct crypto_message){ .in = SM_SPAN(c->whole.p + at, o[i].length) };
+        at += o[i].length;
+    }
+    crypto_many(c->many, m, c->gathered);
+    for (uint32_t i = 0; r == 0 && i < c->gathered; i++)
+        r = object_done(c, &o[i], m[i].ret, m[i].in);
+    c->gathered = 0;
+    sm_buf_shift(&c->whole, at);
+    return r;
+}
+
+static void object_next(struct pack_check *c)
+{
     c->have = 0;
-    sm_buf_clear(&c->whole);
     if (++c->at == c->header.n)
         c->state = DONE;
-    return r < 0 ? r : 0;
+}
+
+static int take_long(struct pack_check *c, struct sm_span part, bool all)
+{
+    const struct pack_object *o = now(c);
+    uint8_t hash[32];
+    int r = 0;
+    if (!obj_is_chunk(o->type) && (r = sm_buf_put_span(&c->whole, part)) < 0)
+        return r;
+    if (c->have == 0)
+        crypto_sha256_reset(c->sha);
+    crypto_sha256_put(c->sha, part);
+    c->have += part.n;
+    if (!all)
+        return 0;
+    crypto_sha256_final(c->sha, hash);
+    r = object_done(c, o, hash, sm_buf_span(&c->whole));
+    sm_buf_clear(&c->whole);
+    object_next(c);
+    return r;
+}
+
+static int take_short(struct pack_check *c, struct sm_span part, bool all)
+{
+    int r = sm_buf_put_span(&c->whole, part);
+    c->have += part.n;
+    if (r < 0 || !all)
+        return r;
+    c->gathered++;
+    object_next(c);
+    bool full = c->gathered == GATHER_MAX || c->whole.n >= GATHER_BYTES;
+    return full || c->state == DONE ? gathered_check(c) : 0;
 }
 
 static int64_t take_body(struct pack_check *c, struct sm_span in)
@@ -146,26 +208,22 @@ static int64_t take_body(struct pack_check *c, struct sm_span in)
     const struct pack_object *o = now(c);
     size_t need = o->length - c->have, n = in.n < need ? in.n : need;
     struct sm_span part = SM_SPAN(in.p, n);
-    uint8_t hash[32];
     int r = object_header(c, part);
+    if (r == 0 && o->length >= GATHER_BYTES && c->gathered)
+        r = gathered_check(c);
     if (r < 0)
         return r;
-    if (n == o->length) { /* all of it at once: nothing to keep */
-        crypto_sha256(part, hash);
-        r = object_done(c, hash, part);
-        return r != 0 ? r : (int64_t)n;
-    }
-    if (!obj_is_chunk(o->type) && (r = sm_buf_put_span(&c->whole, part)) < 0)
-        return r;
-    if (c->have == 0)
-        crypto_sha256_reset(c->sha);
-    crypto_sha256_put(c->sha, part);
-    c->have += n;
-    if (n == need) {
-        crypto_sha256_final(c->sha, hash);
-        r = object_done(c, hash, sm_buf_span(&c->whole));
-    }
+    r = o->length >= GATHER_BYTES ? take_long(c, part, n == need) : take_short(c, part, n == need);
     return r != 0 ? r : (int64_t)n;
+}
+
+/* Everything whole that came is checked. */
+static int settle(struct pack_check *c)
+{
+    int r = c->err == 0 && c->gathered ? gathered_check(c) : 0;
+    if (r < 0)
+        c->err = r;
+    return r;
 }
 
 int64_t pack_check_put(struct pack_check *c, struct sm_span bytes)
@@ -215,7 +273,8 @@ int pack_check_file(struct pack_check *c, int fd, uint64_t n)
 {
     if (c->err != 0)
         return c->err;
-    return n > c->taken ? feed(c, fd, n - c->taken) : 0;
+    int r = n > c->taken ? feed(c, fd, n - c->taken) : 0;
+    return r < 0 ? r : settle(c);
 }
 
 int pack_check_whole(struct pack_check *c, int fd)

@@ -24,14 +24,29 @@ static void chunk_take(struct restore *r, struct batch *b, struct batch_chunk *c
     struct sm_span sealed = SM_SPAN(o->sealed.p + f->at, f->n);
     size_t at = b->plain.n;
     int err = f->err;
-    if (err == 0 && !r->source->names_checked)
-        err = obj_name_check(sealed, &c->cid);
     if (err == 0)
         err = chunk_open(o->ctx, sealed, &r->client, &c->ck, &b->plain);
     c->err = err;
     c->plain_at = at;
     c->plain_n = b->plain.n - at;
     sm_zero(&c->ck, sizeof c->ck);
+}
+
+static int names_check(struct restore *r, const struct batch_chunk *c, size_t n, struct opening *o)
+{
+    struct obj_named named[STEP];
+    size_t which[STEP], k = 0;
+    for (size_t i = 0; i < n && !r->source->names_checked; i++) {
+        if (o->got[i].err)
+            continue;
+        named[k] = (struct obj_named){ .sealed = SM_SPAN(o->sealed.p + o->got[i].at, o->got[i].n), .name = &c[i].cid };
+        which[k++] = i;
+    }
+    int e = k ? obj_names_check(o->ctx, named, k) : 0;
+    for (size_t i = 0; e == 0 && i < k; i++)
+        if (!named[i].same)
+            o->got[which[i]].err = -SM_ECORRUPT;
+    return e;
 }
 
 static int batch_open(struct restore *r, struct batch *b, struct opening *o)
@@ -45,9 +60,9 @@ static int batch_open(struct restore *r, struct batch *b, struct opening *o)
             o->got[i] = (struct fetched){ .err = -SM_EMISSING };
         }
         sm_buf_clear(&o->sealed);
-        pthread_mutex_lock(&r->source_lock);
-        e = r->source->get_many(r->source->arg, cid, n, on_object, o);
-        pthread_mutex_unlock(&r->source_lock);
+        e = restore_get(r, cid, n, on_object, o);
+        if (e == 0)
+            e = names_check(r, &b->chunk[at], n, o);
         for (size_t i = 0; e == 0 && i < n; i++)
             chunk_take(r, b, &b->chunk[at + i], o, &o->got[i]);
     }

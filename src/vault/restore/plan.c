@@ -32,9 +32,7 @@ int plan_get(void *arg, const struct cid *cid, uint8_t type, struct sm_buf *ret)
         return e;
     }
     struct one o = { .to = ret, .err = -SM_EMISSING };
-    pthread_mutex_lock(&r->source_lock);
-    int e = r->source->get_many(r->source->arg, cid, 1, on_one, &o);
-    pthread_mutex_unlock(&r->source_lock);
+    int e = restore_get(r, cid, 1, on_one, &o);
     return e < 0 ? e : o.err;
 }
 
@@ -108,9 +106,7 @@ static int fetch_ahead(struct restore *r, const struct reader_node *dir)
     g->r = r;
     int e = reader_list_node(r->reader, dir, gather_child, g);
     if (e == -SM_EEXISTS || e == 0) {
-        pthread_mutex_lock(&r->source_lock);
-        e = g->n > 1 ? r->source->get_many(r->source->arg, g->cid, g->n, on_ahead, g) : 0;
-        pthread_mutex_unlock(&r->source_lock);
+        e = g->n > 1 ? restore_get(r, g->cid, g->n, on_ahead, g) : 0;
     }
     free(g);
     return e;

@@ -86,6 +86,16 @@ void restore_problem(struct restore *r, struct sm_span path, int err, const char
     pthread_mutex_unlock(&r->lock);
 }
 
+int restore_get(struct restore *r, const struct cid *cids, size_t n, restore_object_fn fn, void *arg)
+{
+    if (r->source->parallel)
+        return r->source->get_many(r->source->arg, cids, n, fn, arg);
+    pthread_mutex_lock(&r->source_lock);
+    int e = r->source->get_many(r->source->arg, cids, n, fn, arg);
+    pthread_mutex_unlock(&r->source_lock);
+    return e;
+}
+
 bool restore_cancelled(struct restore *r)
 {
     return r->watch->cancelled && r->watch->cancelled(r->watch->arg);

@@ -19,11 +19,13 @@
 #define RESTORE_AHEAD_BYTES ((size_t)8 << 20)
 #define RESTORE_PATHS_MAX 4096u
 #define RESTORE_GET_MAX 512u             /* objects asked for at once */
+#define RESTORE_GETTERS 3u               /* the walker and two openers */
 #define RESTORE_LINKS_MAX 131072u        /* files with several names that are remembered */
 
 /*
- * Where sealed objects and keys come from.  Calls come from several threads, but one at a time.  A negative answer of
- * get_many ends the restore; a single object that is not there is told by its err.
+ * Where sealed objects and keys come from.  Calls come from several threads, one at a time unless parallel is set: then
+ * get_many at once from up to RESTORE_GETTERS of them, and file_key beside it.  A negative answer of get_many ends the
+ * restore; a single object that is not there is told by its err.
  */
 typedef void (*restore_object_fn)(void *arg, size_t i, int err, struct sm_span sealed);
 struct restore_source {
@@ -31,6 +33,7 @@ struct restore_source {
     int (*get_many)(void *arg, const struct cid *cids, size_t n, restore_object_fn fn, void *fn_arg);
     /* F of an envelope. */
     int (*file_key)(void *arg, const struct cid *envelope, struct file_key *ret);
+    bool parallel;
     bool names_checked;                  /* get_many has compared the bytes with their names */
     void *arg;
 };

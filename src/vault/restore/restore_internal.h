@@ -89,6 +89,8 @@ void restore_fail(struct restore *r, int err);
 int restore_error(struct restore *r);
 void restore_problem(struct restore *r, struct sm_span path, int err, const char *what);
 bool restore_cancelled(struct restore *r);
+/* get_many of the source, alone where it wants that. */
+sm_must_use int restore_get(struct restore *r, const struct cid *cids, size_t n, restore_object_fn fn, void *arg);
 void restore_progress_tell(struct restore *r);
 
 /* ---- stages ---- */

@@ -32,8 +32,9 @@ void chunk_keys(const struct seal_keys *k, uint8_t type, const struct chunk_hash
     uint8_t *ret_nk);
 
 /* level: 0 = never compress, else a zstd level (1..19; -7..-1 too).  probe keeps zstd away from what
- * looks incompressible.  Stored is used whenever zstd saves less than 1/32. */
-struct seal_how { int level; bool probe; };
+ * looks incompressible.  Stored is used whenever zstd saves less than 1/32.  match and table, where not 0, are used instead
+ * of the level's: the shortest match that is looked for, and the log of the number of places remembered. */
+struct seal_how { int level; bool probe; uint8_t match, table; };
 struct chunk_info { struct cid cid; struct chunk_key ck; uint8_t algorithm; };
 /*
  * Seal plain (1..CHUNK_PLAIN_MAX bytes), whose hash is h; the object is appended to ret_sealed.
@@ -41,6 +42,24 @@ struct chunk_info { struct cid cid; struct chunk_key ck; uint8_t algorithm; };
  */
 sm_must_use int chunk_seal(struct seal_ctx *c, const struct seal_keys *k, uint8_t type, struct sm_span plain,
     const struct chunk_hash *h, struct seal_how how, struct chunk_info *ret, struct sm_buf *ret_sealed);
+/*
+ * Several chunks at once, the same as one by one and quicker (crypto/many.h): their hashes, then, of those that have to
+ * be, the sealed objects.  n <= CHUNK_MANY_MAX, else -SM_EINVAL.
+ */
+#define CHUNK_MANY_MAX 64u
+struct chunk_work {
+    uint8_t type;
+    struct seal_how how;
+    struct sm_span plain;
+    const struct chunk_hash *hash;   /* for sealing */
+    uint8_t *to; size_t n;           /* room for plain.n + CHUNK_OVERHEAD bytes; what stands there when sealed */
+    struct chunk_info info;
+};
+sm_must_use int chunk_hash_many(struct seal_ctx *c, const struct chunk_work *work, size_t n, struct chunk_hash *ret);
+sm_must_use int chunk_seal_many(struct seal_ctx *c, const struct seal_keys *k, struct chunk_work *work, size_t n);
+/* Have sealed objects their names?  Any n.  -ENOMEM. */
+struct obj_named { struct sm_span sealed; const struct cid *name; bool same; };
+sm_must_use int obj_names_check(struct seal_ctx *c, struct obj_named *objects, size_t n);
 /*
  * Open a chunk of either type; the plain bytes are appended to ret_plain, which is as it was on failure.
  * The name is not checked here (obj_name_check).  client NULL: any.

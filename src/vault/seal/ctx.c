@@ -23,6 +23,7 @@ void seal_ctx_free(struct seal_ctx *c)
     if (!c)
         return;
     crypto_aead_free(c->aead);
+    crypto_many_free(c->many);
     ZSTD_freeCCtx(c->cctx);
     ZSTD_freeDCtx(c->dctx);
     sm_buf_wipe(&c->scratch);
@@ -54,13 +55,19 @@ bool seal_looks_random(struct sm_span plain)
     return squares < expect + expect / 8;
 }
 
-static int ready_cctx(struct seal_ctx *c, int level)
+static int ready_cctx(struct seal_ctx *c, struct seal_how how)
 {
+    const struct { ZSTD_cParameter what; int value; } set[] = {{ZSTD_c_compressionLevel, how.level},
+        {ZSTD_c_minMatch, how.match}, {ZSTD_c_hashLog, how.table}, {ZSTD_c_chainLog, how.table}}; /* 0: the level's */
     if (!c->cctx && !(c->cctx = ZSTD_createCCtx()))
         return -ENOMEM;
-    if (c->level != level && ZSTD_isError(ZSTD_CCtx_setParameter(c->cctx, ZSTD_c_compressionLevel, level)))
-        return -SM_EINVAL;
-    c->level = level;
+    if (c->set.level == how.level && c->set.match == how.match && c->set.table == how.table)
+        return 0;
+    c->set.level = 0;
+    for (size_t i = 0; i < sizeof set / sizeof set[0]; i++)
+        if (ZSTD_isError(ZSTD_CCtx_setParameter(c->cctx, set[i].what, set[i].value)))
+            return -SM_EINVAL;
+    c->set = how;
     return 0;
 }
 
@@ -69,7 +76,7 @@ int seal_form(struct seal_ctx *c, struct sm_span body, struct seal_how how, uint
 {
     size_t room = body.n - body.n / 32;
     if (how.level != 0 && body.n >= 64 && !(how.probe && seal_looks_random(body))) {
-        int r = ready_cctx(c, how.level);
+        int r = ready_cctx(c, how);
         size_t z;
         if (r < 0)
             return r;

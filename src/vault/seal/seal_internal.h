@@ -3,14 +3,17 @@
 #define VAULT_SEAL_INTERNAL_H
 #include <zstd.h>
 #include "crypto/aead.h"
+#include "crypto/many.h"
 #include "vault/seal/chunk.h"
 
 struct seal_ctx {
     struct crypto_aead *aead;
     ZSTD_CCtx *cctx; /* made when first needed */
     ZSTD_DCtx *dctx;
-    int level; /* what cctx is set to; 0: nothing yet */
+    struct seal_how set; /* what cctx is set to; level 0: nothing yet */
     struct sm_buf scratch;
+    struct crypto_many *many; /* made when first needed */
+    bool many_made;
 };
 
 /*

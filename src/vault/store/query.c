@@ -1,4 +1,5 @@
 #include <errno.h>
+#include "crypto/many.h"
 #include "plat/fs.h"
 #include "vault/store/store_internal.h"
 
@@ -49,6 +50,64 @@ int store_object(const struct store *st, const struct client_id *client, const s
     int err = reader_object(st, &r, cid, &p, ret);
     store_reader_close(&r);
     return err == -SM_EPARTIAL || err == -ENOENT ? -SM_ECORRUPT : err;
+}
+
+/* Appended as it stands on the disk, its name not checked. */
+static int object_raw(const struct store *st, struct reader *r, uint32_t client, const struct cid *cid,
+    struct sm_buf *ret)
+{
+    struct place p;
+    if (client == STORE_NONE || !place_find(st, client, cid, &p))
+        return -SM_ENOTFOUND;
+    int err = reader_raw(st, r, &p, ret);
+    return err == -SM_EPARTIAL || err == -ENOENT ? -SM_ECORRUPT : err;
+}
+
+/* Take the objects whose bytes are not their names out again, the last first. */
+static void objects_check(struct crypto_many *many, const struct cid *cids, struct store_got *got, size_t n,
+    struct sm_buf *ret)
+{
+    struct crypto_message m[STORE_OBJECTS_MAX];
+    for (size_t i = 0; i < n; i++)
+        m[i] = (struct crypto_message){ .in = SM_SPAN(ret->p + got[i].at, got[i].n) };
+    crypto_many(many, m, n);
+    for (size_t i = n; i-- > 0; ) {
+        if (got[i].err || memcmp(m[i].ret, cids[i].b, sizeof m[i].ret) == 0)
+            continue;
+        size_t end = got[i].at + got[i].n;
+        memmove(ret->p + got[i].at, ret->p + end, ret->n - end);
+        ret->n -= got[i].n;
+        for (size_t k = i + 1; k < n; k++)
+            got[k].at -= got[i].n;
+        got[i] = (struct store_got){ .err = -SM_ECORRUPT, .at = got[i].at };
+    }
+}
+
+int store_objects(const struct store *st, const struct client_id *client, const struct cid *cids, size_t n,
+    struct crypto_many *many, size_t gap, size_t enough, struct sm_buf *ret, struct store_got *got, size_t *ret_n)
+{
+    uint32_t c = store_find_client(st, client);
+    struct reader r = READER_INIT;
+    size_t k = 0;
+    int err = 0;
+    for (; !err && k < n && k < STORE_OBJECTS_MAX && ret->n <= enough; k++) {
+        err = sm_buf_reserve(ret, gap);
+        if (err)
+            break;
+        memset(ret->p + ret->n, 0, gap);
+        ret->n += gap;
+        got[k] = (struct store_got){ .at = ret->n };
+        got[k].err = object_raw(st, &r, c, &cids[k], ret);
+        got[k].n = ret->n - got[k].at;
+        if (got[k].err == -ENOMEM || got[k].err == -SM_ELIMIT)
+            err = got[k].err;
+    }
+    store_reader_close(&r);
+    if (err)
+        return err;
+    objects_check(many, cids, got, k, ret);
+    *ret_n = k;
+    return 0;
 }
 
 /* A generation that is not gone. */

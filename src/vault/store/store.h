@@ -196,6 +196,16 @@ int store_have(const struct store *st, const struct client_id *client, const str
 /* Append the object, checked against its name.  -SM_ENOTFOUND, -SM_ECORRUPT, -errno, -ENOMEM, -SM_ELIMIT. */
 sm_must_use int store_object(const struct store *st, const struct client_id *client, const struct cid *cid,
     struct sm_buf *ret);
+/*
+ * The same for several, appended one after the other with `gap` bytes left before each: of the first of cids as many as
+ * STORE_OBJECTS_MAX, and no more once ret is longer than `enough`.  *ret_n says how many were taken, got[i] what became of
+ * each (errors as store_object; then only the gap is there).  -ENOMEM and the like are returned.
+ */
+#define STORE_OBJECTS_MAX 32u
+struct store_got { int err; size_t at, n; }; /* the object's bytes in ret */
+struct crypto_many;
+sm_must_use int store_objects(const struct store *st, const struct client_id *client, const struct cid *cids, size_t n,
+    struct crypto_many *many, size_t gap, size_t enough, struct sm_buf *ret, struct store_got *got, size_t *ret_n);
 /* The manifest's bytes appended, checked against its name.  -SM_ENOTFOUND, -SM_ECORRUPT. */
 sm_must_use int store_manifest(const struct store *st, const struct cid *manifest, struct sm_buf *ret);
 /* Walk everything a manifest reaches: each page and envelope once, chunks once a page that names them.  Depth first.

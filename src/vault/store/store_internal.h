@@ -239,6 +239,8 @@ struct reader { uint32_t pack; int fd; };  /* the pack opened last */
 void store_reader_close(struct reader *r);
 sm_must_use int reader_object(const struct store *st, struct reader *r, const struct cid *cid, const struct place *p,
     struct sm_buf *ret);
+/* The same with its name not checked. */
+sm_must_use int reader_raw(const struct store *st, struct reader *r, const struct place *p, struct sm_buf *ret);
 /* Only the clear part of a page, unchecked: for measures. */
 sm_must_use int reader_clear(const struct store *st, struct reader *r, const struct place *p, struct sm_buf *ret);
 struct walk_result { struct sums sums; bool bad; char why[STORE_WHY]; };

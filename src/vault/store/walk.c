@@ -36,6 +36,20 @@ int reader_object(const struct store *st, struct reader *r, const struct cid *ci
     return err ? err : pack_read_object(r->fd, &o, ret);
 }
 
+int reader_raw(const struct store *st, struct reader *r, const struct place *p, struct sm_buf *ret)
+{
+    int err = reader_turn(st, r, p->pack);
+    if (!err && (p->length < OBJ_HDR_LEN || p->length > OBJ_SEALED_MAX))
+        err = -SM_ECORRUPT;
+    if (!err)
+        err = sm_buf_reserve(ret, p->length);
+    if (!err)
+        err = plat_fs_pread_all(r->fd, ret->p + ret->n, p->length, p->offset);
+    if (!err)
+        ret->n += p->length;
+    return err;
+}
+
 int reader_clear(const struct store *st, struct reader *r, const struct place *p, struct sm_buf *ret)
 {
     int err = reader_turn(st, r, p->pack);
