@@ -20,6 +20,8 @@
 #define PACK_PATIENCE_MS ((uint64_t)30 * 60 * 1000)
 #define ORDERS_SEEN_MAX 64
 #define QUEUE_MAX ((size_t)4 << 20)
+#define GATHER ((size_t)256 << 10) /* of a stream, in one frame: its pieces are as small as records of TLS */
+#define DRAIN_MS 5
 #define ANOTHER_MS 30000 /* a part that died is there again before that, or something is badly wrong */
 #define RUNS_MAX 32 /* accepted and not ended */
 
@@ -30,7 +32,7 @@ struct link {
     struct sm_loop *loop;
     struct http *http;
     struct sm_ipc *up, *part[PARTS];
-    struct sm_timer *poll_timer;
+    struct sm_timer *poll_timer, *drain;
     struct http_call *poll;
     unsigned backoff_ms;
     size_t carrying;
@@ -55,7 +57,8 @@ struct carry {
     uint16_t type;
     uint64_t id;
     struct http_call *call;
-    bool streamed, started;
+    bool started, paused;
+    struct sm_buf gather; /* of a stream: not yet handed on */
     /* a pack */
     char path[L_PATH_MAX];
     int fd; /* -1: none */
@@ -101,6 +104,7 @@ static void carry_end(struct carry *c)
     if (c->fd >= 0)
         close(c->fd); /* memory of the backup part, only read */
     sm_timer_free(c->again);
+    sm_buf_wipe(&c->gather);
     c->l->carrying--;
     free(c);
 }
@@ -160,9 +164,19 @@ static void work_ended(struct carry *c)
     }
 }
 
+static int gather_send(struct carry *c, struct sm_ipc *ipc)
+{
+    int r = sm_ipc_reply_id(ipc, c->type, c->id, SM_IPC_MORE, sm_buf_span(&c->gather), -1);
+    sm_buf_clear(&c->gather);
+    return r;
+}
+
 static void call_done(void *arg, int status, struct sm_span body)
 {
     struct carry *c = arg;
+    struct sm_ipc *ipc = carry_ipc(c);
+    if (status >= 0 && ipc && c->gather.n && gather_send(c, ipc))
+        status = -SM_EPEER;
     if (status == 200 && ends_with(c->path, "/end"))
         work_ended(c);
     if (status < 0)
@@ -179,20 +193,39 @@ static int call_data(void *arg, struct sm_span piece)
 {
     struct carry *c = arg;
     struct sm_ipc *ipc = carry_ipc(c);
-    struct sm_buf b = SM_BUF_INIT(SM_IPC_BODY_MAX);
     if (!ipc)
         return -SM_EPEER;
-    if (sm_ipc_queued(ipc) > QUEUE_MAX)
+    if (sm_ipc_queued(ipc) > QUEUE_MAX) {
+        c->paused = true;
+        sm_timer_set(c->l->drain, DRAIN_MS, 0);
         return -SM_EAGAIN;
-    int r = c->started ? 0 : sm_buf_put_u16(&b, 200);
+    }
+    int r = c->started ? 0 : sm_buf_put_u16(&c->gather, 200);
+    c->started = true;
+    if (!r && piece.n > SM_IPC_BODY_MAX - c->gather.n)
+        r = gather_send(c, ipc);
     if (!r)
-        r = sm_buf_put_span(&b, piece);
-    if (!r)
-        r = sm_ipc_reply_id(ipc, c->type, c->id, SM_IPC_MORE, sm_buf_span(&b), -1);
-    if (!r)
-        c->started = true;
-    sm_buf_wipe(&b);
-    return r;
+        r = sm_buf_put_span(&c->gather, piece);
+    return r || c->gather.n < GATHER ? r : gather_send(c, ipc);
+}
+
+/* Streams that had to wait for their part go on once it has taken most of what was queued for it. */
+static void on_drain(void *arg)
+{
+    struct link *l = arg;
+    bool wait = false;
+    for (struct carry *c = l->carries, *next; c; c = next) {
+        struct sm_ipc *ipc = carry_ipc(c);
+        next = c->next;
+        if (!c->paused || !c->call || !ipc)
+            continue;
+        c->paused = sm_ipc_queued(ipc) > QUEUE_MAX / 2;
+        wait |= c->paused;
+        if (!c->paused)
+            http_go_on(c->call);
+    }
+    if (wait)
+        sm_timer_set(l->drain, DRAIN_MS, 0);
 }
 
 static bool path_ok(struct sm_span p)
@@ -216,6 +249,7 @@ static struct carry *carry_new(struct link *l, int part, const struct sm_ipc_msg
     c->type = m->type;
     c->id = m->id;
     c->fd = -1;
+    c->gather.max = SM_IPC_BODY_MAX;
     c->next = l->carries;
     l->carries = c;
     l->carrying++;
@@ -375,15 +409,6 @@ static void on_part(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
     (void)sm_ipc_reply_error(ipc, m, r, sm_strerror(r));
     if (c)
         carry_end(c);
-}
-
-static void on_part_drained(void *arg, struct sm_ipc *ipc)
-{
-    (void)ipc;
-    struct link *l = arg;
-    for (struct carry *c = l->carries; c; c = c->next)
-        if (c->call && c->started)
-            http_go_on(c->call);
 }
 
 static void told_end(void *arg, int status, struct sm_span body)
@@ -714,7 +739,6 @@ static void attach(struct link *l, struct sm_ipc_msg *m)
         .queue_max = 4 * QUEUE_MAX,
         .on_message = on_part,
         .on_gone = on_part_gone,
-        .on_drained = on_part_drained,
         .arg = l};
     if (l->part[part])
         on_part_gone(l, l->part[part], 0);
@@ -818,6 +842,8 @@ static int link_start(struct link *l, const char *data, char *why)
         r = sm_loop_timer(l->loop, 200, 0, poll_now, l, &l->poll_timer);
     if (!r)
         r = sm_loop_timer(l->loop, UINT64_MAX, 0, tell_died, l, &l->died);
+    if (!r)
+        r = sm_loop_timer(l->loop, UINT64_MAX, 0, on_drain, l, &l->drain);
     const struct sm_ipc_config config = {.may_receive = from_supervisor,
         .may_receive_n = 4,
         .body_max = 65536,
