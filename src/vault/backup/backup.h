@@ -20,8 +20,8 @@
 
 #define BACKUP_SMALL_MAX ((size_t)32 << 10)   /* files up to this share chunks with their neighbours */
 #define BACKUP_SHARED_MAX ((size_t)256 << 10) /* plain bytes of a shared chunk */
-#define BACKUP_DATA_TARGET ((size_t)6 << 20) /* a pack goes out when it holds this much */
-#define BACKUP_META_TARGET ((size_t)3 << 20)
+#define BACKUP_DATA_TARGET ((size_t)4 << 20) /* a pack goes out when it holds this much */
+#define BACKUP_META_TARGET ((size_t)2 << 20)
 #define BACKUP_ROUNDS_MAX 3u                  /* manifests tried when the box misses objects */
 #define BACKUP_MISSING_MAX 65536u
 #define BACKUP_CANARIES_MAX 64u
