@@ -43,6 +43,7 @@ struct part {
     bool ready, met; /* met: it was given to a link */
     struct helper_work work; /* helpers: what to begin with once the one before has ended */
     bool waiting;
+    bool born;          /* it was ready once; its channel may be seen to end before it is */
     unsigned stillborn; /* restore: times it ended before it was ready, since it last was */
 };
 
@@ -167,7 +168,7 @@ static void on_ready(struct part *p, struct sm_span body)
     struct supervisor *s = p->s;
     if (plat_confined_get(body, &p->confined))
         sm_warn("%s did not say how it is confined", part_names[p->id]);
-    p->ready = true;
+    p->ready = p->born = true;
     p->stillborn = 0;
     if (p->id == P_LINK) {
         json_decref(s->local);
@@ -272,8 +273,8 @@ static void on_death(void *arg, int fd, unsigned events)
     p->proc = PLAT_PROC_NONE;
     sm_ipc_free(p->ipc); /* what it still said is nobody's: it must not be taken for a word of the next one */
     p->ipc = NULL;
-    bool born = p->ready;
-    p->ready = false;
+    bool born = p->born;
+    p->ready = p->born = false;
     if (s->stopping) {
         all_gone(s);
         return;
