@@ -137,6 +137,7 @@ export const SCREENS = [
     { name: 'sources-running', open: async (page) => { await at('/machines/sources')(page); await page.locator('.order .btn').first().click(); await page.waitForSelector('.progbar'); } },
     { name: 'source-edit', open: at('/machines/sources/s3') },
     { name: 'source-new-database', open: async (page) => { await at('/machines/sources/new')(page); await page.locator('input[name=kind]').nth(2).click(); await page.locator('summary').first().click(); await page.waitForSelector('select'); } },
+    { name: 'source-hours', open: async (page) => { await at('/machines/sources/new')(page); await page.locator('summary').first().click(); await page.locator('fieldset button').first().click(); await page.waitForSelector('svg.week'); } },
     { name: 'source-new', mock: { empty: true }, open: at('/machines/sources/new') },
     { name: 'box', open: at('/machines/box') },
     { name: 'copies', open: async (page) => { await at('/copies')(page); await page.locator('details summary').first().click(); await page.waitForSelector('details .lines'); } },
