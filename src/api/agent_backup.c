@@ -62,7 +62,8 @@ static void upload_made(struct api_call *c, int err, struct sm_span body, const 
 void h_upload(struct api_call *c)
 {
     struct sm_obj o = SM_OBJ(c->body);
-    const char *source = sm_obj_str(&o, "source", 32, 32), *id = sm_obj_str(&o, "run", 32, 32);
+    const char *source = sm_obj_str(&o, "source", 32, 32), *id = sm_obj_str(&o, "run", 32, 32),
+               *wraps_for = sm_obj_str_opt(&o, "recipients", 64);
     if (api_refused(c, &o))
         return;
     json_t *run = own_run(c, id);
@@ -80,6 +81,8 @@ void h_upload(struct api_call *c)
         return;
     }
     api_audit_what(c, "run %s", id);
+    if (wraps_for)
+        recipients_used(c, wraps_for);
     api_set(c->mem, "run", json_string(id));
     api_set(c->mem, "source", json_string(source));
     json_t *open = api_row(c->api, STATE_upload_of_run, STATE_ARGS(state_t(id)));

@@ -24,9 +24,9 @@ void h_hello(struct api_call *c)
         return;
     }
     api_reply(c, 200,
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:[s,s]}", "box", "sakimori", "vault", api_str(k, "vault"), "ca_pem",
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:[s,s]}", "box", "sakimori", "vault", api_str(k, "vault"), "ca_pem",
             api_str(k, "ca_pem"), "recipients", api_str(k, "recipients"), "order_pub", api_str(k, "order_pub"),
-            "head_pub", api_str(k, "head_pub"), "version", SM_VERSION, "features", "files", "restore"));
+            "orders_pub", api_str(k, "orders_pub"), "head_pub", api_str(k, "head_pub"), "version", SM_VERSION, "features", "files", "restore"));
 }
 
 /* The DER inside a PEM request. */

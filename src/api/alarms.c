@@ -101,6 +101,7 @@ static void alarm_tell(struct api *a, const json_t *row)
     char at[96];
     sm_time_wareki((struct sm_time){ .s = api_int(row, "opened_s", 0) }, at);
     bool call = !strcmp(api_str(row, "state"), "call");
+    struct sm_buf lines = SM_BUF_INIT(512);
     const struct notify_alarm n = { .institution = api_str(inst, "name"),
         .state_word = text_get(lang, call ? T_STATE_CALL : T_STATE_LOOK),
         .title = api_str(j, "title"),
@@ -109,6 +110,7 @@ static void alarm_tell(struct api *a, const json_t *row)
         .next_heading = text_get(lang, T_NEXT_HEADING),
         .head_word = text_get(lang, T_HEAD_WORD),
         .head = a->head,
+        .head_text = head_lines(a, &lines) == 0 ? sm_buf_str(&lines) : NULL,
         .next = json_object_get(j, "next"),
         .id = api_str(j, "id"),
         .kind = api_str(j, "kind"),
@@ -123,6 +125,7 @@ static void alarm_tell(struct api *a, const json_t *row)
         outbox_put(a, "webhook", json_pack("{s:s,s:o}", "url", api_str(hook, "url"), "json", notify_hook(&n)));
     sm_buf_wipe(&subject);
     sm_buf_wipe(&text);
+    sm_buf_wipe(&lines);
     json_decref(mail);
     json_decref(hook);
     json_decref(inst);

@@ -70,6 +70,7 @@ void api_free(struct api *a)
     json_decref(a->names);
     json_decref(a->children);
     json_decref(a->keys);
+    json_decref(a->changes);
     json_decref(a->vault);
     json_decref(a->verify);
     json_decref(a->progress);
@@ -134,6 +135,7 @@ static void vault_opened(struct api *a, int err, const json_t *answer, const cha
         return;
     restores_grant_again(a);
     peers_open(a);
+    recipients_sync(a);
     api_tell(a, "V_HEAD", json_object(), head_got, NULL);
     api_tell(a, "V_GENERATIONS", json_pack("{s:i}", "limit", 500), reconcile_got, NULL);
 }
@@ -171,6 +173,8 @@ static void keys_got(struct api *a, int err, const json_t *answer, const char *t
         setup_begin(a);
         card_write(a);
         vault_open(a);
+    } else {
+        recipients_sync(a); /* a keyd that was restarted has no links */
     }
 }
 

@@ -112,18 +112,20 @@ int code_text(const char *prefix, struct sm_span secret, struct sm_span pin, str
     return r;
 }
 
-/* base32(secret ‖ pin); the pin covers all that a machine will believe. */
+/* base32(secret ‖ pin); the pin covers all that a machine will believe, also the sheet's orders key: by it the machine
+ * follows a change of recipients (docs/PROTOCOL-agent.md, Joining). */
 static int device_code(const struct api *a, const uint8_t secret[JOIN_SECRET_LEN], struct sm_buf *ret)
 {
-    uint8_t ca[32], fp[32], order[32], pin[CRYPTO_SHA256_LEN];
+    uint8_t ca[32], fp[32], order[32], orders[32], pin[CRYPTO_SHA256_LEN];
     if (sm_unhex(api_str(a->keys, "ca_sha256"), strlen(api_str(a->keys, "ca_sha256")), ca, 32) < 0 ||
         sm_unhex(api_str(a->keys, "fingerprint"), strlen(api_str(a->keys, "fingerprint")), fp, 32) < 0 ||
-        sm_unhex(api_str(a->keys, "order_pub"), strlen(api_str(a->keys, "order_pub")), order, 32) < 0)
+        sm_unhex(api_str(a->keys, "order_pub"), strlen(api_str(a->keys, "order_pub")), order, 32) < 0 ||
+        sm_unhex(api_str(a->keys, "orders_pub"), strlen(api_str(a->keys, "orders_pub")), orders, 32) < 0)
         return -SM_ESTATE;
-    const struct sm_span parts[] = { SM_SPAN_STR("sakimori/v1/pin"), SM_SPAN(ca, 32), SM_SPAN(fp, 32),
-        SM_SPAN(order, 32) };
-    crypto_sha256v(parts, 4, pin);
-    return code_text("SKJ1", SM_SPAN(secret, JOIN_SECRET_LEN), SM_SPAN(pin, 16), ret);
+    const struct sm_span parts[] = { SM_SPAN_STR("sakimori/v2/pin"), SM_SPAN(ca, 32), SM_SPAN(fp, 32),
+        SM_SPAN(order, 32), SM_SPAN(orders, 32) };
+    crypto_sha256v(parts, 5, pin);
+    return code_text("SKJ2", SM_SPAN(secret, JOIN_SECRET_LEN), SM_SPAN(pin, 16), ret);
 }
 
 static void make_code(struct api_call *c, const char *name, int64_t days)

@@ -38,6 +38,7 @@ struct api {
     /* what is known of the others */
     json_t *children;               /* name → P_CHILD object */
     json_t *keys;                   /* K_STATUS answer: ca_pem, recipients, order_pub ... */
+    json_t *changes;                /* of recipients, executed, oldest first: V_RECIPIENTS */
     json_t *vault;                  /* V_STATUS answer */
     json_t *verify;                 /* progress or last report of a verify run */
     json_t *copying;                /* the copy under way (copies.c), NULL when none */
@@ -178,6 +179,14 @@ void card_orphaned(struct api *a, const char *person); /* that person's password
 bool card_is_of(struct api *a, const char *person);    /* a change of this person's password has to wrap it anew */
 void card_unlocked(struct api *a, const char *person);
 void card_tick(struct api *a);                         /* the alarm stays until a card fits again */
+
+/* The caller's own password once more; then goes on when it is right, else it was answered. */
+void owner_check(struct api_call *c, const char *password, void (*then)(struct api_call *c));
+/* V_ORDER with ask (taken); answers the call and tells everybody. */
+void order_hand_in(struct api_call *c, json_t *ask);
+int head_lines(const struct api *a, struct sm_buf *ret);   /* both forms of the newest signed head; -SM_ENOTFOUND none yet */
+void recipients_sync(struct api *a);                   /* the vault's changes to keyd; again whenever either came back */
+void recipients_used(struct api_call *c, const char *fingerprint);   /* a machine says which set it wraps for */
 
 /* Alarms: opened once per key; told by mail and web hook once, and again when it becomes a call. */
 struct alarm_new { const char *kind, *state, *key, *source, *device, *manifest; json_t *facts; /* taken */ };

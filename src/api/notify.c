@@ -33,8 +33,8 @@ int notify_text(const struct notify_alarm *a, struct sm_buf *ret)
         if (s)
             r = sm_buf_printf(ret, "%zu. %s\n", i + 1, s);
     }
-    if (r == 0 && a->head[0])
-        r = sm_buf_printf(ret, "\n%s\n%s\n", a->head_word, a->head);
+    if (r == 0 && a->head_text)
+        r = sm_buf_printf(ret, "\n%s\n%s\n", a->head_word, a->head_text);
     return r;
 }
 

@@ -10,6 +10,7 @@
 #define NOTIFY_TO_MAX 20
 struct notify_alarm {
     const char *institution, *state_word, *title, *text, *at, *next_heading, *head_word, *head;
+    const char *head_text;          /* for people: its short and its long form, a line each; NULL none */
     const json_t *next;             /* array of texts, at most 10 are used */
     const char *id, *kind, *state;
 };

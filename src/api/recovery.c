@@ -337,7 +337,11 @@ void h_restore_card_get(struct api_call *c)
     api_ask(c, "K_ESCROW", json_object(), restore_card_got);
 }
 
-struct owner { char password[CRYPTO_PASS_MAX + 1], stored[CRYPTO_PASS_TEXT]; int result; };
+struct owner {
+    char password[CRYPTO_PASS_MAX + 1], stored[CRYPTO_PASS_TEXT];
+    int result;
+    void (*then)(struct api_call *c);
+};
 
 static void owner_free(struct owner *x)
 {
@@ -394,12 +398,40 @@ static void owner_then(struct api_call *c, void *ctx)
         api_fail(c, 422, "password", "password", json_pack("{s:i}", "tries_left", (int)left));
     } else {
         fails_clear(c->api, key);
-        api_ask(c, "K_CARD_NEW",
-            json_pack("{s:O,s:O,s:O}", "wrap", json_object_get(c->body, "wrap"), "challenge",
-                json_object_get(c->body, "challenge"), "sig", json_object_get(c->body, "sig")),
-            card_made);
+        x->then(c);
     }
     owner_free(x);
+}
+
+void owner_check(struct api_call *c, const char *password, void (*then)(struct api_call *c))
+{
+    char key[160];
+    (void)snprintf(key, sizeof key, "p:%s", c->who.person); /* fits */
+    int64_t wait = fails_wait(c->api, key);
+    if (wait) {
+        api_fail(c, 423, "locked", NULL, json_pack("{s:I}", "wait_s", (json_int_t)wait));
+        return;
+    }
+    json_t *p = api_row(c->api, STATE_person, STATE_ARGS(state_t(c->who.person)));
+    struct owner *x = p ? calloc(1, sizeof *x) : NULL;
+    if (x) {
+        (void)snprintf(x->password, sizeof x->password, "%s", password);      /* checked above */
+        (void)snprintf(x->stored, sizeof x->stored, "%s", api_str(p, "pass")); /* made by crypto_pass_hash */
+        x->then = then;
+        x->result = -SM_ECANCEL; /* what a job that never ran leaves behind */
+        api_work(c, owner_work, x, owner_then);
+    } else {
+        api_fail_err(c, p ? -ENOMEM : -SM_ENOTFOUND, NULL);
+    }
+    json_decref(p);
+}
+
+static void card_ask(struct api_call *c)
+{
+    api_ask(c, "K_CARD_NEW",
+        json_pack("{s:O,s:O,s:O}", "wrap", json_object_get(c->body, "wrap"), "challenge",
+            json_object_get(c->body, "challenge"), "sig", json_object_get(c->body, "sig")),
+        card_made);
 }
 
 /* The password is asked for once more: a card under a mistyped one would open nothing. */
@@ -414,24 +446,6 @@ void h_restore_card_post(struct api_call *c)
         api_fail(c, 400, "bad_request", "wrap", NULL);
         return;
     }
-    char key[160];
-    (void)snprintf(key, sizeof key, "p:%s", c->who.person); /* fits */
-    int64_t wait = fails_wait(c->api, key);
-    if (wait) {
-        api_fail(c, 423, "locked", NULL, json_pack("{s:I}", "wait_s", (json_int_t)wait));
-        return;
-    }
-    if (sheet_waits(c))
-        return;
-    json_t *p = api_row(c->api, STATE_person, STATE_ARGS(state_t(c->who.person)));
-    struct owner *x = p ? calloc(1, sizeof *x) : NULL;
-    if (x) {
-        (void)snprintf(x->password, sizeof x->password, "%s", password);      /* checked above */
-        (void)snprintf(x->stored, sizeof x->stored, "%s", api_str(p, "pass")); /* made by crypto_pass_hash */
-        x->result = -SM_ECANCEL; /* what a job that never ran leaves behind */
-        api_work(c, owner_work, x, owner_then);
-    } else {
-        api_fail_err(c, p ? -ENOMEM : -SM_ENOTFOUND, NULL);
-    }
-    json_decref(p);
+    if (!sheet_waits(c))
+        owner_check(c, password, card_ask);
 }

@@ -123,7 +123,8 @@ static void order_tell(struct api *a, const json_t *order)
     const char *kind = api_str(order, "kind");
     order_numbers(order, numbers);
     order_key(api_str(order, "id"), key);
-    struct alarm_new n = { .kind = !strcmp(kind, "delete") ? "deletion" : !strcmp(kind, "policy") ? "shorter" : "gaintime",
+    struct alarm_new n = { .kind = !strcmp(kind, "delete") ? "deletion" : !strcmp(kind, "policy") ? "shorter" :
+            !strcmp(kind, "recipients") ? "recipients" : "gaintime",
         .state = "call", .key = key, .facts = json_pack("{s:s,s:s,s:s,s:s,s:I}", "order", api_str(order, "id"), "what",
             api_str(order, "reason"), "numbers", numbers, "by", api_str(order, "by"), "count",
             (json_int_t)api_int(order, "manifests", 0)) };
@@ -147,6 +148,11 @@ static void order_taken(struct api_call *c, int err, struct sm_span body, const 
     api_reply(c, 201, j);
 }
 
+void order_hand_in(struct api_call *c, json_t *ask)
+{
+    api_ask(c, "V_ORDER", ask, order_taken);
+}
+
 void h_order_post(struct api_call *c)
 {
     struct sm_obj o = SM_OBJ(c->body);
@@ -154,9 +160,8 @@ void h_order_post(struct api_call *c)
     if (api_refused(c, &o))
         return;
     api_audit_what(c, "%.200s", order);
-    api_ask(c, "V_ORDER",
-        json_pack("{s:s,s:s,s:s,s:s}", "order", order, "sig", sig, "by", c->who.account, "from", c->who.remote),
-        order_taken);
+    order_hand_in(c,
+        json_pack("{s:s,s:s,s:s,s:s}", "order", order, "sig", sig, "by", c->who.account, "from", c->who.remote));
 }
 
 static void order_cancelled(struct api_call *c, int err, struct sm_span body, const char *text)
@@ -212,6 +217,7 @@ bool retention_event(struct api *a, const json_t *e)
     bool mine = true;
     if (!strcmp(what, "cleaned")) {
         api_tell(a, "V_RETENTION", json_object(), orders_looked, NULL);
+        recipients_sync(a);
         api_event(a, "today", "", json_object());
     } else if (!strcmp(what, "still-frozen")) {
         (void)snprintf(key, sizeof key, "frozen:%.32s:%lld", api_str(e, "client"), (long long)api_int(e, "weeks", 0));

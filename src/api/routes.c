@@ -88,6 +88,10 @@ const struct api_route api_routes[] = {
     { "POST", V1 "/scrub", CHIEFS | API_VENDOR, API_JSON, K(1), API_AUDIT, "scrub", h_scrub_post },
     { "GET", V1 "/scrub", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "scrub.read", h_scrub_get },
 
+    { "GET", V1 "/head", API_SETUP | PEOPLE, API_NO_BODY, 0, 0, "head", h_head_get },
+    { "POST", V1 "/head/check", CHIEFS | API_VENDOR, API_JSON, K(256), API_AUDIT, "head.check", h_head_check },
+    { "GET", V1 "/recipients", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "recipients", h_recipients_get },
+    { "POST", V1 "/recipients", API_DIRECTOR, API_JSON, K(32), API_AUDIT, "recipients.change", h_recipients_post },
     { "GET", V1 "/retention", UP | API_VENDOR, API_NO_BODY, 0, 0, "retention", h_retention },
     { "POST", V1 "/retention/clean", CHIEFS | API_VENDOR, API_JSON, K(1), API_AUDIT, "clean", h_clean_post },
     { "GET", V1 "/retention/clean", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "clean.read", h_clean_get },
@@ -144,6 +148,7 @@ const struct api_route api_routes[] = {
     { "POST", A1 "/poll", API_DEVICE, API_JSON, K(64), API_HELD, "poll", h_poll },
     { "POST", A1 "/orders/{id}/ack", API_DEVICE, API_JSON, K(8), API_AUDIT, "order.ack", h_order_ack },
     { "POST", A1 "/sessions", API_DEVICE, API_JSON, K(4), API_AUDIT, "upload", h_upload },
+    { "POST", A1 "/recipients", API_DEVICE, API_JSON, K(1), 0, "recipients.read", h_agent_recipients },
     { "PUT", A1 "/sessions/{s}/packs/{pack}", API_DEVICE, API_STREAM, (size_t)32 << 20, 0, "pack", h_pack_put },
     { "GET", A1 "/sessions/{s}/packs/{pack}", API_DEVICE, API_NO_BODY, 0, 0, "pack.state", h_pack_get },
     { "POST", A1 "/sessions/{s}/have", API_DEVICE, API_RAW, K(256), 0, "have", h_have },

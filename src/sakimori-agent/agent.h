@@ -28,6 +28,8 @@ struct agent_config {
     struct vault_id vault;
     uint8_t order_pub[32], head_pub[32];
     struct sm_buf recipients; /* the set, pinned when joining */
+    bool has_orders;          /* and so was the sheet's orders key (codes from version 2 on) */
+    uint8_t orders_pub[32];
 };
 /* -SM_ENOTFOUND (not joined yet), -SM_EFORMAT, -SM_EVERSION, -errno; why has 160 bytes. */
 sm_must_use int agent_config_load(const char *data, struct agent_config *ret, char *ret_why);

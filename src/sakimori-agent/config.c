@@ -86,6 +86,9 @@ int agent_config_load(const char *data, struct agent_config *ret, char *ret_why)
     sm_obj_hex(&o, "vault", c.vault.b, 16);
     sm_obj_hex(&o, "order_pub", c.order_pub, 32);
     sm_obj_hex(&o, "head_pub", c.head_pub, 32);
+    c.has_orders = json_object_get(j, "orders_pub") != NULL;
+    if (c.has_orders)
+        sm_obj_hex(&o, "orders_pub", c.orders_pub, 32);
     const char *set = sm_obj_str(&o, "recipients", 2, FILE_MAX / 2);
     size_t n = strlen(set) / 2;
     if (!r)
@@ -119,6 +122,8 @@ int agent_config_save(const struct agent_config *c)
         r = put_hex(o, "head_pub", c->head_pub, 32);
     if (!r)
         r = put_hex(o, "recipients", c->recipients.p, c->recipients.n);
+    if (!r && c->has_orders)
+        r = put_hex(o, "orders_pub", c->orders_pub, 32);
     return r ? r : write_json(c->data, "", "agent.json", o, 0644);
 }
 

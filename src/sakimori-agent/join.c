@@ -16,16 +16,19 @@
 #include "vault/snapshot/envelope.h"
 
 #define WHY 256
+#define CODE_WRONG "the join code is mistyped: it begins with SKJ2- and has 46 characters"
 #define ANSWER_MAX ((size_t)1 << 20)
 
-int join_code_read(const char *code, uint8_t ret_secret[JOIN_SECRET_LEN], uint8_t ret_pin[JOIN_PIN_LEN])
+int join_code_read(const char *code, struct join_code *ret)
 {
     struct sm_buf text = SM_BUF_INIT(256), raw = SM_BUF_INIT(256);
+    struct join_code c = {.version = 0};
     int r = 0;
     for (const char *p = code; *p && !r; p++)
         if (*p != '-' && *p != ' ')
             r = sm_buf_put_u8(&text, (uint8_t)(*p >= 'a' && *p <= 'z' ? *p - 32 : *p));
-    if (!r && text.n > 4 && memcmp(text.p, "SKJ1", 4) == 0) {
+    if (!r && text.n > 4 && memcmp(text.p, "SKJ", 3) == 0 && (text.p[3] == '1' || text.p[3] == '2')) {
+        c.version = (unsigned)text.p[3] - '0';
         sm_buf_shift(&text, 4);
         r = sm_unbase32(sm_buf_span(&text), &raw);
     } else {
@@ -34,9 +37,11 @@ int join_code_read(const char *code, uint8_t ret_secret[JOIN_SECRET_LEN], uint8_
     if (!r && raw.n != JOIN_SECRET_LEN + JOIN_PIN_LEN)
         r = -SM_EFORMAT;
     if (!r) {
-        memcpy(ret_secret, raw.p, JOIN_SECRET_LEN);
-        memcpy(ret_pin, raw.p + JOIN_SECRET_LEN, JOIN_PIN_LEN);
+        memcpy(c.secret, raw.p, JOIN_SECRET_LEN);
+        memcpy(c.pin, raw.p + JOIN_SECRET_LEN, JOIN_PIN_LEN);
+        *ret = c;
     }
+    sm_zero(&c, sizeof c);
     sm_buf_wipe(&text);
     sm_buf_wipe(&raw);
     return r;
@@ -44,7 +49,8 @@ int join_code_read(const char *code, uint8_t ret_secret[JOIN_SECRET_LEN], uint8_
 
 struct hello {
     struct sm_buf ca_pem, ca_der, recipients;
-    uint8_t order_pub[32], head_pub[32];
+    uint8_t order_pub[32], head_pub[32], orders_pub[32];
+    bool has_orders; /* said by the box; believed when the code's pin holds it */
 };
 
 static void hello_wipe(struct hello *h)
@@ -66,6 +72,9 @@ static int hello_read(struct sm_span body, struct hello *h, char *why)
                *hex = sm_obj_str(&o, "recipients", 2, 2 * RECIPIENTS_BYTES_MAX);
     sm_obj_hex(&o, "order_pub", h->order_pub, 32);
     sm_obj_hex(&o, "head_pub", h->head_pub, 32);
+    h->has_orders = json_object_get(j, "orders_pub") != NULL;
+    if (h->has_orders)
+        sm_obj_hex(&o, "orders_pub", h->orders_pub, 32);
     size_t n = strlen(hex) / 2;
     r = o.err ? o.err : sm_buf_put_span(&h->ca_pem, SM_SPAN_STR(ca));
     if (!r)
@@ -83,16 +92,18 @@ static int hello_read(struct sm_span body, struct hello *h, char *why)
     return r;
 }
 
-/* pin = SHA256(label ‖ SHA256(CA) ‖ recipients' fingerprint ‖ order key)[0..16) */
-static bool pin_right(const struct hello *h, const uint8_t pin[JOIN_PIN_LEN])
+/* pin = SHA256(label ‖ SHA256(CA) ‖ recipients' fingerprint ‖ order key, from version 2 on ‖ the sheet's orders key)[0..16) */
+static bool pin_right(struct hello *h, const struct join_code *c)
 {
     uint8_t ca[32], fp[32], sum[32];
     crypto_sha256(sm_buf_span(&h->ca_der), ca);
     recipients_fingerprint(sm_buf_span(&h->recipients), fp);
-    const struct sm_span parts[] = {
-        SM_SPAN_STR("sakimori/v1/pin"), SM_SPAN(ca, 32), SM_SPAN(fp, 32), SM_SPAN(h->order_pub, 32)};
-    crypto_sha256v(parts, 4, sum);
-    return sm_ct_eq(sum, pin, JOIN_PIN_LEN);
+    const struct sm_span parts[] = {c->version == 1 ? SM_SPAN_STR("sakimori/v1/pin") : SM_SPAN_STR("sakimori/v2/pin"),
+        SM_SPAN(ca, 32), SM_SPAN(fp, 32), SM_SPAN(h->order_pub, 32), SM_SPAN(h->orders_pub, 32)};
+    crypto_sha256v(parts, c->version == 1 ? 4 : 5, sum);
+    if (c->version == 1)
+        h->has_orders = false; /* nothing proves it */
+    return sm_ct_eq(sum, c->pin, JOIN_PIN_LEN);
 }
 
 static int put_file(const char *data, const char *folder, const char *name, struct sm_span content, mode_t mode)
@@ -221,6 +232,8 @@ static int take_answer(
     sm_obj_hex(&o, "vault", c.vault.b, 16);
     memcpy(c.order_pub, h->order_pub, 32);
     memcpy(c.head_pub, h->head_pub, 32);
+    c.has_orders = h->has_orders;
+    memcpy(c.orders_pub, h->orders_pub, 32);
     r = o.err;
     if (r)
         snprintf(why, WHY, "the box's answer: %s", o.why);
@@ -289,7 +302,7 @@ static int join_with(
 
 int join_box(const char *data, const char *url_in, const char *code, const char *name, char *ret_why)
 {
-    uint8_t secret[JOIN_SECRET_LEN], pin[JOIN_PIN_LEN];
+    struct join_code typed = {.version = 0};
     char url[512], to[600], path[AGENT_PATH_MAX + 32];
     struct hello h = {
         .ca_pem.max = CRYPTO_CERT_MAX, .ca_der.max = CRYPTO_CERT_MAX, .recipients.max = RECIPIENTS_BYTES_MAX};
@@ -304,8 +317,8 @@ int join_box(const char *data, const char *url_in, const char *code, const char 
         snprintf(ret_why, WHY, "this machine has joined a box already (%.180s)", path);
         r = -SM_EEXISTS;
     }
-    if (!r && (r = join_code_read(code, secret, pin)) != 0)
-        snprintf(ret_why, WHY, "the join code is mistyped: it begins with SKJ1- and has 46 characters");
+    if (!r && (r = join_code_read(code, &typed)) != 0)
+        snprintf(ret_why, WHY, CODE_WRONG);
     if (!r && strncmp(url, "https://", 8) != 0) {
         snprintf(ret_why, WHY, "the address must begin with https://");
         r = -SM_EINVAL;
@@ -317,13 +330,61 @@ int join_box(const char *data, const char *url_in, const char *code, const char 
         r = say_refusal(status, sm_buf_span(&body), ret_why);
     if (!r)
         r = hello_read(sm_buf_span(&body), &h, ret_why);
-    if (!r && !pin_right(&h, pin)) {
+    if (!r && !pin_right(&h, &typed)) {
         snprintf(ret_why, WHY, "this is not the box the code was made by: nothing was sent to it");
         r = -SM_EAUTH;
     }
     if (!r)
-        r = join_with(data, url, &h, secret, name, ret_why);
-    sm_zero(secret, sizeof secret);
+        r = join_with(data, url, &h, typed.secret, name, ret_why);
+    sm_zero(&typed, sizeof typed);
+    hello_wipe(&h);
+    sm_buf_wipe(&body);
+    return r;
+}
+
+/* ---- whom it wraps for, anew ---- */
+
+static int trust_take(struct agent_config *c, struct hello *h, const struct join_code *typed, char *why)
+{
+    if (!pin_right(h, typed) || memcmp(h->order_pub, c->order_pub, 32) || memcmp(h->head_pub, c->head_pub, 32)) {
+        snprintf(why, WHY, "this is not the box this machine joined, or the code is of other recipients: nothing changed");
+        return -SM_EAUTH;
+    }
+    sm_buf_clear(&c->recipients);
+    int r = sm_buf_put_span(&c->recipients, sm_buf_span(&h->recipients));
+    c->has_orders = true;
+    memcpy(c->orders_pub, h->orders_pub, 32);
+    return r ? r : agent_config_save(c);
+}
+
+int join_trust(const char *data, const char *code, char *ret_why)
+{
+    struct join_code typed = {.version = 0};
+    struct agent_config c = {.recipients.max = RECIPIENTS_BYTES_MAX};
+    struct hello h = {
+        .ca_pem.max = CRYPTO_CERT_MAX, .ca_der.max = CRYPTO_CERT_MAX, .recipients.max = RECIPIENTS_BYTES_MAX};
+    struct sm_buf body = SM_BUF_INIT(ANSWER_MAX);
+    char to[600], ca[AGENT_PATH_MAX + 32];
+    int status = 0, r = crypto_init();
+    ret_why[0] = 0;
+    if (!r)
+        r = agent_config_load(data, &c, ret_why);
+    if (!r && ((r = join_code_read(code, &typed)) != 0 || typed.version < 2)) {
+        r = -SM_EFORMAT;
+        snprintf(ret_why, WHY, CODE_WRONG);
+    }
+    snprintf(to, sizeof to, "%s/agent/v1/hello", c.url);
+    snprintf(ca, sizeof ca, "%s/link/ca.pem", data);
+    if (!r)
+        r = http_once(to, ca, true, "GET", SM_SPAN(NULL, 0), &status, &body, ret_why);
+    if (!r && status != 200)
+        r = say_refusal(status, sm_buf_span(&body), ret_why);
+    if (!r)
+        r = hello_read(sm_buf_span(&body), &h, ret_why);
+    if (!r)
+        r = trust_take(&c, &h, &typed, ret_why);
+    sm_zero(&typed, sizeof typed);
+    agent_config_wipe(&c);
     hello_wipe(&h);
     sm_buf_wipe(&body);
     return r;

@@ -44,6 +44,7 @@ static int usage(FILE *to)
                 "  sakimori-agent move URL [--data DIR]                      箱のアドレスが変わったとき、つなぎ先を変える\n"
                 "  sakimori-agent run [--data DIR] [--local SOCKET]          動かす(ふだんは自動で動きます)\n"
                 "  sakimori-agent status [--data DIR] [--json]               つながりと最後の保存を見る\n"
+                "  sakimori-agent trust CODE [--data DIR]                    箱の新しいコードで、保存を開ける鍵を確かめ直す\n"
                 "  sakimori-agent access add NAME --kind KIND [...]          データベースや NAS に入る方法を決める\n"
                 "  sakimori-agent access test NAME --kind KIND [--share S]   入れるかどうか、ためす\n"
                 "  sakimori-agent access list | remove NAME                  決めたものを見る、消す\n"
@@ -55,6 +56,7 @@ static int usage(FILE *to)
                 "  sakimori-agent move URL [--data DIR]                      the same box has another address now\n"
                 "  sakimori-agent run [--data DIR] [--local SOCKET]          run (the service does this)\n"
                 "  sakimori-agent status [--data DIR] [--json]               how it is joined, and the last backup\n"
+                "  sakimori-agent trust CODE [--data DIR]                    pin anew, by a new code of the box, who can open its backups\n"
                 "  sakimori-agent access add NAME --kind KIND [...]          how to get at a database server, a NAS\n"
                 "  sakimori-agent access test NAME --kind KIND [--share S]   try it: names what it finds\n"
                 "  sakimori-agent access list | remove NAME                  show these, remove one\n"
@@ -151,6 +153,21 @@ static int move_command(const struct args *a, int argc, char **argv)
     }
     puts(japanese() ? "つなぎ先を変えました。sakimori-agent を始め直してください(systemctl restart sakimori-agent)。"
                     : "The address is changed. Restart sakimori-agent now (systemctl restart sakimori-agent).");
+    return 0;
+}
+
+static int trust_command(const struct args *a, int argc, char **argv)
+{
+    char why[256] = "";
+    if (argc - optind != 2)
+        return usage(stderr);
+    int r = join_trust(a->data, argv[optind + 1], why);
+    if (r) {
+        fprintf(stderr, "%s: %s\n", japanese() ? "変えていません" : "nothing was changed", why[0] ? why : sm_strerror(r));
+        return 1;
+    }
+    puts(japanese() ? "確かめました。次の保存から、箱のいまの鍵(金庫の紙とカード)で開けるように包みます。"
+                    : "Pinned. From the next backup on it wraps for the box's present sheet and card.");
     return 0;
 }
 
@@ -256,6 +273,8 @@ int main(int argc, char **argv)
         return join_command(&a, argc, argv);
     if (strcmp(command, "move") == 0)
         return move_command(&a, argc, argv);
+    if (strcmp(command, "trust") == 0)
+        return trust_command(&a, argc, argv);
     if (strcmp(command, "status") == 0)
         return status_main(a.data, a.json);
     if (strcmp(command, "db-restore") == 0) {

@@ -15,6 +15,7 @@
 #include "crypto/sheet.h"
 #include "crypto/sign.h"
 #include "plat/fs.h"
+#include "sakimori/anew.h"
 #include "sakimori/commands.h"
 #include "sakimori/net.h"
 #include "vault/seal/restorekey.h"
@@ -26,7 +27,7 @@ static bool dark(const QRcode *q, int x, int y)
     return x >= 0 && y >= 0 && x < q->width && y < q->width && (q->data[y * q->width + x] & 1);
 }
 
-static void qr_print(const char *text)
+void anew_qr(const char *text)
 {
     QRcode *q = QRcode_encodeString8bit(text, 0, QR_ECLEVEL_M);
     static const char *const blocks[] = { " ", "\u2584", "\u2580", "\u2588" };
@@ -44,7 +45,7 @@ static void qr_print(const char *text)
 }
 
 /* The words that were typed leave the screen and its scroll-back before anything else is shown. */
-static void clear_words(void)
+void anew_clear(void)
 {
     if (isatty(1) && cli_has_terminal())
         fputs("\033[H\033[2J\033[3J", stdout);
@@ -66,16 +67,19 @@ static bool in_one_file(const struct cli *c, struct crypto_sheet *ret)
     return there;
 }
 
+int anew_orders(struct cli *c, struct crypto_sheet *ret)
+{
+    const char *apart = cli_opt(c, "orders");
+    return !apart && in_one_file(c, ret) ? CLI_OK : cli_sheet(c, apart, CRYPTO_SHEET_ORDERS, ret);
+}
+
 int cli_orders_key(struct cli *c, struct crypto_sign_pair *ret)
 {
     struct crypto_sheet s = { 0 };
-    const char *apart = cli_opt(c, "orders");
-    int e = !apart && in_one_file(c, &s) ? CLI_OK : cli_sheet(c, apart, CRYPTO_SHEET_ORDERS, &s);
-    if (e != CLI_OK)
-        return e;
-    int r = crypto_sign_from_seed(s.secret, ret);
+    int e = anew_orders(c, &s);
+    int r = e == CLI_OK ? crypto_sign_from_seed(s.secret, ret) : 0;
     crypto_sheet_wipe(&s);
-    return r < 0 ? CLI_FAILED : CLI_OK;
+    return e != CLI_OK ? e : r < 0 ? CLI_FAILED : CLI_OK;
 }
 
 /* Sign what is done with a new challenge; challenge and sig are put into body. */
@@ -150,16 +154,14 @@ static int escrow_get(struct cli *c, struct sm_buf *ret)
     return ret->n ? CLI_OK : CLI_FAILED;
 }
 
-static int open_key(struct cli *c, struct making *m)
+int anew_open(struct cli *c, struct crypto_sheet *s, struct crypto_x25519_pair *ret)
 {
     struct sm_buf escrow = SM_BUF_INIT(RESTOREKEY_ESCROW_LEN);
-    struct crypto_sheet s = { 0 };
     int e = escrow_get(c, &escrow), r = 0;
     if (e == CLI_OK)
-        e = cli_sheet(c, cli_opt(c, "sheet"), CRYPTO_SHEET_OPEN, &s);
+        e = cli_sheet(c, cli_opt(c, "sheet"), CRYPTO_SHEET_OPEN, s);
     if (e == CLI_OK)
-        r = restorekey_escrow_open(sm_buf_span(&escrow), s.secret, &m->restore);
-    crypto_sheet_wipe(&s);
+        r = restorekey_escrow_open(sm_buf_span(&escrow), s->secret, ret);
     sm_buf_wipe(&escrow);
     if (r == -SM_EMISMATCH)
         cli_note(c, T(c, "これは、この箱の金庫の紙の「1 開ける鍵」ではありません",
@@ -170,6 +172,14 @@ static int open_key(struct cli *c, struct making *m)
     return r < 0 ? CLI_DENIED : e;
 }
 
+static int open_key(struct cli *c, struct making *m)
+{
+    struct crypto_sheet s = { 0 };
+    int e = anew_open(c, &s, &m->restore);
+    crypto_sheet_wipe(&s);
+    return e;
+}
+
 static void card_print(struct cli *c, const struct making *m)
 {
     const char *card = (const char *)m->text.p;
@@ -177,12 +187,12 @@ static void card_print(struct cli *c, const struct making *m)
         printf("{\"card\":\"%.*s\"}\n", (int)m->text.n, card);
         return;
     }
-    clear_words();
+    anew_clear();
     printf("%s", T(c, "== 戻すカード(院長が持つ)\n\n", "== Restore card (the director keeps it)\n\n"));
     printf("%.*s\n\n", (int)m->text.n, card);
     char line[128];
     (void)snprintf(line, sizeof line, "%.*s", (int)m->text.n, card); /* fits: 44 */
-    qr_print(line);
+    anew_qr(line);
     sm_zero(line, sizeof line);
     printf("%s", T(c, "\n院長のパスワードと組で、戻す鍵を開けます。引き出しにしまってください。\n",
         "\nTogether with the director's password it opens the restore key.  Keep it in a drawer.\n"));
@@ -190,7 +200,7 @@ static void card_print(struct cli *c, const struct making *m)
 }
 
 /* Was it certainly not taken?  A broken connection or an inner error leaves that open, and then the card is shown. */
-static bool refused(const json_t *answer)
+bool anew_refused(const json_t *answer)
 {
     const char *code = cli_str(answer, "error.code");
     return *code && strcmp(code, "internal") != 0 && strcmp(code, "unavailable") != 0;
@@ -200,7 +210,7 @@ static int card_send(struct cli *c, struct making *m, json_t *body)
 {
     json_t *a = NULL;
     int e = cli_call_quiet(c, "POST", "/api/v1/restore-card", body, &a);
-    if (e != CLI_OK && refused(a)) {
+    if (e != CLI_OK && anew_refused(a)) {
         cli_complain(c, a);
     } else {
         card_print(c, m);
@@ -306,10 +316,10 @@ static void anew_print(struct cli *c, json_t *a)
         cli_json(a);
         return;
     }
-    clear_words();
+    anew_clear();
     printf(T(c, "アカウント: %s\n認証アプリの鍵: %s\n\n", "Account: %s\nAuthenticator secret: %s\n\n"), cli_str(a, "account"),
         cli_str(a, "totp_secret"));
-    qr_print(cli_str(a, "totp_uri"));
+    anew_qr(cli_str(a, "totp_uri"));
     printf("%s", T(c, "\n一回限りのコード\n", "\nOne-time codes\n"));
     json_array_foreach(json_object_get(a, "codes"), i, code)
         printf("%s%s", json_string_value(code), i % 5 == 4 ? "\n" : "  ");

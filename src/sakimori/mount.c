@@ -36,7 +36,7 @@ struct gen {
 struct mount {
     struct cli *c;
     struct store *st;
-    struct crypto_x25519_pair open;
+    struct keyring open;
     struct gen *gen;
     size_t n;
     uint64_t clock;
@@ -620,7 +620,7 @@ int cmd_mount(struct cli *c)
     for (size_t i = 0; i < m.n; i++)
         gen_close(&m.gen[i]);
     free(m.gen);
-    crypto_x25519_wipe(&m.open);
+    keyring_wipe(&m.open);
     if (m.st)
         store_close(m.st);
     free(place);

@@ -24,7 +24,7 @@ struct recover {
     struct cli *c;
     struct store *st;
     struct store_generation g;
-    struct crypto_x25519_pair open;
+    struct keyring open;
     struct sm_buf manifest;
     json_t *problems;
     uint64_t total;
@@ -379,7 +379,7 @@ int cmd_recover(struct cli *c)
     if (to && (e == CLI_OK || e == CLI_PARTIAL))
         leave_guide(&r, to);
     free(to);
-    crypto_x25519_wipe(&r.open);
+    keyring_wipe(&r.open);
     sm_buf_wipe(&r.manifest);
     store_close(r.st);
     return e;

@@ -112,6 +112,13 @@ static const struct cli_opt o_takeover[] = { OPT_VAULT, { .name = "sheet", .valu
     .ja = "金庫の紙の開く鍵(ことば、または QR の文字)。QR の文字なら両方の鍵を一つのファイルに入れてよい",
     .en = "the sheet's opening half (words, or text of the QR code); as QR texts both halves may be in one file" },
     OPT_ORDERS, { .name = "check", .ja = "できるかどうかを見るだけ", .en = "only see whether it can be done" }, END };
+static const struct cli_opt o_head[] = { { .name = "file", .value = "FILE", .ja = "しるしのあるメールなどのファイル", .en = "a file with the head in it, a saved mail" },
+    { .name = "vault", .value = "DIR", .ja = "箱ではなく、この保管庫のフォルダーと比べる(写しなど)", .en = "compare with this vault's folder (a copy), not with the box" }, END };
+static const struct cli_opt o_recipients[] = { { .name = "card", .ja = "新しい戻す鍵と戻すカード", .en = "a new restore key and restore card" },
+    { .name = "new-sheet", .ja = "新しい金庫の紙(二つの鍵とも)", .en = "a new recovery sheet (both halves)" },
+    { .name = "sheet", .value = "FILE|-", .ja = "いまの金庫の紙の開く鍵(ことば、または QR の文字)。QR の文字なら両方の鍵を一つのファイルに入れてよい",
+        .en = "the present sheet's opening half (words, or text of the QR code); as QR texts both halves may be in one file" },
+    OPT_ORDERS, OPT_WHY, OPT_ANSWERS, OPT_STDIN, OPT_FD, END };
 static const struct cli_opt o_anew[] = { OPT_ORDERS, OPT_ANSWERS, OPT_STDIN, OPT_FD, END };
 static const struct cli_opt o_drill[] = { OPT_WAIT, { .name = "all", .ja = "見本ではなく全部", .en = "everything, not a sample" },
     { .name = "generation", .value = "ID", .ja = "世代の番号(なければ最後のきれいな世代)", .en = "id of a generation (else the last clean one)" },
@@ -220,6 +227,13 @@ const struct cli_cmd cli_commands[] = {
     { "restore-card show", "", 0, 0, cmd_restore_card_show, "戻すカードが使えるか", "does the restore card fit", NULL },
     { "restore-card new", "", 0, 0, cmd_restore_card_new, "金庫の紙で、新しい戻すカードを作る(古いカードは使えなくなる。院長)",
         "make a new restore card with the recovery sheet; the old one opens nothing any more (director)", o_card },
+    { "head show", "", 0, 0, cmd_head_show, "保存の記録のいまのしるし", "the present head of the vault's record", NULL },
+    { "head check", "[TEXT]", 0, 1, cmd_head_check, "メールや紙にあるしるしを、いまの記録と比べる(巻きもどしが分かる)",
+        "compare a head from a mail or paper with the record of today (shows a roll-back)", o_head },
+    { "recipients show", "", 0, 0, cmd_recipients_show, "保存を開ける鍵(金庫の紙とカード)と、それで包んでいる機器",
+        "the keys that open backups (sheet and card), and which machines wrap for them", NULL },
+    { "recipients change", "", 0, 0, cmd_recipients_change, "カードや金庫の紙が盗まれたとき: これからの保存を、新しい鍵で開くようにする(院長)",
+        "a stolen card or sheet: backups from now on open with new keys (director)", o_recipients },
     { "account recover", "[ACCOUNT]", 0, 1, cmd_account_recover,
         "金庫の紙で、院長のパスワード、認証アプリの鍵、一回限りのコードを新しくする",
         "a director's password, authenticator and codes anew, with the recovery sheet", o_anew },

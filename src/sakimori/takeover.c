@@ -170,7 +170,7 @@ static int open_keys(struct takeover_run *t)
     sm_buf_wipe(&t->plain);
     t->plain = SM_BUF_INIT(SELFKEYS_PLAIN_MAX);
     if (!r)
-        r = selfkeys_open(sm_buf_span(&sealed), store_vault(t->st), t->open.secret, &t->plain, &t->keys);
+        r = selfkeys_open(sm_buf_span(&sealed), store_vault(t->st), t->open.pair[0].secret, &t->plain, &t->keys);
     sm_buf_wipe(&sealed);
     return r ? r : keys_look(t);
 }

@@ -1,6 +1,7 @@
 /* What the two files of `sakimori takeover` share. */
 #ifndef SAKIMORI_TAKEOVER_H
 #define SAKIMORI_TAKEOVER_H
+#include "vault/snapshot/keylink.h"
 #include "crypto/kem.h"
 #include "crypto/sign.h"
 #include "sakimori/cli.h"
@@ -17,7 +18,7 @@ struct takeover_run {
     int dir, work;                            /* of data, and of the folder below it that is gone at the end */
     bool in_place, check;
     struct store *st;                         /* the copy, reading only */
-    struct crypto_x25519_pair open;
+    struct keyring open;
     struct crypto_sign_pair orders, head;
     struct store_generation g;
     struct sm_buf plain;                      /* of keys */

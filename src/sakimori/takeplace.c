@@ -12,7 +12,7 @@
 void takeover_wipe(struct takeover_run *t)
 {
     store_close(t->st);
-    crypto_x25519_wipe(&t->open);
+    keyring_wipe(&t->open);
     crypto_sign_wipe(&t->orders);
     crypto_sign_wipe(&t->head);
     sm_buf_wipe(&t->plain);

@@ -4,6 +4,7 @@
 #include "core/json.h"
 #include "crypto/sheet.h"
 #include "vault/snapshot/manifest.h"
+#include "vault/store/deletion.h"
 
 #define KEYS_MAX 64u /* of one client over its life */
 
@@ -70,29 +71,53 @@ int vaultopen_manifest(struct cli *c, struct store *st, const struct store_gener
 
 /* ---- the sheet ---- */
 
-int vaultopen_sheet(struct cli *c, struct store *st, struct crypto_x25519_pair *ret)
+static int ring_of(struct cli *c, struct store *st, const struct crypto_x25519_pair *own, struct keyring *ret)
+{
+    struct sm_buf raw = SM_BUF_INIT(KEYLINKS_MAX * (KEYLINK_MAX + 4));
+    struct sm_span links[KEYLINKS_MAX];
+    size_t n = 0, bad = 0;
+    int e = store_keylinks(st, &raw);
+    struct sm_rd rd = SM_RD(sm_buf_span(&raw));
+    while (!e && rd.n && !rd.err && n < KEYLINKS_MAX) {
+        links[n] = sm_rd_bytes(&rd, sm_rd_u32(&rd));
+        n += !rd.err;
+    }
+    keyring_fill(ret, store_vault(st), own, links, n, &bad);
+    if (e < 0 || bad)
+        cli_note(c, T(c, "注意: 前の鍵への引きつぎが読めません。前の世代は、前の金庫の紙で開いてください: %s",
+            "note: the way from this sheet to the keys before it does not read; earlier generations need the earlier sheet: %s"),
+            sm_strerror(e < 0 ? e : -SM_EAUTH));
+    sm_buf_wipe(&raw);
+    return CLI_OK;
+}
+
+int vaultopen_sheet(struct cli *c, struct store *st, struct keyring *ret)
 {
     struct crypto_sheet s = { 0 };
+    struct crypto_x25519_pair own = { 0 };
     int e = cli_sheet(c, cli_opt(c, "sheet"), CRYPTO_SHEET_OPEN, &s), x = 0;
     if (e == CLI_OK && s.has_vault && memcmp(s.vault, store_vault(st)->b, 16)) {
         cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), T(c, "別の保管庫の紙です", "it is the sheet of another vault"));
         e = CLI_DENIED;
     }
-    if (e == CLI_OK && (x = crypto_x25519_from_secret(s.secret, ret)) < 0) {
+    if (e == CLI_OK && (x = crypto_x25519_from_secret(s.secret, &own)) < 0) {
         cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), sm_strerror(x));
         e = CLI_DENIED;
     }
+    if (e == CLI_OK)
+        e = ring_of(c, st, &own, ret);
     crypto_sheet_wipe(&s);
+    crypto_x25519_wipe(&own);
     return e;
 }
 
-int vaultopen_file_key(struct store *st, const struct client_id *client, const struct crypto_x25519_pair *open,
+int vaultopen_file_key(struct store *st, const struct client_id *client, const struct keyring *open,
     const struct cid *envelope, struct file_key *ret)
 {
     struct sm_buf b = SM_BUF_INIT(ENVELOPE_MAX);
     int e = store_object(st, client, envelope, &b);
     if (e == 0)
-        e = envelope_open(store_vault(st), client, sm_buf_span(&b), open, ret);
+        e = keyring_open(open, store_vault(st), client, sm_buf_span(&b), ret);
     sm_buf_wipe(&b);
     return e;
 }

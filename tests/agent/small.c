@@ -28,28 +28,33 @@ static void write_policy(const char *text)
 
 static void a_join_code_is_read_as_people_type_it(void **s)
 {
-    uint8_t secret[JOIN_SECRET_LEN], pin[JOIN_PIN_LEN], raw[26];
+    uint8_t raw[26];
+    struct join_code code;
     struct sm_buf b = SM_BUF_INIT(256);
     char typed[128];
     (void)s;
     for (unsigned i = 0; i < sizeof raw; i++)
         raw[i] = (uint8_t)(7 * i + 1);
     assert_ok(sm_base32(SM_SPAN(raw, sizeof raw), &b));
-    snprintf(typed, sizeof typed, "skj1-%.*s %.*s", 20, (char *)b.p, (int)b.n - 20, (char *)b.p + 20);
-    assert_ok(join_code_read(typed, secret, pin));
-    assert_memory_equal(secret, raw, JOIN_SECRET_LEN);
-    assert_memory_equal(pin, raw + JOIN_SECRET_LEN, JOIN_PIN_LEN);
+    for (unsigned version = 1; version <= 2; version++) {
+        snprintf(typed, sizeof typed, "skj%u-%.*s %.*s", version, 20, (char *)b.p, (int)b.n - 20, (char *)b.p + 20);
+        assert_ok(join_code_read(typed, &code));
+        assert_int_equal(code.version, version);
+        assert_memory_equal(code.secret, raw, JOIN_SECRET_LEN);
+        assert_memory_equal(code.pin, raw + JOIN_SECRET_LEN, JOIN_PIN_LEN);
+    }
     sm_buf_wipe(&b);
 }
 
 static void a_wrong_join_code_is_refused(void **s)
 {
     static const char *const codes[] = {
-        "", "SKJ1", "SKJ1-", "SKJ1-AAAA", "SKC1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "SKJ1-0000-1111"};
-    uint8_t secret[JOIN_SECRET_LEN], pin[JOIN_PIN_LEN];
+        "", "SKJ1", "SKJ1-", "SKJ1-AAAA", "SKC1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "SKJ1-0000-1111",
+        "SKJ3-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"};
+    struct join_code code;
     (void)s;
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
-        assert_int_equal(join_code_read(codes[i], secret, pin), -SM_EFORMAT);
+        assert_int_equal(join_code_read(codes[i], &code), -SM_EFORMAT);
 }
 
 static void without_a_policy_everything_may_be_read(void **s)

@@ -12,8 +12,8 @@ static json_t *standard(const char *message)
 {
     static const char h64[] = "1111111111111111111111111111111111111111111111111111111111111111";
     if (!strcmp(message, "K_STATUS") || !strcmp(message, "K_CERT_SERVER") || !strcmp(message, "K_SETUP_CONFIRM"))
-        return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "vault", "0123456789abcdef0123456789abcdef",
-            "head_pub", h64, "order_pub", h64, "ca_pem",
+        return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "vault", "0123456789abcdef0123456789abcdef",
+            "orders_pub", h64, "head_pub", h64, "order_pub", h64, "ca_pem",
             "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", "ca_sha256", h64, "cert_pem", "",
             "recipients", "00", "fingerprint", h64, "sheet", 1);
     if (!strcmp(message, "K_SETUP_SHEET"))

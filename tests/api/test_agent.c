@@ -85,7 +85,7 @@ static void a_code_joins_one_machine(void **state)
     assert_int_equal(join(k, code, true), 403);
 }
 
-static void the_code_pins_certificate_recipients_and_order_key(void **state)
+static void the_code_pins_certificate_recipients_and_both_order_keys(void **state)
 {
     struct kit *k = *state;
     char code[128];
@@ -95,9 +95,9 @@ static void the_code_pins_certificate_recipients_and_order_key(void **state)
     make_code(k, code);
     assert_int_equal(sm_unbase32(SM_SPAN_STR(code + 4), &raw), 0);
     memset(ones, 0x11, 32);
-    const struct sm_span parts[] = { SM_SPAN_STR("sakimori/v1/pin"), SM_SPAN(ones, 32), SM_SPAN(ones, 32),
-        SM_SPAN(ones, 32) };
-    crypto_sha256v(parts, 4, pin);
+    const struct sm_span parts[] = { SM_SPAN_STR("sakimori/v2/pin"), SM_SPAN(ones, 32), SM_SPAN(ones, 32),
+        SM_SPAN(ones, 32), SM_SPAN(ones, 32) };
+    crypto_sha256v(parts, 5, pin);
     assert_memory_equal(raw.p + 10, pin, 16);
     sm_buf_wipe(&raw);
 }
@@ -620,7 +620,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_code_joins_one_machine),
-        T(the_code_pins_certificate_recipients_and_order_key),
+        T(the_code_pins_certificate_recipients_and_both_order_keys),
         T(a_wrong_proof_joins_nobody_and_three_wrong_tries_wait),
         T(a_code_ends_after_a_quarter_of_an_hour),
         T(a_code_may_be_tried_again_when_the_box_could_not_finish),

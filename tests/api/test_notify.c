@@ -15,6 +15,7 @@ static struct notify_alarm alarm_of(const char *title)
         .next_heading = "次にすること",
         .head_word = "しるし",
         .head = "00ff",
+        .head_text = "SKH1-1-00ff",
         .id = "1",
         .kind = "suspicion",
         .state = "call" };

@@ -303,6 +303,53 @@ static void a_director_without_the_card_changes_the_password_without_it(void **s
     assert_int_equal(kit_asked(k, "K_REKEY_PASSWORD"), 1);
 }
 
+/* ---- other recipients ---- */
+
+static char *change_body(bool card, const char *password)
+{
+    char link[701], escrow[333], wrap[253], sig[129];
+    memset(link, 'a', 700);
+    memset(escrow, 'b', 332);
+    memset(wrap, 'c', 252);
+    memset(sig, 'd', 128);
+    link[700] = escrow[332] = wrap[252] = sig[128] = 0;
+    json_t *o = json_pack("{s:s,s:s,s:s,s:s}", "order", "{}", "sig", sig, "link", link, "escrow", escrow);
+    if (card) {
+        json_object_set_new(o, "wrap", json_string(wrap));
+        json_object_set_new(o, "password", json_string(password));
+    }
+    char *text = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    return text;
+}
+
+static void a_change_of_recipients_is_asked_of_keyd_before_the_vault_and_told(void **state)
+{
+    struct kit *k = *state;
+    kit_people(k);
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    char *sheet = change_body(false, NULL), *card = change_body(true, KIT_PASSWORD), *typo = change_body(true, "not-it-at-all-9");
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/recipients", typo), 422);
+    assert_int_equal(kit_asked(k, "K_CHANGE"), 0);
+    answer(k, "K_CHANGE", -SM_EAUTH);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/recipients", sheet), 403);
+    answer(k, "K_CHANGE", -SM_EMISMATCH);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/recipients", sheet), 409);
+    answer(k, "K_CHANGE", -SM_EDENIED);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/recipients", sheet), 400);
+    assert_int_equal(kit_asked(k, "V_ORDER"), 0);
+    json_object_set_new(k->answers, "K_CHANGE", json_object());
+    json_object_set_new(k->answers, "V_ORDER", json_pack("{s:s,s:s,s:s}", "id", "0123456789abcdef0123456789abcdef",
+        "kind", "recipients", "state", "waiting"));
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/recipients", card), 201);
+    assert_int_equal(json_string_length(json_object_get(last_asked(k, "V_ORDER"), "link")), 700);
+    assert_true(alarm_is_open(k, "order:0123456789abcdef0123456789abcdef"));
+    free(sheet);
+    free(card);
+    free(typo);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, kit_open, kit_close)
 int main(void)
 {
@@ -319,6 +366,7 @@ int main(void)
         T(a_reset_of_the_cards_director_opens_the_task_and_of_another_does_not),
         T(an_unlock_tells_whose_the_card_of_an_older_box_is),
         T(a_director_without_the_card_changes_the_password_without_it),
+        T(a_change_of_recipients_is_asked_of_keyd_before_the_vault_and_told),
     };
     return cmocka_run_group_tests_name("api recovery", tests, NULL, NULL);
 }

@@ -183,7 +183,7 @@ static void the_local_join_code_is_for_the_owner_of_the_box_alone(void **state)
     assert_int_equal(kit_call(k, &remote, "POST", "/api/v1/local/join-code", "{}"), 403);
     assert_int_equal(kit_call(k, &unknown, "POST", "/api/v1/local/join-code", "{}"), 403);
     assert_int_equal(kit_call(k, &owner, "POST", "/api/v1/local/join-code", "{}"), 201);
-    assert_true(!strncmp(kit_str(k, "code"), "SKJ1-", 5));
+    assert_true(!strncmp(kit_str(k, "code"), "SKJ2-", 5));
 }
 
 static void the_description_of_the_api_names_every_route(void **state)

@@ -15,7 +15,8 @@
 #include "plat/fs.h"
 #include "sakimorid/keyd/keys.h"
 #include "vault/seal/selfkeys.h"
-#include "vault/snapshot/envelope.h"
+#include "vault/snapshot/keylink.h"
+#include "vault/store/order.h"
 
 static char dir[64];
 static const char *const names[] = {"localhost", "127.0.0.1"};
@@ -392,6 +393,114 @@ static void a_restore_key_from_before_a_restart_is_not_confirmed_without_escrow(
     sm_buf_wipe(&card);
 }
 
+/* ---- other recipients ---- */
+
+struct change {
+    struct sm_buf text, wrap, escrow, link, card_text;
+    uint8_t sig[64];
+    struct crypto_x25519_pair restore, open;
+};
+
+static void change_make(struct keys *k, uint8_t nonce, const struct crypto_x25519_pair *old, struct change *x)
+{
+    struct order *o = calloc(1, sizeof *o);
+    struct crypto_sign_pair orders;
+    struct keys_public p;
+    struct sm_buf set = SM_BUF_INIT(4096), message = SM_BUF_INIT(32768);
+    uint8_t card[RESTOREKEY_CARD_LEN] = {nonce}, secret[32] = {9, nonce};
+    *x = (struct change){.text = SM_BUF_INIT(16384), .wrap = SM_BUF_INIT(4096), .escrow = SM_BUF_INIT(4096),
+        .link = SM_BUF_INIT(4096), .card_text = SM_BUF_INIT(256)};
+    keys_public(k, &p);
+    assert_ok(crypto_x25519_generate(&x->restore));
+    assert_ok(crypto_x25519_from_secret(secret, &x->open));
+    *o = (struct order){.kind = ORDER_RECIPIENTS, .reason = "x", .made = "x"};
+    memcpy(o->vault.b, p.vault, 16);
+    memset(o->nonce, nonce, sizeof o->nonce);
+    assert_ok(keys_recipients(k, &set));
+    recipients_fingerprint(sm_buf_span(&set), o->recipients.before);
+    sm_buf_clear(&set);
+    struct recipients r = {.n = 2, .r = {{RECIPIENT_SHEET, RECIPIENT_X25519, SM_SPAN(x->open.public_key, 32)},
+        {RECIPIENT_BOX, RECIPIENT_X25519, SM_SPAN(x->restore.public_key, 32)}}};
+    assert_ok(recipients_put(&r, &set));
+    memcpy(o->recipients.set, set.p, set.n);
+    o->recipients.set_n = set.n;
+    assert_ok(crypto_sign_from_seed(orders_secret, &orders));
+    memcpy(o->recipients.orders, orders.public_key, 32);
+    assert_ok(keylink_make(&o->vault, sm_buf_span(&set), old, &o->recipients.link, &x->link));
+    assert_ok(restorekey_wrap(SM_SPAN_STR("tsubame-7-yuugata"), card, &crypto_pass_wrap, &x->restore, &x->wrap));
+    assert_ok(restorekey_card_text(card, &x->card_text));
+    assert_ok(restorekey_escrow(&o->vault, x->open.public_key, &x->restore, &x->escrow));
+    assert_ok(order_put(o, &x->text));
+    assert_ok(order_message(sm_buf_span(&x->text), &message));
+    assert_ok(crypto_sign(&orders, sm_buf_span(&message), x->sig));
+    free(o);
+    sm_buf_wipe(&set);
+    sm_buf_wipe(&message);
+}
+
+static void change_drop(struct change *x)
+{
+    struct sm_buf *const all[] = {&x->text, &x->wrap, &x->escrow, &x->link, &x->card_text};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        sm_buf_wipe(all[i]);
+}
+
+static void a_change_of_recipients_takes_over_whole_and_the_link_opens_what_is_older(void **state)
+{
+    struct keys *k = open_keys();
+    struct sm_buf escrow = SM_BUF_INIT(4096), set = SM_BUF_INIT(4096), sealed = SM_BUF_INIT(8192), raw = SM_BUF_INIT(8192);
+    struct crypto_x25519_pair old;
+    struct keys_public p;
+    struct change x, other;
+    struct vault_id vault;
+    struct client_id client = {"client-client-0"};
+    struct file_key f;
+    struct cid cid;
+    uint8_t got[32];
+    unsigned wait = 0;
+    (void)state;
+    keys_public(k, &p);
+    memcpy(vault.b, p.vault, 16);
+    assert_ok(keys_escrow(k, &escrow));
+    assert_ok(restorekey_escrow_open(sm_buf_span(&escrow), open_secret, &old));
+    assert_ok(keys_recipients(k, &set));
+    assert_ok(envelope_make(&vault, &client, sm_buf_span(&set), &f, &cid, &sealed));
+    change_make(k, 1, &old, &x);
+    change_make(k, 2, &old, &other);
+    x.sig[0] ^= 1;
+    assert_int_equal(keys_change_keep(k, sm_buf_span(&x.text), x.sig, sm_buf_span(&x.wrap), sm_buf_span(&x.escrow)), -SM_EAUTH);
+    x.sig[0] ^= 1;
+    assert_int_equal(keys_change_keep(k, sm_buf_span(&x.text), x.sig, sm_buf_span(&other.wrap), sm_buf_span(&x.escrow)), -SM_EDENIED);
+    assert_int_equal(keys_change_keep(k, sm_buf_span(&x.text), x.sig, sm_buf_span(&x.wrap), sm_buf_span(&other.escrow)), -SM_EDENIED);
+    assert_int_equal(keys_change_take(k, sm_buf_span(&x.text), x.sig), -SM_ENOTFOUND);
+    assert_ok(keys_change_keep(k, sm_buf_span(&x.text), x.sig, sm_buf_span(&x.wrap), sm_buf_span(&x.escrow)));
+    keys_public(k, &p);
+    assert_memory_equal(p.restore_pub, old.public_key, 32); /* nothing holds before it is taken */
+    keys_free(k);
+    k = open_keys(); /* it waits on the disk */
+    assert_ok(keys_change_take(k, sm_buf_span(&x.text), x.sig));
+    keys_free(k);
+    k = open_keys();
+    keys_public(k, &p);
+    assert_memory_equal(p.restore_pub, x.restore.public_key, 32);
+    assert_memory_equal(p.open_pub, x.open.public_key, 32);
+    assert_int_equal(keys_change_keep(k, sm_buf_span(&other.text), other.sig, sm_buf_span(&other.wrap), sm_buf_span(&other.escrow)), -SM_EMISMATCH);
+    assert_ok(keys_unlock(k, SM_SPAN_STR("tsubame-7-yuugata"), sm_buf_span(&x.card_text), 1, &wait));
+    assert_int_equal(keys_open_envelope(k, 2, sm_buf_span(&sealed), got), -SM_ENOTFOUND);
+    assert_int_equal(keys_links(k, SM_SPAN("abcd", 4)), -SM_EFORMAT);
+    assert_ok(sm_buf_put_u32(&raw, (uint32_t)x.link.n));
+    assert_ok(sm_buf_put_span(&raw, sm_buf_span(&x.link)));
+    assert_ok(keys_links(k, sm_buf_span(&raw)));
+    assert_ok(keys_open_envelope(k, 2, sm_buf_span(&sealed), got));
+    assert_memory_equal(got, f.b, 32);
+    keys_free(k);
+    change_drop(&x);
+    change_drop(&other);
+    struct sm_buf *const all[] = {&escrow, &set, &sealed, &raw};
+    for (size_t i = 0; i < 4; i++)
+        sm_buf_wipe(all[i]);
+}
+
 static void damaged_key_files_are_named(void **state)
 {
     struct keys *k = NULL;
@@ -479,6 +588,7 @@ int main(void)
         cmocka_unit_test(the_orders_words_are_known_and_the_open_ones_are_not_asked_for),
         cmocka_unit_test(a_box_without_escrow_makes_it_at_the_next_unlock),
         cmocka_unit_test(a_restore_key_from_before_a_restart_is_not_confirmed_without_escrow),
+        cmocka_unit_test(a_change_of_recipients_takes_over_whole_and_the_link_opens_what_is_older),
         cmocka_unit_test(damaged_key_files_are_named),
         cmocka_unit_test(what_keyd_keeps_opens_with_the_sheet_alone), /* begins with a folder of its own */
     };

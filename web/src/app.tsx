@@ -26,7 +26,8 @@ import { CardScreen } from './screens/card';
 import { ManualScreen } from './screens/manual';
 import { TrustScreen } from './screens/trust';
 import { SetupScreen } from './screens/setup';
-import { RecoveryScreen, RestoreCardScreen } from './screens/anew';
+import { RecipientsScreen, RecoveryScreen, RestoreCardScreen } from './screens/anew';
+import { PrintHead } from './ui/printhead';
 import { FirstPasswordScreen, SignInScreen } from './screens/signin';
 
 const POLL_MS = 30_000;
@@ -137,6 +138,7 @@ function Frame({ booted, why, setup }: FrameProps) {
         </main>
         <footer class="foot"><div class="foot-in">
             {institutionName(session) && <p>{institutionName(session)}</p>}
+            {full && role !== 'counter' && <PrintHead page={place.path} />}
             <p>{t(T.footInside)}</p>
             <p class="no-print"><Link href="/manual" class="more">{t(T.footManual)}</Link></p>
             {full && <p class="no-print">{t(T.footKeys)} <kbd>?</kbd> {t(T.footKeysEnd)}</p>}
@@ -168,6 +170,7 @@ function Screen({ place, today }: { place: Place; today: TodayNow }) {
     if (p === '/people' && may('people')) return <PeopleScreen />;
     if ((p === '/access' || p === '/access/audit') && may('access')) return <AccessScreen place={place} />;
     if (p === '/restore-card' && session?.person?.role === 'director') return <RestoreCardScreen />;
+    if (p === '/recipients' && ['director', 'manager', 'vendor'].includes(roleOf(session) ?? '')) return <RecipientsScreen />;
     if (p === '/retention' && may('retention')) return <RetentionScreen />;
     if (p === '/settings' && may('settings')) return <SettingsScreen />;
     if (p === '/today') return <TodayScreen now={today} />;

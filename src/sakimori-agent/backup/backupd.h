@@ -15,6 +15,7 @@
 #include "sakimori-agent/heads.h"
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/policy.h"
+#include "sakimori-agent/recips.h"
 #include "sakimori-agent/share.h"
 #include "vault/backup/backup.h"
 
@@ -33,6 +34,7 @@ struct backupd {
     struct agent_keys keys;
     struct agent_policy policy;
     struct heads heads;
+    struct recips recips; /* for whom the present run wraps */
     struct sm_ipc *up, *link;
     pthread_mutex_t lending; /* lend is used by the thread that reads */
     struct sm_ipc *lend;
@@ -79,6 +81,8 @@ struct session_answer {
     struct cid previous;
 };
 sm_must_use int backupd_ask_session(struct backupd *b, struct session_answer *ret);
+/* Whom to wrap for in this run: what is pinned, and the box's changes as far as the sheet signed them. */
+sm_must_use int backupd_ask_recipients(struct backupd *b);
 bool backupd_reopened(struct backupd *b, int status);           /* the upload goes on after this answer */
 int backupd_refusal(int status, const json_t *answer_json);     /* as an error of this side */
 sm_must_use int backupd_take_head(struct backupd *b, const json_t *o, uint64_t asked_seq);

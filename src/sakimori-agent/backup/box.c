@@ -84,9 +84,36 @@ static int session_head(struct backupd *b, const char *head, const json_t *takeo
     return r == -SM_EMISMATCH ? 0 : r;
 }
 
+int backupd_ask_recipients(struct backupd *b)
+{
+    char path[AGENT_PATH_MAX + 32], why[160];
+    struct agent_config now;
+    json_t *got = NULL, *o = json_object();
+    int status = 0;
+    /* `sakimori-agent trust` may have pinned others since this part began. */
+    if (agent_config_load(b->config.data, &now, why) == 0) {
+        agent_config_wipe(&b->config);
+        b->config = now;
+    }
+    snprintf(path, sizeof path, "%s/cache/recipients.json", b->config.data);
+    recips_wipe(&b->recips);
+    int r = o ? recips_open(&b->recips, &b->config, path) : -ENOMEM;
+    if (!r)
+        r = backupd_call(b, "/agent/v1/recipients", o, SESSION_PATIENCE_MS, &status, &got);
+    if (!r && status == 200)
+        r = recips_take(&b->recips, json_object_get(got, "changes"));
+    if (!r && b->recips.alarm)
+        sm_error("%s", b->recips.why);
+    json_decref(o);
+    json_decref(got);
+    return r; /* a box of an older version has no such call: then what is pinned holds */
+}
+
 int backupd_ask_session(struct backupd *b, struct session_answer *ret)
 {
-    json_t *o = json_pack("{s:s,s:s,s:s}", "source", b->now.source, "run", b->now.run, "reason",
+    char set[2 * FINGERPRINT_LEN + 1];
+    sm_hex(b->recips.s.fingerprint, FINGERPRINT_LEN, set);
+    json_t *o = json_pack("{s:s,s:s,s:s,s:s}", "recipients", set, "source", b->now.source, "run", b->now.run, "reason",
                strcmp(b->now.reason, "scheduled") == 0 ? "schedule" : b->now.reason),
            *got = NULL;
     struct session_answer a = { 0 };

@@ -94,6 +94,7 @@ int backup_main(const char *data, const char *skip)
         sm_ipc_free(b->lend);
         sm_ipc_free(b->up);
         json_decref(b->sources);
+        recips_wipe(&b->recips);
         agent_keys_wipe(&b->keys);
         agent_config_wipe(&b->config);
     }

@@ -88,6 +88,9 @@ static void tell_end(struct backupd *b, int r, const struct backup_result *res)
     if (b->heads.alarm)
         json_array_append_new(
             b->problems, json_pack("{s:s,s:s,s:s}", "path", "", "error", b->heads.why, "what", "head"));
+    if (b->recips.alarm)
+        json_array_append_new(
+            b->problems, json_pack("{s:s,s:s,s:s}", "path", "", "error", b->recips.why, "what", "recipients"));
     if (r && r != -SM_ECANCEL) /* a run never fails without a reason that a person can read */
         backupd_problem(b, SM_SPAN_STR(""), r, r == -ENOSPC ? "the box's disk is full" : r == -SM_ELIMIT ?
             "over a limit: if the box refused, this machine's quota there is full" : "the run");
@@ -222,7 +225,6 @@ static int read_source(struct backupd *b, const json_t *s, bool staged, struct b
         .k_id = b->keys.k_id,
         .k_look = b->keys.k_look,
         .device = &b->keys.device,
-        .recipients = sm_buf_span(&b->config.recipients),
         .state_dir = b->cache,
         .forget = b->now.reindex,
         .denied = b->lends ? backupd_borrow : NULL,
@@ -247,6 +249,9 @@ static int read_source(struct backupd *b, const json_t *s, bool staged, struct b
         share_open(b, s);
     if (!r)
         r = fill(b, s, l, &c);
+    if (!r)
+        r = backupd_ask_recipients(b);
+    c.recipients = SM_SPAN(b->recips.s.set, b->recips.s.set_n);
     if (!r)
         r = open_session(b, &c);
     b->pace = (struct pace){0};
@@ -303,7 +308,7 @@ static void save_status(struct backupd *b, int r, const struct backup_result *re
     sm_time_rfc3339(plat_clock_wall(), at);
     json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:o}", "at", at, "run", b->now.run, "source", b->now.source,
         "status", end_name(b, r, res), "problems", (json_int_t)b->problems_total, "alarm",
-        b->heads.alarm ? b->heads.why : "", "counters", counters_json(b, &res->counts));
+        b->heads.alarm ? b->heads.why : b->recips.alarm ? b->recips.why : "", "counters", counters_json(b, &res->counts));
     if (o && !sm_json_dump(o, &t))
         (void)plat_replace(b->cache, "status.json", sm_buf_span(&t), 0644); /* only for `status` */
     json_decref(o);

@@ -15,7 +15,7 @@
 #include "plat/clock.h"
 #include "sakimorid/keyd/keys.h"
 #include "sakimorid/wire.h"
-#include "vault/snapshot/envelope.h"
+#include "vault/snapshot/keylink.h"
 
 #define CARD_MAX 64
 #define ORDER_MAX ((size_t)96 << 10) /* of PROTOCOL-agent */
@@ -304,6 +304,83 @@ static void on_card_new(struct child *c, unsigned peer, struct sm_ipc *ipc, stru
     if (!r)
         state(c)->granted_n = 0;
     wire_answer(ipc, m, r ? NULL : json_object(), r, o.why);
+    json_decref(in);
+}
+
+/* ---- other recipients ---- */
+
+static int change_fields(struct sm_obj *o, struct sm_span *ret_text, uint8_t ret_sig[64])
+{
+    *ret_text = wire_get(o, "order", 16384);
+    sm_obj_hex(o, "sig", ret_sig, 64);
+    return o->err;
+}
+
+static void on_change(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    uint8_t sig[64], wrap[RESTOREKEY_WRAP_LEN], escrow[RESTOREKEY_ESCROW_LEN];
+    struct sm_span text;
+    json_t *in = wire_body(ipc, m);
+    if (!in)
+        return;
+    struct sm_obj o = SM_OBJ(in);
+    int r = change_fields(&o, &text, sig);
+    bool new_key = wire_hex_opt(&o, "wrap", wrap, sizeof wrap);
+    sm_obj_hex(&o, "escrow", escrow, sizeof escrow);
+    r = o.err ? o.err : r;
+    if (!r)
+        r = keys_change_keep(state(c)->keys, text, sig, SM_SPAN(wrap, new_key ? sizeof wrap : 0),
+            SM_SPAN(escrow, sizeof escrow));
+    wire_answer(ipc, m, r ? NULL : json_object(), r, o.why);
+    json_decref(in);
+}
+
+static void on_change_take(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    uint8_t sig[64];
+    struct sm_span text;
+    json_t *in = wire_body(ipc, m), *out = NULL;
+    if (!in)
+        return;
+    struct sm_obj o = SM_OBJ(in);
+    int r = change_fields(&o, &text, sig);
+    if (!r)
+        r = keys_change_take(state(c)->keys, text, sig);
+    if (!r) {
+        state(c)->granted_n = 0;
+        out = json_object();
+        if (out)
+            put_public(state(c), out);
+    }
+    wire_answer(ipc, m, out, r, o.why);
+    json_decref(in);
+}
+
+/* {"links": [hex of key links]} */
+static void on_links(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    struct sm_buf raw = SM_BUF_INIT(KEYLINKS_MAX * (KEYLINK_MAX + 4));
+    uint8_t link[KEYLINK_MAX];
+    json_t *in = wire_body(ipc, m);
+    if (!in)
+        return;
+    struct sm_obj o = SM_OBJ(in);
+    const json_t *list = sm_obj_arr(&o, "links", KEYLINKS_MAX);
+    int r = o.err;
+    for (size_t i = 0; !r && i < json_array_size(list); i++) {
+        const json_t *hex = json_array_get(list, i);
+        size_t n = json_string_length(hex) / 2;
+        r = n > sizeof link ? -SM_ELIMIT : sm_unhex(json_string_value(hex), 2 * n, link, n);
+        r = r ? r : sm_buf_put_u32(&raw, (uint32_t)n);
+        r = r ? r : sm_buf_put(&raw, link, n);
+    }
+    if (!r)
+        r = keys_links(state(c)->keys, sm_buf_span(&raw));
+    wire_answer(ipc, m, r ? NULL : json_object(), r, o.why);
+    sm_buf_wipe(&raw);
     json_decref(in);
 }
 
@@ -660,6 +737,9 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, K_CHALLENGE, on_challenge},
     {WHO_BRAIN, K_ESCROW, on_escrow},
     {WHO_BRAIN, K_CARD_NEW, on_card_new},
+    {WHO_BRAIN, K_CHANGE, on_change},
+    {WHO_BRAIN, K_CHANGE_TAKE, on_change_take},
+    {WHO_BRAIN, K_LINKS, on_links},
     {WHO_BRAIN, K_CERT_DEVICE, on_device},
     {WHO_BRAIN, K_ORDER_SIGN, on_order},
     {WHO_BRAIN, K_UNLOCK, on_unlock},

@@ -1,5 +1,3 @@
-#include "sakimorid/keyd/keys.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -15,48 +13,13 @@
 #include "plat/clock.h"
 #include "plat/fs.h"
 #include "sakimorid/keyd/self.h"
-#include "vault/snapshot/envelope.h"
+#include "sakimorid/keyd/keys_internal.h"
 
 #define KEYS_FILE "keys.json"
 #define KEYS_VERSION 1
-#define RESTORE_FILE "restore.skw"
-#define ESCROW_FILE "restore.ske"
 #define CERT_RENEW_S ((int64_t)30 * 86400)
 #define WRONG_WAIT_S 60u
 #define WRONG_WAIT_MAX_S 3600u
-
-struct keys {
-    int dir;
-    uint8_t vault[16];
-    struct crypto_sign_pair head, order;
-    struct sm_buf ca_key, ca_der, ca_pem, server_key, chain_pem;
-    struct crypto_tls_key *tls;
-    bool sheet; /* confirmed */
-    uint8_t open_pub[32], orders_pub[32];
-    bool restore;
-    uint8_t restore_pub[32];
-    /* The pending sheet, in memory only. */
-    bool pending;
-    uint8_t open_secret[32], orders_secret[32];
-    struct crypto_x25519_pair restore_pending;
-    struct {
-        bool orders;
-        unsigned n;
-    } ask[3];
-    /* The open restore key. */
-    bool unlocked;
-    uint64_t until_ms;
-    unsigned opens;
-    struct crypto_x25519_pair restore_pair;
-    unsigned wrong;
-    uint64_t wait_until_ms;
-    /* Challenges to whoever says that the sheet is at hand. */
-    uint8_t challenge_key[32];
-    struct {
-        uint8_t challenge[RESTOREKEY_CHALLENGE_LEN];
-        uint64_t until_ms;
-    } used[KEYS_USED_MAX];
-};
 
 /* ---- the file ---- */
 
@@ -76,7 +39,7 @@ static int put_text(json_t *o, const char *name, const struct sm_buf *b)
     return json_object_set_new(o, name, json_stringn((const char *)b->p, b->n)) ? -ENOMEM : 0;
 }
 
-static int save(struct keys *k)
+int keys_save(struct keys *k)
 {
     sm_cleanup(sm_json_free) json_t *o = json_object();
     struct sm_buf text = SM_BUF_INIT(1 << 20);
@@ -196,7 +159,7 @@ int keys_server_names(struct keys *k, const char *const *names, size_t n)
     if (!r) {
         struct sm_buf old = k->chain_pem;
         k->chain_pem = chain;
-        r = save(k);
+        r = keys_save(k);
         if (r) {
             chain = k->chain_pem;
             k->chain_pem = old;
@@ -284,6 +247,8 @@ void keys_free(struct keys *k)
     if (!k)
         return;
     crypto_tls_key_free(k->tls);
+    keys_ring_drop(k);
+    sm_buf_wipe(&k->links);
     sm_buf_wipe(&k->ca_key);
     sm_buf_wipe(&k->ca_der);
     sm_buf_wipe(&k->ca_pem);
@@ -451,7 +416,7 @@ int keys_sheet_confirm(struct keys *k, const struct sm_span typed[3], unsigned *
     if (r)
         return r;
     k->sheet = true;
-    r = save(k);
+    r = keys_save(k);
     if (r) {
         k->sheet = false;
         return r;
@@ -558,8 +523,12 @@ int keys_unlock(struct keys *k, struct sm_span password, struct sm_span card, ui
         count_wrong(k, now_ms);
     if (r)
         return r;
-    k->restore_pair = pair;
+    r = keys_ring_fill(k, &pair);
+    if (!r)
+        k->restore_pair = pair;
     crypto_x25519_wipe(&pair);
+    if (r)
+        return r;
     escrow_mend(k);
     k->unlocked = true;
     k->until_ms = now_ms + KEYS_UNLOCK_MS;
@@ -571,6 +540,7 @@ int keys_unlock(struct keys *k, struct sm_span password, struct sm_span card, ui
 void keys_lock(struct keys *k)
 {
     crypto_x25519_wipe(&k->restore_pair);
+    keys_ring_drop(k);
     k->unlocked = false;
 }
 
@@ -594,7 +564,7 @@ int keys_open_envelope(struct keys *k, uint64_t now_ms, struct sm_span sealed, u
     memcpy(vault.b, k->vault, 16);
     int r = envelope_parse(sealed, NULL, &e);
     if (!r)
-        r = envelope_open(&vault, &e.hdr.client, sealed, &k->restore_pair, &f);
+        r = keyring_open(k->ring, &vault, &e.hdr.client, sealed, &f);
     if (!r)
         memcpy(ret_file_key, f.b, 32);
     sm_zero(&f, sizeof f);

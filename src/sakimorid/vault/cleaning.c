@@ -340,15 +340,17 @@ void cleaning_retention(struct child *c, unsigned peer, struct sm_ipc *ipc, stru
 
 /* ---- orders ---- */
 
-static int order_take(struct vaultd *v, json_t *in, struct sm_obj *o, json_t **ret, char *why)
+static int order_take(struct vaultd *v, struct sm_obj *o, json_t **ret, char *why)
 {
     struct sm_buf key = SM_BUF_INIT(256);
     struct store_order row;
+    uint8_t link[KEYLINK_MAX];
     struct sm_span text = wire_get(o, "order", ORDER_TEXT_MAX);
     struct store_order_args a = {.text = text, .by = sm_obj_str(o, "by", 1, 255), .from = sm_obj_str_opt(o, "from", 255)};
-    (void)in;
+    const char *hex = sm_obj_str_opt(o, "link", 2 * sizeof link);
     sm_obj_hex(o, "sig", a.sig, sizeof a.sig);
-    int r = o->err;
+    a.link = SM_SPAN(link, hex ? strlen(hex) / 2 : 0);
+    int r = o->err ? o->err : hex ? sm_unhex(hex, 2 * a.link.n, link, a.link.n) : 0;
     if (!r)
         r = child_call(v->c, WHO_KEYD, K_ORDERS_PUB, SM_SPAN(NULL, 0), 10000, &key, NULL);
     if (!r && key.n != sizeof a.key)
@@ -380,11 +382,52 @@ void cleaning_order(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
         r = o.err ? o.err : store_order_cancel(v->store, id, said, by, role);
         out = r ? NULL : json_object();
     } else {
-        r = order_take(v, in, &o, &out, why);
+        r = order_take(v, &o, &out, why);
     }
     vaultd_after(v, r);
     wire_answer(ipc, m, out, r, o.err ? o.why : why);
     json_decref(in);
+}
+
+/* ---- recipients ---- */
+
+/* Every change that was executed, oldest first, with what proves it. */
+static int change_json(struct vaultd *v, const struct store_order *x, json_t *list)
+{
+    struct sm_buf text = SM_BUF_INIT(ORDER_TEXT_MAX + 1), link = SM_BUF_INIT(KEYLINK_MAX);
+    uint8_t sig[64];
+    char hex[2 * KEYLINK_MAX + 1];
+    int r = store_order_proof(v->store, x, &text, sig, &link);
+    json_t *o = r ? NULL : order_json(v, x);
+    if (o) {
+        wire_text(o, "order", sm_buf_span(&text));
+        wire_hex(o, "sig", sig, sizeof sig);
+        wire_hex(o, "before", x->before, sizeof x->before);
+        wire_hex(o, "after", x->after, sizeof x->after);
+        sm_hex(link.p, link.n, hex);
+        json_object_set_new(o, "link", json_string(hex));
+        r = json_array_append_new(list, o) ? -ENOMEM : 0;
+    }
+    sm_buf_wipe(&text);
+    sm_buf_wipe(&link);
+    return r;
+}
+
+void cleaning_recipients(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    struct vaultd *v = vaultd_of(c);
+    if (!vaultd_store(v, ipc, m))
+        return;
+    json_t *list = json_array();
+    int r = list ? 0 : -ENOMEM;
+    for (size_t i = 0; !r && i < store_orders(v->store); i++) {
+        const struct store_order *x = store_order_at(v->store, i);
+        if (x->kind == ORDER_RECIPIENTS && x->state == STORE_ORDER_EXECUTED)
+            r = change_json(v, x, list);
+    }
+    wire_answer(ipc, m, r ? NULL : json_pack("{s:O}", "changes", list), r, NULL);
+    json_decref(list);
 }
 
 /* ---- holds, the date, quotas ---- */

@@ -748,24 +748,47 @@ void query_ancestry(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
     json_decref(in);
 }
 
+/* Is a head that somebody kept one of this journal?  hash: all of it, or its first 8 bytes. */
+static int head_check(struct store *st, struct sm_obj *o, uint64_t now, const char **ret)
+{
+    uint8_t hash[32], is[32];
+    uint64_t seq = (uint64_t)sm_obj_int(o, "seq", 0, INT64_MAX);
+    const char *hex = sm_obj_str(o, "hash", 16, 64);
+    size_t n = strlen(hex) / 2;
+    int r = o->err ? o->err : (n != 8 && n != 32) || sm_unhex(hex, 2 * n, hash, n) ? -SM_EINVAL : 0;
+    if (!r && seq <= now)
+        r = journal_hash_at(store_journal(st), seq, is);
+    if (!r)
+        *ret = seq > now ? "rolled-back" : memcmp(is, hash, n) == 0 ? "continues" : "forked";
+    return r;
+}
+
 void query_head(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     (void)peer;
     struct vaultd *v = vaultd_of(c);
     struct store *st = vaultd_store(v, ipc, m);
-    if (!st)
+    json_t *in = st ? wire_body(ipc, m) : NULL;
+    if (!in)
         return;
+    struct sm_obj o = SM_OBJ(in);
     struct journal_signed_head h;
     json_t *out = NULL;
+    const char *check = NULL;
     int r = store_head(st, &h);
+    if (!r && json_object_get(in, "hash"))
+        r = head_check(st, &o, h.head.seq, &check);
     if (!r) {
         out = json_object();
         query_put_head(out, "head", &h);
         wire_int(out, "seq", h.head.seq);
         wire_hex(out, "hash", h.head.hash, 32);
+        if (check)
+            json_object_set_new(out, "check", json_string(check));
     }
     vaultd_after(v, r);
-    wire_answer(ipc, m, out, r, NULL);
+    wire_answer(ipc, m, out, r, o.why);
+    json_decref(in);
 }
 
 /* {"copy","number","digest"} → {"sig"}: a root of a copy over the network (FORMAT section 12.1), signed with the head key. */

@@ -315,6 +315,7 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, V_HEAD, query_head},
     {WHO_BRAIN, V_RETENTION, cleaning_retention},
     {WHO_BRAIN, V_ORDER, cleaning_order},
+    {WHO_BRAIN, V_RECIPIENTS, cleaning_recipients},
     {WHO_BRAIN, V_HOLD, cleaning_hold},
     {WHO_BRAIN, V_CLEAN, cleaning_ask},
     {WHO_BRAIN, V_DATE, cleaning_date},

@@ -20,7 +20,7 @@ enum object_type {
     OBJ_STREAMPAGE = 3,
     OBJ_ENVELOPE = 4,
     OBJ_CANARY = 5,     /* a chunk of a canary file */
-    OBJ_REWRAP = 6,     /* reserved */
+    OBJ_KEYLINK = 6,    /* stands in the journal, never in a pack */
     OBJ_CACHE = 7,      /* of a log of its own (cache.h), never in a pack */
 };
 enum object_algorithm { OBJ_STORED = 1, OBJ_ZSTD = 2 };

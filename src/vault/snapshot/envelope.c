@@ -32,33 +32,44 @@ int envelope_parse(struct sm_span sealed, const struct client_id *client, struct
     if (r < 0)
         return r;
     e.set_raw = SM_SPAN(set_at, (size_t)(rd.p - set_at));
-    for (size_t i = 0; i < e.set.n; i++) {
-        size_t n = sm_rd_u16(&rd);
-        if (n > WRAP_MAX)
-            return -SM_ELIMIT;
-        e.wrap[i] = sm_rd_bytes(&rd, n);
-    }
+    r = wrapped_read(&rd, e.set.n, e.wrap);
+    if (r < 0)
+        return r;
     if (sm_rd_done(&rd) < 0)
         return -SM_EFORMAT;
     *ret = e;
     return 0;
 }
 
-static int hkdf_f(const struct file_key *f, const struct sm_buf *info, uint8_t ret[32])
+int wrapped_read(struct sm_rd *rd, size_t n, struct sm_span *ret)
 {
-    return crypto_hkdf(SM_SPAN(NULL, 0), SM_SPAN(f->b, sizeof f->b), sm_buf_span(info), ret, 32);
+    for (size_t i = 0; i < n; i++) {
+        size_t length = sm_rd_u16(rd);
+        if (length > WRAP_MAX)
+            return -SM_ELIMIT;
+        ret[i] = sm_rd_bytes(rd, length);
+    }
+    return 0;
+}
+
+int wrapped_derive(const struct file_key *secret, const char *label, const struct sm_span *parts, size_t n,
+    uint8_t ret[32])
+{
+    struct sm_buf b = {0};
+    int r = sm_buf_put_span(&b, SM_SPAN_STR(label));
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = sm_buf_put_span(&b, parts[i]);
+    if (r == 0)
+        r = crypto_hkdf(SM_SPAN(NULL, 0), SM_SPAN(secret->b, sizeof secret->b), sm_buf_span(&b), ret, 32);
+    sm_buf_wipe(&b);
+    return r;
 }
 
 static int commit_make(const struct file_key *f, struct sm_span hdr, const uint8_t *eid, struct sm_span set_raw,
     uint8_t ret[COMMIT_LEN])
 {
-    struct sm_buf b = {0};
-    int r;
-    if ((r = sm_buf_put_span(&b, SM_SPAN_STR(LABEL_COMMIT))) == 0 && (r = sm_buf_put_span(&b, hdr)) == 0 &&
-        (r = sm_buf_put(&b, eid, ENVELOPE_EID_LEN)) == 0 && (r = sm_buf_put_span(&b, set_raw)) == 0)
-        r = hkdf_f(f, &b, ret);
-    sm_buf_wipe(&b);
-    return r;
+    const struct sm_span parts[] = {hdr, SM_SPAN(eid, ENVELOPE_EID_LEN), set_raw};
+    return wrapped_derive(f, LABEL_COMMIT, parts, 3, ret);
 }
 
 static int hpke_info(const struct vault_id *vault, const struct client_id *client, struct sm_span set_raw,
@@ -73,22 +84,21 @@ static int hpke_info(const struct vault_id *vault, const struct client_id *clien
     return r;
 }
 
-/* The pair a wrap was made with, so that every holder of F can make the same wrap. */
-static int ephemeral(const struct file_key *f, const uint8_t *eid, struct sm_span key, struct crypto_x25519_pair *ret)
+/* The pair a wrap was made with, so that every holder of the secret can make the same wrap. */
+static int ephemeral(const struct file_key *f, const char *label, const uint8_t *eid, struct sm_span key,
+    struct crypto_x25519_pair *ret)
 {
-    struct sm_buf b = {0};
+    const struct sm_span parts[] = {SM_SPAN(eid, ENVELOPE_EID_LEN), key};
     uint8_t ikm[32];
-    int r;
-    if ((r = sm_buf_put_span(&b, SM_SPAN_STR(LABEL_EPH))) == 0 && (r = sm_buf_put(&b, eid, ENVELOPE_EID_LEN)) == 0 &&
-        (r = sm_buf_put_span(&b, key)) == 0 && (r = hkdf_f(f, &b, ikm)) == 0)
+    int r = wrapped_derive(f, label, parts, 2, ikm);
+    if (r == 0)
         r = crypto_x25519_derive(SM_SPAN(ikm, sizeof ikm), ret);
     sm_zero(ikm, sizeof ikm);
-    sm_buf_wipe(&b);
     return r;
 }
 
-static int wrap_put(const struct file_key *f, const uint8_t *eid, const struct recipient *to, struct sm_span info,
-    struct sm_buf *ret)
+int wrapped_put(const struct file_key *f, const char *label, const uint8_t eid[ENVELOPE_EID_LEN],
+    const struct recipient *to, struct sm_span info, struct sm_buf *ret)
 {
     struct crypto_x25519_pair eph;
     struct sm_buf ct = SM_BUF_INIT(WRAP_MAX);
@@ -96,7 +106,7 @@ static int wrap_put(const struct file_key *f, const uint8_t *eid, const struct r
     int r;
     if (to->algorithm != RECIPIENT_X25519)
         return -SM_EVERSION;
-    r = ephemeral(f, eid, to->key, &eph);
+    r = ephemeral(f, label, eid, to->key, &eph);
     if (r < 0)
         return r;
     r = crypto_hpke_seal_with(&eph, to->key.p, info, SM_SPAN(NULL, 0), SM_SPAN(f->b, sizeof f->b), enc, &ct);
@@ -124,7 +134,7 @@ static int build(const struct vault_id *vault, const struct client_id *client, s
         (r = sm_buf_put_span(b, set_raw)) == 0)
         r = hpke_info(vault, client, set_raw, &info);
     for (size_t i = 0; r == 0 && i < set.n; i++)
-        r = wrap_put(f, eid, &set.r[i], sm_buf_span(&info), b);
+        r = wrapped_put(f, LABEL_EPH, eid, &set.r[i], sm_buf_span(&info), b);
     sm_buf_wipe(&info);
     return r;
 }
@@ -189,25 +199,28 @@ static int unwrap(struct sm_span wrap, const struct crypto_x25519_pair *own, str
     return r;
 }
 
+int wrapped_open(const struct recipients *set, const struct sm_span *wraps, const struct crypto_x25519_pair *own,
+    struct sm_span info, struct file_key *ret)
+{
+    for (size_t i = 0; i < set->n; i++)
+        if (set->r[i].algorithm == RECIPIENT_X25519 &&
+            sm_span_eq(set->r[i].key, SM_SPAN(own->public_key, CRYPTO_X25519_LEN)))
+            return unwrap(wraps[i], own, info, ret);
+    return -SM_ENOTFOUND;
+}
+
 int envelope_open(const struct vault_id *vault, const struct client_id *client, struct sm_span sealed,
     const struct crypto_x25519_pair *recipient, struct file_key *ret_f)
 {
     struct envelope e;
     struct file_key f;
     struct sm_buf info = {0};
-    size_t i;
     int r = envelope_parse(sealed, client, &e);
     if (r < 0)
         return r;
-    for (i = 0; i < e.set.n; i++)
-        if (e.set.r[i].algorithm == RECIPIENT_X25519 &&
-            sm_span_eq(e.set.r[i].key, SM_SPAN(recipient->public_key, CRYPTO_X25519_LEN)))
-            break;
-    if (i == e.set.n)
-        return -SM_ENOTFOUND;
     r = hpke_info(vault, client, e.set_raw, &info);
     if (r == 0)
-        r = unwrap(e.wrap[i], recipient, sm_buf_span(&info), &f);
+        r = wrapped_open(&e.set, e.wrap, recipient, sm_buf_span(&info), &f);
     if (r == 0)
         r = envelope_verify(vault, client, sealed, &f);
     if (r == 0)

@@ -126,6 +126,8 @@ int apply_order(struct store *st, const struct queued *r)
     sm_obj_hex(&o, "key", key, sizeof key);
     row.due_on_ms = (uint64_t)sm_obj_int(&o, "due_on_ms", 0, INT64_MAX);
     int err = !x ? -ENOMEM : o.err || order_parse(SM_SPAN_STR(text), x, why) ? -SM_ECORRUPT : 0;
+    if (!err && (x->kind == ORDER_RECIPIENTS) != (r->type == JOURNAL_RECIPIENTS))
+        err = -SM_ECORRUPT;
     struct store_order *to = err ? NULL : rows_next(&st->deletion.orders, sizeof row, STORE_ORDERS_MAX);
     if (!err && !to)
         err = -ENOMEM;
@@ -134,6 +136,11 @@ int apply_order(struct store *st, const struct queued *r)
         row.manifests = x->manifests;
         row.policy = x->policy;
         row.credit_ms = x->credit_ms;
+        if (x->kind == ORDER_RECIPIENTS) {
+            memcpy(row.before, x->recipients.before, sizeof row.before);
+            memcpy(row.orders, x->recipients.orders, sizeof row.orders);
+            recipients_fingerprint(SM_SPAN(x->recipients.set, x->recipients.set_n), row.after);
+        }
         memcpy(row.nonce, x->nonce, sizeof row.nonce);
         memcpy(row.reason, x->reason, sizeof row.reason);
         (void)snprintf(row.by, sizeof row.by, "%s", by ? by : ""); /* cut short is fine: for people */
@@ -165,6 +172,11 @@ int apply_order_end(struct store *st, const struct queued *r)
     x->kept = (uint64_t)sm_obj_int_opt(&o, "kept", 0, INT64_MAX, 0);
     (void)snprintf(x->ended_by, sizeof x->ended_by, "%s", by ? by : ""); /* cut short is fine: for people */
     (void)snprintf(x->why, sizeof x->why, "%s", why ? why : "");         /* see above */
+    if (x->kind == ORDER_RECIPIENTS && x->state == STORE_ORDER_EXECUTED) {
+        memcpy(st->deletion.key, x->orders, sizeof st->deletion.key);
+        memcpy(st->deletion.fingerprint, x->after, sizeof st->deletion.fingerprint);
+        st->deletion.has_key = st->deletion.has_set = true;
+    }
     return 0;
 }
 
@@ -260,6 +272,12 @@ int apply_date(struct store *st, const struct queued *r)
     uint64_t gained = (uint64_t)sm_obj_int(&o, "gained_ms", 0, (int64_t)ORDER_CREDIT_MAX_MS);
     int64_t gap = sm_obj_int(&o, "gap_ms", INT64_MIN, INT64_MAX);
     bool by_order = json_is_string(json_object_get(r->payload, "order"));
+    uint8_t id[STORE_ORDER_ID];
+    if (by_order)
+        sm_obj_hex(&o, "order", id, sizeof id);
+    struct store_order *order = by_order && !o.err ? order_find(st, id) : NULL;
+    if (order)
+        order->counted = true;
     struct gain_row *row = o.err ? NULL : rows_next(&st->deletion.gains, sizeof *row, STORE_ORDERS_MAX * 10);
     if (!row)
         return o.err ? -SM_ECORRUPT : -ENOMEM;
@@ -371,14 +389,29 @@ static int refuse(char *why, int err, const char *text)
     return err;
 }
 
+/* The link goes into the journal with the order: it must be the one that was signed, for the set that was signed. */
+static int recipients_check(const struct store *st, const struct store_order_args *a, const struct order *x, char *why)
+{
+    struct keylink k;
+    struct cid name;
+    size_t changes = 0;
+    for (size_t i = 0; i < st->deletion.orders.n; i++)
+        changes += order_row(st, i)->kind == ORDER_RECIPIENTS && order_row(st, i)->state != STORE_ORDER_CANCELLED;
+    if (changes >= KEYLINKS_MAX)
+        return refuse(why, -SM_ELIMIT, "the recipients of this vault were changed too often");
+    if (st->deletion.has_set && memcmp(st->deletion.fingerprint, x->recipients.before, FINGERPRINT_LEN) != 0)
+        return refuse(why, -SM_EMISMATCH, "it does not follow the present recipients");
+    obj_name(a->link, &name);
+    if (keylink_parse(a->link, &k) || !cid_eq(&name, &x->recipients.link) ||
+        !sm_span_eq(k.set_raw, SM_SPAN(x->recipients.set, x->recipients.set_n)))
+        return refuse(why, -SM_EFORMAT, "the key link is not the one that was signed");
+    return 0;
+}
+
 static int order_check(const struct store *st, const struct store_order_args *a, const struct order *x, char *why)
 {
-    struct sm_buf b = SM_BUF_INIT(ORDER_TEXT_MAX + 256);
     size_t waiting = 0;
-    int err = order_message(a->text, &b);
-    if (!err)
-        err = crypto_sign_verify(a->key, sm_buf_span(&b), a->sig);
-    sm_buf_wipe(&b);
+    int err = order_verify(a->text, a->sig, a->key);
     if (err)
         return refuse(why, err, "the signature is not that of the recovery sheet's orders key");
     if (st->deletion.has_key && memcmp(st->deletion.key, a->key, 32) != 0)
@@ -397,7 +430,7 @@ static int order_check(const struct store *st, const struct store_order_args *a,
         if (at == STORE_NONE || store_generation_row(st, at)->gone)
             return refuse(why, -SM_ENOTFOUND, "it names a generation that is not here");
     }
-    return 0;
+    return x->kind == ORDER_RECIPIENTS ? recipients_check(st, a, x, why) : 0;
 }
 
 int store_order_accept(struct store *st, const struct store_order_args *a, struct store_order *ret, char *ret_why)
@@ -409,6 +442,7 @@ int store_order_accept(struct store *st, const struct store_order_args *a, struc
         err = x ? order_parse(a->text, x, ret_why) : -ENOMEM;
     if (!err)
         err = order_check(st, a, x, ret_why);
+    bool recipients = !err && x->kind == ORDER_RECIPIENTS;
     free(x);
     if (err)
         return err;
@@ -419,8 +453,9 @@ int store_order_accept(struct store *st, const struct store_order_args *a, struc
         json_set(o, "order", json_stringn((const char *)a->text.p, a->text.n)) &&
         json_set(o, "sig", json_hex(a->sig, 64)) && json_set(o, "key", json_hex(a->key, 32)) &&
         json_set(o, "due_on_ms", json_integer((json_int_t)due)) && json_set(o, "by", json_text(a->by)) &&
-        json_set(o, "from", json_text(a->from));
-    err = record(st, JOURNAL_ORDER, o, ok);
+        json_set(o, "from", json_text(a->from)) &&
+        (!recipients || json_set(o, "link", json_hex(a->link.p, a->link.n)));
+    err = record(st, recipients ? JOURNAL_RECIPIENTS : JOURNAL_ORDER, o, ok);
     if (!err)
         *ret = *order_find(st, id);
     return err;
@@ -433,7 +468,7 @@ static int order_end(struct store *st, const struct store_order *x, enum store_o
     bool ok = json_set(o, "id", json_hex(x->id, sizeof x->id)) && json_set(o, "result",
         json_string(state_names[state])) && set_person(o, "why", why, by, role) &&
         json_set(o, "done", json_integer((json_int_t)done)) && json_set(o, "kept", json_integer((json_int_t)kept));
-    return record(st, JOURNAL_ORDER_END, o, ok);
+    return record(st, x->kind == ORDER_RECIPIENTS ? JOURNAL_RECIPIENTS_END : JOURNAL_ORDER_END, o, ok);
 }
 
 int store_order_cancel(struct store *st, const uint8_t id[STORE_ORDER_ID], const char *why, const char *by,
@@ -456,23 +491,75 @@ const struct store_order *store_order_at(const struct store *st, size_t i)
     return order_row(st, i);
 }
 
-static int text_of(void *arg, const struct journal_record *r)
+struct proof { struct sm_buf *text, *link; uint8_t *sig; };
+
+static int unhex_put(struct sm_buf *to, const char *hex)
 {
+    size_t n = strlen(hex) / 2;
+    int err = sm_buf_reserve(to, n);
+    if (!err)
+        err = sm_unhex(hex, 2 * n, to->p + to->n, n);
+    if (!err)
+        to->n += n;
+    return err;
+}
+
+static int proof_of(void *arg, const struct journal_record *r)
+{
+    const struct proof *to = arg;
     json_t *v = NULL;
     int err = sm_json_parse(r->payload, JOURNAL_RECORD_MAX, &v, NULL);
-    const json_t *text = json_object_get(v, "order");
-    if (!err)
-        err = sm_buf_put(arg, json_string_value(text), json_string_length(text));
+    struct sm_obj o = SM_OBJ(v);
+    uint8_t sig[64];
+    if (!err) {
+        const char *text = sm_obj_str(&o, "order", 1, ORDER_TEXT_MAX), *link = sm_obj_str_opt(&o, "link", 2 * KEYLINK_MAX);
+        sm_obj_hex(&o, "sig", sig, sizeof sig);
+        err = o.err ? -SM_ECORRUPT : sm_buf_put_span(to->text, SM_SPAN_STR(text));
+        if (!err && to->link && link)
+            err = unhex_put(to->link, link);
+    }
+    if (!err && to->sig)
+        memcpy(to->sig, sig, sizeof sig);
     sm_json_free(&v);
     return err ? err : 1;
 }
 
-int store_order_text(const struct store *st, const struct store_order *o, struct sm_buf *ret)
+static int proof_read(const struct store *st, const struct store_order *o, struct proof to)
 {
     if (!st->journal)
         return -SM_ESTATE;
-    int err = journal_each(st->journal, o->seq, text_of, ret, NULL);
+    int err = journal_each(st->journal, o->seq, proof_of, &to, NULL);
     return err == 1 ? 0 : err ? err : -SM_ECORRUPT;
+}
+
+int store_order_text(const struct store *st, const struct store_order *o, struct sm_buf *ret)
+{
+    return proof_read(st, o, (struct proof){ ret, NULL, NULL });
+}
+
+int store_order_proof(const struct store *st, const struct store_order *o, struct sm_buf *ret_text, uint8_t ret_sig[64],
+    struct sm_buf *ret_link)
+{
+    return proof_read(st, o, (struct proof){ ret_text, ret_link, ret_sig });
+}
+
+int store_keylinks(const struct store *st, struct sm_buf *ret)
+{
+    int err = 0;
+    for (size_t i = 0; !err && st->journal && i < st->deletion.orders.n; i++) {
+        const struct store_order *x = order_row(st, i);
+        struct sm_buf text = SM_BUF_INIT(ORDER_TEXT_MAX + 1), link = SM_BUF_INIT(KEYLINK_MAX);
+        if (x->kind != ORDER_RECIPIENTS || x->state != STORE_ORDER_EXECUTED)
+            continue;
+        err = store_order_proof(st, x, &text, NULL, &link);
+        if (!err)
+            err = sm_buf_put_u32(ret, (uint32_t)link.n);
+        if (!err)
+            err = sm_buf_put_span(ret, sm_buf_span(&link));
+        sm_buf_wipe(&text);
+        sm_buf_wipe(&link);
+    }
+    return err;
 }
 
 static int execute_delete(struct store *st, const struct store_order *row, const struct order *x)
@@ -515,27 +602,51 @@ static int date_record(struct store *st, uint64_t gained, int64_t gap, const cha
     return record(st, JOURNAL_DATE, o, ok);
 }
 
+/* The others end by the record that says so; delete has counts of its own. */
+static int execute_other(struct store *st, const struct store_order *o, const struct order *x)
+{
+    struct store_date date;
+    int err = 0;
+    if (o->kind == ORDER_POLICY) {
+        err = policy_record(st, &x->policy, "sakimori", o->id);
+    } else if (o->kind == ORDER_DATE && !o->counted) { /* counted: a crash came between its record and its end */
+        store_date(st, &date);
+        uint64_t gap = date.gap_ms > 0 ? (uint64_t)date.gap_ms : 0;
+        err = date_record(st, x->credit_ms < gap ? x->credit_ms : gap, date.gap_ms, "sakimori", "box", o->id);
+    }
+    return err ? err : order_end(st, o, STORE_ORDER_EXECUTED, "its waiting period is over", "sakimori", "box", 1, 0);
+}
+
+/* Why it cannot be carried out any more, or NULL: then only trouble of this box can stop it, and it is tried again. */
+static const char *order_impossible(const struct store *st, const struct store_order *o, int read)
+{
+    if (read)
+        return "its text does not read as an order";
+    if (o->kind == ORDER_RECIPIENTS && st->deletion.has_set &&
+        memcmp(st->deletion.fingerprint, o->before, FINGERPRINT_LEN) != 0)
+        return "it does not follow the present recipients: another change came first";
+    if (o->kind == ORDER_DATE && !o->counted && st->deletion.gains.n >= STORE_ORDERS_MAX * 10)
+        return "the date was changed too often";
+    return NULL;
+}
+
 static int execute(struct store *st, const struct store_order *row)
 {
     struct store_order o = *row;
     struct sm_buf text = SM_BUF_INIT(ORDER_TEXT_MAX + 1);
     struct order *x = malloc(sizeof *x);
-    struct store_date date;
-    char why[160];
+    char said[160];
     int err = x ? store_order_text(st, &o, &text) : -ENOMEM;
-    if (!err && order_parse(sm_buf_span(&text), x, why))
-        err = -SM_ECORRUPT;
-    if (!err && o.kind == ORDER_DELETE)
+    int read = err ? 0 : order_parse(sm_buf_span(&text), x, said);
+    if (read == -ENOMEM)
+        err = read;
+    const char *why = err ? NULL : order_impossible(st, &o, read);
+    if (why)
+        err = order_end(st, &o, STORE_ORDER_REFUSED, why, "sakimori", "box", 0, 0);
+    else if (!err && o.kind == ORDER_DELETE)
         err = execute_delete(st, &o, x);
-    else if (!err && o.kind == ORDER_POLICY)
-        err = policy_record(st, &x->policy, "sakimori", o.id);
-    else if (!err) {
-        store_date(st, &date);
-        uint64_t gap = date.gap_ms > 0 ? (uint64_t)date.gap_ms : 0;
-        err = date_record(st, x->credit_ms < gap ? x->credit_ms : gap, date.gap_ms, "sakimori", "box", o.id);
-    }
-    if (!err && o.kind != ORDER_DELETE)
-        err = order_end(st, &o, STORE_ORDER_EXECUTED, "its waiting period is over", "sakimori", "box", 1, 0);
+    else if (!err)
+        err = execute_other(st, &o, x);
     free(x);
     sm_buf_wipe(&text);
     return err;

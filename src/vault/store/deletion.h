@@ -52,13 +52,17 @@ struct store_order {
     char by[STORE_PERSON_MAX + 1], ended_by[STORE_PERSON_MAX + 1], why[STORE_PERSON_MAX + 1], reason[ORDER_REASON_MAX + 1];
     struct sm_time ended; uint64_t done, kept;
     uint32_t manifests; struct retention_policy policy; uint64_t credit_ms;
+    uint8_t before[FINGERPRINT_LEN], after[FINGERPRINT_LEN], orders[32];   /* recipients: of the sets; the key from then on */
+    bool counted;                                    /* date: the journal has its type 21 */
 };
-struct store_order_args { struct sm_span text; uint8_t sig[64], key[32]; const char *by, *from; };
+struct store_order_args { struct sm_span text; uint8_t sig[64], key[32]; const char *by, *from;
+    struct sm_span link; /* recipients: the key link the order names; else empty */ };
 /*
  * Check an order and, when it is good, record it: from now on it waits.  key is the *orders* key as keyd says it.
  * ret_why (160 bytes) is English.  -SM_EFORMAT, -SM_EAUTH (signature, or another key than earlier orders),
  * -SM_EMISMATCH (another vault), -SM_EEXISTS (its nonce was used), -SM_ENOTFOUND (a manifest is not here),
- * -SM_ELIMIT (too many wait), -SM_ESTATE, -errno.
+ * -SM_ELIMIT (too many wait, or too many changes of recipients), -SM_ESTATE, -errno.  A change of recipients also: -SM_EFORMAT
+ * (the link is not the one it names, or of another set), -SM_EMISMATCH (it does not follow the present set).
  */
 sm_must_use int store_order_accept(struct store *st, const struct store_order_args *a, struct store_order *ret,
     char *ret_why);
@@ -69,7 +73,14 @@ size_t store_orders(const struct store *st);
 const struct store_order *store_order_at(const struct store *st, size_t i);
 /* The signed text of an order, from the journal. */
 sm_must_use int store_order_text(const struct store *st, const struct store_order *o, struct sm_buf *ret);
-/* Execute what waited long enough.  *ret_done: how many orders ended. */
+/* The same with its signature and, of a change of recipients, its key link (ret_link may be NULL).  Appended. */
+sm_must_use int store_order_proof(const struct store *st, const struct store_order *o, struct sm_buf *ret_text,
+    uint8_t ret_sig[64], struct sm_buf *ret_link);
+/* Every key link of the journal, of changes that were executed, one after the other in ret (each 4 bytes of length before
+ * it, little-endian).  -SM_ECORRUPT, -ENOMEM.  Without a journal (salvaged): none. */
+sm_must_use int store_keylinks(const struct store *st, struct sm_buf *ret);
+/* Execute what waited long enough.  *ret_done: how many orders ended.  One that cannot be carried out any more ends as
+ * refused, with the reason, and holds up nothing. */
 sm_must_use int store_orders_execute(struct store *st, size_t *ret_done);
 
 /* ---- the date ---- */

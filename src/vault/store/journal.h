@@ -29,6 +29,7 @@ enum journal_type {
     JOURNAL_PACK_DELETED = 20, JOURNAL_DATE = 21, JOURNAL_QUOTA = 22,
     JOURNAL_HEALED = 23, JOURNAL_SCRUB = 25,
     JOURNAL_PEER = 40, JOURNAL_TOOK_OVER = 42,
+    JOURNAL_RECIPIENTS = 44, JOURNAL_RECIPIENTS_END = 45,
 };
 struct journal_head { uint64_t seq; uint8_t hash[32]; };   /* seq 0, hash 0: nothing yet */
 struct journal_record {

@@ -1,15 +1,17 @@
 #include "vault/store/order.h"
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include "crypto/sign.h"
 
 #define TEXT_DEPTH_WHY 160
 
-static const char *const kind_names[] = { "?", "delete", "policy", "date" };
-static const char *const part_names[] = { "?", "manifests", "policy", "credit_ms" };
+static const char *const kind_names[] = { "?", "delete", "policy", "date", "recipients" };
+static const char *const part_names[] = { "?", "manifests", "policy", "credit_ms", "recipients" };
 
 const char *order_kind_name(enum order_kind k)
 {
-    return k >= ORDER_DELETE && k <= ORDER_DATE ? kind_names[k] : kind_names[0];
+    return k >= ORDER_DELETE && k <= ORDER_RECIPIENTS ? kind_names[k] : kind_names[0];
 }
 
 static int cid_order(const struct cid *a, const struct cid *b)
@@ -54,10 +56,50 @@ static int parse_policy(struct sm_obj *o, struct order *to, char *why)
     return p.err;
 }
 
+/* X25519 alone, and at least one of each role: a set without a sheet could not be recovered, one without a restore key
+ * could not be drilled. */
+static int parse_set(const char *hex, struct order_recipients *to)
+{
+    struct recipients set;
+    bool role[2] = { false, false };
+    size_t n = strlen(hex) / 2;
+    if (n > sizeof to->set || hex[2 * n] || sm_unhex(hex, 2 * n, to->set, n))
+        return -SM_EFORMAT;
+    to->set_n = n;
+    int err = recipients_parse(SM_SPAN(to->set, n), &set);
+    for (size_t i = 0; !err && i < set.n; i++) {
+        err = set.r[i].algorithm == RECIPIENT_X25519 ? 0 : -SM_EFORMAT;
+        role[set.r[i].role == RECIPIENT_BOX] = true;
+    }
+    return err ? err : role[0] && role[1] ? 0 : -SM_EFORMAT;
+}
+
+static int parse_recipients(struct sm_obj *o, struct order *to, char *why)
+{
+    static const char *const known[] = { "before", "link", "orders", "set", NULL };
+    struct sm_obj p = SM_OBJ(sm_obj_obj(o, "recipients"));
+    uint8_t fp[FINGERPRINT_LEN];
+    if (!p.o)
+        return -SM_EFORMAT;
+    struct order_recipients *r = &to->recipients;
+    sm_obj_hex(&p, "before", r->before, sizeof r->before);
+    sm_obj_hex(&p, "link", r->link.b, sizeof r->link.b);
+    sm_obj_hex(&p, "orders", r->orders, sizeof r->orders);
+    const char *set = sm_obj_str(&p, "set", 2, 2 * sizeof r->set);
+    sm_obj_only(&p, known);
+    if (p.err) {
+        (void)snprintf(why, TEXT_DEPTH_WHY, "%s", p.why); /* same size */
+        return p.err;
+    }
+    int err = parse_set(set, r);
+    recipients_fingerprint(SM_SPAN(r->set, r->set_n), fp);
+    return err ? err : memcmp(fp, r->before, sizeof fp) == 0 ? -SM_EFORMAT : 0;
+}
+
 static int parse_kind(const json_t *v, struct sm_obj *o, struct order *to, char *why)
 {
     const char *kind = sm_obj_str(o, "kind", 1, 16);
-    unsigned k = ORDER_DATE;
+    unsigned k = ORDER_RECIPIENTS;
     while (k && strcmp(kind_names[k], kind) != 0)
         k--;
     if (!k)
@@ -71,6 +113,8 @@ static int parse_kind(const json_t *v, struct sm_obj *o, struct order *to, char 
         return parse_manifests(o, to);
     if (k == ORDER_POLICY)
         return parse_policy(o, to, why);
+    if (k == ORDER_RECIPIENTS)
+        return parse_recipients(o, to, why);
     to->credit_ms = (uint64_t)sm_obj_int(o, "credit_ms", 1, (int64_t)ORDER_CREDIT_MAX_MS);
     return o->err;
 }
@@ -107,6 +151,16 @@ int order_parse(struct sm_span text, struct order *ret, char *ret_why)
     return err == -SM_EINVAL ? -SM_EFORMAT : err;
 }
 
+static json_t *recipients_json(const struct order_recipients *r)
+{
+    char before[65], link[65], orders[65], set[2 * KEYLINK_SET_MAX + 1];
+    sm_hex(r->before, sizeof r->before, before);
+    sm_hex(r->link.b, sizeof r->link.b, link);
+    sm_hex(r->orders, sizeof r->orders, orders);
+    sm_hex(r->set, r->set_n <= KEYLINK_SET_MAX ? r->set_n : 0, set);
+    return json_pack("{s:s,s:s,s:s,s:s}", "before", before, "link", link, "orders", orders, "set", set);
+}
+
 static json_t *part_json(const struct order *o)
 {
     char hex[CID_HEX];
@@ -115,6 +169,8 @@ static json_t *part_json(const struct order *o)
     if (o->kind == ORDER_POLICY)
         return json_pack("{s:i,s:i,s:i,s:i,s:i}", "hourly", (int)o->policy.hourly, "daily", (int)o->policy.daily,
             "weekly", (int)o->policy.weekly, "monthly", (int)o->policy.monthly, "min_days", (int)o->policy.min_days);
+    if (o->kind == ORDER_RECIPIENTS)
+        return recipients_json(&o->recipients);
     json_t *a = json_array();
     for (uint32_t i = 0; a && i < o->manifests; i++) {
         cid_hex(&o->manifest[i], hex);
@@ -126,7 +182,7 @@ static json_t *part_json(const struct order *o)
 int order_put(const struct order *o, struct sm_buf *ret)
 {
     char vault[33], nonce[2 * ORDER_NONCE + 1], why[TEXT_DEPTH_WHY];
-    if (o->kind < ORDER_DELETE || o->kind > ORDER_DATE || (o->kind == ORDER_DELETE && (!o->manifests ||
+    if (o->kind < ORDER_DELETE || o->kind > ORDER_RECIPIENTS || (o->kind == ORDER_DELETE && (!o->manifests ||
         o->manifests > ORDER_MANIFESTS_MAX)))
         return -SM_EINVAL;
     sm_hex(o->vault.b, 16, vault);
@@ -150,4 +206,49 @@ int order_message(struct sm_span text, struct sm_buf *ret)
 {
     int err = sm_buf_put(ret, ORDER_LABEL, sizeof ORDER_LABEL - 1);
     return err ? err : sm_buf_put_span(ret, text);
+}
+
+int order_verify(struct sm_span text, const uint8_t sig[64], const uint8_t key[32])
+{
+    struct sm_buf b = SM_BUF_INIT(ORDER_TEXT_MAX + 256);
+    int err = text.n > ORDER_TEXT_MAX ? -SM_ELIMIT : order_message(text, &b);
+    if (!err)
+        err = crypto_sign_verify(key, sm_buf_span(&b), sig);
+    sm_buf_wipe(&b);
+    return err;
+}
+
+int recipients_follow(struct recipients_state *s, const struct vault_id *vault, struct sm_span text,
+    const uint8_t sig[64])
+{
+    char why[TEXT_DEPTH_WHY];
+    struct order *x = malloc(sizeof *x);
+    int err = x ? order_parse(text, x, why) : -ENOMEM;
+    if (!err && x->kind != ORDER_RECIPIENTS)
+        err = -SM_EFORMAT;
+    if (!err && (memcmp(x->vault.b, vault->b, 16) != 0 || memcmp(x->recipients.before, s->fingerprint, 32) != 0))
+        err = -SM_EMISMATCH;
+    if (!err)
+        err = order_verify(text, sig, s->orders);
+    if (!err) {
+        memcpy(s->set, x->recipients.set, x->recipients.set_n);
+        s->set_n = x->recipients.set_n;
+        memcpy(s->orders, x->recipients.orders, sizeof s->orders);
+        recipients_fingerprint(SM_SPAN(s->set, s->set_n), s->fingerprint);
+    }
+    free(x);
+    return err;
+}
+
+int recipients_after(struct sm_span text, uint8_t ret_fingerprint[FINGERPRINT_LEN])
+{
+    char why[TEXT_DEPTH_WHY];
+    struct order *x = malloc(sizeof *x);
+    int err = x ? order_parse(text, x, why) : -ENOMEM;
+    if (!err && x->kind != ORDER_RECIPIENTS)
+        err = -SM_EFORMAT;
+    if (!err)
+        recipients_fingerprint(SM_SPAN(x->recipients.set, x->recipients.set_n), ret_fingerprint);
+    free(x);
+    return err;
 }

@@ -111,10 +111,13 @@ uint32_t store_find_generation(const struct store *st, const struct cid *manifes
 
 /* ---- JSON ---- */
 
+#define HEX_MAX 2048 /* the longest is a key link */
+_Static_assert(KEYLINK_MAX <= HEX_MAX, "a link fits");
+
 json_t *json_hex(const void *p, size_t n)
 {
-    char hex[129];
-    if (n > 64)
+    char hex[2 * HEX_MAX + 1];
+    if (n > HEX_MAX)
         return NULL;
     sm_hex(p, n, hex);
     return json_string(hex);
@@ -450,6 +453,7 @@ static const struct { uint16_t type; int (*fn)(struct store *, const struct queu
     { JOURNAL_EXPIRED, apply_expired }, { JOURNAL_PACK_STATE, apply_pack_state },
     { JOURNAL_PACK_DELETED, apply_pack_deleted }, { JOURNAL_DATE, apply_date }, { JOURNAL_QUOTA, apply_quota },
     { JOURNAL_HEALED, apply_healed }, { JOURNAL_TOOK_OVER, store_apply_takeover },
+    { JOURNAL_RECIPIENTS, apply_order }, { JOURNAL_RECIPIENTS_END, apply_order_end },
 };
 #define APPLIERS (sizeof appliers / sizeof *appliers)
 

@@ -99,7 +99,8 @@ struct deletion {
     int64_t first_s;                      /* wall time of the first record, at running time 0 */
     int64_t confirmed_gap_ms; bool confirmed;   /* how far the wall was ahead when the date was confirmed last */
     uint64_t generations_gone, packs_gone, packs_condemned, bytes_condemned, bytes_deleted;
-    bool has_key; uint8_t key[32];        /* orders key of the first order */
+    bool has_key; uint8_t key[32];        /* the orders key: of the first order, then of the last change of recipients */
+    bool has_set; uint8_t fingerprint[FINGERPRINT_LEN];   /* of the last change of recipients */
     bool format2;
 };
 

@@ -6,7 +6,8 @@ import type { Text } from '../i18n';
 import { useGet, useList } from '../live';
 import { Link } from '../router';
 import type { Place } from '../router';
-import { roleWord, useSession } from '../session';
+import { isLeader, roleOf, roleWord, useSession } from '../session';
+import { HeadCheck } from '../ui/printhead';
 import { T as C } from '../text/common';
 import { T } from '../text/access';
 import { clock, countOf, longDate, whenOf } from '../time';
@@ -16,7 +17,7 @@ export function AccessScreen({ place }: { place: Place }) {
     const { session } = useSession();
     const audit = place.path.endsWith('/audit');
     return <>{session?.rooms.includes('audit') && <nav class="sub-nav" aria-label={t(T.tabs)}><Link href="/access" aria-current={audit ? undefined : 'page'}>{t(T.tabAccess)}</Link><Link href="/access/audit" aria-current={audit ? 'page' : undefined}>{t(T.tabAudit)}</Link></nav>}
-        {audit ? <Audit /> : <Access />}</>;
+        {audit ? <Audit /> : <><Access />{(isLeader(session) || roleOf(session) === 'vendor') && <HeadCheck />}</>}</>;
 }
 
 function word(prefix: string, key: string): string {

@@ -10,8 +10,8 @@ import { T as C } from '../text/common';
 import { T as G } from '../text/guide';
 import { T } from '../text/anew';
 import { T as S } from '../text/signin';
-import { spanOf } from '../time';
-import { Banner, ErrorBox, Field, Head, Loading, SecretField, TextField } from '../ui/parts';
+import { spanOf, whenOf } from '../time';
+import { Banner, ErrorBox, Field, Head, Loading, Mark, SecretField, TextField } from '../ui/parts';
 import { PasswordRules, passwordReason } from '../ui/password';
 import { TotpPicture } from './setup';
 
@@ -96,7 +96,7 @@ export function RestoreCardScreen() {
         <div class="stack">{got.error ? <ErrorBox error={got.error} retry={got.reload} /> : !c ? <Loading /> : <>
             <CardNow c={c} />
             {!c.escrow ? <Banner state="look" title={t(T.none)}><p>{t(T.noneDo)}</p><p>{t(T.noneLost)}</p></Banner> : <CardSteps />}
-            <section class="card stack"><h2>{t(T.stolen)}</h2><p>{t(T.stolenDo)}</p><p>{t(T.stolenMore)}</p></section></>}</div></div>;
+            <section class="card stack"><h2>{t(T.stolen)}</h2><p>{t(T.stolenDo)}</p><p>{t(T.stolenKeys)}</p><div class="btn-row"><Link class="btn" href="/recipients">{t(T.keysTitle)}</Link></div><p>{t(T.stolenMore)}</p></section></>}</div></div>;
 }
 
 function CardNow({ c }: { c: CardState }) {
@@ -109,4 +109,33 @@ function CardSteps() {
     const steps = [[T.s1, T.s1t, null], [T.s2, null, 'sakimori sign-in'], [T.s3, T.s3t, 'sakimori restore-card new'], [T.s4, T.s4t, null], [T.s5, T.s5t, null]] as const;
     return <section class="card stack"><h2>{t(T.steps)}</h2><p>{t(T.why)}</p>
         <ol class="do">{steps.map(([title, text, command], i) => <li><span class="ic" aria-hidden="true">{i + 1}</span><div><b>{t(title)}</b>{command && <p class="mt-8"><code class="copy mono">{command}</code></p>}{text && <p>{t(text)}</p>}</div></li>)}</ol></section>;
+}
+
+interface Recipients { set: { role: 'sheet' | 'card'; key: string }[]; changes: { id: string; at: string; ended: string; reason: string; by: string }[]; waiting: { id: string; left_ms: number; reason: string; by: string }[]; machines: { id: string; name: string; follows: boolean | null }[] }
+
+/** Who can open backups from now on; ordered at the terminal, where the sheet is typed. */
+export function RecipientsScreen() {
+    const got = useGet<Recipients>('/recipients');
+    const r = got.data;
+    return <div class="narrow"><Head title={t(T.keysTitle)} lead={t(T.keysLead)} />
+        <div class="stack">{got.error ? <ErrorBox error={got.error} retry={got.reload} /> : !r ? <Loading /> : <>
+            {r.waiting.map((w) => <Banner key={w.id} state="call" title={t(T.keysWaiting, { wait: spanOf(Math.round(w.left_ms / 1000)) })}><p>{t(T.keysWaitingBy, { by: w.by, why: w.reason })}</p><p><Link class="more" href="/retention">{t(T.keysStop)}</Link></p></Banner>)}
+            <Banner state="look" title={t(T.keysOld)}><p>{t(T.keysOldText)}</p></Banner>
+            <RecipientsSteps />
+            <RecipientsNow r={r} /></>}</div></div>;
+}
+
+function RecipientsSteps() {
+    const steps = [[T.s1, T.s1t, null], [T.s2, null, 'sakimori sign-in'], [T.k3, T.k3t, 'sakimori recipients change --card --why "…"'], [T.k4, T.k4t, 'sakimori recipients change --new-sheet --why "…"'], [T.k5, T.k5t, null], [T.k6, T.k6t, null]] as const;
+    return <section class="card stack"><h2>{t(T.keysSteps)}</h2><p>{t(T.why)}</p>
+        <ol class="do">{steps.map(([title, text, command], i) => <li><span class="ic" aria-hidden="true">{i + 1}</span><div><b>{t(title)}</b>{command && <p class="mt-8"><code class="copy mono">{command}</code></p>}{text && <p>{t(text)}</p>}</div></li>)}</ol></section>;
+}
+
+function RecipientsNow({ r }: { r: Recipients }) {
+    const said = (m: Recipients['machines'][0]) => t(m.follows === null ? T.mUnknown : m.follows ? T.mYes : T.mNo);
+    return <><section class="card stack"><h2>{t(T.keysNow)}</h2>
+        <dl class="dl">{r.set.map((k) => <div key={k.key}><dt>{t(k.role === 'sheet' ? T.keySheet : T.keyCard)}</dt><dd class="mono">{k.key}…</dd></div>)}</dl></section>
+        <section class="card stack"><h2>{t(T.keysMachines)}</h2>{r.machines.length === 0 ? <p>{t(T.mNone)}</p> : <ul class="lines">{r.machines.map((m) => <li key={m.id}><Mark state={m.follows === false ? 'look' : m.follows ? 'ok' : 'unknown'} label={said(m)} /><div class="under"><b>{m.name}</b><p>{said(m)}</p></div></li>)}</ul>}
+            {r.machines.some((m) => m.follows === false) && <p>{t(T.mDo)}</p>}</section>
+        {r.changes.length > 0 && <section class="card stack"><h2>{t(T.keysPast)}</h2><ul class="plain-list">{r.changes.map((c) => <li key={c.id}>{whenOf(c.ended)} {c.by}: {c.reason}</li>)}</ul></section>}</>;
 }

@@ -243,5 +243,5 @@ function Own() {
         <Choice legend={t(T.ownLang)} name="lang" value={lang()} onInput={(v: Lang) => setLang(v)} options={[['ja', '日本語'], ['en', 'English']]} />
         <div><h3>{t(T.ownKeys)}</h3><KeysSwitch /></div>
         <details><summary>{t(T.ownPassword)}</summary><div class="fold"><PasswordForm onDone={() => setSaid(t(T.ownDone))} /></div></details><Said text={said} />
-        {session?.person?.role === 'director' && <p><Link class="more" href="/restore-card">{t(T.ownCard)}</Link></p>}</section>;
+        {session?.person?.role === 'director' && <><p><Link class="more" href="/restore-card">{t(T.ownCard)}</Link></p><p><Link class="more" href="/recipients">{t(T.ownKeysNew)}</Link></p></>}</section>;
 }

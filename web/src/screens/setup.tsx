@@ -1,4 +1,5 @@
 // First-run wizard. Secrets live in memory only: nothing of them goes to storage, the address line or the history.
+import { PrintHead } from '../ui/printhead';
 import { useEffect, useState } from 'preact/hooks';
 import { ApiError, api, setCsrf } from '../api';
 import type { Officer, Session, SetupState, Sheet, SheetSecret } from '../api';
@@ -246,7 +247,7 @@ function Paper({ sheet, institution }: { sheet: Sheet; institution: string }) {
         <Words title={t(T.rsOpen)} help={t(T.rsOpenHelp)} qr={t(T.rsQrOpen)} s={sheet.open} />
         <Words title={t(T.rsOrders)} help={t(T.rsOrdersHelp)} qr={t(T.rsQrOrders)} s={sheet.orders} />
         <div class="rs-cut"><p>✂ {t(T.rsCut)}</p><div class="rs-card"><Qr svg={sheet.card.qr_svg} label={t(T.rsQrCard)} />
-            <div><b>{t(T.rsCard)}</b> <span class="rs-note">{institution}</span><p class="txt">{sheet.card.text}</p><p class="rs-note">{t(T.rsCardHelp)}</p></div></div></div></article>;
+            <div><b>{t(T.rsCard)}</b> <span class="rs-note">{institution}</span><p class="txt">{sheet.card.text}</p><p class="rs-note">{t(T.rsCardHelp)}</p></div></div></div><PrintHead page="sheet" always /></article>;
 }
 
 function Words({ title, help, qr, s }: { title: string; help: string; qr: string; s: SheetSecret }) {

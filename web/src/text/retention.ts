@@ -43,6 +43,7 @@ export const T = {
     ordersNone: { ja: '命令はありません。', en: 'There are no orders.' },
     k_delete: { ja: '保存{n}回を早く消す', en: 'Delete {n} copies early' },
     k_policy: { ja: '保存期間を短くする', en: 'Keep copies for a shorter time' },
+    k_recipients: { ja: '保存を開ける鍵(金庫の紙・カード)を新しくする', en: 'New keys that open backups (sheet, card)' },
     k_date: { ja: '止まっていた時間を数えに入れる', en: 'Count time switched off' },
     s_waiting: { ja: 'あと{n}日で行います', en: 'is executed in {n} days' },
     s_cancelled: { ja: '{at} に {who} が止めました', en: 'stopped by {who}, {at}' },

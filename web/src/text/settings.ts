@@ -98,6 +98,7 @@ export const T = {
     monitorEnd: { ja: 'やめる', en: 'End' },
     own: { ja: '自分のこと', en: 'Yourself' },
     ownPassword: { ja: 'パスワードを変える', en: 'Change the password' },
+    ownKeysNew: { ja: '金庫の紙・カードを新しくする(盗まれたとき)', en: 'A new sheet or card (if one was stolen)' },
     ownCard: { ja: '戻すカードをなくしたとき', en: 'Lost the restore card?' },
     ownDone: { ja: 'パスワードを変えました', en: 'The password is changed' },
     ownKeys: { ja: 'キーボード', en: 'Keyboard' },

@@ -1,0 +1,18 @@
+export const T = {
+    mark: { ja: '保存の記録のしるし', en: 'Head of the record' },
+    markText: { ja: 'この紙を残すと、箱があとで昔の状態にもどされたとき分かります(「記録」の画面で比べます)。', en: 'Kept, this paper shows later whether the box was put back to an earlier state (compare it under Access log).' },
+    title: { ja: 'しるしを比べる', en: 'Compare a head' },
+    lead: { ja: 'メールや印刷した紙にあるしるし(SKH1- か SKHF- で始まる文字)を、いまの記録と比べます。', en: 'Compares a head from a mail or a printed page (text beginning with SKH1- or SKHF-) with the record of today.' },
+    label: { ja: 'しるし', en: 'Head' },
+    help: { ja: 'メールは全部はりつけても比べられます。大文字と小文字は、どちらでもよいです。', en: 'A whole mail may be pasted. Capital or small letters do not matter.' },
+    need: { ja: 'しるしを入れてください。', en: 'Please enter a head.' },
+    go: { ja: '比べる', en: 'Compare' },
+    same: { ja: '合っています', en: 'It fits' },
+    sameText: { ja: 'いまの記録は、このしるし({n}番)から続いています。', en: 'The record of today continues this head (no. {n}).' },
+    other: { ja: '合いません', en: 'It does not fit' },
+    back: { ja: '記録は、このしるし({n}番)より前で終わっています。箱が昔の状態にもどされたおそれがあります。', en: 'The record ends before this head (no. {n}). The box may have been put back to an earlier state.' },
+    forked: { ja: '{n}番に、別の記録があります。記録が書きかえられたおそれがあります。', en: 'Another record stands at no. {n}. The record may have been rewritten.' },
+    otherDo: { ja: '何も変えずに、業者に電話します。外の写しは、さしこみません。', en: 'Change nothing and call your vendor. Do not plug in copies.' },
+    foreign: { ja: 'この箱のしるしではありません', en: 'Not a head of this box' },
+    foreignText: { ja: 'ほかの箱の紙か、書きかえられた文字です。', en: 'It is of another box, or it was altered.' },
+} as const;
