@@ -1,6 +1,8 @@
 #include "store_kit.h"
 #include <sys/stat.h>
+#include "crypto/hash.h"
 #include "vault/copy/copy.h"
+#include "vault/copy/missing.h"
 
 /* A vault with some generations, and copies of it beside it. */
 struct x {
@@ -592,6 +594,42 @@ static void a_label_is_read_back_and_every_change_of_it_is_refused(void **state)
     sm_buf_wipe(&m);
 }
 
+static struct cid some_id(uint32_t n)
+{
+    struct cid id;
+    crypto_sha256(SM_SPAN(&n, sizeof n), id.b);
+    return id;
+}
+
+static void what_a_vault_of_years_deleted_is_explained_and_the_rest_is_named(void **state)
+{
+    (void)state;
+    const uint32_t many = 300000; /* three and a half years at 240 a day */
+    struct missing m = MISSING_INIT;
+    struct cid twice = some_id(7), never = some_id(many + 1);
+    for (uint32_t i = 0; i < many; i++) {
+        struct cid id = some_id(i);
+        assert_int_equal(missing_note(&m, &id), 0);
+    }
+    assert_int_equal(missing_note(&m, &twice), 0); /* a pack of that name came again, and went again */
+    for (uint32_t i = 0; i < many; i++) {
+        struct cid id = some_id(i);
+        if (i != 5 && i != 299999)
+            assert_int_equal(missing_explain(&m, &id), 1);
+    }
+    assert_int_equal(m.open, 3);
+    assert_int_equal(missing_explain(&m, &never), 0);
+    assert_int_equal(missing_explain(&m, &twice), 1);
+    assert_int_equal(missing_explain(&m, &twice), 0);
+    struct cid left[2] = {some_id(5), some_id(299999)};
+    size_t at = 0, n = 0;
+    for (const struct cid *id; (id = missing_next(&m, &at)) != NULL; n++)
+        assert_true(cid_eq(id, &left[0]) || cid_eq(id, &left[1]));
+    assert_int_equal(n, 2);
+    assert_int_equal(m.open, 2);
+    missing_wipe(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -612,6 +650,7 @@ int main(void)
         cmocka_unit_test(the_power_of_the_target_goes_after_every_operation),
         cmocka_unit_test(memory_that_runs_out_leaves_the_copy_as_it_was),
         cmocka_unit_test(a_label_is_read_back_and_every_change_of_it_is_refused),
+        cmocka_unit_test(what_a_vault_of_years_deleted_is_explained_and_the_rest_is_named),
     };
     return cmocka_run_group_tests_name("copy", tests, NULL, NULL);
 }

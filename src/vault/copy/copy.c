@@ -3,6 +3,7 @@
  * beginning of the original's is anything written.
  */
 #include "vault/copy/copy.h"
+#include "vault/copy/missing.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -51,8 +52,7 @@ struct copy {
     /* the journal under way */
     uint32_t file; uint64_t off;
     uint8_t *piece;
-    struct sm_buf missing;          /* ids of packs without a file, 32 bytes each; likewise of manifests */
-    struct sm_buf missing_manifests;
+    struct missing missing, missing_manifests; /* packs, and manifests, without a file */
 };
 
 static int say(struct copy *c, int err, const char *why)
@@ -373,11 +373,6 @@ static void one_close(struct copy *c)
     c->phase = FILES;
 }
 
-static int note_missing(struct sm_buf *list, const struct cid *id)
-{
-    return list->n >= COPY_MISSING_MAX * sizeof *id ? -SM_ELIMIT : sm_buf_put(list, id->b, sizeof id->b);
-}
-
 static int one_begin(struct copy *c, const struct cid *id)
 {
     uint64_t size = 0;
@@ -391,7 +386,7 @@ static int one_begin(struct copy *c, const struct cid *id)
     c->have = r == 0;
     c->fd = plat_fs_open_beneath(c->dir, c->name, O_RDONLY, 0);
     if (c->fd == -ENOENT)
-        return note_missing(&c->missing, id);
+        return missing_note(&c->missing, id);
     if (c->fd < 0)
         return c->fd;
     r = plat_fs_size(c->fd, &c->fd_size);
@@ -521,7 +516,7 @@ static int manifest(struct copy *c, const struct cid *id, const char *hex)
         return 0;
     int r = manifest_read(c, id, &b, &wrong);
     if (r == -ENOENT)
-        r = note_missing(&c->missing_manifests, id);
+        r = missing_note(&c->missing_manifests, id);
     else if (!r && wrong)
         tell_damage(c, c->name, wrong, false);
     else if (!r)
@@ -566,39 +561,38 @@ static int step_files(struct copy *c)
 
 /* ---- packs that are not there: deleted by policy, or lost ---- */
 
-static void not_missing(struct sm_buf *list, const json_t *hex)
+/* 1: something that was missing was deleted. */
+static int explained(struct missing *m, const json_t *hex)
 {
     struct cid id;
     const char *text = json_string_value(hex);
-    if (!text || strlen(text) != 64 || cid_unhex(text, &id) != 0)
-        return;
-    for (size_t i = 0; i + 32 <= list->n; i += 32)
-        if (memcmp(list->p + i, id.b, 32) == 0) {
-            memmove(list->p + i, list->p + list->n - 32, 32);
-            list->n -= 32;
-            return;
-        }
+    return text && strlen(text) == 64 && cid_unhex(text, &id) == 0 ? missing_explain(m, &id) : 0;
 }
 
-/* What a record says was taken away by policy: type 18 a generation, type 20 packs. */
-static void deleted(struct copy *c, const struct journal_record *rec)
+/* What a record says was taken away by policy: type 18 a generation, type 20 packs.  1 when it was missing here. */
+static int deleted(struct copy *c, const struct journal_record *rec)
 {
     size_t i;
     json_t *o = payload_of(rec), *v;
+    int r = 0;
     if (rec->type == JOURNAL_EXPIRED)
-        not_missing(&c->missing_manifests, json_object_get(o, "manifest"));
+        r = explained(&c->missing_manifests, json_object_get(o, "manifest"));
     else
-        json_array_foreach(json_object_get(o, "packs"), i, v)
-            not_missing(&c->missing, v);
+        json_array_foreach(json_object_get(o, "packs"), i, v) {
+            int k = r < 0 ? r : explained(&c->missing, v);
+            r = k ? k : r;
+        }
     json_decref(o);
+    return r;
 }
 
-static void name_missing(struct copy *c, const struct sm_buf *list, bool pack)
+static void name_missing(struct copy *c, const struct missing *m, bool pack)
 {
     char hex[CID_HEX];
-    for (size_t i = 0; i + 32 <= list->n; i += 32) {
+    const struct cid *id;
+    for (size_t at = 0; (id = missing_next(m, &at)) != NULL;) {
         uint64_t size;
-        sm_hex(list->p + i, 32, hex);
+        sm_hex(id->b, 32, hex);
         if (pack)
             (void)snprintf(c->name, sizeof c->name, "packs/%.2s/%.64s.skp", hex, hex); /* fits */
         else
@@ -619,7 +613,7 @@ static int recheck_done(struct copy *c)
 /* Reads to the journal's present end, but only when something is missing. */
 static int step_recheck(struct copy *c)
 {
-    if (!c->missing.n && !c->missing_manifests.n)
+    if (!c->missing.open && !c->missing_manifests.open)
         return recheck_done(c);
     int r = walk_begin(c, read_original);
     for (int i = 0; !r && i < RECORDS_A_STEP; i++) {
@@ -631,10 +625,11 @@ static int step_recheck(struct copy *c)
             return say(c, -SM_ECORRUPT, c->chain.why);
         if (rec.type != JOURNAL_EXPIRED && rec.type != JOURNAL_PACK_DELETED)
             continue;
-        size_t before = c->missing.n + c->missing_manifests.n;
-        deleted(c, &rec);
+        k = deleted(c, &rec);
+        if (k < 0)
+            return k;
         /* After the head: the copy would name what it cannot have. */
-        if (rec.seq > c->a.head.head.seq && c->missing.n + c->missing_manifests.n < before)
+        if (k && rec.seq > c->a.head.head.seq)
             return say(c, -SM_EAGAIN, "something was deleted meanwhile");
     }
     return r ? r : 1;
@@ -724,8 +719,8 @@ void copy_free(struct copy *c)
     if (c->dir >= 0)
         (void)close(c->dir);
     free(c->piece);
-    sm_buf_wipe(&c->missing);
-    sm_buf_wipe(&c->missing_manifests);
+    missing_wipe(&c->missing);
+    missing_wipe(&c->missing_manifests);
     sm_buf_wipe(&c->tail);
     free(c->from);
     free(c->to);
@@ -743,7 +738,7 @@ int copy_new(const struct copy_args *args, struct copy **ret, char ret_why[COPY_
     }
     c->a = *args;
     c->dir = c->fd = -1;
-    c->missing = c->missing_manifests = SM_BUF_INIT(COPY_MISSING_MAX * sizeof(struct cid));
+    c->missing = c->missing_manifests = MISSING_INIT;
     c->tail = SM_BUF_INIT(TAIL_MAX);
     c->from = strdup(args->from);
     c->to = strdup(args->to ? args->to : "");

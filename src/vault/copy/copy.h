@@ -17,7 +17,6 @@
 
 #define COPY_NAME_MAX 96
 #define COPY_WHY 200
-#define COPY_MISSING_MAX 65536u
 
 /* What a kind of target can do.  Names are those of FORMAT section 7, relative to the copy's folder.  Errors: -errno,
  * -SM_E…; a write that returned 0 from end, append or replace is on disk. */
