@@ -1,6 +1,6 @@
 export const T = {
     mark: { ja: '保存の記録のしるし', en: 'Head of the record' },
-    markText: { ja: 'この紙を残すと、箱があとで昔の状態にもどされたとき分かります(「記録」の画面で比べます)。', en: 'Kept, this paper shows later whether the box was put back to an earlier state (compare it under Access log).' },
+    markText: { ja: 'この紙を残すと、箱があとで昔の状態にもどされたとき分かります(「使った記録」の画面で比べます)。', en: 'Kept, this paper shows later whether the box was put back to an earlier state (compare it under Access log).' },
     title: { ja: 'しるしを比べる', en: 'Compare a head' },
     lead: { ja: 'メールや印刷した紙にあるしるし(SKH1- か SKHF- で始まる文字)を、いまの記録と比べます。', en: 'Compares a head from a mail or a printed page (text beginning with SKH1- or SKHF-) with the record of today.' },
     label: { ja: 'しるし', en: 'Head' },
