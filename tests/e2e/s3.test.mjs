@@ -126,7 +126,7 @@ test('a copy in a bucket is made with a lock on every object, and read back', { 
 const ready = () => Boolean(id);
 const later = (name, ms, fn) => test(name, { timeout: ms, skip }, async (t) => (ready() ? fn(t) : t.skip('no gateway')));
 
-later('the keys are in the parent\'s file alone, and the process that has them is confined', 60e3, async () => {
+later('the keys are in the file of the parent alone, and the process that has them is confined', 60e3, async () => {
   const file = path.join(w.box.data, 'copies.json');
   assert.equal(fs.statSync(file).mode & 0o777, 0o600);
   assert.ok(fs.readFileSync(file, 'utf8').includes(secret));
