@@ -363,8 +363,16 @@ void h_far_forked(struct api_call *c)
     const char *why = sm_obj_str_opt(&o, "why", 200);
     if (api_refused(c, &o))
         return;
-    peer_forked(c->api, c->who.device, why ? why : "");
+    /* While a person was called for it and did not answer yet, it is in the vault's journal already: that cannot shrink. */
+    bool known = peer_is_forked(c->api, c->who.device);
     json_t *peer = caller(c);
-    if (peer)
-        api_ask(c, "V_PEER", json_pack("{s:o,s:s,s:s}", "peer", peer, "record", "refused", "by", "peer"), far_state);
+    if (!peer)
+        return;
+    peer_forked(c->api, c->who.device, why ? why : "");
+    json_t *say = json_pack("{s:o}", "peer", peer);
+    if (!known) {
+        api_set(say, "record", json_string("refused"));
+        api_set(say, "by", json_string("peer"));
+    }
+    api_ask(c, "V_PEER", say, far_state);
 }

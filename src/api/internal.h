@@ -205,6 +205,7 @@ void outbox_tick(struct api *a);
 void peer_by_certificate(struct api *a, const char *cert, struct api_caller_info *ret);
 void peers_open(struct api *a);       /* the vault is there */
 void peers_event(struct api *a, const json_t *e);
+bool peer_is_forked(struct api *a, const char *id); /* a person was called, and did not close it yet */
 void peer_forked(struct api *a, const char *id, const char *why);
 void peer_full(struct api *a, const char *id);
 /* What every message to the vault says of one: {id, vault, head_pub, quota}.  NULL when there is none. */

@@ -62,6 +62,13 @@ void peer_forked(struct api *a, const char *id, const char *why)
     raise(a, "peer_forked", "call", id, why);
 }
 
+bool peer_is_forked(struct api *a, const char *id)
+{
+    char key[96];
+    (void)snprintf(key, sizeof key, "peer_forked:%.40s", id); /* fits */
+    return state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t(key))) > 0;
+}
+
 void peer_full(struct api *a, const char *id)
 {
     raise(a, "peer_full", "look", id, "");

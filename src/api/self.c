@@ -16,6 +16,7 @@
 #define DAILY_MINUTES (4 * 60 + 40)
 #define MARKER "takeover.json"
 #define MARKER_MAX ((size_t)64 << 10)
+#define BEFORE_MAX 256
 #define NAME "この箱 / this box"
 
 /* ---- what is kept of it: a setting ---- */
@@ -37,10 +38,26 @@ static void keep(struct api *a, json_t *s /* taken */)
 
 bool self_is(struct api *a, const char *client)
 {
-    json_t *s = kept(a);
+    json_t *s = kept(a), *v;
     bool is = *client && !strcmp(api_str(s, "client"), client);
+    size_t i;
+    json_array_foreach(json_object_get(s, "before"), i, v)
+        is |= *client && json_is_string(v) && !strcmp(json_string_value(v), client);
     json_decref(s);
     return is;
+}
+
+/* DATA/self was lost: what it saved under its name until then opens no more easily than before. */
+static void remember(json_t *s, const char *client)
+{
+    const char *was = api_str(s, "client");
+    json_t *before = json_object_get(s, "before");
+    if (!*was || !strcmp(was, client))
+        return;
+    if (!before)
+        api_set(s, "before", before = json_array());
+    if (json_array_size(before) < BEFORE_MAX)
+        api_append(before, json_string(was));
 }
 
 static void want_in(struct api *a, int64_t seconds)
@@ -151,6 +168,7 @@ static void said_hello(struct api *a, int err, const json_t *j, const char *text
     json_t *s = kept(a);
     bool other = *api_str(s, "sign_pub") && !strcmp(api_str(s, "client"), api_str(j, "client")) &&
         strcmp(api_str(s, "sign_pub"), api_str(j, "sign_pub")) != 0;
+    remember(s, api_str(j, "client"));
     static const char *const keys[] = { "client", "source", "sign_pub" };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         api_set(s, keys[i], json_string(api_str(j, keys[i])));

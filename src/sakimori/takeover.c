@@ -103,6 +103,19 @@ static void on_problem(void *arg, struct sm_span path, int err, const char *what
     cli_note(t->c, "%s: %s (%s)", text, what, sm_strerror(err));
 }
 
+/* The sealed keys are small.  Whoever else's generation it is may have a file there that fills the disk. */
+static void on_given_back(void *arg, const struct restore_progress *p)
+{
+    struct takeover_run *t = arg;
+    if (t->only_keys && p->bytes > SELFKEYS_MAX)
+        atomic_store(&t->too_much, true);
+}
+
+static bool is_too_much(void *arg)
+{
+    return atomic_load(&((struct takeover_run *)arg)->too_much);
+}
+
 /* only NULL: all of it. */
 static int unpack(struct takeover_run *t, struct sm_span manifest, const char *only)
 {
@@ -110,10 +123,12 @@ static int unpack(struct takeover_run *t, struct sm_span manifest, const char *o
     struct restore_config config = { .paths = &one, .paths_n = only != NULL, .work = -1, .manifest = manifest, .target = RESTORE_PLACE, .place = t->gen,
         .state_dir = -1, .existing = RESTORE_OVERWRITE, .sync = true };
     struct restore_source source = { .get_many = get_many, .file_key = file_key, .names_checked = true, .arg = t };
-    struct restore_watch watch = { .problem = on_problem, .arg = t };
+    struct restore_watch watch = { .problem = on_problem, .progress = on_given_back, .cancelled = is_too_much, .arg = t };
     struct restore_result v = { 0 };
     memcpy(config.id, t->g.manifest.b, sizeof config.id);
     t->lost = false;
+    t->only_keys = only != NULL;
+    atomic_store(&t->too_much, false);
     (void)!plat_fs_remove_tree(t->work, "gen"); /* of a run that was cut off */
     int r = plat_fs_mkdir(t->work, "gen", 0700);
     if (!r)
@@ -163,8 +178,8 @@ static int keys_look(struct takeover_run *t)
 static int open_keys(struct takeover_run *t)
 {
     struct sm_buf sealed = SM_BUF_INIT(SELFKEYS_MAX);
-    int box = openat(t->work, "gen/box", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int r = box < 0 ? -errno : plat_fs_read_file(box, "keys.skb", SELFKEYS_MAX, &sealed);
+    int box = openat(t->work, "gen/box", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int r = box < 0 ? -errno : takeover_read(box, "keys.skb", SELFKEYS_MAX, &sealed);
     if (box >= 0)
         close(box);
     sm_buf_wipe(&t->plain);
@@ -211,15 +226,17 @@ static int find_self(struct takeover_run *t)
     struct sm_buf manifest = SM_BUF_INIT(MANIFEST_MAX);
     size_t n, seen = 0;
     int r = -SM_ENOTFOUND, last = 0;
-    while (r && seen < TAKEOVER_TRIES && (n = store_generations(t->st, &q, g, 64)) > 0) {
-        for (size_t i = 0; i < n && r && seen < TAKEOVER_TRIES; i++) {
-            if (!is_self(t, &g[i], &manifest))
+    struct takeover_tries *tries = calloc(1, sizeof *tries);
+    while (tries && r && (n = store_generations(t->st, &q, g, 64)) > 0) {
+        for (size_t i = 0; i < n && r; i++) {
+            if (!is_self(t, &g[i], &manifest) || !takeover_may_try(tries, &g[i].client))
                 continue;
             seen++;
             r = last = try_one(t, &g[i], &manifest);
         }
         q.before_seq = g[n - 1].seq;
     }
+    free(tries);
     sm_buf_wipe(&manifest);
     if (!r)
         return CLI_OK;

@@ -1,15 +1,15 @@
 /* What the two files of `sakimori takeover` share. */
 #ifndef SAKIMORI_TAKEOVER_H
 #define SAKIMORI_TAKEOVER_H
-#include "vault/snapshot/keylink.h"
+#include <stdatomic.h>
 #include "crypto/kem.h"
 #include "crypto/sign.h"
 #include "sakimori/cli.h"
 #include "vault/seal/selfkeys.h"
+#include "vault/snapshot/keylink.h"
 #include "vault/store/store.h"
 
 #define TAKEOVER_PATH 4096
-#define TAKEOVER_TRIES 50u /* generations of the box looked at, newest first */
 
 struct takeover_run {
     struct cli *c;
@@ -25,6 +25,8 @@ struct takeover_run {
     struct selfkeys keys;
     struct journal_head from_head;
     bool lost;                                /* a file of it could not be given back */
+    bool only_keys;                           /* nothing else of it is believed yet */
+    atomic_bool too_much;                     /* ... and what comes is more than those can be */
     uint64_t damaged;
 };
 /* The vault below what a person named, or NULL; the caller frees. */

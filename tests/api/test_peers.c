@@ -235,6 +235,11 @@ static void a_box_that_finds_itself_rolled_back_says_so_here(void **state)
     assert_int_equal(kit_call(k, &neighbour, "POST", "/agent/v1/peer/forked", "{\"why\":\"older\"}"), 200);
     assert_true(alarm(k, "peer_forked"));
     assert_string_equal(json_string_value(json_object_get(asked(k, "V_PEER"), "record")), "refused");
+    /* As often as it likes: the vault's journal, which cannot shrink, grows by one record until a person has answered. */
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(kit_call(k, &neighbour, "POST", "/agent/v1/peer/forked", "{}"), 200);
+        assert_null(json_object_get(asked(k, "V_PEER"), "record"));
+    }
 }
 
 static void what_is_asked_for_has_bounds(void **state)

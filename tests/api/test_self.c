@@ -1,5 +1,6 @@
 /* The box's own backup: when it is made, what is told of it, and that it goes nowhere; the first start after a take-over. */
 #include "api_kit.h"
+#include "api/internal.h"
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -135,11 +136,27 @@ static void suspicion_against_the_box_itself_freezes_nothing(void **state)
     assert_false(alarm_is_open(k, "suspicion:" SOURCE));
 }
 
+/* DATA/self was lost, and selfsave is another client from now on: passwords lie in what it saved before all the same. */
+static void what_was_saved_under_an_earlier_name_stays_the_boxs_own(void **state)
+{
+    struct kit *k = *state;
+    ready(k);
+    at(k, 700);
+    json_object_set_new(json_object_get(k->answers, "S_HELLO"), "client", json_string("d1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1"));
+    at(k, 86400);
+    assert_int_equal(kit_asked(k, "S_RUN"), 2);
+    assert_true(self_is(k->api, "d1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1"));
+    assert_true(self_is(k->api, CLIENT));
+    assert_false(self_is(k->api, SOURCE));
+    assert_false(self_is(k->api, ""));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, kit_open, kit_close)
     const struct CMUnitTest tests[] = { T(the_box_saves_itself_soon_after_a_change_and_every_day),
         T(a_failure_is_told_and_tried_again_and_two_days_of_it_are_an_alarm),
-        T(a_part_that_was_not_read_whole_does_not_count), T(suspicion_against_the_box_itself_freezes_nothing) };
+        T(a_part_that_was_not_read_whole_does_not_count), T(suspicion_against_the_box_itself_freezes_nothing),
+        T(what_was_saved_under_an_earlier_name_stays_the_boxs_own) };
     return cmocka_run_group_tests_name("self", tests, NULL, NULL);
 }

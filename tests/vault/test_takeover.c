@@ -1,6 +1,10 @@
 /* The order by which another box goes on with a vault, and its record. */
 #include "store_kit.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "core/json.h"
 #include "vault/store/takeover.h"
 
@@ -98,6 +102,53 @@ static void every_altered_byte_of_a_take_over_is_refused(void **s)
     sm_buf_wipe(&text);
 }
 
+/* A client labels fifty and more of its generations as the box's: those of the box are still looked at. */
+static void who_claims_to_be_the_box_uses_up_no_others_tries(void **s)
+{
+    struct takeover_tries *t = calloc(1, sizeof *t);
+    struct client_id liar = {{1}}, box = {{2}};
+    (void)s;
+    assert_non_null(t);
+    for (unsigned i = 0; i < 3 * TAKEOVER_TRIES; i++)
+        assert_int_equal(takeover_may_try(t, &liar), i < TAKEOVER_TRIES);
+    for (unsigned i = 0; i < TAKEOVER_TRIES; i++)
+        assert_true(takeover_may_try(t, &box));
+    assert_false(takeover_may_try(t, &box));
+    for (unsigned i = 3; i <= TAKEOVER_CLIENTS; i++) {
+        struct client_id c = {{(uint8_t)i, (uint8_t)(i >> 8), 3}};
+        assert_true(takeover_may_try(t, &c));
+    }
+    struct client_id more = {{9, 9, 9}};
+    assert_false(takeover_may_try(t, &more));
+    assert_int_equal(t->n, TAKEOVER_CLIENTS);
+    free(t);
+}
+
+static void what_a_client_put_in_the_place_of_the_keys_holds_nothing_up(void **s)
+{
+    struct kit k;
+    struct sm_buf got = SM_BUF_INIT(64);
+    (void)s;
+    kit_init(&k, "takeover3");
+    int dir = open(k.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = openat(dir, "plain", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(dir >= 0 && fd >= 0);
+    assert_int_equal(write(fd, "0123456789", 10), 10);
+    close(fd);
+    assert_int_equal(takeover_read(dir, "plain", 10, &got), 0);
+    assert_int_equal(got.n, 10);
+    assert_int_equal(takeover_read(dir, "plain", 9, &got), -SM_ELIMIT);
+    assert_int_equal(symlinkat("plain", dir, "link"), 0);
+    assert_int_equal(takeover_read(dir, "link", 64, &got), -ELOOP);
+    assert_int_equal(mkfifoat(dir, "pipe", 0600), 0);
+    (void)alarm(20); /* it would wait for ever */
+    assert_int_equal(takeover_read(dir, "pipe", 64, &got), -SM_EFORMAT);
+    (void)alarm(0);
+    assert_int_equal(got.n, 10);
+    close(dir);
+    sm_buf_wipe(&got);
+    kit_done(&k);
+}
+
 static int setup(void **s)
 {
     (void)s;
@@ -110,6 +161,8 @@ int main(void)
         cmocka_unit_test(an_order_for_the_present_head_is_recorded_and_found_again),
         cmocka_unit_test(an_order_of_another_key_vault_or_head_is_not_recorded),
         cmocka_unit_test(every_altered_byte_of_a_take_over_is_refused),
+        cmocka_unit_test(what_a_client_put_in_the_place_of_the_keys_holds_nothing_up),
+        cmocka_unit_test(who_claims_to_be_the_box_uses_up_no_others_tries),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -1,6 +1,9 @@
 #include "vault/store/takeover.h"
 #include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "crypto/sign.h"
+#include "plat/fs.h"
 #include "vault/store/store_internal.h"
 
 int takeover_put(const struct takeover *t, const char *made, struct sm_buf *ret)
@@ -73,6 +76,41 @@ int takeover_check(struct sm_span text, const uint8_t sig[64], const uint8_t ord
         *ret = t;
     sm_buf_wipe(&b);
     return err;
+}
+
+bool takeover_may_try(struct takeover_tries *t, const struct client_id *client)
+{
+    size_t i = 0;
+    while (i < t->n && !client_id_eq(&t->client[i], client))
+        i++;
+    if (i == TAKEOVER_CLIENTS)
+        return false;
+    if (i == t->n) {
+        t->client[t->n] = *client;
+        t->tried[t->n++] = 0;
+    }
+    if (t->tried[i] == TAKEOVER_TRIES)
+        return false;
+    t->tried[i]++;
+    return true;
+}
+
+int takeover_read(int dir, const char *name, size_t max, struct sm_buf *ret)
+{
+    struct stat st;
+    int fd = plat_fs_open_read(dir, name); /* follows no link, waits for nobody */
+    int r = fd < 0 ? fd : fstat(fd, &st) < 0 ? -errno : !S_ISREG(st.st_mode) ? -SM_EFORMAT : 0;
+    if (!r && (uint64_t)st.st_size > max)
+        r = -SM_ELIMIT;
+    if (!r)
+        r = sm_buf_reserve(ret, (size_t)st.st_size);
+    if (!r)
+        r = plat_fs_pread_all(fd, ret->p + ret->n, (size_t)st.st_size, 0);
+    if (!r)
+        ret->n += (size_t)st.st_size;
+    if (fd >= 0)
+        (void)close(fd); /* opened for reading */
+    return r;
 }
 
 int store_took_over(struct store *st, struct sm_span text, const uint8_t sig[64], const uint8_t orders_pub[32])

@@ -22,6 +22,23 @@ sm_must_use int takeover_message(struct sm_span text, struct sm_buf *ret);
 sm_must_use int takeover_check(struct sm_span text, const uint8_t sig[64], const uint8_t orders_pub[32],
     struct takeover *ret);
 
+/*
+ * Which generations a take-over looks at: any client can call its own as the box calls its, and as many as it likes.  So
+ * each client has tries of its own: whoever fills the newest of a copy with false ones uses up no other's.
+ */
+#define TAKEOVER_TRIES 50u                   /* of one client, newest first */
+#define TAKEOVER_CLIENTS 1024u
+struct takeover_tries { struct client_id client[TAKEOVER_CLIENTS]; unsigned tried[TAKEOVER_CLIENTS]; size_t n; };
+/* Counts one more try of this client.  False: it had all of its own, or there are too many that claim to be the box. */
+bool takeover_may_try(struct takeover_tries *t, const struct client_id *client);
+
+/*
+ * A file of a generation that nobody vouches for yet, appended: a plain one, of at most max bytes.  A link that leads
+ * elsewhere or a pipe that never says a word are what any client could have put there.  -SM_EFORMAT (or the system's own
+ * error) for those, -SM_ELIMIT, -errno.
+ */
+sm_must_use int takeover_read(int dir, const char *name, size_t max, struct sm_buf *ret);
+
 /* Record it, durable.  -SM_EMISMATCH (another vault, or from is not the present head), those of takeover_check,
  * -SM_ESTATE, -errno. */
 sm_must_use int store_took_over(struct store *st, struct sm_span text, const uint8_t sig[64],
