@@ -6,7 +6,7 @@
 #include "vault/store/store_internal.h"
 
 #define FOLDER "caches"
-#define ROOM ((uint64_t)1 << 30) /* of the disk, that caches leave free */
+#define ROOM ((uint64_t)1 << 30) /* of the disk, that caches leave free besides the reserve */
 #define NAME_LEN 112
 #define STEM 65 /* client-source */
 
@@ -45,7 +45,15 @@ static bool may_keep(const struct store *st, const struct client_id *id, int *re
 
 /* ---- files of one client or source ---- */
 
-struct sweep { int fd; const char *stem, *but; size_t n; int64_t older_s; int err; };
+/* end: only names that end so. */
+struct sweep { int fd; const char *stem, *but, *end; size_t n; int64_t older_s; int err; };
+
+static bool ends_so(struct sm_span name, const char *end)
+{
+    size_t n = strlen(end);
+    return name.n >= n && memcmp(name.p + name.n - n, end, n) == 0;
+}
+
 
 static int sweep_one(void *arg, struct sm_span name, unsigned char type)
 {
@@ -57,7 +65,7 @@ static int sweep_one(void *arg, struct sm_span name, unsigned char type)
         return 0;
     memcpy(text, name.p, name.n);
     text[name.n] = 0;
-    if (text[0] == '.' || (s->but && strcmp(text, s->but) == 0))
+    if (text[0] == '.' || (s->end && !ends_so(name, s->end)) || (s->but && strcmp(text, s->but) == 0))
         return 0;
     if (s->older_s && (fstatat(s->fd, text, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_mtim.tv_sec >= s->older_s))
         return 0;
@@ -89,11 +97,22 @@ static int find_one(void *arg, struct sm_span name, unsigned char type)
 
 /* ---- writing ---- */
 
+/* Above the vault's own reserve: caches are the first that find no room. */
 static int room_for(struct store *st, uint64_t n)
 {
     struct plat_fs_space s;
     int e = plat_fs_space(st->dir, ".", &s);
-    return e < 0 ? e : s.avail_bytes < ROOM + n ? -ENOSPC : 0;
+    if (e < 0)
+        return e;
+    return s.avail_bytes < st->limits.reserve_bytes || s.avail_bytes - st->limits.reserve_bytes < ROOM + n ? -ENOSPC : 0;
+}
+
+/* One log that is begun is all a source has: the names of them are the client's to choose. */
+static int drop_begun(int dir, const char *stem, const char *but)
+{
+    struct sweep s = { .fd = dir, .stem = stem, .n = STEM, .but = but, .end = ".part" };
+    int e = plat_fs_list(dir, sweep_one, &s);
+    return e < 0 ? e : s.err;
 }
 
 static int write_at(int fd, uint64_t at, struct sm_span bytes, bool last)
@@ -116,6 +135,8 @@ static int put_in(int dir, const struct caches_put *p, struct sm_span bytes)
     name_of(stem, p->log, ".part", part);
     int fd = plat_fs_create(dir, name, PLAT_FS_RW | PLAT_FS_EXISTING, 0600);
     bool fresh = fd == -ENOENT;
+    if (fresh && !p->at && (fd = drop_begun(dir, stem, part)) < 0)
+        return fd;
     if (fresh)
         fd = plat_fs_create(dir, part, PLAT_FS_RW | (p->at ? PLAT_FS_EXISTING : 0), 0600);
     if (fd < 0)

@@ -7,7 +7,8 @@
  *
  * Invariants: 1. a log replaces another only when it is whole and on disk.  2. nothing is kept for, or given to, a
  * client that
- * is frozen or not joined, and what it had is removed when it is thawed or re-keyed.
+ * is frozen or not joined, and what it had is removed when it is thawed or re-keyed.  3. a source has at most one log and
+ * one that is begun, and neither takes of the vault's reserve.
  */
 #ifndef VAULT_STORE_CACHES_H
 #define VAULT_STORE_CACHES_H
