@@ -559,8 +559,11 @@ static void journal_pieces_begin_where_something_ends(void **state)
     assert_int_equal(far_journal(x.far, 4, 0, SM_SPAN(bytes, 10)), -SM_ESTATE);
     assert_int_equal(far_journal(x.far, 0, 0, SM_SPAN(bytes, 10)), -SM_ELIMIT);
     assert_int_equal(far_journal(x.far, 9999, 0, SM_SPAN(bytes, 10)), -SM_ELIMIT);
+    assert_int_equal(far_journal(x.far, 65, 0, SM_SPAN(bytes, 10)), -SM_ELIMIT);
     assert_int_equal(far_journal(x.far, 1, 0, SM_SPAN(bytes, 0)), -SM_ELIMIT);
     assert_int_equal(send_head(&x), -SM_EPARTIAL);
+    /* It led nowhere and is forgotten: nobody has the same bytes followed again and again. */
+    assert_int_equal(far_journal(x.far, 2, 0, SM_SPAN(bytes, 10)), -SM_ESTATE);
     assert_int_equal(run(&x, false), 0);
     uint64_t size = 0;
     assert_int_equal(far_size(x.far, "journal/00000001.skj", &size), 0);

@@ -8,7 +8,8 @@
 #include "plat/fs.h"
 #include "vault/copy/far_internal.h"
 
-#define STAGED_FILES_MAX 4096u       /* 256 GiB of journal in one go */
+/* 4 GiB of journal between two heads: it is followed in one go, and the vault's process does nothing else meanwhile. */
+#define STAGED_FILES_MAX 64u
 
 static void staged_name(uint32_t file, char ret[COPY_NAME_MAX])
 {
@@ -186,7 +187,8 @@ int far_head(struct far *f, struct sm_span bytes, char ret_why[COPY_WHY])
     if (h.head.seq == f->at.seq)
         return 0;
     r = follow(f, &h, &file, &off, ret_why);
-    if (r == -SM_EDENIED)
+    /* Also what is incomplete is sent again from the last head on: else one small message has it all followed again. */
+    if (r == -SM_EDENIED || r == -SM_EPARTIAL)
         far_unstage(f, 0);
     if (!r)
         r = commit(f, file, off);
