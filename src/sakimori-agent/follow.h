@@ -10,6 +10,9 @@
 
 /* Keep the sheet's *orders* public key (64 hex) in the folder of caches, unless one is kept already. */
 void follow_pin(int cache, const char *hex);
+/* The one that holds now, proven by the join code and the changes of recipients since: it takes the place of any other, and
+ * a sheet that was replaced explains nothing any more. */
+void follow_trust(int cache, const uint8_t key[32]);
 /*
  * The box shows head and a take-over {"order","sig"}.  proven: it goes on from what was seen here before; then the order is
  * only noted as used.  1: the order explains it, the heads go on from there (h->last), and what the caches believe of the

@@ -109,6 +109,21 @@ static void pin(const struct crypto_sign_pair *who)
     follow_pin(cache, hex);
 }
 
+static void after_a_change_of_the_sheet_only_the_new_one_explains_anything(void **s)
+{
+    struct crypto_sign_pair next;
+    struct heads h = heads_at(20, 1);
+    (void)s;
+    assert_ok(crypto_sign_generate(&next));
+    pin(&orders);
+    follow_trust(cache, next.public_key);
+    pin(&orders); /* of an order that is signed by the box alone */
+    assert_int_equal(follow(&h, order_of(7, 61, &orders, false), false, 413), 0);
+    assert_int_equal(h.last.seq, 20);
+    assert_int_equal(follow(&h, order_of(7, 62, &next, false), false, 413), 1);
+    follow_trust(cache, orders.public_key);
+}
+
 static void only_an_order_of_the_sheet_explains_a_head_that_went_back(void **s)
 {
     struct crypto_sign_pair other;
@@ -186,6 +201,7 @@ int main(void)
         cmocka_unit_test(only_an_order_of_the_sheet_explains_a_head_that_went_back),
         cmocka_unit_test(an_order_that_was_not_needed_is_used_up_all_the_same),
         cmocka_unit_test(forgetting_takes_every_cache_about_the_vault_and_nothing_else),
+        cmocka_unit_test(after_a_change_of_the_sheet_only_the_new_one_explains_anything),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -104,6 +104,8 @@ int backupd_ask_recipients(struct backupd *b)
         r = recips_take(&b->recips, json_object_get(got, "changes"));
     if (!r && b->recips.alarm)
         sm_error("%s", b->recips.why);
+    if (!r && b->recips.can)
+        follow_trust(b->cache, b->recips.s.orders);
     json_decref(o);
     json_decref(got);
     return r; /* a box of an older version has no such call: then what is pinned holds */
