@@ -407,6 +407,22 @@ static int flight_new(struct store_session *s, const struct cid *pack, uint64_t 
     return 0;
 }
 
+/*
+ * No more than so many are held: the one begun longest ago gives way.  A client that was killed comes back without its
+ * half-sent packs, and must not be refused for what it left; one that sends all at once only hinders itself.
+ */
+static void make_way(struct store_session *s)
+{
+    uint32_t n = 0;
+    const struct flight *oldest = NULL;
+    for (const struct flight *f = s->flights; f; f = f->next, n++)
+        oldest = f;
+    if (n < s->st->limits.packs_in_flight || !oldest)
+        return;
+    struct cid id = oldest->id;
+    store_pack_abort(s, &id);
+}
+
 int store_pack_begin(struct store_session *s, const struct cid *pack, uint64_t total, uint64_t *ret_have)
 {
     struct store *st = s->st;
@@ -428,11 +444,7 @@ int store_pack_begin(struct store_session *s, const struct cid *pack, uint64_t t
         *ret_have = pack_check_taken(f->check);
         return 0;
     }
-    uint32_t n = 0;
-    for (f = s->flights; f; f = f->next)
-        n++;
-    if (n >= st->limits.packs_in_flight)
-        return -SM_ELIMIT;
+    make_way(s);
     err = check_room(st, s->client, total);
     if (err == -SM_ELIMIT) {
         int rec = store_refuse(st, s->client, &s->info.client, "pack", "more bytes than the quota allows");

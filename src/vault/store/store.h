@@ -135,7 +135,8 @@ void store_session_end(struct store_session *s);
 
 /*
  * Begin or go on with a pack of total bytes.  *ret_have: bytes held; == total: it is here already, nothing to send.
- * -ENOSPC (reserve; nothing was written), -SM_ELIMIT (quota, packs in flight, total), -SM_EINVAL, -SM_ESTATE, -errno.
+ * Past packs_in_flight the one begun longest ago is forgotten, as by store_pack_abort.
+ * -ENOSPC (reserve; nothing was written), -SM_ELIMIT (quota, total), -SM_EINVAL, -SM_ESTATE, -errno.
  */
 sm_must_use int store_pack_begin(struct store_session *s, const struct cid *pack, uint64_t total, uint64_t *ret_have);
 /* As begin but only asks: *ret_done when durable. */
