@@ -37,6 +37,8 @@ export const T = {
     a_sign_out: { ja: '出た', en: 'signed out' },
     a_password: { ja: 'パスワードを変えた', en: 'changed the password' },
     a_recovery: { ja: '金庫の紙で入り直した', en: 'got in again with the sheet' },
+    a_head_check: { ja: '保存の記録のしるしを比べた', en: 'compared a head of the record' },
+    a_recipients_change: { ja: '保存を開く鍵を変える命令を出した', en: 'ordered a change of the keys that open backups' },
     a_restore_card_new: { ja: '戻すカードを作り直した', en: 'made a new restore card' },
     a_task: { ja: 'きょうすることを進めた', en: 'dealt with the task of the day' },
     a_alarm_act: { ja: 'こまったことを進めた', en: 'acted on trouble' },

@@ -54,8 +54,8 @@ export const T = {
     keysWaiting: { ja: '新しい鍵に変える命令が待っています(あと{wait})', en: 'An order for new keys is waiting ({wait} left)' },
     keysWaitingBy: { ja: '出した人: {by}。理由: {why}', en: 'By {by}. Reason: {why}' },
     keysStop: { ja: '心当たりがなければ、「保存期間」で止める', en: 'If nobody knows of it, stop it under “How long it is kept”' },
-    keysOld: { ja: '前のカードでは、前の世代がまだ開けます', en: 'The old card still opens earlier backups' },
-    keysOldText: { ja: '新しくしても、前のカードや紙から取り上げることはできません。新しい鍵で守られるのは、変わったあとの保存です。前の世代は、新しい鍵でも開けます。', en: 'A change takes nothing back from the old card or sheet. The new keys protect backups made after it; earlier ones open with the new keys too.' },
+    keysOld: { ja: '前のカードでは、前の保存がまだ開けます', en: 'The old card still opens earlier backups' },
+    keysOldText: { ja: '新しくしても、前のカードや紙から取り上げることはできません。新しい鍵で守られるのは、変わったあとの保存です。前の保存は、新しい鍵でも開けます。', en: 'A change takes nothing back from the old card or sheet. The new keys protect backups made after it; earlier ones open with the new keys too.' },
     keysSteps: { ja: '新しくする手順', en: 'How it is done' },
     k3: { ja: 'カードが盗まれたとき', en: 'If the card was stolen' },
     k3t: { ja: '先に「戻すカード」で作り直し、パスワードを変えます。そのあと、これを行います。', en: 'First make a new card and change the password. Then do this.' },
@@ -74,6 +74,6 @@ export const T = {
     mNo: { ja: '前の鍵で包んでいます(次の保存で変わります)', en: 'Wraps for the keys before (changes with its next backup)' },
     mUnknown: { ja: 'まだ分かりません(次の保存のあとに出ます)', en: 'Not known yet (after its next backup)' },
     mNone: { ja: '機器は、まだありません。', en: 'No machines yet.' },
-    mDo: { ja: '保存が終わっても変わらない機器は、その機器で「sakimori-agent trust コード」を行います。コードは「機器」の画面で作ります。', en: 'A machine that does not change with a backup: run “sakimori-agent trust CODE” on it, with a code made under Machines.' },
+    mDo: { ja: '保存が終わっても変わらない機器もあります。その機器で sakimori-agent trust を行います。コードは「機器」の画面で作ります。', en: 'A machine that does not change with a backup: run “sakimori-agent trust CODE” on it, with a code made under Machines.' },
     stolenMore: { ja: '箱やその写しも盗まれたときは、業者に電話します。', en: 'If the box or a copy of it was stolen as well, call your vendor.' },
 } as const;

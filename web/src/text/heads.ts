@@ -1,8 +1,8 @@
 export const T = {
     mark: { ja: '保存の記録のしるし', en: 'Head of the record' },
-    markText: { ja: 'この紙を残すと、箱があとで昔の状態にもどされたとき分かります(「使った記録」の画面で比べます)。', en: 'Kept, this paper shows later whether the box was put back to an earlier state (compare it under Access log).' },
+    markText: { ja: 'この紙を残してください。箱が昔の状態にもどされたとき、分かります。「使った記録」の画面で比べます。', en: 'Kept, this paper shows later whether the box was put back to an earlier state (compare it under Access log).' },
     title: { ja: 'しるしを比べる', en: 'Compare a head' },
-    lead: { ja: 'メールや印刷した紙にあるしるし(SKH1- か SKHF- で始まる文字)を、いまの記録と比べます。', en: 'Compares a head from a mail or a printed page (text beginning with SKH1- or SKHF-) with the record of today.' },
+    lead: { ja: 'しるしは、SKH1- か SKHF- で始まる文字です。メールや紙のしるしを、いまの記録と比べます。', en: 'Compares a head from a mail or a printed page (text beginning with SKH1- or SKHF-) with the record of today.' },
     label: { ja: 'しるし', en: 'Head' },
     help: { ja: 'メールは全部はりつけても比べられます。大文字と小文字は、どちらでもよいです。', en: 'A whole mail may be pasted. Capital or small letters do not matter.' },
     need: { ja: 'しるしを入れてください。', en: 'Please enter a head.' },

@@ -69,6 +69,6 @@ export const T: Record<string, { ja: string; en: string }> = {
     'at the account could change files on this share; give it the right to read only': { ja: '注意: この利用者は、共有のファイルを書きかえられます。読むだけの利用者に変えてください', en: 'Warning: this account could change files on the share; give it the right to read only' },
     'at the server stopped answering; the next run goes on from here': { ja: '途中でサーバーが答えなくなりました。次の保存が、続きから始めます', en: 'the server stopped answering; the next run goes on from here' },
     'at the time limit of this source': { ja: '決めた時間の上限', en: 'the time limit of this source' },
-    'at the library for shares is not installed: libsmbclient': { ja: 'この機器に libsmbclient がありません(apt install libsmbclient)', en: 'this machine has no libsmbclient (apt install libsmbclient)' },
+    'at the library for shares is not installed: libsmbclient': { ja: '共有フォルダーを読む部品がありません(libsmbclient)', en: 'this machine has no libsmbclient (apt install libsmbclient)' },
     'at root': { ja: '保存するフォルダ', en: 'root' },
 };
