@@ -94,8 +94,6 @@ export const T = {
     a_hold_release: { ja: '消してよいことにした', en: 'released a hold' },
     a_date: { ja: '日付を確かめた', en: 'confirmed the date' },
     a_device_quota: { ja: '機器の大きさの上限を変えた', en: 'changed the room of a machine' },
-    a_head_check: { ja: 'しるしを比べた', en: 'compared a head' },
-    a_recipients_change: { ja: '開ける鍵を新しくする命令を出した', en: 'ordered a change of the keys that open' },
     a_takeover: { ja: '新しい箱が引きついだ', en: 'a new box took over' },
     a_self_run: { ja: '箱自身の控えを取った', en: 'had the box back itself up' },
     a_copy_add: { ja: '写しの置き場所を加えた', en: 'added a place for copies' },
