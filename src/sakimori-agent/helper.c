@@ -240,11 +240,14 @@ int assist_hook(struct assist *a, const struct helper_work *work)
 {
     sm_cleanup(sm_json_free) json_t *o = NULL;
     char path[64], what[HOOK_SAID_MAX + 64];
+    struct sm_ipc *prepare = a->ipc; /* its files are there as long as this is: what it made is read after the hook */
+    a->ipc = NULL;
     int r = begin(a, work);
     snprintf(path, sizeof path, "hooks/%s", work->name);
     if (!r)
         r = until_ready(a, true, plat_clock_mono_ms() + (uint64_t)work->limit_s * 1000 + HOOK_GRACE_MS, &o);
     assist_end(a);
+    a->ipc = prepare;
     if (r)
         return told(a, path, r, work->kind);
     struct sm_obj f = SM_OBJ(o);

@@ -60,6 +60,6 @@ sm_must_use int assist_prepare(
 /* Have a database tried that the drill work->source restored: *ret is what is said of it (proof.c), the caller's.  0,
  * -SM_ECANCEL, -SM_EPEER (it died), -SM_ETIME. */
 sm_must_use int assist_proof(struct assist *a, const struct helper_work *work, json_t **ret);
-/* Run a hook to its end, also when the run was cancelled.  0, -SM_EPARTIAL (it failed; told as a problem), -SM_EPEER. */
+/* Run a hook to its end, also when the run was cancelled; what assist_prepare made stays.  0, -SM_EPARTIAL (it failed; told as a problem), -SM_EPEER. */
 sm_must_use int assist_hook(struct assist *a, const struct helper_work *work);
 #endif

@@ -295,6 +295,20 @@ test('hooks run before and after; one that fails or hangs is told, and what it s
   }
 });
 
+test('a hook after the copy of a database does not take the copy away before it is read', { timeout: 120e3 }, async () => {
+  const file = path.join(w.place, 'hooked.db'), diary = path.join(w.place, 'copied');
+  await L.run('python3', ['-c', `import sqlite3,os; c=sqlite3.connect(${JSON.stringify(file)}); c.execute('create table t(v blob)'); c.executemany('insert into t values(?)', [(os.urandom(1000),) for i in range(500)]); c.commit()`]);
+  await hook('linger', `ls -R ${w.agent.data}/staging > ${diary}; sleep 3`);
+  const s = await source('コピーの後', { kind: 'sqlite', paths: [file], options: { hooks: { after: 'linger' } } });
+  const r = await run(s);
+  assert.equal(r.state, 'complete', JSON.stringify(r));
+  assert.match(fs.readFileSync(diary, 'utf8'), /hooked\.db/, 'it ran while the copy was there: before it was read');
+  const back = await fetch(r.manifest);
+  const got = await L.run('python3', ['-c', `import sqlite3; c=sqlite3.connect(${JSON.stringify(`${back}/sqlite${file}`)}); print(c.execute('select count(*) from t').fetchone()[0], c.execute('pragma integrity_check').fetchone()[0])`]);
+  assert.equal(got.out.trim(), '500 ok');
+  await L.until('an empty staging', () => fs.readdirSync(path.join(w.agent.data, 'staging')).length === 0);
+});
+
 test('what a killed agent left is removed, and the hook that starts things again is run', { timeout: 120e3 }, async () => {
   const mark = path.join(w.place, 'again');
   await hook('slow', `sleep 3`);
