@@ -98,6 +98,7 @@ class Wire {
       near.on('data', (d) => { if (x.mode !== 'silent') far.write(d); });
       far.on('data', (d) => {
         x.sent += d.length;
+        x.seen ||= x.look?.(d);
         if (x.mode === 'pass') near.write(d);
         x.onData?.();
       });
@@ -158,8 +159,11 @@ test('a box, a machine and a NAS', { timeout: 120e3 }, async () => {
 test('a share is kept and comes back the same; only what changed is read again', { timeout: 180e3 }, async () => {
   const s = w.s = await source('NAS');
   assert.deepEqual(s.paths, ['/smb']);
+  const piece = fs.readFileSync(at('画像', 'CT.img')).subarray(4 << 20, (4 << 20) + 64);
+  w.wire.look = (d) => d.includes(piece);
   const first = await run(s);
   assert.equal(first.state, 'complete', JSON.stringify(first));
+  assert.ok(!w.wire.seen, 'a server that can encrypt does');
   assert.equal(first.problems_total, 0, JSON.stringify(first.problems));
   const all = Object.values(plain(w.samba.share)).filter((r) => r.sha256);
   assert.equal(first.counters.files, all.length);

@@ -39,7 +39,7 @@
     X(smbc_init_context) X(smbc_setDebug) X(smbc_setLogCallback) X(smbc_setTimeout) X(smbc_setPort)                    \
         X(smbc_setFunctionAuthDataWithContext) X(smbc_setOptionUserData) X(smbc_getOptionUserData)                     \
             X(smbc_setOptionNoAutoAnonymousLogin) X(smbc_setOptionUseCCache) X(smbc_setOptionUseKerberos)              \
-                X(smbc_setOptionProtocols) X(smbc_getFunctionOpen) X(smbc_getFunctionRead) X(smbc_getFunctionLseek)    \
+                X(smbc_setOptionProtocols) X(smbc_setOptionSmbEncryptionLevel) X(smbc_getFunctionOpen) X(smbc_getFunctionRead) X(smbc_getFunctionLseek)    \
                     X(smbc_getFunctionClose) X(smbc_getFunctionStat) X(smbc_getFunctionFstat)                          \
                         X(smbc_getFunctionOpendir) X(smbc_getFunctionClosedir) X(smbc_getFunctionReaddirPlus2)
 #define MEMBER(name) __typeof__(&name) name;
@@ -200,7 +200,7 @@ static int configure(struct prep *p)
     if (dir >= 0)
         r = sm_buf_printf(&b,
             "[global]\nclient min protocol = SMB2_02\nclient max protocol = SMB3\nclient ipc min protocol = SMB2_02\n"
-            "client signing = required\nclient ipc signing = required\nclient NTLMv2 auth = yes\nclient lanman auth = "
+            "client smb encrypt = desired\nclient signing = required\nclient ipc signing = required\nclient NTLMv2 auth = yes\nclient lanman auth = "
             "no\n"
             "client plaintext auth = no\nclient use kerberos = off\nclient use spnego = yes\nname resolve order = "
             "host\n"
@@ -234,6 +234,7 @@ static int open_library(struct prep *p)
     f->smbc_setOptionNoAutoAnonymousLogin(smb.c, 1);
     f->smbc_setOptionUseCCache(smb.c, 0);
     f->smbc_setOptionUseKerberos(smb.c, 0);
+    f->smbc_setOptionSmbEncryptionLevel(smb.c, SMBC_ENCRYPTLEVEL_REQUEST);
     f->smbc_setTimeout(smb.c, ANSWER_MS);
     if (!f->smbc_init_context(smb.c))
         return -SM_EUNSUPPORTED;
