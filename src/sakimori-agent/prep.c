@@ -335,8 +335,87 @@ static int launch(struct running *g, const struct prep_run *t, int err_to, int o
     return r;
 }
 
+/* ---- words without rows ---- */
+
+static bool is_state(const char *s, size_t n)
+{
+    if (n < 5)
+        return false;
+    for (size_t i = 0; i < 5; i++)
+        if (!((s[i] >= '0' && s[i] <= '9') || (s[i] >= 'A' && s[i] <= 'Z')))
+            return false;
+    return true;
+}
+
+static bool starts(const char *s, size_t n, const char *with)
+{
+    return n >= strlen(with) && memcmp(s, with, strlen(with)) == 0;
+}
+
+static const char *in_words(const char *s, size_t n)
+{
+    size_t i = sizeof "ERROR " - 1;
+    if (!starts(s, n, "ERROR "))
+        return NULL;
+    while (i < n && s[i] >= '0' && s[i] <= '9')
+        i++;
+    return starts(s + i, n - i, " (") && is_state(s + i + 2, n - i - 2) && n > i + 7 && s[i + 7] == ')' ? s + i + 2 : NULL;
+}
+
+void prep_sqlstate(struct sm_span text, bool log, char *ret)
+{
+    const char *s = (const char *)text.p, *found = text.n && !log ? in_words(s, text.n) : NULL;
+    for (size_t at = 0; log && at < text.n;) {
+        size_t n = text.n - at;
+        if (is_state(s + at, n) && (starts(s + at + 5, n - 5, " ERROR:") || starts(s + at + 5, n - 5, " FATAL:")))
+            found = s + at;
+        const char *end = memchr(s + at, '\n', n);
+        at = end ? (size_t)(end - s) + 1 : text.n;
+    }
+    if (found)
+        memcpy(ret, found, 5);
+    ret[found ? 5 : 0] = 0;
+}
+
+static uint64_t log_size(const struct prep *p)
+{
+    struct stat st;
+    return p->quiet_log && lstat(p->quiet_log, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+/* What the server's log has got since then. */
+static void log_state(const struct prep *p, uint64_t from, char *ret)
+{
+    char text[8192];
+    uint64_t size = 0;
+    int fd = open(p->quiet_log, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0 && plat_fs_size(fd, &size) == 0 && size > from) {
+        size_t n = size - from < sizeof text ? (size_t)(size - from) : sizeof text;
+        if (plat_fs_pread_all(fd, text, n, size - n) == 0)
+            prep_sqlstate(SM_SPAN(text, n), true, ret);
+    }
+    if (fd >= 0)
+        close(fd);
+    sm_zero(text, sizeof text);
+}
+
+static void say_quietly(const struct prep *p, int r, struct sm_span said, uint64_t log_from, char *ret_why)
+{
+    char state[6] = "";
+    if (r && p->quiet_log)
+        log_state(p, log_from, state);
+    if (r && !state[0])
+        prep_sqlstate(said, false, state);
+    if (r == -ENOSPC)
+        snprintf(ret_why, KIND_WHY, "stopped, for the disk of this machine is nearly full");
+    else
+        snprintf(ret_why, KIND_WHY, "%s%s", !r ? "" : state[0] ? "an error of the database: SQLSTATE " : "the program failed",
+            state);
+}
+
 int prep_run(struct prep *p, const struct prep_run *t, struct sm_buf *ret_text, char *ret_why)
 {
+    uint64_t log_from = log_size(p);
     int err[2] = {-1, -1}, out[2] = {-1, -1};
     struct running g = {.p = p, .proc = PLAT_PROC_NONE, .said = SM_BUF_INIT(KIND_WHY - 1), .text = ret_text};
     int r = prep_check(p);
@@ -356,7 +435,9 @@ int prep_run(struct prep *p, const struct prep_run *t, struct sm_buf *ret_text, 
         r = drive(&g);
     else
         snprintf(ret_why, KIND_WHY, "%s could not be started", t->path ? t->path : "the copy");
-    if (g.said.n)
+    if (p->quiet)
+        say_quietly(p, r, sm_buf_span(&g.said), log_from, ret_why);
+    else if (g.said.n)
         snprintf(ret_why, KIND_WHY, "%.*s", (int)g.said.n, (const char *)g.said.p);
     else if (r == -ENOSPC)
         snprintf(ret_why, KIND_WHY, "stopped, for the disk of this machine is nearly full");

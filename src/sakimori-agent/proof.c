@@ -136,17 +136,24 @@ static int confine(struct proof *f)
     return part_confine(&rules, &c);
 }
 
-static const char *who(struct proof *f)
+const char *proof_who(uid_t self, const char **ret_user, uid_t *ret_uid, gid_t *ret_gid)
 {
-    f->user = "";
-    f->uid = geteuid();
-    f->gid = getegid();
-    if (f->uid != 0)
-        return NULL;
-    f->user = plat_user_lookup(USER, &f->uid, &f->gid) == 0 ? USER : "nobody"; /* without the package's users */
-    if (strcmp(f->user, USER) != 0 && plat_user_lookup(f->user, &f->uid, &f->gid))
+    const char *user = USER;
+    uid_t uid = 0;
+    gid_t gid = 0;
+    if (self != 0) /* it would keep the agent's own: what a dump makes run could end the agent, or speak to the box as it */
         return "user";
-    return f->uid ? NULL : "user";
+    if (plat_user_lookup(user, &uid, &gid)) {
+        user = "nobody"; /* without the package's users */
+        if (plat_user_lookup(user, &uid, &gid))
+            return "user";
+    }
+    if (uid == 0)
+        return "user";
+    *ret_user = user;
+    *ret_uid = uid;
+    *ret_gid = gid;
+    return NULL;
 }
 
 /* NULL, or what is in the way: then only the files are proved. */
@@ -161,7 +168,7 @@ static const char *hindered(struct proof *f, const char *kind)
         return "policy";
     if (prep_tools(f->p, why) || (f->k->server && !(f->t.server = prep_find(f->k->server))))
         return "server";
-    return who(f);
+    return proof_who(geteuid(), &f->user, &f->uid, &f->gid);
 }
 
 static int birth(struct proof *f, const struct helper_work *w)

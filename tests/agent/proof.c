@@ -118,6 +118,76 @@ static void too_little_room_is_seen_before_anything_is_done(void **state)
     assert_null(trial_find("files"));
 }
 
+/* The agent's own user is never it: a program out of a dump could end the agent, or speak to the box as the agent may. */
+static void without_root_nobody_tries_a_database(void **state)
+{
+    const char *user = NULL;
+    uid_t uid = 7;
+    gid_t gid = 7;
+    (void)state;
+    assert_string_equal(proof_who(1000, &user, &uid, &gid), "user");
+    assert_null(user);
+    assert_int_equal(uid, 7);
+    if (proof_who(0, &user, &uid, &gid) == NULL) {
+        assert_non_null(user);
+        assert_int_not_equal(uid, 0);
+    }
+}
+
+static void run_loud(bool quiet, const char *script, const char *log, char *ret_why, int expect)
+{
+    const char *const argv[] = {"sh", "-c", script, NULL}, *const env[] = {"PATH=/usr/bin:/bin", NULL};
+    struct prep p = {.staging = -1, .quiet = quiet, .quiet_log = log};
+    struct sm_buf text = SM_BUF_INIT(4096);
+    const struct prep_run t = {.path = "/bin/sh", .argv = argv, .env = env, .out = -1};
+    ret_why[0] = 0;
+    assert_int_equal(prep_run(&p, &t, &text, ret_why), expect);
+    sm_buf_wipe(&text);
+}
+
+static void in_a_drill_the_words_of_programs_are_not_told(void **state)
+{
+    char why[KIND_WHY], log[] = "/tmp/sakimori-log-XXXXXX", script[400];
+    int fd = mkstemp(log);
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    static const char *const told[] = {"echo 'CONTEXT: COPY karte, line 3, column name: \"YAMADA\"' >&2; exit 1",
+        "echo \"ERROR 1062 (23000) at line 3: Duplicate entry 'YAMADA' for key 'n'\" >&2; exit 1", "echo YAMADA >&2"};
+    run_loud(false, told[0], NULL, why, -SM_EPARTIAL);
+    assert_non_null(strstr(why, "YAMADA")); /* else the rest of this shows nothing */
+    run_loud(true, told[0], NULL, why, -SM_EPARTIAL);
+    assert_string_equal(why, "the program failed");
+    run_loud(true, told[1], NULL, why, -SM_EPARTIAL);
+    assert_string_equal(why, "an error of the database: SQLSTATE 23000");
+    run_loud(true, told[2], NULL, why, 0);
+    assert_string_equal(why, "");
+    (void)snprintf(script, sizeof script, "echo '22P02 ERROR:  invalid input: YAMADA' >> %s; echo YAMADA >&2; exit 1", log);
+    run_loud(true, script, log, why, -SM_EPARTIAL);
+    assert_string_equal(why, "an error of the database: SQLSTATE 22P02");
+    run_loud(true, told[0], log, why, -SM_EPARTIAL); /* what stood there before is of another error */
+    assert_string_equal(why, "the program failed");
+    assert_int_equal(unlink(log), 0);
+}
+
+static void nothing_but_five_signs_comes_out_of_an_error(void **state)
+{
+    static const struct {
+        bool log;
+        const char *text, *want;
+    } rows[] = {{true, "00000 LOG:  x\n23514 ERROR:  new row: YAMADA\n00000 LOG:  y\n", "23514"},
+        {true, "42601 ERROR:  a\n\tYAMAD ERROR: x\n", "42601"}, {true, "yamad ERROR:  a\n", ""}, {true, "2351 ERROR:", ""},
+        {true, "23514 ERROR", ""}, {true, "", ""}, {true, "57P01 FATAL:  x", "57P01"},
+        {false, "ERROR 1136 (21S01) at line 3: x", "21S01"}, {false, "x\nERROR 1136 (21S01)", ""}, {false, "ERROR 1136 (21S01", ""},
+        {false, "ERROR 1136 (21s01)", ""}, {false, "ERROR ", ""}, {false, "ERROR 1 (YAMADA)", ""}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char got[6] = "old";
+        prep_sqlstate(SM_SPAN_STR(rows[i].text), rows[i].log, got);
+        assert_string_equal(got, rows[i].want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +196,9 @@ int main(void)
         cmocka_unit_test(what_a_server_counts_is_compared_with_the_dump),
         cmocka_unit_test(only_files_and_folders_are_given_away),
         cmocka_unit_test(too_little_room_is_seen_before_anything_is_done),
+        cmocka_unit_test(without_root_nobody_tries_a_database),
+        cmocka_unit_test(in_a_drill_the_words_of_programs_are_not_told),
+        cmocka_unit_test(nothing_but_five_signs_comes_out_of_an_error),
     };
     return crypto_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,6 +48,13 @@ test('an ordinary user runs box and agent, backs up and restores', { timeout: 12
   const r = await L.restore(c, run.manifest, agent.device.id);
   assert.equal(r.state, 'complete', JSON.stringify(r));
   assert.deepEqual(L.treeOf(root), tree);
+  // A drill of a database: without root there is no user apart for it, so it is one of files, and says so.
+  await L.run('python3', ['-c', `import sqlite3; c=sqlite3.connect(${JSON.stringify(path.join(place, 'src/a.db'))}); c.execute('create table t(x)'); c.commit()`], { uid, gid });
+  const db = await c.post('sources', { device: agent.device.id, name: 'SQLite', kind: 'sqlite', paths: [path.join(place, 'src/a.db')], schedule: { every: 'off' }, canaries: false });
+  assert.equal((await L.backup(c, db.id)).state, 'complete');
+  const { id: drill } = await c.post('drills', { source: db.id });
+  const d = await L.until('the drill', async () => { const x = await c.get(`drills/${drill}`); return x.ok !== null && x; }, 60e3);
+  assert.deepEqual([d.ok, d.report?.server?.state, d.report?.server?.why], [true, 'files', 'user'], JSON.stringify(d));
   const b = await c.get('box');
   assert.ok(b.not_separated.length > 0, 'the console says what is not separated');
   const browser = await L.startBrowser();

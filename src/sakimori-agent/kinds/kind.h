@@ -61,6 +61,10 @@ struct prep {
     bool cancelled;
     uid_t uid; gid_t gid; bool as_user; /* db-restore: who the tools run as */
     unsigned failed;                  /* problems that make the run partial */
+    /* A drill: what programs say may hold rows of the database, and goes to the box.  Then prep_run tells only fixed words
+     * and at most an SQLSTATE, with quiet_log (NULL: none) the log of the server to look for it in. */
+    bool quiet;
+    const char *quiet_log;
 };
 /* Say what could not be taken (bad), or is worth knowing (not bad: the run stays complete). */
 void prep_problem(struct prep *p, const char *path, int err, const char *text, bool bad);
@@ -79,7 +83,7 @@ sm_must_use int prep_create_path(struct prep *p, const char *path);
  *   -SM_ECANCEL, -SM_ETIME   ended for that
  *   -ENOSPC                  ended because the disk of the staging was nearly full
  *   -SM_EPARTIAL             it failed; ret_why (KIND_WHY bytes) holds the last it said
- * After 0 ret_why holds what it said on standard error, "" when nothing.
+ * After 0 ret_why holds what it said on standard error, "" when nothing.  With p->quiet it is never its own words.
  */
 #define PREP_SECRET "/proc/self/fd/5"
 struct prep_run {
@@ -91,6 +95,10 @@ struct prep_run {
     bool as_user; uid_t uid; gid_t gid;
 };
 sm_must_use int prep_run(struct prep *p, const struct prep_run *t, struct sm_buf *ret_text, char *ret_why);
+/* The SQLSTATE of what a program said, or of the last error in a log: ret is 6 bytes, "" when there is none.  Whatever the
+ * text holds, nothing but five digits or capital letters comes out.  log: "STATE ERROR: ..." at the start of a line (a
+ * server indents what it carries on); else "ERROR number (STATE)" at the very start. */
+void prep_sqlstate(struct sm_span text, bool log, char *ret);
 /* The tools of the kind, and whom they run as.  why has 160 bytes.  -SM_ENOTFOUND, -SM_EDENIED. */
 sm_must_use int prep_tools(struct prep *p, char *ret_why);
 /* Give up what the kind does not need.  user: of part_rules. */

@@ -113,7 +113,7 @@ static int check(struct trial *t, const char *db, bool *ret_sound)
             *next++ = 0;
         bool good = strstr(line, "\tcheck\tstatus\tOK") || strstr(line, "\tcheck\tnote\t");
         if (!good)
-            prep_problem(t->p, db, -SM_EFORMAT, line, true);
+            prep_problem(t->p, db, -SM_EFORMAT, "CHECK TABLE found damage in a table", true);
         sound &= good;
     }
     sm_buf_wipe(&text);

@@ -56,7 +56,8 @@ static int integrity(void *arg, const char *text)
     if (text && strcmp(text, "ok") == 0)
         return 0;
     o->sound = false;
-    prep_problem(o->t->p, o->name, -SM_EFORMAT, text ? text : "", true);
+    prep_problem(o->t->p, o->name, -SM_EFORMAT, text && strstr(text, "index") ? "an index does not fit its table" :
+        "the integrity check found damage", true); /* its own words hold names out of the database */
     return 0;
 }
 
@@ -105,7 +106,7 @@ static int database(struct trial *t, const char *path)
     if (prep_check(t->p))
         r = prep_check(t->p);
     else if (r)
-        prep_problem(t->p, o.name, r, o.db ? sqlite3_errmsg(o.db) : "", true);
+        prep_problem(t->p, o.name, r, o.db ? sqlite3_errstr(sqlite3_errcode(o.db)) : "", true);
     sqlite3_close(o.db);
     t->check_ms += plat_clock_mono_ms() - began;
     trial_note(t, o.name, &o.c, !r, o.sound, plat_clock_mono_ms() - began);

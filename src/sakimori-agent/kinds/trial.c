@@ -15,7 +15,6 @@
 #define STOP_MS 60000
 #define TURN_MS 100
 #define DUMPS_MAX 512u
-#define SAID_MAX 400
 
 static const struct trial_kind *const kinds[] = {&trial_postgresql, &trial_mariadb, &trial_sqlite};
 
@@ -29,30 +28,12 @@ const struct trial_kind *trial_find(const char *name)
 
 /* ---- the server ---- */
 
-/* What it said last explains why it did not start. */
-static void tell_log(struct trial *t)
-{
-    char path[160], text[SAID_MAX + 1];
-    uint64_t size = 0;
-    snprintf(path, sizeof path, "%s/log", t->folder);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    size_t n = 0;
-    if (fd >= 0 && plat_fs_size(fd, &size) == 0) {
-        n = size < SAID_MAX ? (size_t)size : SAID_MAX;
-        if (plat_fs_pread_all(fd, text, n, size - n))
-            n = 0;
-    }
-    if (fd >= 0)
-        close(fd);
-    text[n] = 0;
-    prep_problem(t->p, t->p->kind->root, -SM_EPARTIAL, n ? text : "the server did not start", true);
-}
-
+/* The log may hold rows: it stays in the folder and goes with it, and only SQLSTATEs are read out of it. */
 static int launch(struct trial *t, const char *const *argv)
 {
-    char path[160];
-    snprintf(path, sizeof path, "%s/log", t->folder);
-    int log = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    snprintf(t->log, sizeof t->log, "%s/log", t->folder);
+    t->p->quiet_log = t->log;
+    int log = open(t->log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC), r = log < 0 || null < 0 ? -errno : 0;
     const struct plat_spawn_fd fds[] = {{null, 0}, {log, 1}, {log, 2}};
     static const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "TZ=UTC", NULL};
@@ -85,7 +66,7 @@ int trial_serve(struct trial *t, const char *const *argv, int (*ready)(struct tr
         }
     }
     if (r && r != -SM_ECANCEL)
-        tell_log(t);
+        prep_problem(t->p, t->p->kind->root, r, "the server did not start", true);
     return r;
 }
 
@@ -260,6 +241,7 @@ int trial_run(struct trial *t, const struct trial_kind *k)
 {
     uint64_t began = plat_clock_mono_ms();
     bool started = !k->start;
+    t->p->quiet = true;
     int r = k->start ? k->start(t) : 0;
     t->start_ms = plat_clock_mono_ms() - began;
     if (!r) {

@@ -19,6 +19,7 @@ enum trial_state { TRIAL_PROVED, TRIAL_FAILED, TRIAL_FILES };
 struct trial {
     struct prep *p;
     char folder[128];   /* ours alone; what was restored lies in folder/in, a server's data in folder/db */
+    char log[160];      /* of the server, in the folder */
     char *server;       /* its program, or NULL (sqlite) */
     struct plat_proc proc;
     enum trial_state state;
@@ -40,7 +41,7 @@ struct trial_kind {
 const struct trial_kind *trial_find(const char *name);
 extern const struct trial_kind trial_postgresql, trial_mariadb, trial_sqlite;
 
-/* Run it all: fills t, problems by prep_problem.  Returns 0, or -SM_ECANCEL. */
+/* Run it all: fills t, problems by prep_problem (names, fixed words and SQLSTATEs; never what a server or tool said).  Returns 0, or -SM_ECANCEL. */
 sm_must_use int trial_run(struct trial *t, const struct trial_kind *k);
 
 /* ---- for the kinds ---- */
