@@ -44,14 +44,28 @@ static void send_head(struct play *p, struct sm_span in)
     sm_buf_wipe(&b);
 }
 
+/* What lies under that name is read first. */
+static void send_pack(struct play *p, const struct cid *id, struct sm_span in)
+{
+    uint64_t length = in.n > 32 ? in.n - 32 : 0, have = 0;
+    bool twice;
+    int r = far_pack_begin(p->far, id, length, &have);
+    while (r == -SM_EAGAIN && far_judge_step(p->far) == 1)
+        ;
+    if (r == -SM_EAGAIN)
+        r = far_pack_begin(p->far, id, length, &have);
+    if (r == 0 && length > have) {
+        (void)!far_pack_data(p->far, id, have, SM_SPAN(in.p + 32 + have, in.n - 32 - have));
+        (void)!far_pack_end(p->far, id, &twice);
+    }
+}
+
 static void one(struct play *p, uint8_t op, struct sm_span in)
 {
     struct cid id = { { 0 } };
     char why[COPY_WHY], name[COPY_NAME_MAX];
-    uint64_t have = 0;
     uint8_t to[64];
     size_t got = 0;
-    bool twice;
     memcpy(id.b, in.p, in.n < 32 ? in.n : 32);
     switch (op % 8) {
     case 0:
@@ -64,10 +78,7 @@ static void one(struct play *p, uint8_t op, struct sm_span in)
     case 4: (void)!far_manifest(p->far, &id, in); break;
     case 5: (void)!far_label(p->far, in, SM_SPAN_STR("x")); break;
     case 6:
-        if (far_pack_begin(p->far, &id, in.n > 32 ? in.n - 32 : 0, &have) == 0 && in.n > 32 + have) {
-            (void)!far_pack_data(p->far, &id, have, SM_SPAN(in.p + 32 + have, in.n - 32 - have));
-            (void)!far_pack_end(p->far, &id, &twice);
-        }
+        send_pack(p, &id, in);
         break;
     default:
         (void)snprintf(name, sizeof name, "%.*s", (int)(in.n < 90 ? in.n : 90), (const char *)in.p);

@@ -10,6 +10,7 @@
 #define CERT_DAYS 3650
 #define CALLS_OF_ONE 8             /* at a time */
 #define SEEN_EVERY_S 60
+#define CHECK_EVERY_S (12 * 3600)  /* all is read again by itself every week; a person may ask at any time */
 #define PIECE (512 << 10)
 #define PACK_MAX ((int64_t)64 << 20)
 
@@ -40,7 +41,7 @@ static void folder_made(struct api_call *c, int err, struct sm_span body, const 
     const json_t *m = c->mem;
     if (err < 0)
         undo(c);
-    if (err == -SM_EAUTH || err == -SM_EMISMATCH || err == -SM_EDENIED) {
+    if (err == -SM_EAUTH || err == -SM_EMISMATCH || err == -SM_EDENIED || err == -SM_EFORMAT || err == -SM_EVERSION) {
         api_fail_say(c, 422, "label", "label", "the label is not of this vault and head key, or another one is there",
             NULL);
         return;
@@ -236,8 +237,13 @@ void h_far_state(struct api_call *c)
 void h_far_check(struct api_call *c)
 {
     json_t *peer = caller(c);
-    if (peer)
-        api_ask(c, "V_PEER", json_pack("{s:o,s:b}", "peer", peer, "check", 1), far_state);
+    if (!peer)
+        return;
+    json_t *row = api_row(c->api, STATE_peer, STATE_ARGS(state_t(c->who.device)));
+    int64_t now = api_now(), at = api_int(json_object_get(json_object_get(row, "state"), "checked"), "at_s", 0);
+    json_decref(row);
+    bool lately = at && now >= at && now - at < CHECK_EVERY_S;
+    api_ask(c, "V_PEER", json_pack("{s:o,s:b}", "peer", peer, "check", !lately), far_state);
 }
 
 void h_far_pack_get(struct api_call *c)
@@ -311,11 +317,26 @@ void h_far_format(struct api_call *c)
         put_file(c, peer, json_pack("{s:s}", "what", "format"));
 }
 
+/* The same head again, and what was refused and told to a person already, leave no line: each costs a flush. */
+static void head_answer(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = NULL;
+    if (err >= 0 && sm_json_parse(body, API_ANSWER_MAX, &j, NULL) == 0)
+        c->audit_not = !api_bool(j, "moved");
+    else
+        c->audit_not = err != -SM_EDENIED || api_bool(c->mem, "known");
+    json_decref(j);
+    far_answer(c, err, body, text);
+}
+
 void h_far_head(struct api_call *c)
 {
     json_t *peer = caller(c);
-    if (peer)
-        put_file(c, peer, json_pack("{s:s}", "what", "head"));
+    if (!peer)
+        return;
+    c->mem = (json_decref(c->mem), json_pack("{s:b}", "known", peer_is_forked(c->api, c->who.device)));
+    json_t *o = json_pack("{s:s,s:o}", "what", "head", "peer", peer);
+    api_ask_join(c, "V_PEER_FILE", o, sm_buf_span(&c->raw), head_answer);
 }
 
 static void far_raw(struct api_call *c, int err, struct sm_span body, const char *text)

@@ -151,7 +151,7 @@ static const char *audit_who(const struct api_call *c)
 /* 0 when no line is needed or it is on disk. */
 static int audit_call(struct api_call *c, int status, const char *code)
 {
-    if (!c->route || !(c->route->flags & API_AUDIT) || status == 423 || status == 429)
+    if (!c->route || !(c->route->flags & API_AUDIT) || c->audit_not || status == 423 || status == 429)
         return 0; /* a flood of refused tries must not fill the disk: the lock itself was recorded */
     bool anonymous = c->who.bit & (API_NOBODY | API_STRANGER | API_COUNTER | API_MONITOR);
     if (anonymous && status >= 400 && (!(c->route->who & c->who.bit) || (status != 401 && status != 403)))

@@ -90,6 +90,7 @@ struct api_call {
     char message[24];
     uint64_t hold_until_ms;         /* held polls */
     char audit_what[400];           /* what the audit line says it was done to */
+    bool audit_not;                 /* nothing was done, although the route is one that acts */
     json_t *cookies;                /* array of Set-Cookie texts */
 };
 

@@ -242,6 +242,73 @@ static void a_box_that_finds_itself_rolled_back_says_so_here(void **state)
     }
 }
 
+static void a_box_has_all_read_again_twice_a_day_at_most(void **state)
+{
+    struct kit *k = *state;
+    char id[33], path[80];
+    kit_people(k);
+    kit_peer(k, NEIGHBOUR, id);
+    int64_t now = plat_clock_wall().s;
+    static const struct { int64_t ago; bool may; } rows[] = { { 10, false }, { 11 * 3600, false }, { 13 * 3600, true },
+        { -3600, true } };
+    assert_int_equal(kit_call(k, &neighbour, "POST", "/agent/v1/peer/check", "{}"), 200);
+    assert_true(json_is_true(json_object_get(asked(k, "V_PEER"), "check")));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        json_object_set_new(k->answers, "V_PEER", json_pack("{s:s,s:{s:I,s:i}}", "peer", id, "checked", "at_s",
+            (json_int_t)(now - rows[i].ago), "rotten", 0));
+        assert_int_equal(kit_call(k, &neighbour, "GET", "/agent/v1/peer", NULL), 200);
+        assert_int_equal(kit_call(k, &neighbour, "POST", "/agent/v1/peer/check", "{}"), 200);
+        assert_int_equal(json_is_true(json_object_get(asked(k, "V_PEER"), "check")), rows[i].may);
+        assert_non_null(json_object_get(k->body, "checked")); /* in any case: what was found last */
+    }
+    /* A person may at any time. */
+    json_object_set_new(k->answers, "V_PEER", json_pack("{s:s,s:{s:I,s:i}}", "peer", id, "checked", "at_s",
+        (json_int_t)now, "rotten", 0));
+    assert_int_equal(kit_call(k, &neighbour, "GET", "/agent/v1/peer", NULL), 200);
+    assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    (void)snprintf(path, sizeof path, "/api/v1/peers/%s/check", id);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 200);
+    assert_true(json_is_true(json_object_get(asked(k, "V_PEER"), "check")));
+}
+
+static int64_t audited(struct kit *k)
+{
+    json_t *h = state_setting(k->state, "audit_head");
+    int64_t n = json_integer_value(json_object_get(h, "n"));
+    json_decref(h);
+    return n;
+}
+
+static void the_same_head_again_leaves_no_line(void **state)
+{
+    struct kit *k = *state;
+    char id[33];
+    kit_people(k);
+    kit_peer(k, NEIGHBOUR, id);
+    int64_t n = audited(k);
+    json_object_set_new(k->answers, "V_PEER_FILE", json_pack("{s:b}", "moved", 1));
+    assert_int_equal(kit_call(k, &neighbour, "PUT", "/agent/v1/peer/head", "x"), 200);
+    assert_int_equal(audited(k), n + 1);
+    json_object_set_new(k->answers, "V_PEER_FILE", json_pack("{s:b}", "moved", 0));
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(kit_call(k, &neighbour, "PUT", "/agent/v1/peer/head", "x"), 200);
+    assert_int_equal(audited(k), n + 1);
+    /* Refused: a line until a person was called, none for what is no head at all. */
+    json_object_set_new(k->answers, "V_PEER_FILE", json_integer(-SM_EAUTH));
+    assert_int_equal(kit_call(k, &neighbour, "PUT", "/agent/v1/peer/head", "x"), 422);
+    assert_int_equal(audited(k), n + 1);
+    json_object_set_new(k->answers, "V_PEER_FILE", json_integer(-SM_EDENIED));
+    assert_int_equal(kit_call(k, &neighbour, "PUT", "/agent/v1/peer/head", "x"), 409);
+    assert_int_equal(audited(k), n + 2);
+    json_t *e = json_pack("{s:s,s:s,s:s,s:s}", "what", "peer", "peer", id, "event", "forked", "why", "older");
+    api_on_vault(k->api, e);
+    json_decref(e);
+    n = audited(k);
+    assert_int_equal(kit_call(k, &neighbour, "PUT", "/agent/v1/peer/head", "x"), 409);
+    assert_int_equal(audited(k), n);
+}
+
 static void what_is_asked_for_has_bounds(void **state)
 {
     static const char *const bad[] = { "GET /agent/v1/peer/file", "GET /agent/v1/peer/file?name=format&offset=0",
@@ -352,6 +419,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_that_is_stopped_gets_no_further, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(what_the_vault_refuses_is_said_and_raises_an_alarm, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(a_box_that_finds_itself_rolled_back_says_so_here, kit_open, kit_close),
+        cmocka_unit_test_setup_teardown(a_box_has_all_read_again_twice_a_day_at_most, kit_open, kit_close),
+        cmocka_unit_test_setup_teardown(the_same_head_again_leaves_no_line, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(what_is_asked_for_has_bounds, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(a_copy_at_another_box_keeps_its_key_with_the_parent_alone, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(an_address_or_code_that_is_none_is_said, kit_open, kit_close),

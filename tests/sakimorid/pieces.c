@@ -8,6 +8,7 @@
 #include "sakimorid/messages.h"
 #include "sakimorid/options.h"
 #include "sakimorid/out/mail.h"
+#include "sakimorid/vault/vaultd.h"
 
 static bool may(unsigned me, unsigned peer, uint16_t type)
 {
@@ -168,6 +169,75 @@ static void the_printed_settings_read_back_as_the_same(void **state)
     sm_buf_wipe(&text2);
 }
 
+static json_t *said(const char *id, const char *vault, char head)
+{
+    char pub[65];
+    memset(pub, head, 64);
+    pub[64] = 0;
+    return json_pack("{s:{s:s,s:s,s:s,s:I}}", "peer", "id", id, "vault", vault, "head_pub", pub, "quota",
+        (json_int_t)1 << 40);
+}
+
+#define ONE "11111111111111111111111111111111"
+#define TWO "22222222222222222222222222222222"
+
+/* Front holds the bytes of strangers: what it says finds a neighbour that brain had opened, and makes none. */
+static void front_finds_a_neighbour_and_makes_none(void **state)
+{
+    char dir[] = "/tmp/sk-peers-XXXXXX", why[COPY_WHY];
+    static struct vaultd v;
+    struct far_status s;
+    struct peer *p = &v.peers[3];
+    int r = 0;
+    assert_non_null(mkdtemp(dir));
+    struct far_config c = { .dir = dir, .quota = 5 };
+    memset(c.vault.b, 0x22, 16);
+    memset(c.head_pub, 0xaa, 32);
+    assert_int_equal(far_open(&c, &p->far, why), 0);
+    memset(p->id, 0x11, 16);
+    p->vault = c.vault;
+    memcpy(p->head_pub, c.head_pub, 32);
+    const struct { const char *id, *vault; char head; bool found; } rows[] = { { ONE, TWO, 'a', true },
+        { ONE, ONE, 'a', false }, { ONE, TWO, 'b', false }, { TWO, TWO, 'a', false } };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        json_t *j = said(rows[i].id, rows[i].vault, rows[i].head);
+        struct sm_obj o = SM_OBJ(j);
+        assert_ptr_equal(peers_find(&v, &o, &r), rows[i].found ? p : NULL);
+        assert_int_equal(r, rows[i].found ? 0 : -SM_EAGAIN);
+        json_decref(j);
+    }
+    for (size_t i = 0; i < VAULTD_PEERS_MAX; i++)
+        assert_int_equal(v.peers[i].far != NULL, i == 3);
+    far_status(p->far, &s);
+    assert_int_equal(s.quota, 5);
+    far_close(p->far);
+    p->far = NULL;
+    assert_ok(plat_fs_remove_tree(AT_FDCWD, dir));
+}
+
+/* A good code and a bad label: no folder, no slot. */
+static void a_label_that_is_none_opens_nothing(void **state)
+{
+    char dir[] = "/tmp/sk-label-XXXXXX", path[64], why[COPY_WHY] = "";
+    static struct child child;
+    static struct vaultd v = { .c = &child };
+    json_t *j = said(ONE, TWO, 'a');
+    struct sm_obj o = SM_OBJ(j);
+    int r = 0;
+    assert_non_null(mkdtemp(dir));
+    child.data = dir;
+    for (unsigned i = 0; i < 2 * VAULTD_PEERS_MAX; i++) {
+        assert_null(peers_of(&v, &o, "no label", &r, why));
+        assert_int_equal(r, -SM_EFORMAT);
+    }
+    for (size_t i = 0; i < VAULTD_PEERS_MAX; i++)
+        assert_null(v.peers[i].far);
+    (void)snprintf(path, sizeof path, "%s/peers", dir);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(rmdir(dir), 0);
+    json_decref(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +249,8 @@ int main(void)
         cmocka_unit_test(a_long_japanese_subject_is_cut_between_characters),
         cmocka_unit_test(an_address_cannot_smuggle_a_header),
         cmocka_unit_test(the_printed_settings_read_back_as_the_same),
+        cmocka_unit_test(front_finds_a_neighbour_and_makes_none),
+        cmocka_unit_test(a_label_that_is_none_opens_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 #include "store_kit.h"
 #include <sys/stat.h>
 #include "vault/copy/check.h"
-#include "vault/copy/far.h"
+#include "vault/copy/far_internal.h"
 
 /* A vault, and another box that keeps its copy: the two meet in target operations that can be cut. */
 struct x {
@@ -85,12 +85,22 @@ static int t_put(void *t, struct sm_span bytes)
     return sm_buf_put_span(&now->body, bytes);
 }
 
+/* As the other box does: what lies there is read first, slice by slice. */
+static int begin_judged(struct far *f, const struct cid *id, uint64_t length, uint64_t *ret_have)
+{
+    int r;
+    while ((r = far_pack_begin(f, id, length, ret_have)) == -SM_EAGAIN)
+        while ((r = far_judge_step(f)) == 1)
+            ;
+    return r;
+}
+
 static int t_end(void *t)
 {
     (void)t;
     uint64_t have = 0;
     bool twice;
-    int r = lost() ? -SM_EPEER : back(far_pack_begin(now->far, &now->pack, now->body.n, &have));
+    int r = lost() ? -SM_EPEER : back(begin_judged(now->far, &now->pack, now->body.n, &have));
     while (!r && have < now->body.n) {
         size_t n = now->body.n - have < 700 ? now->body.n - (size_t)have : 700;
         r = lost() ? -SM_EPEER : back(far_pack_data(now->far, &now->pack, have, SM_SPAN(now->body.p + have, n)));
@@ -427,7 +437,7 @@ static int pack(struct x *x, const struct cid *id, struct sm_span bytes, uint64_
 {
     uint64_t have = 0;
     bool twice = false;
-    int r = far_pack_begin(x->far, id, length, &have);
+    int r = begin_judged(x->far, id, length, &have);
     if (!r && have < bytes.n)
         r = far_pack_data(x->far, id, have, SM_SPAN(bytes.p + have, bytes.n - have));
     return r ? r : far_pack_end(x->far, id, &twice);
@@ -743,6 +753,77 @@ static void reading_back_finds_what_is_rotten_missing_or_older(void **state)
     done(&x);
 }
 
+static void no_step_reads_more_than_a_slice(void **state)
+{
+    struct x x;
+    struct kit_tree t;
+    struct store_verdict v;
+    char files[16][256];
+    unsigned steps = 0, slices = 0;
+    make(&x, "farslice", 1);
+    assert_int_equal(kit_open(&x.k, 0), 0);
+    assert_int_equal(kit_join(&x.k, &x.k.client), 0);
+    kit_tree_init(&t, 2, 3, (size_t)1 << 20, 77);
+    assert_int_equal(kit_generation(&x.k, &x.k.client, &t, 2, 0, NULL, &v), 0);
+    assert_int_equal(store_head(x.k.st, &x.head), 0);
+    kit_close(&x.k);
+    assert_int_equal(run(&x, false), 0);
+    size_t n = kit_files(x.vault, ".skp", files, 16), most = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t size = (size_t)kit_size(files[i]);
+        slices += (unsigned)(size >> 21);
+        most = size > most ? size : most;
+    }
+    assert_true(most > (size_t)4 << 20);
+    int r;
+    for (; (r = far_check_step(x.far)) == 1; steps++)
+        ;
+    assert_int_equal(r, 0);
+    struct far_checked c;
+    far_checked(x.far, &c);
+    assert_true(c.rotten == 0 && c.files == n + 2);
+    assert_true(steps >= n + slices + 2);
+    done(&x);
+}
+
+static void what_was_judged_is_not_read_again_at_every_question(void **state)
+{
+    struct x x;
+    struct cid id;
+    char files[16][256];
+    uint64_t have = 0;
+    make(&x, "farjudge", 1);
+    assert_int_equal(run(&x, false), 0);
+    assert_true(kit_files(x.vault, ".skp", files, 16) > 0);
+    struct sm_buf body = file_of(files[0]);
+    assert_int_equal(sm_unhex(strrchr(files[0], '/') + 1, 64, id.b, 32), 0);
+    /* No question reads anything itself, however often it comes. */
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(far_pack_begin(x.far, &id, body.n, &have), -SM_EAGAIN);
+    assert_int_equal(far_judge_step(x.far), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        have = 0;
+        assert_int_equal(far_pack_begin(x.far, &id, body.n, &have), 0);
+        assert_int_equal(have, body.n);
+        assert_null(x.far->judging.check);
+    }
+    /* It rots, which a round finds: then it may be sent again, and the verdict is a new one. */
+    kit_flip(files[0], body.n / 2, 4);
+    int r;
+    while ((r = far_check_step(x.far)) == 1)
+        ;
+    assert_int_equal(r, 0);
+    assert_int_equal(far_pack_begin(x.far, &id, body.n, &have), 0);
+    assert_int_equal(have, 0);
+    assert_int_equal(pack(&x, &id, sm_buf_span(&body), body.n), 0);
+    assert_int_equal(far_pack_begin(x.far, &id, body.n, &have), -SM_EAGAIN);
+    assert_int_equal(far_judge_step(x.far), 0);
+    assert_int_equal(far_pack_begin(x.far, &id, body.n, &have), 0);
+    assert_int_equal(have, body.n);
+    sm_buf_wipe(&body);
+    done(&x);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -757,6 +838,8 @@ int main(void)
         cmocka_unit_test(quota_and_reserve_hold_against_many_small_files),
         cmocka_unit_test(journal_pieces_begin_where_something_ends),
         cmocka_unit_test(small_files_never_go_back),
+        cmocka_unit_test(no_step_reads_more_than_a_slice),
+        cmocka_unit_test(what_was_judged_is_not_read_again_at_every_question),
         cmocka_unit_test(what_rots_there_is_named_and_put_right_from_here),
         cmocka_unit_test(one_half_pack_at_a_time),
         cmocka_unit_test(reading_back_finds_what_is_rotten_missing_or_older),

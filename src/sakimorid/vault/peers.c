@@ -5,8 +5,8 @@
 #include "plat/clock.h"
 #include "sakimorid/vault/vaultd.h"
 
-#define STEP_MS ((uint64_t)5000)             /* a file: about 3 MiB/s */
-#define QUICK_MS ((uint64_t)20)              /* when somebody waits for it */
+#define STEP_MS ((uint64_t)500)              /* 2 MiB: 4 MiB/s */
+#define QUICK_MS ((uint64_t)50)              /* when somebody waits for it: most of the time is other requests' */
 #define ROUND_MS ((uint64_t)7 * 86400 * 1000)
 #define HEAD_EVERY_S 3600                    /* records in the box's own journal */
 #define RESERVES 2
@@ -40,6 +40,7 @@ static struct peer *open_one(struct vaultd *v, const uint8_t id[16], const struc
             continue;
         *p = (struct peer){.vault = c->vault, .next_check_ms = plat_clock_mono_ms() + ROUND_MS / 7};
         memcpy(p->id, id, 16);
+        memcpy(p->head_pub, c->head_pub, 32);
         *ret_err = far_open(c, &p->far, why);
         if (*ret_err)
             sm_error("a neighbour's copy: %s", why);
@@ -49,19 +50,27 @@ static struct peer *open_one(struct vaultd *v, const uint8_t id[16], const struc
     return NULL;
 }
 
-struct peer *peers_of(struct vaultd *v, struct sm_obj *o, int *ret_err, char why[COPY_WHY])
+static int take_peer(const struct sm_obj *o, uint8_t id[16], struct far_config *c)
+{
+    struct sm_obj s = SM_OBJ(json_object_get(o->o, "peer"));
+    sm_obj_hex(&s, "id", id, 16);
+    sm_obj_hex(&s, "vault", c->vault.b, 16);
+    sm_obj_hex(&s, "head_pub", c->head_pub, 32);
+    c->quota = (uint64_t)sm_obj_int(&s, "quota", 0, INT64_MAX);
+    return o->err ? o->err : s.err;
+}
+
+struct peer *peers_of(struct vaultd *v, struct sm_obj *o, const char *label, int *ret_err, char why[COPY_WHY])
 {
     char dir[4096], hex[33];
     uint8_t id[16];
     struct store_totals t;
     struct far_config c = {.dir = dir};
-    json_t *said = json_object_get(o->o, "peer");
-    struct sm_obj s = SM_OBJ(said);
-    sm_obj_hex(&s, "id", id, 16);
-    sm_obj_hex(&s, "vault", c.vault.b, 16);
-    sm_obj_hex(&s, "head_pub", c.head_pub, 32);
-    c.quota = (uint64_t)sm_obj_int(&s, "quota", 0, INT64_MAX);
-    *ret_err = o->err ? o->err : s.err ? s.err : store_totals(v->store, &t);
+    *ret_err = take_peer(o, id, &c);
+    if (!*ret_err && label)
+        *ret_err = far_label_sound(SM_SPAN_STR(label), &c.vault, c.head_pub);
+    if (!*ret_err)
+        *ret_err = store_totals(v->store, &t);
     if (*ret_err)
         return NULL;
     c.reserve = RESERVES * t.reserve;
@@ -72,6 +81,27 @@ struct peer *peers_of(struct vaultd *v, struct sm_obj *o, int *ret_err, char why
         return open_one(v, id, &c, ret_err, why);
     far_set_quota(p->far, c.quota);
     return p;
+}
+
+struct peer *peers_find(struct vaultd *v, struct sm_obj *o, int *ret_err)
+{
+    uint8_t id[16];
+    struct far_config c = {0};
+    *ret_err = take_peer(o, id, &c);
+    struct peer *p = *ret_err ? NULL : by_id(v, id);
+    if (p && memcmp(p->vault.b, c.vault.b, 16) == 0 && memcmp(p->head_pub, c.head_pub, 32) == 0)
+        return p;
+    *ret_err = *ret_err ? *ret_err : -SM_EAGAIN;
+    return NULL;
+}
+
+int peers_pack_begin(struct vaultd *v, struct peer *p, const struct cid *id, uint64_t length, uint64_t *ret_have)
+{
+    int r = far_pack_begin(p->far, id, length, ret_have);
+    if (r == -SM_EAGAIN && !v->peers_judging)
+        sm_timer_set(v->peers_judge, QUICK_MS, QUICK_MS);
+    v->peers_judging |= r == -SM_EAGAIN;
+    return r;
 }
 
 /* Into the box's own journal: a box that is rolled back cannot make its neighbour forget. */
@@ -118,6 +148,17 @@ static int out_err(int r)
     return r == -EDQUOT ? -ENOSPC : r;
 }
 
+/* Who is not let in after all has no slot. */
+static int let_in(struct peer *p, const char *label)
+{
+    int r = far_label(p->far, SM_SPAN_STR(label), SM_SPAN(readme, sizeof readme - 1));
+    if (r) {
+        far_close(p->far);
+        *p = (struct peer){0};
+    }
+    return r;
+}
+
 /* {"peer"} → its state; {"label","by"}: it was just let in; {"record"}: what a person decided; {"check"}: read it
  * now. */
 void peers_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -133,9 +174,9 @@ void peers_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc
     const char *label = sm_obj_str_opt(&o, "label", COPY_LABEL_MAX), *by = sm_obj_str_opt(&o, "by", 255),
                *what = sm_obj_str_opt(&o, "record", 16);
     bool check = sm_obj_bool(&o, "check", false);
-    struct peer *p = peers_of(v, &o, &r, why);
+    struct peer *p = peers_of(v, &o, label, &r, why);
     if (!r && label)
-        r = far_label(p->far, SM_SPAN_STR(label), SM_SPAN(readme, sizeof readme - 1));
+        r = let_in(p, label);
     if (!r && (label || what))
         record(v, p, label ? "joined" : what, NULL, by);
     if (!r && check) {
@@ -160,9 +201,9 @@ void peers_pack(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
     int r = 0;
     sm_obj_hex(&o, "pack", id.b, 32);
     uint64_t length = (uint64_t)sm_obj_int(&o, "length", 1, INT64_MAX);
-    struct peer *p = peers_of(v, &o, &r, why);
+    struct peer *p = peers_of(v, &o, NULL, &r, why);
     if (!r)
-        r = far_pack_begin(p->far, &id, length, &have);
+        r = peers_pack_begin(v, p, &id, length, &have);
     if (!r) {
         out = json_pack("{s:b}", "done", have == length);
         wire_int(out, "have", have);
@@ -189,6 +230,13 @@ static void head_came(struct vaultd *v, struct peer *p, int r, const char *why)
         vaultd_event(v, "peer", json_pack("{s:s,s:s,s:s}", "peer", hex, "event", "forked", "why", why));
 }
 
+static uint64_t seq_of(const struct peer *p)
+{
+    struct far_status s;
+    far_status(p->far, &s);
+    return s.head.head.seq;
+}
+
 static int take_file(struct vaultd *v, struct peer *p, struct sm_obj *o, struct sm_span raw, char why[COPY_WHY])
 {
     const char *what = sm_obj_str(o, "what", 1, 16);
@@ -211,7 +259,7 @@ static int take_file(struct vaultd *v, struct peer *p, struct sm_obj *o, struct 
     return r;
 }
 
-/* {"peer","what","id"|"file","at"} ‖ the bytes → {} */
+/* {"peer","what","id"|"file","at"} ‖ the bytes → {"moved": is the head another one?} */
 void peers_file(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     (void)peer;
@@ -223,10 +271,11 @@ void peers_file(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
         return;
     int r = msg_split(m->body, WIRE_JSON_MAX, &in, &raw, why);
     struct sm_obj o = SM_OBJ(in);
-    struct peer *p = r ? NULL : peers_of(v, &o, &r, why);
+    struct peer *p = r ? NULL : peers_of(v, &o, NULL, &r, why);
+    uint64_t before = r ? 0 : seq_of(p);
     if (!r)
         r = take_file(v, p, &o, raw, why);
-    wire_answer(ipc, m, r ? NULL : json_object(), out_err(r), o.err ? o.why : why);
+    wire_answer(ipc, m, r ? NULL : json_pack("{s:b}", "moved", seq_of(p) != before), out_err(r), o.err ? o.why : why);
     json_decref(in);
 }
 
@@ -247,7 +296,7 @@ void peers_read(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
     const char *name = sm_obj_str(&o, "name", 1, COPY_NAME_MAX - 1);
     uint64_t off = (uint64_t)sm_obj_int(&o, "offset", 0, INT64_MAX);
     size_t n = (size_t)sm_obj_int(&o, "length", 0, FAR_PIECE);
-    struct peer *p = peers_of(v, &o, &r, why);
+    struct peer *p = peers_of(v, &o, NULL, &r, why);
     if (!r)
         r = far_size(p->far, name, &size);
     if (!r)
@@ -279,7 +328,7 @@ void peers_list(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
     int r = 0;
     const char *digits = sm_obj_str(&o, "digits", 2, 2);
     bool packs = sm_obj_bool(&o, "packs", false);
-    struct peer *p = peers_of(v, &o, &r, why);
+    struct peer *p = peers_of(v, &o, NULL, &r, why);
     if (!r)
         r = far_list(p->far, packs, digits, &b);
     if (r)
@@ -307,7 +356,7 @@ static void check_one(struct vaultd *v, struct peer *p, uint64_t now)
             checked_json(p->far)));
 }
 
-/* A file a turn, neighbour after neighbour; quickly while one was asked for. */
+/* A slice a turn, neighbour after neighbour; quickly while one was asked for. */
 static void on_check(void *arg)
 {
     struct vaultd *v = arg;
@@ -324,14 +373,32 @@ static void on_check(void *arg)
     }
 }
 
+/* What a neighbour asked about: a slice a turn, of one after the other. */
+static void on_judge(void *arg)
+{
+    struct vaultd *v = arg;
+    for (size_t i = 0; i < VAULTD_PEERS_MAX; i++) {
+        struct peer *p = &v->peers[v->judge_turn++ % VAULTD_PEERS_MAX];
+        int r = p->far ? far_judge_step(p->far) : 0;
+        if (r < 0)
+            sm_error("reading a neighbour's pack again: %s", sm_strerror(r));
+        if (r)
+            return;
+    }
+    v->peers_judging = false;
+    sm_timer_stop(v->peers_judge);
+}
+
 int peers_start(struct vaultd *v)
 {
-    return sm_loop_timer(v->c->loop, STEP_MS, STEP_MS, on_check, v, &v->peers_check);
+    int r = sm_loop_timer(v->c->loop, STEP_MS, STEP_MS, on_check, v, &v->peers_check);
+    return r ? r : sm_loop_timer(v->c->loop, STEP_MS, 0, on_judge, v, &v->peers_judge);
 }
 
 void peers_end(struct vaultd *v)
 {
     sm_timer_free(v->peers_check);
+    sm_timer_free(v->peers_judge);
     for (size_t i = 0; i < VAULTD_PEERS_MAX; i++)
         far_close(v->peers[i].far);
 }

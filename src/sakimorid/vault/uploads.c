@@ -73,9 +73,9 @@ void uploads_begin(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
     if (!r && json_object_get(in, "peer") && peer != WHO_FRONT)
         r = -SM_EDENIED;
     else if (!r && json_object_get(in, "peer"))
-        p = peers_of(v, &o, &r, why);
+        p = peers_find(v, &o, &r);
     if (!r)
-        r = p ? far_pack_begin(p->far, &pack, length, &have) : begin_session(v, &o, &pack, length, &id, &have, why);
+        r = p ? peers_pack_begin(v, p, &pack, length, &have) : begin_session(v, &o, &pack, length, &id, &have, why);
     if (!r && have < length && have != offset) {
         snprintf(why, sizeof why, "%llu", (unsigned long long)have);
         r = -SM_EMISMATCH;

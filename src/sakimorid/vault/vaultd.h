@@ -50,6 +50,7 @@ struct objects_job {
 struct peer {
     uint8_t id[16];
     struct vault_id vault;
+    uint8_t head_pub[32];
     struct far *far; /* NULL: free */
     int64_t head_told_s, refused_told_s;
     uint64_t next_check_ms;
@@ -85,8 +86,9 @@ struct vaultd {
     struct cleaning cleaning;
     struct scrubbing *scrubbing; /* once the store is open */
     struct peer peers[VAULTD_PEERS_MAX];
-    struct sm_timer *peers_check;
-    size_t peers_turn;
+    struct sm_timer *peers_check, *peers_judge;
+    size_t peers_turn, judge_turn;
+    bool peers_judging; /* the timer runs */
 };
 
 static inline struct vaultd *vaultd_of(struct child *c)
@@ -159,8 +161,15 @@ void peers_pack(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
 void peers_file(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void peers_read(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void peers_list(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
-/* The store of the neighbour that o's field "peer" names, opened when it was not.  NULL with *ret_err and why. */
-struct peer *peers_of(struct vaultd *v, struct sm_obj *o, int *ret_err, char why[COPY_WHY]);
+/* Of the neighbour that o's field "peer" names.  NULL with *ret_err and why.
+ * of: what brain says; opened when it was not, and the quota is set.  label: it is just being let in; when that is not
+ * signed by its head key for its vault, nothing is opened.  NULL: known.
+ * find: what anybody else says.  Only one that brain had opened, with the same vault and head key; -SM_EAGAIN: none. */
+struct peer *peers_of(struct vaultd *v, struct sm_obj *o, const char *label, int *ret_err, char why[COPY_WHY]);
+struct peer *peers_find(struct vaultd *v, struct sm_obj *o, int *ret_err);
+/* far_pack_begin; -SM_EAGAIN: what lies there is being read, slice by slice between other requests. */
+sm_must_use int peers_pack_begin(struct vaultd *v, struct peer *p, const struct cid *id, uint64_t length,
+    uint64_t *ret_have);
 int peers_start(struct vaultd *v);
 void peers_end(struct vaultd *v);
 

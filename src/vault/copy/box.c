@@ -185,9 +185,14 @@ static int box_read(void *t, const char *name, uint64_t off, void *to, size_t n,
         int r = file(t, name, off + got, n - got < PIECE ? n - got : PIECE, &size, &piece);
         if (r)
             return r;
+        /* All that was asked for, or what there is: not byte by byte, a request each. */
+        size_t asked = n - got < PIECE ? n - got : PIECE;
+        uint64_t there = off + got < size ? size - off - got : 0;
+        if (piece.n != (there < asked ? there : asked))
+            return -SM_EPROTO;
         memcpy((uint8_t *)to + got, piece.p, piece.n);
         got += piece.n;
-        if (!piece.n || off + got >= size)
+        if (off + got >= size)
             break;
     }
     *ret_got = got;

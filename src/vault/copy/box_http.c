@@ -216,6 +216,7 @@ int box_http_do(struct box_http *h, const struct box_request *r, struct sm_buf *
     h->why[0] = 0;
     set_always(h);
     set_body(h, r);
+    curl_easy_setopt(h->easy, CURLOPT_TIMEOUT_MS, (long)box_limit_ms(r->body.n, BOX_ANSWER_MAX / 2, h->rate));
     struct curl_slist *headers = headers_of(r);
     curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(h->easy, CURLOPT_URL, url);

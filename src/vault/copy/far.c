@@ -79,34 +79,17 @@ static void part_drop(struct far *f)
     f->part_length = f->part_at = 0;
 }
 
-int far_pack_sound(struct far *f, int fd, const struct cid *id)
-{
-    struct pack_expect e = { .id = id, .vault = &f->vault };
-    struct pack_check *check = NULL;
-    int r = pack_check_new(&e, NULL, NULL, &check);
-    if (!r)
-        r = pack_check_whole(check, fd);
-    pack_check_free(check);
-    return r == -ENOMEM || r == -SM_ECRYPTO ? r : r == 0;
-}
-
-/* Has what lies under that name all that the new one has?  1 yes, 0 no, or an error. */
-static int pack_enough(struct far *f, const struct cid *id, uint64_t length, uint64_t *ret_size)
+/* Has what lies under that name all that the new one has?  1 yes, 0 no, -SM_EAGAIN (it is being read), or an error. */
+static int pack_enough(struct far *f, const struct cid *id, uint64_t length)
 {
     char name[COPY_NAME_MAX];
-    *ret_size = 0;
+    uint64_t size = 0;
     far_pack_name(id, name);
-    int fd = plat_fs_open_beneath(f->dir, name, O_RDONLY, 0);
-    if (fd == -ENOENT)
-        return 0;
-    if (fd < 0)
-        return fd;
-    int r = plat_fs_size(fd, ret_size);
+    int r = copy_folder.size(f->copy, name, &size);
+    if (r)
+        return r == -SM_ENOTFOUND ? 0 : r;
     /* A longer one has a trailer already.  Read again, so that what rotted here can be healed from there. */
-    if (!r)
-        r = *ret_size >= length ? far_pack_sound(f, fd, id) : 0;
-    (void)close(fd); /* opened for reading */
-    return r;
+    return size >= length ? far_judge(f, id) : 0;
 }
 
 /* What came before the connection was cut is read again into the check. */
@@ -161,10 +144,9 @@ static int part_open(struct far *f, const struct cid *id)
 
 int far_pack_begin(struct far *f, const struct cid *id, uint64_t length, uint64_t *ret_have)
 {
-    uint64_t size = 0;
     if (length <= PACK_HEADER_LEN + PACK_DIRENT_LEN || length > FAR_PACK_MAX)
         return -SM_ELIMIT;
-    int r = pack_enough(f, id, length, &size);
+    int r = pack_enough(f, id, length);
     if (r < 0)
         return r;
     if (r == 1) {
@@ -252,17 +234,17 @@ int far_pack_end(struct far *f, const struct cid *id, bool *ret_duplicate)
     struct pack_trailer trailer;
     char name[COPY_NAME_MAX];
     uint64_t size = 0;
-    int r = pack_enough(f, id, f->part >= 0 && cid_eq(&f->part_id, id) ? f->part_length : 1, &size);
-    if (r == 1) {
+    far_pack_name(id, name);
+    int r = copy_folder.size(f->copy, name, &size);
+    if (r && r != -SM_ENOTFOUND)
+        return r;
+    /* Its begin found that what lies there is not enough, or nothing had to be sent. */
+    if (f->part < 0 || !cid_eq(&f->part_id, id)) {
+        if (r || far_judged_unsound(f, id))
+            return -SM_ESTATE;
         *ret_duplicate = true;
-        if (cid_eq(&f->part_id, id))
-            part_drop(f);
         return 0;
     }
-    if (r < 0)
-        return r;
-    if (f->part < 0 || !cid_eq(&f->part_id, id))
-        return -SM_ESTATE;
     if (f->part_at < f->part_length)
         return -SM_EPARTIAL;
     r = pack_check_left(f->check) ? -SM_EFORMAT : pack_trailer_parse(sm_buf_span(&f->tail), &trailer);
@@ -277,7 +259,7 @@ int far_pack_end(struct far *f, const struct cid *id, bool *ret_duplicate)
         return r;
     f->used = f->used - (size ? far_charge(size) : 0) + far_charge(f->part_length);
     f->packs += size ? 0 : 1;
-    far_pack_name(id, name);
+    far_judge_forget(f, id);
     healed(f, name);
     part_close(f);
     f->part_id = (struct cid){{0}};
@@ -362,15 +344,19 @@ int far_format(struct far *f, struct sm_span bytes)
     return r ? r : copy_folder.replace(f->copy, "format", bytes);
 }
 
-int far_label(struct far *f, struct sm_span label, struct sm_span readme)
+int far_label_sound(struct sm_span label, const struct vault_id *vault, const uint8_t head_pub[32])
 {
     struct copy_label l;
-    struct sm_buf had = SM_BUF_INIT(COPY_LABEL_MAX);
     int r = copy_label_get(label, &l);
     if (!r)
-        r = copy_label_verify(&l, f->head_pub);
-    if (!r && memcmp(l.vault.b, f->vault.b, 16) != 0)
-        r = -SM_EMISMATCH;
+        r = copy_label_verify(&l, head_pub);
+    return r ? r : memcmp(l.vault.b, vault->b, 16) != 0 ? -SM_EMISMATCH : 0;
+}
+
+int far_label(struct far *f, struct sm_span label, struct sm_span readme)
+{
+    struct sm_buf had = SM_BUF_INIT(COPY_LABEL_MAX);
+    int r = far_label_sound(label, &f->vault, f->head_pub);
     if (r)
         return r;
     r = plat_fs_read_file(f->root, COPY_LABEL_FILE, COPY_LABEL_MAX, &had);
@@ -437,7 +423,7 @@ int far_read(struct far *f, const char *name, uint64_t off, void *to, size_t n, 
     return copy_folder.read(f->copy, name, off, to, n, ret_got);
 }
 
-struct listing { struct far *f; bool packs; const char *digits; struct sm_buf *to; };
+struct listing { struct far *f; bool packs; const char *digits; struct sm_buf *to; /* NULL: counted */ };
 
 static int list_one(void *arg, struct sm_span name, unsigned char type)
 {
@@ -447,7 +433,7 @@ static int list_one(void *arg, struct sm_span name, unsigned char type)
     uint64_t size = 0;
     (void)type;
     if (name.n != 68 || !hex_of((const char *)name.p, &id) ||
-        memcmp(name.p, l->digits, 2) != 0)
+        (l->digits && memcmp(name.p, l->digits, 2) != 0))
         return 0; /* nothing of a copy's */
     if (l->packs)
         far_pack_name(&id, is);
@@ -456,9 +442,24 @@ static int list_one(void *arg, struct sm_span name, unsigned char type)
     int r = copy_folder.size(l->f->copy, is, &size);
     if (r == -SM_ENOTFOUND)
         return 0;
+    if (!r && !l->to) {
+        l->f->used += far_charge(size);
+        *(l->packs ? &l->f->packs : &l->f->manifests) += 1;
+        return 0;
+    }
     if (!r)
         r = sm_buf_put(l->to, id.b, 32);
     return r ? r : sm_buf_put_u64(l->to, size);
+}
+
+static int list_folder(struct listing *l, const char *folder)
+{
+    int dir = plat_fs_open_beneath(l->f->dir, folder, O_RDONLY | O_DIRECTORY, 0);
+    if (dir < 0)
+        return dir;
+    int r = plat_fs_list(dir, list_one, l);
+    (void)close(dir); /* a folder */
+    return r;
 }
 
 int far_list(struct far *f, bool packs, const char *digits, struct sm_buf *ret)
@@ -468,14 +469,25 @@ int far_list(struct far *f, bool packs, const char *digits, struct sm_buf *ret)
     if (strlen(digits) != 2 || strspn(digits, "0123456789abcdef") != 2)
         return -SM_EINVAL;
     (void)snprintf(folder, sizeof folder, packs ? "packs/%s" : "manifests", digits); /* fits */
-    int dir = plat_fs_open_beneath(f->dir, folder, O_RDONLY | O_DIRECTORY, 0);
-    if (dir < 0)
-        return dir;
     size_t had = ret->n;
-    int r = plat_fs_list(dir, list_one, &l);
-    (void)close(dir); /* a folder */
+    int r = list_folder(&l, folder);
     if (r)
         ret->n = had;
+    return r;
+}
+
+int far_count(struct far *f)
+{
+    struct listing l = { f, false, NULL, NULL };
+    int r = list_folder(&l, "manifests");
+    for (unsigned i = 0; !r && i < 256; i++) {
+        char digits[3], folder[COPY_NAME_MAX];
+        (void)snprintf(digits, sizeof digits, "%02x", i); /* fits */
+        (void)snprintf(folder, sizeof folder, "packs/%s", digits); /* fits */
+        l.packs = true;
+        l.digits = digits;
+        r = list_folder(&l, folder);
+    }
     return r;
 }
 
@@ -500,31 +512,13 @@ static int clear_tmp(struct far *f)
     return r;
 }
 
-static int count_all(struct far *f)
-{
-    struct sm_buf b = SM_BUF_INIT((size_t)64 << 20);
-    int r = 0;
-    for (unsigned i = 0; !r && i < 512; i++) {
-        char digits[3];
-        bool packs = i < 256;
-        (void)snprintf(digits, sizeof digits, "%02x", i & 255); /* fits */
-        sm_buf_clear(&b);
-        r = far_list(f, packs, digits, &b);
-        struct sm_rd rd = SM_RD(sm_buf_span(&b));
-        for (; !r && rd.n; *(packs ? &f->packs : &f->manifests) += 1) {
-            (void)sm_rd_bytes(&rd, 32);
-            f->used += far_charge(sm_rd_u64(&rd));
-        }
-    }
-    sm_buf_wipe(&b);
-    return r;
-}
-
 void far_close(struct far *f)
 {
     if (!f)
         return;
     part_close(f); /* the half pack stays */
+    far_reading_end(&f->reading);
+    far_reading_end(&f->judging);
     if (f->copy)
         copy_folder.close(f->copy);
     if (f->dir >= 0)
@@ -562,7 +556,7 @@ int far_open(const struct far_config *c, struct far **ret, char ret_why[COPY_WHY
     memcpy(f->head_pub, c->head_pub, 32);
     f->quota = c->quota;
     f->reserve = c->reserve;
-    f->root = f->dir = f->part = -1;
+    f->root = f->dir = f->part = f->reading.fd = f->judging.fd = -1;
     f->tail = SM_BUF_INIT(TAIL_MAX);
     f->names = SM_BUF_INIT((size_t)64 << 20);
     f->piece = malloc(FAR_PIECE);
@@ -571,7 +565,7 @@ int far_open(const struct far_config *c, struct far **ret, char ret_why[COPY_WHY
     if (!r)
         r = clear_tmp(f);
     if (!r)
-        r = count_all(f);
+        r = far_count(f);
     if (!r)
         r = far_journal_open(f, ret_why);
     if (r) {

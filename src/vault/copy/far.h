@@ -39,15 +39,20 @@ sm_must_use int far_open(const struct far_config *c, struct far **ret, char ret_
 void far_close(struct far *f);                              /* NULL is fine */
 void far_status(const struct far *f, struct far_status *ret);
 void far_set_quota(struct far *f, uint64_t bytes);          /* less than is used: nothing more comes in */
+/* What needs no folder: -SM_EFORMAT, -SM_EVERSION, -SM_EAUTH, -SM_EMISMATCH (another vault's). */
+sm_must_use int far_label_sound(struct sm_span label, const struct vault_id *vault, const uint8_t head_pub[32]);
 /* label and README, when the neighbour is let in.  -SM_EFORMAT, -SM_EVERSION, -SM_EAUTH, -SM_EMISMATCH, -SM_EDENIED (it
  * has another), -ENOSPC, -errno. */
 sm_must_use int far_label(struct far *f, struct sm_span label, struct sm_span readme);
 
 /*
  * A pack.  have: bytes that are there already (length: all of it, nothing is to be sent).  One that is begun forgets
- * another that is not complete.  -SM_ELIMIT (length), -EDQUOT (its quota), -ENOSPC (the disk), -errno.
+ * another that is not complete.  -SM_ELIMIT (length), -EDQUOT (its quota), -ENOSPC (the disk), -SM_EAGAIN: what lies
+ * there must be read first, which far_judge_step does; ask again.  A verdict holds for ten minutes.  -errno.
  */
 sm_must_use int far_pack_begin(struct far *f, const struct cid *id, uint64_t length, uint64_t *ret_have);
+/* The next slice of what is read because somebody asked.  1: more; 0: nothing is under way; an error. */
+sm_must_use int far_judge_step(struct far *f);
 /* -SM_EMISMATCH (off is not what is there), -SM_ESTATE (not begun), as pack_check_put: then nothing of it is kept. */
 sm_must_use int far_pack_data(struct far *f, const struct cid *id, uint64_t off, struct sm_span bytes);
 /* 0: it is on disk under its name.  -SM_EPARTIAL, -SM_EFORMAT (what follows its body is no trailer), -errno. */
@@ -75,7 +80,7 @@ sm_must_use int far_read(struct far *f, const char *name, uint64_t off, void *to
 sm_must_use int far_list(struct far *f, bool packs, const char *digits, struct sm_buf *ret);
 
 /*
- * Reading all of it again, a file a step.  1: more; 0: a round is over, the next step begins another; an error.
+ * Reading all of it again, at most 2 MiB a step.  1: more; 0: a round is over, the next step begins another; an error.
  * Rotten files stay where they are, and are named until the neighbour has sent them again.
  */
 struct far_checked { uint64_t files, bytes, rotten; int64_t done_s; char names[FAR_ROTTEN_MAX][COPY_NAME_MAX];

@@ -7,6 +7,14 @@
 
 #define FAR_HEAD "heads/0.head"
 
+#define FAR_SLICE ((size_t)2 << 20)  /* read and hashed at a time: who else asks waits for no more */
+#define FAR_JUDGED 64u
+#define FAR_JUDGED_MS ((uint64_t)600000)
+
+/* A pack that is read again, a slice at a time.  check NULL: none. */
+struct far_reading { struct pack_check *check; int fd; struct cid id; };
+struct far_verdict { struct cid id; uint64_t until_ms; bool sound; };
+
 struct far {
     struct vault_id vault;
     uint8_t head_pub[32];
@@ -30,6 +38,9 @@ struct far {
     unsigned at_folder;
     struct sm_buf names;             /* ids still to read of that folder */
     struct far_checked round, checked;
+    struct far_reading reading;      /* of the round */
+    struct far_reading judging;      /* because somebody asked */
+    struct far_verdict judged[FAR_JUDGED]; size_t judged_at;
     uint8_t *piece;                  /* FAR_PIECE */
 };
 
@@ -41,8 +52,14 @@ static inline uint64_t far_charge(uint64_t size)
 }
 void far_pack_name(const struct cid *id, char ret[COPY_NAME_MAX]);
 void far_manifest_name(const struct cid *id, char ret[COPY_NAME_MAX]);
-/* 1 sound, 0 not, or an error.  file: a pack's. */
-sm_must_use int far_pack_sound(struct far *f, int fd, const struct cid *id);
+/* Is the pack that lies under its name sound?  1, 0, or -SM_EAGAIN: it is being read (far_judge_step); an error. */
+sm_must_use int far_judge(struct far *f, const struct cid *id);
+void far_judge_forget(struct far *f, const struct cid *id);       /* another file lies there now */
+bool far_judged_unsound(const struct far *f, const struct cid *id);
+void far_reading_end(struct far_reading *r);
+/* Counts packs and manifests, each folder once. */
+sm_must_use int far_count(struct far *f);
+/* 1 sound, 0 not, or an error. */
 sm_must_use int far_manifest_sound(struct far *f, const struct cid *id);
 
 /* far_journal.c */
