@@ -458,5 +458,6 @@ void h_ancestry(struct api_call *c)
             api_fail(c, 400, "bad_request", from ? "to" : "from", NULL);
         return;
     }
-    api_ask(c, "V_ANCESTRY", json_pack("{s:O,s:O,s:i}", "from", from, "to", to, "max", 900000), raw_on);
+    api_ask(c, "V_ANCESTRY", json_pack("{s:O,s:O,s:i,s:b}", "from", from, "to", to, "max", 900000, "part",
+        json_is_true(json_object_get(c->body, "part"))), raw_on);
 }

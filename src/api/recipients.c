@@ -37,7 +37,7 @@ static void new_card_holds(struct api *a, const char *order)
 static void taken(struct api *a, int err, const json_t *answer, const char *text, json_t *m)
 {
     (void)text;
-    if (err == -SM_ENOTFOUND || err == -SM_EAUTH) {
+    if (err == -SM_ENOTFOUND || err == -SM_EAUTH || err == -SM_EMISMATCH) {
         struct alarm_new n = { .kind = "changelost", .state = "call", .key = "changelost" };
         alarm_open(a, &n);
     }
@@ -72,8 +72,8 @@ static void sync_again(struct api *a, int err, const json_t *answer, const char 
     json_decref(links);
     const json_t *next = *api_str(a->keys, "fingerprint") ? change_after(a, api_str(a->keys, "fingerprint")) : NULL;
     if (next)
-        api_tell(a, "K_CHANGE_TAKE", json_pack("{s:s,s:s}", "order", api_str(next, "order"), "sig", api_str(next, "sig")),
-            taken, json_pack("{s:s}", "id", api_str(next, "id")));
+        api_tell(a, "V_CHANGE", json_pack("{s:s}", "id", api_str(next, "id")), taken,
+            json_pack("{s:s}", "id", api_str(next, "id")));
 }
 
 void recipients_sync(struct api *a)

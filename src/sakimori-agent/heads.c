@@ -6,7 +6,8 @@
 #include "plat/fs.h"
 #include "sakimori-agent/carrier.h"
 
-#define PROOF_MAX ((size_t)8 << 20)
+#define STEP_MAX ((size_t)1 << 20) /* of one answer; the box sends at most 900000 bytes */
+#define STEPS_MAX 65536u
 #define MAGIC "SKH1"
 
 /* "SKH1" ‖ u64 seq ‖ hash: our own folder, so no signature is kept; the next head's proof is what counts. */
@@ -95,10 +96,10 @@ static json_t *head_json(const struct journal_head *h)
     return json_pack("{s:I,s:s}", "seq", (json_int_t)h->seq, "hash", hex);
 }
 
-static int fetch_proof(const struct journal_head *from, const struct journal_head *to, struct sm_ipc *link,
+static int fetch_part(const struct journal_head *from, const struct journal_head *to, struct sm_ipc *link,
     struct sm_buf *ret, int *ret_status)
 {
-    json_t *o = json_pack("{s:o,s:o}", "from", head_json(from), "to", head_json(to));
+    json_t *o = json_pack("{s:o,s:o,s:b}", "from", head_json(from), "to", head_json(to), "part", 1);
     struct sm_buf text = SM_BUF_INIT(4096);
     int r = o ? sm_json_dump(o, &text) : -ENOMEM;
     if (!r)
@@ -108,42 +109,58 @@ static int fetch_proof(const struct journal_head *from, const struct journal_hea
     return r;
 }
 
+/* A box that has the records always has an answer that fits: "too long" is as little a proof as "no". */
+static int step(struct journal_head *at, const struct journal_head *to, struct sm_ipc *link, struct sm_buf *part)
+{
+    int status = 0, r = fetch_part(at, to, link, part, &status);
+    if (r)
+        return r == -SM_ELIMIT ? -SM_EAUTH : r;
+    if (status == 404 || status == 409 || status == 413 || status == 422)
+        return -SM_EAUTH;
+    if (status != 200)
+        return -SM_EPEER;
+    return part->n && journal_ancestry_walk(at, sm_buf_span(part)) == 0 ? 0 : -SM_EAUTH;
+}
+
+/* -SM_EAUTH: there is no proof.  Only one step is in memory, however long the journal is. */
+static int prove(const struct journal_head *from, const struct journal_head *to, struct sm_ipc *link)
+{
+    struct journal_head at = *from;
+    struct sm_buf part = SM_BUF_INIT(STEP_MAX);
+    int r = 0;
+    for (unsigned i = 0; !r && at.seq < to->seq && i < STEPS_MAX; i++)
+        r = step(&at, to, link, &part);
+    sm_buf_wipe(&part);
+    if (!r && (at.seq != to->seq || memcmp(at.hash, to->hash, 32) != 0))
+        r = -SM_EAUTH;
+    return r;
+}
+
 int heads_prove(struct heads *h, const char *hex, struct sm_ipc *link)
 {
     struct journal_signed_head s;
-    struct sm_buf proof = SM_BUF_INIT(PROOF_MAX);
-    int status = 0, r = read_head(h, hex, &s);
+    int r = read_head(h, hex, &s);
     if (r)
         return r;
     if (h->last.seq == 0 || s.head.seq <= h->last.seq)
         return heads_take(h, hex);
-    r = fetch_proof(&h->last, &s.head, link, &proof, &status);
-    if (!r && status == 413)
-        r = heads_take(h, hex); /* too long to carry: order and signature are what is left to check */
-    else if (!r && status != 200)
-        r = status == 409 || status == 404 || status == 422 ? alarm_of(h, &s.head, "does not go on from the last one")
-                                                            : -SM_EPEER;
-    else if (!r && journal_ancestry_check(&h->last, &s.head, sm_buf_span(&proof)))
-        r = alarm_of(h, &s.head, "does not go on from the last one");
-    else if (!r)
+    r = prove(&h->last, &s.head, link);
+    if (r == -SM_EAUTH)
+        return alarm_of(h, &s.head, "does not go on from the last one");
+    if (!r)
         h->last = s.head;
-    sm_buf_wipe(&proof);
     return r;
 }
 
 int heads_follow(struct heads *h, const struct journal_head *from, const char *hex, struct sm_ipc *link)
 {
     struct journal_signed_head s;
-    struct sm_buf proof = SM_BUF_INIT(PROOF_MAX);
-    int status = 0, r = read_head(h, hex, &s);
+    int r = read_head(h, hex, &s);
     if (!r && s.head.seq <= from->seq)
         r = -SM_EMISMATCH;
-    if (!r)
-        r = fetch_proof(from, &s.head, link, &proof, &status);
-    if (!r && status != 413) /* too long to carry: the order and the signature are what is left */
-        r = status != 200 ? -SM_EMISMATCH : journal_ancestry_check(from, &s.head, sm_buf_span(&proof));
+    if (!r && (r = prove(from, &s.head, link)) == -SM_EAUTH)
+        r = -SM_EMISMATCH;
     if (!r)
         h->last = s.head;
-    sm_buf_wipe(&proof);
     return r;
 }

@@ -24,7 +24,8 @@ sm_must_use int heads_take(struct heads *h, const char *hex);
 /* The same for an answer that others may have overtaken: it must not be older than the head known when it was asked for. */
 sm_must_use int heads_take_late(struct heads *h, const char *hex, uint64_t asked_seq);
 /* At the start of a run: prove that the head shown now goes on from the last one, with the records in between fetched
- * through link. Errors as heads_take; -SM_EPEER when the box could not be asked. */
+ * through link, a bounded part at a time. A box that gives no part (also "too long") raises the alarm. Errors as heads_take;
+ * -SM_EPEER when the box could not be asked. */
 sm_must_use int heads_prove(struct heads *h, const char *hex, struct sm_ipc *link);
 /* The box took over from a copy that ended with `from`, which an order of the sheet says: the head shown now must go on from
  * there.  Then it is the last one, whatever was seen before.  Errors as heads_prove. */

@@ -366,7 +366,6 @@ static void on_address(struct kid *brain, struct sm_ipc_msg *m)
         (void)sm_ipc_reply(brain->ipc, m, 0, SM_SPAN("{}", 2), -1);
 }
 
-/* The end of copier or courier: a disk can go.  Neither is started again by itself: brain decides. */
 static void on_self(struct kid *brain, struct sm_ipc_msg *m)
 {
     struct parent *p = brain->p;
@@ -387,6 +386,7 @@ static void on_self(struct kid *brain, struct sm_ipc_msg *m)
         errand_stop(k, brain->ipc, m);
 }
 
+/* The end of copier or courier: a disk can go.  Neither is started again by itself: brain decides. */
 static void errand_ended(struct kid *k)
 {
     struct errand *e = errand_of(k->p, k->row->who);

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include "crypto/headtext.h"
+#include "sakimori-agent/carrier.h"
 #include "sakimori-agent/heads.h"
 #include "sakimori-agent/orders.h"
 
@@ -147,6 +148,108 @@ static void a_machine_notices_a_record_that_went_back_forked_or_is_anothers(void
         show(&h, &s); }) == -SM_EAUTH);
     lie("a head whose number was edited", ({ struct journal_signed_head s = w.head[2]; s.head.seq++; show(&h, &s); }) == -SM_EAUTH);
     lie("a head whose time was edited", ({ struct journal_signed_head s = w.head[2]; s.s += 86400; show(&h, &s); }) == -SM_EAUTH);
+}
+
+/* ---- the box that a machine asks for the records in between ---- */
+
+struct asked {
+    const struct kit *k; /* whose records it gives */
+    unsigned times, too_long_at, empty_at, foreign_at; /* the steps, from 1, at which it lies; 0: never */
+    size_t max; /* of one answer */
+};
+static struct asked box;
+
+static struct journal_head head_of(const json_t *o, const char *key)
+{
+    struct journal_head h = {0};
+    const json_t *x = json_object_get(o, key);
+    h.seq = (uint64_t)json_integer_value(json_object_get(x, "seq"));
+    assert_int_equal(sm_unhex(json_string_value(json_object_get(x, "hash")), 64, h.hash, 32), 0);
+    return h;
+}
+
+/* In the place of the way through link (the linker's --wrap): what the box at its end would say. */
+int __wrap_carrier_call(struct sm_ipc *link, enum carrier_method method, const char *path, struct sm_span body,
+    int timeout_ms, int *ret_status, struct sm_buf *ret_body);
+int __wrap_carrier_call(struct sm_ipc *link, enum carrier_method method, const char *path, struct sm_span body,
+    int timeout_ms, int *ret_status, struct sm_buf *ret_body)
+{
+    json_t *o = NULL;
+    (void)link;
+    (void)method;
+    (void)timeout_ms;
+    assert_string_equal(path, "/agent/v1/ancestry");
+    assert_int_equal(sm_json_parse(body, 4096, &o, NULL), 0);
+    struct journal_head from = head_of(o, "from"), to = head_of(o, "to");
+    bool part = json_is_true(json_object_get(o, "part"));
+    json_decref(o);
+    sm_buf_clear(ret_body);
+    box.times++;
+    int r = 0;
+    if (box.times == box.foreign_at)
+        r = sm_buf_put_span(ret_body, sm_buf_span(&w.other_proof));
+    else if (box.times == box.too_long_at)
+        r = -SM_ELIMIT;
+    else if (box.times != box.empty_at)
+        r = (part ? journal_ancestry_part : journal_ancestry)(store_journal(box.k->st), &from, &to, box.max, ret_body);
+    *ret_status = r == -SM_ELIMIT ? 413 : r == -SM_EMISMATCH ? 409 : r ? 500 : 200;
+    return 0;
+}
+
+static int prove(struct heads *h, const struct journal_signed_head *now)
+{
+    struct sm_buf raw = SM_BUF_INIT(256);
+    char hex[2 * JOURNAL_SIGNED_HEAD_BYTES + 1];
+    machine(h);
+    h->last = w.head[0].head;
+    assert_int_equal(journal_head_put(now, &raw), 0);
+    sm_hex(raw.p, raw.n, hex);
+    sm_buf_wipe(&raw);
+    return heads_prove(h, hex, NULL);
+}
+
+static bool alarmed(struct asked how, const struct journal_signed_head *now)
+{
+    struct heads h;
+    box = how;
+    int r = prove(&h, now);
+    return r == -SM_EMISMATCH && h.alarm && h.last.seq == w.head[0].head.seq;
+}
+
+static void a_record_too_long_for_one_answer_is_followed_in_steps(void **state)
+{
+    struct heads h;
+    (void)state;
+    box = (struct asked){.k = &w.box, .max = w.proof.n / 3};
+    assert_int_equal(prove(&h, &w.head[2]), 0);
+    assert_false(h.alarm);
+    assert_int_equal(h.last.seq, w.head[2].head.seq);
+    assert_in_range(box.times, 3, 64);
+}
+
+static void a_box_that_gives_no_proof_raises_the_alarm_whatever_its_reason(void **state)
+{
+    struct journal_signed_head far = w.other[2];
+    struct heads h;
+    struct sm_buf raw = SM_BUF_INIT(256);
+    char hex[2 * JOURNAL_SIGNED_HEAD_BYTES + 1];
+    const size_t max = w.proof.n / 3;
+    (void)state;
+    far.head.seq += 5000; /* rolled back, and grown past what one answer holds */
+    far = signed_by(far, &w.box.head);
+    lie("rolled back and grown, and the records in between \"too long\" (413)",
+        alarmed((struct asked){.k = &w.fork, .max = max, .too_long_at = 1}, &far));
+    lie("\"too long\" in the middle", alarmed((struct asked){.k = &w.box, .max = max, .too_long_at = 2}, &w.head[2]));
+    lie("nothing in the middle", alarmed((struct asked){.k = &w.box, .max = max, .empty_at = 2}, &w.head[2]));
+    lie("the records of another history in the middle",
+        alarmed((struct asked){.k = &w.box, .max = max, .foreign_at = 2}, &w.head[2]));
+    lie("another history, honestly asked about", alarmed((struct asked){.k = &w.box, .max = max}, &w.other[2]));
+    machine(&h);
+    box = (struct asked){.k = &w.fork, .max = max, .too_long_at = 1};
+    assert_int_equal(journal_head_put(&far, &raw), 0);
+    sm_hex(raw.p, raw.n, hex);
+    sm_buf_wipe(&raw);
+    lie("\"too long\" after a take-over", heads_follow(&h, &w.head[0].head, hex, NULL) == -SM_EMISMATCH && h.last.seq == 0);
 }
 
 /* Where record n of the proof begins. */
@@ -364,6 +467,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_machine_notices_a_record_that_went_back_forked_or_is_anothers),
+        cmocka_unit_test(a_record_too_long_for_one_answer_is_followed_in_steps),
+        cmocka_unit_test(a_box_that_gives_no_proof_raises_the_alarm_whatever_its_reason),
         cmocka_unit_test(records_that_were_edited_removed_or_swapped_break_the_proof),
         cmocka_unit_test(a_restore_notices_what_is_not_the_generation_that_was_ordered),
         cmocka_unit_test(what_is_not_stored_or_is_altered_shows_when_it_is_read_and_not_before),

@@ -2,6 +2,7 @@
  */
 #include "../test.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -501,6 +502,113 @@ static void a_change_of_recipients_takes_over_whole_and_the_link_opens_what_is_o
         sm_buf_wipe(all[i]);
 }
 
+static void change_keep(struct keys *k, const struct change *x)
+{
+    assert_ok(keys_change_keep(k, sm_buf_span(&x->text), x->sig, sm_buf_span(&x->wrap), sm_buf_span(&x->escrow)));
+}
+
+static int change_take(struct keys *k, const struct change *x)
+{
+    return keys_change_take(k, sm_buf_span(&x->text), x->sig);
+}
+
+/* The pair that the escrow on the disk holds; the present open half is that of change `nonce`. */
+static void pair_of(struct keys *k, uint8_t nonce, struct crypto_x25519_pair *ret)
+{
+    uint8_t secret[32] = {9, nonce};
+    struct sm_buf escrow = SM_BUF_INIT(4096);
+    assert_ok(keys_escrow(k, &escrow));
+    assert_ok(restorekey_escrow_open(sm_buf_span(&escrow), secret, ret));
+    sm_buf_wipe(&escrow);
+}
+
+static void a_change_that_was_cancelled_or_follows_another_set_is_never_taken(void **state)
+{
+    struct keys *k = open_keys();
+    struct crypto_x25519_pair old;
+    struct keys_public p;
+    struct change x, other, cancelled;
+    uint8_t nonce[16];
+    (void)state;
+    pair_of(k, 1, &old);
+    change_make(k, 3, &old, &x);
+    change_make(k, 4, &old, &other);
+    change_make(k, 5, &old, &cancelled);
+    change_keep(k, &x);
+    change_keep(k, &other);
+    change_keep(k, &cancelled);
+    memset(nonce, 5, sizeof nonce);
+    assert_ok(keys_change_drop(k, nonce));
+    assert_ok(keys_change_drop(k, nonce));
+    assert_int_equal(change_take(k, &cancelled), -SM_ENOTFOUND);
+    assert_ok(change_take(k, &x));
+    assert_int_equal(change_take(k, &other), -SM_EMISMATCH); /* signed, kept, and of the set that was */
+    int d = plat_fs_open_dir(AT_FDCWD, dir);
+    char name[64] = "next-04040404040404040404040404040404.json";
+    assert_int_equal(plat_fs_unlink(d, name), -ENOENT); /* forgotten with the set it followed */
+    close(d);
+    assert_ok(change_take(k, &x)); /* its answer was lost: the same again */
+    keys_public(k, &p);
+    assert_memory_equal(p.restore_pub, x.restore.public_key, 32);
+    keys_free(k);
+    change_drop(&x);
+    change_drop(&other);
+    change_drop(&cancelled);
+}
+
+/* Put a folder where `file` is, so that it cannot be replaced; and back. */
+static void block(const char *file, bool on)
+{
+    char is[256], kept[256];
+    (void)snprintf(is, sizeof is, "%s/%s", dir, file);
+    (void)snprintf(kept, sizeof kept, "%s.kept", dir);
+    if (on) {
+        assert_int_equal(rename(is, kept), 0);
+        assert_int_equal(mkdir(is, 0700), 0);
+    } else {
+        assert_int_equal(rmdir(is), 0);
+        assert_int_equal(rename(kept, is), 0);
+    }
+}
+
+static void a_change_broken_off_between_its_files_is_finished_when_they_are_opened(void **state)
+{
+    static const char *const files[] = {"restore.ske", "restore.skw", "keys.json"};
+    uint8_t open = 3;
+    (void)state;
+    for (uint8_t i = 0; i < 6; i++) {
+        struct keys *k = open_keys();
+        struct crypto_x25519_pair old;
+        struct keys_public p;
+        struct change x;
+        uint8_t nonce = (uint8_t)(10 + i);
+        pair_of(k, open, &old);
+        change_make(k, nonce, &old, &x);
+        change_keep(k, &x);
+        block(files[i % 3], true);
+        assert_true(change_take(k, &x) < 0);
+        keys_public(k, &p);
+        assert_memory_equal(p.restore_pub, old.public_key, 32);
+        block(files[i % 3], false);
+        if (i < 3) { /* a crash */
+            keys_free(k);
+            k = open_keys();
+        }
+        assert_ok(change_take(k, &x));
+        keys_public(k, &p);
+        assert_memory_equal(p.restore_pub, x.restore.public_key, 32);
+        assert_memory_equal(p.open_pub, x.open.public_key, 32);
+        keys_free(k);
+        k = open_keys();
+        struct crypto_x25519_pair now;
+        pair_of(k, nonce, &now);
+        assert_memory_equal(now.public_key, x.restore.public_key, 32);
+        keys_free(k);
+        change_drop(&x);
+        open = nonce;
+    }
+}
+
 static void damaged_key_files_are_named(void **state)
 {
     struct keys *k = NULL;
@@ -589,6 +697,8 @@ int main(void)
         cmocka_unit_test(a_box_without_escrow_makes_it_at_the_next_unlock),
         cmocka_unit_test(a_restore_key_from_before_a_restart_is_not_confirmed_without_escrow),
         cmocka_unit_test(a_change_of_recipients_takes_over_whole_and_the_link_opens_what_is_older),
+        cmocka_unit_test(a_change_that_was_cancelled_or_follows_another_set_is_never_taken),
+        cmocka_unit_test(a_change_broken_off_between_its_files_is_finished_when_they_are_opened),
         cmocka_unit_test(damaged_key_files_are_named),
         cmocka_unit_test(what_keyd_keeps_opens_with_the_sheet_alone), /* begins with a folder of its own */
     };

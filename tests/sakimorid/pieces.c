@@ -46,6 +46,15 @@ static void the_network_never_reaches_the_restore_key(void **state)
     assert_true(msg_channel(WHO_OPENER, WHO_KEYD));
 }
 
+static void only_the_vault_says_that_a_change_of_recipients_was_executed(void **state)
+{
+    assert_true(may(WHO_KEYD, WHO_VAULT, K_CHANGE_TAKE));
+    assert_true(may(WHO_KEYD, WHO_VAULT, K_CHANGE_DROP));
+    assert_false(may(WHO_KEYD, WHO_BRAIN, K_CHANGE_TAKE));
+    assert_false(may(WHO_KEYD, WHO_BRAIN, K_CHANGE_DROP));
+    assert_false(may(WHO_KEYD, WHO_FRONT, K_CHANGE_TAKE));
+}
+
 static void a_body_comes_apart_as_it_was_put_together(void **state)
 {
     json_t *j = json_pack("{si}", "a", 1), *back = NULL;
@@ -243,6 +252,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_message_has_one_number_and_one_name),
         cmocka_unit_test(the_network_never_reaches_the_restore_key),
+        cmocka_unit_test(only_the_vault_says_that_a_change_of_recipients_was_executed),
         cmocka_unit_test(a_body_comes_apart_as_it_was_put_together),
         cmocka_unit_test(a_refused_target_leaves_nothing_behind),
         cmocka_unit_test(a_folder_without_index_is_no_console),

@@ -256,6 +256,23 @@ static void ancestry_proves_and_forks_are_noticed(void **state)
         proof.p[i] ^= 2;
     }
     assert_int_equal(journal_ancestry(x.j, &a, &b, 1000, &proof), -SM_ELIMIT);
+    struct journal_head at = a;
+    struct sm_buf part = { 0 };
+    unsigned steps = 0;
+    for (; at.seq < b.seq; steps++) { /* the same proof in parts that end with a record */
+        sm_buf_clear(&part);
+        assert_int_equal(journal_ancestry_part(x.j, &at, &b, 1000, &part), 0);
+        assert_in_range(part.n, 1, 1000);
+        assert_int_equal(journal_ancestry_walk(&at, sm_buf_span(&part)), 0);
+    }
+    assert_in_range(steps, 2, 300);
+    assert_memory_equal(at.hash, b.hash, 32);
+    at = a;
+    assert_int_equal(journal_ancestry_walk(&at, sm_buf_span(&part)), -SM_EAUTH);
+    assert_int_equal(at.seq, a.seq);
+    assert_int_equal(journal_ancestry_part(x.j, &a, &b, 20, &part), -SM_ELIMIT);
+    assert_int_equal(journal_ancestry_part(x.j, &b, &a, 1 << 20, &part), -SM_EMISMATCH);
+    sm_buf_wipe(&part);
     assert_int_equal(journal_ancestry(x.j, &b, &a, 1 << 20, &proof), -SM_EMISMATCH);
     /* Another history of the same vault: the same numbers, other records. */
     assert_int_equal(open_flags(&y, 0), 0);

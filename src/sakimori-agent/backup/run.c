@@ -215,6 +215,22 @@ static int share_close(struct backupd *b, int r)
     return r == -SM_EPEER ? -ECONNRESET : r;
 }
 
+/* What a source needs before its first file is read: where, for whom, under which session. */
+static int ready_source(struct backupd *b, const json_t *s, struct run_lists *l, struct backup_config *c)
+{
+    int r = sm_unhex(b->now.source, 32, c->source.b, 16);
+    if (!r)
+        r = sm_unhex(b->now.run, 32, c->run_id.b, 16);
+    if (b->ready.served)
+        share_open(b, s);
+    if (!r)
+        r = fill(b, s, l, c);
+    if (!r)
+        r = backupd_ask_recipients(b);
+    c->recipients = SM_SPAN(b->recips.s.set, b->recips.s.set_n);
+    return r ? r : open_session(b, c);
+}
+
 static int read_source(struct backupd *b, const json_t *s, bool staged, struct backup_result *res)
 {
     struct run_lists *l = calloc(1, sizeof *l);
@@ -240,20 +256,9 @@ static int read_source(struct backupd *b, const json_t *s, bool staged, struct b
     const struct backup_watch watch = {
         .progress = backupd_progress, .cancelled = backupd_cancelled, .problem = backupd_problem,
         .silent = backupd_silent, .arg = b};
-    int r = l ? 0 : -ENOMEM;
-    if (!r)
-        r = sm_unhex(b->now.source, 32, c.source.b, 16);
-    if (!r)
-        r = sm_unhex(b->now.run, 32, c.run_id.b, 16);
-    if (b->ready.served)
-        share_open(b, s);
-    if (!r)
-        r = fill(b, s, l, &c);
-    if (!r)
-        r = backupd_ask_recipients(b);
-    c.recipients = SM_SPAN(b->recips.s.set, b->recips.s.set_n);
-    if (!r)
-        r = open_session(b, &c);
+    if (!l)
+        return -ENOMEM;
+    int r = ready_source(b, s, l, &c);
     b->pace = (struct pace){0};
     b->kept = "";
     b->kept_bytes = 0;
@@ -274,8 +279,7 @@ static int read_source(struct backupd *b, const json_t *s, bool staged, struct b
     sm_buf_wipe(&machine);
     if (!r && keeps)
         backupd_keep_send(b, &c.source);
-    if (l)
-        scan_rules_free(l->rules);
+    scan_rules_free(l->rules);
     free(l);
     return r;
 }

@@ -358,6 +358,20 @@ static void on_change_take(struct child *c, unsigned peer, struct sm_ipc *ipc, s
     json_decref(in);
 }
 
+static void on_change_drop(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    uint8_t nonce[16];
+    json_t *in = wire_body(ipc, m);
+    if (!in)
+        return;
+    struct sm_obj o = SM_OBJ(in);
+    sm_obj_hex(&o, "nonce", nonce, sizeof nonce);
+    int r = o.err ? o.err : keys_change_drop(state(c)->keys, nonce);
+    wire_answer(ipc, m, r ? NULL : json_object(), r, o.why);
+    json_decref(in);
+}
+
 /* {"links": [hex of key links]} */
 static void on_links(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
@@ -738,7 +752,8 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, K_ESCROW, on_escrow},
     {WHO_BRAIN, K_CARD_NEW, on_card_new},
     {WHO_BRAIN, K_CHANGE, on_change},
-    {WHO_BRAIN, K_CHANGE_TAKE, on_change_take},
+    {WHO_VAULT, K_CHANGE_TAKE, on_change_take},
+    {WHO_VAULT, K_CHANGE_DROP, on_change_drop},
     {WHO_BRAIN, K_LINKS, on_links},
     {WHO_BRAIN, K_CERT_DEVICE, on_device},
     {WHO_BRAIN, K_ORDER_SIGN, on_order},

@@ -225,6 +225,8 @@ int keys_open(const char *folder, const char *const *names, size_t n, struct key
     k->chain_pem.max = 4 * CRYPTO_CERT_MAX;
     k->dir = plat_fs_open_dir(AT_FDCWD, folder);
     int r = k->dir < 0 ? k->dir : load(k, ret_why);
+    if (!r && (r = keys_change_redo(k)) != 0)
+        snprintf(ret_why, 160, "a change of recipients could not be finished: %s", sm_strerror(r));
     if (r == -ENOENT && k->dir >= 0)
         r = make_first(k, names, n);
     else if (!r)

@@ -112,12 +112,16 @@ sm_must_use int keys_card_new(struct keys *k, uint64_t now_ms, struct sm_span wr
  * the present set, and wrap (SKW1 under the new card; empty when the restore key stays) and escrow (SKE1) are of the keys
  * it names; both are kept beside the present ones.  -SM_ESTATE (no sheet yet), -SM_EAUTH, -SM_EMISMATCH (another vault or
  * set), -SM_EDENIED (wrap or escrow of other keys), -SM_EINVAL, those of order_parse and restorekey_wrap_check, -errno.
- * take: the vault executed it; from now on these are the keys, and the restore key is locked.  The signature is checked
- * again; keyd cannot tell the time it waited.  -SM_EAUTH (also: taken before), -SM_ENOTFOUND (it was not kept here).
+ * take: the vault, which alone may ask, executed it; from now on these are the keys, the restore key is locked, and every
+ * other change that was kept is forgotten.  Signature and set are checked again; one that holds already is no error, and
+ * one that a crash broke off is finished by keys_open.  -SM_EAUTH, -SM_EMISMATCH (it does not follow the present set),
+ * -SM_ENOTFOUND (it was not kept here), -errno (nothing changed for who asks; to be asked again).
+ * drop: the vault cancelled it: it is forgotten.  0 also when it is not there.  -errno.
  */
 sm_must_use int keys_change_keep(
     struct keys *k, struct sm_span text, const uint8_t sig[64], struct sm_span wrap, struct sm_span escrow);
 sm_must_use int keys_change_take(struct keys *k, struct sm_span text, const uint8_t sig[64]);
+sm_must_use int keys_change_drop(struct keys *k, const uint8_t nonce[16]);
 /* The vault's key links (u32 length ‖ sealed, one after the other): an unlock, and one that is open, reaches by them what
  * is older than the present restore key.  -SM_EFORMAT, -SM_ELIMIT, -ENOMEM. */
 sm_must_use int keys_links(struct keys *k, struct sm_span links);

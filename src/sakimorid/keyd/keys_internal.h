@@ -44,6 +44,8 @@ struct keys {
 
 /* keys.json, replaced whole. */
 sm_must_use int keys_save(struct keys *k);
+/* A change whose taking over was broken off by a crash: finish it.  0 also when there is none. */
+sm_must_use int keys_change_redo(struct keys *k);
 /* The ring of what pair opens.  -ENOMEM. */
 sm_must_use int keys_ring_fill(struct keys *k, const struct crypto_x25519_pair *pair);
 void keys_ring_drop(struct keys *k);

@@ -3,6 +3,7 @@
 #include "sakimorid/vault/vaultd.h"
 #include <errno.h>
 
+#include "core/log.h"
 #include "plat/clock.h"
 #include "vault/clean/clean.h"
 
@@ -365,6 +366,34 @@ static int order_take(struct vaultd *v, struct sm_obj *o, json_t **ret, char *wh
     return r;
 }
 
+static const struct store_order *order_of(const struct vaultd *v, const uint8_t id[STORE_ORDER_ID])
+{
+    for (size_t i = 0; i < store_orders(v->store); i++) {
+        const struct store_order *x = store_order_at(v->store, i);
+        if (!memcmp(x->id, id, STORE_ORDER_ID))
+            return x;
+    }
+    return NULL;
+}
+
+/* A change that was cancelled: keyd forgets what it kept for it. */
+static void change_forget(struct vaultd *v, const struct store_order *x)
+{
+    json_t *o = x && x->kind == ORDER_RECIPIENTS ? json_object() : NULL;
+    struct sm_buf text = SM_BUF_INIT(256), answer = SM_BUF_INIT(4096);
+    if (!o)
+        return;
+    wire_hex(o, "nonce", x->nonce, sizeof x->nonce);
+    int r = sm_json_dump(o, &text);
+    if (!r)
+        r = child_call(v->c, WHO_KEYD, K_CHANGE_DROP, sm_buf_span(&text), 10000, &answer, NULL);
+    if (r) /* what is left there can be taken over by nobody: only an executed one is asked for */
+        sm_warn("the keys of a change that was cancelled were not thrown away: %s", sm_strerror(r));
+    json_decref(o);
+    sm_buf_wipe(&text);
+    sm_buf_wipe(&answer);
+}
+
 void cleaning_order(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     (void)peer;
@@ -380,6 +409,8 @@ void cleaning_order(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
         const char *said = sm_obj_str(&o, "why", 1, 255), *by = sm_obj_str(&o, "by", 1, 255),
                    *role = sm_obj_str(&o, "role", 1, 32);
         r = o.err ? o.err : store_order_cancel(v->store, id, said, by, role);
+        if (!r)
+            change_forget(v, order_of(v, id));
         out = r ? NULL : json_object();
     } else {
         r = order_take(v, &o, &out, why);
@@ -428,6 +459,53 @@ void cleaning_recipients(struct child *c, unsigned peer, struct sm_ipc *ipc, str
     }
     wire_answer(ipc, m, r ? NULL : json_pack("{s:O}", "changes", list), r, NULL);
     json_decref(list);
+}
+
+/* keyd takes it from this process and no other that a change waited and was executed. */
+static int change_bring(struct vaultd *v, const struct store_order *x, struct sm_buf *ret, char *ret_why)
+{
+    struct sm_buf order = SM_BUF_INIT(ORDER_TEXT_MAX + 1), text = SM_BUF_INIT(2 * ORDER_TEXT_MAX);
+    uint8_t sig[64];
+    if (!x || x->kind != ORDER_RECIPIENTS)
+        return -SM_EINVAL;
+    if (x->state != STORE_ORDER_EXECUTED)
+        return -SM_ESTATE;
+    int r = store_order_proof(v->store, x, &order, sig, NULL);
+    json_t *o = r ? NULL : json_object();
+    if (!r)
+        r = o ? 0 : -ENOMEM;
+    if (!r) {
+        wire_text(o, "order", sm_buf_span(&order));
+        wire_hex(o, "sig", sig, sizeof sig);
+        r = sm_json_dump(o, &text);
+    }
+    if (!r)
+        r = child_call(v->c, WHO_KEYD, K_CHANGE_TAKE, sm_buf_span(&text), 10000, ret, ret_why);
+    json_decref(o);
+    sm_buf_wipe(&order);
+    sm_buf_wipe(&text);
+    return r;
+}
+
+void cleaning_change(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    struct vaultd *v = vaultd_of(c);
+    json_t *in = vaultd_store(v, ipc, m) ? wire_body(ipc, m) : NULL;
+    if (!in)
+        return;
+    struct sm_obj o = SM_OBJ(in);
+    struct sm_buf answer = SM_BUF_INIT(SM_IPC_BODY_MAX);
+    uint8_t id[STORE_ORDER_ID];
+    char why[160] = "";
+    sm_obj_hex(&o, "id", id, sizeof id);
+    int r = o.err ? o.err : change_bring(v, order_of(v, id), &answer, why);
+    if (r)
+        child_reply_error(ipc, m, r, o.err ? o.why : *why ? why : sm_strerror(r));
+    else
+        child_reply(ipc, m, sm_buf_span(&answer));
+    sm_buf_wipe(&answer);
+    json_decref(in);
 }
 
 /* ---- holds, the date, quotas ---- */

@@ -739,7 +739,10 @@ void query_ancestry(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
     head_arg(&o, "from", &from);
     head_arg(&o, "to", &to);
     size_t max = (size_t)sm_obj_int_opt(&o, "max", 1, (int64_t)RAW_MAX, (int64_t)RAW_MAX);
-    int r = o.err ? o.err : journal_ancestry(store_journal(st), &from, &to, max, &raw);
+    bool part = json_is_true(json_object_get(in, "part"));
+    int r = o.err ? o.err
+          : part  ? journal_ancestry_part(store_journal(st), &from, &to, max, &raw)
+                  : journal_ancestry(store_journal(st), &from, &to, max, &raw);
     if (r)
         child_reply_error(ipc, m, r, o.err ? o.why : sm_strerror(r));
     else

@@ -316,6 +316,7 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, V_RETENTION, cleaning_retention},
     {WHO_BRAIN, V_ORDER, cleaning_order},
     {WHO_BRAIN, V_RECIPIENTS, cleaning_recipients},
+    {WHO_BRAIN, V_CHANGE, cleaning_change},
     {WHO_BRAIN, V_HOLD, cleaning_hold},
     {WHO_BRAIN, V_CLEAN, cleaning_ask},
     {WHO_BRAIN, V_DATE, cleaning_date},

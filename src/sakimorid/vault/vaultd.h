@@ -146,6 +146,7 @@ void query_put_head(json_t *o, const char *key, const struct journal_signed_head
 void cleaning_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void cleaning_retention(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void cleaning_recipients(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void cleaning_change(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void cleaning_order(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void cleaning_hold(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void cleaning_date(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);

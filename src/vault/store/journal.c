@@ -764,43 +764,72 @@ int journal_is_ancestor(const struct journal *j, const struct journal_head *h)
     return err ? err : memcmp(hash, h->hash, 32) == 0;
 }
 
+struct part { struct sm_buf b; bool whole; };
+
+#define PART_FULL 1
+
 static int put_raw(void *arg, const struct journal_record *r, struct sm_span raw)
 {
     (void)r;
-    return sm_buf_put_span(arg, raw);
+    struct part *p = arg;
+    if (!p->whole && p->b.n && raw.n > p->b.max - p->b.n)
+        return PART_FULL;
+    return sm_buf_put_span(&p->b, raw);
 }
 
-int journal_ancestry(const struct journal *j, const struct journal_head *from, const struct journal_head *to,
-    size_t max,
-    struct sm_buf *ret)
+static int ancestry(const struct journal *j, const struct journal_head *from, const struct journal_head *to, bool whole,
+    size_t max, struct sm_buf *ret)
 {
     int a = journal_is_ancestor(j, from), b = a == 1 ? journal_is_ancestor(j, to) : a;
     if (a < 0 || b < 0)
         return a < 0 ? a : b;
     if (!b || from->seq > to->seq)
         return -SM_EMISMATCH;
-    struct sm_buf all = SM_BUF_INIT(max);
-    int err = from->seq == to->seq ? 0 : each_raw(j, from->seq + 1, to->seq, put_raw, &all, NULL);
-    if (!err)
-        err = sm_buf_put_span(ret, sm_buf_span(&all));
-    sm_buf_wipe(&all);
+    struct part p = { SM_BUF_INIT(max), whole };
+    int err = from->seq == to->seq ? 0 : each_raw(j, from->seq + 1, to->seq, put_raw, &p, NULL);
+    if (!err || err == PART_FULL)
+        err = sm_buf_put_span(ret, sm_buf_span(&p.b));
+    sm_buf_wipe(&p.b);
     return err;
+}
+
+int journal_ancestry(const struct journal *j, const struct journal_head *from, const struct journal_head *to,
+    size_t max,
+    struct sm_buf *ret)
+{
+    return ancestry(j, from, to, true, max, ret);
+}
+
+int journal_ancestry_part(const struct journal *j, const struct journal_head *from, const struct journal_head *to,
+    size_t max, struct sm_buf *ret)
+{
+    return ancestry(j, from, to, false, max, ret);
+}
+
+int journal_ancestry_walk(struct journal_head *at, struct sm_span proof)
+{
+    struct journal_head now = *at;
+    while (proof.n) {
+        struct journal_record r;
+        size_t used = 0;
+        int err = journal_parse(proof, &now, &r, &used);
+        if (err)
+            return err == -SM_ECORRUPT ? -SM_EAUTH : -SM_EFORMAT;
+        now.seq = r.seq;
+        memcpy(now.hash, r.hash, 32);
+        proof.p += used;
+        proof.n -= used;
+    }
+    *at = now;
+    return 0;
 }
 
 int journal_ancestry_check(const struct journal_head *from, const struct journal_head *to, struct sm_span proof)
 {
     struct journal_head at = *from;
-    while (proof.n) {
-        struct journal_record r;
-        size_t used = 0;
-        int err = journal_parse(proof, &at, &r, &used);
-        if (err)
-            return err == -SM_ECORRUPT ? -SM_EAUTH : -SM_EFORMAT;
-        at.seq = r.seq;
-        memcpy(at.hash, r.hash, 32);
-        proof.p += used;
-        proof.n -= used;
-    }
+    int err = journal_ancestry_walk(&at, proof);
+    if (err)
+        return err;
     return at.seq == to->seq && memcmp(at.hash, to->hash, 32) == 0 ? 0 : -SM_EAUTH;
 }
 

@@ -113,6 +113,13 @@ sm_must_use int journal_is_ancestor(const struct journal *j, const struct journa
 sm_must_use int journal_ancestry(const struct journal *j, const struct journal_head *from,
     const struct journal_head *to,
     size_t max, struct sm_buf *ret);
+/* The same, but as many whole records as fit into max (the first at least): who asks goes on from the last of them.
+ * -SM_ELIMIT when the first alone does not fit. */
+sm_must_use int journal_ancestry_part(const struct journal *j, const struct journal_head *from,
+    const struct journal_head *to, size_t max, struct sm_buf *ret);
+/* Follow such records from *at, which is then the head after the last of them (untouched on failure).  -SM_EAUTH (they do
+ * not go on from there), -SM_EFORMAT. */
+sm_must_use int journal_ancestry_walk(struct journal_head *at, struct sm_span proof);
 /* Check such a proof without a journal: 0, or -SM_EAUTH (does not lead from `from` to `to`), -SM_EFORMAT. */
 sm_must_use int journal_ancestry_check(const struct journal_head *from, const struct journal_head *to,
     struct sm_span proof);
