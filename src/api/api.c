@@ -283,6 +283,7 @@ static void daily(struct api *a, int64_t now)
         access_note(a, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "what", "audit", "who", "sakimori", "role", "box", "from",
                            "box", "why", what, "result", "ok"));
     card_write(a);
+    keys_refresh(a); /* the server's certificate is made anew before its time is over, however long nothing was restarted */
     tasks_daily(a, now);
     (void)!state_do(a->state, STATE_sessions_forget, STATE_ARGS(state_i(now))); /* refused by their end in any case */
     (void)!state_do(a->state, STATE_fails_forget, STATE_ARGS(state_i(now - 2 * DAY)));

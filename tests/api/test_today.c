@@ -589,6 +589,19 @@ static void a_poll_marks_the_machine_as_there(void **state)
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, kit_open, kit_close)
+static void each_day_the_certificate_of_the_server_is_looked_at(void **state)
+{
+    struct kit *k = *state;
+    kit_people(k);
+    int64_t now = plat_clock_wall().s;
+    kit_clock(k, now);
+    unsigned was = kit_asked(k, "K_STATUS") + kit_asked(k, "K_CERT_SERVER");
+    kit_clock(k, now + 60);
+    assert_int_equal(kit_asked(k, "K_STATUS") + kit_asked(k, "K_CERT_SERVER"), was);
+    kit_clock(k, now + 86400);
+    assert_int_equal(kit_asked(k, "K_STATUS") + kit_asked(k, "K_CERT_SERVER"), was + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -621,6 +634,7 @@ int main(void)
         T(an_unknown_word_for_the_institution_changes_nothing),
         T(the_card_is_one_file_that_needs_nothing_else),
         T(a_poll_marks_the_machine_as_there),
+        T(each_day_the_certificate_of_the_server_is_looked_at),
     };
     return cmocka_run_group_tests_name("api today", tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include "crypto/hash.h"
 #include "crypto/sheet.h"
 #include "crypto/words.h"
+#include "plat/clock.h"
 #include "plat/fs.h"
 #include "sakimorid/keyd/keys.h"
 #include "vault/seal/selfkeys.h"
@@ -680,6 +681,34 @@ static void what_keyd_keeps_opens_with_the_sheet_alone(void **state)
     sm_buf_wipe(&file);
 }
 
+static void the_servers_certificate_is_renewed_in_time_and_not_before(void **state)
+{
+    (void)state;
+    const int64_t day = 86400000;
+    static const char *const other[] = {"box.test", "192.0.2.1"};
+    struct keys *k = open_keys();
+    struct sm_buf was = SM_BUF_INIT(1 << 16);
+    struct keys_public p;
+    const struct {
+        const char *const *names;
+        int64_t days;
+        bool changes;
+    } steps[] = {{other, 0, true}, {names, 0, true}, {names, 0, false}, {names, 360, false}, {names, 370, true}, {names, 370, false}, {other, 370, true}};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        keys_public(k, &p);
+        sm_buf_clear(&was);
+        assert_ok(sm_buf_put_span(&was, p.chain_pem));
+        plat_clock_override(steps[i].days * day, steps[i].days * day);
+        assert_ok(keys_server_renew(k, steps[i].names, 2));
+        keys_public(k, &p);
+        assert_int_equal(!sm_span_eq(sm_buf_span(&was), p.chain_pem), steps[i].changes);
+    }
+    plat_clock_override(0, 0);
+    assert_ok(keys_server_renew(k, names, 2)); /* its time is in the future: no harm to the tests behind this one */
+    sm_buf_wipe(&was);
+    keys_free(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -699,6 +728,7 @@ int main(void)
         cmocka_unit_test(a_change_of_recipients_takes_over_whole_and_the_link_opens_what_is_older),
         cmocka_unit_test(a_change_that_was_cancelled_or_follows_another_set_is_never_taken),
         cmocka_unit_test(a_change_broken_off_between_its_files_is_finished_when_they_are_opened),
+        cmocka_unit_test(the_servers_certificate_is_renewed_in_time_and_not_before),
         cmocka_unit_test(damaged_key_files_are_named),
         cmocka_unit_test(what_keyd_keeps_opens_with_the_sheet_alone), /* begins with a folder of its own */
     };

@@ -109,7 +109,7 @@ static void on_server_names(struct child *c, unsigned peer, struct sm_ipc *ipc, 
     if (json_object_get(in, "names")) {
         r = names_of(json_object_get(in, "names"), names, &n);
         if (!r)
-            r = keys_server_names(state(c)->keys, names, n);
+            r = keys_server_renew(state(c)->keys, names, n);
     }
     json_t *o = r ? NULL : json_object();
     if (o)

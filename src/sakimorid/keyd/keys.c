@@ -147,7 +147,7 @@ static int restore_load(struct keys *k)
 
 /* ---- certificates ---- */
 
-int keys_server_names(struct keys *k, const char *const *names, size_t n)
+static int server_names(struct keys *k, const char *const *names, size_t n)
 {
     struct sm_buf der = SM_BUF_INIT(CRYPTO_CERT_MAX), chain = SM_BUF_INIT(4 * CRYPTO_CERT_MAX);
     int r = crypto_x509_server_new(sm_buf_span(&k->ca_der), sm_buf_span(&k->ca_key), sm_buf_span(&k->server_key), names,
@@ -186,7 +186,7 @@ static int make_first(struct keys *k, const char *const *names, size_t n)
         r = crypto_x509_to_pem(sm_buf_span(&k->ca_der), &k->ca_pem);
     if (!r)
         r = crypto_x509_key_new(&k->server_key);
-    return r ? r : keys_server_names(k, names, n);
+    return r ? r : server_names(k, names, n);
 }
 
 /* The names the present certificate was made for are kept as a plain line list beside it. */
@@ -205,14 +205,14 @@ static bool names_changed(struct keys *k, const char *const *names, size_t n)
     return changed;
 }
 
-static int renew_server(struct keys *k, const char *const *names, size_t n)
+int keys_server_renew(struct keys *k, const char *const *names, size_t n)
 {
     struct crypto_cert_info info;
     int r = crypto_x509_info(sm_buf_span(&k->chain_pem), &info);
     bool changed = names_changed(k, names, n);
     if (!r && !changed && info.not_after_s - plat_clock_wall().s > CERT_RENEW_S)
         return 0;
-    return keys_server_names(k, names, n);
+    return server_names(k, names, n);
 }
 
 int keys_open(const char *folder, const char *const *names, size_t n, struct keys **ret, char *ret_why)
@@ -230,7 +230,7 @@ int keys_open(const char *folder, const char *const *names, size_t n, struct key
     if (r == -ENOENT && k->dir >= 0)
         r = make_first(k, names, n);
     else if (!r)
-        r = renew_server(k, names, n);
+        r = keys_server_renew(k, names, n);
     if (!r)
         r = crypto_tls_key_new(sm_buf_span(&k->server_key), &k->tls);
     if (!r && (r = restore_load(k)) != 0)

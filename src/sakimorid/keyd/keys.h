@@ -37,8 +37,8 @@ struct keys_public {
 void keys_public(const struct keys *k, struct keys_public *ret);
 /* Appends the recipient set (FORMAT section 1).  -SM_ESTATE before sheet and restore key exist. */
 sm_must_use int keys_recipients(const struct keys *k, struct sm_buf *ret);
-/* Server certificate for other names. */
-sm_must_use int keys_server_names(struct keys *k, const char *const *names, size_t n);
+/* A new server certificate when the names are others or less than 30 days are left; else nothing. */
+sm_must_use int keys_server_renew(struct keys *k, const char *const *names, size_t n);
 
 /* Two new recovery secrets, kept in memory only until confirmed; asking again makes others.  -SM_ESTATE when a sheet
  * was confirmed before. */
