@@ -218,11 +218,12 @@ int status_main(const char *data, bool json)
         if (alarm && alarm[0])
             printf("%s: %s\n", japanese() ? "■ すぐ電話してください" : "■ CALL NOW", alarm);
     }
+    bool call = alarm && alarm[0];
     json_decref(o);
     json_decref(last);
     sm_buf_wipe(&text);
     agent_config_wipe(&c);
-    return alarm && alarm[0] ? 1 : 0;
+    return call ? 1 : 0;
 }
 
 static const struct {
