@@ -433,25 +433,26 @@ void alarm_silent_change(struct api *a, const char *run, int64_t n, const json_t
     json_decref(row);
 }
 
-void alarm_source_runs(struct api *a, const json_t *row, int64_t now)
+void alarm_source_runs(struct api *a, const json_t *row)
 {
     char key[96];
     (void)snprintf(key, sizeof key, "failing:%s", api_str(row, "id")); /* fits */
-    bool open = state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t(key))) > 0,
-         failing = source_failing(row, now);
-    if (failing && !open) {
-        int64_t fails = api_int(row, "fails", 0);
-        struct alarm_new n = { .kind = fails > 1 ? "failing" : "failed",
+    int64_t fails = api_int(row, "fails", 0), saved = api_int(row, "last_ok_s", 0);
+    const char *kind = !saved ? "failedfirst" : fails > 1 ? "failing" : "failed";
+    json_t *open = api_row(a, STATE_alarm_open, STATE_ARGS(state_t(key)));
+    bool failing = source_failing(row), same = open && !strcmp(api_str(open, "kind"), kind);
+    if (open && !(failing && same)) /* over, or worse now: other words */
+        alarm_close_key(a, key, "sakimori");
+    if (failing && !same) {
+        struct alarm_new n = { .kind = kind,
             .state = "look",
             .key = key,
             .source = api_str(row, "id"),
             .device = api_str(row, "device"),
-            .facts = json_pack("{s:I,s:o}", "count", (json_int_t)fails, "since",
-                api_time(api_int(row, "last_ok_s", 0))) };
+            .facts = json_pack("{s:I,s:o}", "count", (json_int_t)fails, "since", api_time(saved)) };
         alarm_open(a, &n);
-    } else if (!failing && open) {
-        alarm_close_key(a, key, "sakimori");
     }
+    json_decref(open);
 }
 
 static void late_tick(struct api *a, int64_t now)
@@ -470,9 +471,9 @@ static void late_tick(struct api *a, int64_t now)
         char key[96];
         (void)snprintf(key, sizeof key, "late:%s", api_str(row, "id")); /* fits */
         bool open = state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t(key))) > 0,
-             late = source_late(row, now) && !source_failing(row, now); /* one line for one cause */
+             late = source_late(row, now) && !source_failing(row); /* one line for one cause */
         if (late && !open) {
-            struct alarm_new n = { .kind = "late",
+            struct alarm_new n = { .kind = api_int(row, "last_ok_s", 0) ? "late" : "never",
                 .state = "look",
                 .key = key,
                 .source = api_str(row, "id"),
@@ -482,7 +483,7 @@ static void late_tick(struct api *a, int64_t now)
         } else if (!late && open) {
             alarm_close_key(a, key, "sakimori");
         }
-        alarm_source_runs(a, row, now);
+        alarm_source_runs(a, row);
     }
     json_decref(rows);
     (void)!state_do(a->state, STATE_alarms_close_gone, STATE_ARGS(state_i(now))); /* tried again at the next tick */

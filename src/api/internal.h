@@ -241,11 +241,12 @@ const char *source_kind_root(const char *kind);
 /* The field of options that is wrong, or NULL; standards are filled in. */
 const char *source_options_bad(const char *kind, json_t *options, enum text_key *ret_why);
 json_t *source_json(struct api *a, json_t *row, enum text_lang lang);
+/* Its time has passed without a new copy; one never saved is late a day after it was made, whatever its schedule. */
 bool source_late(const json_t *row, int64_t now);
-/* Its newest run failed, and the one before too, or the last good copy is older than a cycle. */
-bool source_failing(const json_t *row, int64_t now);
+/* Its newest run failed, and none has been good since. */
+bool source_failing(const json_t *row);
 /* Open or close the alarm about failing runs of this source. */
-void alarm_source_runs(struct api *a, const json_t *row, int64_t now);
+void alarm_source_runs(struct api *a, const json_t *row);
 bool source_is_server(const json_t *row);
 void source_saw_generation(struct api *a, const char *source, json_t *generation /* taken */);
 /* Order: signed by keyd, stored, and the device's poll woken.  Takes args. */

@@ -51,21 +51,19 @@ bool source_is_server(const json_t *row)
 bool source_late(const json_t *row, int64_t now)
 {
     int64_t cycle = schedule_cycle_s(json_object_get(row, "schedule"));
-    if (cycle == 0 || !api_bool(row, "enabled"))
+    int64_t saved = api_int(row, "last_ok_s", 0);
+    /* A server that missed one cycle, any other machine a day more; nothing at all after a day is late for each. */
+    int64_t limit = cycle + (source_is_server(row) ? 3600 : DAY);
+    if (!api_bool(row, "enabled") || (saved && !cycle))
         return false;
-    bool server = source_is_server(row);
-    int64_t since = api_int(row, "last_ok_s", 0);
-    since = since ? since : api_int(row, "created_s", 0);
-    return now - since >
-           cycle + (server ? 3600 : DAY); /* a server that missed one cycle, any other machine a day more */
+    if (!saved && (!cycle || limit > DAY))
+        limit = DAY;
+    return now - (saved ? saved : api_int(row, "created_s", 0)) > limit;
 }
 
-bool source_failing(const json_t *row, int64_t now)
+bool source_failing(const json_t *row)
 {
-    int64_t cycle = schedule_cycle_s(json_object_get(row, "schedule")), fails = api_int(row, "fails", 0);
-    int64_t since = api_int(row, "last_ok_s", 0);
-    since = since ? since : api_int(row, "created_s", 0);
-    return api_bool(row, "enabled") && (fails > 1 || (fails == 1 && (cycle == 0 || now - since > cycle)));
+    return api_bool(row, "enabled") && api_int(row, "fails", 0) > 0;
 }
 
 /* ---- everything anew after an incident ---- */
@@ -159,7 +157,7 @@ void run_finish(struct api *a, const char *run, const char *state, const char *w
             a, "run", run, json_pack("{s:s,s:s,s:s}", "id", run, "source", api_str(row, "source"), "state", state));
         json_t *source = api_row(a, STATE_source, STATE_ARGS(state_t(api_str(row, "source"))));
         if (source)
-            alarm_source_runs(a, source, now);
+            alarm_source_runs(a, source);
         json_decref(source);
         api_event(a, "today", "", json_object());
     }

@@ -159,12 +159,10 @@ json_t *source_json(struct api *a, json_t *row, enum text_lang lang)
         state = "running";
     else if (json_is_object(last) && api_bool(last, "suspicious"))
         state = "suspicious";
-    else if (source_failing(row, api_now()))
+    else if (source_failing(row))
         state = "failed";
     else if (source_late(row, api_now()))
         state = "late";
-    else if (api_int(row, "fails", 0) > 0)
-        state = "failed";
     api_set(s, "last", json_is_object(last) ? generation_words(last, lang) : json_null());
     if (!json_is_object(last))
         json_decref(last);

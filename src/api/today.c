@@ -39,6 +39,31 @@ static json_t *short_time(const struct today *t, int64_t s)
     return json_string(text);
 }
 
+/* What a red alarm asks for.  An attack: paper, and leave everything as it is.  An order that waits: whoever knows of
+ * it has nothing to do.  In the order in which they speak when several are open. */
+enum call_as { CALL_ATTACK, CALL_VENDOR, CALL_ORDER };
+static enum call_as call_as(const json_t *alarm)
+{
+    static const struct { const char *kind; enum call_as as; } kinds[] = {
+        { "suspicion", CALL_ATTACK }, { "hostile", CALL_ATTACK }, { "frozen", CALL_ATTACK },
+        { "rolledback", CALL_VENDOR }, { "record", CALL_VENDOR }, { "damage", CALL_VENDOR }, { "damaged", CALL_VENDOR },
+        { "broken", CALL_VENDOR }, { "servers", CALL_VENDOR }, { "quota", CALL_VENDOR }, { "changelost", CALL_VENDOR },
+        { "copy_forked", CALL_VENDOR }, { "peer_forked", CALL_VENDOR }, { "drill", CALL_VENDOR },
+        { "deletion", CALL_ORDER }, { "shorter", CALL_ORDER }, { "gaintime", CALL_ORDER }, { "recipients", CALL_ORDER },
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!strcmp(kinds[i].kind, api_str(alarm, "kind")))
+            return kinds[i].as;
+    return CALL_VENDOR;
+}
+
+/* Of several the one that files were rewritten speaks: it knows what is bad and what is safe. */
+static bool speaks_before(const json_t *x, const json_t *y)
+{
+    bool files = !strcmp(api_str(x, "kind"), "suspicion"), too = !strcmp(api_str(y, "kind"), "suspicion");
+    return files != too ? files : call_as(x) < call_as(y);
+}
+
 static void alarm_lines(struct today *t)
 {
     json_t *row;
@@ -48,9 +73,7 @@ static void alarm_lines(struct today *t)
         json_t *j = alarm_json(t->a, row, t->lang);
         line(t, call ? 2 : 1, json_incref(json_object_get(j, "title")), api_str(row, "device"), api_str(row, "source"));
         api_set(row, "words", j);
-        /* Of several the one that files were rewritten speaks: it knows what is bad and what is safe. */
-        bool files = !strcmp(api_str(row, "kind"), "suspicion");
-        if (call && (!t->call_alarm || (files && strcmp(api_str(t->call_alarm, "kind"), "suspicion") != 0)))
+        if (call && (!t->call_alarm || speaks_before(row, t->call_alarm)))
             t->call_alarm = row;
         if (!call && !t->look_alarm)
             t->look_alarm = row;
@@ -76,8 +99,8 @@ static json_t *groups_of(struct today *t)
                 continue;
             int64_t last = api_int(row, "last_ok_s", 0);
             n++;
-            failing += source_failing(row, t->now);
-            late += source_late(row, t->now) || source_failing(row, t->now);
+            failing += source_failing(row);
+            late += source_late(row, t->now) || source_failing(row);
             bad += api_bool(json_object_get(row, "last"), "suspicious");
             oldest = last < oldest ? last : oldest;
         }
@@ -101,6 +124,23 @@ static json_t *groups_of(struct today *t)
     return out;
 }
 
+/* All its sources that are due have been saved: one that waits for its first time does not hold the others back. */
+static bool machine_saved(const struct today *t, const char *device, bool *ret_any)
+{
+    bool any = false, saved = false, missing = false;
+    size_t i;
+    json_t *row;
+    json_array_foreach(t->sources, i, row) {
+        if (!api_bool(row, "enabled") || strcmp(api_str(row, "device"), device) != 0)
+            continue;
+        any = true;
+        missing |= source_late(row, t->now) || source_failing(row);
+        saved |= api_int(row, "last_ok_s", 0) > 0;
+    }
+    *ret_any = any;
+    return saved && !missing;
+}
+
 static json_t *last_of(struct today *t)
 {
     int64_t newest = 0;
@@ -110,15 +150,9 @@ static json_t *last_of(struct today *t)
         if (api_int(row, "last_ok_s", 0) > newest)
             newest = api_int(row, "last_ok_s", 0);
     json_array_foreach(t->devices, i, d) {
-        bool any = false, all = true;
-        size_t k;
-        json_array_foreach(t->sources, k, row)
-            if (api_bool(row, "enabled") && !strcmp(api_str(row, "device"), api_str(d, "id"))) {
-                any = true;
-                all &= api_int(row, "last_ok_s", 0) > 0 && !source_late(row, t->now) && !source_failing(row, t->now);
-            }
+        bool any;
+        good += machine_saved(t, api_str(d, "id"), &any);
         total += any;
-        good += any && all;
     }
     /* What is really there, not what the rules would allow one day. */
     int64_t oldest = api_int(json_object_get(t->a->vault, "totals"), "oldest_s", 0);
@@ -181,7 +215,8 @@ static json_t *one_late(struct today *t)
     json_t *d = api_row(t->a, STATE_device, STATE_ARGS(state_t(api_str(t->look_alarm, "device"))));
     const char *name = api_str(d, "name");
     json_t *one;
-    if (!strcmp(api_str(t->look_alarm, "kind"), "late") && d && !device_there(d, t->now))
+    bool silent = !strcmp(api_str(t->look_alarm, "kind"), "late") || !strcmp(api_str(t->look_alarm, "kind"), "never");
+    if (silent && d && !device_there(d, t->now))
         one = one_thing(api_str(t->look_alarm, "id"), TEXT_SAY(t->lang, T_ONE_POWER, name),
             text_json(t->lang, T_ONE_POWER_TEXT), 1, "done", "/machines", NULL);
     else
@@ -196,17 +231,21 @@ static void call_parts(struct today *t, const json_t *contacts)
 {
     const json_t *words = json_object_get(t->call_alarm, "words");
     const char *device = api_str(words, "device_name");
+    enum call_as as = call_as(t->call_alarm);
     json_t *calls = json_array(), *v;
     size_t i;
     json_array_foreach(contacts, i, v)
-        if (*api_str(v, "phone") && json_array_size(calls) < 3)
+        if (*api_str(v, "phone") && json_array_size(calls) < 3 &&
+            (as == CALL_ATTACK || strcmp(api_str(v, "role"), "police") != 0))
             api_append(calls, json_pack("{s:s,s:s}", "name", api_str(v, "name"), "phone", api_str(v, "phone")));
     json_t *dont = json_pack("[{s:o,s:o},{s:o,s:o},{s:o,s:o}]", "title", text_json(t->lang, T_DONT_POWER), "text",
         text_json(t->lang, T_DONT_POWER_TEXT), "title", text_json(t->lang, T_DONT_OPEN), "text",
         text_json(t->lang, T_DONT_OPEN_TEXT), "title", text_json(t->lang, T_DONT_ANSWER), "text",
         text_json(t->lang, T_DONT_ANSWER_TEXT));
     api_set(t->out, "calls", calls);
-    api_set(t->out, "dont", dont);
+    if (as == CALL_ATTACK)
+        api_set(t->out, "dont", json_incref(dont));
+    json_decref(dont);
     api_set(t->out, "say", *device ? TEXT_SAY(t->lang, T_SAY_DEVICE, device) : text_json(t->lang, T_SAY));
     api_set(t->out, "one",
         one_thing(api_str(t->call_alarm, "id"), text_json(t->lang, T_ONE_CALL), text_json(t->lang, T_ONE_CALL_TEXT), 5,
@@ -265,7 +304,7 @@ static void other_lines(struct today *t)
         line(t, 1, text_json(t->lang, T_LINE_HOOK), NULL, NULL);
     json_array_foreach(t->sources, i, row) /* between two ticks, or not yet told by an alarm */
         if (!api_int(row, "last_ok_s", 0) && api_bool(row, "enabled") && !source_late(row, t->now) &&
-            !source_failing(row, t->now)) {
+            !source_failing(row)) {
             json_t *at = short_time(t, api_int(row, "next_s", 0));
             line(t, 0, TEXT_SAY(t->lang, T_LINE_FIRST, api_str(row, "name"), json_string_value(at)),
                 api_str(row, "device"), api_str(row, "id"));
@@ -286,6 +325,8 @@ static json_t *not_watched(struct api *a, enum text_lang lang)
 static void head_parts(struct today *t)
 {
     static const enum text_key heads[] = { T_HEAD_OK, T_HEAD_LOOK, T_HEAD_CALL, T_HEAD_UNKNOWN };
+    static const enum text_key calls[] = { T_LEAD_CALL, T_LEAD_CALL_VENDOR, T_LEAD_CALL_ORDER };
+    enum call_as as = t->call_alarm ? call_as(t->call_alarm) : CALL_VENDOR;
     json_t *lead, *row, *first = NULL;
     size_t i;
     json_array_foreach(t->lines, i, row)
@@ -296,14 +337,14 @@ static void head_parts(struct today *t)
     else if (t->worst == 1)
         lead = TEXT_SAY(t->lang, T_LEAD_LOOK, api_str(first, "text"));
     else if (t->worst == 2)
-        lead = TEXT_SAY(t->lang, T_LEAD_CALL,
+        lead = TEXT_SAY(t->lang, calls[as],
             t->call_alarm ? api_str(json_object_get(t->call_alarm, "words"), "text") : api_str(first, "text"));
     else
         lead = TEXT_SAY(t->lang, T_LEAD_UNKNOWN, api_str(first, "text"));
     api_set(t->out, "state", json_string(state_names[t->worst]));
     api_set(t->out, "headline", text_json(t->lang, heads[t->worst]));
     api_set(t->out, "lead", lead);
-    api_set(t->out, "paper", json_boolean(t->worst == 2));
+    api_set(t->out, "paper", json_boolean(t->worst == 2 && as == CALL_ATTACK));
 }
 
 static void one_part(struct today *t)

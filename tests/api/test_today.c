@@ -228,7 +228,8 @@ static void two_failed_runs_in_a_row_are_said_until_one_succeeds(void **state)
     saw(k, source, 5, false);
     ran(k, source, "failed");
     today(k);
-    assert_string_equal(kit_str(k, "state"), "ok"); /* the good copy is younger than a day */
+    assert_string_equal(kit_str(k, "state"), "look"); /* at once, though the good copy is younger than a day */
+    assert_non_null(strstr(kit_str(k, "lead"), "受付パソコン1の「書類」の、前回の保存が失敗しました"));
     ran(k, source, "failed");
     today(k);
     assert_string_equal(kit_str(k, "state"), "look");
@@ -241,6 +242,78 @@ static void two_failed_runs_in_a_row_are_said_until_one_succeeds(void **state)
     ran(k, source, "complete");
     today(k);
     assert_string_equal(kit_str(k, "state"), "ok");
+}
+
+static void a_first_run_that_fails_is_said_at_once_with_what_to_do(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "front");
+    ran(k, source, "failed");
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "look");
+    assert_non_null(strstr(kit_str(k, "lead"), "最初の保存が失敗しました"));
+    assert_true(json_is_object(json_object_get(k->body, "one")));
+    assert_int_equal(json_array_size(json_object_get(k->body, "lines")), 1);
+    assert_string_equal(first_of(k, "groups", "state"), "look");
+    ran(k, source, "complete");
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "ok");
+}
+
+static void never(struct kit *k, const char *schedule)
+{
+    char source[40], path[100];
+    with_source(k, source, "front");
+    struct kit_who me = kit_me(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s", source);
+    assert_int_equal(kit_call(k, &me, "PATCH", path, schedule), 200);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "ok");
+    kit_clock(k, DAY + 600);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "look");
+    assert_non_null(strstr(kit_str(k, "lead"), "まだ一度も保存していません"));
+    assert_true(json_is_object(json_object_get(k->body, "one")));
+    saw(k, source, 1, false);
+    kit_clock(k, DAY + 900);
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "ok");
+}
+
+static void a_weekly_source_never_saved_for_a_day_is_said(void **state)
+{
+    never(*state, "{\"schedule\":{\"every\":\"week\",\"at\":\"03:10\",\"weekday\":1}}");
+}
+
+static void a_source_run_by_hand_and_never_saved_for_a_day_is_said(void **state)
+{
+    never(*state, "{\"schedule\":{\"every\":\"off\"}}");
+}
+
+static json_int_t machines_saved(struct kit *k)
+{
+    today(k);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(k->body, "last"), "devices_total")), 1);
+    return json_integer_value(json_object_get(json_object_get(k->body, "last"), "devices"));
+}
+
+static void a_source_that_is_not_due_yet_does_not_hold_its_machine_back(void **state)
+{
+    struct kit *k = *state;
+    char source[40], second[40], body[300];
+    with_source(k, source, "front");
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/sources", NULL), 200);
+    (void)snprintf(body, sizeof body, "{\"device\":\"%s\",\"name\":\"二\",\"paths\":[\"/home\"]}",
+        first_of(k, "items", "device"));
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/sources", body), 201);
+    (void)snprintf(second, sizeof second, "%s", kit_str(k, "id"));
+    assert_int_equal(machines_saved(k), 0);
+    saw(k, source, 5, false);
+    assert_int_equal(machines_saved(k), 1);
+    ran(k, second, "failed");
+    assert_int_equal(machines_saved(k), 0);
 }
 
 static void one_failed_run_is_said_when_the_good_copy_is_older_than_a_cycle(void **state)
@@ -372,9 +445,48 @@ static void an_order_is_told_to_everybody_until_it_is_stopped(void **state)
     assert_int_equal(alarms_of(k, "deletion"), 1);
     today(k);
     assert_string_equal(kit_str(k, "state"), "call");
+    assert_non_null(strstr(kit_str(k, "lead"), "心当たりがなければ、すぐ業者に電話してください。"));
+    assert_null(strstr(kit_str(k, "lead"), "紙に"));
+    assert_true(json_is_false(json_object_get(k->body, "paper")));
+    assert_int_equal(json_array_size(json_object_get(k->body, "dont")), 0);
+    size_t i;
+    json_t *v;
+    json_array_foreach(json_object_get(k->body, "calls"), i, v)
+        assert_null(strstr(json_string_value(json_object_get(v, "name")), "警察"));
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/retention/orders/00112233445566778899aabbccddeeff/cancel",
         "{\"why\":\"no\"}"), 200);
     assert_int_equal(alarms_of(k, "deletion"), 0);
+}
+
+static void order_waits(struct kit *k, const char *id, const char *kind)
+{
+    char sig[129], body[400];
+    struct kit_who me = kit_me(k);
+    memset(sig, 'a', 128);
+    sig[128] = 0;
+    (void)snprintf(body, sizeof body, "{\"order\":\"{}\",\"sig\":\"%s\"}", sig);
+    json_object_set_new(
+        k->answers, "V_ORDER", json_pack("{s:s,s:s,s:s,s:s}", "id", id, "kind", kind, "by", "director", "reason", "test"));
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/retention/orders", body), 201);
+}
+
+static void an_attack_speaks_before_an_order_that_waits(void **state)
+{
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "share");
+    order_waits(k, "00112233445566778899aabbccddeeff", "recipients");
+    today(k);
+    assert_string_equal(kit_str(k, "state"), "call");
+    assert_true(json_is_false(json_object_get(k->body, "paper")));
+    freeze(k, source);
+    kit_clock(k, 60);
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    order_waits(k, "00112233445566778899aabbccddee00", "time");
+    today(k);
+    assert_true(json_is_true(json_object_get(k->body, "paper")));
+    assert_non_null(strstr(kit_str(k, "lead"), "受付は、紙に切りかえてください。"));
+    assert_int_equal(json_array_size(json_object_get(k->body, "dont")), 3);
 }
 
 static void a_waiting_order_is_told_with_its_numbers_not_by_its_reason_alone(void **state)
@@ -616,12 +728,17 @@ int main(void)
         T(a_thaw_that_does_not_say_makes_nothing_clean),
         T(a_part_that_is_down_is_never_green),
         T(two_failed_runs_in_a_row_are_said_until_one_succeeds),
+        T(a_first_run_that_fails_is_said_at_once_with_what_to_do),
+        T(a_weekly_source_never_saved_for_a_day_is_said),
+        T(a_source_run_by_hand_and_never_saved_for_a_day_is_said),
+        T(a_source_that_is_not_due_yet_does_not_hold_its_machine_back),
         T(one_failed_run_by_hand_is_said_when_no_run_is_planned),
         T(one_failed_run_is_said_when_the_good_copy_is_older_than_a_cycle),
         T(rewritten_files_are_told_before_refused_requests),
         T(a_freeze_nobody_looked_at_is_told_again_each_week_and_a_full_quota_once),
         T(a_shorter_policy_is_answered_with_what_it_needs),
         T(an_order_is_told_to_everybody_until_it_is_stopped),
+        T(an_attack_speaks_before_an_order_that_waits),
         T(a_waiting_order_is_told_with_its_numbers_not_by_its_reason_alone),
         T(an_alarm_outweighs_a_late_copy),
         T(english_is_there_for_those_who_ask),

@@ -43,6 +43,9 @@ export function longDate(at: string | number | Date): string {
     return `${wareki(p.y)} ${p.m}月${p.d}日(${WEEK_JA[p.w]})`;
 }
 
+/** For paper, which is read on another day: 令和8年(2026年) 11月24日(火) 8:10 */
+export function stampOf(at: string | number | Date): string { return `${longDate(at)} ${clock(at)}`; }
+
 /** きょう 8:10, きのう 23日(月) 3:10, 22日(日) 3:10, 10月22日(木) 3:10 */
 export function whenOf(at: string | number | Date, now: number = Date.now()): string {
     return `${dayName(at, now)} ${clock(at)}`;

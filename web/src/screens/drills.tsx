@@ -9,7 +9,7 @@ import { Link, navigate } from '../router';
 import { useSession } from '../session';
 import { T as C } from '../text/common';
 import { T } from '../text/drills';
-import { bytesOf, countOf, longDate, tookOf, whenOf } from '../time';
+import { bytesOf, countOf, longDate, stampOf, tookOf, whenOf } from '../time';
 import { Badge, Choice, Empty, ErrorBox, Head, Loading, Progress, SelectField } from '../ui/parts';
 import { UnlockForm, useUnlocked } from '../ui/unlock';
 
@@ -90,7 +90,7 @@ function Report({ id }: { id: string }) {
     if (!d) return <>{back}<Head title={t(T.report)} />{got.error ? <ErrorBox error={got.error} retry={got.reload} /> : <Loading />}</>;
     const r = d.report;
     const rows: [string, string][] = r ? [
-        [t(T.rWhen), d.finished ? whenOf(d.finished) : '─'], [t(T.rSource), `${d.source_name} (${d.device_name})`], [t(T.rAmount), amount(d)],
+        [t(T.rWhen), d.finished ? stampOf(d.finished) : '─'], [t(T.rSource), `${d.source_name} (${d.device_name})`], [t(T.rAmount), amount(d)],
         [t(T.rFiles), t(T.rFilesText, { n: countOf(r.files), size: bytesOf(r.bytes) })], [t(T.rTook), tookOf(r.restore_ms / 1000)], [t(T.rEstimate), tookOf(r.estimate_s)],
         [t(T.rDiff), t(T.rDiffText, { n: countOf(r.differences) })], [t(T.rProblems), t(T.rDiffText, { n: countOf(r.problems) })], [t(T.rRemoved), t(r.removed ? T.yes : T.no)], [t(T.rWho), d.by]] : [];
     if (r?.server) rows.splice(6, 0, [t(T.rServer), serverText(r.server)], ...(r.server.state === 'files' ? [] : [[t(T.rServerTook), t(T.rServerTookText, { start: tookOf((r.server.start_ms ?? 0) / 1000), load: tookOf((r.server.load_ms ?? 0) / 1000), check: tookOf((r.server.check_ms ?? 0) / 1000) })] as [string, string]]));

@@ -4,7 +4,7 @@ import { ApiError, api } from '../api';
 import type { Device, Guide, List } from '../api';
 import { t } from '../i18n';
 import { T } from '../text/guide';
-import { bytesOf, countOf, longDate, tookOf, whenOf } from '../time';
+import { bytesOf, countOf, longDate, stampOf, tookOf } from '../time';
 import { Empty, ErrorBox, Head, Loading } from '../ui/parts';
 
 export function GuideScreen() {
@@ -37,7 +37,7 @@ function One({ g }: { g: Guide }) {
     const sources = [...g.sources].sort((a, b) => Number(isFiles(b.kind)) - Number(isFiles(a.kind)));
     const id = `g-${g.device.id}`;
     return <article class="a4 guide" aria-labelledby={id}><h2 id={id}>{t(T.title)}: {g.device.name}</h2><p>{g.institution}　{t(T.by)} {longDate(g.made)}</p>
-        <div class="stack"><section class="card"><h3>{t(T.machine)}{g.at && <small>({t(T.asOf, { at: whenOf(g.at) })})</small>}</h3>
+        <div class="stack"><section class="card"><h3>{t(T.machine)}{g.at && <small>({t(T.asOf, { at: stampOf(g.at) })})</small>}</h3>
             {m ? <dl class="dl">{rows.filter(([, v]) => v).map(([k, v]) => <div><dt>{k}</dt><dd>{v}</dd></div>)}</dl> : <p>{t(T.unknown)}</p>}</section>
             <section class="card"><h3>{t(T.order)}</h3><ol class="guide-order">{[T.s1, T.s2, T.s3, T.s4, T.s5, T.s6, T.s7].map((x) => <li>{t(x)}</li>)}</ol></section>
             <section class="card"><h3>{t(T.sources)}</h3><div class="tbl-wrap"><table class="tbl"><thead><tr>{[T.cName, T.cWhere, T.cSize, T.cTook].map((x) => <th scope="col">{t(x)}</th>)}</tr></thead>

@@ -40,8 +40,8 @@ function rowsOf(devices: Device[], sources: Source[], gens: Generation[], now: n
         const last = mine[0] ?? lasts[0] ?? null;
         const newest = lasts.length ? lasts : last ? [last] : [];
         const level = newest.some((g) => g.suspicion.level === 'high') ? 'high' : newest.some((g) => g.suspicion.level === 'low') ? 'low' : 'none';
-        const state: State = level === 'high' ? 'call' : d.state === 'ok' ? (src.some((s) => s.state === 'failed' || s.state === 'late') ? 'look' : 'ok') : d.state === 'late' ? 'look' : 'unknown';
-        const why = d.state === 'late' ? t(T.stLate) : d.state === 'silent' ? t(T.stSilent) : d.state === 'joining' ? t(T.stJoining) : d.state === 'revoked' ? t(T.stRevoked) : src.some((s) => s.state === 'failed') ? t(T.srcFail) : '';
+        const state: State = level === 'high' ? 'call' : d.state === 'ok' ? (src.some((s) => s.state === 'failed' || s.state === 'late') ? 'look' : src.length > 0 && !src.some((s) => s.last) ? 'unknown' : 'ok') : d.state === 'late' ? 'look' : 'unknown';
+        const why = d.state === 'late' ? t(T.stLate) : d.state === 'silent' ? t(T.stSilent) : d.state === 'joining' ? t(T.stJoining) : d.state === 'revoked' ? t(T.stRevoked) : src.some((s) => s.state === 'failed') ? t(T.srcFail) : src.length > 0 && !src.some((s) => s.last) ? t(T.srcNever) : '';
         const next = src.map((s) => s.next).filter((x): x is string => !!x).sort()[0] ?? null;
         /* Before its first copy of all a machine missed none. */
         const oldest = mine[mine.length - 1];

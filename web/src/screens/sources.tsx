@@ -81,8 +81,9 @@ function Problems({ r }: { r: Run }) {
         {got.data && <ul class="plain-list">{(got.data.problems ?? []).slice(0, 100).map((p) => <li><span class="mono">{p.path}</span> <span class="sub">{problemText(p)}</span></li>)}</ul>}</details>;
 }
 
-function sourceState(s: Source): [State | 'bad', string] {
+export function sourceState(s: Source): [State | 'bad', string] {
     if (!s.enabled) return ['unknown', t(T.srcOff)];
+    if (s.state === 'ok' && !s.last) return ['unknown', t(T.srcNever)];
     return { ok: ['ok', t(T.srcOk)], late: ['look', t(T.srcLate)], running: ['ok', t(T.srcRun)], failed: ['look', t(T.srcFail)], suspicious: ['bad', t(T.srcBad)] }[s.state] as [State | 'bad', string];
 }
 

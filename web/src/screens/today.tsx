@@ -90,7 +90,9 @@ function OneThing({ today, now }: { today: Today; now: TodayNow }) {
             if (r && 'state' in r) now.set(r); else now.reload();
         } catch (e) { setError(e as ApiError); }
     };
-    if (!one) return <section class="card one" aria-labelledby="one"><h2 id="one">{t(T.one)}</h2>
+    const look = today.lines.find((l) => l.state !== 'ok'); // something to look at that is no task: nothing to do would be wrong
+    if (!one && !done && look) return <section class="card one" aria-labelledby="one"><h2 id="one">{t(T.one)}</h2><h3>{look.text}</h3></section>;
+    if (!one) return <section class="card one" aria-labelledby="one"><h2 id="one">{t(T.oneHead)}</h2>
         <div class="stack"><div role="status"><h3>{done ? t(T.oneDone) : t(T.oneNone)}</h3><p>{t(T.oneNoneText)}</p></div></div></section>;
     const reader = roleOf(session) === 'counter' || roleOf(session) === 'vendor';
     const place = roleOf(session) === 'counter' ? null : placeOf(one);
@@ -123,15 +125,16 @@ function CallNow({ today }: { today: Today }) {
             {today.calls.length ? today.calls.map((c) => <Tel name={c.name} phone={c.phone} />) : <p>{t(T.noCalls)}</p>}
             {today.say && <p>{t(T.say)}<b>{today.say}</b></p>}
         </div>
-        <div class="btn-row"><Link class="btn btn-main btn-lg btn-wide" href="/card">{t(T.printCard)}</Link>
+        <div class="btn-row">{today.paper && <Link class="btn btn-main btn-lg btn-wide" href="/card">{t(T.printCard)}</Link>}
             {session?.rooms.includes('trouble') && <Link class="more" href={story}>{t(T.story)}</Link>}</div></section>;
 }
 
 function Dont({ today }: { today: Today }) {
     const { session } = useSession();
-    return <section class="card" aria-labelledby="no"><h2 id="no">{t(T.dont)}</h2>
-        <ul class="dont">{today.dont.map((d) => <li><span class="ic" aria-hidden="true">✕</span><div><b>{d.title}</b>{d.text && <span class="t">{d.text}</span>}</div></li>)}</ul>
-        {today.safe && <><h3 class="mt">{t(T.safe)}</h3><p>{today.safe.text.replace(/^(保存は無事です。|The backups are safe\.)\s*/, '')}</p>
+    if (!today.dont.length && !today.safe) return null;
+    return <section class="card" aria-labelledby="no"><h2 id="no">{t(today.dont.length ? T.dont : T.safe)}</h2>
+        {today.dont.length > 0 && <ul class="dont">{today.dont.map((d) => <li><span class="ic" aria-hidden="true">✕</span><div><b>{d.title}</b>{d.text && <span class="t">{d.text}</span>}</div></li>)}</ul>}
+        {today.safe && <>{today.dont.length > 0 && <h3 class="mt">{t(T.safe)}</h3>}<p>{today.safe.text.replace(/^(保存は無事です。|The backups are safe\.)\s*/, '')}</p>
             {session?.rooms.includes('restore') && <p><Link class="more" href={`/restore?m=${encodeURIComponent(today.safe.manifest)}`}>{t(T.toSafe)}</Link></p>}</>}
     </section>;
 }

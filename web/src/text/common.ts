@@ -13,7 +13,7 @@ export const T = {
     navAccess: { ja: '使った記録', en: 'Records of use' },
     navRetention: { ja: '保存期間', en: 'Keeping' },
     navSettings: { ja: '設定', en: 'Settings' },
-    footInside: { ja: 'データはこの建物の中だけに保存しています', en: 'The data is kept only inside this building' },
+    footInside: { ja: 'データは、この箱と、あなたが決めた写しの場所だけにあります。', en: 'The data is only in this box and in the places you chose for copies.' },
     footManual: { ja: '説明書', en: 'Manual' },
     footKeys: { ja: '使い方は', en: 'How to use:' },
     footKeysEnd: { ja: 'キー', en: 'key' },

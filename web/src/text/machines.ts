@@ -69,6 +69,7 @@ export const T = {
     srcEmpty: { ja: 'まだ何も保存していません', en: 'Nothing is kept yet' },
     srcEmptyText: { ja: 'まず、この機器のフォルダから始めます。', en: 'Begin with the folders of this machine.' },
     srcOk: { ja: '保存できています', en: 'kept' },
+    srcNever: { ja: 'まだ保存していません', en: 'not kept yet' },
     srcLate: { ja: '遅れています', en: 'late' },
     srcRun: { ja: '保存しています', en: 'running' },
     srcFail: { ja: '保存できませんでした', en: 'not kept' },

@@ -22,6 +22,7 @@ export const T = {
     keptDay: { ja: 'きのうまで', en: '1 day' },
     keptToday: { ja: 'きょうの分から', en: 'since today' },
     one: { ja: 'きょうすること 1つ', en: 'One thing to do today' },
+    oneHead: { ja: 'きょうすること', en: 'To do today' },
     oneNow: { ja: 'いますること', en: 'What to do now' },
     oneNone: { ja: 'きょうすることは、ありません', en: 'Nothing to do today' },
     oneNoneText: { ja: 'いつもどおり診療してください。', en: 'Carry on as usual.' },
