@@ -472,6 +472,61 @@ test('on the first day Today says since today and not 0 days', async () => {
     assert.equal(await page.getByText('0日前').count(), 0);
 });
 
+/* The answer of the mock, changed on its way. */
+const changed = async (path, change) => {
+    page = await browser.page({ base: mock.url });
+    await page.route((u) => u.pathname === '/api/v1' + path, async (r) => {
+        const got = await r.fetch();
+        const j = await got.json();
+        change(j);
+        await r.fulfill({ response: got, json: j });
+    });
+};
+
+test('with nothing to do today no heading counts a thing to do', async () => {
+    await changed('/today', (j) => { j.one = null; });
+    await page.goto('/');
+    await page.getByText('きょうすることは、ありません').waitFor();
+    assert.equal(await page.locator('#one').innerText(), 'きょうすること');
+    assert.equal(await page.getByText('きょうすること 1つ').count(), 0);
+});
+
+test('something to look at that is no task is never nothing to do', async () => {
+    mock.set({ scenario: 'look' });
+    await changed('/today', (j) => { j.one = null; });
+    await page.goto('/');
+    await page.locator('.one h3').getByText('受付パソコン2 11月22日から').waitFor();
+    assert.equal(await page.getByText('きょうすることは、ありません').count(), 0);
+});
+
+test('an order that waits is called without paper and without what not to do', async () => {
+    mock.set({ scenario: 'call' });
+    await changed('/today', (j) => { Object.assign(j, { paper: false, dont: [], safe: null, lead: '心当たりがなければ、すぐ業者に電話してください。' }); });
+    await page.goto('/');
+    await page.getByRole('heading', { name: 'すぐ電話してください' }).waitFor();
+    assert.equal(await page.getByText('受付は、紙に切りかえてください。').count(), 0);
+    assert.equal(await page.getByText('しないでください').count(), 0);
+});
+
+test('a place that was never saved has no green tick', async () => {
+    await changed('/sources', (j) => { for (const s of j.items) Object.assign(s, { last: null, state: 'ok' }); });
+    await page.goto('/machines/sources');
+    await page.getByText('まだ保存していません').first().waitFor();
+    assert.equal(await page.locator('.src .badge-ok').count(), 0);
+});
+
+test('the report of a drill prints without the red banner, with its full date', async () => {
+    mock.set({ scenario: 'call' });
+    await changed('/drills/d1', (j) => { j.finished = '2026-11-23T22:10:00Z'; });
+    await page.goto('/machines/drills/d1');
+    await settled(page);
+    await page.locator('.bans .ban-call').waitFor();
+    await page.emulateMedia({ media: 'print' });
+    assert.equal(await page.locator('.bans').isVisible(), false);
+    assert.equal(await page.getByText('令和8年(2026年) 11月24日(火) 7:10').isVisible(), true);
+    assert.doesNotMatch(await page.locator('#main').innerText(), /きょう|きのう/);
+});
+
 test('the keyboard walks the console', async () => {
     await open('/');
     await page.keyboard.press('Tab');

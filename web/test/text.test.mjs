@@ -108,3 +108,10 @@ test('every act that the box records has its words', () => {
         for (const m of readFileSync(join(api, f), 'utf8').matchAll(/"what", "([a-z]+)", "who"/g)) if (!T['w_' + m[1]]) bad.push(`${f} ${m[1]}`);
     assert.deepEqual(bad, []);
 });
+
+test('the foot says where the data is, also when copies are elsewhere, the same on screens and in the manual', () => {
+    const foot = tables.get('common.ts').footInside;
+    for (const [file, text] of [['frame.html', foot.ja], ['en/frame.html', foot.en]]) assert.ok(readFileSync(join(root, 'manual', file), 'utf8').includes(`<p>${text}</p>`), file);
+    assert.match(foot.ja, /写しの場所/);
+    assert.match(foot.en, /places you chose for copies/);
+});

@@ -23,6 +23,7 @@ test('a time is shown in Japan, whatever the day is elsewhere', () => {
     assert.equal(m.whenOf('2026-10-01T00:00:00Z', NOW), '10月1日(木) 9:00');
     assert.equal(m.bigWhen('2026-11-23T22:10:00Z', NOW), 'けさ 7:10');
     assert.equal(m.longDate(NOW), '令和8年(2026年) 11月24日(火)');
+    assert.equal(m.stampOf(NOW), '令和8年(2026年) 11月24日(火) 8:30');
     assert.equal(m.longDate('2019-05-01T00:00:00Z'), '令和元年(2019年) 5月1日(水)');
 });
 
