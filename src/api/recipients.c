@@ -220,13 +220,37 @@ static void change_kept(struct api_call *c, int err, struct sm_span body, const 
         api_str(c->body, "link"), "by", c->who.account, "from", c->who.remote));
 }
 
-static void change_ask(struct api_call *c)
+static void change_keep(struct api_call *c)
 {
     json_t *ask = json_pack("{s:s,s:s,s:s}", "order", api_str(c->body, "order"), "sig", api_str(c->body, "sig"), "escrow",
         api_str(c->body, "escrow"));
     if (*api_str(c->body, "wrap"))
         api_set(ask, "wrap", json_string(api_str(c->body, "wrap")));
     api_ask(c, "K_CHANGE", ask, change_kept);
+}
+
+/* Before keyd keeps anything of it: of two that wait, the second would be refused when the first takes effect. */
+static void change_waiting(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text), *x;
+    const char *id = NULL;
+    size_t i;
+    json_array_foreach(json_object_get(j, "orders"), i, x)
+        if (!strcmp(api_str(x, "kind"), "recipients") && !strcmp(api_str(x, "state"), "waiting"))
+            id = api_str(x, "id");
+    if (id) {
+        char *words = text_fill(c->lang, text_get(c->lang, T_CHANGE_WAITS), &id, 1);
+        api_fail_say(c, 409, "conflict", "order", words ? words : id, NULL);
+        free(words);
+    } else if (j) {
+        change_keep(c);
+    }
+    json_decref(j);
+}
+
+static void change_ask(struct api_call *c)
+{
+    api_ask(c, "V_RETENTION", json_object(), change_waiting);
 }
 
 void h_recipients_post(struct api_call *c)

@@ -286,8 +286,12 @@ void self_tick(struct api *a)
 
 static void took_over(struct api *a, const json_t *m)
 {
+    struct sm_time t;
+    char at[SM_TIME_TEXT] = "?";
+    if (sm_time_parse(api_str(m, "saved"), &t) == 0)
+        sm_time_jst(t, at);
     struct alarm_new n = { .kind = "took_over", .state = "look", .key = "took_over",
-        .facts = json_pack("{s:s,s:s}", "what", api_str(m, "saved"), "numbers", api_str(m, "seq")) };
+        .facts = json_pack("{s:s,s:s}", "what", at, "numbers", api_str(m, "seq")) };
     const struct audit_entry e = { "sakimori", "box", "box", "takeover", api_str(m, "seq"), "ok" };
     (void)!state_do(a->state, STATE_sessions_clear, STATE_NONE); /* those of the old box; they end by themselves else */
     (void)!audit_add(a->audit, &e);                              /* the vault's journal tells it too */

@@ -10,6 +10,7 @@
 #define SAKIMORI_CLI_H
 #include <jansson.h>
 #include "core/buf.h"
+#include "core/time.h"
 #include "crypto/sheet.h"
 
 enum cli_exit {
@@ -95,6 +96,8 @@ const char *cli_word(const struct cli *c, const char *word);
 void cli_progress(const struct cli *c, const char *label, uint64_t done, uint64_t total, const char *now);
 void cli_progress_end(const struct cli *c);
 void cli_bytes(uint64_t n, char ret[32]);
+/* A time of the API as tables show it (JST); a text that is no time stays, cut. */
+void cli_time(const char *rfc3339, char ret[SM_TIME_TEXT]);
 
 /* ---- questions (ask.c) ---- */
 /* A file given by --answers, whole: an object, at most CLI_ANSWERS_MAX bytes, mode 0600 or less (-EPERM). */

@@ -93,15 +93,15 @@ static int machine(struct cli *c, const json_t *m, struct sm_buf *b)
 
 static int source(struct cli *c, const json_t *s, struct sm_buf *b)
 {
-    char size[32], took[64] = "", at[64] = "";
+    char size[32], took[64] = "", at[SM_TIME_TEXT];
     const json_t *d = json_object_get(s, "drill");
     cli_bytes((uint64_t)json_integer_value(json_object_get(s, "bytes")), size);
     if (json_is_object(d))
         (void)snprintf(took, sizeof took, T(c, "、練習では全部で約 %lld 秒", ", about %lld s for all of it by the last drill"),
             (long long)json_integer_value(json_object_get(d, "estimate_s"))); /* fits */
-    (void)snprintf(at, sizeof at, "%.40s", cli_str(s, "at")); /* fits */
+    cli_time(cli_str(s, "at"), at);
     const char *kind = cli_str(s, "kind");
-    int r = sm_buf_printf(b, "  - %s%s%s%s %s%s%s%s\n", cli_str(s, "name"), kind[0] ? " (" : "", kind, kind[0] ? ")" : "", size, took,
+    int r = sm_buf_printf(b, "  - %s%s%s%s %s%s%s%s\n", cli_str(s, "name"), kind[0] ? " (" : "", cli_word(c, kind), kind[0] ? ")" : "", size, took,
         at[0] ? "  " : "", at);
     return r ? r : list(b, T(c, "  場所", "  where"), json_object_get(s, "paths"));
 }
@@ -122,8 +122,10 @@ static const char *const steps[][2] = {
 int guide_text(struct cli *c, const json_t *g, struct sm_buf *ret)
 {
     const json_t *sources = json_object_get(g, "sources"), *all = json_object_get(g, "estimate_s");
+    char made[SM_TIME_TEXT];
+    cli_time(cli_str(g, "made"), made);
     int r = sm_buf_printf(ret, T(c, "建て直しの手順: %s\n%s %s\n", "To build this machine anew: %s\n%s %s\n"), cli_str(g, "device.name"),
-        cli_str(g, "institution"), cli_str(g, "made"));
+        cli_str(g, "institution"), made);
     if (!r)
         r = machine(c, json_object_get(g, "machine"), ret);
     if (!r)

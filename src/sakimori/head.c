@@ -28,6 +28,9 @@ static int told(struct cli *c, const char *result, json_int_t seq)
         { "continues", "合っています: 記録はこのしるし(%lld 番)から続いています\n", "sound: the record continues this head (no. %lld)\n", CLI_OK },
         { "rolled-back", "合いません: 記録はこのしるし(%lld 番)より前にもどされています。業者に電話してください\n",
             "ROLLED BACK: the record ends before this head (no. %lld).  Call your vendor\n", CLI_FAILED },
+        { "behind", "分かりません: この写しは、しるし(%lld 番)より古いです。箱か、新しい写しと比べてください\n",
+            "cannot tell: this copy is older than the head (no. %lld).  Compare with the box, or a newer copy\n",
+            CLI_NOT_FOUND },
         { "forked", "合いません: %lld 番に別の記録があります。業者に電話してください\n",
             "FORKED: another record stands at no. %lld.  Call your vendor\n", CLI_FAILED },
         { "foreign", "この箱のしるしではありません(%lld 番)\n", "not a head of this box (no. %lld)\n", CLI_NOT_FOUND },
@@ -61,12 +64,16 @@ static int check_folder(struct cli *c, struct sm_span text)
     bool foreign = t.whole && memcmp(t.head, store_vault(st)->b, 16) != 0;
     r = store_journal(st) ? journal_hash_at(store_journal(st), t.seq, is) : -SM_ECORRUPT;
     store_close(st);
+    /* A copy is behind from one copying to the next.  The box's own record never is. */
+    char *dir = vaultdir_path(c);
+    bool copy = dir && !vaultdir_is_box(dir);
+    free(dir);
     if (r < 0 && r != -SM_ENOTFOUND) {
         cli_note(c, T(c, "記録が読めません: %s", "the record cannot be read: %s"), sm_strerror(r));
         return CLI_FAILED;
     }
-    return told(c, foreign ? "foreign" : r ? "rolled-back" : memcmp(is, t.hash, t.hash_n) ? "forked" : "continues",
-        (json_int_t)t.seq);
+    return told(c, foreign ? "foreign" : r ? (copy ? "behind" : "rolled-back") : memcmp(is, t.hash, t.hash_n) ? "forked"
+        : "continues", (json_int_t)t.seq);
 }
 
 static int check(struct cli *c, struct sm_span text)

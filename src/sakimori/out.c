@@ -106,6 +106,15 @@ void cli_bytes(uint64_t n, char ret[32])
     (void)snprintf(ret, 32, u ? "%.1f %s" : "%.0f %s", v, unit[u]); /* fits */
 }
 
+void cli_time(const char *rfc3339, char ret[SM_TIME_TEXT])
+{
+    struct sm_time t;
+    if (sm_time_parse(rfc3339, &t) == 0)
+        sm_time_jst(t, ret);
+    else
+        (void)snprintf(ret, SM_TIME_TEXT, "%s", rfc3339); /* cut is fine */
+}
+
 const json_t *cli_at(const json_t *o, const char *key)
 {
     char part[64];
@@ -191,6 +200,22 @@ static const struct { const char *word, *ja, *en;
     { "added", "できた", "added" },
     { "removed", "なくなった", "removed" },
     { "changed", "変わった", "changed" },
+    { "box", "箱", "box" },
+    { "s3", "S3 の預け先", "S3" },
+    { "sheet", "金庫の紙", "recovery sheet" },
+    { "card", "戻すカード", "restore card" },
+    { "proved", "開けた", "proved" },
+    { "files", "ファイル", "files" },
+    { "sqlite", "SQLite", "SQLite" },
+    { "smb", "共有フォルダー", "share" },
+    { "postgresql", "PostgreSQL", "PostgreSQL" },
+    { "mariadb", "MariaDB", "MariaDB" },
+    { "delete", "早めに消す", "delete" },
+    { "policy", "残す数", "policy" },
+    { "date", "日付", "date" },
+    { "recipients", "新しい鍵", "new keys" },
+    { "executed", "行った", "executed" },
+    { "refused", "断った", "refused" },
 };
 
 const char *cli_word(const struct cli *c, const char *word)

@@ -17,6 +17,7 @@
 #include "sakimori/commands.h"
 #include "vault/seal/restorekey.h"
 #include "vault/snapshot/keylink.h"
+#include "vault/store/deletion.h"
 #include "vault/store/order.h"
 
 struct change {
@@ -201,9 +202,25 @@ static void half_print(const struct change *x, bool orders, const char *title)
     sm_zero(text, sizeof text);
 }
 
+/* Which order a paper belongs to: the box names it the same way. */
+static void order_name(const struct change *x, char ret[2 * STORE_ORDER_ID + 1])
+{
+    uint8_t sum[CRYPTO_SHA256_LEN];
+    crypto_sha256(sm_buf_span(&x->text), sum);
+    sm_hex(sum, STORE_ORDER_ID, ret);
+}
+
+static void order_print(struct cli *c, const struct change *x)
+{
+    char id[2 * STORE_ORDER_ID + 1];
+    order_name(x, id);
+    printf(T(c, "命令の番号: %s\n", "order: %s\n"), id);
+}
+
 static void sheet_print(struct cli *c, const struct change *x)
 {
     anew_clear();
+    order_print(c, x);
     half_print(x, false, T(c, "新しい金庫の紙・1 開ける鍵(金庫へ)", "New recovery sheet: 1, the key that opens (into the safe)"));
     half_print(x, true, T(c, "新しい金庫の紙・2 命令の鍵(金庫へ)", "New recovery sheet: 2, the key for orders (into the safe)"));
     fflush(stdout);
@@ -249,7 +266,9 @@ static void put_hex(json_t *o, const char *key, struct sm_span s)
 
 static void keys_json(const struct change *x, json_t *o)
 {
-    char text[2][128] = { "", "" };
+    char text[2][128] = { "", "" }, id[2 * STORE_ORDER_ID + 1];
+    order_name(x, id);
+    json_object_set_new(o, "order_id", json_string(id)); /* also when the box did not answer */
     if (x->card)
         json_object_set_new(o, "card", json_stringn((const char *)x->card_text.p, x->card_text.n));
     if (x->sheet && qr_text(x, false, text[0]) == 0 && qr_text(x, true, text[1]) == 0)
@@ -273,6 +292,7 @@ static void told(struct cli *c, const struct change *x, json_t *answer, int e)
         char line[128];
         (void)snprintf(line, sizeof line, "%.*s", (int)x->card_text.n, (const char *)x->card_text.p); /* fits: 44 */
         printf("\n%s\n\n%s\n\n", T(c, "== 新しい戻すカード(院長が持つ)", "== New restore card (the director keeps it)"), line);
+        order_print(c, x);
         anew_qr(line);
         sm_zero(line, sizeof line);
         fflush(stdout);
@@ -338,6 +358,18 @@ static int make(struct cli *c, struct change *x, const json_t *now, const char *
     return e;
 }
 
+/* Before anything is typed or shown: a second card would open nothing. */
+static int none_waits(struct cli *c, const json_t *now)
+{
+    const char *id = cli_str(json_array_get(json_object_get(now, "waiting"), 0), "id");
+    if (!*id)
+        return CLI_OK;
+    cli_note(c, T(c, "鍵を新しくする命令が、もう待っています(%s)。\nやり直すときは、先に止めてください: sakimori order cancel %s --why 理由",
+        "an order for new keys is waiting already (%s).\nTo give another, cancel it first: sakimori order cancel %s --why TEXT"),
+        id, id);
+    return CLI_FAILED;
+}
+
 int cmd_recipients_change(struct cli *c)
 {
     struct change x;
@@ -357,6 +389,8 @@ int cmd_recipients_change(struct cli *c)
     int e = cli_answers_load(c);
     if (e == CLI_OK)
         e = cli_call(c, "GET", "/api/v1/recipients", NULL, &now);
+    if (e == CLI_OK)
+        e = none_waits(c, now);
     if (e == CLI_OK)
         e = make(c, &x, now, why);
     json_decref(now);

@@ -9,7 +9,8 @@
 #define OPT_FD { .name = "password-fd", .value = "N", .ja = "秘密をその番号の記述子から", .en = "secrets from this descriptor" }
 #define OPT_WAIT { .name = "wait", .ja = "終わるまで待つ", .en = "wait until it ends" }
 #define OPT_WHY { .name = "why", .value = "TEXT", .ja = "理由(記録に残る)", .en = "reason (goes on record)" }
-#define OPT_VAULT { .name = "vault", .value = "DIR", .ja = "保管庫のフォルダー(vault)", .en = "the vault's folder" }
+#define OPT_VAULT { .name = "vault", .value = "DIR", .ja = "保管庫のフォルダー(vault)か、写しのある場所", \
+    .en = "the vault's folder, or where a copy lies" }
 
 static const struct cli_opt o_setup[] = { OPT_ANSWERS,
     { .name = "sheet", .value = "FILE", .ja = "--answers のとき: 金庫の紙、戻すカード、コードの保存先(新しいファイル)",
@@ -113,7 +114,8 @@ static const struct cli_opt o_takeover[] = { OPT_VAULT, { .name = "sheet", .valu
     .en = "the sheet's opening half (words, or text of the QR code); as QR texts both halves may be in one file" },
     OPT_ORDERS, { .name = "check", .ja = "できるかどうかを見るだけ", .en = "only see whether it can be done" }, END };
 static const struct cli_opt o_head[] = { { .name = "file", .value = "FILE", .ja = "しるしのあるメールなどのファイル", .en = "a file with the head in it, a saved mail" },
-    { .name = "vault", .value = "DIR", .ja = "箱ではなく、この保管庫のフォルダーと比べる(写しなど)", .en = "compare with this vault's folder (a copy), not with the box" }, END };
+    { .name = "vault", .value = "DIR", .ja = "箱ではなく、この写しと比べる(写しのフォルダーかディスク)",
+        .en = "compare with this copy (its folder or disk), not with the box" }, END };
 static const struct cli_opt o_recipients[] = { { .name = "card", .ja = "新しい戻す鍵と戻すカード", .en = "a new restore key and restore card" },
     { .name = "new-sheet", .ja = "新しい金庫の紙(二つの鍵とも)", .en = "a new recovery sheet (both halves)" },
     { .name = "sheet", .value = "FILE|-", .ja = "いまの金庫の紙の開く鍵(ことば、または QR の文字)。QR の文字なら両方の鍵を一つのファイルに入れてよい",

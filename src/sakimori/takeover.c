@@ -17,6 +17,7 @@
 #include "plat/clock.h"
 #include "plat/fs.h"
 #include "sakimori/commands.h"
+#include "sakimori/vaultdir.h"
 #include "sakimori/vaultopen.h"
 #include "vault/copy/copy.h"
 #include "vault/restore/restore.h"
@@ -33,24 +34,7 @@ static int failed(struct cli *c, const char *what, int err)
     return CLI_FAILED;
 }
 
-/* ---- where the copy lies ---- */
-
-/* The folder of a vault, of a copy of one, of a disk with a copy, or of a box's data. */
-char *takeover_vault(const char *given)
-{
-    static const char *const below[] = { "", "/vault", "/" COPY_FOLDER "/" COPY_VAULT };
-    for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
-        char *dir = NULL, *file = NULL;
-        bool there = asprintf(&dir, "%s%s", given, below[i]) >= 0 && asprintf(&file, "%s/format", dir) >= 0 &&
-            access(file, F_OK) == 0;
-        free(file);
-        char *full = there ? realpath(dir, NULL) : NULL;
-        free(dir);
-        if (full)
-            return full;
-    }
-    return NULL;
-}
+/* ---- the copy ---- */
 
 static int source_open(struct takeover_run *t)
 {
@@ -211,7 +195,7 @@ static int try_one(struct takeover_run *t, const struct store_generation *g, str
     if (!r) /* only now: any client could call its generation so */
         r = unpack(t, sm_buf_span(manifest), NULL);
     if (r && r != -SM_ENOTFOUND) {
-        sm_time_rfc3339(g->time, at);
+        sm_time_jst(g->time, at);
         cli_note(t->c, T(t->c, "箱の控え(%s)は使えません: %s。その前のものを見ます。",
             "the box's backup of %s cannot be used: %s; looking at the one before"), at, sm_strerror(r));
     }
@@ -415,7 +399,7 @@ static int prepare(struct takeover_run *t)
             "--vault (where the copy lies) and --data (where the new box is to be) are needed"));
         return CLI_USAGE;
     }
-    t->from = takeover_vault(given);
+    t->from = vaultdir_find(given);
     if (!t->from) {
         cli_note(t->c, T(t->c, "%s に保管庫がありません", "no vault in %s"), given);
         return CLI_NOT_FOUND;
@@ -454,6 +438,7 @@ static void told(struct takeover_run *t)
         json_decref(j);
         return;
     }
+    sm_time_jst(t->g.time, at);
     printf(T(c, "箱の控え: %s\n", "the box's backup: %s\n"), at);
     if (t->check) {
         printf("%s\n", T(c, "この写しと紙で、新しい箱を作れます。", "a new box can be made from this copy and sheet"));

@@ -29,8 +29,6 @@ struct takeover_run {
     atomic_bool too_much;                     /* ... and what comes is more than those can be */
     uint64_t damaged;
 };
-/* The vault below what a person named, or NULL; the caller frees. */
-char *takeover_vault(const char *given);
 /* Give everything but the vault its place.  An exit code; said. */
 int takeover_place(struct takeover_run *t);
 void takeover_wipe(struct takeover_run *t);

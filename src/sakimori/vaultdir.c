@@ -6,29 +6,49 @@
 #include "core/json.h"
 #include "plat/fs.h"
 #include "sakimori/commands.h"
+#include "vault/copy/copy.h"
 #include "vault/verify/verify.h"
 
 #define INDEX_BYTES ((size_t)1 << 30) /* a vault without its caches is indexed in memory alone */
+
+char *vaultdir_find(const char *given)
+{
+    static const char *const below[] = { "", "/vault", "/" COPY_FOLDER "/" COPY_VAULT };
+    for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
+        char *dir = NULL, *file = NULL;
+        bool there = asprintf(&dir, "%s%s", given, below[i]) >= 0 && asprintf(&file, "%s/format", dir) >= 0 &&
+            access(file, F_OK) == 0;
+        free(file);
+        char *full = there ? realpath(dir, NULL) : NULL;
+        free(dir);
+        if (full)
+            return full;
+    }
+    return NULL;
+}
+
+/* The keys lie beside the vault of a box alone: no copy has them. */
+bool vaultdir_is_box(const char *vault)
+{
+    char *keys = NULL;
+    bool is = asprintf(&keys, "%s/../keys", vault) >= 0 && access(keys, F_OK) == 0;
+    free(keys);
+    return is;
+}
 
 char *vaultdir_path(struct cli *c)
 {
     const char *given = cli_opt(c, "vault"), *data = cli_opt(c, "data"), *home = getenv("HOME");
     const char *standard = geteuid() == 0 || !home ? "/var/lib/sakimori" : NULL;
-    char *base = NULL, *sub = NULL, *file = NULL;
+    char *base = NULL;
     int r = given || data || standard ? asprintf(&base, "%s", given ? given : data ? data : standard)
         : asprintf(&base, "%s/.local/share/sakimori", home);
     if (r < 0)
         return NULL;
-    if (asprintf(&sub, "%s/vault", base) < 0 || asprintf(&file, "%s/format", sub) < 0)
-        sub = NULL;
-    if (sub && file && access(file, F_OK) == 0) {
+    char *found = vaultdir_find(base);
+    if (found)
         free(base);
-        base = sub;
-        sub = NULL;
-    }
-    free(sub);
-    free(file);
-    return base;
+    return found ? found : base;
 }
 
 void vaultdir_fault(const struct cli *c, const struct journal_fault *f)

@@ -332,6 +332,14 @@ static void a_change_of_recipients_is_asked_of_keyd_before_the_vault_and_told(vo
     char *sheet = change_body(false, NULL), *card = change_body(true, KIT_PASSWORD), *typo = change_body(true, "not-it-at-all-9");
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/recipients", typo), 422);
     assert_int_equal(kit_asked(k, "K_CHANGE"), 0);
+    json_object_set_new(k->answers, "V_RETENTION", json_pack("{s:[{s:s,s:s,s:s},{s:s,s:s,s:s}]}", "orders", "id", "aa", "kind",
+        "recipients", "state", "cancelled", "id", "00112233445566778899aabbccddeeff", "kind", "recipients", "state", "waiting"));
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/recipients", sheet), 409);
+    assert_non_null(strstr(json_string_value(json_object_get(json_object_get(k->body, "error"), "message")),
+        "sakimori order cancel 00112233445566778899aabbccddeeff"));
+    assert_int_equal(kit_asked(k, "K_CHANGE"), 0); /* keyd keeps nothing of it */
+    json_object_set_new(k->answers, "V_RETENTION", json_pack("{s:[{s:s,s:s,s:s}]}", "orders", "id", "aa", "kind", "recipients",
+        "state", "executed"));
     answer(k, "K_CHANGE", -SM_EAUTH);
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/recipients", sheet), 403);
     answer(k, "K_CHANGE", -SM_EMISMATCH);

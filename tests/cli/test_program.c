@@ -13,6 +13,7 @@
 #include "plat/local.h"
 #include "plat/poll.h"
 #include "plat/proc.h"
+#include "sakimori/guide.h"
 
 static char dir[64], data_path[96], out[1 << 16], err[1 << 16];
 static int listening = -1;
@@ -349,6 +350,33 @@ static void recover_without_a_vault_says_so(void **state)
     assert_int_equal(RUN("journal", "show", "--vault", dir), 4);
 }
 
+static void the_guide_tells_times_of_japan_and_kinds_in_words(void **state)
+{
+    struct cli c = { .ja = true };
+    struct sm_buf b = SM_BUF_INIT(65536);
+    json_t *g = json_pack("{s:{s:s},s:s,s:s,s:[{s:s,s:s,s:s,s:i}]}", "device", "name", "受付", "institution", "さくら", "made",
+        "2026-11-22T20:30:00Z", "sources", "name", "帳票", "kind", "smb", "at", "2026-11-21T16:05:00.000Z", "bytes", 0);
+    (void)state;
+    assert_ok(guide_text(&c, g, &b));
+    const char *text = sm_buf_str(&b);
+    assert_non_null(strstr(text, "さくら 2026-11-23 05:30\n"));
+    assert_non_null(strstr(text, "帳票 (共有フォルダー) 0 B  2026-11-22 01:05\n"));
+    assert_null(strstr(text, "00Z"));
+    sm_buf_wipe(&b);
+    json_decref(g);
+}
+
+static void words_of_the_api_are_japanese_in_japanese_lists(void **state)
+{
+    static const char *const words[] = { "box", "s3", "sheet", "card", "proved", "files", "smb", "recipients" };
+    struct cli ja = { .ja = true }, en = { 0 };
+    (void)state;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        assert_string_not_equal(cli_word(&ja, words[i]), words[i]);
+        assert_string_not_equal(cli_word(&ja, words[i]), cli_word(&en, words[i]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -365,6 +393,8 @@ int main(void)
         cmocka_unit_test(the_settings_file_is_checked_and_the_wrong_line_is_named),
         cmocka_unit_test(an_offline_audit_check_names_file_and_line),
         cmocka_unit_test(recover_without_a_vault_says_so),
+        cmocka_unit_test(the_guide_tells_times_of_japan_and_kinds_in_words),
+        cmocka_unit_test(words_of_the_api_are_japanese_in_japanese_lists),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

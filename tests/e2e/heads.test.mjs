@@ -12,7 +12,7 @@ after(async () => {
   await w?.stop().catch(() => {});
   L.clearUp();
 });
-const cli = (args, any = false) => L.run(L.programs.cli, ['--data', w.box.data, '--token-file', token, '--lang', 'en', ...args], { any });
+const cli = (args, any = false) => L.run(L.programs.cli, ['--data', w.box.data, '--token-file', token, ...(args.includes('--lang') ? [] : ['--lang', 'en']), ...args], { any });
 const paper = (name, text) => {
   const file = path.join(w.place, name);
   fs.writeFileSync(file, text, { mode: 0o600 });
@@ -46,8 +46,19 @@ test('both forms, a whole mail and a copy of the vault: the record continues the
   assert.equal((await cli(['head', 'check', kept.short])).code, 0);
   assert.equal((await cli(['head', 'check', '--file', paper('mail.txt', `x\n${kept.long}\n`), '--vault', path.join(w.box.data, 'vault')])).code, 0);
   const old = await cli(['head', 'check', kept.short, '--vault', image], true);
-  assert.equal(old.code, 1);
-  assert.match(old.out, /ROLLED BACK/);
+  assert.equal(old.code, 4, 'a copy that is behind is no alarm');
+  assert.match(old.out, /cannot tell: this copy is older/);
+  const ja = await cli(['--lang', 'ja', 'head', 'check', kept.short, '--vault', image], true);
+  assert.match(ja.out, /この写しは、しるし.*より古いです/);
+  const disk = path.join(w.place, 'disk'); // the place of a copy is as good as the vault in it
+  fs.mkdirSync(path.join(disk, 'sakimori-copy'), { recursive: true });
+  execFileSync('cp', ['-a', image, path.join(disk, 'sakimori-copy', 'vault')]);
+  for (const place of [disk, path.join(disk, 'sakimori-copy')]) {
+    assert.equal((await cli(['head', 'check', kept.short, '--vault', place], true)).code, 4, place);
+    assert.match((await cli(['recover', '--list', '--vault', place])).out, /Generation/);
+  }
+  const one = (await cli(['journal', 'show', '--json', '--vault', image])).out.split('\n').filter(Boolean).map(JSON.parse);
+  assert.ok(one.at(-1).seq < Number(kept.short.split('-')[1]));
 });
 
 test('mistyped, of another box, and nonsense are told apart and open no alarm', { timeout: 60e3 }, async () => {
@@ -61,8 +72,10 @@ test('mistyped, of another box, and nonsense are told apart and open no alarm', 
 });
 
 test('a box that was put back to an old image is found by the paper, and called out', { timeout: 200e3 }, async () => {
+  const later = path.join(w.place, 'later');
   await restart(() => {
     const vault = path.join(w.box.data, 'vault');
+    execFileSync('cp', ['-a', vault, later]);
     fs.rmSync(vault, { recursive: true });
     execFileSync('cp', ['-a', image, vault]);
   });
@@ -75,5 +88,14 @@ test('a box that was put back to an old image is found by the paper, and called 
   const c = await cli(['head', 'check', kept.long], true);
   assert.equal(c.code, 1);
   assert.match(c.out, /ROLLED BACK|FORKED/);
+  for (const place of [w.box.data, path.join(w.box.data, 'vault')]) {
+    const own = await cli(['head', 'check', kept.long, '--vault', place], true);
+    assert.equal(own.code, 1, 'the vault of the box itself is never merely behind');
+    assert.match(own.out, /ROLLED BACK|FORKED/);
+  }
+  await w.c.post('retention/date'); // another record than the one that was there
+  const fork = await cli(['head', 'check', (await w.c.get('head')).short, '--vault', later], true);
+  assert.equal(fork.code, 1, 'a copy with another record at that number is an alarm');
+  assert.match(fork.out, /FORKED/);
   say(`the paper of before: ${short.result}`);
 });

@@ -14,7 +14,7 @@ after(async () => {
   await w?.stop().catch(() => {});
   L.clearUp();
 });
-const cli = (args, any = false, input = undefined) => L.run(L.programs.cli, ['--data', w.box.data, '--token-file', token, '--lang', 'en', ...args], { any, input });
+const cli = (args, any = false, input = undefined) => L.run(L.programs.cli, ['--data', w.box.data, '--token-file', token, ...(args.includes('--lang') ? [] : ['--lang', 'en']), ...args], { any, input });
 const paper = (name, text) => {
   const file = path.join(w.place, name);
   fs.writeFileSync(file, text, { mode: 0o600 });
@@ -53,6 +53,15 @@ test('a change is ordered with the present sheet, told, and holds after seven da
   made = JSON.parse(r.out);
   assert.match(made.card, /^SKC1-/);
   assert.match(made.sheet.open_qr, /^SKR1:O:/);
+  assert.equal(made.order_id, made.order.id);
+  const twice = await cli(['recipients', 'change', '--card', '--json', '--why', 'もう一度', '--sheet', both, '--password-stdin'], true, `${L.password}\n`);
+  assert.equal(twice.code, 1, 'one waits');
+  assert.equal(twice.out, '', 'and no card is shown that would open nothing');
+  assert.match(twice.err, new RegExp(`waiting already[^]*order cancel ${made.order.id}`));
+  const shown = (await cli(['--lang', 'ja', 'recipients', 'show'])).out;
+  assert.match(shown, /金庫の紙/);
+  assert.match(shown, /戻すカード/);
+  assert.match((await cli(['--lang', 'ja', 'order', 'list'])).out, /新しい鍵/);
   const today = await w.c.get('today');
   assert.equal(today.state, 'call');
   assert.ok(today.lines.some((x) => x.text.includes('鍵を新しくする命令')), JSON.stringify(today.lines));
@@ -113,6 +122,10 @@ test('the old sheet orders nothing any more; the new one does, and can be stoppe
   const r = await cli(['recipients', 'change', '--card', '--json', '--why', '試し', '--sheet', papers, '--password-stdin'], true, `${L.password}\n`);
   assert.equal(r.code, 0, r.err);
   const id = JSON.parse(r.out).order.id;
+  const hex = (n) => '0'.repeat(n); // the box looks before anything of it is kept
+  const second = await w.c.call('POST', 'recipients', { order: '{}', sig: hex(128), link: hex(2), escrow: hex(332) });
+  assert.equal(second.status, 409);
+  assert.match(JSON.stringify(second), new RegExp(`order cancel ${id}`));
   assert.equal((await cli(['order', 'cancel', id, '--why', 'やめる'])).code, 0);
   await w.moveTo(w.now() + 20 * DAY);
   await signIn();

@@ -87,6 +87,8 @@ test('the copy and the sheet are enough to see whether it can be done; a wrong s
   assert.equal(plain.code, 0, plain.out + plain.err);
   assert.deepEqual(L.treeOf(path.join(out, w.root)), first.tree);
   // The halves the wrong way round, and one half of another sheet.
+  const shown = await cli(['takeover', '--vault', folder, '--sheet', both, '--data', path.join(w.place, 'look'), '--check']);
+  assert.match(shown.out, /the box's backup: \d{4}-\d\d-\d\d \d\d:\d\d\n/, 'as everywhere, in the time of Japan');
   const wrong = await cli(['takeover', '--vault', folder, '--sheet', orders, '--orders', sheet, '--data', path.join(w.place, 'look')]);
   assert.equal(wrong.code, 3, wrong.out + wrong.err);
   const half = await cli(['takeover', '--vault', folder, '--sheet', sheet, '--orders', sheet, '--data', path.join(w.place, 'look')]);
@@ -148,7 +150,7 @@ test('with the box gone, the same machine goes on with the new one; what the cop
   w.c = await L.signIn(w.box, w.person, w.now() + 30e3); // a code counts once, also one of the old box
   assert.deepEqual((await w.c.get('people')).items.map((p) => p.account).sort(), ['incho', 'jimu']);
   assert.equal(fs.readFileSync(path.join(data, 'mail.json'), 'utf8'), mailed);
-  assert.ok((await w.c.get('alarms?open=1')).items.find((a) => a.kind === 'took_over'));
+  assert.match((await w.c.get('alarms?open=1')).items.find((a) => a.kind === 'took_over').text, /控えは \d{4}-\d\d-\d\d \d\d:\d\d のもの/);
   assert.ok((await w.c.get('self')).took_over.seq > 0);
   assert.ok((await w.c.post('audit/verify', {})).ok);
   assert.deepEqual((await w.generations()).map((g) => g.id), [first.manifest]);

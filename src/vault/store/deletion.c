@@ -395,8 +395,13 @@ static int recipients_check(const struct store *st, const struct store_order_arg
     struct keylink k;
     struct cid name;
     size_t changes = 0;
-    for (size_t i = 0; i < st->deletion.orders.n; i++)
-        changes += order_row(st, i)->kind == ORDER_RECIPIENTS && order_row(st, i)->state != STORE_ORDER_CANCELLED;
+    for (size_t i = 0; i < st->deletion.orders.n; i++) {
+        const struct store_order *row = order_row(st, i);
+        /* Both follow the present set: when the first is executed the second no longer does, and its card opens nothing. */
+        if (row->kind == ORDER_RECIPIENTS && row->state == STORE_ORDER_WAITING)
+            return refuse(why, -SM_ESTATE, "a change of recipients is waiting already");
+        changes += row->kind == ORDER_RECIPIENTS && row->state != STORE_ORDER_CANCELLED;
+    }
     if (changes >= KEYLINKS_MAX)
         return refuse(why, -SM_ELIMIT, "the recipients of this vault were changed too often");
     if (st->deletion.has_set && memcmp(st->deletion.fingerprint, x->recipients.before, FINGERPRINT_LEN) != 0)

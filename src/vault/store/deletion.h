@@ -61,7 +61,7 @@ struct store_order_args { struct sm_span text; uint8_t sig[64], key[32]; const c
  * Check an order and, when it is good, record it: from now on it waits.  key is the *orders* key as keyd says it.
  * ret_why (160 bytes) is English.  -SM_EFORMAT, -SM_EAUTH (signature, or another key than earlier orders),
  * -SM_EMISMATCH (another vault), -SM_EEXISTS (its nonce was used), -SM_ENOTFOUND (a manifest is not here),
- * -SM_ELIMIT (too many wait, or too many changes of recipients), -SM_ESTATE, -errno.  A change of recipients also: -SM_EFORMAT
+ * -SM_ELIMIT (too many wait, or too many changes of recipients), -SM_ESTATE (also: a change of recipients waits), -errno.  A change of recipients also: -SM_EFORMAT
  * (the link is not the one it names, or of another set), -SM_EMISMATCH (it does not follow the present set).
  */
 sm_must_use int store_order_accept(struct store *st, const struct store_order_args *a, struct store_order *ret,
