@@ -270,7 +270,7 @@ export class Agent {
     const a = new Agent();
     a.options = options;
     a.data = options.data ?? path.join(tempDir('agent', 0o755), 'data');
-    const code = await c.post('devices/codes', { name });
+    const code = await c.post('devices/codes', { name, ...(options.days && { days: options.days }) });
     await run(programs.agent, ['join', box.agentUrl, code.code, '--data', a.data, '--name', name], { uid: options.uid, gid: options.gid });
     a.start();
     a.device = await until('the machine in the list', async () => (await c.get('devices')).items.find((d) => d.name === name && d.state === 'ok')).catch(async (e) => {
