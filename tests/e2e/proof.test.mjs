@@ -144,7 +144,7 @@ test('an agent that is killed in the middle leaves no server, and the drill is d
   await w.unlock();
   const { id } = await w.c.post('drills', { source: w.orca.id });
   await L.until('a server', () => strays().some((n) => fs.readFileSync(`/proc/${n}/cmdline`, 'utf8').includes('listen_addresses')), 60e3);
-  for (const pid of L.family(w.agent.process.pid).reverse()) process.kill(pid, 'SIGKILL');
+  for (const pid of L.family(w.agent.process.pid).reverse()) try { process.kill(pid, 'SIGKILL'); } catch { /* it ended meanwhile */ }
   await w.agent.ended;
   await L.until('no server', () => strays().length === 0, 90e3);
   w.agent.start();
