@@ -43,7 +43,7 @@ export const T = {
     w_room: { ja: 'あきがたりません', en: 'too little room' },
     w_time: { ja: '2時間で終わりませんでした', en: 'not done within two hours' },
     w_policy: { ja: 'この機器の決まりで、してはいけません', en: "this machine's policy forbids it" },
-    w_user: { ja: 'この機器のエージェントが管理者(root)として動いていないか、そのための利用者がいません。データベースを開く時は、分けた利用者が要ります', en: 'the agent of this machine does not run as root, or there is no user for it: a database is only started as a user apart' },
+    w_user: { ja: 'sakimori-agent が管理者として動いていないか、専用の利用者がいません。データベースを開く時は、分けた利用者が要ります', en: 'the agent of this machine does not run as root, or there is no user for it: a database is only started as a user apart' },
     w_start: { ja: 'プログラムが動き始めませんでした', en: 'the server did not start' },
     w_none: { ja: 'データベースが入っていませんでした', en: 'no database was in it' },
     w_died: { ja: '途中で止まりました', en: 'it ended on the way' },
