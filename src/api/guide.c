@@ -24,34 +24,45 @@ static json_t *guide_source(struct api *a, const json_t *s)
 {
     json_t *run = api_row(a, STATE_run_last_good, STATE_ARGS(state_t(api_str(s, "id"))));
     const json_t *n = json_object_get(run, "counters"), *last = json_object_get(s, "last");
-    json_t *out = json_pack("{s:O,s:O,s:O,s:O,s:O?,s:O?,s:I,s:I,s:o}", "id", json_object_get(s, "id"), "name",
+    json_t *out = json_pack("{s:O,s:O,s:O,s:O,s:O?,s:O?,s:s,s:I,s:I,s:o}", "id", json_object_get(s, "id"), "name",
         json_object_get(s, "name"), "kind", json_object_get(s, "kind"), "paths", json_object_get(s, "paths"), "databases",
-        json_object_get(json_object_get(s, "options"), "databases"), "at", json_object_get(last, "at"), "files",
+        json_object_get(json_object_get(s, "options"), "databases"), "at", json_object_get(last, "at"), "saved",
+        !json_is_object(last) ? "never" : api_int(s, "fails", 0) > 0 ? "failing" : "yes", "files",
         (json_int_t)api_int(n, "files", 0), "bytes", (json_int_t)api_int(n, "bytes", 0), "drill",
         guide_drill(a, api_str(s, "id")));
     json_decref(run);
     return out;
 }
 
-/* Seconds for all sources together; those without a drill at the speed of the others.  Null when none was tried. */
-static json_t *guide_estimate(const json_t *sources)
+/* What is known of the time for everything: sources a drill measured, those that are taken to be as fast, and those
+ * that were never saved and are in no sum. */
+struct guide_sum { double s, measured_bytes, guessed_bytes; json_int_t measured, guessed, unsaved; };
+
+static struct guide_sum guide_sum(const json_t *sources)
 {
-    double known_s = 0, known = 0, unknown = 0;
-    size_t i;
-    const json_t *s;
-    for (i = 0; i < json_array_size(sources); i++) {
-        s = json_array_get(sources, i);
-        const json_t *d = json_object_get(s, "drill");
-        if (json_is_object(d) && api_bool(d, "ok")) {
-            known_s += (double)api_int(d, "estimate_s", 0);
-            known += (double)api_int(s, "bytes", 0);
+    struct guide_sum n = { 0 };
+    for (size_t i = 0; i < json_array_size(sources); i++) {
+        const json_t *s = json_array_get(sources, i), *d = json_object_get(s, "drill");
+        if (!strcmp(api_str(s, "saved"), "never")) {
+            n.unsaved++;
+        } else if (json_is_object(d) && api_bool(d, "ok") && api_int(d, "estimate_s", 0) > 0) {
+            n.s += (double)api_int(d, "estimate_s", 0);
+            n.measured_bytes += (double)api_int(s, "bytes", 0);
+            n.measured++;
         } else {
-            unknown += (double)api_int(s, "bytes", 0);
+            n.guessed_bytes += (double)api_int(s, "bytes", 0);
+            n.guessed++;
         }
     }
-    if (known_s <= 0)
+    return n;
+}
+
+/* Seconds for all that was saved.  Null when nothing was measured that the rest could be held against. */
+static json_t *guide_estimate(const struct guide_sum *n)
+{
+    if (!n->measured || (n->guessed_bytes > 0 && n->measured_bytes <= 0))
         return json_null();
-    double all = known_s + (known > 0 ? known_s * unknown / known : 0);
+    double all = n->s + (n->guessed_bytes > 0 ? n->s * n->guessed_bytes / n->measured_bytes : 0);
     return json_integer(all < 1e9 ? (json_int_t)(all + 0.999) : 1000000000);
 }
 
@@ -70,10 +81,12 @@ static void guide_reply(struct api_call *c, json_t *machine /* taken */)
         api_append(sources, s);
     }
     sm_time_rfc3339((struct sm_time){ .s = api_now() }, now);
-    json_t *out = json_pack("{s:s,s:s,s:{s:O,s:O,s:O?,s:O?},s:o,s:O?,s:I,s:o}", "made", now, "institution", api_str(inst, "name"),
-        "device", "id", json_object_get(d, "id"), "name", json_object_get(d, "name"), "hostname", json_object_get(d, "hostname"),
+    const struct guide_sum sum = guide_sum(sources);
+    json_t *out = json_pack("{s:s,s:s,s:{s:O,s:O,s:O?,s:O?},s:o,s:O?,s:I,s:o,s:{s:I,s:I,s:I}}", "made", now,
+        "institution", api_str(inst, "name"), "device", "id", json_object_get(d, "id"), "name", json_object_get(d, "name"), "hostname", json_object_get(d, "hostname"),
         "os", json_object_get(d, "os"), "machine", json_is_object(machine) ? machine : json_null(), "at",
-        json_object_get(c->mem, "at"), "bytes", (json_int_t)bytes, "estimate_s", guide_estimate(sources));
+        json_object_get(c->mem, "at"), "bytes", (json_int_t)bytes, "estimate_s", guide_estimate(&sum), "estimate_of",
+        "measured", sum.measured, "guessed", sum.guessed, "unsaved", sum.unsaved);
     if (!json_is_object(machine))
         json_decref(machine);
     api_set(out, "sources", sources);

@@ -3,6 +3,7 @@
 #include "api/internal.h"
 
 #define PATHS_MAX 64
+#define OWN_NAMES "sakimori:" /* the box's own backup is found by such a name in the vault */
 
 static bool strings(const json_t *in, size_t longest, size_t max)
 {
@@ -88,7 +89,8 @@ static void source_merge(struct api *a, const json_t *body, struct source_in *s)
             api_set(s->v, flags[i], json_boolean(json_is_true(x)));
         }
     if ((x = json_object_get(body, "name")) != NULL) {
-        if (!json_is_string(x) || json_string_length(x) < 1 || json_string_length(x) > 200)
+        if (!json_is_string(x) || json_string_length(x) < 1 || json_string_length(x) > 200 ||
+            !strncmp(api_str(body, "name"), OWN_NAMES, sizeof OWN_NAMES - 1))
             s->bad = "name";
         api_set(s->v, "name", json_string(api_str(body, "name")));
     }

@@ -12,11 +12,19 @@
 #include "sakimori/guide.h"
 
 /* What came from a machine must not move the terminal. */
+static int clean(struct sm_buf *b, const char *value)
+{
+    int r = 0;
+    for (const char *s = value; *s && !r; s++)
+        r = sm_buf_put_u8(b, (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : (uint8_t)*s);
+    return r;
+}
+
 static int line(struct sm_buf *b, const char *name, const char *value)
 {
     int r = value[0] ? sm_buf_printf(b, "  %s: ", name) : 0;
-    for (const char *s = value; *s && !r; s++)
-        r = sm_buf_put_u8(b, (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : (uint8_t)*s);
+    if (!r)
+        r = clean(b, value);
     return r || !value[0] ? r : sm_buf_put_u8(b, '\n');
 }
 
@@ -95,15 +103,50 @@ static int source(struct cli *c, const json_t *s, struct sm_buf *b)
 {
     char size[32], took[64] = "", at[SM_TIME_TEXT];
     const json_t *d = json_object_get(s, "drill");
+    const char *kind = cli_str(s, "kind"), *saved = cli_str(s, "saved");
     cli_bytes((uint64_t)json_integer_value(json_object_get(s, "bytes")), size);
-    if (json_is_object(d))
+    cli_time(cli_str(s, "at"), at);
+    if (json_is_true(json_object_get(d, "ok")))
         (void)snprintf(took, sizeof took, T(c, "、練習では全部で約 %lld 秒", ", about %lld s for all of it by the last drill"),
             (long long)json_integer_value(json_object_get(d, "estimate_s"))); /* fits */
-    cli_time(cli_str(s, "at"), at);
-    const char *kind = cli_str(s, "kind");
-    int r = sm_buf_printf(b, "  - %s%s%s%s %s%s%s%s\n", cli_str(s, "name"), kind[0] ? " (" : "", cli_word(c, kind), kind[0] ? ")" : "", size, took,
-        at[0] ? "  " : "", at);
+    else if (json_is_object(d))
+        (void)snprintf(took, sizeof took, "%s", T(c, "、最後の練習は失敗", ", the last drill failed")); /* fits */
+    int r = sm_buf_printf(b, "  - ");
+    if (!r)
+        r = clean(b, cli_str(s, "name"));
+    if (!r)
+        r = sm_buf_printf(b, "%s%s%s", kind[0] ? " (" : "", cli_word(c, kind), kind[0] ? ")" : "");
+    if (!r && !strcmp(saved, "never"))
+        r = sm_buf_printf(b, " %s\n", T(c, "一度も保存されていません(箱からは戻せません)", "never saved: the box cannot give it back"));
+    else if (!r)
+        r = sm_buf_printf(b, " %s%s%s%s%s\n", size, took, at[0] ? "  " : "", at, strcmp(saved, "failing") != 0 ? "" :
+            T(c, "(その後の保存は失敗しています)", " (the runs since then failed)"));
     return r ? r : list(b, T(c, "  場所", "  where"), json_object_get(s, "paths"));
+}
+
+/* The time for everything, and what that number rests on. */
+static int together(struct cli *c, const json_t *g, struct sm_buf *b)
+{
+    const json_t *all = json_object_get(g, "estimate_s"), *of = json_object_get(g, "estimate_of");
+    long long measured = json_integer_value(json_object_get(of, "measured")),
+              guessed = json_integer_value(json_object_get(of, "guessed")),
+              unsaved = json_integer_value(json_object_get(of, "unsaved"));
+    int r = 0;
+    if (!of) /* nobody counted: without a box */
+        return 0;
+    if (json_is_integer(all))
+        r = sm_buf_printf(b, T(c, "  合わせて約 %lld 分(練習で測った %lld 件から)\n",
+            "  together about %lld minutes (from drills of %lld)\n"),
+            (long long)(json_integer_value(all) + 59) / 60, measured);
+    else
+        r = sm_buf_printf(b, "  %s\n", T(c, "かかる時間は分かりません(戻す練習で測ると出ます)",
+            "how long it takes is not known: a drill measures it"));
+    if (!r && guessed && json_is_integer(all))
+        r = sm_buf_printf(b, T(c, "  まだ測っていない %lld 件は、同じ速さと見なしています\n",
+            "  %lld not measured yet: taken to be as fast\n"), guessed);
+    if (!r && unsaved)
+        r = sm_buf_printf(b, T(c, "  一度も保存されていない %lld 件は入っていません\n", "  %lld never saved: not in it\n"), unsaved);
+    return r;
 }
 
 static const char *const steps[][2] = {
@@ -121,7 +164,7 @@ static const char *const steps[][2] = {
 
 int guide_text(struct cli *c, const json_t *g, struct sm_buf *ret)
 {
-    const json_t *sources = json_object_get(g, "sources"), *all = json_object_get(g, "estimate_s");
+    const json_t *sources = json_object_get(g, "sources");
     char made[SM_TIME_TEXT];
     cli_time(cli_str(g, "made"), made);
     int r = sm_buf_printf(ret, T(c, "建て直しの手順: %s\n%s %s\n", "To build this machine anew: %s\n%s %s\n"), cli_str(g, "device.name"),
@@ -142,10 +185,7 @@ int guide_text(struct cli *c, const json_t *g, struct sm_buf *ret)
             if (files != (databases == 1))
                 r = source(c, s, ret);
         }
-    if (!r && json_is_integer(all))
-        r = sm_buf_printf(ret, T(c, "  合わせて約 %lld 分(最後の練習から)\n", "  together about %lld minutes (from the last drills)\n"),
-            (long long)(json_integer_value(all) + 59) / 60);
-    return r;
+    return r ? r : together(c, g, ret);
 }
 
 static int show(struct cli *c, const json_t *device)

@@ -20,6 +20,16 @@
 
 #define GENERATIONS_MAX 65536u
 
+#define ORIGINS_MAX 4096u
+
+/* A source of a machine, as far as the vault knows it. */
+struct origin {
+    struct store_generation newest, hit;
+    char *name;           /* label of the newest generation that has one, "" for none */
+    bool self, chosen, fits;
+};
+struct origins { struct origin *o; size_t n; };
+
 struct recover {
     struct cli *c;
     struct store *st;
@@ -28,6 +38,7 @@ struct recover {
     struct sm_buf manifest;
     json_t *problems;
     uint64_t total;
+    struct origins all;
 };
 
 /* ---- the list ---- */
@@ -43,28 +54,81 @@ static char *label_of(struct store *st, const struct cid *id)
     return label ? label : strdup("");
 }
 
-static json_t *row_of(struct store *st, const struct store_generation *g)
+static struct origin *origin_of(const struct origins *all, const struct store_generation *g)
+{
+    for (size_t i = 0; i < all->n; i++)
+        if (!memcmp(&all->o[i].newest.source, &g->source, sizeof g->source) &&
+            !memcmp(&all->o[i].newest.client, &g->client, sizeof g->client))
+            return &all->o[i];
+    return NULL;
+}
+
+static int origin_see(struct store *st, struct origins *all, const struct store_generation *g)
+{
+    struct origin *o = origin_of(all, g);
+    if (!o && all->n == ORIGINS_MAX)
+        return -SM_ELIMIT;
+    if (!o) {
+        o = &all->o[all->n++];
+        *o = (struct origin){ .newest = *g };
+    }
+    if (o->name && *o->name)
+        return 0;
+    free(o->name);
+    o->name = label_of(st, &g->manifest);
+    o->self = o->name && !strcmp(o->name, SELFKEYS_LABEL);
+    return o->name ? 0 : -ENOMEM;
+}
+
+/* Every source once, the one saved last first. */
+static int origins_read(struct cli *c, struct store *st, struct origins *ret)
+{
+    struct store_query q = { 0 };
+    struct store_generation g[64];
+    size_t n;
+    int r = 0;
+    *ret = (struct origins){ .o = calloc(ORIGINS_MAX, sizeof *ret->o) };
+    if (!ret->o)
+        r = -ENOMEM;
+    while (!r && (n = store_generations(st, &q, g, 64)) > 0) {
+        for (size_t i = 0; i < n && !r; i++)
+            r = origin_see(st, ret, &g[i]);
+        q.before_seq = g[n - 1].seq;
+    }
+    if (r)
+        cli_note(c, "%s", sm_strerror(r));
+    return r ? CLI_FAILED : CLI_OK;
+}
+
+static void origins_free(struct origins *all)
+{
+    for (size_t i = 0; i < all->n; i++)
+        free(all->o[i].name);
+    free(all->o);
+    *all = (struct origins){ 0 };
+}
+
+static json_t *row_of(struct store *st, const struct origins *all, const struct store_generation *g)
 {
     char id[CID_HEX], source[33], client[33], at[SM_TIME_TEXT];
     struct store_client who = { 0 };
     struct store_generation clean;
-    bool known = !store_recovered(st)->salvaged, last = known && store_last_clean(st, &g->client, &g->source, &clean) == 0 && cid_eq(&clean.manifest, &g->manifest);
+    const struct origin *o = origin_of(all, g);
+    bool known = !store_recovered(st)->salvaged,
+         last = known && store_last_clean(st, &g->client, &g->source, &clean) == 0 && cid_eq(&clean.manifest, &g->manifest);
     cid_hex(&g->manifest, id);
     sm_hex(g->source.b, 16, source);
     sm_hex(g->client.b, 16, client);
     sm_time_rfc3339(g->time, at);
     if (store_client_get(st, &g->client, &who) < 0)
         who.name[0] = 0;
-    char *label = label_of(st, &g->manifest);
-    json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:s?,s:I,s:s,s:s,s:o,s:b,s:b}", "id", id, "source", source, "client",
-        client, "device", who.name, "label", label, "number", (json_int_t)g->number, "at", at, "status",
+    return json_pack("{s:s,s:s,s:s,s:s,s:s?,s:I,s:s,s:s,s:o,s:b,s:b}", "id", id, "source", source, "client",
+        client, "device", who.name, "label", o && o->name ? o->name : "", "number", (json_int_t)g->number, "at", at, "status",
         g->status == RUN_COMPLETE ? "complete" : "partial", "suspicious", known || g->suspicious ? json_boolean(g->suspicious) : json_null(), "damaged", g->damaged,
         "last_clean", last);
-    free(label);
-    return j;
 }
 
-static int list(struct cli *c, struct store *st)
+static int list(struct cli *c, struct store *st, const struct origins *all)
 {
     static const struct cli_col cols[] = { { "id", CLI_SHORT, "世代", "Generation" }, { "at", CLI_TIME, "時刻", "At" },
         { "device", CLI_TEXT, "機器", "Machine" }, { "label", CLI_TEXT, "名前", "Name" },
@@ -77,98 +141,131 @@ static int list(struct cli *c, struct store *st)
     size_t n;
     while ((n = store_generations(st, &q, g, 64)) > 0 && json_array_size(items) < GENERATIONS_MAX) {
         for (size_t i = 0; i < n; i++)
-            json_array_append_new(items, row_of(st, &g[i]));
+            json_array_append_new(items, row_of(st, all, &g[i]));
         q.before_seq = g[n - 1].seq;
     }
-    json_t *all = json_pack("{s:o}", "items", items);
+    json_t *out = json_pack("{s:o}", "items", items);
     if (c->json)
-        cli_json(all);
+        cli_json(out);
     else
         cli_table(c, items, cols, sizeof cols / sizeof *cols);
-    json_decref(all);
+    json_decref(out);
     return CLI_OK;
 }
 
 /* ---- which generation ---- */
 
-struct picking { const char *want, *source; size_t hits; bool clean, latest; };
+enum fit { FIT_ID, FIT_NAME, FIT_BEGINNING, FIT_WAYS };
 
-/* By its number or the beginning of it, or by the name that its generations carry. */
-static bool source_fits(struct store *st, const char *want, const char *number, const struct cid *manifest)
+static bool origin_fits(const struct origin *o, const char *want, enum fit how)
 {
-    if (!strncmp(number, want, strlen(want)))
-        return true;
-    char *label = label_of(st, manifest);
-    bool same = label && !strcmp(label, want);
-    free(label);
-    return same;
+    char id[33];
+    sm_hex(o->newest.source.b, 16, id);
+    if (how == FIT_NAME)
+        return !strcmp(o->name, want);
+    return how == FIT_ID ? !strcmp(id, want) : *want && !strncmp(id, want, strlen(want));
 }
 
-/* The box's own: not what somebody means who names nothing. */
-static bool is_self(struct store *st, const struct store_generation *g)
+/* By the whole id, else by the name, else by the beginning of the id: a name that some machine gave hides no id.
+ * Whoever names nothing does not mean the box's own, unless he names the generation. */
+static void choose(struct origins *all, const char *want, bool any)
 {
-    char *label = label_of(st, &g->manifest);
-    bool is = label && !strcmp(label, SELFKEYS_LABEL);
-    free(label);
-    return is;
+    size_t n = 0;
+    for (size_t i = 0; !want && i < all->n; i++)
+        all->o[i].chosen = any || !all->o[i].self;
+    for (int how = 0; want && !n && how < FIT_WAYS; how++)
+        for (size_t i = 0; i < all->n; i++)
+            n += all->o[i].chosen = origin_fits(&all->o[i], want, (enum fit)how);
 }
 
-static bool picked(struct store *st, const struct picking *p, const struct store_generation *g)
+/* The last clean or the newest of each chosen source. */
+static size_t pick_standard(struct recover *r, bool clean)
 {
-    char id[CID_HEX], source[33];
-    struct store_generation last;
-    cid_hex(&g->manifest, id);
-    sm_hex(g->source.b, 16, source);
-    if (p->source && !source_fits(st, p->source, source, &g->manifest))
-        return false;
-    if (p->clean)
-        return store_last_clean(st, &g->client, &g->source, &last) == 0 && cid_eq(&last.manifest, &g->manifest);
-    return p->latest || (strlen(p->want) >= 8 && !strncmp(id, p->want, strlen(p->want)));
+    size_t hits = 0;
+    for (size_t i = 0; i < r->all.n; i++) {
+        struct origin *o = &r->all.o[i];
+        o->hit = o->newest;
+        o->fits = o->chosen && (!clean || store_last_clean(r->st, &o->newest.client, &o->newest.source, &o->hit) == 0);
+        if (o->fits && !hits++)
+            r->g = o->hit;
+    }
+    return hits;
 }
 
-static bool fits(struct store *st, const struct picking *p, const struct store_generation *g)
+static size_t pick_named(struct recover *r, const char *want)
 {
-    return picked(st, p, g) && (p->source || !(p->clean || p->latest) || !is_self(st, g));
-}
-
-/* latest: the first of each source, newest first, so a second hit counts only when it is of another source. */
-static int pick(struct recover *r)
-{
-    struct cli *c = r->c;
-    const char *want = cli_opt(c, "generation");
-    struct picking p = { .want = want ? want : "last-clean", .source = cli_opt(c, "source") };
     struct store_query q = { 0 };
     struct store_generation g[64];
-    size_t n;
-    p.clean = !strcmp(p.want, "last-clean");
-    p.latest = !strcmp(p.want, "latest");
-    if (p.clean && store_recovered(r->st)->salvaged) {
-        cli_note(c, T(c, "どれがきれいか分からないので、--list で見て --generation で選んでください",
-                        "which generation is clean is not known: look with --list, choose with --generation"));
-        return CLI_USAGE;
-    }
-    while ((n = store_generations(r->st, &q, g, 64)) > 0) {
+    char id[CID_HEX];
+    size_t n, hits = 0;
+    while (strlen(want) >= 8 && (n = store_generations(r->st, &q, g, 64)) > 0) {
         for (size_t i = 0; i < n; i++) {
-            bool same = p.hits && !memcmp(&g[i].source, &r->g.source, sizeof g[i].source);
-            if (!fits(r->st, &p, &g[i]) || (p.latest && same))
+            struct origin *o = origin_of(&r->all, &g[i]);
+            cid_hex(&g[i].manifest, id);
+            if (!o || !o->chosen || strncmp(id, want, strlen(want)) != 0)
                 continue;
-            if (!p.hits++)
+            o->hit = g[i];
+            o->fits = true;
+            if (!hits++)
                 r->g = g[i];
         }
         q.before_seq = g[n - 1].seq;
     }
-    if (p.hits == 1)
+    return hits;
+}
+
+/* Several fit: which, so that the next try can name one. */
+static void tell_several(struct recover *r, const char *source)
+{
+    struct cli *c = r->c;
+    if (source)
+        cli_note(c, T(c, "対象 %s に当たるものが複数あります。下の番号で、--source を付けてもう一度どうぞ:",
+            "several sources are called %s; once more with --source and one of these ids:"), source);
+    else
+        cli_note(c, T(c, "対象が複数あります。下の名前か番号で、--source を付けて一つずつ戻してください:",
+            "there are several sources; restore them one by one, with --source and a name or id of these:"));
+    for (size_t i = 0; i < r->all.n; i++) {
+        const struct origin *o = &r->all.o[i];
+        struct store_client who = { 0 };
+        char id[33], at[SM_TIME_TEXT];
+        if (!o->fits)
+            continue;
+        if (store_client_get(r->st, &o->newest.client, &who) < 0)
+            who.name[0] = 0;
+        sm_hex(o->newest.source.b, 16, id);
+        sm_time_rfc3339(o->hit.time, at);
+        cli_note(c, "  %s  %s  %s  %s", *o->name ? o->name : T(c, "(名前なし)", "(no name)"), who.name, id, at);
+    }
+}
+
+static int pick(struct recover *r)
+{
+    struct cli *c = r->c;
+    const char *want = cli_opt(c, "generation"), *source = cli_opt(c, "source");
+    want = want ? want : "last-clean";
+    bool clean = !strcmp(want, "last-clean"), latest = !strcmp(want, "latest");
+    if (clean && store_recovered(r->st)->salvaged) {
+        cli_note(c, T(c, "どれがきれいか分からないので、--list で見て --generation で選んでください",
+                        "which generation is clean is not known: look with --list, choose with --generation"));
+        return CLI_USAGE;
+    }
+    choose(&r->all, source, !clean && !latest);
+    size_t hits = clean || latest ? pick_standard(r, clean) : pick_named(r, want);
+    if (hits == 1)
         return CLI_OK;
-    if (p.source && !p.hits) {
+    if (source && !hits) {
         cli_note(c, T(c, "対象 %s に、世代 %s は見つかりません。--list で一覧が出ます",
             "source %s has no generation %s; --list shows them"),
-            p.source, p.want);
+            source, want);
         return CLI_NOT_FOUND;
     }
-    cli_note(c, p.hits ? T(c, "%s に当たる世代が複数あります。--list で見て、--source か --generation で選んでください",
-        "%s: more than one fits; look with --list, choose with --source or --generation")
-        : T(c, "世代 %s が見つかりません。--list で一覧が出ます", "generation %s: not found; --list shows them"), p.want);
-    return p.hits ? CLI_USAGE : CLI_NOT_FOUND;
+    if (hits && (clean || latest))
+        tell_several(r, source);
+    else
+        cli_note(c, hits ? T(c, "%s に当たる世代が複数あります。--list で見て、番号をもっと長く書いてください",
+            "%s: more than one fits; look with --list and write more of the id")
+            : T(c, "世代 %s が見つかりません。--list で一覧が出ます", "generation %s: not found; --list shows them"), want);
+    return hits ? CLI_USAGE : CLI_NOT_FOUND;
 }
 
 /* ---- what the restore engine asks for ---- */
@@ -291,31 +388,24 @@ static uint64_t bytes_of(struct store *st, const struct cid *id)
 static json_t *guide_of(struct recover *r)
 {
     struct store_client who = { 0 };
-    struct store_query q = { .client = &r->g.client };
-    struct store_generation g[64];
     struct manifest m;
-    json_t *facts = NULL, *sources = json_array(), *seen = json_object();
-    size_t n;
+    json_t *facts = NULL, *sources = json_array();
     if (manifest_parse(sm_buf_span(&r->manifest), &m) == 0 && m.facts.n && sm_json_parse(m.facts, MANIFEST_FACTS_MAX, &facts, NULL) < 0)
         facts = NULL;
     if (store_client_get(r->st, &r->g.client, &who) < 0)
         who.name[0] = 0;
-    while ((n = store_generations(r->st, &q, g, 64)) > 0 && json_array_size(sources) < 64) {
-        for (size_t i = 0; i < n; i++) {
-            json_t *row = row_of(r->st, &g[i]);
-            const char *id = cli_str(row, "source");
-            if (!json_object_get(seen, id) && json_array_size(sources) < 64) {
-                json_object_set_new(seen, id, json_true());
-                json_array_append_new(sources, json_pack("{s:s,s:s,s:s,s:I}", "name", *cli_str(row, "label") ? cli_str(row, "label") : id, "kind", "",
-                    "at", cli_str(row, "at"), "bytes", (json_int_t)bytes_of(r->st, &g[i].manifest)));
-            }
-            json_decref(row);
-        }
-        q.before_seq = g[n - 1].seq;
+    for (size_t i = 0; i < r->all.n && json_array_size(sources) < 64; i++) {
+        const struct origin *o = &r->all.o[i];
+        char id[33], at[SM_TIME_TEXT];
+        if (memcmp(&o->newest.client, &r->g.client, sizeof r->g.client) != 0)
+            continue;
+        sm_hex(o->newest.source.b, 16, id);
+        sm_time_rfc3339(o->newest.time, at);
+        json_array_append_new(sources, json_pack("{s:s,s:s,s:s,s:I}", "name", *o->name ? o->name : id, "kind", "",
+            "at", at, "bytes", (json_int_t)bytes_of(r->st, &o->newest.manifest)));
     }
     json_t *out = json_pack("{s:{s:s},s:O?,s:o}", "device", "name", who.name, "machine", json_object_get(facts, "machine"), "sources", sources);
     json_decref(facts);
-    json_decref(seen);
     return out;
 }
 
@@ -363,12 +453,15 @@ int cmd_recover(struct cli *c)
         e = vaultdir_open(c, &r.st);
     if (e != CLI_OK)
         return e;
+    e = origins_read(c, r.st, &r.all);
     if (cli_flag(c, "list")) {
-        e = list(c, r.st);
+        e = e == CLI_OK ? list(c, r.st, &r.all) : e;
+        origins_free(&r.all);
         store_close(r.st);
         return e;
     }
-    e = pick(&r);
+    if (e == CLI_OK)
+        e = pick(&r);
     if (e == CLI_OK)
         e = vaultopen_manifest(c, r.st, &r.g, &r.manifest);
     if (e == CLI_OK)
@@ -381,6 +474,7 @@ int cmd_recover(struct cli *c)
     free(to);
     keyring_wipe(&r.open);
     sm_buf_wipe(&r.manifest);
+    origins_free(&r.all);
     store_close(r.st);
     return e;
 }

@@ -11,6 +11,7 @@
 #include "crypto/init.h"
 #include "plat/fs.h"
 #include "sakimori-agent/access.h"
+#include "sakimori-agent/backup/backupd.h"
 #include "sakimori-agent/heads.h"
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/join.h"
@@ -309,6 +310,26 @@ static void configuration_and_keys_survive_writing_and_reading(void **s)
     agent_config_wipe(&d);
 }
 
+static void a_generation_carries_its_sources_name_cut_at_a_characters_end(void **s)
+{
+    char name[3 * 400 + 1] = "";
+    (void)s;
+    for (size_t i = 0; i < 400; i++)
+        memcpy(name + 3 * i, "\xe5\x8f\x97", 4); /* 1,200 bytes */
+    const struct { const char *name, *label; size_t n; } rows[] = {{"受付", "受付", 6}, {"", "", 0}, {name, name, 1023},
+        {"sakimori:self", "", 0}, {"sakimori:", "", 0}, {"sakimori", "sakimori", 8}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        sm_cleanup(sm_json_free) json_t *source = json_pack("{s:s}", "name", rows[i].name);
+        struct sm_span label = backupd_label(source);
+        assert_int_equal(label.n, rows[i].n);
+        assert_memory_equal(label.p, rows[i].label, label.n);
+        assert_true(sm_utf8_valid(label));
+    }
+    sm_cleanup(sm_json_free) json_t *nameless = json_object();
+    assert_int_equal(backupd_label(nameless).n, 0);
+    assert_int_equal(backupd_label(NULL).n, 0);
+}
+
 static int setup(void **s)
 {
     (void)s;
@@ -338,6 +359,7 @@ int main(void)
         cmocka_unit_test(an_overtaken_answer_may_show_an_older_head_but_not_one_older_than_its_question),
         cmocka_unit_test(a_head_of_another_key_is_refused),
         cmocka_unit_test(configuration_and_keys_survive_writing_and_reading),
+        cmocka_unit_test(a_generation_carries_its_sources_name_cut_at_a_characters_end),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -352,6 +352,44 @@ static void one_failed_run_by_hand_is_said_when_no_run_is_planned(void **state)
     assert_string_equal(kit_str(k, "state"), "ok");
 }
 
+static void a_guide_says_what_was_never_saved_and_what_fails(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100];
+    with_source(k, source, "share");
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/sources", NULL), 200);
+    (void)snprintf(path, sizeof path, "/api/v1/devices/%s/guide", first_of(k, "items", "device"));
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    assert_string_equal(first_of(k, "sources", "saved"), "never");
+    const json_t *of = json_object_get(k->body, "estimate_of");
+    assert_int_equal(json_integer_value(json_object_get(of, "unsaved")), 1);
+    assert_int_equal(json_integer_value(json_object_get(of, "measured")), 0);
+    assert_true(json_is_null(json_object_get(k->body, "estimate_s")));
+    json_object_set_new(k->answers, "V_GENERATION",
+        json_pack("{s:{s:{s:s},s:{}}}", "joined", "generation", "at", "2026-01-01T00:00:00Z", "facts"));
+    saw(k, source, 5, false);
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    assert_string_equal(first_of(k, "sources", "saved"), "yes");
+    ran(k, source, "failed");
+    me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    assert_string_equal(first_of(k, "sources", "saved"), "failing");
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(k->body, "estimate_of"), "unsaved")), 0);
+}
+
+static void no_source_takes_a_name_of_the_boxs_own(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100];
+    with_source(k, source, "share");
+    struct kit_who me = kit_me(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s", source);
+    assert_int_equal(kit_call(k, &me, "PATCH", path, "{\"name\":\"sakimori:self\"}"), 400);
+    assert_int_equal(kit_call(k, &me, "PATCH", path, "{\"name\":\"sakimori:other\"}"), 400);
+    assert_int_equal(kit_call(k, &me, "PATCH", path, "{\"name\":\"sakimori\"}"), 200);
+}
+
 static void rewritten_files_are_told_before_refused_requests(void **state)
 {
     struct kit *k = *state;
@@ -734,6 +772,8 @@ int main(void)
         T(a_source_that_is_not_due_yet_does_not_hold_its_machine_back),
         T(one_failed_run_by_hand_is_said_when_no_run_is_planned),
         T(one_failed_run_is_said_when_the_good_copy_is_older_than_a_cycle),
+        T(a_guide_says_what_was_never_saved_and_what_fails),
+        T(no_source_takes_a_name_of_the_boxs_own),
         T(rewritten_files_are_told_before_refused_requests),
         T(a_freeze_nobody_looked_at_is_told_again_each_week_and_a_full_quota_once),
         T(a_shorter_policy_is_answered_with_what_it_needs),

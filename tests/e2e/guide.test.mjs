@@ -30,6 +30,17 @@ test('a machine that was saved once can be built anew from its page', { timeout:
   await L.until('the drill', async () => (await w.c.get(`drills/${id}`)).ok !== null, 120e3);
   g = await w.c.get(`devices/${w.agent.device.id}/guide`);
   assert.ok(g.sources[0].drill.ok && g.estimate_s >= 1 && g.estimate_s === g.sources[0].drill.estimate_s, JSON.stringify(g.sources));
+  await w.addSource(w.agent.device.id, path.join(w.place, 'not-there'), { name: 'まだの対象' });
+  const more = await w.c.get(`devices/${w.agent.device.id}/guide`);
+  assert.deepEqual([more.sources[1].saved, more.estimate_s, more.estimate_of], ['never', g.estimate_s, { measured: 1, guessed: 0, unsaved: 1 }]);
+  const said = (args) => L.run(L.programs.cli, [...args, '--data', w.box.data, '--token-file', path.join(w.place, 'token')], { any: true });
+  const paper = path.join(w.place, 'in.json');
+  fs.writeFileSync(paper, JSON.stringify({ password: L.password, one_time: w.person.codes[2] }), { mode: 0o600 });
+  const signed = await said(['sign-in', 'incho', '--answers', paper]);
+  assert.equal(signed.code, 0, signed.err);
+  const told = await said(['guide', w.agent.device.id, '--lang', 'ja']);
+  assert.match(told.out, /まだの対象.*一度も保存されていません/, told.err);
+  assert.match(told.out, /練習で測った 1 件から/);
 
   const browser = await L.startBrowser();
   try {
@@ -45,7 +56,7 @@ test('a machine that was saved once can be built anew from its page', { timeout:
     await page.goto('/machines/guide');
     await page.locator('.guide').waitFor();
     const text = await page.locator('.guide').innerText();
-    for (const want of [g.device.name, g.machine.kernel, w.source.name, w.root]) assert.ok(text.includes(want), `${want} is not on the page`);
+    for (const want of [g.device.name, g.machine.kernel, w.source.name, w.root, 'まだの対象', '一度も保存されていません', '練習で測った1件']) assert.ok(text.includes(want), `${want} is not on the page`);
     await L.picture(page, 'guide');
     const pdf = await page.pdf({ format: 'A4', printBackground: true }).catch(() => null);
     const pages = (pdf?.toString('latin1').match(/\/Type\s*\/Page[^s]/g) ?? []).length;

@@ -119,3 +119,37 @@ test('a changed or removed line of the audit log is named', { timeout: 60e3 }, a
   }
   say(`${n} tamperings of ${lines.length} lines named`);
 });
+
+test('without a box the sources are known by their names; several are listed, and one of the same name hides none', { timeout: 200e3 }, async () => {
+  const v = await L.World.start({ name: 'names', source: { name: '受付' } });
+  try {
+    const folder = (n) => { const p = path.join(v.place, n); fs.mkdirSync(p); fs.writeFileSync(path.join(p, `${n}.txt`), `${n}\n`); return p; };
+    const roots = [v.root, folder('b'), folder('c')];
+    const sources = [v.source, await v.addSource(v.agent.device.id, roots[1], { name: '電子カルテ' }), await v.addSource(v.agent.device.id, roots[2], { name: '電子カルテ' })];
+    for (const s of sources) assert.equal((await L.backup(v.c, s.id)).state, 'complete');
+    await v.agent.stop();
+    await v.box.stop();
+    const words = path.join(v.place, 'sheet.txt'), where = ['recover', '--vault', path.join(v.box.data, 'vault'), '--sheet', words];
+    fs.writeFileSync(words, v.person.sheet.open.words_ja.join(' '));
+    const items = JSON.parse((await cli([...where, '--list', '--json'])).out).items.filter((g) => g.label !== 'sakimori:self');
+    assert.deepEqual(items.map((g) => [g.source, g.label]).sort(), sources.map((s) => [s.id, s.name]).sort());
+    const to = (n) => ['--to', path.join(v.place, n)];
+    const none = await cli([...where, ...to('none')]);
+    assert.notEqual(none.code, 0);
+    for (const s of sources) assert.ok(none.err.includes(s.id) && none.err.includes(s.name), none.err);
+    assert.ok(!none.err.includes('sakimori:self'), none.err);
+    const one = await cli([...where, '--source', '受付', ...to('one')]);
+    assert.equal(one.code, 0, one.err);
+    assert.deepEqual(L.treeOf(path.join(v.place, 'one', v.root)), L.treeOf(v.root));
+    const guide = fs.readFileSync(path.join(v.place, 'one', 'SAKIMORI-GUIDE.txt'), 'utf8');
+    assert.ok(guide.includes('- 受付') && guide.includes('- 電子カルテ') && !guide.includes(sources[0].id), guide);
+    const two = await cli([...where, '--source', '電子カルテ', ...to('two')]);
+    assert.notEqual(two.code, 0);
+    assert.ok(two.err.includes(sources[1].id) && two.err.includes(sources[2].id) && !two.err.includes(sources[0].id), two.err);
+    const third = await cli([...where, '--source', sources[2].id.slice(0, 12), ...to('third')]);
+    assert.equal(third.code, 0, third.err);
+    assert.ok(fs.existsSync(path.join(v.place, 'third', roots[2], 'c.txt')));
+  } finally {
+    await v.stop().catch(() => {});
+  }
+});

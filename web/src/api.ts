@@ -126,10 +126,10 @@ export interface Generation {
 }
 export interface VaultFile { name: string; name_b64: string; kind: string; size?: number; mtime?: string | null; mode?: number; owner?: string; note?: string; path_b64?: string; path?: string }
 export interface Guide {
-    made: string; institution: string; device: { id: string; name: string; hostname: string | null; os: string | null }; at: string | null; bytes: number; estimate_s: number | null;
+    made: string; institution: string; device: { id: string; name: string; hostname: string | null; os: string | null }; at: string | null; bytes: number; estimate_s: number | null; estimate_of: { measured: number; guessed: number; unsaved: number };
     machine: { os?: string; kernel?: string; machine?: string; hostname?: string; cpus?: number; memory_bytes?: number; disks?: { mount: string; device: string; type: string; bytes: number; used_bytes: number }[];
         addresses?: string[]; gateway?: string; dns?: string[]; users?: string[]; packages?: string[]; services?: string[] } | null;
-    sources: { id: string; name: string; kind: string; paths: string[]; at: string | null; files: number; bytes: number; drill: { at: string; ok: boolean; estimate_s: number } | null }[];
+    sources: { id: string; name: string; kind: string; paths: string[]; at: string | null; saved: 'yes' | 'never' | 'failing'; files: number; bytes: number; drill: { at: string; ok: boolean; estimate_s: number } | null }[];
 }
 export interface DrillServer {
     state: 'proved' | 'failed' | 'files'; why: string; version?: string; databases?: number; loaded?: number; tables?: number; rows?: number; differing?: number; unsound?: number; start_ms?: number; load_ms?: number; check_ms?: number;

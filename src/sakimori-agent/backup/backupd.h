@@ -122,5 +122,8 @@ sm_must_use int backupd_prepare(struct backupd *b, const json_t *s, const char *
 
 void backupd_run(struct backupd *b); /* run: the first of the queue */
 const json_t *backupd_source(const struct backupd *b, const char *id); /* its settings as they are now, or NULL */
+/* The label of a source's generations: its name, cut to BACKUP_LABEL_MAX at a character's end; empty for none and for
+ * names in the box's own space ("sakimori:…").  Borrowed from the settings. */
+struct sm_span backupd_label(const json_t *source);
 
 #endif

@@ -16,6 +16,7 @@
 #define END_PATIENCE_MS ((uint64_t)30 * 60 * 1000)
 #define PATTERNS_MAX 1024
 #define REREAD_DAYS 30u
+#define OWN_NAMES "sakimori:" /* names that begin so are the box's: its own backup is found by one */
 
 const json_t *backupd_source(const struct backupd *b, const char *id)
 {
@@ -26,6 +27,18 @@ const json_t *backupd_source(const struct backupd *b, const char *id)
             return s;
     }
     return NULL;
+}
+
+struct sm_span backupd_label(const json_t *source)
+{
+    const char *name = json_string_value(json_object_get(source, "name"));
+    size_t n = name ? strlen(name) : 0;
+    if (!name || strncmp(name, OWN_NAMES, sizeof OWN_NAMES - 1) == 0)
+        return SM_SPAN("", 0);
+    if (n > BACKUP_LABEL_MAX)
+        for (n = BACKUP_LABEL_MAX; n && ((unsigned char)name[n] & 0xc0) == 0x80;) /* never half a character */
+            n--;
+    return SM_SPAN(name, n);
 }
 
 static size_t texts(const json_t *list, const char **ret, size_t max)
@@ -241,6 +254,7 @@ static int read_source(struct backupd *b, const json_t *s, bool staged, struct b
         .k_id = b->keys.k_id,
         .k_look = b->keys.k_look,
         .device = &b->keys.device,
+        .label = backupd_label(s), /* recovery without a box knows the source by it */
         .state_dir = b->cache,
         .forget = b->now.reindex,
         .denied = b->lends ? backupd_borrow : NULL,

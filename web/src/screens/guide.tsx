@@ -35,12 +35,16 @@ function One({ g }: { g: Guide }) {
         [t(T.users), m.users?.join(', ') ?? ''], [t(T.packages), m.packages?.join(', ') ?? ''], [t(T.services), m.services?.join(', ') ?? ''],
     ] : [];
     const sources = [...g.sources].sort((a, b) => Number(isFiles(b.kind)) - Number(isFiles(a.kind)));
-    const id = `g-${g.device.id}`;
+    const id = `g-${g.device.id}`, of = g.estimate_of;
+    const rests = [g.estimate_s !== null && t(T.restsOn, { n: countOf(of.measured) }), g.estimate_s !== null && of.guessed > 0 && t(T.restsGuess, { n: countOf(of.guessed) }),
+        of.unsaved > 0 && t(T.restsUnsaved, { n: countOf(of.unsaved) })].filter(Boolean).map((x) => ` ${x}`);
     return <article class="a4 guide" aria-labelledby={id}><h2 id={id}>{t(T.title)}: {g.device.name}</h2><p>{g.institution}　{t(T.by)} {longDate(g.made)}</p>
         <div class="stack"><section class="card"><h3>{t(T.machine)}{g.at && <small>({t(T.asOf, { at: stampOf(g.at) })})</small>}</h3>
             {m ? <dl class="dl">{rows.filter(([, v]) => v).map(([k, v]) => <div><dt>{k}</dt><dd>{v}</dd></div>)}</dl> : <p>{t(T.unknown)}</p>}</section>
             <section class="card"><h3>{t(T.order)}</h3><ol class="guide-order">{[T.s1, T.s2, T.s3, T.s4, T.s5, T.s6, T.s7].map((x) => <li>{t(x)}</li>)}</ol></section>
             <section class="card"><h3>{t(T.sources)}</h3><div class="tbl-wrap"><table class="tbl"><thead><tr>{[T.cName, T.cWhere, T.cSize, T.cTook].map((x) => <th scope="col">{t(x)}</th>)}</tr></thead>
-                <tbody>{sources.map((s) => <tr><th scope="row">{s.name}</th><td>{s.paths.join(', ')}</td><td class="nb">{bytesOf(s.bytes)}</td><td class="nb">{s.drill ? tookOf(s.drill.estimate_s) : t(T.never)}</td></tr>)}</tbody></table></div>
-                <p><b>{g.estimate_s === null ? t(T.togetherUnknown, { size: bytesOf(g.bytes) }) : t(T.together, { size: bytesOf(g.bytes), took: tookOf(g.estimate_s) })}</b></p></section></div></article>;
+                <tbody>{sources.map((s) => <tr><th scope="row">{s.name}</th><td>{s.paths.join(', ')}</td>{s.saved === 'never' ? <td colSpan={2}><b>{t(T.unsaved)}</b></td> : <>
+                    <td>{bytesOf(s.bytes)}{s.saved === 'failing' && <><br /><b>{t(T.failing, { at: stampOf(s.at ?? '') })}</b></>}</td>
+                    <td class="nb">{!s.drill ? t(T.never) : s.drill.ok ? tookOf(s.drill.estimate_s) : t(T.drillFailed)}</td></>}</tr>)}</tbody></table></div>
+                <p><b>{g.estimate_s === null ? t(T.togetherUnknown, { size: bytesOf(g.bytes) }) : t(T.together, { size: bytesOf(g.bytes), took: tookOf(g.estimate_s) })}</b>{rests}</p></section></div></article>;
 }
