@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/ipc.h"
+#include "crypto/hash.h"
 #include "crypto/init.h"
 #include "plat/fs.h"
 #include "plat/local.h"
@@ -19,7 +20,22 @@ static int cache;
 static struct crypto_sign_pair head_key, orders;
 static const struct vault_id vault = {"0123456789abcde"};
 
-/* A link whose box answers every question about its chain with this status. */
+/* The record behind (seq 7, hash of zeros), as the box would prove it, and the hash it leads to (FORMAT section 6). */
+static uint8_t record[36 + 2 + 32], record_hash[32];
+
+static void make_record(void)
+{
+    static const uint8_t before[32];
+    const struct sm_span parts[] = {SM_SPAN_STR("sakimori/v1/journal"), SM_SPAN(before, 32), SM_SPAN(record, 38)};
+    record[0] = sizeof record - 4;
+    record[4] = 8;
+    record[32] = 5;
+    memcpy(record + 36, "{}", 2);
+    crypto_sha256v(parts, 3, record_hash);
+    memcpy(record + 38, record_hash, 32);
+}
+
+/* A link whose box answers every question about its chain with this status, and with 200 that record. */
 struct box { int fd; uint16_t status; unsigned asked; };
 
 static void *serve(void *arg)
@@ -32,21 +48,22 @@ static void *serve(void *arg)
     if (sm_ipc_new(NULL, b->fd, &c, &ipc))
         return NULL;
     while (sm_ipc_recv(ipc, 20000, &m) == 0) {
-        uint8_t answer[2] = {(uint8_t)b->status, (uint8_t)(b->status >> 8)};
+        uint8_t answer[2 + sizeof record] = {(uint8_t)b->status, (uint8_t)(b->status >> 8)};
+        memcpy(answer + 2, record, sizeof record);
         b->asked++;
-        (void)!sm_ipc_reply(ipc, &m, 0, SM_SPAN(answer, 2), -1); /* a test that ended */
+        (void)!sm_ipc_reply(ipc, &m, 0, SM_SPAN(answer, b->status == 200 ? sizeof answer : 2), -1); /* a test that ended */
     }
     sm_ipc_free(ipc);
     return NULL;
 }
 
-static void head_hex(uint64_t seq, uint8_t fill, char ret[257])
+static void head_hex(uint64_t seq, char ret[257])
 {
     struct journal_signed_head h = {.s = 1700000000};
     struct sm_buf m = SM_BUF_INIT(512), b = SM_BUF_INIT(256);
     memcpy(h.vault, vault.b, 16);
     h.head.seq = seq;
-    memset(h.head.hash, fill, 32);
+    memcpy(h.head.hash, record_hash, 32);
     assert_ok(journal_head_message(&h, &m));
     assert_ok(crypto_sign(&head_key, sm_buf_span(&m), h.sig));
     assert_ok(journal_head_put(&h, &b));
@@ -94,7 +111,7 @@ static int follow(struct heads *h, json_t *order, bool proven, uint16_t status)
     struct box b = {.fd = pair[1], .status = status};
     assert_int_equal(pthread_create(&thread, NULL, serve, &b), 0);
     assert_ok(sm_ipc_new(NULL, pair[0], &c, &link));
-    head_hex(8, 3, hex);
+    head_hex(8, hex);
     int r = follow_takeover(h, cache, order, hex, proven, link);
     sm_ipc_free(link);
     pthread_join(thread, NULL);
@@ -118,9 +135,9 @@ static void after_a_change_of_the_sheet_only_the_new_one_explains_anything(void 
     pin(&orders);
     follow_trust(cache, next.public_key);
     pin(&orders); /* of an order that is signed by the box alone */
-    assert_int_equal(follow(&h, order_of(7, 61, &orders, false), false, 413), 0);
+    assert_int_equal(follow(&h, order_of(7, 61, &orders, false), false, 200), 0);
     assert_int_equal(h.last.seq, 20);
-    assert_int_equal(follow(&h, order_of(7, 62, &next, false), false, 413), 1);
+    assert_int_equal(follow(&h, order_of(7, 62, &next, false), false, 200), 1);
     follow_trust(cache, orders.public_key);
 }
 
@@ -130,22 +147,23 @@ static void only_an_order_of_the_sheet_explains_a_head_that_went_back(void **s)
     struct heads h = heads_at(20, 1);
     (void)s;
     assert_ok(crypto_sign_generate(&other));
-    assert_int_equal(follow(&h, order_of(7, 1, &orders, false), false, 413), 0); /* no key is kept here yet */
+    assert_int_equal(follow(&h, order_of(7, 1, &orders, false), false, 200), 0); /* no key is kept here yet */
     pin(&orders);
     pin(&other); /* the first one stays */
-    assert_int_equal(follow(&h, order_of(7, 1, &other, false), false, 413), 0);
-    assert_int_equal(follow(&h, order_of(7, 1, &orders, true), false, 413), 0);
-    assert_int_equal(follow(&h, order_of(20, 1, &orders, false), false, 413), 0); /* nothing that was behind it */
+    assert_int_equal(follow(&h, order_of(7, 1, &other, false), false, 200), 0);
+    assert_int_equal(follow(&h, order_of(7, 1, &orders, true), false, 200), 0);
+    assert_int_equal(follow(&h, order_of(20, 1, &orders, false), false, 200), 0); /* nothing that was behind it */
     assert_int_equal(follow(&h, order_of(7, 1, &orders, false), false, 409), 0);  /* the box does not go on from there */
-    assert_int_equal(follow(&h, order_of(9, 1, &orders, false), false, 413), 0);  /* its head is before that */
+    assert_int_equal(follow(&h, order_of(7, 1, &orders, false), false, 413), 0);  /* "too long" is no proof */
+    assert_int_equal(follow(&h, order_of(9, 1, &orders, false), false, 200), 0);  /* its head is before that */
     assert_int_equal(h.last.seq, 20);
-    assert_int_equal(follow(&h, order_of(7, 1, &orders, false), false, 413), 1);
+    assert_int_equal(follow(&h, order_of(7, 1, &orders, false), false, 200), 1);
     assert_int_equal(h.last.seq, 8);
     /* Rolled back once more, with the same paper. */
     h = heads_at(30, 1);
-    assert_int_equal(follow(&h, order_of(7, 1, &orders, false), false, 413), 0);
+    assert_int_equal(follow(&h, order_of(7, 1, &orders, false), false, 200), 0);
     assert_int_equal(h.last.seq, 30);
-    assert_int_equal(follow(&h, order_of(7, 2, &orders, false), false, 413), 1);
+    assert_int_equal(follow(&h, order_of(7, 2, &orders, false), false, 200), 1);
 }
 
 static void an_order_that_was_not_needed_is_used_up_all_the_same(void **s)
@@ -153,10 +171,10 @@ static void an_order_that_was_not_needed_is_used_up_all_the_same(void **s)
     struct heads h = heads_at(6, 1);
     (void)s;
     pin(&orders);
-    assert_int_equal(follow(&h, order_of(7, 9, &orders, false), true, 413), 0);
+    assert_int_equal(follow(&h, order_of(7, 9, &orders, false), true, 200), 0);
     assert_int_equal(h.last.seq, 6);
     h = heads_at(12, 1);
-    assert_int_equal(follow(&h, order_of(7, 9, &orders, false), false, 413), 0);
+    assert_int_equal(follow(&h, order_of(7, 9, &orders, false), false, 200), 0);
     assert_int_equal(h.last.seq, 12);
 }
 
@@ -182,6 +200,7 @@ static int setup(void **s)
 {
     (void)s;
     snprintf(dir, sizeof dir, "/tmp/sakimori-follow-XXXXXX");
+    make_record();
     if (!mkdtemp(dir))
         return -1;
     cache = plat_fs_open_dir(AT_FDCWD, dir);
