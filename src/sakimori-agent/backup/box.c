@@ -9,6 +9,8 @@
 
 #define REOPENS_MAX 100u /* restarts of the box that one run survives */
 #define PAUSE_MS 1000
+#define PROOF_PATIENCE_MS 120000u
+#define RAW_PATIENCE_MS 120000u
 #define SESSION_PATIENCE_MS ((uint64_t)10 * 60 * 1000)
 
 /* Ask until there is a link again: it restarts within seconds. */
@@ -58,6 +60,21 @@ int backupd_refusal(int status, const json_t *answer_json)
                                             : -SM_EPROTO;
 }
 
+/* The proof matters too: a line that is cut while it comes ends no run. */
+static int prove_head(struct backupd *b, const char *head)
+{
+    uint64_t until = plat_clock_mono_ms() + PROOF_PATIENCE_MS;
+    for (;;) {
+        int r = backupd_wait_link(b);
+        if (!r)
+            r = heads_prove(&b->heads, head, b->link);
+        bool passing = r == -SM_EPEER || r == -SM_ETIME || r == -SM_EAGAIN;
+        if (!passing || plat_clock_mono_ms() > until || atomic_load(&b->cancelled))
+            return r;
+        backupd_serve(b, PAUSE_MS);
+    }
+}
+
 /* The head of a new upload.  One that does not go on from the last is told and the data kept all the same; a take-over
  * that the recovery sheet signed explains it. */
 static int session_head(struct backupd *b, const char *head, const json_t *takeover)
@@ -65,7 +82,7 @@ static int session_head(struct backupd *b, const char *head, const json_t *takeo
     bool before = b->heads.alarm;
     uint64_t seen = b->heads.last.seq;
     char text[160];
-    int r = heads_prove(&b->heads, head, b->link);
+    int r = prove_head(b, head);
     bool followed = takeover && (r == 0 || r == -SM_EMISMATCH) &&
                     follow_takeover(&b->heads, b->cache, takeover, head, r == 0, b->link);
     if (followed) {
@@ -154,6 +171,26 @@ bool backupd_reopened(struct backupd *b, int status)
     return true;
 }
 
+/* Bytes to the box and back.  Both calls that use it may be made twice: the box knows what it has. */
+static int raw_call(struct backupd *b, const char *path, struct sm_span bytes, int *ret_status, struct sm_buf *ret)
+{
+    uint64_t until = plat_clock_mono_ms() + RAW_PATIENCE_MS;
+    for (;;) {
+        sm_buf_wipe(ret);
+        *ret_status = 0;
+        int r = backupd_wait_link(b);
+        if (!r)
+            r = carrier_call(b->link, CARRY_POST_RAW, path, bytes, 0, ret_status, ret);
+        bool passing = r == -SM_EPEER || r == -SM_ETIME || r == -SM_EAGAIN ||
+                       (!r && (*ret_status == 502 || *ret_status == 503 || *ret_status == 429));
+        if ((!passing || plat_clock_mono_ms() > until || atomic_load(&b->cancelled)) &&
+            (r || !backupd_reopened(b, *ret_status)))
+            return r;
+        if (passing)
+            backupd_serve(b, PAUSE_MS);
+    }
+}
+
 int backupd_have(void *arg, const struct cid *cids, size_t n, uint8_t *bitmap)
 {
     struct backupd *b = arg;
@@ -161,12 +198,7 @@ int backupd_have(void *arg, const struct cid *cids, size_t n, uint8_t *bitmap)
     struct sm_buf out = SM_BUF_INIT(1 << 16);
     int status = 0, r;
     snprintf(path, sizeof path, "/agent/v1/sessions/%s/have", b->session);
-    do {
-        sm_buf_wipe(&out);
-        r = backupd_wait_link(b);
-        if (!r)
-            r = carrier_call(b->link, CARRY_POST_RAW, path, SM_SPAN(cids, 32 * n), 0, &status, &out);
-    } while (!r && backupd_reopened(b, status));
+    r = raw_call(b, path, SM_SPAN(cids, 32 * n), &status, &out);
     if (!r && (status != 200 || out.n != (n + 7) / 8))
         r = -SM_EPROTO;
     if (!r)
@@ -210,12 +242,7 @@ int backupd_put_manifest(
     int status = 0, r;
     (void)id;
     snprintf(path, sizeof path, "/agent/v1/sessions/%s/manifest", b->session);
-    do {
-        sm_buf_wipe(&body);
-        r = backupd_wait_link(b);
-        if (!r)
-            r = carrier_call(b->link, CARRY_POST_RAW, path, manifest, 0, &status, &body);
-    } while (!r && backupd_reopened(b, status));
+    r = raw_call(b, path, manifest, &status, &body);
     if (!r && body.n)
         r = sm_json_parse(sm_buf_span(&body), SM_IPC_BODY_MAX, &o, NULL);
     if (!r && status == 200)
