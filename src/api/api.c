@@ -186,6 +186,15 @@ void keys_refresh(struct api *a)
         keys_got, NULL);
 }
 
+bool api_child_lasting(const char *name)
+{
+    static const char *const at_times[] = { "opener", "copier", "courier", "selfsave" };
+    for (size_t i = 0; i < sizeof at_times / sizeof *at_times; i++)
+        if (!strcmp(name, at_times[i]))
+            return false;
+    return true;
+}
+
 void api_start(struct api *a)
 {
     if (!a->started && !a->starting)

@@ -382,7 +382,7 @@ void h_healthz(struct api_call *c)
     json_t *v;
     const char *name, *down = NULL;
     json_object_foreach(a->children, name, v)
-        if (strcmp(name, "opener") != 0 && strcmp(name, "copier") != 0 && strcmp(name, "courier") != 0 && strcmp(api_str(v, "state"), "up") != 0)
+        if (api_child_lasting(name) && strcmp(api_str(v, "state"), "up") != 0)
             down = name;
     if (down)
         api_reply(c, 503, json_pack("{s:b,s:s,s:s+}", "ok", 0, "version", SM_VERSION, "why", down, " is down"));

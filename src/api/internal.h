@@ -133,6 +133,8 @@ const char *api_str(const json_t *o, const char *key);           /* "" when abse
 int64_t api_int(const json_t *o, const char *key, int64_t otherwise);
 bool api_bool(const json_t *o, const char *key);
 void api_set(json_t *o, const char *key, json_t *v); /* takes v; out of memory ends the process */
+/* Is this process of the box always there?  Others only when there is work. */
+bool api_child_lasting(const char *name);
 void api_append(json_t *a, json_t *v);
 /* limit and cursor of a list; false after 400 was said. */
 bool api_page(struct api_call *c, int64_t *ret_limit, int64_t *ret_offset);

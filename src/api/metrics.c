@@ -63,7 +63,7 @@ static void put_box(struct page *p, struct api *a, bool vault_answers)
     sample(p, "info", "version", SM_VERSION, "vault", api_str(a->keys, "vault"), 1);
     head(p, "process_up", "gauge", "1 while a process of the box works.");
     json_object_foreach(a->children, name, v)
-        if (strcmp(name, "opener") != 0 && strcmp(name, "copier") != 0 && strcmp(name, "courier") != 0) /* only there when there is work */
+        if (api_child_lasting(name))
             sample(p, "process_up", "process", name, NULL, NULL, !strcmp(api_str(v, "state"), "up"));
     head(p, "process_restarts_total", "counter", "How often a process had to be started again.");
     json_object_foreach(a->children, name, v)

@@ -197,6 +197,23 @@ static void a_part_that_is_down_is_never_green(void **state)
     assert_int_equal(kit_call(k, NULL, "GET", "/healthz", NULL), 503);
 }
 
+static void a_part_that_is_only_there_at_times_may_be_away(void **state)
+{
+    static const char *const names[] = {"opener", "copier", "courier", "selfsave"};
+    struct kit *k = *state;
+    char source[40];
+    with_source(k, source, "share");
+    saw(k, source, 5, false);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        json_t *e = json_pack("{s:s,s:s,s:i}", "name", names[i], "state", "down", "restarts", 0);
+        api_on_child(k->api, e);
+        json_decref(e);
+    }
+    today(k);
+    assert_string_not_equal(kit_str(k, "state"), "unknown");
+    assert_int_equal(kit_call(k, NULL, "GET", "/healthz", NULL), 200);
+}
+
 /* A run by hand that the machine ends with status. */
 static void ran(struct kit *k, const char *source, const char *status)
 {
@@ -765,6 +782,7 @@ int main(void)
         T(after_an_attack_the_bad_copies_stay_suspicious),
         T(a_thaw_that_does_not_say_makes_nothing_clean),
         T(a_part_that_is_down_is_never_green),
+        T(a_part_that_is_only_there_at_times_may_be_away),
         T(two_failed_runs_in_a_row_are_said_until_one_succeeds),
         T(a_first_run_that_fails_is_said_at_once_with_what_to_do),
         T(a_weekly_source_never_saved_for_a_day_is_said),
