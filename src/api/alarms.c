@@ -309,66 +309,100 @@ static void on_hit(struct api *a, const json_t *e)
     json_decref(d);
 }
 
+static void on_generation(struct api *a, const json_t *e)
+{
+    source_saw_generation(a, api_str(e, "source"), json_deep_copy(e));
+}
+
+static void on_healed(struct api *a, const json_t *e)
+{
+    struct alarm_new n = { .kind = "healed",
+        .state = "look",
+        .key = "healed",
+        .facts = json_pack("{s:s,s:s}", "what", api_str(e, "file"), "file", api_str(e, "file")) };
+    alarm_open(a, &n);
+}
+
+static void on_scrub(struct api *a, const json_t *e)
+{
+    api_set(a->vault, "scrub", json_deep_copy(e));
+    if (api_bool(e, "complete")) { /* everything was read: the same as a check of all data */
+        json_t *v = json_pack("{s:b,s:b,s:s,s:b}", "finished", 1, "cancelled", 0, "kind", "data", "sound",
+            api_int(e, "damaged", 0) == 0);
+        checked(a, v);
+        json_decref(v);
+    }
+    if (!api_bool(e, "running"))
+        api_event(a, "today", "", json_object());
+}
+
+static void on_damage(struct api *a, const json_t *e)
+{
+    struct alarm_new n = { .kind = "damage",
+        .state = "call",
+        .key = "damage",
+        .manifest = *api_str(e, "manifest") ? api_str(e, "manifest") : NULL,
+        .facts = json_pack("{s:s,s:s}", "what", api_str(e, "why"), "file", api_str(e, "file")) };
+    alarm_open(a, &n);
+}
+
+static void on_damaged_generation(struct api *a, const json_t *e)
+{
+    if (*api_str(e, "source"))
+        on_hit(a, e);
+    else
+        on_damage(a, e);
+}
+
+static void on_broken(struct api *a, const json_t *e)
+{
+    struct alarm_new n = {
+        .kind = "broken", .state = "call", .key = "broken", .facts = json_pack("{s:s}", "what", api_str(e, "why"))
+    };
+    alarm_open(a, &n);
+}
+
+static void on_space(struct api *a, const json_t *e)
+{
+    struct alarm_new n = { .kind = "disk",
+        .state = "look",
+        .key = "disk",
+        .facts = json_pack("{s:I}", "avail", (json_int_t)api_int(e, "avail", 0)) };
+    alarm_open(a, &n);
+}
+
+static void on_recovered(struct api *a, const json_t *e)
+{
+    struct alarm_new n = { .kind = "damage", .state = "call", .key = "damage", .facts = NULL };
+    if (api_int(e, "packs_missing", 0) <= 0)
+        return;
+    n.facts = json_pack("{s:s}", "what", "packs missing");
+    alarm_open(a, &n);
+}
+
+static void on_verify(struct api *a, const json_t *e)
+{
+    checked(a, e);
+    json_decref(a->verify);
+    a->verify = json_deep_copy(e);
+    api_event(a, "today", "", json_object());
+}
+
 void api_on_vault(struct api *a, const json_t *e)
 {
+    static const struct {
+        const char *what;
+        void (*fn)(struct api *a, const json_t *e);
+    } events[] = { { "peer", peers_event }, { "generation", on_generation }, { "froze", on_froze },
+        { "refused", on_refused }, { "damaged-generation", on_damaged_generation }, { "healed", on_healed },
+        { "scrub", on_scrub }, { "damage", on_damage }, { "broken", on_broken }, { "space", on_space },
+        { "recovered", on_recovered }, { "verify", on_verify } };
     const char *what = api_str(e, "what");
-    if (retention_event(a, e)) {
+    if (retention_event(a, e))
         return;
-    } else if (!strcmp(what, "peer")) {
-        peers_event(a, e);
-    } else if (!strcmp(what, "generation")) {
-        source_saw_generation(a, api_str(e, "source"), json_deep_copy(e));
-    } else if (!strcmp(what, "froze")) {
-        on_froze(a, e);
-    } else if (!strcmp(what, "refused")) {
-        on_refused(a, e);
-    } else if (!strcmp(what, "damaged-generation") && *api_str(e, "source")) {
-        on_hit(a, e);
-    } else if (!strcmp(what, "healed")) {
-        struct alarm_new n = { .kind = "healed",
-            .state = "look",
-            .key = "healed",
-            .facts = json_pack("{s:s,s:s}", "what", api_str(e, "file"), "file", api_str(e, "file")) };
-        alarm_open(a, &n);
-    } else if (!strcmp(what, "scrub")) {
-        api_set(a->vault, "scrub", json_deep_copy(e));
-        if (api_bool(e, "complete")) { /* everything was read: the same as a check of all data */
-            json_t *v = json_pack("{s:b,s:b,s:s,s:b}", "finished", 1, "cancelled", 0, "kind", "data", "sound",
-                api_int(e, "damaged", 0) == 0);
-            checked(a, v);
-            json_decref(v);
-        }
-        if (!api_bool(e, "running"))
-            api_event(a, "today", "", json_object());
-    } else if (!strcmp(what, "damage") || !strcmp(what, "damaged-generation")) {
-        struct alarm_new n = { .kind = "damage",
-            .state = "call",
-            .key = "damage",
-            .manifest = *api_str(e, "manifest") ? api_str(e, "manifest") : NULL,
-            .facts = json_pack("{s:s,s:s}", "what", api_str(e, "why"), "file", api_str(e, "file")) };
-        alarm_open(a, &n);
-    } else if (!strcmp(what, "broken")) {
-        struct alarm_new n = {
-            .kind = "broken", .state = "call", .key = "broken", .facts = json_pack("{s:s}", "what", api_str(e, "why"))
-        };
-        alarm_open(a, &n);
-    } else if (!strcmp(what, "space")) {
-        struct alarm_new n = { .kind = "disk",
-            .state = "look",
-            .key = "disk",
-            .facts = json_pack("{s:I}", "avail", (json_int_t)api_int(e, "avail", 0)) };
-        alarm_open(a, &n);
-    } else if (!strcmp(what, "recovered") && api_int(e, "packs_missing", 0) > 0) {
-        struct alarm_new n = {
-            .kind = "damage", .state = "call", .key = "damage", .facts = json_pack("{s:s}", "what", "packs missing")
-        };
-        alarm_open(a, &n);
-    } else if (!strcmp(what, "verify")) {
-        checked(a, e);
-        json_decref(a->verify);
-        a->verify = json_deep_copy(e);
-        api_event(a, "today", "", json_object());
-    }
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+        if (!strcmp(events[i].what, what))
+            events[i].fn(a, e);
 }
 
 void api_on_child(struct api *a, const json_t *child)
