@@ -271,23 +271,48 @@ static json_t *what_is_not_separated(void)
         "Not started as root: the parts of the box run as one user, keys and vault are not kept apart by users.");
 }
 
-/* ---- mail ---- */
+/* ---- files with secrets: root's own, and only what a child needs of them goes to it ---- */
 
-static void load_mail(struct ground *g)
+static json_t *load_secrets(const struct ground *g, const char *name, size_t max, const char *lost)
 {
-    struct sm_buf text = SM_BUF_INIT(MAIL_MAX);
+    struct sm_buf text = SM_BUF_INIT(max);
     char path[PATH_BYTES], why[160];
+    json_t *o = NULL;
 
-    snprintf(path, sizeof path, "%.4000s/mail.json", g->data);
-    int r = plat_fs_read_file(AT_FDCWD, path, MAIL_MAX, &text);
+    snprintf(path, sizeof path, "%.4000s/%s", g->data, name);
+    int r = plat_fs_read_file(AT_FDCWD, path, max, &text);
     if (r >= 0)
-        r = msg_json(sm_buf_span(&text), MAIL_MAX, &g->mail, why);
+        r = msg_json(sm_buf_span(&text), max, &o, why);
     if (r < 0 && r != -ENOENT)
-        sm_warn("%s: %s; mail is not set up", path, sm_strerror(r));
+        sm_warn("%s: %s; %s", path, sm_strerror(r), lost);
     sm_buf_wipe(&text);
-    if (!g->mail)
-        g->mail = json_object();
+    return o ? o : json_object();
 }
+
+/* all is written and takes the place of *kept (taken in any case); r < 0: an error from before, nothing changes. */
+static int keep_secrets(const struct ground *g, const char *name, size_t max, int r, json_t *all, json_t **kept,
+    char *ret_why)
+{
+    struct sm_buf text = SM_BUF_INIT(max);
+    char path[PATH_BYTES];
+
+    snprintf(path, sizeof path, "%.4000s/%s", g->data, name);
+    if (r >= 0)
+        r = sm_json_dump(all, &text);
+    if (r >= 0)
+        r = plat_replace(AT_FDCWD, path, sm_buf_span(&text), 0600);
+    sm_buf_wipe(&text);
+    if (r < 0) {
+        snprintf(ret_why, 160, "%s: %s", name, sm_strerror(r));
+        sm_json_drop_secret(all);
+        return r;
+    }
+    sm_json_drop_secret(*kept);
+    *kept = all;
+    return 0;
+}
+
+/* ---- mail ---- */
 
 static int check_mail(const json_t *mail, char *ret_why)
 {
@@ -313,51 +338,19 @@ static int check_mail(const json_t *mail, char *ret_why)
 
 int ground_mail(struct ground *g, const json_t *mail, char *ret_why)
 {
-    struct sm_buf text = SM_BUF_INIT(MAIL_MAX);
-    char path[PATH_BYTES];
-    json_t *all;
     int r = check_mail(mail, ret_why);
 
     if (r < 0)
         return r;
-    all = json_deep_copy(mail);
+    json_t *all = json_deep_copy(mail);
     if (!all)
         return -ENOMEM;
     if (!json_object_get(all, "password") && json_object_get(g->mail, "password"))
         r = json_object_set(all, "password", json_object_get(g->mail, "password")) < 0 ? -ENOMEM : 0;
-    snprintf(path, sizeof path, "%.4000s/mail.json", g->data);
-    if (r >= 0)
-        r = sm_json_dump(all, &text);
-    if (r >= 0)
-        r = plat_replace(AT_FDCWD, path, sm_buf_span(&text), 0600);
-    sm_buf_wipe(&text);
-    if (r < 0) {
-        snprintf(ret_why, 160, "mail.json: %s", sm_strerror(r));
-        json_decref(all);
-        return r;
-    }
-    json_decref(g->mail);
-    g->mail = all;
-    return 0;
+    return keep_secrets(g, "mail.json", MAIL_MAX, r, all, &g->mail, ret_why);
 }
 
 /* ---- addresses of copies over the network, with the secrets that open them ---- */
-
-static void load_addresses(struct ground *g)
-{
-    struct sm_buf text = SM_BUF_INIT(ADDRESSES_MAX);
-    char path[PATH_BYTES], why[160];
-
-    snprintf(path, sizeof path, "%.4000s/copies.json", g->data);
-    int r = plat_fs_read_file(AT_FDCWD, path, ADDRESSES_MAX, &text);
-    if (r >= 0)
-        r = msg_json(sm_buf_span(&text), ADDRESSES_MAX, &g->addresses, why);
-    if (r < 0 && r != -ENOENT)
-        sm_warn("%s: %s; copies over the network need their keys again", path, sm_strerror(r));
-    sm_buf_wipe(&text);
-    if (!g->addresses)
-        g->addresses = json_object();
-}
 
 /* {"copy", "address": {"kind", texts, numbers, switches}}: what is new, the rest stays; without "address" all goes. */
 static int check_address(const json_t *said, char *ret_why)
@@ -384,8 +377,6 @@ static int check_address(const json_t *said, char *ret_why)
 
 int ground_address(struct ground *g, const json_t *said, char *ret_why)
 {
-    struct sm_buf text = SM_BUF_INIT(ADDRESSES_MAX);
-    char path[PATH_BYTES];
     int r = check_address(said, ret_why);
 
     if (r < 0)
@@ -402,20 +393,7 @@ int ground_address(struct ground *g, const json_t *said, char *ret_why)
             json_object_set_new(all, id, json_deep_copy(address)) < 0 ? -ENOMEM : 0;
     else
         (void)json_object_del(all, id); /* not there is as good */
-    snprintf(path, sizeof path, "%.4000s/copies.json", g->data);
-    if (r >= 0)
-        r = sm_json_dump(all, &text);
-    if (r >= 0)
-        r = plat_replace(AT_FDCWD, path, sm_buf_span(&text), 0600);
-    sm_buf_wipe(&text);
-    if (r < 0) {
-        snprintf(ret_why, 160, "copies.json: %s", sm_strerror(r));
-        sm_json_drop_secret(all);
-        return r;
-    }
-    sm_json_drop_secret(g->addresses);
-    g->addresses = all;
-    return 0;
+    return keep_secrets(g, "copies.json", ADDRESSES_MAX, r, all, &g->addresses, ret_why);
 }
 
 /* ---- room for a start ---- */
@@ -479,8 +457,8 @@ int ground_open(struct ground *g, const char *data, const struct settings *s, co
     }
     add_names(g, s);
     make_urls(g, s);
-    load_mail(g);
-    load_addresses(g);
+    g->mail = load_secrets(g, "mail.json", MAIL_MAX, "mail is not set up");
+    g->addresses = load_secrets(g, "copies.json", ADDRESSES_MAX, "copies over the network need their keys again");
     return 0;
 }
 
@@ -494,7 +472,7 @@ void ground_close(struct ground *g)
     json_decref(g->names);
     json_decref(g->ips);
     json_decref(g->not_separated);
-    json_decref(g->mail);
+    sm_json_drop_secret(g->mail);
     sm_json_drop_secret(g->addresses);
     *g = (struct ground){ .console_fd = -1, .agent_fd = -1, .local_fd = -1, .lock_fd = -1 };
 }
