@@ -449,6 +449,15 @@ void h_cache_get(struct api_call *c)
             json_pack("{s:s,s:s,s:I}", "client", c->who.client, "source", c->part[0], "offset", (json_int_t)offset), raw_on);
 }
 
+/* A head that is none of this record is an answer, and no fault of this box. */
+static void ancestry_got(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    if (err == -SM_EMISMATCH)
+        api_fail_say(c, 409, "conflict", NULL, "that head is no part of this record", NULL);
+    else
+        raw_on(c, err, body, text);
+}
+
 void h_ancestry(struct api_call *c)
 {
     struct sm_obj o = SM_OBJ(c->body);
@@ -459,5 +468,5 @@ void h_ancestry(struct api_call *c)
         return;
     }
     api_ask(c, "V_ANCESTRY", json_pack("{s:O,s:O,s:i,s:b}", "from", from, "to", to, "max", 900000, "part",
-        json_is_true(json_object_get(c->body, "part"))), raw_on);
+        json_is_true(json_object_get(c->body, "part"))), ancestry_got);
 }

@@ -64,7 +64,8 @@ static void poll_answer(struct api_call *c, json_t *rows)
             "restore"));
 }
 
-static void poll_let_go(struct api *a, const char *device, bool only_due)
+/* give: what is due.  An order given to a connection that is dead counts as sent. */
+static void poll_let_go(struct api *a, const char *device, bool only_due, bool give)
 {
     for (struct api_call *c = a->calls, *next; c; c = next) {
         next = c->next;
@@ -73,18 +74,18 @@ static void poll_let_go(struct api *a, const char *device, bool only_due)
         if (only_due && plat_clock_mono_ms() < c->hold_until_ms)
             continue;
         /* One that went away gets no order: it would count as sent. */
-        poll_answer(c, c->gone ? json_array() : orders_due(a, c->who.device));
+        poll_answer(c, c->gone || !give ? json_array() : orders_due(a, c->who.device));
     }
 }
 
 void poll_wake(struct api *a, const char *device)
 {
-    poll_let_go(a, device, false);
+    poll_let_go(a, device, false, true);
 }
 
 void poll_tick(struct api *a)
 {
-    poll_let_go(a, NULL, true);
+    poll_let_go(a, NULL, true, true);
 }
 
 #define WHOLE_S 15 /* its acceptance may have overtaken this poll */
@@ -125,6 +126,16 @@ static void lost_restores(struct api *a, const char *device)
     json_decref(rows);
 }
 
+/* What the link before this one was given and did not acknowledge died with it, or with its connection: it is due again at
+ * once.  One that was taken all the same is known by its id there. */
+static void link_changed(struct api *a, const char *device, const char *link)
+{
+    if (!strcmp(api_str(a->links, device), link))
+        return;
+    if (state_do(a->state, STATE_orders_unsent, STATE_ARGS(state_t(device))) >= 0) /* else after RESEND_S */
+        api_set(a->links, device, json_string(link));
+}
+
 void h_poll(struct api_call *c)
 {
     struct api *a = c->api;
@@ -133,6 +144,7 @@ void h_poll(struct api_call *c)
     int64_t wait_s = sm_obj_int_opt(&o, "wait_s", 0, 1000, 0);
     const json_t *confined = sm_obj_obj(&o, "confined"), *st = sm_obj_obj(&o, "state");
     struct sm_obj so = SM_OBJ(st);
+    const char *link = sm_obj_str_opt(&o, "link", 40);
     const char *last_error = st ? sm_obj_str_opt(&so, "last_error", 2000) : NULL;
     const json_t *running = st && json_object_get(st, "running") ? sm_obj_arr(&so, "running", 256) : NULL;
     const json_t *features = json_object_get(c->body, "features") ? sm_obj_arr(&o, "features", FEATURES_MAX) : NULL;
@@ -159,7 +171,9 @@ void h_poll(struct api_call *c)
     if (st && json_is_false(json_object_get(st, "restore")))
         lost_restores(a, c->who.device);
     schedule_device(a, c->who.device);
-    poll_let_go(a, c->who.device, false); /* an older poll of this machine: its connection is gone or doubled */
+    if (link)
+        link_changed(a, c->who.device, link);
+    poll_let_go(a, c->who.device, false, false); /* an older poll of this machine: its connection is gone or doubled */
     json_t *rows = orders_due(a, c->who.device);
     if (json_array_size(rows) || wait_s == 0) {
         poll_answer(c, rows);

@@ -30,6 +30,7 @@ int api_new(const struct api_config *config, struct api **ret)
     a->keys = json_object();
     a->vault = json_object();
     a->progress = json_object();
+    a->links = json_object();
     a->copies_wanted = json_array();
     a->loaded = json_object();
     a->boxes = json_object();
@@ -74,6 +75,7 @@ void api_free(struct api *a)
     json_decref(a->vault);
     json_decref(a->verify);
     json_decref(a->progress);
+    json_decref(a->links);
     json_decref(a->copying);
     json_decref(a->copies_wanted);
     json_decref(a->selfing);

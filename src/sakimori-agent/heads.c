@@ -109,16 +109,23 @@ static int fetch_part(const struct journal_head *from, const struct journal_head
     return r;
 }
 
-/* A box that has the records always has an answer that fits: "too long" is as little a proof as "no". */
+/* Asked again: the box, or a process of it, is away. */
+static bool is_away(int status)
+{
+    return status == 429 || status == 502 || status == 503;
+}
+
+/* A box that has the records always has an answer that fits: "too long" and "internal error" are as little a proof as
+ * "no". */
 static int step(struct journal_head *at, const struct journal_head *to, struct sm_ipc *link, struct sm_buf *part)
 {
     int status = 0, r = fetch_part(at, to, link, part, &status);
     if (r)
         return r == -SM_ELIMIT ? -SM_EAUTH : r;
-    if (status == 404 || status == 409 || status == 413 || status == 422)
-        return -SM_EAUTH;
-    if (status != 200)
+    if (is_away(status))
         return -SM_EPEER;
+    if (status != 200)
+        return -SM_EAUTH;
     return part->n && journal_ancestry_walk(at, sm_buf_span(part)) == 0 ? 0 : -SM_EAUTH;
 }
 

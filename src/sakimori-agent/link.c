@@ -24,6 +24,7 @@
 #define DRAIN_MS 5
 #define ANOTHER_MS 30000 /* a part that died is there again before that, or something is badly wrong */
 #define RUNS_MAX 32 /* accepted and not ended */
+#define BORN_MS 3000 /* the first poll waits so long for the backup part: an order before it would count as sent */
 
 enum { PART_BACKUP, PART_RESTORE, PARTS };
 
@@ -35,10 +36,11 @@ struct link {
     struct sm_timer *poll_timer, *drain;
     struct http_call *poll;
     unsigned backoff_ms;
+    uint64_t began_ms;
     size_t carrying;
     json_t *confined, *sources;
     json_t *local; /* {"features"} of A_LOCAL */
-    char boot_id[PLAT_BOOT_ID_TEXT];
+    char boot_id[PLAT_BOOT_ID_TEXT], life[40];
     json_t *waiting_restore; /* poll row, until its process is attached */
     char restore[65];        /* the restore under way, until its end was told */
     char runs[RUNS_MAX][33]; /* the backups accepted, until their end was told */
@@ -682,12 +684,17 @@ static void poll_now(void *arg)
     struct sm_buf b = SM_BUF_INIT(65536);
     if (l->poll)
         return;
+    if (!l->part[PART_BACKUP] && plat_clock_mono_ms() - l->began_ms < BORN_MS) {
+        poll_soon(l, 50);
+        return;
+    }
     json_t *o = json_pack("{s:s,s:s,s:I,s:i,s:{s:b,s:b},s:[s,s,s]}", "agent_version", SM_VERSION, "boot_id", l->boot_id,
         "uptime_ms", (json_int_t)(plat_clock_boot_ns() / 1000000), "wait_s", POLL_WAIT_S, "state", "backup",
         l->part[PART_BACKUP] != NULL, "restore", l->part[PART_RESTORE] != NULL || l->waiting_restore != NULL, "features",
         "backup", "restore", "canaries");
     if (o && l->confined)
         json_object_set(o, "confined", l->confined);
+    json_object_set_new(o, "link", json_string(l->life));
     json_t *features = json_object_get(o, "features");
     for (size_t i = 0; i < json_array_size(json_object_get(l->local, "features")); i++)
         json_array_append(features, json_array_get(json_object_get(l->local, "features"), i));
@@ -821,6 +828,8 @@ static int link_start(struct link *l, const char *data, char *why)
     char ca[AGENT_PATH_MAX + 32], cert[AGENT_PATH_MAX + 32], key[AGENT_PATH_MAX + 32];
     struct plat_confined c = {0};
     int r = agent_config_load(data, &l->config, why);
+    l->began_ms = plat_clock_mono_ms();
+    snprintf(l->life, sizeof l->life, "%llx-%x", (unsigned long long)plat_clock_boot_ns(), (unsigned)getpid());
     if (!r)
         r = plat_clock_boot_id(l->boot_id);
     if (!r)

@@ -156,6 +156,7 @@ struct asked {
     const struct kit *k; /* whose records it gives */
     unsigned times, too_long_at, empty_at, foreign_at; /* the steps, from 1, at which it lies; 0: never */
     size_t max; /* of one answer */
+    int says;   /* the status of its first answer, without records; 0: none */
 };
 static struct asked box;
 
@@ -192,7 +193,9 @@ int __wrap_carrier_call(struct sm_ipc *link, enum carrier_method method, const c
         r = -SM_ELIMIT;
     else if (box.times != box.empty_at)
         r = (part ? journal_ancestry_part : journal_ancestry)(store_journal(box.k->st), &from, &to, box.max, ret_body);
-    *ret_status = r == -SM_ELIMIT ? 413 : r == -SM_EMISMATCH ? 409 : r ? 500 : 200;
+    if (box.says && box.times == 1)
+        sm_buf_clear(ret_body);
+    *ret_status = box.says && box.times == 1 ? box.says : r == -SM_ELIMIT ? 413 : r == -SM_EMISMATCH ? 409 : r ? 500 : 200;
     return 0;
 }
 
@@ -227,6 +230,17 @@ static void a_record_too_long_for_one_answer_is_followed_in_steps(void **state)
     assert_in_range(box.times, 3, 64);
 }
 
+static void a_box_whose_process_is_away_is_asked_again_and_accused_of_nothing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct heads h;
+        box = (struct asked){.k = &w.box, .max = w.proof.n, .says = (const int[]){429, 502, 503}[i]};
+        assert_int_equal(prove(&h, &w.head[2]), -SM_EPEER);
+        assert_false(h.alarm);
+    }
+}
+
 static void a_box_that_gives_no_proof_raises_the_alarm_whatever_its_reason(void **state)
 {
     struct journal_signed_head far = w.other[2];
@@ -244,6 +258,9 @@ static void a_box_that_gives_no_proof_raises_the_alarm_whatever_its_reason(void 
     lie("the records of another history in the middle",
         alarmed((struct asked){.k = &w.box, .max = max, .foreign_at = 2}, &w.head[2]));
     lie("another history, honestly asked about", alarmed((struct asked){.k = &w.box, .max = max}, &w.other[2]));
+    for (size_t i = 0; i < 4; i++)
+        lie("an error instead of the records",
+            alarmed((struct asked){.k = &w.box, .max = max, .says = (const int[]){400, 403, 422, 500}[i]}, &w.head[2]));
     machine(&h);
     box = (struct asked){.k = &w.fork, .max = max, .too_long_at = 1};
     assert_int_equal(journal_head_put(&far, &raw), 0);
@@ -468,6 +485,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_machine_notices_a_record_that_went_back_forked_or_is_anothers),
         cmocka_unit_test(a_record_too_long_for_one_answer_is_followed_in_steps),
+        cmocka_unit_test(a_box_whose_process_is_away_is_asked_again_and_accused_of_nothing),
         cmocka_unit_test(a_box_that_gives_no_proof_raises_the_alarm_whatever_its_reason),
         cmocka_unit_test(records_that_were_edited_removed_or_swapped_break_the_proof),
         cmocka_unit_test(a_restore_notices_what_is_not_the_generation_that_was_ordered),

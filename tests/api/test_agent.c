@@ -229,6 +229,25 @@ static void a_poll_whose_client_went_away_takes_no_order(void **state)
     assert_int_equal(orders(k, NULL, NULL, 0), 1);
 }
 
+static void what_a_dead_link_was_given_goes_to_the_next_one_at_once(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{\"link\":\"one\"}"), 200);
+    kit_begin(k, &machine, "POST", "/agent/v1/poll", "{\"wait_s\":25,\"link\":\"one\"}");
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    kit_begin(k, &me, "POST", path, "{}");
+    kit_run(k); /* handed to a connection that nobody reads any more */
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{\"link\":\"one\"}"), 200);
+    assert_int_equal(orders(k, NULL, NULL, 0), 0);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{\"link\":\"two\"}"), 200);
+    assert_int_equal(orders(k, NULL, NULL, 0), 1);
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{\"link\":\"two\"}"), 200);
+    assert_int_equal(orders(k, NULL, NULL, 0), 0);
+}
+
 static void a_second_run_of_the_same_source_waits_for_the_first(void **state)
 {
     struct kit *k = *state;
@@ -627,6 +646,7 @@ int main(void)
         T(the_list_of_machines_says_what_is_kept_of_each),
         T(a_held_poll_is_answered_the_moment_there_is_an_order),
         T(a_poll_whose_client_went_away_takes_no_order),
+        T(what_a_dead_link_was_given_goes_to_the_next_one_at_once),
         T(a_second_run_of_the_same_source_waits_for_the_first),
         T(a_whole_backup_ends_complete_only_when_the_vault_took_the_manifest),
         T(a_manifest_whose_answer_was_lost_is_answered_again),
