@@ -1,0 +1,17 @@
+/* The table of formats: each name is a file's `const struct format format_NAME`.  Between equally sure ones the first reads. */
+#ifndef SM_NORMALISE_FORMATS_H
+#define SM_NORMALISE_FORMATS_H
+
+#include "normalise/format.h"
+
+#define NORMALISE_FORMATS(X) \
+    X(syslog) \
+    X(text)
+
+#define X(name) +1
+enum { FORMATS = 0 NORMALISE_FORMATS(X) };
+#undef X
+
+extern const struct format format_text;
+
+#endif
