@@ -2,6 +2,7 @@
 #include <errno.h>
 #include "api/internal.h"
 #include "api/notify.h"
+#include "api/watch.h"
 
 #define REFUSALS_DAY 3              /* broken rules of one machine in a day that make an alarm */
 #define REFUSALS_KEPT_S (30 * 86400)
@@ -48,6 +49,24 @@ static json_t *alarm_words(const json_t *row, const char *end, const char *const
     return j ? j : json_string("");
 }
 
+/* Three things to do: those of the incident, or those of this kind of alarm. */
+static json_t *alarm_next(const json_t *row, const char *const *args, enum text_lang lang)
+{
+    static const char *const nexts[] = { "NEXT1", "NEXT2", "NEXT3" };
+    const json_t *steps = json_object_get(json_object_get(json_object_get(row, "facts"), "steps"), lang == TEXT_JA ? "ja" : "en"), *step;
+    json_t *next = json_array();
+    size_t i;
+    if (!json_array_size(steps))
+        for (i = 0; i < 3; i++)
+            api_append(next, alarm_words(row, nexts[i], args, lang));
+    json_array_foreach(steps, i, step) {
+        char text[400];
+        (void)snprintf(text, sizeof text, lang == TEXT_JA ? "%.180s。%.180s" : "%.180s. %.180s", api_str(step, "title"), api_str(step, "detail")); /* ours, short */
+        api_append(next, json_string(text));
+    }
+    return next;
+}
+
 json_t *alarm_json(struct api *a, const json_t *row, enum text_lang lang)
 {
     json_t *facts = json_object_get(row, "facts");
@@ -56,12 +75,10 @@ json_t *alarm_json(struct api *a, const json_t *row, enum text_lang lang)
     json_t *reasons = joined_reasons(facts, lang);
     char at[SM_TIME_TEXT];
     sm_time_jst((struct sm_time){ .s = api_int(row, "opened_s", 0) }, at);
+    const json_t *what = json_object_get(facts, "what");
     const char *args[] = { api_str(device, "name"), api_str(source, "name"), json_string_value(reasons), at,
-        api_str(facts, "what"), api_str(facts, "numbers") };
-    json_t *next = json_array();
-    static const char *const nexts[] = { "NEXT1", "NEXT2", "NEXT3" };
-    for (size_t i = 0; i < 3; i++)
-        api_append(next, alarm_words(row, nexts[i], args, lang));
+        json_is_object(what) ? both_in(what, lang) : api_str(facts, "what"), api_str(facts, "numbers") };
+    json_t *next = alarm_next(row, args, lang);
     json_t *j = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:O?,s:o,s:o,s:O?,s:s,s:s,s:O?,s:O?,s:o,s:I,s:O?}", "id",
         api_str(row, "id"), "kind", api_str(row, "kind"), "state", api_str(row, "state"), "opened",
         api_time(api_int(row, "opened_s", 0)), "closed", api_time(api_int(row, "closed_s", 0)), "seen",
@@ -227,6 +244,12 @@ void alarm_close_key(struct api *a, const char *key, const char *by)
         api_event(a, "today", "", json_object());
 }
 
+/* As logs name it; else as people do. */
+static const char *device_host(const json_t *d)
+{
+    return *api_str(d, "hostname") ? api_str(d, "hostname") : api_str(d, "name");
+}
+
 void alarm_refusal(struct api *a, const char *device, const char *what)
 {
     int64_t now = api_now();
@@ -239,6 +262,10 @@ void alarm_refusal(struct api *a, const char *device, const char *what)
         struct alarm_new x = { .kind = "hostile", .state = "call", .key = key, .device = device,
             .facts = json_pack("{s:I,s:s}", "count", (json_int_t)n, "what", what) };
         alarm_open(a, &x);
+        json_t *d = api_row(a, STATE_device, STATE_ARGS(state_t(device)));
+        signal_own(a, "sakimori.vault.refused", "high", "impact", device_host(d), "保存の決まりを破る命令が、何度も来ました",
+            "Orders came again and again that break the rules of the vault");
+        json_decref(d);
     }
 }
 
@@ -269,6 +296,8 @@ static void on_froze(struct api *a, const json_t *e)
         .facts =
             json_pack("{s:O?,s:O?}", "reasons", json_object_get(e, "reasons"), "score", json_object_get(e, "score")) };
     alarm_open(a, &n);
+    signal_own(a, "sakimori.vault.suspicion", "critical", "impact", device_host(d), "ファイルが次々に書きかえられました",
+        "Files were rewritten one after another");
     json_decref(d);
 }
 
@@ -666,6 +695,8 @@ void h_alarm_act(struct api_call *c)
         if (api_do(c, STATE_alarm_seen, STATE_ARGS(state_i(api_now()), state_t(c->part[0]))))
             acted(c);
     } else if (!strcmp(action, "close")) {
+        if (!strcmp(api_str(row, "kind"), "incident"))
+            incident_close(c->api, api_int(json_object_get(row, "facts"), "incident", 0), "closed", c->who.account, note);
         if (api_do(c, STATE_alarm_close,
                 STATE_ARGS(state_i(api_now()), state_t(c->who.account), state_t(note), state_t(c->part[0]))))
             acted(c);

@@ -1,6 +1,7 @@
 /* The room's life: made, started once the peers answer, ticking, ended. */
 #include <errno.h>
 #include "api/internal.h"
+#include "api/watch.h"
 
 #define DAY 86400
 #define TICK_MS 1000
@@ -48,6 +49,7 @@ int api_new(const struct api_config *config, struct api **ret)
         api_free(a);
         return r;
     }
+    signals_begin(a);
     *ret = a;
     return 0;
 }
@@ -296,6 +298,7 @@ static void daily(struct api *a, int64_t now)
     card_write(a);
     keys_refresh(a); /* the server's certificate is made anew before its time is over, however long nothing was restarted */
     tasks_daily(a, now);
+    signals_daily(a, now);
     (void)!state_do(a->state, STATE_sessions_forget, STATE_ARGS(state_i(now))); /* refused by their end in any case */
     (void)!state_do(a->state, STATE_fails_forget, STATE_ARGS(state_i(now - 2 * DAY)));
     (void)!state_do(a->state, STATE_codes_forget, STATE_ARGS(state_i(now - DAY)));

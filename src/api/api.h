@@ -37,6 +37,9 @@ struct api_config {
     const char *disks;             /* folder where disks are found by UUID; NULL: not known */
     int64_t copier_uid, copier_gid; /* whose a prepared target must be */
     struct api_ops ops;
+    /* The room decide, asked by name (src/sakimorid/brain/decider.h); NULL: signals are not taken. */
+    int (*decide)(void *arg, const char *what, const json_t *in, json_t **ret);
+    void *decide_arg;
     unsigned pass_memory_kib;      /* Argon2id memory at sign-in; 0 = the standard.  Smaller in tests only */
 };
 
@@ -71,6 +74,7 @@ void api_on_keyd(struct api *a, const json_t *event);    /* K_EVENT */
 void api_on_disks(struct api *a, const json_t *disks);    /* P_DISKS */
 void api_on_copier(struct api *a, const json_t *event);  /* Y_EVENT, N_EVENT */
 bool api_copy_runs(const struct api *a, const char *copy); /* is this the copy that is made just now? */
+void api_on_watch(struct api *a, const json_t *event);   /* W_SIGNALS */
 void api_on_sent(struct api *a, const json_t *result);   /* X_RESULT */
 void api_on_peer(struct api *a, const char *peer, bool there);
 

@@ -45,7 +45,7 @@ enum call_as { CALL_ATTACK, CALL_VENDOR, CALL_ORDER };
 static enum call_as call_as(const json_t *alarm)
 {
     static const struct { const char *kind; enum call_as as; } kinds[] = {
-        { "suspicion", CALL_ATTACK }, { "hostile", CALL_ATTACK }, { "frozen", CALL_ATTACK },
+        { "suspicion", CALL_ATTACK }, { "incident", CALL_ATTACK }, { "hostile", CALL_ATTACK }, { "frozen", CALL_ATTACK },
         { "rolledback", CALL_VENDOR }, { "record", CALL_VENDOR }, { "damage", CALL_VENDOR }, { "damaged", CALL_VENDOR },
         { "broken", CALL_VENDOR }, { "servers", CALL_VENDOR }, { "quota", CALL_VENDOR }, { "changelost", CALL_VENDOR },
         { "copy_forked", CALL_VENDOR }, { "peer_forked", CALL_VENDOR }, { "drill", CALL_VENDOR },

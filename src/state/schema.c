@@ -89,5 +89,27 @@ static const char v3[] =
     "CREATE TABLE peer_codes(hash TEXT PRIMARY KEY, name TEXT NOT NULL, quota INTEGER NOT NULL, until_s INTEGER NOT NULL,"
     " used_s INTEGER, made_by TEXT, created_s INTEGER NOT NULL, peer TEXT);";
 
-const char *const state_schema[] = { v1, v2, v3 };
+static const char v4[] =
+    /* Signals of rules (what: filtered, waits, opened, joined, folded, booked) and what became of them; title, text: {ja, en}. */
+    "CREATE TABLE signals(id INTEGER PRIMARY KEY, at_s INTEGER NOT NULL, seen_s INTEGER NOT NULL, rule TEXT NOT NULL,"
+    " level TEXT NOT NULL, stage TEXT NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, entities TEXT NOT NULL,"
+    " facts TEXT NOT NULL, what TEXT NOT NULL, incident INTEGER, filter INTEGER, booked TEXT, times INTEGER NOT NULL DEFAULT 1,"
+    " last_s INTEGER NOT NULL);"
+    "CREATE INDEX signals_incident ON signals(incident, at_s); CREATE INDEX signals_seen ON signals(seen_s);"
+    /* dump: what decide needs to go on after a start; facts: title, steps and entities as they were last; into_id: merged. */
+    "CREATE TABLE incidents(id INTEGER PRIMARY KEY, state TEXT NOT NULL, severity TEXT NOT NULL, opened_s INTEGER NOT NULL,"
+    " first_s INTEGER NOT NULL, last_s INTEGER NOT NULL, closed_s INTEGER, verdict TEXT, by TEXT, note TEXT, into_id INTEGER,"
+    " own_alarm INTEGER NOT NULL DEFAULT 0, dump TEXT NOT NULL, facts TEXT NOT NULL);"
+    "CREATE INDEX incidents_state ON incidents(state, last_s);"
+    /* False alarms that were learnt; taken back: gone_s.  hits, last_s: what they kept quiet. */
+    "CREATE TABLE signal_filters(id INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, title TEXT NOT NULL,"
+    " entities TEXT NOT NULL, why TEXT NOT NULL, by TEXT NOT NULL, made_s INTEGER NOT NULL, hits INTEGER NOT NULL DEFAULT 0,"
+    " last_s INTEGER, gone_s INTEGER, gone_by TEXT);"
+    /* Booked remote maintenance; sessions: those that came within it. */
+    "CREATE TABLE maintenance(id TEXT PRIMARY KEY, vendor TEXT NOT NULL, purpose TEXT NOT NULL, account TEXT, address TEXT,"
+    " from_s INTEGER NOT NULL, until_s INTEGER NOT NULL, made_by TEXT NOT NULL, made_s INTEGER NOT NULL, gone_s INTEGER,"
+    " gone_by TEXT, sessions TEXT NOT NULL DEFAULT '[]');"
+    "CREATE INDEX maintenance_time ON maintenance(until_s);";
+
+const char *const state_schema[] = { v1, v2, v3, v4 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

@@ -99,6 +99,9 @@ void kit_run(struct kit *k)
     }
 }
 
+int (*kit_decide)(void *arg, const char *what, const json_t *in, json_t **ret);
+void *kit_decide_arg;
+
 int kit_open(void **state)
 {
     struct kit *k = calloc(1, sizeof *k);
@@ -118,7 +121,10 @@ int kit_open(void **state)
         .agent_url = "https://box:8444",
         .pass_memory_kib = 64,
         .ops = { .arg = k, .ask = op_ask, .note = op_note, .event = op_event } };
-    assert_int_equal(api_new(&c, &k->api), 0);
+    struct api_config given = c;
+    given.decide = kit_decide;
+    given.decide_arg = kit_decide_arg;
+    assert_int_equal(api_new(&given, &k->api), 0);
     api_start(k->api);
     kit_run(k);
     *state = k;

@@ -5,7 +5,9 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "crypto/init.h"
+#include "decide/decide.h"
 #include "plat/fs.h"
+#include "sakimorid/brain/decider.h"
 #include "sakimorid/child.h"
 #include "state/state.h"
 
@@ -29,6 +31,7 @@ struct brain {
     struct child *c;
     struct state *state;
     struct api *api;
+    struct decide *decide;
     struct pending *pending;
     size_t pending_n;
 };
@@ -305,6 +308,9 @@ static int brain_start(struct child *c)
         child_fatal(c, "state database: %s", sm_strerror(r));
         return r;
     }
+    b->decide = decide_new((uint64_t)state_number(b->state, STATE_incident_next, 1, STATE_NONE));
+    if (!b->decide)
+        return -ENOMEM;
     json_t *names = names_of(c->config);
     const struct api_config config = { .loop = c->loop,
         .state = b->state,
@@ -314,6 +320,8 @@ static int brain_start(struct child *c)
         .copier_uid = json_integer_value(json_object_get(json_object_get(c->config, "copier"), "uid")),
         .copier_gid = json_integer_value(json_object_get(json_object_get(c->config, "copier"), "gid")),
         .agent_url = json_string_value(json_object_get(c->config, "agent_url")),
+        .decide = decider_ask,
+        .decide_arg = b->decide,
         .ops = { .arg = b, .ask = op_ask, .note = op_note, .event = op_event, .drop = op_drop, .cert = op_cert } };
     r = api_new(&config, &b->api);
     json_decref(names);
@@ -347,6 +355,7 @@ static void brain_end(struct child *c)
 {
     struct brain *b = c->state;
     api_free(b->api);
+    decide_free(b->decide);
     while (b->pending)
         pending_free(b->pending);
     state_close(b->state);

@@ -1,0 +1,123 @@
+/* Booked remote maintenance: who, what, when, from where.  A session within its window is filed there; one outside is a signal. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include "api/watch.h"
+
+#define SESSIONS_MAX 200
+#define LONGEST_S ((int64_t)31 * 86400)
+#define AHEAD_S ((int64_t)400 * 86400)
+
+/* "192.0.2.0/24", "2001:db8::1": bytes and bits.  False for anything else. */
+static bool net_of(const char *text, uint8_t ret[16], unsigned *ret_bits, unsigned *ret_len)
+{
+    char address[64];
+    const char *slash = strchr(text, '/');
+    size_t n = slash ? (size_t)(slash - text) : strlen(text);
+    if (n >= sizeof address)
+        return false;
+    memcpy(address, text, n);
+    address[n] = 0;
+    unsigned len = inet_pton(AF_INET, address, ret) == 1 ? 4 : inet_pton(AF_INET6, address, ret) == 1 ? 16 : 0;
+    char *end = NULL;
+    unsigned long bits = slash ? strtoul(slash + 1, &end, 10) : 8ul * len;
+    if (!len || (slash && (end == slash + 1 || *end || slash[1] == '-' || slash[1] == '+')) || bits > 8ul * len)
+        return false;
+    *ret_bits = (unsigned)bits;
+    *ret_len = len;
+    return true;
+}
+
+static bool in_net(const char *address, const char *net)
+{
+    uint8_t a[16], n[16];
+    unsigned a_bits, n_bits, a_len, n_len;
+    if (!net_of(address, a, &a_bits, &a_len) || !net_of(net, n, &n_bits, &n_len) || a_len != n_len)
+        return false;
+    unsigned whole = n_bits / 8, rest = n_bits % 8;
+    if (memcmp(a, n, whole) != 0)
+        return false;
+    return !rest || ((a[whole] ^ n[whole]) & (0xff << (8 - rest)) & 0xff) == 0;
+}
+
+static bool has(const json_t *entities, const char *kind, const char *wanted, bool net)
+{
+    size_t i;
+    const json_t *row;
+    json_array_foreach(entities, i, row) {
+        const char *k = json_string_value(json_array_get(row, 0)), *text = json_string_value(json_array_get(row, 1));
+        if (k && text && !strcmp(k, kind) && (net ? in_net(text, wanted) : !strcasecmp(text, wanted)))
+            return true;
+    }
+    return false;
+}
+
+char *maintenance_covers(struct api *a, const json_t *signal, int64_t at_s)
+{
+    json_t *rows = api_rows(a, STATE_maintenance_at, STATE_ARGS(state_i(at_s))), *row;
+    const json_t *entities = json_object_get(signal, "entities");
+    char *found = NULL;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        const char *account = api_str(row, "account"), *address = api_str(row, "address");
+        json_t *sessions = json_object_get(row, "sessions");
+        if ((*account && !has(entities, "account", account, false)) || (*address && !has(entities, "address", address, true)))
+            continue;
+        found = strdup(api_str(row, "id"));
+        if (json_array_size(sessions) < SESSIONS_MAX) {
+            api_append(sessions, json_pack("{s:o,s:O?,s:O?}", "at", api_time(at_s), "rule", json_object_get(signal, "rule"), "entities", entities));
+            (void)!state_do(a->state, STATE_maintenance_session, STATE_ARGS(state_j(sessions), state_t(api_str(row, "id")))); /* it is in the signals, too */
+        }
+        break;
+    }
+    json_decref(rows);
+    return found;
+}
+
+/* ---- routes ---- */
+
+void h_maintenance(struct api_call *c)
+{
+    int64_t limit, offset;
+    if (!api_page(c, &limit, &offset))
+        return;
+    bool open = !strcmp(api_str(c->query, "open"), "1");
+    api_reply_list(c, api_rows(c->api, STATE_maintenance, STATE_ARGS(state_i(open), state_i(api_now()), state_i(limit + 1), state_i(offset))), limit, offset);
+}
+
+void h_maintenance_post(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *vendor = sm_obj_str(&o, "vendor", 1, 120), *purpose = sm_obj_str(&o, "purpose", 1, 500),
+               *account = sm_obj_str_opt(&o, "account", 120), *address = sm_obj_str_opt(&o, "address", 64);
+    const char *from_text = sm_obj_str(&o, "from", 10, 40), *until_text = sm_obj_str(&o, "until", 10, 40);
+    if (api_refused(c, &o))
+        return;
+    int64_t from = api_time_s(from_text), until = api_time_s(until_text), now = api_now();
+    uint8_t net[16];
+    unsigned bits, len;
+    const char *bad = !from || from > now + AHEAD_S ? "from" : !until || until <= from || until <= now || until - from > LONGEST_S ? "until"
+        : address && *address && !net_of(address, net, &bits, &len) ? "address" : NULL;
+    char id[API_ID_TEXT];
+    api_id(id);
+    api_audit_what(c, "%s %s", id, vendor);
+    if (bad)
+        api_fail(c, 400, "bad_request", bad, NULL);
+    else if (api_do(c, STATE_maintenance_add, STATE_ARGS(state_t(id), state_t(vendor), state_t(purpose), state_t(account && *account ? account : NULL),
+                 state_t(address && *address ? address : NULL), state_i(from), state_i(until), state_t(c->who.account), state_i(now))))
+        api_reply(c, 201, json_pack("{s:s}", "id", id));
+}
+
+void h_maintenance_delete(struct api_call *c)
+{
+    api_audit_what(c, "%s", c->part[0]);
+    int r = state_do(c->api->state, STATE_maintenance_end, STATE_ARGS(state_i(api_now()), state_t(c->who.account), state_t(c->part[0]), state_i(api_now())));
+    if (r < 0)
+        api_fail_err(c, r, NULL);
+    else if (r == 0)
+        api_fail(c, 404, "not_found", NULL, NULL);
+    else
+        api_reply(c, 200, json_object());
+}

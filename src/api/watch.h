@@ -1,0 +1,25 @@
+/*
+ * Signals and incidents in the API: what came from watch and from the box's own eyes goes to decide (api_config.decide), is kept
+ * in the database, and opens alarms.  Only files of this room include it.
+ */
+#ifndef API_WATCH_H
+#define API_WATCH_H
+#include "api/internal.h"
+
+/* Puts open incidents, filters and what waits back into decide; once, at the start. */
+void signals_begin(struct api *a);
+/* One signal: as docs/PROCESSES.md, W_SIGNALS.  own: the box tells of it by an alarm of its own already. */
+void signal_take(struct api *a, const json_t *signal, bool own);
+/* Of the box's own: rule, level, stage, and the machine it is about. */
+void signal_own(struct api *a, const char *rule, const char *level, const char *stage, const char *host, const char *title_ja,
+    const char *title_en);
+void signals_daily(struct api *a, int64_t now);
+/* Closes it for decide, database and alarm.  verdict: "attack", "harmless", "false-alarm" or NULL. */
+void incident_close(struct api *a, int64_t incident, const char *verdict, const char *by, const char *note);
+/* The signal in the words of lang. */
+json_t *signal_json(const json_t *row, enum text_lang lang);
+/* {ja, en} → text of lang, the other one when it lacks; "" for neither. */
+const char *both_in(const json_t *both, enum text_lang lang);
+/* The booked window that this session of remote maintenance is part of, and it is noted there; NULL none.  The caller's. */
+char *maintenance_covers(struct api *a, const json_t *signal, int64_t at_s);
+#endif
