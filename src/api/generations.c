@@ -65,20 +65,28 @@ json_t *generation_words(json_t *g, enum text_lang lang)
     api_set(g, "locked",
         json_pack("{s:I}", "days_left", (json_int_t)(lock > running && running ? (lock - running) / 86400000 : 0)));
     static const char *const inner[] = { "manifest", "run", "score", "vault_running_ms", "reasons", "client",
-        "locked_until_ms", "running_ms" };
+        "locked_until_ms", "running_ms", "self" };
     for (size_t i = 0; i < sizeof inner / sizeof *inner; i++)
         (void)json_object_del(g, inner[i]); /* may be absent */
     return g;
 }
 
-static void with_places(struct api *a, json_t *g)
+/* seen: the sources of this list that were looked up; most rows are of one of a few. */
+static void with_places(struct api *a, json_t *g, json_t *seen)
 {
-    json_t *s = api_row(a, STATE_source_any, STATE_ARGS(state_t(api_str(g, "source"))));
+    json_t *s = json_object_get(seen, api_str(g, "source"));
+    if (!s) {
+        json_t *row = api_row(a, STATE_source_any, STATE_ARGS(state_t(api_str(g, "source"))));
+        s = json_pack("{s:s,s:s,s:b}", "device", api_str(row, "device"), "name", api_str(row, "name"), "self",
+            self_is(a, api_str(g, "client")));
+        api_set(seen, api_str(g, "source"), s);
+        json_decref(row);
+    }
+    api_set(g, "self", json_boolean(api_bool(s, "self")));
     api_set(g, "device", json_string(api_str(s, "device")));
     api_set(g, "drill", drill_last(a, api_str(g, "manifest")));
     api_set(g, "source_name", json_string(api_str(s, "name")));
     api_set(g, "vault_running_ms", json_integer(api_int(a->vault, "running_ms", 0)));
-    json_decref(s);
 }
 
 /* A limit that cannot be read must not quietly be none. */
@@ -104,13 +112,17 @@ static void generations_got(struct api_call *c, int err, struct sm_span body, co
     int64_t from = api_time_s(api_str(c->query, "from")), to = api_time_s(api_str(c->query, "to"));
     size_t i;
     items = json_array();
+    json_t *seen = json_object();
     json_array_foreach(json_object_get(j, "items"), i, row) {
         int64_t at = api_time_s(api_str(row, "at"));
-        if ((from && at < from) || (to && at >= to) || self_is(c->api, api_str(row, "client")))
+        if ((from && at < from) || (to && at >= to))
             continue;
-        with_places(c->api, row);
+        with_places(c->api, row, seen);
+        if (api_bool(row, "self"))
+            continue;
         api_append(items, json_incref(generation_words(row, c->lang)));
     }
+    json_decref(seen);
     json_t *next = json_null();
     int64_t seq = api_int(j, "next_before_seq", 0);
     if (seq) {
@@ -158,7 +170,9 @@ static void generation_got(struct api_call *c, int err, struct sm_span body, con
     api_set(g, "reasons", json_deep_copy(json_object_get(suspicion, "reasons")));
     api_set(g, "facts", json_deep_copy(json_object_get(j, "facts")));
     (void)json_object_del(json_object_get(g, "facts"), "machine"); /* what a machine is: devices/{id}/guide */
-    with_places(c->api, g);
+    json_t *seen = json_object();
+    with_places(c->api, g, seen);
+    json_decref(seen);
     json_decref(j);
     api_reply(c, 200, generation_words(g, c->lang));
 }

@@ -109,7 +109,10 @@ static const char v4[] =
     "CREATE TABLE maintenance(id TEXT PRIMARY KEY, vendor TEXT NOT NULL, purpose TEXT NOT NULL, account TEXT, address TEXT,"
     " from_s INTEGER NOT NULL, until_s INTEGER NOT NULL, made_by TEXT NOT NULL, made_s INTEGER NOT NULL, gone_s INTEGER,"
     " gone_by TEXT, sessions TEXT NOT NULL DEFAULT '[]');"
-    "CREATE INDEX maintenance_time ON maintenance(until_s);";
+    "CREATE INDEX maintenance_time ON maintenance(until_s);"
+    /* What is asked with every backup is found, however many there were. */
+    "CREATE INDEX runs_created ON runs(created_s); CREATE INDEX runs_finished ON runs(finished_s);"
+    "CREATE INDEX uploads_run ON uploads(run); CREATE INDEX orders_ref ON orders(ref, kind);";
 
 const char *const state_schema[] = { v1, v2, v3, v4 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

@@ -279,6 +279,32 @@ static int collect(void *arg, const struct journal_record *r)
     return sm_buf_printf(b, "%u:%.*s\n", r->type, (int)r->payload.n, (const char *)r->payload.p);
 }
 
+static void how_much_is_in_a_generation_is_known_without_its_manifest(void **state)
+{
+    struct kit k;
+    struct kit_tree t;
+    struct store_verdict v;
+    uint64_t files = 0, bytes = 0;
+    char hex[CID_HEX], path[512];
+    kit_init(&k, "facts");
+    kit_tree_init(&t, 2, 4, 900, 1);
+    assert_int_equal(kit_open(&k, 0), 0);
+    assert_int_equal(kit_join(&k, &k.client), 0);
+    assert_int_equal(kit_generation(&k, &k.client, &t, 1, 0, "{\"bytes\":123,\"files\":7}", &v), 0);
+    cid_hex(&v.manifest, hex);
+    (void)snprintf(path, sizeof path, "%s/manifests/%s.skm", k.dir, hex);
+    kit_close(&k);
+    assert_int_equal(kit_open(&k, 0), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(store_facts(k.st, &v.manifest, &files, &bytes), 0);
+    assert_int_equal(files, 7);
+    assert_int_equal(bytes, 123);
+    memset(v.manifest.b, 1, 32);
+    assert_int_equal(store_facts(k.st, &v.manifest, &files, &bytes), -SM_ENOTFOUND);
+    kit_done(&k);
+    (void)state;
+}
+
 static void freezing_pins_the_clean_and_thawing_lets_go(void **state)
 {
     struct kit k;
@@ -406,6 +432,7 @@ int main(void)
         cmocka_unit_test(a_part_that_rotted_is_sent_again_from_the_start),
         cmocka_unit_test(missing_objects_are_named_and_then_the_manifest_goes_through),
         cmocka_unit_test(the_signer_that_is_away_loses_nothing),
+        cmocka_unit_test(how_much_is_in_a_generation_is_known_without_its_manifest),
         cmocka_unit_test(freezing_pins_the_clean_and_thawing_lets_go),
         cmocka_unit_test(the_access_log_and_policies_are_kept),
         cmocka_unit_test(running_time_only_grows_and_survives),

@@ -99,26 +99,20 @@ json_t *query_generation_json(struct vaultd *v, const struct store_generation *g
     return o;
 }
 
-/* What only the manifest and its record say: how many files, and the reasons of a suspicion. */
+/* How much is in it, and the reasons of a suspicion, which only its record says. */
 static void put_details(struct vaultd *v, const struct store_generation *g, json_t *o)
 {
-    struct sm_buf raw = SM_BUF_INIT(MANIFEST_MAX);
-    struct manifest m;
-    json_t *facts = NULL, *record = NULL;
-    if (!store_manifest(v->store, &g->manifest, &raw) && !manifest_parse(sm_buf_span(&raw), &m) && m.facts.n &&
-        !sm_json_parse(m.facts, MANIFEST_FACTS_MAX, &facts, NULL)) {
-        json_object_set_new(o, "facts",
-            json_pack(
-                "{s:O?,s:O?}", "files", json_object_get(facts, "files"), "bytes", json_object_get(facts, "bytes")));
-        json_decref(facts);
-    }
+    json_t *record = NULL;
+    uint64_t files, bytes;
+    if (!store_facts(v->store, &g->manifest, &files, &bytes))
+        json_object_set_new(
+            o, "facts", json_pack("{s:I,s:I}", "files", (json_int_t)files, "bytes", (json_int_t)bytes));
     if (g->score && !store_generation_json(v->store, &g->manifest, &record)) {
         json_t *reasons = json_object_get(json_object_get(record, "suspicion"), "reasons");
         if (reasons)
             json_object_set(o, "reasons", reasons);
         json_decref(record);
     }
-    sm_buf_wipe(&raw);
 }
 
 void query_client(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)

@@ -216,6 +216,9 @@ static json_t *payload(const struct commit *c, const uint8_t sig[64])
         json_set(o, "measures", measures_json(&c->v->measures)) && json_set(o, "suspicion",
             suspicion_json(&c->v->suspicion)) &&
         json_set(o, "box_sig", json_hex(sig, 64));
+    if (c->m.facts.n) /* checked to be small enough */
+        ok = ok && json_set(o, "files", json_integer((json_int_t)c->facts.files)) &&
+            json_set(o, "bytes", json_integer((json_int_t)c->facts.bytes));
     if (ok)
         return o;
     json_decref(o);

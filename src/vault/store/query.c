@@ -283,6 +283,35 @@ int store_generation(const struct store *st, const struct cid *manifest, struct 
     return 0;
 }
 
+/* Once: what is not there now is not asked for with every list. */
+static void facts_read(struct store *st, struct generation_row *g)
+{
+    struct sm_buf raw = SM_BUF_INIT(MANIFEST_MAX + 4096);
+    struct manifest m;
+    struct suspicion_facts f;
+    g->facts = FACTS_NONE;
+    if (store_manifest(st, &g->manifest, &raw) == 0 && manifest_parse(sm_buf_span(&raw), &m) == 0 && m.facts.n &&
+        suspicion_facts_parse(m.facts, &f) == 0) {
+        g->files = f.files;
+        g->bytes = f.bytes;
+        g->facts = FACTS_KNOWN;
+    }
+    sm_buf_wipe(&raw);
+}
+
+int store_facts(struct store *st, const struct cid *manifest, uint64_t *ret_files, uint64_t *ret_bytes)
+{
+    uint32_t at = generation_at(st, manifest);
+    struct generation_row *g = at == STORE_NONE ? NULL : store_generation_row(st, at);
+    if (g && g->facts == FACTS_UNREAD)
+        facts_read(st, g);
+    if (!g || g->facts != FACTS_KNOWN)
+        return -SM_ENOTFOUND;
+    *ret_files = g->files;
+    *ret_bytes = g->bytes;
+    return 0;
+}
+
 int store_last_clean(const struct store *st, const struct client_id *client, const struct source_id *source,
     struct store_generation *ret)
 {

@@ -288,6 +288,13 @@ static int apply_manifest(struct store *st, const struct queued *r)
     if (o.err || !suspicion || !measures || measures_from(measures, &g.m))
         return -SM_ECORRUPT;
     g.score = (uint8_t)sm_obj_int(&s, "score", 0, 100);
+    if (json_object_get(r->payload, "files")) {
+        g.files = (uint64_t)sm_obj_int(&o, "files", 0, INT64_MAX);
+        g.bytes = (uint64_t)sm_obj_int(&o, "bytes", 0, INT64_MAX);
+        g.facts = FACTS_KNOWN;
+        if (o.err)
+            return -SM_ECORRUPT;
+    }
     g.client = store_find_client(st, &client);
     if (s.err || g.client == STORE_NONE || store_find_generation(st, &g.manifest) != STORE_NONE)
         return -SM_ECORRUPT;

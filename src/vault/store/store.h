@@ -235,6 +235,9 @@ struct store_generation {
     bool pinned; uint8_t slots; uint64_t locked_until_ms;   /* the last mark */
     bool damaged;                      /* something it reaches was found damaged */
 };
+/* How much is in it, by the client's word.  Of generations whose record does not say it the manifest is read, once in the
+ * life of st.  -SM_ENOTFOUND: it does not say. */
+sm_must_use int store_facts(struct store *st, const struct cid *manifest, uint64_t *ret_files, uint64_t *ret_bytes);
 struct store_query {
     const struct client_id *client; const struct source_id *source;   /* NULL = any */
     uint64_t before_seq;                                              /* 0 = newest */

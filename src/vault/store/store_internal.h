@@ -60,6 +60,8 @@ struct generation_row {
     struct suspicion_measures m;
     uint64_t locked_until_ms;
     uint32_t previous;                   /* the generation before it of its source, STORE_NONE */
+    uint64_t files, bytes;               /* as facts says */
+    enum { FACTS_UNREAD, FACTS_NONE, FACTS_KNOWN } facts;
     uint8_t run, status, slots, score;
     bool pinned, false_alarm, damaged;
     bool gone;                           /* expired */
