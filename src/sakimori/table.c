@@ -192,6 +192,22 @@ static const struct cli_opt o_copy_set[] = { { .name = "name", .value = "TEXT", 
         .en = "every day at this hour (off = after each backup)" },
     { .name = "max-days", .value = "N", .ja = "何日で古いとするか", .en = "days until it counts as old" }, END };
 
+#define OPT_OPEN { .name = "open", .ja = "まだ終わっていないものだけ", .en = "only what is not over" }
+static const struct cli_opt o_open[] = { OPT_OPEN, END };
+static const struct cli_opt o_incident_close[] = {
+    { .name = "verdict", .value = "attack|harmless|false-alarm", .ja = "何だったか(攻撃|害のないこと|まちがい)", .en = "what it was" }, OPT_WHY, END };
+static const struct cli_opt o_signals[] = {
+    { .name = "what", .value = "waits|opened|joined|folded|filtered|booked", .ja = "この扱いになったものだけ", .en = "only those that became this" },
+    { .name = "rule", .value = "RULE", .ja = "このルールのものだけ", .en = "only of this rule" }, END };
+static const struct cli_opt o_signal_false[] = { OPT_WHY,
+    { .name = "everywhere", .ja = "この機器や人に限らず、ルール全体を静かにする", .en = "keep the whole rule quiet, not only here" }, END };
+static const struct cli_opt o_book[] = { { .name = "vendor", .value = "NAME", .ja = "だれが", .en = "who comes" },
+    { .name = "purpose", .value = "TEXT", .ja = "何をしに", .en = "what for" },
+    { .name = "from", .value = "TIME", .ja = "いつから(2026-12-01T13:00:00+09:00)", .en = "from when (2026-12-01T13:00:00+09:00)" },
+    { .name = "until", .value = "TIME", .ja = "いつまで", .en = "until when" },
+    { .name = "account", .value = "NAME", .ja = "使う利用者の名前", .en = "account that is used" },
+    { .name = "address", .value = "ADDRESS", .ja = "どこから(192.0.2.7 か 192.0.2.0/24)", .en = "from where (192.0.2.7 or 192.0.2.0/24)" }, END };
+
 const struct cli_cmd cli_commands[] = {
     { "setup", "", 0, 0, cmd_setup, "初期設定", "first set-up", o_setup },
     { "sign-in", "[ACCOUNT]", 0, 1, cmd_sign_in, "サインイン", "sign in", o_secret },
@@ -286,6 +302,16 @@ const struct cli_cmd cli_commands[] = {
     { "people set", "PERSON", 1, 1, cmd_people_set, "人を変える", "change a person", o_person },
     { "people reset", "PERSON", 1, 1, cmd_people_reset, "新しいパスワードとコードを出す", "new password and codes", NULL },
     { "people remove", "PERSON", 1, 1, cmd_people_remove, "人をはずす", "remove a person", NULL },
+    { "incident list", "", 0, 0, cmd_incident_list, "起きたことの一覧(知らせを一つの話にまとめたもの)", "incidents: signals that belong together", o_open },
+    { "incident show", "INCIDENT", 1, 1, cmd_incident_show, "一つの話と、次にすること", "one incident in order, and what to do next", NULL },
+    { "incident close", "INCIDENT", 1, 1, cmd_incident_close, "終わりにする", "an incident is over", o_incident_close },
+    { "signal list", "", 0, 0, cmd_signal_list, "ルールが見つけたこと", "what rules found", o_signals },
+    { "signal false-alarm", "SIGNAL", 1, 1, cmd_signal_false, "まちがいの知らせだと覚えさせる", "have a false alarm learnt", o_signal_false },
+    { "quiet list", "", 0, 0, cmd_quiet_list, "静かにする決まり(覚えたまちがい)", "false alarms that were learnt", NULL },
+    { "quiet end", "ID", 1, 1, cmd_quiet_end, "静かにするのをやめる", "take one back", NULL },
+    { "maintenance list", "", 0, 0, cmd_maintenance_list, "遠隔保守の予定と、入った記録", "booked remote maintenance and who came", o_open },
+    { "maintenance book", "", 0, 0, cmd_maintenance_book, "遠隔保守の予定を入れる", "book remote maintenance", o_book },
+    { "maintenance end", "ID", 1, 1, cmd_maintenance_end, "予定を今終わりにする", "end a booking now", NULL },
     { "alarms list", "", 0, 0, cmd_alarms_list, "警報の一覧", "alarms", NULL },
     { "alarms show", "ALARM", 1, 1, cmd_alarms_show, "一つの警報と、次にすること", "one alarm and what to do next", NULL },
     { "alarms seen", "ALARM", 1, 1, cmd_alarms_act, "見たと記す", "mark as seen", o_why },
