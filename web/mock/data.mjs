@@ -78,6 +78,26 @@ export function today(kind, gens, done) {
         safe: { manifest: clean.id, at: clean.at, text: L('保存は無事です。7:10 の状態に戻せます。', 'The backups are safe. You can go back to 7:10.') } };
 }
 
+/* An incident as the box joins it from signals: booked maintenance and what is kept quiet beside it. */
+export const I7 = 'b7'.padEnd(32, '0');
+const signal = (id, d, h, m, level, stage, title, text, entities, times = 1, author) => ({ id, at: iso(jst(d, h, m)), rule: `sakimori-${id}`, level, stage, title, text, entities, facts: author ? { author } : {}, what: 'joined', incident: 7, filter: null, booked: null, times });
+export const incident = () => ({ id: 7, state: 'open', severity: 'call', title: L('reception-1で、守りや記録が止められました', 'Protection or logs were switched off on reception-1'), opened: iso(jst(18, 2, 39)), first: iso(jst(18, 2, 38)), last: iso(jst(24, 5, 12)), closed: null,
+    stages: ['initial-access', 'lateral-movement', 'discovery', 'defense-evasion'], entities: [['host', 'reception-1'], ['account', 'hoshu'], ['address', '203.0.113.9']],
+    next: [{ id: 'unplug_machine', title: L('その機器の線を抜く', 'Unplug its network cable'), detail: L('LAN の線だけです。電源は切りません', 'Only the network; leave the power on'), link: '' },
+        { id: 'ask_vendor', title: L('業者に電話する', 'Telephone your vendor'), detail: L('番号は、緊急カードにあります', 'The number is on the emergency card'), link: '/card' },
+        { id: 'detach_backup', title: L('保存用ディスクの線を抜く', 'Detach the backup disk'), detail: L('抜いて、金庫に入れます', 'Take it out and put it in the safe'), link: '/copies' }],
+    timeline: [
+        signal(1, 18, 2, 38, 'high', 'initial-access', L('VPN: 失敗が続いたあとに入った', 'VPN: in after failures'), L('hoshu が5回失敗したあと、知らない国から入りました。', 'hoshu came in from an unknown country after five failures.'), [['account', 'hoshu'], ['address', '203.0.113.9'], ['host', 'fw1']], 6),
+        signal(2, 18, 2, 46, 'medium', 'lateral-movement', L('遠隔操作で入った', 'Remote desktop'), L('reception-1 に、遠隔操作で入った人がいます。', 'Somebody came to reception-1 by remote desktop.'), [['host', 'reception-1'], ['address', '10.8.0.5']]),
+        signal(3, 18, 2, 52, 'high', 'discovery', L('機器を次々に調べた', 'Port sweep'), L('reception-1 が、院内の40台を調べました。', 'reception-1 looked at 40 machines.'), [['host', 'reception-1']], 40, 'Nasreddine Bencherchali (Nextron Systems)'),
+        signal(4, 19, 3, 10, 'critical', 'defense-evasion', L('記録が消された', 'Log cleared'), L('pc3 の記録が消されました。写しは残っています。', 'The log of pc3 was cleared. Its copy is kept.'), [['host', 'pc3']])] });
+export const incidentAlarm = () => ({ id: I7, kind: 'incident', state: 'call', opened: iso(jst(18, 2, 39)), closed: null, seen: null, title: L('reception-1で、守りや記録が止められました。', 'Protection or logs were switched off on reception-1.'),
+    text: L('いくつかの知らせを、一つの話にまとめました。順番と、機器の名前は、下にあります。', 'Several signals belong together. Their order and the machines are listed below.'), source: null, client: null, manifest: null, facts: { incident: 7 }, next: [L('業者に電話する。', 'Call your vendor.')] });
+export const quiet = () => [{ id: 3, rule: 'night', title: L('夜に大きな通信', 'Large transfer at night'), entities: [['host', 'srv1'], ['account', 'batch']], why: L('夜の集計', 'nightly totals'), by: 'jimu', made: at(3 * D), hits: 12, last: at(D), gone: null, gone_by: null },
+    { id: 2, rule: 'old', title: L('古い決まり', 'An older one'), entities: [], why: L('ためし', 'a try'), by: 'incho', made: at(30 * D), hits: 0, last: null, gone: at(20 * D), gone_by: 'incho' }];
+export const bookings = () => [{ id: 'm1'.padEnd(32, '0'), vendor: L('カルテ社', 'EMR company'), purpose: L('月の点検', 'Monthly check'), account: 'hoshu', address: '192.0.2.0/24', from: iso(NOW - 3600e3), until: iso(NOW + 3600e3), made_by: 'jimu', made: at(D), gone: null, gone_by: null, sessions: [{}, {}] },
+    { id: 'm2'.padEnd(32, '0'), vendor: L('回線の会社', 'Line provider'), purpose: L('ルーターの更新', 'Router update'), account: null, address: null, from: at(5 * D), until: at(5 * D - 3600e3), made_by: 'jimu', made: at(6 * D), gone: null, gone_by: null, sessions: [] }];
+
 export const alarms = (bad, gens) => (bad ? [{ id: A7, device_name: L('ファイル置き場', 'File share'), source_name: L('共有フォルダ', 'Shared folder'), kind: 'suspicion', state: 'call', opened: iso(jst(24, 8, 12)), closed: null, seen: null, title: L('ファイル置き場で、ファイルが次々に書きかえられました', 'Files on the file share were altered one after another'),
     text: L('けさ 8:10 の保存で、18%のファイルが一度に変わっていました。\nデータを使えなくして、お金を要求するウイルス(ランサムウェア)の動きに似ています。\nSakimori は、古い保存を消す作業を止めました。\n電子カルテとレセコンに、変化はありません。', 'In the copy of 8:10 18% of the files had changed at once.\nIt looks like ransomware.\nSakimori has stopped deleting old copies.\nRecords and receipts show no change.'),
     source: 's6', client: hex('cd6', 32), manifest: gens.find((g) => g.suspicion.level === 'high')?.id ?? null, facts: { files: 48210, files_changed: 8677, renamed: 310, extension_changed: 310, canaries_changed: 2, share: 0.18, score: 92 },

@@ -94,6 +94,16 @@ export interface Alarm {
     source: string | null; client: string | null; manifest: string | null; facts: Record<string, unknown>; next: (Step | string)[];
     seen?: string | null;
 }
+export interface Signal {
+    id: number; at: string; rule: string; level: string; stage: string; title: string; text: string; entities: [string, string][];
+    facts: { author?: string; source?: unknown; ref?: unknown }; what: string; incident: number | null; times: number;
+}
+export interface Incident {
+    id: number; state: 'open' | 'closed'; severity: 'look' | 'call'; title: string; opened: string; first: string; last: string; closed: string | null;
+    stages: string[]; entities: [string, string][]; next: { id: string; title: string; detail: string; link: string }[]; timeline: Signal[];
+}
+export interface Quiet { id: number; rule: string; title: string; entities: [string, string][]; why: string; by: string; made: string; hits: number; gone: string | null; gone_by: string | null }
+export interface Booking { id: string; vendor: string; purpose: string; account: string | null; address: string | null; from: string; until: string; gone: string | null; gone_by: string | null; sessions: unknown[] }
 export interface Device {
     id: string; client: string; name: string; hostname: string; os: string; state: 'ok' | 'late' | 'silent' | 'revoked' | 'joining';
     last_seen: string | null; agent_version: string; confined: Record<string, unknown>; sources: string[]; cert_until: string | null; features?: string[];

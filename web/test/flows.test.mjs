@@ -449,6 +449,54 @@ test('an alarm is closed only with a note and after a question', async () => {
     assert.deepEqual(calls('POST', '/alarms/' + 'a7'.padEnd(32, '0')).map((c) => c.data), [{ action: 'close', note: '業者が確かめた' }]);
 });
 
+test('an incident tells its story in order, and a false alarm is learnt with its reason', async () => {
+    await open('/trouble', { incident: true });
+    await page.getByRole('link', { name: 'reception-1で、守りや記録が止められました。' }).click();
+    await page.getByText('第7号').waitFor();
+    const flow = page.locator('ol.flow > li');
+    assert.equal(await flow.count(), 4);
+    assert.match(await flow.first().innerText(), /hoshu が5回失敗したあと/);
+    assert.match(await page.locator('ol.next > li').first().innerText(), /その機器の線を抜く/);
+    await page.locator('summary').click();
+    await page.getByText('作者: Nasreddine').waitFor();
+    await page.getByRole('button', { name: 'まちがいと覚えさせる' }).nth(2).click();
+    const dialog = page.locator('dialog');
+    await dialog.getByRole('button', { name: '静かにする' }).click();
+    await dialog.getByText('わけを短く入れてください。').waitFor();
+    await dialog.getByLabel('まちがいと分かったわけ').fill('資産管理の点検');
+    await dialog.getByRole('button', { name: '静かにする' }).click();
+    await page.getByText('まちがいとして静かにしたもの').waitFor();
+    assert.deepEqual(calls('POST', '/signals/3/false-alarm').map((c) => c.data), [{ why: '資産管理の点検' }]);
+    assert.equal(await flow.count(), 3);
+});
+
+test('remote maintenance is booked in Japan time and can be ended', async () => {
+    await open('/trouble/maintenance');
+    await page.getByLabel('どの業者か').fill('カルテ社');
+    await button('この予定を入れる').click();
+    await page.getByText('業者、目的、始まり、終わりを入れてください。').waitFor();
+    await page.getByLabel('何をするか').fill('点検');
+    await page.getByLabel('始まり').fill('2026-12-01T13:00');
+    await page.getByLabel('終わり', { exact: true }).fill('2026-12-01T15:00');
+    await page.getByLabel('相手のアドレス(分かれば)').fill('192.0.2.0/24');
+    await button('この予定を入れる').click();
+    await page.getByText('予定を入れました').waitFor();
+    assert.deepEqual(calls('POST', '/maintenance').map((c) => c.data), [{ vendor: 'カルテ社', purpose: '点検', from: '2026-12-01T13:00:00+09:00', until: '2026-12-01T15:00:00+09:00', address: '192.0.2.0/24' }]);
+    await button('いま終わりにする: カルテ社').click();
+    await page.locator('dialog').getByRole('button', { name: 'いま終わりにする' }).click();
+    await page.waitForFunction(() => !document.querySelector('dialog'));
+    assert.equal(calls('DELETE', '/maintenance/' + 'm1'.padEnd(32, '0')).length, 1);
+});
+
+test('what is kept quiet is listed and taken back', async () => {
+    await open('/trouble/quiet');
+    await page.getByText('静かにした回数: 12').waitFor();
+    const gone = page.waitForResponse((r) => r.request().method() === 'DELETE');
+    await button('また知らせる: 夜に大きな通信').click();
+    await gone;
+    assert.equal(calls('DELETE', '/signal-filters/3').length, 1);
+});
+
 test('a frozen rotation is let go as our own change or after an attack, and each says what becomes of the bad copies', async () => {
     for (const [name, title, says, ours] of [
         ['心当たりのある変化でした', '心当たりのある変化でしたか', '疑わしい保存も、きれいな保存として扱います', true],

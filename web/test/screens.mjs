@@ -1,6 +1,6 @@
 // Every screen and the states of it that are worth looking at; the accessibility test and the pictures go through this list.
 import { settled } from './lib.mjs';
-import { A7 } from '../mock/data.mjs';
+import { A7, I7 } from '../mock/data.mjs';
 
 const at = (path) => async (page) => { await page.goto(path); await settled(page); };
 const UNLOCKED = { unlocked: new Date(Date.parse('2026-11-24T08:43:00+09:00')).toISOString() };
@@ -128,6 +128,11 @@ export const SCREENS = [
     { name: 'restore-done', mock: { scenario: 'call', restore: { id: 'r1', state: 'complete', progress: { files: 394, files_total: 394, bytes: 1.5e9, bytes_total: 1.5e9 }, set_aside: 394, problems: [], started: '2026-11-23T23:27:00Z', finished: '2026-11-23T23:31:12Z', ms: 252_000 } }, open: at('/restore?run=r1') },
     { name: 'restore-part', mock: { scenario: 'call', restore: { id: 'r1', state: 'partial', progress: { files: 390, files_total: 394, bytes: 1.5e9, bytes_total: 1.5e9 }, set_aside: 0, problems: [{ path: '/srv/share/a.docx', error: 'No space left on device' }], started: '2026-11-23T23:27:00Z', finished: '2026-11-23T23:31:12Z', ms: 252_000 } }, open: at('/restore?run=r1') },
     { name: 'trouble', mock: { scenario: 'call' }, open: at('/trouble') },
+    { name: 'incident', mock: { incident: true }, open: at('/trouble/' + I7) },
+    { name: 'incident-open', mock: { incident: true }, open: async (page) => { await at('/trouble/' + I7)(page); await page.locator('details summary').click(); await settled(page); } },
+    { name: 'maintenance', open: at('/trouble/maintenance') },
+    { name: 'maintenance-none', mock: { empty: true }, open: at('/trouble/maintenance') },
+    { name: 'quiet', open: at('/trouble/quiet') },
     { name: 'trouble-none', open: at('/trouble') },
     { name: 'trouble-one', mock: { scenario: 'call' }, open: at('/trouble/' + A7) },
     { name: 'machines', mock: { scenario: 'call' }, open: at('/machines') },

@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
-import type { Alarm, Contact, Generation, List, Step, Today } from '../api';
+import type { Alarm, Contact, Generation, Incident, List, Step, Today } from '../api';
 import { Timeline } from '../charts/timeline';
 import { manualPath, t } from '../i18n';
 import type { Text } from '../i18n';
@@ -11,14 +11,18 @@ import { isLeader, useSession } from '../session';
 import { T as C } from '../text/common';
 import { T } from '../text/trouble';
 import { bytesOf, countOf, whenOf } from '../time';
+import { IncidentPath, MaintenanceScreen, QuietScreen, ToWatchPages } from './incident';
 import { AreaField, Dialog, Empty, ErrorBox, Head, Loading, Mark, Said, telHref } from '../ui/parts';
 
 export function TroubleScreen({ place, today }: { place: Place; today: Today | null }) {
     const id = place.path.split('/')[2];
+    if (id === 'maintenance') return <MaintenanceScreen />;
+    if (id === 'quiet') return <QuietScreen />;
     return id ? <Detail id={decodeURIComponent(id)} today={today} /> : <Overview />;
 }
 
 function Overview() {
+    const { session } = useSession();
     const got = useList<Alarm>('/alarms');
     const now = useNow(60_000);
     useLive('alarm', got.reload);
@@ -31,7 +35,8 @@ function Overview() {
         {open.length ? <section aria-labelledby="op"><h2 id="op">{t(T.open)}</h2><ul class="list-card mt-s">{open.map(row)}</ul></section>
             : <Empty title={t(T.none)}><p>{t(T.noneText)}</p></Empty>}
         {closed.length > 0 && <section class="mt-l" aria-labelledby="cl"><h2 id="cl">{t(T.closed)}</h2><ul class="list-card mt-s">{closed.map(row)}</ul></section>}
-        {got.data.next && <p><button type="button" class="linkbtn more" onClick={got.more}>{t(C.more)}</button></p>}</>;
+        {got.data.next && <p><button type="button" class="linkbtn more" onClick={got.more}>{t(C.more)}</button></p>}
+        {isLeader(session) && <ToWatchPages />}</>;
 }
 
 function Detail({ id, today }: { id: string; today: Today | null }) {
@@ -42,27 +47,30 @@ function Detail({ id, today }: { id: string; today: Today | null }) {
     const contacts = useGet<List<Contact>>('/contacts');
     const gens = useGet<List<Generation>>(a?.source ? `/generations?source=${encodeURIComponent(a.source)}&limit=200` : null);
     const detail = useGet<Generation>(a?.manifest ? `/generations/${encodeURIComponent(a.manifest)}` : null);
+    const inc = useGet<Incident>(a?.kind === 'incident' ? `/incidents/${Number(a.facts['incident'])}` : null);
     useLive<Alarm>('alarm', (x) => { if (x.id === id) got.reload(); });
+    useLive<{ id: number }>('incident', (x) => { if (x.id === a?.facts['incident']) inc.reload(); });
     if (!a) return <><h1 class="vh">{t(T.title)}</h1>{got.error ? <ErrorBox error={got.error} retry={got.reload} /> : <Loading />}</>;
     const bad = detail.data;
     const status = a.closed ? t(T.isClosed, { at: whenOf(a.closed, now) }) : a.seen ? t(T.isSeen) : t(T.isOpen);
     return <article>
         <p class="no-print"><Link class="more" href="/trouble">{t(T.back)}</Link></p>
-        <header class={`card inc-head mt-8${a.state === 'look' ? ' inc-look' : ''}`}><div class="inc-t"><Mark state={a.closed ? 'ok' : a.state} /><div><p class="eyebrow">{t(T.number)}</p><h1>{a.title}</h1></div></div>
+        <header class={`card inc-head mt-8${a.state === 'look' ? ' inc-look' : ''}`}><div class="inc-t"><Mark state={a.closed ? 'ok' : a.state} /><div><p class="eyebrow">{t(T.number)}{a.kind === 'incident' && ` ${t(T.numbered, { n: String(a.facts['incident']) })}`}</p><h1>{a.title}</h1></div></div>
             <dl class="facts"><div><dt>{t(T.now)}</dt><dd>{status}</dd></div><div><dt>{t(T.started)}</dt><dd>{whenOf(a.opened, now)}</dd></div>{(a.device_name || a.source_name) && <div><dt>{t(T.place)}</dt><dd>{[a.device_name, a.source_name].filter(Boolean).join('・')}</dd></div>}{a.note && <div><dt>{t(T.note)}</dt><dd>{a.note}</dd></div>}</dl></header>
         {a.state === 'call' && !a.closed && today && today.dont.length > 0 && <section class="card dont-row mt" aria-labelledby="dn"><h2 id="dn">{t({ ja: 'しないでください', en: 'Please do not' })}</h2>
             <ul class="dont">{today.dont.map((d) => <li><span class="ic" aria-hidden="true">✕</span><b>{d.title}</b></li>)}</ul></section>}
         <div class="cols cols-main cols-inc mt">
-            <section class="a" aria-labelledby="nx"><h2 id="nx">{t(T.next)}</h2><ol class="next mt-s">{a.next.slice(0, 3).map((n, i) => <NextThing n={n} i={i} phone={contacts.data?.items.find((c) => c.phone)?.phone ?? today?.calls[0]?.phone} />)}</ol></section>
+            <section class="a" aria-labelledby="nx"><h2 id="nx">{t(T.next)}</h2><ol class="next mt-s">{(inc.data?.next.map((n): Step => ({ title: n.title, text: n.detail, ...(n.link ? { link: n.link } : {}) })) ?? a.next).slice(0, 3).map((n, i) => <NextThing n={n} i={i} phone={contacts.data?.items.find((c) => c.phone)?.phone ?? today?.calls[0]?.phone} />)}</ol></section>
             <aside class="c stick"><section class="side" aria-labelledby="wh"><h2 id="wh">{t(T.phones)}</h2><Phones contacts={contacts.data?.items ?? []} today={today} /></section></aside>
             <div class="stack b">
                 <section class="card" aria-labelledby="sy"><h2 id="sy">{t(T.story)}</h2><div class="story">{a.text.split(/\n+/).map((p) => <p>{p}</p>)}</div></section>
+                {inc.data && <IncidentPath inc={inc.data} reload={inc.reload} />}
                 {bad && bad.suspicion.reasons.length > 0 && <section class="card" aria-labelledby="wy"><h2 id="wy">{t(T.why)}</h2><ul class="lines">{bad.suspicion.reasons.map((r) => <li><Mark state={bad.suspicion.level === 'high' ? 'bad' : 'look'} /><span>{r.text}</span></li>)}</ul></section>}
                 {gens.data && gens.data.items.length > 1 && <section class="card" aria-labelledby="sh"><h2 id="sh">{t(T.shape)}</h2><Timeline gens={gens.data.items} chosen={null} now={now} />
                     <p class="sub mt-8">{t(T.shapeSame)}</p><GenTable gens={gens.data.items.slice().sort((x, y) => Date.parse(y.at) - Date.parse(x.at)).slice(0, 6)} now={now} />
                     {session?.rooms.includes('restore') && <p><Link class="more" href={`/restore?source=${encodeURIComponent(a.source ?? '')}`}>{t(T.toRestore)}</Link></p>}</section>}
                 {isLeader(session) ? !a.closed && <Act a={a} onDone={got.reload} /> : <p class="sub">{t(T.reader)}</p>}
-                <Facts a={a} /></div></div></article>;
+                {a.kind !== 'incident' && <Facts a={a} />}</div></div></article>;
 }
 
 function GenTable({ gens, now }: { gens: Generation[]; now: number }) {

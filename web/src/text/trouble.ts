@@ -7,6 +7,7 @@ export const T = {
     closed: { ja: '終わったこと', en: 'Finished' },
     back: { ja: 'こまったことの一覧', en: 'All trouble' },
     number: { ja: 'こまったこと', en: 'Trouble' },
+    numbered: { ja: '第{n}号', en: 'no. {n}' },
     started: { ja: '始まり', en: 'Began' },
     now: { ja: 'いま', en: 'Now' },
     isOpen: { ja: 'まだ終わっていません', en: 'Not finished' },
