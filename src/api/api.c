@@ -303,7 +303,8 @@ static void daily(struct api *a, int64_t now)
     (void)!state_do(a->state, STATE_fails_forget, STATE_ARGS(state_i(now - 2 * DAY)));
     (void)!state_do(a->state, STATE_codes_forget, STATE_ARGS(state_i(now - DAY)));
     (void)!state_do(a->state, STATE_peer_codes_forget, STATE_ARGS(state_i(now - DAY)));
-    (void)!state_do(a->state, STATE_orders_forget, STATE_ARGS(state_i(now - 30 * DAY)));
+    (void)!state_do(a->state, STATE_orders_forget, STATE_ARGS(state_i(now - 3 * DAY)));
+    (void)!state_do(a->state, STATE_uploads_forget, STATE_ARGS(state_i(now - 7 * DAY))); /* a run lasts a day at most */
     (void)!state_do(a->state, STATE_outbox_forget, STATE_ARGS(state_i(now - 30 * DAY)));
 }
 

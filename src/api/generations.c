@@ -77,14 +77,15 @@ static void with_places(struct api *a, json_t *g, json_t *seen)
     json_t *s = json_object_get(seen, api_str(g, "source"));
     if (!s) {
         json_t *row = api_row(a, STATE_source_any, STATE_ARGS(state_t(api_str(g, "source"))));
-        s = json_pack("{s:s,s:s,s:b}", "device", api_str(row, "device"), "name", api_str(row, "name"), "self",
-            self_is(a, api_str(g, "client")));
+        s = json_pack("{s:s,s:s,s:b,s:b}", "device", api_str(row, "device"), "name", api_str(row, "name"), "self",
+            self_is(a, api_str(g, "client")), "drilled",
+            state_number(a->state, STATE_drills_of_source, 0, STATE_ARGS(state_t(api_str(g, "source")))) > 0);
         api_set(seen, api_str(g, "source"), s);
         json_decref(row);
     }
     api_set(g, "self", json_boolean(api_bool(s, "self")));
     api_set(g, "device", json_string(api_str(s, "device")));
-    api_set(g, "drill", drill_last(a, api_str(g, "manifest")));
+    api_set(g, "drill", api_bool(s, "drilled") ? drill_last(a, api_str(g, "manifest")) : json_null());
     api_set(g, "source_name", json_string(api_str(s, "name")));
     api_set(g, "vault_running_ms", json_integer(api_int(a->vault, "running_ms", 0)));
 }

@@ -61,7 +61,7 @@ static char *list_path(struct cli *c, bool times, int *ret_e)
     *ret_e = cli_opt(c, "source") ? find_source(c, cli_opt(c, "source"), &s) : CLI_OK;
     if (*ret_e == CLI_OK)
         path = cli_path("/api/v1/generations", "source", s ? cli_str(s, "id") : NULL, "from",
-            times ? cli_opt(c, "from") : NULL, "to", times ? cli_opt(c, "to") : NULL, "limit", "100", NULL);
+            times ? cli_opt(c, "from") : NULL, "to", times ? cli_opt(c, "to") : NULL, "limit", "200", NULL); /* the most */
     json_decref(s);
     return path;
 }
