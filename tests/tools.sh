@@ -86,6 +86,7 @@ check "the_agent_protocol_names_every_route_of_the_agent_port" "$python" tools/c
 check "PROCESSES_md_names_every_message_and_no_other" "$python" tools/check_docs.py messages
 check "links_and_paths_in_the_documents_lead_somewhere" "$python" tools/check_docs.py links
 check "tests_named_in_THREATS_md_are_there" "$python" tools/check_docs.py tests
+check "every_reason_of_a_failed_run_has_words_in_both_languages" "$python" tools/check_docs.py words
 check "licence_and_notices_are_present" "$python" tools/check_docs.py notices
 
 # --- units

@@ -7,6 +7,7 @@
     check_docs.py links       links and paths in the README files and docs/ lead somewhere
     check_docs.py tests       every test that docs/THREATS.md names is there
     check_docs.py manual      man pages name every command and every setting, and no other
+    check_docs.py words       what agents and the box say of a failed run has words in both languages
     check_docs.py notices     the licence and the notices of others' works stand where they must
 
 One line a finding; exit 1 when there is one, 77 when the check cannot be made here (the line says why).
@@ -152,7 +153,26 @@ def notices():
     return bad
 
 
-CHECKS = {f.__name__: f for f in (openapi, agent, messages, links, tests, manual, notices)}
+def words():
+    """Every fixed text that agents and the box send as a reason has a row in src/core/words.def."""
+    known = set(k.replace('\\"', '"') for k in re.findall(r'^WORD\(PART, "((?:[^"\\]|\\.)*)"', read("src/core/words.def"), re.M))
+    calls = re.compile(r"\b(?:prep_problem|backupd_problem|run_problem|restore_problem|on_problem|run_end|run_finish|run_died|restore_died|"
+                       r"restore_fail|refuse|alarm_of|problem)\(([^;]*?)\);", re.S)
+    usual = {"open", "stat", "read", "path", "failed", "complete", "partial", "cancelled", "", "id", "what", "error", "index",
+             "initdb", "mariadb-install-db"}
+    bad = []
+    for path in sorted(glob.glob(os.path.join(ROOT, "src/**/*.c"), recursive=True)):
+        name = os.path.relpath(path, ROOT)
+        if not name.startswith(("src/sakimori-agent", "src/api/agent_", "src/api/schedule.c", "src/api/restores.c", "src/vault/backup", "src/vault/restore", "src/vault/scan")):
+            continue
+        for m in calls.finditer(re.sub(r'"\s*\n\s*"', "", read(name))):
+            for s in re.findall(r'"((?:[^"\\]|\\.)*)"', m.group(1)):
+                if s not in known and "the box's record %s:" % s not in known and s not in usual and re.match(r"[A-Za-z][A-Za-z ,;:.'-]*$", s):
+                    bad.append('%s: "%s" has no words in src/core/words.def' % (name, s))
+    return sorted(set(bad))
+
+
+CHECKS = {f.__name__: f for f in (openapi, agent, messages, links, tests, manual, notices, words)}
 
 
 def main():

@@ -254,6 +254,14 @@ void h_manifest(struct api_call *c)
 
 /* ---- progress and end ---- */
 
+/* The total is what there was the last time; 0 says it is not known.  What passes it is the total from then on. */
+void progress_bound(json_t *p, const char *part, const char *whole)
+{
+    int64_t n = api_int(p, part, 0), all = api_int(p, whole, 0);
+    if (all > 0 && n > all)
+        api_set(p, whole, json_integer(n));
+}
+
 json_t *progress_of(struct sm_obj *o)
 {
     static const char *const numbers[] = { "files", "files_total", "bytes", "bytes_total", "sent" };
@@ -264,6 +272,8 @@ json_t *progress_of(struct sm_obj *o)
         "at_s", (json_int_t)api_now());
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         api_set(p, numbers[i], json_integer(sm_obj_int_opt(o, numbers[i], 0, INT64_MAX / 2, 0)));
+    progress_bound(p, "files", "files_total");
+    progress_bound(p, "bytes", "bytes_total");
     return p;
 }
 

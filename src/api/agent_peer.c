@@ -390,6 +390,7 @@ void h_far_forked(struct api_call *c)
     if (!peer)
         return;
     peer_forked(c->api, c->who.device, why ? why : "");
+    c->audit_not = known; /* it stands there once until a person answered */
     json_t *say = json_pack("{s:o}", "peer", peer);
     if (!known) {
         api_set(say, "record", json_string("refused"));

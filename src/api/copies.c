@@ -86,7 +86,22 @@ static json_t *error_text(const char *error, const char *why, enum text_lang lan
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!strcmp(rows[i].word, error))
             return text_json(lang, rows[i].key);
-    return TEXT_SAY(lang, T_COPY_ERR_OTHER, why);
+    json_t *words = why_words("", why, lang), *out = TEXT_SAY(lang, T_COPY_ERR_OTHER, json_string_value(words));
+    json_decref(words);
+    return out;
+}
+
+/* What a person mistypes of another box is named in words; the rest is api_refused's. */
+static bool code_refused(struct api_call *c, const struct sm_obj *o)
+{
+    static const struct { const char *field, *says; enum text_key key; } rows[] = { { "code", "\"code\"", T_COPY_CODE_BAD },
+        { "place", "\"place\"", T_COPY_URL_BAD } };
+    for (size_t i = 0; o->err < 0 && i < sizeof rows / sizeof *rows; i++)
+        if (strstr(o->why, rows[i].says)) {
+            api_fail_say(c, 400, "bad_request", rows[i].field, text_get(c->lang, rows[i].key), NULL);
+            return true;
+        }
+    return false;
 }
 
 struct words { const char *state; json_t *text; };
@@ -307,7 +322,7 @@ void h_copy_keys(struct api_call *c)
         address = json_pack("{s:s,s:s}", "access_key", access, "secret_key", secret);
     }
     api_audit_what(c, "%s", c->part[0]);
-    if (api_refused(c, &o)) {
+    if ((box && code_refused(c, &o)) || api_refused(c, &o)) {
         sm_json_drop_secret(address);
     } else if (!k || !k->net) {
         sm_json_drop_secret(address);
@@ -341,7 +356,7 @@ void h_copy_post(struct api_call *c)
                *place = net ? url : sm_obj_str(&o, "place", 1, PLACE_MAX);
     bool elsewhere = sm_obj_bool(&o, "elsewhere", net);
     json_t *address = other_box ? copy_box_address(c, &o, url, sizeof url) : net ? bucket_of(&o, url) : NULL;
-    if (api_refused(c, &o))
+    if ((other_box && code_refused(c, &o)) || api_refused(c, &o))
         return;
     if (net)
         api_set(c->mem, "address", address);

@@ -410,6 +410,7 @@ void api_on_copier(struct api *a, const json_t *e)
     if (!strcmp(what, "progress")) {
         set_int(a->copying, "bytes", api_int(e, "bytes", 0));
         set_int(a->copying, "bytes_total", api_int(e, "bytes_total", 0));
+        progress_bound(a->copying, "bytes", "bytes_total");
         copy_changed(a, api_str(a->copying, "copy"));
     } else if (!strcmp(what, "joined")) {
         copy_joined(a, e);

@@ -329,6 +329,7 @@ void h_drill(struct api_call *c)
         return;
     }
     json_t *out = drill_json(c->api, row), *inst = state_setting(c->api->state, "institution");
+    problems_words(json_object_get(out, "problems"), c->lang);
     api_set(out, "institution", json_string(api_str(inst, "name")));
     api_set(out, "responsible", json_incref(json_object_get(inst, "responsible")));
     json_decref(inst);

@@ -223,6 +223,7 @@ static void access_got(struct api_call *c, int err, struct sm_span body, const c
         api_set(out, "at", json_incref(json_object_get(row, "at")));
         api_set(out, "seq", json_incref(json_object_get(row, "seq")));
         who_name(c->api, out);
+        access_words(out, c->lang);
         api_append(items, out);
     }
     int64_t seq = api_int(j, "next_before_seq", 0);

@@ -24,8 +24,9 @@ static json_t *guide_source(struct api *a, const json_t *s)
 {
     json_t *run = api_row(a, STATE_run_last_good, STATE_ARGS(state_t(api_str(s, "id"))));
     const json_t *n = json_object_get(run, "counters"), *last = json_object_get(s, "last");
-    json_t *out = json_pack("{s:O,s:O,s:O,s:O,s:O?,s:O?,s:s,s:I,s:I,s:o}", "id", json_object_get(s, "id"), "name",
-        json_object_get(s, "name"), "kind", json_object_get(s, "kind"), "paths", json_object_get(s, "paths"), "databases",
+    json_t *out = json_pack("{s:O,s:O,s:O,s:O,s:o,s:O?,s:O?,s:s,s:I,s:I,s:o}", "id", json_object_get(s, "id"), "name",
+        json_object_get(s, "name"), "kind", json_object_get(s, "kind"), "paths", json_object_get(s, "paths"), "where",
+        source_where(a, s), "databases",
         json_object_get(json_object_get(s, "options"), "databases"), "at", json_object_get(last, "at"), "saved",
         !json_is_object(last) ? "never" : api_int(s, "fails", 0) > 0 ? "failing" : "yes", "files",
         (json_int_t)api_int(n, "files", 0), "bytes", (json_int_t)api_int(n, "bytes", 0), "drill",

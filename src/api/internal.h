@@ -241,6 +241,8 @@ void run_finish(struct api *a, const char *run, const char *state, const char *w
 bool source_kind_known(const char *kind);
 bool source_kind_staged(const char *kind);
 const char *source_kind_root(const char *kind);
+/* Its folders, or of a share "\\\\server\\share\\folder" as Windows writes it; new. */
+json_t *source_where(struct api *a, const json_t *row);
 /* The field of options that is wrong, or NULL; standards are filled in. */
 const char *source_options_bad(const char *kind, json_t *options, enum text_key *ret_why);
 json_t *source_json(struct api *a, json_t *row, enum text_lang lang);
@@ -255,6 +257,13 @@ void source_saw_generation(struct api *a, const char *source, json_t *generation
 /* Order: signed by keyd, stored, and the device's poll woken.  Takes args. */
 /* who_name beside who, where that is the id of a machine. */
 void who_name(struct api *a, json_t *line);
+/* Words beside the keys (words.c): of problems "code" and "text"; of lines of the audit log and of the access record "…_text",
+ * and "who_name" of those who are no people. */
+/* Why something did not work: error is the name of a number ("" = unknown), why a program's words for it; new. */
+json_t *why_words(const char *error, const char *why, enum text_lang lang);
+void problems_words(json_t *problems, enum text_lang lang);
+void audit_words(struct api *a, json_t *line, enum text_lang lang);
+void access_words(json_t *line, enum text_lang lang);
 /* One more order for work whose process died?  Those before are over then. */
 bool order_may_again(struct api *a, const char *kind, const char *ref);
 void run_died(struct api *a, const char *id, const char *why);
@@ -267,6 +276,7 @@ bool device_there(const json_t *device, int64_t now);
 json_t *generation_words(json_t *generation, enum text_lang lang);   /* adds texts; borrowed and returned */
 json_t *today_json(struct api *a, enum text_lang lang);
 void access_note(struct api *a, json_t *record /* taken */);
+void progress_bound(json_t *p, const char *part, const char *whole);  /* whole is never less than part */
 json_t *progress_of(struct sm_obj *o);                               /* of a body of progress */
 json_t *problems_of(struct sm_obj *o);
 bool answer_split(

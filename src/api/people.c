@@ -325,8 +325,10 @@ void h_audit(struct api_call *c)
     }
     json_t *line;
     size_t i;
-    json_array_foreach(items, i, line)
+    json_array_foreach(items, i, line) {
         who_name(c->api, line);
+        audit_words(c->api, line, c->lang);
+    }
     json_t *last = json_array_get(items, json_array_size(items) - 1), *next = json_null();
     if ((int64_t)json_array_size(items) == limit && api_int(last, "n", 0) > 1) {
         char text[32];

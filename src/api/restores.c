@@ -110,6 +110,13 @@ static json_t *restore_json(struct api *a, json_t *row)
     return out;
 }
 
+static json_t *restore_words(struct api_call *c, json_t *row)
+{
+    json_t *r = restore_json(c->api, row);
+    problems_words(json_object_get(r, "problems"), c->lang);
+    return r;
+}
+
 void h_restores(struct api_call *c)
 {
     int64_t limit, offset;
@@ -134,7 +141,7 @@ void h_restore(struct api_call *c)
     if (!row)
         api_fail(c, 404, "not_found", NULL, NULL);
     else
-        api_reply(c, 200, restore_json(c->api, row));
+        api_reply(c, 200, restore_words(c, row));
     json_decref(row);
 }
 

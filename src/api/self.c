@@ -325,7 +325,7 @@ void self_start(struct api *a)
 
 /* ---- routes ---- */
 
-static json_t *self_json(struct api *a)
+static json_t *self_json(struct api *a, enum text_lang lang)
 {
     json_t *s = kept(a);
     int64_t ok = api_int(s, "ok_s", 0), now = api_now(), since = api_int(s, "since_s", now);
@@ -341,13 +341,14 @@ static json_t *self_json(struct api *a)
         took ? json_pack("{s:o,s:s,s:s}", "at", api_time(api_int(s, "took_over_s", 0)), "saved", api_str(took, "saved"),
                    "seq", api_str(took, "seq"))
              : json_null());
+    api_set(j, "why_text", *api_str(s, "error") ? why_words(api_str(s, "error"), api_str(s, "why"), lang) : json_string(""));
     json_decref(s);
     return j;
 }
 
 void h_self_get(struct api_call *c)
 {
-    api_reply(c, 200, self_json(c->api));
+    api_reply(c, 200, self_json(c->api, c->lang));
 }
 
 void h_self_run(struct api_call *c)
@@ -358,5 +359,5 @@ void h_self_run(struct api_call *c)
         return;
     }
     begin(a);
-    api_reply(c, 202, self_json(a));
+    api_reply(c, 202, self_json(a, c->lang));
 }

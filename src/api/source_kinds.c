@@ -162,3 +162,45 @@ const char *source_options_bad(const char *kind, json_t *options, enum text_key 
                    : strstr(bad, "databases") ? T_SOURCE_DATABASES : T_BAD_REQUEST;
     return bad;
 }
+
+/* ---- where it is, as people say it ---- */
+
+/* The host of an access, as the machine told it: "server:KIND:ACCESS:HOST".  "" when it did not. */
+static const char *server_of(const json_t *device, const char *kind, const char *access)
+{
+    char prefix[64];
+    int n = snprintf(prefix, sizeof prefix, "server:%.16s:%.32s:", kind, access); /* fits */
+    const json_t *v;
+    size_t i;
+    json_array_foreach(json_object_get(device, "features"), i, v)
+        if (!strncmp(json_string_value(v) ? json_string_value(v) : "", prefix, (size_t)n))
+            return json_string_value(v) + n;
+    return "";
+}
+
+static int share_text(const json_t *options, const char *host, struct sm_buf *b)
+{
+    const char *folder = api_str(options, "folder");
+    int r = sm_buf_printf(b, "%s%s%s%s%s%s", host[0] ? "\\\\" : "", host, host[0] ? "\\" : "", api_str(options, "share"),
+        folder[0] ? "\\" : "", folder);
+    for (size_t i = 0; i < b->n; i++)
+        if (b->p[i] == '/')
+            b->p[i] = '\\';
+    return r;
+}
+
+json_t *source_where(struct api *a, const json_t *row)
+{
+    const char *kind = api_str(row, "kind");
+    const struct source_kind *k = find(kind);
+    const json_t *options = json_object_get(row, "options");
+    if (!k || !(k->takes & O_SHARE))
+        return json_incref(json_object_get(row, "paths"));
+    json_t *device = api_row(a, STATE_device, STATE_ARGS(state_t(api_str(row, "device")))), *out = NULL;
+    struct sm_buf b = SM_BUF_INIT(4096);
+    if (share_text(options, server_of(device, kind, api_str(options, "access")), &b) == 0)
+        out = json_pack("[s]", sm_buf_str(&b));
+    sm_buf_wipe(&b);
+    json_decref(device);
+    return out ? out : json_incref(json_object_get(row, "paths"));
+}

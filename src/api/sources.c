@@ -123,6 +123,22 @@ static void source_merge(struct api *a, const json_t *body, struct source_in *s)
         s->bad = "paths";
 }
 
+/* Two of one name on one machine could not be told apart where a person chooses by name, least of all on the worst day. */
+static void name_free(struct api *a, struct source_in *s, const char *id)
+{
+    const char *name = api_str(s->v, "name"), *device = api_str(s->v, "device");
+    if (s->bad || state_number(a->state, STATE_source_named, 0, STATE_ARGS(state_t(device), state_t(name), state_t(id))) <= 0)
+        return;
+    s->bad = "name";
+    s->why = T_SOURCE_NAMED;
+}
+
+static void source_refuse(struct api_call *c, const struct source_in *s)
+{
+    bool named = s->why == T_SOURCE_NAMED;
+    api_fail_say(c, named ? 409 : 400, named ? "conflict" : "bad_request", s->bad, text_get(c->lang, s->why), NULL);
+}
+
 static bool source_store(struct api_call *c, const char *id, const json_t *v, bool fresh)
 {
     const json_t *resp = json_object_get(v, "responsible");
@@ -154,6 +170,7 @@ json_t *source_json(struct api *a, json_t *row, enum text_lang lang)
         api_set(s, same[i], json_incref(json_object_get(row, same[i])));
     api_set(s, "bandwidth_kib_s", json_integer(api_int(row, "bandwidth", 0)));
     api_set(s, "one_file_system", json_boolean(api_bool(row, "one_fs")));
+    api_set(s, "where", source_where(a, row));
     api_set(s, "next", api_bool(row, "enabled") ? api_time(api_int(row, "next_s", 0)) : json_null());
     json_t *last = json_deep_copy(json_object_get(row, "last"));
     const char *state = "ok";
@@ -216,11 +233,12 @@ void h_source_post(struct api_call *c)
     source_merge(c->api, c->body, &s);
     if (!known || !source_kind_known(kind))
         s.bad = known ? "kind" : "device";
+    name_free(c->api, &s, "");
     char id[API_ID_TEXT];
     api_id(id);
     api_audit_what(c, "%s %s", id, api_str(s.v, "name"));
     if (s.bad)
-        api_fail_say(c, 400, "bad_request", s.bad, text_get(c->lang, s.why), NULL);
+        source_refuse(c, &s);
     else if (source_store(c, id, s.v, true))
         source_answer(c, id, 201);
     json_decref(s.v);
@@ -236,14 +254,17 @@ void h_source_patch(struct api_call *c)
     api_set(row, "one_file_system", json_boolean(api_bool(row, "one_fs")));
     api_set(row, "bandwidth_kib_s", json_integer(api_int(row, "bandwidth", 0)));
     struct source_in s = { row, NULL, T_BAD_REQUEST };
+    bool renamed = json_object_get(c->body, "name") && strcmp(api_str(c->body, "name"), api_str(row, "name")) != 0;
     source_merge(c->api, c->body, &s);
     if (json_object_get(c->body, "kind") && strcmp(api_str(c->body, "kind"), api_str(row, "kind")) != 0)
         s.bad = "kind"; /* its generations would not be of one thing any more */
     api_audit_what(c, "%s %s", c->part[0], api_str(row, "name"));
     char id[API_ID_TEXT];
     (void)snprintf(id, sizeof id, "%s", api_str(row, "id")); /* same size */
+    if (renamed) /* two of one name from before this rule can still be changed otherwise */
+        name_free(c->api, &s, id);
     if (s.bad)
-        api_fail_say(c, 400, "bad_request", s.bad, text_get(c->lang, s.why), NULL);
+        source_refuse(c, &s);
     else if (source_store(c, id, row, false))
         source_answer(c, id, 200);
     json_decref(row);
@@ -377,6 +398,7 @@ void h_run(struct api_call *c)
         api_fail(c, 404, "not_found", NULL, NULL);
     else {
         api_set(c->mem, "one", json_true());
+        problems_words(json_object_get(row, "problems"), c->lang);
         runs_mark(c, json_pack("[o]", run_json(c->api, row)));
     }
     json_decref(row);

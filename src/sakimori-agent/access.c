@@ -16,6 +16,7 @@
 #define VERSION 1
 #define FILE_MAX ((size_t)16 << 10)
 #define FEATURES_MAX 64
+#define FEATURE_TEXT_MAX 100 /* longer ones a box drops, and all others with them */
 
 bool access_name_ok(const char *name)
 {
@@ -152,6 +153,15 @@ static void add_feature(json_t *list, const char *a, const char *b, const char *
         (void)json_array_append_new(list, json_string(text)); /* without memory it is not told */
 }
 
+/* Where the shares of an access are: people know a share by its server, and on the day it is gone only by that. */
+static void add_server(json_t *list, const struct kind *k, const struct access *a)
+{
+    char at[320];
+    int n = snprintf(at, sizeof at, "%s:%s", a->name, a->host);
+    if (k->serve && a->host[0] && n > 0 && (size_t)n + sizeof "server:" + strlen(k->name) < FEATURE_TEXT_MAX)
+        add_feature(list, "server", k->name, at);
+}
+
 static void add_access(json_t *list, const char *data, char *file)
 {
     struct access a = {.port = 0};
@@ -161,8 +171,10 @@ static void add_access(json_t *list, const char *data, char *file)
         return;
     file[n - 5] = 0;
     for (size_t i = 0; kind_at(i); i++)
-        if (kind_at(i)->has_access && access_load(data, kind_at(i)->name, file, &a, why) == 0 && a.kind[0])
+        if (kind_at(i)->has_access && access_load(data, kind_at(i)->name, file, &a, why) == 0 && a.kind[0]) {
             add_feature(list, "access", kind_at(i)->name, file);
+            add_server(list, kind_at(i), &a);
+        }
     access_wipe(&a);
 }
 

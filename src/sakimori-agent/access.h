@@ -28,7 +28,8 @@ sm_must_use int access_save(const char *data, const struct access *a);
 void access_wipe(struct access *a);
 /* The folders of accesses, hooks and stagings; made when missing.  -errno. */
 sm_must_use int access_folders(const char *data);
-/* What the box may be told of: "kind:K", "access:K:NAME", "hook:NAME", at most 64, sorted.  NULL: no memory. */
+/* What the box may be told of: "kind:K", "access:K:NAME", of a kind read where it is "server:K:NAME:HOST" (never users or
+ * passwords), "hook:NAME", at most 64, sorted.  NULL: no memory. */
 json_t *access_features(const char *data);
 
 struct access_args {

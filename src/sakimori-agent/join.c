@@ -16,6 +16,10 @@
 #include "vault/snapshot/envelope.h"
 
 #define WHY 256
+/* Keys of core/words.def: whoever types the command reads them in their own language. */
+#define JOIN_DENIED "the box did not take the code: it is wrong, used or too old; make a new one on the box"
+#define JOIN_RATE "too many wrong codes came from this address: wait ten minutes, then try again"
+#define JOIN_NOT_YET "the box is not set up yet: finish its first set-up"
 #define CODE_WRONG "the join code is mistyped: it begins with SKJ2- and has 46 characters"
 #define ANSWER_MAX ((size_t)1 << 20)
 
@@ -255,8 +259,13 @@ static int say_refusal(int status, struct sm_span body, char *why)
 {
     sm_cleanup(sm_json_free) json_t *j = NULL;
     (void)sm_json_parse(body, ANSWER_MAX, &j, NULL); /* without words the number is said */
-    const char *text = json_string_value(json_object_get(json_object_get(j, "error"), "message"));
+    const char *code = json_string_value(json_object_get(json_object_get(j, "error"), "code")),
+               *text = json_string_value(json_object_get(json_object_get(j, "error"), "message"));
+    static const char *const known[][2] = {{"denied", JOIN_DENIED}, {"rate", JOIN_RATE}, {"setup_needed", JOIN_NOT_YET}};
     snprintf(why, WHY, "the box refused (%d): %.200s", status, text ? text : "");
+    for (size_t i = 0; code && i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(code, known[i][0]) == 0)
+            snprintf(why, WHY, "%s", known[i][1]);
     return status == 403 || status == 429 ? -SM_EDENIED : status == 409 ? -SM_ESTATE : -SM_EPROTO;
 }
 
@@ -314,7 +323,7 @@ int join_box(const char *data, const char *url_in, const char *code, const char 
         url[strlen(url) - 1] = 0;
     snprintf(path, sizeof path, "%s/agent.json", data);
     if (!r && access(path, F_OK) == 0) {
-        snprintf(ret_why, WHY, "this machine has joined a box already (%.180s)", path);
+        snprintf(ret_why, WHY, "this machine has joined a box already; see sakimori-agent status");
         r = -SM_EEXISTS;
     }
     if (!r && (r = join_code_read(code, &typed)) != 0)

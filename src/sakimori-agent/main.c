@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "plat/fs.h"
 #include "sakimori-agent/access.h"
+#include "core/words.h"
 #include "sakimori-agent/agent.h"
 #include "sakimori-agent/follow.h"
 #include "sakimori-agent/helper.h"
@@ -34,6 +35,16 @@ static bool japanese(void)
     if (!lang || !lang[0])
         lang = getenv("LANG");
     return lang && strncmp(lang, "ja", 2) == 0;
+}
+
+/* The reader's words first; what has none stands behind those of the number. */
+static void say_failed(const char *ja, const char *en, int err, const char *why)
+{
+    const char *known = sm_word(SM_WORDS_PART, why, japanese());
+    if (known || !japanese())
+        fprintf(stderr, "%s: %s\n", japanese() ? ja : en, known ? known : why[0] ? why : sm_errtext(err, false));
+    else
+        fprintf(stderr, "%s: %s%s%s%s\n", ja, sm_errtext(err, true), why[0] ? "(" : "", why, why[0] ? ")" : "");
 }
 
 static int usage(FILE *to)
@@ -131,8 +142,7 @@ static int join_command(const struct args *a, int argc, char **argv)
         return usage(stderr);
     int r = join_box(a->data, argv[optind + 1], argv[optind + 2], a->name ? a->name : "", why);
     if (r) {
-        fprintf(
-            stderr, "%s: %s\n", japanese() ? "つなげませんでした" : "could not join", why[0] ? why : sm_strerror(r));
+        say_failed("つなげませんでした", "could not join", r, why);
         return 1;
     }
     puts(japanese() ? "つながりました。sakimori-agent を動かすと、保存が始まります。"
@@ -147,8 +157,7 @@ static int move_command(const struct args *a, int argc, char **argv)
         return usage(stderr);
     int r = follow_move(a->data, argv[optind + 1], why);
     if (r) {
-        fprintf(stderr, "%s: %s\n", japanese() ? "つなぎ先を変えられませんでした" : "the address could not be changed",
-            why[0] ? why : sm_strerror(r));
+        say_failed("つなぎ先を変えられませんでした", "the address could not be changed", r, why);
         return 1;
     }
     puts(japanese() ? "つなぎ先を変えました。sakimori-agent を始め直してください(systemctl restart sakimori-agent)。"
@@ -163,7 +172,7 @@ static int trust_command(const struct args *a, int argc, char **argv)
         return usage(stderr);
     int r = join_trust(a->data, argv[optind + 1], why);
     if (r) {
-        fprintf(stderr, "%s: %s\n", japanese() ? "変えていません" : "nothing was changed", why[0] ? why : sm_strerror(r));
+        say_failed("変えていません", "nothing was changed", r, why);
         return 1;
     }
     puts(japanese() ? "確かめました。次の保存から、箱のいまの鍵(金庫の紙とカード)で開けるように包みます。"

@@ -168,7 +168,7 @@ int anew_open(struct cli *c, struct crypto_sheet *s, struct crypto_x25519_pair *
             "this is not the opening half of this box's recovery sheet"));
     else if (r < 0)
         cli_note(c, T(c, "戻す鍵の控えがこわれています: %s", "the sealed copy of the restore key is damaged: %s"),
-            sm_strerror(r));
+            sm_errtext(r, c->ja));
     return r < 0 ? CLI_DENIED : e;
 }
 
@@ -232,7 +232,7 @@ static int card_wrap(struct cli *c, struct making *m, const char *password)
     if (!r)
         r = restorekey_card_text(m->card, &m->text);
     if (r < 0)
-        cli_note(c, T(c, "カードを作れません: %s", "the card could not be made: %s"), sm_strerror(r));
+        cli_note(c, T(c, "カードを作れません: %s", "the card could not be made: %s"), sm_errtext(r, c->ja));
     return r < 0 ? CLI_FAILED : CLI_OK;
 }
 

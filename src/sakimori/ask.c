@@ -57,7 +57,7 @@ int cli_answers_load(struct cli *c)
         close(fd);
     sm_buf_wipe(&text);
     if (r < 0) {
-        cli_note(c, "%s: %s", file, *why ? why : sm_strerror(r));
+        cli_note(c, "%s: %s", file, cli_why(c, r, why));
         return CLI_USAGE;
     }
     c->answers = calloc(1, sizeof *c->answers);
@@ -222,7 +222,7 @@ int cli_sheet(struct cli *c, const char *file, enum crypto_sheet_half half, stru
         r = crypto_sheet_parse(sm_buf_span(&text), half, ret, why);
     sm_buf_wipe(&text);
     if (r < 0)
-        cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), *why ? why : sm_strerror(r));
+        cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), cli_why(c, r, why));
     return r < 0 ? CLI_DENIED : CLI_OK;
 }
 

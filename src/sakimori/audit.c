@@ -27,18 +27,18 @@ static int list_of_names(struct cli *c, const char *path, const struct cli_col *
 int cmd_audit_list(struct cli *c)
 {
     static const struct cli_col cols[] = { { "n", CLI_TEXT, "番号", "No." }, { "at", CLI_TIME, "時刻", "At" },
-        { "who", CLI_TEXT, "だれ", "Who" }, { "role", CLI_WORD, "役", "Role" }, { "act", CLI_TEXT, "何を", "Act" },
-        { "what", CLI_TEXT, "内容", "What" }, { "result", CLI_TEXT, "結果", "Result" },
-        { "from", CLI_TEXT, "どこから", "From" } };
+        { "who", CLI_TEXT, "だれ", "Who" }, { "role_text", CLI_TEXT, "役", "Role" }, { "act_text", CLI_TEXT, "何を", "Act" },
+        { "what_text", CLI_TEXT, "内容", "What" }, { "result_text", CLI_TEXT, "結果", "Result" },
+        { "from_text", CLI_TEXT, "どこから", "From" } };
     return list_of_names(c, "/api/v1/audit?limit=200", cols, sizeof cols / sizeof *cols);
 }
 
 int cmd_access(struct cli *c)
 {
     static const struct cli_col cols[] = { { "at", CLI_TIME, "時刻", "At" }, { "who", CLI_TEXT, "だれ", "Who" },
-        { "role", CLI_WORD, "役", "Role" }, { "what", CLI_TEXT, "何を", "What" },
-        { "manifest", CLI_SHORT, "世代", "Generation" }, { "why", CLI_TEXT, "理由", "Why" },
-        { "result", CLI_TEXT, "結果", "Result" } };
+        { "role_text", CLI_TEXT, "役", "Role" }, { "what_text", CLI_TEXT, "何を", "What" },
+        { "manifest", CLI_SHORT, "世代", "Generation" }, { "why_text", CLI_TEXT, "理由", "Why" },
+        { "result_text", CLI_TEXT, "結果", "Result" } };
     char *path = cli_path("/api/v1/access", "from", cli_opt(c, "from"), "to", cli_opt(c, "to"), "person",
         cli_opt(c, "person"), "limit", "200", NULL);
     int e = list_of_names(c, path, cols, sizeof cols / sizeof *cols);
@@ -53,7 +53,7 @@ int cmd_audit_export(struct cli *c)
         return cli_download(c, "/api/v1/audit/export", 1);
     int fd = plat_fs_create(AT_FDCWD, to, PLAT_FS_EXCL, 0600);
     if (fd < 0) {
-        cli_note(c, T(c, "%s を作れません: %s", "cannot make %s: %s"), to, sm_strerror(fd));
+        cli_note(c, T(c, "%s を作れません: %s", "cannot make %s: %s"), to, sm_errtext(fd, c->ja));
         return CLI_FAILED;
     }
     int e = cli_download(c, "/api/v1/audit/export", fd);
@@ -130,7 +130,7 @@ static int verify_files(struct cli *c)
         file = cli_opt_nth(c, "file", i);
         FILE *in = !strcmp(file, "-") ? stdin : fopen(file, "re");
         if (!in) {
-            cli_note(c, "%s: %s", file, strerror(errno));
+            cli_note(c, "%s: %s", file, sm_errtext(-errno, c->ja));
             return errno == ENOENT ? CLI_NOT_FOUND : CLI_FAILED;
         }
         f = each_line(in, &a);

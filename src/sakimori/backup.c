@@ -12,8 +12,7 @@ static int end_of(const struct cli *c, const json_t *o)
     cli_progress_end(c);
     if (!c->json)
         json_array_foreach(json_object_get(o, "problems"), i, p)
-            cli_note(c, "  %s: %s%s%s%s", cli_str(p, "path"), cli_str(p, "error"), *cli_str(p, "error") ? " (" : "",
-                cli_str(p, "what"), *cli_str(p, "error") ? ")" : "");
+            cli_note(c, "  %s%s%s", cli_str(p, "path"), *cli_str(p, "path") ? ": " : "", cli_str(p, "text"));
     json_int_t changed = json_integer_value(cli_at(o, "counters.changed_while_read"));
     if (!c->json && changed > 0)
         cli_note(c, T(c, "保存の間に書きかえられたファイル: %lld。次の保存で取り直します",

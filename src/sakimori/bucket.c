@@ -43,7 +43,7 @@ static int address_of(struct cli *c, const struct keys *k, json_t **ret, struct 
         r = o ? s3_conf_get(o, ret_conf, why) : -ENOMEM;
     }
     if (r) {
-        cli_note(c, "%s", *why ? why : sm_strerror(r));
+        cli_note(c, "%s", cli_why(c, r, why));
         sm_json_drop_secret(o);
         return CLI_USAGE;
     }
@@ -189,7 +189,7 @@ static int fetch(struct cli *c, const struct s3_conf *conf, int64_t before_s, co
     if (t)
         copy_s3.close(t);
     if (r) {
-        cli_note(c, "%s", *why ? why : sm_strerror(r));
+        cli_note(c, "%s", cli_why(c, r, why));
         return r == -SM_ENOTFOUND ? CLI_NOT_FOUND : r == -SM_EAUTH || r == -EACCES ? CLI_DENIED :
             r == -SM_EPEER ? CLI_UNREACHABLE : CLI_FAILED;
     }

@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include "core/buf.h"
 #include "core/time.h"
+#include "core/words.h"
 #include "crypto/sheet.h"
 
 enum cli_exit {
@@ -92,6 +93,10 @@ void cli_record(const struct cli *c, const json_t *object, const struct cli_col 
 void cli_json(const json_t *v);
 /* The Japanese or English word of a stable word of the API ("late" → 遅れ). */
 const char *cli_word(const struct cli *c, const char *word);
+/* "path: what went wrong" of a restore; and what went wrong in words of the reader, with a room's English detail behind it
+ * in a Japanese answer (static storage, until the next call). */
+void cli_problem(const struct cli *c, const char *path, int err, const char *what);
+const char *cli_why(const struct cli *c, int err, const char *why);
 /* Progress: on a terminal one line that is rewritten, else nothing.  total 0: unknown. */
 void cli_progress(const struct cli *c, const char *label, uint64_t done, uint64_t total, const char *now);
 void cli_progress_end(const struct cli *c);

@@ -11,6 +11,7 @@ int cmd_status(struct cli *c);
 int cmd_today(struct cli *c);
 int cmd_healthz(struct cli *c);
 int cmd_source_list(struct cli *c);
+int cmd_source_show(struct cli *c);
 int cmd_source_add(struct cli *c);
 int cmd_source_set(struct cli *c);
 int cmd_source_remove(struct cli *c);

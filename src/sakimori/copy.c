@@ -231,7 +231,7 @@ static int mount_it(struct cli *c, struct place *p)
     p->mounted = r == 0;
     if (r < 0) {
         (void)!rmdir(p->base); /* just made, empty */
-        cli_note(c, T(c, "ディスクをつなげません: %s", "the disk cannot be mounted: %s"), sm_strerror(r));
+        cli_note(c, T(c, "ディスクをつなげません: %s", "the disk cannot be mounted: %s"), sm_errtext(r, c->ja));
     }
     return r;
 }
@@ -242,7 +242,7 @@ static int look_at(struct cli *c, const json_t *box, struct place *p)
     const char *folder = cli_str(box, "disks");
     struct stat st;
     if (!realpath(cli_arg(c, 0), p->path) || stat(p->path, &st) < 0) {
-        cli_note(c, "%s: %s", cli_arg(c, 0), sm_strerror(-errno));
+        cli_note(c, "%s: %s", cli_arg(c, 0), sm_errtext(-errno, c->ja));
         return CLI_NOT_FOUND;
     }
     if (S_ISBLK(st.st_mode)) {
@@ -318,7 +318,7 @@ static int prepare(struct cli *c, const struct place *p)
     }
     int r = write_place(p, cli_str(o, "label"));
     if (r < 0) {
-        cli_note(c, "%s: %s", p->base, sm_strerror(r));
+        cli_note(c, "%s: %s", p->base, sm_errtext(r, c->ja));
         (void)snprintf(path, sizeof path, "/api/v1/copies/%.80s", cli_str(o, "id")); /* ids are short */
         (void)cli_call_quiet(c, "DELETE", path, NULL, NULL); /* what is left is seen in the list */
         e = CLI_FAILED;
@@ -353,7 +353,7 @@ int cmd_copy_prepare(struct cli *c)
     if (p.mounted) {
         int r = plat_unmount(p.base, false);
         if (r < 0)
-            cli_note(c, "%s: %s", p.base, sm_strerror(r));
+            cli_note(c, "%s: %s", p.base, sm_errtext(r, c->ja));
         (void)!rmdir(p.base); /* an empty folder in /tmp is no harm */
     }
     json_decref(o);

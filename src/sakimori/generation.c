@@ -274,7 +274,7 @@ static int fetch(struct cli *c, const char *url, const char *to)
 {
     int fd = plat_fs_create(AT_FDCWD, to, PLAT_FS_EXCL, 0600);
     if (fd < 0) {
-        cli_note(c, T(c, "%s を作れません: %s", "cannot make %s: %s"), to, sm_strerror(fd));
+        cli_note(c, T(c, "%s を作れません: %s", "cannot make %s: %s"), to, sm_errtext(fd, c->ja));
         return CLI_FAILED;
     }
     int e = cli_download(c, url, fd);

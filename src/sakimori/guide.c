@@ -121,7 +121,8 @@ static int source(struct cli *c, const json_t *s, struct sm_buf *b)
     else if (!r)
         r = sm_buf_printf(b, " %s%s%s%s%s\n", size, took, at[0] ? "  " : "", at, strcmp(saved, "failing") != 0 ? "" :
             T(c, "(その後の保存は失敗しています)", " (the runs since then failed)"));
-    return r ? r : list(b, T(c, "  場所", "  where"), json_object_get(s, "paths"));
+    const json_t *where = json_object_get(s, "where"); /* without a box there are only the paths */
+    return r ? r : list(b, T(c, "  場所", "  where"), where ? where : json_object_get(s, "paths"));
 }
 
 /* The time for everything, and what that number rests on. */

@@ -69,7 +69,7 @@ static int check_folder(struct cli *c, struct sm_span text)
     bool copy = dir && !vaultdir_is_box(dir);
     free(dir);
     if (r < 0 && r != -SM_ENOTFOUND) {
-        cli_note(c, T(c, "記録が読めません: %s", "the record cannot be read: %s"), sm_strerror(r));
+        cli_note(c, T(c, "記録が読めません: %s", "the record cannot be read: %s"), sm_errtext(r, c->ja));
         return CLI_FAILED;
     }
     return told(c, foreign ? "foreign" : r ? (copy ? "behind" : "rolled-back") : memcmp(is, t.hash, t.hash_n) ? "forked"
@@ -102,7 +102,7 @@ int cmd_head_check(struct cli *c)
     }
     int r = file ? plat_fs_read_file(AT_FDCWD, file, HEADTEXT_TEXT_MAX, &b) : 0;
     if (r < 0)
-        cli_note(c, "%s: %s", file, sm_strerror(r));
+        cli_note(c, "%s: %s", file, sm_errtext(r, c->ja));
     int e = r < 0 ? CLI_USAGE : check(c, file ? sm_buf_span(&b) : SM_SPAN_STR(text));
     sm_buf_wipe(&b);
     return e;

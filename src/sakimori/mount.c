@@ -607,7 +607,7 @@ int cmd_mount(struct cli *c)
     struct mount m = { .c = c };
     char *place = realpath(cli_arg(c, 0), NULL);
     if (!place) {
-        cli_note(c, "%s: %s", cli_arg(c, 0), sm_strerror(-errno));
+        cli_note(c, "%s: %s", cli_arg(c, 0), sm_errtext(-errno, c->ja));
         return CLI_NOT_FOUND;
     }
     int e = vaultdir_open(c, &m.st);

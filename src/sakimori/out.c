@@ -356,6 +356,7 @@ void cli_progress(const struct cli *c, const char *label, uint64_t done, uint64_
     if (ioctl(2, TIOCGWINSZ, &ws) < 0 || ws.ws_col < 20)
         ws.ws_col = 80;
     char bar[24], text[256], safe[512];
+    total = total && total < done ? done : total; /* an expectation, of the last time for instance, was passed */
     unsigned filled = total ? (unsigned)(done * 20 / total) : 0;
     filled = filled > 20 ? 20 : filled;
     for (unsigned i = 0; i < 20; i++)
@@ -384,4 +385,24 @@ void cli_progress_end(const struct cli *c)
     if (progress_open && c->tty_err)
         fputs("\r\033[K", stderr);
     progress_open = false;
+}
+
+void cli_problem(const struct cli *c, const char *path, int err, const char *what)
+{
+    struct sm_buf b = SM_BUF_INIT(4096);
+    int r = sm_problem_text(err ? sm_strerror(err) : "", what, c->ja, &b);
+    cli_note(c, "%s: %s", path, r ? sm_errtext(err, c->ja) : sm_buf_str(&b));
+    sm_buf_wipe(&b);
+}
+
+const char *cli_why(const struct cli *c, int err, const char *why)
+{
+    static char text[1024];
+    if (!why || !*why || !c->ja)
+        return why && *why ? why : sm_errtext(err, c->ja);
+    const char *known = sm_word(SM_WORDS_PART, why, true);
+    if (known)
+        return known;
+    (void)snprintf(text, sizeof text, "%s(%.600s)", sm_errtext(err, true), why); /* cut is fine */
+    return text;
 }

@@ -203,7 +203,7 @@ static int export(struct cli *c, const char *from, const char *to)
         (void)close(k.to);
     free(k.piece);
     if (r) {
-        cli_note(c, "%s: %s", r == -EEXIST ? path : to, sm_strerror(r));
+        cli_note(c, "%s: %s", r == -EEXIST ? path : to, sm_errtext(r, c->ja));
         return CLI_FAILED;
     }
     printf("%s\n", path);

@@ -343,7 +343,7 @@ static int make(struct cli *c, struct change *x, const json_t *now, const char *
     if (e == CLI_OK && !r)
         r = order_new(x, now, why);
     if (r < 0) {
-        cli_note(c, T(c, "新しい鍵を作れません: %s", "the new keys could not be made: %s"), sm_strerror(r));
+        cli_note(c, T(c, "新しい鍵を作れません: %s", "the new keys could not be made: %s"), sm_errtext(r, c->ja));
         e = CLI_FAILED;
     }
     bool person = !c->json && cli_has_terminal();

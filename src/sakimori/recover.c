@@ -96,7 +96,7 @@ static int origins_read(struct cli *c, struct store *st, struct origins *ret)
         q.before_seq = g[n - 1].seq;
     }
     if (r)
-        cli_note(c, "%s", sm_strerror(r));
+        cli_note(c, "%s", sm_errtext(r, c->ja));
     return r ? CLI_FAILED : CLI_OK;
 }
 
@@ -307,7 +307,7 @@ static void on_problem(void *arg, struct sm_span path, int err, const char *what
     else
         json_decref(p);
     if (!r->c->json)
-        cli_note(r->c, "%s: %s (%s)", text, what, sm_strerror(err));
+        cli_problem(r->c, text, err, what);
 }
 
 /* ---- all of it ---- */
@@ -334,7 +334,7 @@ static int told(struct recover *r, int e, const struct restore_result *v)
             "this key does not open it: are these the 24 words of the key that opens (not of the key for orders), and of "
             "this box's sheet?"));
     else if (e < 0 && e != -SM_EPARTIAL)
-        cli_note(c, T(c, "戻せません: %s", "cannot restore: %s"), sm_strerror(e));
+        cli_note(c, T(c, "戻せません: %s", "cannot restore: %s"), sm_errtext(e, c->ja));
     if (e == -SM_ENOTFOUND)
         return CLI_NOT_FOUND;
     return e == 0 ? CLI_OK : e == -SM_EPARTIAL ? CLI_PARTIAL : CLI_FAILED;
@@ -414,7 +414,7 @@ static void leave_guide(struct recover *r, const char *to)
     json_t *g = guide_of(r);
     int e = g ? guide_write(r->c, to, g) : -ENOMEM;
     if (e)
-        cli_note(r->c, "%s/" GUIDE_FILE ": %s", to, sm_strerror(e));
+        cli_note(r->c, "%s/" GUIDE_FILE ": %s", to, sm_errtext(e, r->c->ja));
     else if (!r->c->json)
         cli_note(r->c, T(r->c, "機器を建て直す手順: %s/" GUIDE_FILE, "how to build the machine anew: %s/" GUIDE_FILE), to);
     json_decref(g);
@@ -441,7 +441,7 @@ static char *place_of(struct cli *c)
     int r = plat_fs_mkdir_p(to, 0700);
     char *full = r < 0 ? NULL : realpath(to, NULL);
     if (!full)
-        cli_note(c, "%s: %s", to, sm_strerror(r < 0 ? r : -errno));
+        cli_note(c, "%s: %s", to, sm_errtext(r < 0 ? r : -errno, c->ja));
     return full;
 }
 

@@ -182,7 +182,7 @@ static int order_give(struct cli *c, struct order *o)
     crypto_sheet_wipe(&sheet);
     sm_zero(&key, sizeof key);
     if (e == CLI_OK && r) {
-        cli_note(c, T(c, "命令を作れません: %s", "cannot make the order: %s"), sm_strerror(r));
+        cli_note(c, T(c, "命令を作れません: %s", "cannot make the order: %s"), sm_errtext(r, c->ja));
         e = CLI_USAGE;
     }
     if (e == CLI_OK) {

@@ -138,7 +138,7 @@ static int heal_journal(struct cli *c, const char *dir, struct round *r, int *re
         cli_note(c, T(c, "この保管庫は動いている箱が使っています: 箱を止めるか、箱で sakimori scrub now を使ってください",
             "a running box has this vault: stop it, or use sakimori scrub now"));
     else if (err < 0)
-        cli_note(c, "%s: %s", dir, sm_strerror(err));
+        cli_note(c, "%s: %s", dir, sm_errtext(err, c->ja));
     const char *result = r->heal ? "healed" : "can be healed";
     char file[64];
     (void)snprintf(file, sizeof file, "journal/%s", got.file); /* fits */
@@ -190,7 +190,7 @@ int cmd_vault_scrub(struct cli *c)
         e = vaultdir_open(c, &st);
     int err = e == CLI_OK ? run(st, &r, &s) : 0;
     if (err < 0)
-        cli_note(c, T(c, "途中で止まりました: %s", "stopped: %s"), sm_strerror(err));
+        cli_note(c, T(c, "途中で止まりました: %s", "stopped: %s"), sm_errtext(err, c->ja));
     if (e == CLI_OK)
         e = err < 0 ? CLI_FAILED : finish(c, &r, &s);
     store_close(st);

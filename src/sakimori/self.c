@@ -7,7 +7,7 @@
 static const struct cli_col cols[] = { { "state", CLI_WORD, "状態", "State" }, { "saved", CLI_TIME, "控えた", "Saved" },
     { "tried", CLI_TIME, "前に試した", "Last try" }, { "next", CLI_TIME, "次", "Next" },
     { "last.files", CLI_TEXT, "ファイル", "Files" }, { "last.bytes", CLI_BYTES, "大きさ", "Size" },
-    { "why", CLI_TEXT, "理由", "Why" }, { "took_over.at", CLI_TIME, "写しから始まった", "Began from a copy" },
+    { "why_text", CLI_TEXT, "理由", "Why" }, { "took_over.at", CLI_TIME, "写しから始まった", "Began from a copy" },
     { "took_over.saved", CLI_TIME, "その控え", "Of the backup" } };
 
 static int show(struct cli *c, const json_t *o)

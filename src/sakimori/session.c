@@ -46,7 +46,7 @@ static int try_sign_in(struct cli *c, json_t *body)
     else if (e != CLI_OK)
         cli_complain(c, answer);
     else if (!*token || r < 0)
-        cli_note(c, T(c, "サインインの控えを保存できません: %s", "the token could not be kept: %s"), sm_strerror(r));
+        cli_note(c, T(c, "サインインの控えを保存できません: %s", "the token could not be kept: %s"), sm_errtext(r, c->ja));
     if (e == CLI_OK && (!*token || r < 0))
         e = CLI_FAILED;
     if (e == CLI_OK && c->json)
@@ -86,7 +86,7 @@ int cmd_sign_out(struct cli *c)
     json_decref(answer);
     int r = cli_token_drop(c);
     if (r < 0) {
-        cli_note(c, T(c, "サインインの控えを消せません: %s", "the token could not be removed: %s"), sm_strerror(r));
+        cli_note(c, T(c, "サインインの控えを消せません: %s", "the token could not be removed: %s"), sm_errtext(r, c->ja));
         return CLI_FAILED;
     }
     /* Not being known any more is what was wanted. */

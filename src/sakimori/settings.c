@@ -103,7 +103,7 @@ int cmd_settings_print(struct cli *c)
     if (!r)
         fwrite(out.p, 1, out.n, stdout);
     else
-        cli_note(c, "%s", *why ? why : sm_strerror(r));
+        cli_note(c, "%s", cli_why(c, r, why));
     options_wipe(&s);
     sm_buf_wipe(&text);
     sm_buf_wipe(&out);
@@ -129,7 +129,7 @@ int cmd_contacts_set(struct cli *c)
         r = sm_json_parse(sm_buf_span(&text), FILE_LONGEST, &list, why);
     sm_buf_wipe(&text);
     if (r < 0) {
-        cli_note(c, "%s: %s", cli_arg(c, 0), *why ? why : sm_strerror(r));
+        cli_note(c, "%s: %s", cli_arg(c, 0), cli_why(c, r, why));
         return CLI_USAGE;
     }
     if (json_is_array(list))

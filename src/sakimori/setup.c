@@ -140,7 +140,7 @@ static int sign_in(struct cli *c, json_t *secrets)
         json_array_remove(codes, n - 1);
         int r = cli_token_save(c, cli_str(a, "token"));
         if (r < 0) {
-            cli_note(c, T(c, "サインインの控えを保存できません: %s", "the token could not be kept: %s"), sm_strerror(r));
+            cli_note(c, T(c, "サインインの控えを保存できません: %s", "the token could not be kept: %s"), sm_errtext(r, c->ja));
             e = CLI_FAILED;
         }
     }
@@ -160,7 +160,7 @@ static int write_secrets(struct cli *c, int fd, const json_t *secrets)
         r = plat_fs_sync(fd);
     sm_buf_wipe(&text);
     if (r < 0)
-        cli_note(c, T(c, "%s に書けません: %s", "cannot write %s: %s"), cli_opt(c, "sheet"), sm_strerror(r));
+        cli_note(c, T(c, "%s に書けません: %s", "cannot write %s: %s"), cli_opt(c, "sheet"), sm_errtext(r, c->ja));
     return r < 0 ? CLI_FAILED : CLI_OK;
 }
 
@@ -173,7 +173,7 @@ static int from_file(struct cli *c)
     const char *file = cli_opt(c, "sheet");
     int fd = plat_fs_create(AT_FDCWD, file, PLAT_FS_EXCL, 0600);
     if (fd < 0) {
-        cli_note(c, T(c, "%s を作れません: %s", "cannot make %s: %s"), file, sm_strerror(fd));
+        cli_note(c, T(c, "%s を作れません: %s", "cannot make %s: %s"), file, sm_errtext(fd, c->ja));
         return CLI_FAILED;
     }
     e = setup_run(c, c->answers->o, &got);

@@ -198,18 +198,58 @@ static int fields(struct cli *c, const json_t *present, json_t *o)
 }
 
 static const struct cli_col cols[] = { { "id", CLI_SHORT, "番号", "Id" }, { "name", CLI_TEXT, "名前", "Name" },
-    { "state", CLI_WORD, "状態", "State" }, { "kind", CLI_WORD, "種類", "Kind" }, { "paths", CLI_TEXT, "場所", "Folders" },
+    { "state", CLI_WORD, "状態", "State" }, { "kind", CLI_WORD, "種類", "Kind" }, { "where", CLI_TEXT, "場所", "Where" },
     { "schedule.every", CLI_WORD, "予定", "Every" }, { "schedule.at", CLI_TEXT, "時刻", "At" },
     { "last.at", CLI_TIME, "最後", "Last" }, { "next", CLI_TIME, "次", "Next" } };
 #define COLS (sizeof cols / sizeof *cols)
 
+static const struct cli_col more[] = { { "include", CLI_TEXT, "これだけ", "Only" }, { "exclude", CLI_TEXT, "除く", "Without" },
+    { "enabled", CLI_YES, "予定どおり", "By schedule" }, { "bandwidth_kib_s", CLI_TEXT, "速さの上限", "KiB/s" },
+    { "hours_text", CLI_TEXT, "時間ごとの速さ", "By hours" } };
+
+/* A row of hours as --hours takes it: "1-6 08:30-18:30 500". */
+static json_t *hours_text(const json_t *row)
+{
+    const json_t *days = json_object_get(row, "days"), *d;
+    char list[32] = "";
+    size_t i, at = 0;
+    json_array_foreach(days, i, d) {
+        json_int_t n = json_integer_value(d), last = n;
+        while (i + 1 < json_array_size(days) && json_integer_value(json_array_get(days, i + 1)) == last + 1) {
+            last++;
+            i++;
+        }
+        int put = snprintf(list + at, sizeof list - at, last > n ? "%s%d-%d" : "%s%d", at ? "," : "", (int)n, (int)last);
+        at += put > 0 && (size_t)put < sizeof list - at ? (size_t)put : 0;
+    }
+    return json_sprintf("%s %s-%s %lld", list, cli_str(row, "from"), cli_str(row, "to"),
+        (long long)json_integer_value(json_object_get(row, "kib_s")));
+}
+
 static void answer(const struct cli *c, json_t *s)
 {
-    if (c->json)
+    const json_t *rows = cli_at(s, "options.hours"), *row;
+    size_t i;
+    if (c->json) {
         cli_json(s);
-    else
+    } else {
+        json_t *texts = json_array();
+        json_array_foreach(rows, i, row)
+            json_array_append_new(texts, hours_text(row));
+        json_object_set_new(s, "hours_text", texts);
         cli_record(c, s, cols, COLS);
+        cli_record(c, s, more, sizeof more / sizeof *more);
+    }
     json_decref(s);
+}
+
+int cmd_source_show(struct cli *c)
+{
+    json_t *s = NULL;
+    int e = cli_find(c, "/api/v1/sources", cli_arg(c, 0), &s);
+    if (e == CLI_OK)
+        answer(c, s);
+    return e;
 }
 
 int cmd_source_list(struct cli *c)

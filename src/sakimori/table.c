@@ -219,6 +219,7 @@ const struct cli_cmd cli_commands[] = {
     { "healthz", "", 0, 0, cmd_healthz, "動いているか", "does it work", NULL },
     { "box", "", 0, 0, cmd_box, "箱の中身", "inside of the box", NULL },
     { "source list", "", 0, 0, cmd_source_list, "守っている対象", "sources", NULL },
+    { "source show", "SOURCE", 1, 1, cmd_source_show, "一つの対象と、その設定(時間ごとの速さなど)", "one source and its settings (speed by hours)", NULL },
     { "source add", "NAME", 1, 1, cmd_source_add, "守る対象を足す", "add a source", o_source_add },
     { "source set", "SOURCE", 1, 1, cmd_source_set, "対象を変える", "change a source", o_source_set },
     { "source remove", "SOURCE", 1, 1, cmd_source_remove, "対象を止める(世代は残る)", "stop a source (generations stay)", NULL },

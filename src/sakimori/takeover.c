@@ -30,7 +30,7 @@
 
 static int failed(struct cli *c, const char *what, int err)
 {
-    cli_note(c, "%s: %s", what, sm_strerror(err));
+    cli_note(c, "%s: %s", what, sm_errtext(err, c->ja));
     return CLI_FAILED;
 }
 
@@ -48,7 +48,7 @@ static int source_open(struct takeover_run *t)
     if (r < 0) {
         cli_note(t->c, T(t->c, "写し %s は使えません: %s\nほかの写しを使うか、sakimori vault verify --vault DIR で傷みを調べてください。",
             "the copy %s cannot be used: %s\nuse another copy, or look at the damage with sakimori vault verify --vault DIR"),
-            t->from, *why ? why : sm_strerror(r));
+            t->from, cli_why(t->c, r, why));
         return CLI_FAILED;
     }
     return CLI_OK;
@@ -84,7 +84,7 @@ static void on_problem(void *arg, struct sm_span path, int err, const char *what
     if (!strcmp(what, "owner"))
         return;
     t->lost = true;
-    cli_note(t->c, "%s: %s (%s)", text, what, sm_strerror(err));
+    cli_problem(t->c, text, err, what);
 }
 
 /* The sealed keys are small.  Whoever else's generation it is may have a file there that fills the disk. */
@@ -197,7 +197,7 @@ static int try_one(struct takeover_run *t, const struct store_generation *g, str
     if (r && r != -SM_ENOTFOUND) {
         sm_time_jst(g->time, at);
         cli_note(t->c, T(t->c, "箱の控え(%s)は使えません: %s。その前のものを見ます。",
-            "the box's backup of %s cannot be used: %s; looking at the one before"), at, sm_strerror(r));
+            "the box's backup of %s cannot be used: %s; looking at the one before"), at, sm_errtext(r, t->c->ja));
     }
     return r;
 }

@@ -28,7 +28,7 @@ void takeover_wipe(struct takeover_run *t)
 
 static int fail(struct takeover_run *t, const char *what, int err)
 {
-    cli_note(t->c, "%s/%s: %s", t->data, what, sm_strerror(err));
+    cli_note(t->c, "%s/%s: %s", t->data, what, sm_errtext(err, t->c->ja));
     return err;
 }
 

@@ -67,7 +67,7 @@ int vaultdir_open(struct cli *c, struct store **ret)
         cli_note(c,
             r == -SM_ENOTFOUND ? T(c, "%s に保管庫がありません", "no vault in %s")
                                : T(c, "%s を開けません: %s", "cannot open %s: %s"),
-            dir ? dir : "", *why ? why : sm_strerror(r));
+            dir ? dir : "", cli_why(c, r, why));
     if (r == 0 && store_recovered(*ret)->salvaged)
         cli_note(c, T(c,
             "注意: 保管庫の記録(journal)が壊れているか、ありません(%s)。ファイルだけを見て続けます。\n"
@@ -186,7 +186,7 @@ int cmd_vault_verify(struct cli *c)
     struct verify_hooks h = { .progress = on_progress, .damage = on_damage, .hit = on_hit, .arg = &rep };
     int r = verify_run(st, !strcmp(kind, "data") ? VERIFY_DATA : VERIFY_STRUCTURE, &h, &v);
     if (r < 0)
-        cli_note(c, T(c, "検査が途中で止まりました: %s", "the check stopped: %s"), sm_strerror(r));
+        cli_note(c, T(c, "検査が途中で止まりました: %s", "the check stopped: %s"), sm_errtext(r, c->ja));
     e = r < 0 ? CLI_FAILED : finish(c, &rep, &v);
     if (store_recovered(st)->cut.happened)
         e = CLI_FAILED;
@@ -272,7 +272,7 @@ int cmd_journal_show(struct cli *c)
     if (r < 0 && f.why[0])
         vaultdir_fault(c, &f);
     else if (r < 0)
-        cli_note(c, "%s: %s", dir ? dir : "", sm_strerror(r));
+        cli_note(c, "%s: %s", dir ? dir : "", sm_errtext(r, c->ja));
     if (r == 0 && cut.happened)
         cli_note(c,
             T(c, "journal/%s の終わりの %llu バイトは書きかけです",

@@ -54,7 +54,7 @@ int vaultopen_manifest(struct cli *c, struct store *st, const struct store_gener
     if (e == 0 && store_recovered(st)->salvaged) {
         e = check_salvaged(c, st, g, sm_buf_span(ret));
         if (e < 0)
-            cli_note(c, T(c, "この世代は信用できません: %s", "this generation cannot be trusted: %s"), sm_strerror(e));
+            cli_note(c, T(c, "この世代は信用できません: %s", "this generation cannot be trusted: %s"), sm_errtext(e, c->ja));
         return e < 0 ? CLI_FAILED : CLI_OK;
     }
     if (e == 0)
@@ -65,7 +65,7 @@ int vaultopen_manifest(struct cli *c, struct store *st, const struct store_gener
     if (e == 0)
         e = good;
     if (e < 0)
-        cli_note(c, T(c, "この世代は信用できません: %s", "this generation cannot be trusted: %s"), sm_strerror(e));
+        cli_note(c, T(c, "この世代は信用できません: %s", "this generation cannot be trusted: %s"), sm_errtext(e, c->ja));
     return e < 0 ? CLI_FAILED : CLI_OK;
 }
 
@@ -86,7 +86,7 @@ static int ring_of(struct cli *c, struct store *st, const struct crypto_x25519_p
     if (e < 0 || bad)
         cli_note(c, T(c, "注意: 前の鍵への引きつぎが読めません。前の世代は、前の金庫の紙で開いてください: %s",
             "note: the way from this sheet to the keys before it does not read; earlier generations need the earlier sheet: %s"),
-            sm_strerror(e < 0 ? e : -SM_EAUTH));
+            sm_errtext(e < 0 ? e : -SM_EAUTH, c->ja));
     sm_buf_wipe(&raw);
     return CLI_OK;
 }
@@ -101,7 +101,7 @@ int vaultopen_sheet(struct cli *c, struct store *st, struct keyring *ret)
         e = CLI_DENIED;
     }
     if (e == CLI_OK && (x = crypto_x25519_from_secret(s.secret, &own)) < 0) {
-        cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), sm_strerror(x));
+        cli_note(c, T(c, "金庫の紙: %s", "recovery sheet: %s"), sm_errtext(x, c->ja));
         e = CLI_DENIED;
     }
     if (e == CLI_OK)

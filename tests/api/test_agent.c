@@ -634,6 +634,136 @@ static void no_key_leaves_without_its_line_in_the_access_log(void **state)
     assert_int_equal(kit_asked(k, "K_LOCK"), 2);
 }
 
+static int post_source(struct kit *k, const char *device, const char *name, const char *more)
+{
+    struct kit_who me = kit_me(k);
+    char body[500];
+    (void)snprintf(body, sizeof body, "{\"device\":\"%s\",\"name\":\"%s\",%s}", device, name, more);
+    return kit_call(k, &me, "POST", "/api/v1/sources", body);
+}
+
+static void two_sources_of_one_name_on_one_machine_are_refused(void **state)
+{
+    struct kit *k = *state;
+    char source[40], device[33], second[33], path[100], other_id[40];
+    static const char files[] = "\"paths\":[\"/srv\"]";
+    with_source(k, source); /* 書類 */
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s", source);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/sources", NULL), 200);
+    (void)snprintf(device, sizeof device, "%s",
+        json_string_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "device")));
+    static const char *const same[] = { "書類", " 書類", "書類 " };
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        assert_int_equal(post_source(k, device, same[i], files), 409);
+        assert_string_equal(json_string_value(json_object_get(json_object_get(k->body, "error"), "field")), "name");
+        assert_non_null(strstr(json_string_value(json_object_get(json_object_get(k->body, "error"), "message")), "ちがう名前"));
+    }
+    kit_device(k, CERT2, second);
+    me = director(k);
+    assert_int_equal(post_source(k, second, "書類", files), 201); /* the machine's name tells them apart */
+    assert_int_equal(post_source(k, device, "会計", files), 201);
+    (void)snprintf(other_id, sizeof other_id, "%s", kit_str(k, "id"));
+    me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "PATCH", path, "{\"name\":\"会計\"}"), 409);
+    assert_int_equal(kit_call(k, &me, "PATCH", path, "{\"name\":\"書類\",\"enabled\":true}"), 200); /* its own */
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s", other_id);
+    assert_int_equal(kit_call(k, &me, "DELETE", path, NULL), 200);
+    assert_int_equal(post_source(k, device, "会計", files), 201); /* one that was stopped holds no name */
+}
+
+/* The first "where" of the source of that kind in a list. */
+static const char *where(const json_t *list, const char *kind)
+{
+    size_t i;
+    const json_t *s;
+    json_array_foreach(list, i, s)
+        if (!strcmp(json_string_value(json_object_get(s, "kind")), kind))
+            return json_string_value(json_array_get(json_object_get(s, "where"), 0));
+    return "";
+}
+
+static void a_share_is_listed_with_its_server_and_folder(void **state)
+{
+    struct kit *k = *state;
+    char source[40], device[33], path[100];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/sources", NULL), 200);
+    const json_t *one = json_array_get(json_object_get(k->body, "items"), 0);
+    (void)snprintf(device, sizeof device, "%s", json_string_value(json_object_get(one, "device")));
+    assert_string_equal(json_string_value(json_array_get(json_object_get(one, "where"), 0)), "/srv");
+    assert_int_equal(post_source(k, device, "NAS",
+        "\"kind\":\"smb\",\"options\":{\"access\":\"nas\",\"share\":\"karte\",\"folder\":\"2025/11\"}"), 201);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(k->body, "where"), 0)), "karte\\2025\\11");
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll",
+        "{\"wait_s\":0,\"features\":[\"access:smb:nas\",\"server:smb:nasa:10.0.0.1\",\"server:smb:nas:192.0.2.9\"]}"), 200);
+    me = director(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/sources", NULL), 200);
+    assert_string_equal(where(json_object_get(k->body, "items"), "smb"), "\\\\192.0.2.9\\karte\\2025\\11");
+    assert_string_equal(where(json_object_get(k->body, "items"), "files"), "/srv");
+    (void)snprintf(path, sizeof path, "/api/v1/devices/%s/guide", device);
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    assert_string_equal(where(json_object_get(k->body, "sources"), "smb"), "\\\\192.0.2.9\\karte\\2025\\11");
+}
+
+static void progress_never_passes_its_total_and_problems_are_in_the_readers_words(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100], run[40];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    (void)snprintf(run, sizeof run, "%s", kit_str(k, "run"));
+    (void)snprintf(path, sizeof path, "/agent/v1/runs/%s/progress", run);
+    assert_int_equal(kit_call(k, &machine, "POST", path,
+        "{\"phase\":\"read\",\"files\":212,\"files_total\":145,\"bytes\":7,\"bytes_total\":0,\"sent\":1}"), 200);
+    (void)snprintf(path, sizeof path, "/api/v1/runs/%s", run);
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    const json_t *p = json_object_get(k->body, "progress");
+    assert_int_equal(json_integer_value(json_object_get(p, "files_total")), 212);
+    assert_int_equal(json_integer_value(json_object_get(p, "bytes_total")), 0); /* not known stays not known */
+    (void)snprintf(path, sizeof path, "/agent/v1/runs/%s/end", run);
+    assert_int_equal(kit_call(k, &machine, "POST", path, "{\"status\":\"failed\",\"problems\":[{\"path\":\"/srv/a\","
+        "\"error\":\"Permission denied\",\"what\":\"open\"},{\"path\":\"\",\"error\":\"took too long\","
+        "\"what\":\"the time limit of this source\"}],\"problems_total\":2}"), 200);
+    (void)snprintf(path, sizeof path, "/api/v1/runs/%s", run);
+    for (int ja = 0; ja < 2; ja++) {
+        struct kit_who reader = me;
+        reader.lang = ja ? "ja" : "en";
+        assert_int_equal(kit_call(k, &reader, "GET", path, NULL), 200);
+        const json_t *list = json_object_get(k->body, "problems"), *one = json_array_get(list, 0), *two = json_array_get(list, 1);
+        assert_string_equal(json_string_value(json_object_get(one, "code")), "EACCES");
+        assert_string_equal(json_string_value(json_object_get(one, "text")), ja ? "開くことを許されていません" : "Permission denied");
+        assert_string_equal(json_string_value(json_object_get(two, "code")), "SM_ETIME");
+        assert_non_null(strstr(json_string_value(json_object_get(two, "text")), ja ? "決めた時間の上限" : "the time limit of this source"));
+    }
+}
+
+static void the_audit_log_is_read_in_words_and_names(void **state)
+{
+    struct kit *k = *state;
+    char source[40], path[100];
+    with_source(k, source);
+    struct kit_who me = director(k);
+    (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", source);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 202);
+    me.lang = "ja";
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/audit", NULL), 200);
+    const json_t *line = json_array_get(json_object_get(k->body, "items"), 0);
+    assert_string_equal(json_string_value(json_object_get(line, "act")), "run");
+    assert_string_equal(json_string_value(json_object_get(line, "act_text")), "保存を始めた");
+    assert_string_equal(json_string_value(json_object_get(line, "what_text")), "「書類」");
+    assert_string_equal(json_string_value(json_object_get(line, "result_text")), "できた");
+    assert_string_equal(json_string_value(json_object_get(line, "role_text")), "院長");
+    me.lang = "en";
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/audit", NULL), 200);
+    line = json_array_get(json_object_get(k->body, "items"), 0);
+    assert_string_equal(json_string_value(json_object_get(line, "act_text")), "started a backup");
+    assert_string_equal(json_string_value(json_object_get(line, "what_text")), "“書類”");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, kit_open, kit_close)
 int main(void)
 {
@@ -664,6 +794,10 @@ int main(void)
         T(a_restore_needs_the_open_key_and_a_second_yes_when_suspicious),
         T(the_open_key_closes_by_itself),
         T(no_key_leaves_without_its_line_in_the_access_log),
+        T(two_sources_of_one_name_on_one_machine_are_refused),
+        T(a_share_is_listed_with_its_server_and_folder),
+        T(progress_never_passes_its_total_and_problems_are_in_the_readers_words),
+        T(the_audit_log_is_read_in_words_and_names),
     };
     return cmocka_run_group_tests_name("api agent", tests, NULL, NULL);
 }

@@ -226,6 +226,14 @@ static void what_the_vault_refuses_is_said_and_raises_an_alarm(void **state)
     assert_false(alarm(k, "peer_damage"));
 }
 
+static int64_t audited(struct kit *k)
+{
+    json_t *h = state_setting(k->state, "audit_head");
+    int64_t n = json_integer_value(json_object_get(h, "n"));
+    json_decref(h);
+    return n;
+}
+
 static void a_box_that_finds_itself_rolled_back_says_so_here(void **state)
 {
     struct kit *k = *state;
@@ -235,10 +243,12 @@ static void a_box_that_finds_itself_rolled_back_says_so_here(void **state)
     assert_int_equal(kit_call(k, &neighbour, "POST", "/agent/v1/peer/forked", "{\"why\":\"older\"}"), 200);
     assert_true(alarm(k, "peer_forked"));
     assert_string_equal(json_string_value(json_object_get(asked(k, "V_PEER"), "record")), "refused");
+    int64_t lines = audited(k);
     /* As often as it likes: the vault's journal, which cannot shrink, grows by one record until a person has answered. */
     for (int i = 0; i < 20; i++) {
         assert_int_equal(kit_call(k, &neighbour, "POST", "/agent/v1/peer/forked", "{}"), 200);
         assert_null(json_object_get(asked(k, "V_PEER"), "record"));
+        assert_int_equal(audited(k), lines); /* nor the audit log */
     }
 }
 
@@ -270,14 +280,6 @@ static void a_box_has_all_read_again_twice_a_day_at_most(void **state)
     (void)snprintf(path, sizeof path, "/api/v1/peers/%s/check", id);
     assert_int_equal(kit_call(k, &me, "POST", path, "{}"), 200);
     assert_true(json_is_true(json_object_get(asked(k, "V_PEER"), "check")));
-}
-
-static int64_t audited(struct kit *k)
-{
-    json_t *h = state_setting(k->state, "audit_head");
-    int64_t n = json_integer_value(json_object_get(h, "n"));
-    json_decref(h);
-    return n;
 }
 
 static void the_same_head_again_leaves_no_line(void **state)
@@ -403,6 +405,8 @@ static void an_address_or_code_that_is_none_is_said(void **state)
         assert_int_equal(kit_call(k, &me, "POST", "/api/v1/copies", body), 400);
         assert_string_equal(json_string_value(json_object_get(json_object_get(k->body, "error"), "field")),
             code ? "code" : "place");
+        assert_non_null(strstr(json_string_value(json_object_get(json_object_get(k->body, "error"), "message")),
+            code ? "SKP1-" : "https://"));
     }
     assert_int_equal(kit_asked(k, "P_ADDRESS"), 0);
 }

@@ -247,6 +247,22 @@ static void a_label_that_is_none_opens_nothing(void **state)
     json_decref(j);
 }
 
+static void a_change_that_waits_was_cancelled_or_is_none_is_not_brought_to_keyd(void **state)
+{
+    static struct store_order x; /* large */
+    assert_int_equal(cleaning_change_due(NULL), -SM_EINVAL);
+    x.state = STORE_ORDER_EXECUTED;
+    for (unsigned k = ORDER_DELETE; k <= ORDER_RECIPIENTS; k++) {
+        x.kind = (enum order_kind)k;
+        assert_int_equal(cleaning_change_due(&x), k == ORDER_RECIPIENTS ? 0 : -SM_EINVAL);
+    }
+    x.kind = ORDER_RECIPIENTS;
+    for (unsigned k = STORE_ORDER_WAITING; k <= STORE_ORDER_REFUSED; k++) {
+        x.state = (enum store_order_state)k;
+        assert_int_equal(cleaning_change_due(&x), k == STORE_ORDER_EXECUTED ? 0 : -SM_ESTATE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +277,7 @@ int main(void)
         cmocka_unit_test(the_printed_settings_read_back_as_the_same),
         cmocka_unit_test(front_finds_a_neighbour_and_makes_none),
         cmocka_unit_test(a_label_that_is_none_opens_nothing),
+        cmocka_unit_test(a_change_that_waits_was_cancelled_or_is_none_is_not_brought_to_keyd),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,7 +117,7 @@ export interface SourceOptions {
     hours?: HourRow[]; reread?: 'month' | 'off'; reread_mib?: number;
 }
 export interface Source {
-    id: string; device: string; name: string; group: string; kind: string; options: SourceOptions; paths: string[]; include: string[]; exclude: string[];
+    id: string; device: string; name: string; group: string; kind: string; options: SourceOptions; paths: string[]; where?: string[]; include: string[]; exclude: string[];
     schedule: Schedule; responsible: string | null; canaries: boolean; bandwidth_kib_s: number; one_file_system: boolean; enabled: boolean;
     last: Generation | null; next: string | null; state: 'ok' | 'late' | 'running' | 'failed' | 'suspicious';
 }
@@ -125,7 +125,7 @@ export interface Run {
     id: string; source: string; device: string; kind: string; state: 'waiting' | 'running' | 'complete' | 'partial' | 'failed' | 'cancelled';
     started: string | null; finished: string | null;
     progress: { phase: string; files: number; files_total: number; bytes: number; bytes_total: number; sent: number; now: string | null } | null;
-    problems?: { path: string; error: string; what?: string }[]; problems_total: number; manifest: string | null;
+    problems?: Problem[]; problems_total: number; manifest: string | null;
     counters?: { changed_while_read?: number; reread?: number; reread_bytes?: number; reread_changed?: number } | null; suspicious?: boolean;
 }
 export interface Generation {
@@ -139,7 +139,7 @@ export interface Guide {
     made: string; institution: string; device: { id: string; name: string; hostname: string | null; os: string | null }; at: string | null; bytes: number; estimate_s: number | null; estimate_of: { measured: number; guessed: number; unsaved: number };
     machine: { os?: string; kernel?: string; machine?: string; hostname?: string; cpus?: number; memory_bytes?: number; disks?: { mount: string; device: string; type: string; bytes: number; used_bytes: number }[];
         addresses?: string[]; gateway?: string; dns?: string[]; users?: string[]; packages?: string[]; services?: string[] } | null;
-    sources: { id: string; name: string; kind: string; paths: string[]; at: string | null; saved: 'yes' | 'never' | 'failing'; files: number; bytes: number; drill: { at: string; ok: boolean; estimate_s: number } | null }[];
+    sources: { id: string; name: string; kind: string; paths: string[]; where?: string[]; at: string | null; saved: 'yes' | 'never' | 'failing'; files: number; bytes: number; drill: { at: string; ok: boolean; estimate_s: number } | null }[];
 }
 export interface DrillServer {
     state: 'proved' | 'failed' | 'files'; why: string; version?: string; databases?: number; loaded?: number; tables?: number; rows?: number; differing?: number; unsound?: number; start_ms?: number; load_ms?: number; check_ms?: number;
@@ -149,7 +149,7 @@ export interface Drill {
     id: string; manifest: string; source: string; source_name: string; device: string; device_name: string; state: Run['state']; ok: boolean | null; by: string;
     plan: { amount: 'sample' | 'all'; files: number; bytes: number; files_total: number; bytes_total: number };
     report: { files: number; bytes: number; restore_ms: number; compare_ms: number; differences: number; problems: number; removed: boolean; estimate_s: number; head: { seq: number; hash: string } | null; signed?: boolean; server?: DrillServer } | null;
-    hash: string | null; created: string; finished: string | null; progress?: { files: number; bytes: number } | null; institution?: string; problems?: { path: string; error?: string; what?: string }[] | null;
+    hash: string | null; created: string; finished: string | null; progress?: { files: number; bytes: number } | null; institution?: string; problems?: Problem[] | null;
 }
 export interface FoundFile extends VaultFile { generation: string; at: string; source: string; source_name: string; suspicious: boolean }
 export interface Search { items: FoundFile[]; next: string | null; searched: number; more: boolean }
@@ -157,11 +157,14 @@ export interface Difference extends VaultFile { change: 'added' | 'removed' | 'c
 export interface Restore {
     id: string; manifest?: string; device?: string; state: Run['state']; drill?: boolean;
     progress: { files: number; files_total: number; bytes: number; bytes_total: number } | null;
-    target?: { mode: 'original' | 'place'; place?: string }; set_aside: number | null; skipped?: number; problems?: { path: string; error: string; what?: string }[] | null; started: string | null; finished: string | null; ms: number | null;
+    target?: { mode: 'original' | 'place'; place?: string }; set_aside: number | null; skipped?: number; problems?: Problem[] | null; started: string | null; finished: string | null; ms: number | null;
 }
 export interface Person { id: string; account: string; name: string; role: Role; until: string | null; totp: boolean; locked: boolean; last_sign_in: string | null }
 export interface Secrets { first_password?: string; totp_secret?: string; totp_uri?: string; totp_qr_svg?: string; codes?: string[] }
-export interface AccessLine { at: string; who: string; who_name?: string; role: string; what: string; client?: string; manifest?: string; path_count?: number; from: string; why?: string; result: string }
+/** Words of the box, in the language asked for. */
+export interface Worded { result_text: string; role_text: string; from_text: string }
+export interface Problem { path: string; error: string; what?: string; code: string; text: string }
+export interface AccessLine extends Worded { at: string; who: string; who_name?: string; role: string; what: string; what_text: string; why_text: string; client?: string; manifest?: string; path_count?: number; from: string; why?: string; result: string }
 export interface Contact { name: string; role: string; phone: string; hours: string; note: string; checked_on: string | null }
 /** How the last message of one kind went. */
 export interface Sent { ok: boolean; at: string; detail: string }
@@ -183,7 +186,7 @@ export interface VerifyState {
     damaged: { kind: string; file: string; offset: number; why: string }[] | null;
 }
 export interface SelfState {
-    state: 'ok' | 'running' | 'waiting' | 'late' | 'failed'; saved: string | null; tried: string | null; next: string | null; error: string; why: string;
+    state: 'ok' | 'running' | 'waiting' | 'late' | 'failed'; saved: string | null; tried: string | null; next: string | null; error: string; why: string; why_text: string;
     last: { manifest: string; files: number; bytes: number; stored: number } | null; took_over: { at: string; saved: string; seq: string } | null;
 }
 export interface ScrubState {

@@ -8,7 +8,7 @@ import { root } from './lib.mjs';
 globalThis.localStorage = { getItem: () => null, setItem: () => {} };
 globalThis.document = { documentElement: {} };
 const out = await build({
-    stdin: { contents: `export * from './src/time'; export * from './src/charts/slots'; export { joinB64 } from './src/screens/files'; export { csv, telHref } from './src/ui/parts'; export { query } from './src/api'; export { problemText } from './src/ui/problem'; export { setLang, fill } from './src/i18n';`, resolveDir: root, loader: 'ts' },
+    stdin: { contents: `export * from './src/time'; export * from './src/charts/slots'; export { joinB64 } from './src/screens/files'; export { csv, telHref } from './src/ui/parts'; export { query } from './src/api'; export { draftHours, hoursOf, stretches } from './src/screens/hours'; export { setLang, fill } from './src/i18n';`, resolveDir: root, loader: 'ts' },
     bundle: true, write: false, format: 'esm', logLevel: 'error', jsx: 'automatic', jsxImportSource: 'preact', absWorkingDir: root, nodePaths: [join(root, 'node_modules')],
 });
 const m = await import('data:text/javascript;base64,' + Buffer.from(out.outputFiles[0].text).toString('base64'));
@@ -84,12 +84,13 @@ test('a cell that looks like a formula stays text', () => {
     assert.equal(m.query({ a: '', b: null, c: 'x y' }), '?c=x+y');
 });
 
-test('why a file could not be read is said in words of the reader, not as the name of a call', () => {
-    m.setLang('ja');
-    assert.equal(m.problemText({ error: 'Permission denied', what: 'open' }), '開くことを許されていません');
-    assert.equal(m.problemText({ error: 'No space left on device', what: "the box's disk is full" }), 'ディスクに空きがありません(箱のディスク)');
-    assert.equal(m.problemText({ error: '', what: 'metadata' }), '持ち主や時刻');
-    m.setLang('en');
-    assert.equal(m.problemText({ error: 'Permission denied', what: 'open' }), 'Permission denied');
-    m.setLang('ja');
+test('a row of hours that ends at midnight opens with its end, is saved as it was and is drawn to the end of the day', () => {
+    const rows = [{ days: [1, 2], from: '18:00', to: '24:00', kib_s: 0 }, { days: [0], from: '00:00', to: '24:00', kib_s: 5 }, { days: [3], from: '22:00', to: '06:00', kib_s: 9 }];
+    const d = m.draftHours(rows);
+    assert.equal(d[0].to, '00:00', 'what a field of time can show');
+    assert.deepEqual(m.hoursOf(d), rows);
+    assert.deepEqual(m.stretches(d[0], 1), [[1080, 1440]]);
+    assert.deepEqual(m.stretches(d[0], 3), []);
+    assert.deepEqual(m.stretches(d[1], 0), [[0, 1440]]);
+    assert.deepEqual(m.stretches(d[2], 4), [[0, 360]]);
 });

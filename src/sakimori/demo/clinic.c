@@ -40,7 +40,7 @@ static int make_dir(struct demo *d)
     if (r == 0 && chmod(d->dir, 0755) < 0)
         r = -errno;
     if (r < 0)
-        cli_note(d->c, "%s: %s", given ? given : d->dir, sm_strerror(r));
+        cli_note(d->c, "%s: %s", given ? given : d->dir, sm_errtext(r, d->c->ja));
     return r < 0 ? CLI_FAILED : CLI_OK;
 }
 

@@ -111,7 +111,7 @@ int demo_start(struct demo *d, char *const *argv, int out, const char *log, stru
     if (err >= 0)
         close(err);
     if (r < 0)
-        cli_note(d->c, "%s: %s", argv[0], sm_strerror(r));
+        cli_note(d->c, "%s: %s", argv[0], sm_errtext(r, d->c->ja));
     return r < 0 ? CLI_FAILED : CLI_OK;
 }
 
@@ -186,7 +186,7 @@ int demo_make_clinic(struct demo *d)
     char clinic[DEMO_PATH], from[DEMO_PATH];
     demo_path(d, "clinic", clinic);
     if (plat_fs_mkdir_p(clinic, 0755) < 0 || chmod(clinic, 0755) < 0) {
-        cli_note(d->c, "%s: %s", clinic, strerror(errno));
+        cli_note(d->c, "%s: %s", clinic, sm_errtext(-errno, d->c->ja));
         return CLI_FAILED;
     }
     (void)snprintf(from, sizeof from, "%s/standard_root", d->share); /* fits */
@@ -214,7 +214,7 @@ int demo_work_a_day(struct demo *d, unsigned day)
     if (r == 0)
         r = put(clinic, name, line, false);
     if (r < 0)
-        cli_note(d->c, "%s: %s", clinic, sm_strerror(r));
+        cli_note(d->c, "%s: %s", clinic, sm_errtext(r, d->c->ja));
     return r < 0 ? CLI_FAILED : CLI_OK;
 }
 

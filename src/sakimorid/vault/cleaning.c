@@ -461,16 +461,21 @@ void cleaning_recipients(struct child *c, unsigned peer, struct sm_ipc *ipc, str
     json_decref(list);
 }
 
+int cleaning_change_due(const struct store_order *x)
+{
+    if (!x || x->kind != ORDER_RECIPIENTS)
+        return -SM_EINVAL;
+    return x->state == STORE_ORDER_EXECUTED ? 0 : -SM_ESTATE;
+}
+
 /* keyd takes it from this process and no other that a change waited and was executed. */
 static int change_bring(struct vaultd *v, const struct store_order *x, struct sm_buf *ret, char *ret_why)
 {
     struct sm_buf order = SM_BUF_INIT(ORDER_TEXT_MAX + 1), text = SM_BUF_INIT(2 * ORDER_TEXT_MAX);
     uint8_t sig[64];
-    if (!x || x->kind != ORDER_RECIPIENTS)
-        return -SM_EINVAL;
-    if (x->state != STORE_ORDER_EXECUTED)
-        return -SM_ESTATE;
-    int r = store_order_proof(v->store, x, &order, sig, NULL);
+    int r = cleaning_change_due(x);
+    if (!r)
+        r = store_order_proof(v->store, x, &order, sig, NULL);
     json_t *o = r ? NULL : json_object();
     if (!r)
         r = o ? 0 : -ENOMEM;

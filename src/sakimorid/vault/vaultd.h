@@ -146,6 +146,9 @@ void query_put_head(json_t *o, const char *key, const struct journal_signed_head
 void cleaning_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void cleaning_retention(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void cleaning_recipients(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+/* May keyd be told to take this change?  -SM_EINVAL: no change of recipients; -SM_ESTATE: not executed (it waits, or was
+ * cancelled). */
+sm_must_use int cleaning_change_due(const struct store_order *x);
 void cleaning_change(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void cleaning_order(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void cleaning_hold(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);

@@ -15,7 +15,7 @@ static json_t *progress_json(const struct vaultd *v)
     wire_int(o, "packs", p->packs);
     wire_int(o, "packs_total", p->packs_total);
     wire_int(o, "bytes", p->bytes);
-    wire_int(o, "bytes_total", p->bytes_total);
+    wire_int(o, "bytes_total", p->bytes_total && p->bytes > p->bytes_total ? p->bytes : p->bytes_total);
     wire_int(o, "generations", p->generations);
     wire_int(o, "generations_total", p->generations_total);
     wire_int(o, "damaged", p->damaged);

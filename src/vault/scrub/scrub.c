@@ -259,7 +259,7 @@ static int pack_verdict(struct scrub *s, uint32_t pack)
     f.offset = d.first;
     f.blocks = d.blocks;
     s->s.now.packs++;
-    s->s.now.bytes += scrub_pack_bytes(s->job);
+    s->s.now.bytes += store_pack_row(s->st, pack)->bytes; /* as the total counts it: without parity, however often read */
     s->s.now.protected_ += v == SCRUB_PROTECTED;
     s->s.now.bare += v == SCRUB_BARE;
     if (v == SCRUB_HEALED || v == SCRUB_BEYOND || v == SCRUB_NO_ROOM || v == SCRUB_MISSING) {
@@ -540,7 +540,8 @@ int scrub_protect(struct scrub *s, size_t n)
 void scrub_state(const struct scrub *s, struct scrub_state *ret)
 {
     *ret = s->s;
-    ret->packs_total = s->st->pack_rows.n - s->st->deletion.packs_gone;
-    ret->bytes_total = s->st->pack_bytes;
+    uint64_t packs = s->st->pack_rows.n - s->st->deletion.packs_gone, bytes = s->st->pack_bytes;
+    ret->packs_total = packs > s->s.now.packs ? packs : s->s.now.packs; /* what was read and deleted since belongs to the round */
+    ret->bytes_total = bytes > s->s.now.bytes ? bytes : s->s.now.bytes;
     ret->fresh = s->st->pack_rows.n - s->s.fresh;
 }

@@ -9,6 +9,7 @@ import { isLeader, useSession } from '../session';
 import { T } from '../text/machines';
 import { bytesOf, countOf, tookOf, whenOf } from '../time';
 import { Badge, ErrorBox, Head, Loading, Mark, Progress, Said } from '../ui/parts';
+import { ShortHead } from '../ui/printhead';
 import { Confined } from './machines';
 import { SelfCard } from './self';
 
@@ -36,11 +37,8 @@ function Facts({ b }: { b: Box }) {
         <Progress part={b.disk.used} whole={total} label={t(T.diskUse)} text={t(T.diskText, { free: bytesOf(b.disk.free), used: bytesOf(b.disk.used) })} />
         <dl class="dl"><div><dt>{t(T.vault)}</dt><dd>{t(T.vaultText, { n: countOf(b.vault.generations), size: bytesOf(b.vault.bytes) })}</dd></div>
             <div><dt>{t(T.clock)}</dt><dd>{clockText(b.clock)}</dd></div><div><dt>{t(T.addresses)}</dt><dd>{b.addresses.map((a) => <span class="mono blk">{a}</span>)}</dd></div><div><dt>{t(T.cVersion)}</dt><dd class="mono">{b.version}</dd></div></dl>
-        <div><p class="eyebrow">{t(T.head)}</p><p class="copy">{headText(b.vault.head)}</p><p class="sub">{t(T.headHelp)}</p></div></div></section>;
+        <div><p class="eyebrow">{t(T.head)}</p><p class="copy"><ShortHead /></p><p class="sub">{t(T.headHelp)}</p></div></div></section>;
 }
-
-/* {seq, hash} as the contract says, or the signed head as one text. */
-function headText(h: Box['vault']['head'] | string | null): string { return !h ? '─' : typeof h === 'string' ? h : `${h.seq ?? ''} ${h.hash ?? ''}`.trim(); }
 
 function clockText(c: Record<string, unknown>): string {
     if (typeof c?.text === 'string') return c.text;

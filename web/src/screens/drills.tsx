@@ -101,5 +101,5 @@ function Report({ id }: { id: string }) {
             {r?.server?.list && r.server.list.length > 0 && <Databases list={r.server.list} />}
             {r && <section class="card" aria-labelledby="rp"><h2 id="rp">{t(T.proof)}</h2><dl class="dl"><div><dt>{t(T.pHash)}</dt><dd class="mono">{d.hash}</dd></div><div><dt>{t(T.pSigned)}</dt><dd>{t(r.signed ? T.pSignedYes : T.pSignedNo)}</dd></div><div><dt>{t(T.pHead)}</dt><dd class="mono">{r.head ? `${r.head.seq} ${r.head.hash}` : '─'}</dd></div><div><dt>{t(T.pGen)}</dt><dd class="mono">{d.manifest}</dd></div></dl><p class="sub">{t(T.pText)}</p></section>}
             {r && <section class="card sign" aria-label={t(T.signName)}><p>{t(T.signDate)} ____________________</p><p class="mt-l">{t(T.signName)} ____________________________</p><p class="sub">{longDate(new Date().toISOString())}</p></section>}
-            {r && d.problems && d.problems.length > 0 && <section class="card"><h2>{t(T.problems)}</h2><ul class="plain-list">{d.problems.slice(0, 50).map((p) => <li>{p.path}: {p.what ?? p.error}</li>)}</ul></section>}</div></div>;
+            {r && d.problems && d.problems.length > 0 && <section class="card"><h2>{t(T.problems)}</h2><ul class="plain-list">{d.problems.slice(0, 50).map((p) => <li>{p.path && `${p.path}: `}{p.text}</li>)}</ul></section>}</div></div>;
 }

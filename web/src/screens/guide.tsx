@@ -43,7 +43,7 @@ function One({ g }: { g: Guide }) {
             {m ? <dl class="dl">{rows.filter(([, v]) => v).map(([k, v]) => <div><dt>{k}</dt><dd>{v}</dd></div>)}</dl> : <p>{t(T.unknown)}</p>}</section>
             <section class="card"><h3>{t(T.order)}</h3><ol class="guide-order">{[T.s1, T.s2, T.s3, T.s4, T.s5, T.s6, T.s7].map((x) => <li>{t(x)}</li>)}</ol></section>
             <section class="card"><h3>{t(T.sources)}</h3><div class="tbl-wrap"><table class="tbl"><thead><tr>{[T.cName, T.cWhere, T.cSize, T.cTook].map((x) => <th scope="col">{t(x)}</th>)}</tr></thead>
-                <tbody>{sources.map((s) => <tr><th scope="row">{s.name}</th><td>{s.paths.join(', ')}</td>{s.saved === 'never' ? <td colSpan={2}><b>{t(T.unsaved)}</b></td> : <>
+                <tbody>{sources.map((s) => <tr><th scope="row">{s.name}</th><td>{(s.where ?? s.paths).join(', ')}</td>{s.saved === 'never' ? <td colSpan={2}><b>{t(T.unsaved)}</b></td> : <>
                     <td>{bytesOf(s.bytes)}{s.saved === 'failing' && <><br /><b>{t(T.failing, { at: stampOf(s.at ?? '') })}</b></>}</td>
                     <td class="nb">{!s.drill ? t(T.never) : s.drill.ok ? tookOf(s.drill.estimate_s) : t(T.drillFailed)}</td></>}</tr>)}</tbody></table></div>
                 <p><b>{g.estimate_s === null ? t(T.togetherUnknown, { size: bytesOf(g.bytes) }) : t(T.together, { size: bytesOf(g.bytes), took: tookOf(g.estimate_s) })}</b>{rests}</p></section></div></article>;

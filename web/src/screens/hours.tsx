@@ -10,13 +10,14 @@ const CLINIC: HourDraft = { days: [1, 2, 3, 4, 5, 6], from: '08:30', to: '18:30'
 const ROWS_MAX = 16, DAY = 1440;
 const WEEK = [1, 2, 3, 4, 5, 6, 0];
 
-export const draftHours = (rows: HourRow[] | undefined): HourDraft[] => (rows ?? []).map((r) => ({ days: r.days, from: r.from, to: r.to, kib: String(r.kib_s) }));
-export const hoursOf = (rows: HourDraft[]): HourRow[] => rows.map((r) => ({ days: r.days, from: r.from, to: r.to, kib_s: Math.max(0, Math.floor(Number(r.kib) || 0)) }));
+/* A browser's field of time ends at 23:59; midnight as an end is 00:00 there, which says the same: not behind `from`, so the next day's. */
+export const draftHours = (rows: HourRow[] | undefined): HourDraft[] => (rows ?? []).map((r) => ({ days: r.days, from: r.from, to: r.to === '24:00' ? '00:00' : r.to, kib: String(r.kib_s) }));
+export const hoursOf = (rows: HourDraft[]): HourRow[] => rows.map((r) => ({ days: r.days, from: r.from, to: r.to === '00:00' ? '24:00' : r.to, kib_s: Math.max(0, Math.floor(Number(r.kib) || 0)) }));
 
 const minutes = (s: string): number => Number(s.slice(0, 2)) * 60 + Number(s.slice(3, 5));
 /** The stretches of one day a row covers; one over midnight has two. */
 export function stretches(r: HourDraft, day: number): [number, number][] {
-    const from = minutes(r.from), to = minutes(r.to), out: [number, number][] = [];
+    const from = minutes(r.from), to = r.to === '00:00' ? DAY : minutes(r.to), out: [number, number][] = [];
     if (!Number.isFinite(from) || !Number.isFinite(to) || from === to) return out;
     if (r.days.includes(day)) out.push([from, from < to ? to : DAY]);
     if (from > to && r.days.includes((day + 6) % 7)) out.push([0, to]);

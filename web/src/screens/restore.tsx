@@ -12,7 +12,6 @@ import { T as C } from '../text/common';
 import { T } from '../text/restore';
 import { bytesOf, clock, countOf, dayName, parts, spanOf, tookOf, weekday, whenOf } from '../time';
 import { Badge, Choice, Dialog, Empty, ErrorBox, Head, Loading, Mark, Progress, SelectField, Steps, TextField } from '../ui/parts';
-import { problemText } from '../ui/problem';
 import { UnlockForm, UnlockedBar, useUnlocked } from '../ui/unlock';
 import { Files } from './files';
 import { Differences, Everywhere } from './past';
@@ -280,7 +279,7 @@ function Result({ r }: { r: Restore }) {
         {(r.progress?.files ?? 0) > 0 && r.target && <section class="card stack"><h2>{t(T.whereTitle)}</h2>
             <p>{r.target.mode === 'original' ? t(T.whereOrig) : <>{t(T.wherePlace)} <span class="mono wrap-ok">{r.target.place}</span></>}</p></section>}
         {aside > 0 && <section class="card stack"><h2>{t(T.asideTitle)}</h2><p>{t(T.asideCount, { n: countOf(aside) })}</p><p>{t(T.asideWhere)}</p><p>{t(T.asideHelp)}</p></section>}
-        {problems.length > 0 && <section class="card"><h2>{t(T.problems)}</h2><ul class="plain-list">{problems.slice(0, 200).map((p) => <li><span class="mono">{p.path}</span> <span class="sub">{problemText(p)}</span></li>)}</ul></section>}
+        {problems.length > 0 && <section class="card"><h2>{t(T.problems)}</h2><ul class="plain-list">{problems.slice(0, 200).map((p) => <li><span class="mono">{p.path}</span> <span class="sub">{p.text}</span></li>)}</ul></section>}
     </div><aside class="side stack" aria-labelledby="af"><h2 id="af">{t(T.after)}</h2><ul class="do">
         {[T.a1, T.a2, T.a3].map((x, i) => <li><span class="ic" aria-hidden="true">{i + 1}</span><div><b>{t(x)}</b></div></li>)}</ul>
         <Link class="btn btn-wide" href="/restore">{t(T.another)}</Link></aside></div>;

@@ -11,7 +11,6 @@ import { T } from '../text/machines';
 import { bytesOf, countOf, weekday, whenOf } from '../time';
 import { AreaField, Badge, Choice, Dialog, Empty, ErrorBox, Field, Head, Loading, Mark, Progress, SelectField, TextField, Tick } from '../ui/parts';
 import type { MarkState } from '../ui/parts';
-import { problemText } from '../ui/problem';
 import { HoursField, draftHours, hoursOf } from './hours';
 import type { HourDraft } from './hours';
 
@@ -70,7 +69,8 @@ export function SourcesScreen() {
 const CAN_WRITE = 'the account could change files on this share; give it the right to read only';
 function CanWrite({ r }: { r: Run | undefined }) {
     const got = useGet<Run>(r && r.problems_total > 0 ? `/runs/${encodeURIComponent(r.id)}` : null);
-    return got.data?.problems?.some((p) => p.what === CAN_WRITE) ? <p><Badge state="look"><span class="wrap-ok">{problemText({ what: CAN_WRITE })}</span></Badge></p> : null;
+    const p = got.data?.problems?.find((x) => x.what === CAN_WRITE);
+    return p ? <p><Badge state="look"><span class="wrap-ok">{p.text}</span></Badge></p> : null;
 }
 
 /* The list of runs only counts problems; their names come when somebody looks. */
@@ -78,7 +78,7 @@ function Problems({ r }: { r: Run }) {
     const [open, setOpen] = useState(false), silent = Math.min(r.counters?.reread_changed ?? 0, r.problems_total);
     const got = useGet<Run>(open ? `/runs/${encodeURIComponent(r.id)}` : null);
     return <details class="code" onToggle={(e) => setOpen(e.currentTarget.open)}><summary>{[silent ? t(T.runSilent, { n: countOf(silent) }) : '', r.problems_total > silent ? t(T.runProblems, { n: countOf(r.problems_total - silent) }) : ''].filter(Boolean).join(' ・ ')}</summary>
-        {got.data && <ul class="plain-list">{(got.data.problems ?? []).slice(0, 100).map((p) => <li><span class="mono">{p.path}</span> <span class="sub">{problemText(p)}</span></li>)}</ul>}</details>;
+        {got.data && <ul class="plain-list">{(got.data.problems ?? []).slice(0, 100).map((p) => <li><span class="mono">{p.path}</span> <span class="sub">{p.text}</span></li>)}</ul>}</details>;
 }
 
 export function sourceState(s: Source): [State | 'bad', string] {
@@ -89,7 +89,7 @@ export function sourceState(s: Source): [State | 'bad', string] {
 
 function SourceRow({ s, device, now }: { s: Source; device: Device | undefined; now: number }) {
     const [state, word] = sourceState(s);
-    return <div class="src"><div><h2 class="h3">{s.name}</h2><p class="sub">{device?.name ?? s.device} ・ {groupWord(s.group)} ・ {scheduleWord(s.schedule)}</p><p class={s.kind === 'files' || s.kind === 'sqlite' ? 'mono small' : 'small'}>{hasPaths(s.kind) ? s.paths.slice(0, 3).join('  ') : [kindWord(s), ...(s.kind === 'smb' ? [[s.options.share, s.options.folder].filter(Boolean).join('/')] : s.options.databases ?? []).slice(0, 3)].join(' ・ ')}{hasPaths(s.kind) && s.paths.length > 3 ? ' …' : ''}</p></div>
+    return <div class="src"><div><h2 class="h3">{s.name}</h2><p class="sub">{device?.name ?? s.device} ・ {groupWord(s.group)} ・ {scheduleWord(s.schedule)}</p><p class={s.kind === 'files' || s.kind === 'sqlite' ? 'mono small' : 'small'}>{hasPaths(s.kind) ? s.paths.slice(0, 3).join('  ') : [kindWord(s), ...(s.kind === 'smb' ? s.where ?? [[s.options.share, s.options.folder].filter(Boolean).join('/')] : s.options.databases ?? []).slice(0, 3)].join(' ・ ')}{hasPaths(s.kind) && s.paths.length > 3 ? ' …' : ''}</p></div>
         <div><p><Badge state={state}>{word}</Badge></p><p class="sub num">{s.last ? t(T.lastAt, { at: whenOf(s.last.at, now) }) : t(T.never)}{s.next && s.enabled && <><br />{t(T.nextAt, { at: whenOf(s.next, now) })}</>}</p></div></div>;
 }
 
@@ -112,7 +112,7 @@ function RunBox({ r }: { r: Run }) {
     const p = r.progress;
     if (!p) return <p role="status">{t(T.runPhase)}</p>;
     const phase = { scan: T.runScan, read: T.runRead, send: T.runSend, finish: T.runFinish }[p.phase] ?? T.runPhase;
-    return <div><Progress part={p.bytes_total ? p.bytes : p.files} whole={p.bytes_total || p.files_total} label={t(phase)} text={t(T.runFiles, { all: countOf(p.files_total), n: countOf(p.files), size: bytesOf(p.sent) })} />
+    return <div><Progress part={p.bytes_total ? p.bytes : p.files} whole={p.bytes_total || p.files_total} label={t(phase)} text={t(p.files_total ? T.runFiles : T.runFilesN, { all: countOf(p.files_total), n: countOf(p.files), size: bytesOf(p.sent) })} />
         {p.now && <p class="mono small cut">{p.now}</p>}</div>;
 }
 

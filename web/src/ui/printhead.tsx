@@ -16,6 +16,12 @@ export function PrintHead({ page, always }: { page: string; always?: boolean }) 
     return h ? <div class={always ? 'ph-head ph-on' : 'ph-head'} aria-hidden="true"><span class="ph-qr"><Qr svg={h.qr_svg} label="" /></span><div><p><b>{t(T.mark)}</b> <span class="mono">{h.short}</span></p><p class="sub">{t(T.markText)}</p></div></div> : null;
 }
 
+/** As it stands on paper and in mails, to be held against them. */
+export function ShortHead() {
+    const got = useGet<Kept>('/head');
+    return <span class="mono">{got.data?.short ?? '─'}</span>;
+}
+
 interface Compared { result: 'continues' | 'rolled-back' | 'forked' | 'foreign'; seq: number }
 
 export function HeadCheck() {
