@@ -161,6 +161,8 @@ void h_poll(struct api_call *c)
             state_t(last_error),
             state_t(c->who.device)));
     if (good && !was_there)
+        device_settled(a);
+    if (good && !was_there)
         api_event(
             a, "device", c->who.device, json_pack("{s:s,s:s,s:s}", "id", c->who.device, "name", name, "state", "ok"));
     json_decref(before);

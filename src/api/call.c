@@ -261,7 +261,7 @@ static const struct { const char *code; enum text_key key;
     { "password_first", T_PASSWORD_FIRST },
     { "csrf", T_CSRF },
     { "not_found", T_NOT_FOUND },
-    { "conflict", T_CONFLICT },
+    { "conflict", T_CONFLICT }, { "known", T_KNOWN },
     { "needs_order", T_NEEDS_ORDER },
     { "empty", T_EMPTY },
     { "locked", T_LOCKED },

@@ -168,15 +168,45 @@ void h_device_code(struct api_call *c)
         make_code(c, name, days);
 }
 
+/* After a take-over the machine of the box is one of those that joined the old box, when it is the same one: a second one of
+ * the same machine would have none of its places.  A person is told what to do, and until then it waits. */
+#define LOCAL_KNOWN "local_known"
+static bool joined_before(struct api_call *c, const char *machine_id)
+{
+    struct api *a = c->api;
+    json_t *d = machine_id && *machine_id ? self_joined_before(a, machine_id) : NULL;
+    if (!d)
+        return false;
+    if (state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t(LOCAL_KNOWN))) <= 0) {
+        struct alarm_new n = { .kind = LOCAL_KNOWN, .state = "look", .key = LOCAL_KNOWN, .device = api_str(d, "id"),
+            .facts = json_pack("{s:s}", "what", api_str(d, "name")) };
+        alarm_open(a, &n);
+    }
+    json_decref(d);
+    c->audit_not = true; /* asked every few seconds */
+    api_fail(c, 409, "known", NULL, NULL);
+    return true;
+}
+
+void device_settled(struct api *a)
+{
+    if (state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t(LOCAL_KNOWN))) > 0)
+        alarm_close_key(a, LOCAL_KNOWN, "sakimori");
+}
+
 /* The agent beside the box asks for itself; its name is that of the machine. */
 void h_local_code(struct api_call *c)
 {
     char host[65] = "";
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *machine_id = sm_obj_str_opt(&o, "machine_id", 64);
+    if (api_refused(c, &o))
+        return;
     if (gethostname(host, sizeof host - 1) || !host[0])
         (void)snprintf(host, sizeof host, "sakimori");
     if (!api_setup_done(c->api))
         api_fail(c, 409, "setup_needed", NULL, NULL);
-    else
+    else if (!joined_before(c, machine_id))
         make_code(c, host, 365);
 }
 
@@ -227,6 +257,7 @@ void h_device_delete(struct api_call *c)
             run_finish(a, api_str(row, "id"), "cancelled", "the machine was revoked");
         json_decref(open);
         poll_wake(a, c->part[0]);
+        device_settled(a);
         api_event(a, "device", c->part[0], json_pack("{s:s,s:s}", "id", c->part[0], "state", "revoked"));
         api_ask(c, "V_CLIENT",
             json_pack("{s:s,s:s,s:s,s:s,s:s}", "client", api_str(d, "client"), "name", api_str(d, "name"), "sign_pub",

@@ -141,6 +141,8 @@ void api_append(json_t *a, json_t *v);
 bool api_page(struct api_call *c, int64_t *ret_limit, int64_t *ret_offset);
 /* {"items":[…],"next"}: takes items, which may hold one more than limit. */
 void api_reply_list(struct api_call *c, json_t *items, int64_t limit, int64_t offset);
+/* A machine came back or was removed: the one of the box need not wait for a person any more; asked again if it must. */
+void device_settled(struct api *a);
 void api_event(struct api *a, const char *topic, const char *id, json_t *data /* taken */);
 json_t *api_row(struct api *a, enum state_query q, const struct state_arg *args, size_t n);  /* NULL when none */
 json_t *api_rows(struct api *a, enum state_query q, const struct state_arg *args, size_t n); /* [] when none */
@@ -291,6 +293,8 @@ json_t *lamps_json(struct api *a, enum text_lang lang);
 /* Names of copy disks that should have been pulled out long ago: fn for each. */
 void copies_left_in(struct api *a, void (*fn)(void *arg, const char *name), void *arg);
 /* The box's own backup (self.c). */
+/* After a take-over: the machine of that id that joined the box before, and is joined still, or NULL; the caller's. */
+json_t *self_joined_before(struct api *a, const char *machine_id);
 void self_start(struct api *a);
 void self_tick(struct api *a);
 void self_gone(struct api *a);

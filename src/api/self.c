@@ -307,6 +307,16 @@ static void took_over(struct api *a, const json_t *m)
                        "why", api_str(m, "seq"), "result", "ok"));
 }
 
+json_t *self_joined_before(struct api *a, const char *machine_id)
+{
+    json_t *s = kept(a), *d = NULL;
+    int64_t took_s = api_int(s, "took_over_s", 0);
+    if (json_is_object(json_object_get(s, "took_over")) && took_s)
+        d = api_row(a, STATE_device_of_machine, STATE_ARGS(state_t(machine_id), state_i(took_s)));
+    json_decref(s);
+    return d;
+}
+
 void self_start(struct api *a)
 {
     char path[4200];

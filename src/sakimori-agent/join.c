@@ -411,11 +411,14 @@ static int ask_local(const char *socket, struct sm_buf *ret, long *ret_status)
     curl_global_init(CURL_GLOBAL_DEFAULT);
     CURL *e = curl_easy_init();
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    char id[64], body[96];
+    machine_id(id, sizeof id);
+    snprintf(body, sizeof body, "{\"machine_id\":\"%s\"}", id[strspn(id, "0123456789abcdef")] ? "" : id);
     if (!e)
         return -ENOMEM;
     curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, socket);
     curl_easy_setopt(e, CURLOPT_URL, "http://localhost/api/v1/local/join-code");
-    curl_easy_setopt(e, CURLOPT_POSTFIELDS, "{}");
+    curl_easy_setopt(e, CURLOPT_POSTFIELDS, body);
     curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(e, CURLOPT_PROXY, "");
     curl_easy_setopt(e, CURLOPT_TIMEOUT, 10L);
@@ -428,15 +431,28 @@ static int ask_local(const char *socket, struct sm_buf *ret, long *ret_status)
     return r == CURLE_OK ? 0 : -SM_EPEER;
 }
 
+/* The box says that this machine is one that joined it before. */
+static bool is_known(struct sm_span body)
+{
+    sm_cleanup(sm_json_free) json_t *j = NULL;
+    if (sm_json_parse(body, ANSWER_MAX, &j, NULL))
+        return false;
+    const char *code = json_string_value(json_object_get(json_object_get(j, "error"), "code"));
+    return code && strcmp(code, "known") == 0;
+}
+
 int join_local(const char *data, const char *local_socket, char *ret_why)
 {
     struct sm_buf body = SM_BUF_INIT(ANSWER_MAX);
     sm_cleanup(sm_json_free) json_t *j = NULL;
     long status = 0;
     int r = ask_local(local_socket, &body, &status);
-    if (!r && status == 409)
-        r = -SM_ESTATE;
-    else if (!r && status != 201)
+    if (!r && status == 409) {
+        r = is_known(sm_buf_span(&body)) ? -SM_EEXISTS : -SM_ESTATE;
+        if (r == -SM_EEXISTS)
+            snprintf(ret_why, WHY, "this machine joined the box before it was taken over, and has lost those keys: put the old "
+                                   "agent's folder in the place of %.80s, or remove the machine on the box", data);
+    } else if (!r && status != 201)
         r = say_refusal((int)status, sm_buf_span(&body), ret_why);
     if (!r)
         r = sm_json_parse(sm_buf_span(&body), ANSWER_MAX, &j, ret_why);

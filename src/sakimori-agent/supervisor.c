@@ -54,6 +54,7 @@ struct supervisor {
     struct sm_timer *join_timer, *kill_timer, *local_timer;
     json_t *local; /* what link was told last (A_LOCAL) */
     struct sm_buf settings; /* the last, for the decoy part */
+    bool told_known;
     bool stopping;
 };
 
@@ -370,7 +371,9 @@ static void try_join(void *arg)
         start_all(s);
         return;
     }
-    if (r != -SM_ESTATE && r != -SM_EPEER)
+    bool again = r == -SM_EEXISTS && s->told_known; /* said once */
+    s->told_known = r == -SM_EEXISTS;
+    if (r != -SM_ESTATE && r != -SM_EPEER && !again)
         sm_warn("joining the box on this machine: %s", why[0] ? why : sm_strerror(r));
     sm_timer_set(s->join_timer, JOIN_TRY_MS, 0); /* the box is not set up yet */
 }

@@ -449,13 +449,17 @@ static void told(struct takeover_run *t)
         "  1. 古い箱は、電源を入れないでください(二つの箱を動かさない)。\n"
         "  2. この場所で箱を始めます: sakimorid --data %s\n"
         "  3. 同じアドレスなら、機器は自動でつながります。変わったときは、機器ごとに sakimori-agent move URL\n"
-        "  4. %s よりあとに変えたこと(人・機器・設定)は、もう一度行ってください。\n",
+        "  4. %s よりあとに変えたこと(人・機器・設定)は、もう一度行ってください。\n"
+        "  5. 箱の機械そのものも保存していたときは、古いデータの横の「…-agent」フォルダーを %s-agent に移します。\n"
+        "     なければ、「機器と保存」でその機械を外すと、新しく加わります。\n",
         "the new box is ready: %s\n"
         "  1. never switch the old box on again: two boxes must not run\n"
         "  2. start the box there: sakimorid --data %s\n"
         "  3. at the same address the machines come by themselves; else on each: sakimori-agent move URL\n"
-        "  4. what was changed after %s (people, machines, settings) has to be done once more\n"),
-        t->data, t->data, at);
+        "  4. what was changed after %s (people, machines, settings) has to be done once more\n"
+        "  5. if the box backed its own machine up: move the folder \"...-agent\" from beside the old data to %s-agent;\n"
+        "     without it remove that machine on the box, and it joins anew\n"),
+        t->data, t->data, at, t->data);
 }
 
 int cmd_takeover(struct cli *c)

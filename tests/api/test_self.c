@@ -151,12 +151,49 @@ static void what_was_saved_under_an_earlier_name_stays_the_boxs_own(void **state
     assert_false(self_is(k->api, ""));
 }
 
+/* The box was made anew on the same machine: its agent's keys stand where the old box's data stood. */
+static void after_a_take_over_the_machine_of_the_box_is_not_joined_twice(void **state)
+{
+    struct kit *k = *state;
+    static const char cert[] = "abcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcd",
+                      ask[] = "{\"machine_id\":\"m\"}", path[] = "/api/v1/local/join-code";
+    const json_int_t root = 0;
+    const struct kit_who owner = { .port = "local", .uid = &root }, machine = { .port = "agent", .cert = cert };
+    char device[33], name[80];
+    ready(k);
+    kit_device(k, cert, device); /* of machine "m" */
+    assert_int_equal(kit_call(k, &owner, "POST", path, ask), 201); /* no take-over: as ever */
+    at(k, 10);
+    json_t *self = json_pack("{s:{s:s},s:I}", "took_over", "saved", "x", "took_over_s", (json_int_t)plat_clock_wall().s);
+    assert_int_equal(state_set(k->state, "self", self), 0);
+    json_decref(self);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(kit_call(k, &owner, "POST", path, ask), 409);
+        assert_string_equal(kit_code(k), "known");
+    }
+    assert_true(alarm_is_open(k, "local_known"));
+    assert_int_equal(kit_call(k, &owner, "POST", path, "{\"machine_id\":\"another\"}"), 201);
+    assert_int_equal(kit_call(k, &owner, "POST", path, "{}"), 201); /* an older agent says none */
+    assert_true(alarm_is_open(k, "local_known"));
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{}"), 200); /* its folder was brought */
+    assert_false(alarm_is_open(k, "local_known"));
+    assert_int_equal(kit_call(k, &owner, "POST", path, ask), 409);
+    assert_true(alarm_is_open(k, "local_known"));
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    (void)snprintf(name, sizeof name, "/api/v1/devices/%s", device);
+    assert_int_equal(kit_call(k, &me, "DELETE", name, "{\"reason\":\"lost\"}"), 200);
+    assert_false(alarm_is_open(k, "local_known"));
+    assert_int_equal(kit_call(k, &owner, "POST", path, ask), 201); /* removed: it joins anew */
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, kit_open, kit_close)
     const struct CMUnitTest tests[] = { T(the_box_saves_itself_soon_after_a_change_and_every_day),
         T(a_failure_is_told_and_tried_again_and_two_days_of_it_are_an_alarm),
         T(a_part_that_was_not_read_whole_does_not_count), T(suspicion_against_the_box_itself_freezes_nothing),
-        T(what_was_saved_under_an_earlier_name_stays_the_boxs_own) };
+        T(what_was_saved_under_an_earlier_name_stays_the_boxs_own),
+        T(after_a_take_over_the_machine_of_the_box_is_not_joined_twice) };
     return cmocka_run_group_tests_name("self", tests, NULL, NULL);
 }

@@ -173,6 +173,17 @@ test('with the box gone, the same machine goes on with the new one; what the cop
   await w.c.post('self/run', {});
   await saved(w.c);
   assert.ok(!(await w.c.get('alarms?open=1')).items.some((a) => ['hostile', 'damage', 'suspicion'].includes(a.kind)));
+  // What `./run` starts beside the box: this machine is joined already, and is not joined a second time.
+  const beside = path.join(w.place, 'beside'), count = (await w.c.get('devices')).items.length;
+  const local = L.track(spawn(L.programs.agent, ['run', '--data', beside, '--local', path.join(data, 'run/cli.sock'), '--skip', data], { stdio: ['ignore', 'ignore', 'pipe'] }));
+  let warned = '';
+  local.stderr.on('data', (d) => (warned += d));
+  const known = await L.until('the word about it', async () => (await w.c.get('alarms?open=1')).items.find((a) => a.kind === 'local_known'), 30000).catch((e) => { throw new Error(e.message + warned); });
+  assert.match(JSON.stringify(known), /…-agent/);
+  await L.until('the agent to say it', async () => /joined the box before it was taken over/.test(warned), 10000);
+  assert.equal((await w.c.get('devices')).items.length, count);
+  local.kill('SIGTERM');
+  assert.ok(!fs.existsSync(path.join(beside, 'agent.json')));
   say('same people, password, card, mail password; 1 old and 2 new generations restored, equal');
 });
 

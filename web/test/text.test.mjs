@@ -116,3 +116,18 @@ test('the foot says where the data is, also when copies are elsewhere, the same 
     assert.match(foot.ja, /写しの場所/);
     assert.match(foot.en, /places you chose for copies/);
 });
+
+/* One word, one thing: a backup is a generation in the vault, a copy is a second place of the vault. */
+test('in English what is in the vault is a backup; a copy is the vault somewhere else', () => {
+    const may = new Set(['copyIt', 'copied', 'selfUse']), bad = [];
+    for (const f of ['machines.ts', 'restore.ts', 'retention.ts', 'access.ts', 'trouble.ts', 'card.ts', 'past.ts'])
+        for (const [k, v] of Object.entries(tables.get(f) ?? {})) if (!may.has(k) && v.en && /\bcop(y|ies)\b/i.test(v.en)) bad.push(`${f} ${k}: ${v.en}`);
+    assert.deepEqual(bad, []);
+    for (const [f, words] of [['common.ts', /Copies outside/], ['today.ts', /Copies outside the box/]]) assert.ok(Object.values(tables.get(f)).some((v) => words.test(v.en)), f);
+});
+
+test('what the box says by a key (src/core/words.def) keeps the rules of the design', () => {
+    const rows = [...readFileSync(join(root, '../src/core/words.def'), 'utf8').matchAll(/^WORD\((\w+), "((?:[^"\\]|\\.)*)", "((?:[^"\\]|\\.)*)"/gm)];
+    assert.ok(rows.length > 250, `${rows.length} rows were read`);
+    assert.deepEqual(rows.flatMap(([, set, key, ja]) => faults(ja).map((x) => `${set} ${key}: ${x}`)), []);
+});

@@ -17,7 +17,7 @@ export const T = {
     t1: { ja: '線を抜く', en: 'Unplug the network' },
     t1a: { ja: '画面をスマートフォンで写真にとる。紙も残す。', en: 'Photograph the screen. Keep any paper that came out.' },
     t1b: { ja: 'おかしいパソコンのネットワークの線を抜く。無線は切る。', en: 'Pull the network cable of that computer. Wireless off.' },
-    t2: { ja: '保存を守る', en: 'Protect the copies' },
+    t2: { ja: '保存を守る', en: 'Protect the backups' },
     t2a: { ja: 'Sakimori の箱のネットワークの線を抜く。電源は切らない。', en: 'Pull the network cable of the Sakimori box. Leave its power on.' },
     t2b: { ja: '保存用ディスクはつながない。', en: 'Do not connect the backup disk.' },
     t3: { ja: '外との線を外す', en: 'Cut the lines to the outside' },

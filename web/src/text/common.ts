@@ -7,7 +7,7 @@ export const T = {
     navToday: { ja: 'きょうの状態', en: 'Today' },
     navRestore: { ja: '戻す', en: 'Restore' },
     navTrouble: { ja: 'こまったこと', en: 'Trouble' },
-    navMachines: { ja: '機器と保存', en: 'Machines and copies' },
+    navMachines: { ja: '機器と保存', en: 'Machines and backups' },
     navCopies: { ja: '箱の外の写し', en: 'Copies outside' },
     navPeople: { ja: '使う人', en: 'People' },
     navAccess: { ja: '使った記録', en: 'Records of use' },
