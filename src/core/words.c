@@ -14,11 +14,11 @@ static const struct {
 #undef WORD
 #define ROWS (sizeof table / sizeof table[0])
 
-/* A key that ends in ':' stands for every text that begins so: numbers follow. */
+/* A key that ends in '*' stands for every text that begins so: names and numbers follow. */
 static bool is_row(const char *key, const char *text)
 {
     size_t n = strlen(key);
-    return strcmp(key, text) == 0 || (n && key[n - 1] == ':' && strncmp(key, text, n) == 0);
+    return strcmp(key, text) == 0 || (n > 1 && key[n - 1] == '*' && strncmp(key, text, n - 1) == 0);
 }
 
 const char *sm_word(enum sm_words set, const char *key, bool ja)

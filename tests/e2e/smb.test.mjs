@@ -149,7 +149,9 @@ test('a box, a machine and a NAS', { timeout: 120e3 }, async () => {
   fs.utimesSync(at('画像'), 1775001600, 1775001601.5);
   await access('nas');
   const d = await L.until('features', async () => { const x = await w.c.get(`devices/${w.agent.device.id}`); return ['kind:smb', 'access:smb:nas'].every((f) => x.features?.includes(f)) && x; }, 60e3);
-  assert.ok(!d.features.includes('access:smb:local') && !JSON.stringify(d.features).includes('127.0.0.1'), 'no addresses, and no access of its own');
+  assert.ok(!d.features.includes('access:smb:local'), 'no access of its own');
+  assert.deepEqual(d.features.filter((f) => f.includes('127.0.0.1')), ['server:smb:nas:127.0.0.1'], 'the host of a share, and of no other address anything');
+  assert.ok(!JSON.stringify(d.features).includes(w.samba.password));
   assert.equal(fs.statSync(path.join(w.agent.data, 'access/nas.json')).mode & 0o777, 0o600);
   const tried = await agentOf(['access', 'test', 'nas', '--kind', 'smb', '--share', 'karte$']);
   assert.deepEqual(tried.out.trim().split('\n').sort(), ['.隠し', '多い/', '患者/', '画像/'].sort());
@@ -159,6 +161,7 @@ test('a box, a machine and a NAS', { timeout: 120e3 }, async () => {
 test('a share is kept and comes back the same; only what changed is read again', { timeout: 180e3 }, async () => {
   const s = w.s = await source('NAS');
   assert.deepEqual(s.paths, ['/smb']);
+  assert.deepEqual(s.where, ['\\\\127.0.0.1\\karte$'], 'the server and the share, as Windows writes it');
   const piece = fs.readFileSync(at('画像', 'CT.img')).subarray(4 << 20, (4 << 20) + 64);
   w.wire.look = (d) => d.includes(piece);
   const first = await run(s);
@@ -227,7 +230,7 @@ test('what is wrong is said in words', { timeout: 180e3 }, async () => {
     [{ access: 'off' }, 'the server refused the connection; it may be off, or share nothing'], [{ access: 'nowhere' }, 'the name of the server is not known here'],
     [{ share: 'nix' }, 'the server has no such share'], [{ folder: '患者/nix' }, 'the share has no such folder'],
     [{ access: 'gone' }, 'this machine has no access named gone (sakimori-agent access add)']]) {
-    const s = await source(`bad ${word}`, options);
+    const s = await source(`bad ${word} ${options.access ?? ''}`, options);
     const r = await run(s);
     assert.equal(r.state, 'failed', JSON.stringify(r));
     assert.ok(r.problems.some((p) => p.what === word), `${word}: ${JSON.stringify(r.problems)}`);
