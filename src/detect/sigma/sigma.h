@@ -42,7 +42,6 @@ struct sigma_rule {
     /* `x-sakimori`: what clinic staff reads (our own rules); "" elsewhere */
     const char *title_ja, *what_ja, *todo_ja;
     const char *waits;              /* placeholder without a list: the rule is loaded and never matches; "" if none */
-    const char *replaced;           /* reason why an equal id or name was set aside; "" */
     bool correlated;                /* a correlation refers to it and does not `generate`: not a signal of its own */
     bool off;                       /* switched off by sigma_switch */
 };
