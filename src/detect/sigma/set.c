@@ -253,16 +253,19 @@ static void mark_referred(struct sigma_set *s, struct rule *c, const struct addi
         s->rule[c->correlation->rule[i]->number]->pub.correlated = true;
 }
 
+/* Public collections have different rules under one id.  The same id for the same log source is one rule twice. */
 static void say_twice(struct sigma_set *s, size_t i, const struct adding *a)
 {
-    const struct rule *first = find(s, s->rule[i]->pub.id);
+    struct rule *rule = s->rule[i];
+    const struct rule *first = find(s, rule->pub.id);
     char why[SIGMA_WHY_MAX];
 
-    if (!first || first == s->rule[i])
+    if (!first || first == rule || first->pub.kind != rule->pub.kind || first->product != rule->product ||
+        first->category != rule->category || first->service != rule->service)
         return;
-    snprintf(why, sizeof why, "the id is that of %.150s too, which counts", first->pub.file);
-    say(a, s->rule[i]->pub.line, why);
-    s->rule[i]->pub.off = true;
+    snprintf(why, sizeof why, "the same rule stands in %.150s, which counts", first->pub.file);
+    say(a, rule->pub.line, why);
+    rule->pub.off = true;
 }
 
 int sigma_link(struct sigma_set *s, sigma_fault_fn *fault, void *ctx)
