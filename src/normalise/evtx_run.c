@@ -65,6 +65,19 @@ static int put(struct evtx *x, const struct evtx_op *o, uint16_t name, enum even
     return o->kind == OP_DATA ? unnamed(x, type, text) : event_add(x->e, name, type, text);
 }
 
+/* A GUID that a program wrote as text: in small letters, as those that are values of that type. */
+static void small_guid(uint8_t *p)
+{
+    for (int i = 1; i < 37; i++) {
+        bool dash = i == 9 || i == 14 || i == 19 || i == 24;
+        uint8_t c = p[i];
+        if (dash ? c != '-' : !((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')))
+            return;
+    }
+    for (int i = 1; i < 37; i++)
+        p[i] |= p[i] >= 'A' && p[i] <= 'F' ? 0x20 : 0;
+}
+
 /* One value that is neither array nor XML. */
 static int put_value(struct evtx *x, const struct evtx_op *o, uint16_t name, const struct bx_value *v)
 {
@@ -76,6 +89,8 @@ static int put_value(struct evtx *x, const struct evtx_op *o, uint16_t name, con
     if (!to)
         return -ENOMEM;
     size_t n = evtx_text(x, v, to, &type, &x->e->notes);
+    if (n == 38 && to[0] == '{' && to[37] == '}')
+        small_guid(to);
     written(x, n);
     return put(x, o, name, type, SM_SPAN(to, n));
 }
