@@ -34,6 +34,8 @@ struct format {
     int (*read)(struct format_ctx *c, struct sm_span text);
 };
 
+extern const struct format format_audit, format_nec, format_text, format_yamaha;
+
 /* ---- fields: sticky error in c->err ---- */
 
 /* A text value, left out when empty. */
@@ -66,6 +68,9 @@ static inline void source_words(struct format_ctx *c, uint16_t product, uint16_t
  * when none did, -ENOMEM.
  */
 sm_must_use int format_inside(struct format_ctx *c, struct sm_span text);
+
+/* What the records of a stream make together (audit.c): as normalise_more. */
+sm_must_use int audit_more(struct format_ctx *c);
 
 /* ---- key=value: values bare, in "..." (with \" when escaped) or '...' ---- */
 struct pair { struct sm_span key, value; bool quoted; };

@@ -5,13 +5,20 @@
 #include "normalise/format.h"
 
 #define NORMALISE_FORMATS(X) \
+    X(audit) \
+    X(fortigate) \
+    X(cisco) \
+    X(yamaha) \
+    X(nec) \
+    X(access) \
+    X(weberror) \
+    X(squid) \
+    X(w3c) \
     X(syslog) \
     X(text)
 
 #define X(name) +1
 enum { FORMATS = 0 NORMALISE_FORMATS(X) };
 #undef X
-
-extern const struct format format_text;
 
 #endif

@@ -218,6 +218,22 @@ int normalise_record(struct normalise *n, const struct normalise_hint *hint, str
     return r;
 }
 
+int normalise_more(struct normalise *n, const struct normalise_hint *hint, struct event *e)
+{
+    struct format_ctx c = { .n = n, .names = n->names, .hint = hint, .state = hint->state, .e = e };
+    struct event_time seen = e->seen;
+
+    if (!hint->state || hint->state->last != &format_audit)
+        return 0;
+    event_clear(e);
+    e->seen = seen;
+    e->source = hint->source;
+    int r = audit_more(&c);
+    if (r == 1)
+        apply(hint, e);
+    return r;
+}
+
 const char *normalise_guess(struct normalise *n, struct sm_span first)
 {
     struct event e;

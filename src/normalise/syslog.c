@@ -81,14 +81,16 @@ static void counter(struct scan *s)
 }
 
 /* Cisco marks clocks that are not set (*) or have lost their source (.). */
-static bool any_time(struct scan *s, struct when *w)
+static bool any_time(struct scan *s, struct when *w, bool *ret_unset)
 {
     struct scan t = *s;
 
-    if (scan_peek(&t) == '*' || scan_peek(&t) == '.')
+    bool unset = scan_peek(&t) == '*';
+    if (unset || scan_peek(&t) == '.')
         t.p++;
     if (!when_bsd(&t, w) && !when_iso(&t, w) && !when_ctime(&t, w))
         return false;
+    *ret_unset |= unset;
     *s = t;
     return true;
 }
@@ -118,30 +120,45 @@ static bool host(struct scan *s, struct sm_span *ret)
     return true;
 }
 
-struct head { int pri; bool has_time; struct when when; struct sm_span host, program, pid, body; };
+/* Routers begin their text with what looks like a program: "PP[01] Rejected ...", "IKE.082: ...". */
+static bool of_a_router(const struct scan *s)
+{
+    struct sm_span rest = scan_rest(s);
+
+    return format_yamaha.detect(rest) > 0 || format_nec.detect(rest) > 0;
+}
+
+/* Cisco, with logging origin-id: "router1: *Mar  1 00:00:01: %..." */
+static bool host_and_time(struct scan *s, struct sm_span *ret_host, struct when *ret_when, bool *ret_unset)
+{
+    struct scan t = *s;
+    struct sm_span w = scan_word(&t);
+
+    if (w.n < 2 || w.p[w.n - 1] != ':' || !tag_byte(w.p[0]))
+        return false;
+    scan_blank(&t);
+    counter(&t);
+    if (!any_time(&t, ret_when, ret_unset))
+        return false;
+    *ret_host = SM_SPAN(w.p, w.n - 1);
+    *s = t;
+    return true;
+}
+
+struct head { int pri; bool has_time, unset; struct when when; struct sm_span host, program, pid, body; };
 
 static void read_head(struct scan s, struct head *h)
 {
     *h = (struct head){ .pri = priority(&s) };
     scan_blank(&s);
     counter(&s);
-    struct scan before = s;
-    struct sm_span name;
-    h->has_time = any_time(&s, &h->when);
-    if (!h->has_time && host(&s, &name)) { /* Cisco: host: *Mar  1 00:00:01: %... */
-        counter(&s);
-        h->has_time = any_time(&s, &h->when);
-        if (h->has_time)
-            h->host = name.p[name.n - 1] == ':' ? SM_SPAN(name.p, name.n - 1) : name;
-        else
-            s = before;
-    }
+    h->has_time = any_time(&s, &h->when, &h->unset) || host_and_time(&s, &h->host, &h->when, &h->unset);
     if (h->has_time) {
         (void)scan_c(&s, ':');
         scan_blank(&s);
-        if (!tag(&s, &h->program, &h->pid) && !h->host.n && host(&s, &h->host))
+        if (!of_a_router(&s) && !tag(&s, &h->program, &h->pid) && !h->host.n && host(&s, &h->host) && !of_a_router(&s))
             (void)tag(&s, &h->program, &h->pid);
-    } else {
+    } else if (!of_a_router(&s)) {
         (void)tag(&s, &h->program, &h->pid);
     }
     h->body = scan_rest(&s);
@@ -155,7 +172,7 @@ static int read_3164(struct format_ctx *c, struct scan s)
     if (h.pri < 0 && !h.has_time && !h.program.n)
         return -SM_EFORMAT;
     put_priority(c, h.pri);
-    if (h.has_time)
+    if (h.has_time && !h.unset) /* a clock that was never set says nothing: the time it came stands */
         when_set(c, &h.when);
     if (h.host.n)
         c->e->host = h.host;

@@ -40,6 +40,11 @@ int syslog_body(struct format_ctx *c, struct sm_span body)
 
     if (c->err < 0)
         return c->err;
+    if (c->program.n && unix_program(c, text)) {
+        if (!event_get(c->e, EVENT_F_Message))
+            put(c, EVENT_F_Message, body);
+        return c->err;
+    }
     int r = text.n ? format_inside(c, text) : 0;
     if (r < 0 && r != -SM_EFORMAT)
         return r;

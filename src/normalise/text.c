@@ -21,12 +21,17 @@ static int read(struct format_ctx *c, struct sm_span text)
     when_set(c, &w);
     if (bracket)
         (void)scan_c(&s, ']');
+    (void)scan_c(&s, ':');
     scan_blank(&s);
     struct sm_span body = scan_rest(&s);
+    uint16_t own = c->e->format;
     int r = format_inside(c, body);
-    if (r != -SM_EFORMAT)
+    if (r < 0 && r != -SM_EFORMAT)
         return r;
-    put(c, EVENT_F_Message, text);
+    if (r < 0)
+        c->e->format = own;
+    if (!event_get(c->e, EVENT_F_Message))
+        put(c, EVENT_F_Message, body);
     return 0;
 }
 

@@ -232,7 +232,7 @@ static bool loose_year(struct scan *s, struct when *w)
     if (!scan_uint(&t, 4, 4, &y) || y < 1970 || y > 2199)
         return false;
     int c = scan_peek(&t);
-    if (c != ' ' && c != ':' && c != -1 && c != ',')
+    if (c != ' ' && c != ':' && c != -1 && c != ',' && c != ']')
         return false;
     w->year = (int)y;
     *s = t;

@@ -155,6 +155,9 @@ static void run_file(const char *file, FILE *f)
             size_t n = unescape(text + 2, raw);
             assert_true(normalise_record(norm, &hint, SM_SPAN(raw, n), seen, &e) >= 0);
             assert_int_equal(e.raw.n, n);
+        } else if (!strcmp(text, "+ more")) {
+            if (normalise_more(norm, &hint, &e) != 1)
+                complain(file, line, "nothing more", &e);
         } else {
             expect(&e, text, file, line);
         }
