@@ -34,7 +34,9 @@ struct format {
     int (*read)(struct format_ctx *c, struct sm_span text);
 };
 
-extern const struct format format_audit, format_nec, format_text, format_yamaha;
+extern const struct format format_audit, format_csv, format_nec, format_text, format_yamaha;
+/* The mapping of CSV that is built in (rules/mappings/csv.json); NULL while there is none. */
+const struct normalise_map *builtin_map(const struct normalise *n);
 
 /* ---- fields: sticky error in c->err ---- */
 

@@ -6,6 +6,14 @@
 
 #define NORMALISE_FORMATS(X) \
     X(audit) \
+    X(cef) \
+    X(leef) \
+    X(journald) \
+    X(json) \
+    X(wintext) \
+    X(postgresql) \
+    X(mssql) \
+    X(mysql) \
     X(fortigate) \
     X(cisco) \
     X(yamaha) \
@@ -15,6 +23,7 @@
     X(squid) \
     X(w3c) \
     X(syslog) \
+    X(csv) \
     X(text)
 
 #define X(name) +1

@@ -4,11 +4,16 @@
 #include <stdlib.h>
 #include "normalise/decode.h"
 #include "normalise/formats.h"
+#include "normalise/json.h"
+#include "normalise/syslog.h"
+
+extern const char normalise_mapping_text[]; /* made of rules/mappings/csv.json when built */
 
 struct normalise {
     struct event_names *names;
     struct decoders decoders;
     uint16_t word[FORMATS];     /* the rows' names in the table of names */
+    struct normalise_map *map;  /* of rules/mappings/csv.json */
 };
 
 #define X(name) extern const struct format format_##name;
@@ -53,15 +58,27 @@ int normalise_new(struct event_names *names, struct normalise **ret)
     n->names = names;
     for (size_t i = 0; i < FORMATS; i++)
         n->word[i] = event_names_add(names, SM_SPAN_STR(formats[i]->row.name));
+    r = normalise_map_parse(names, SM_SPAN_STR(normalise_mapping_text), &n->map, NULL);
+    if (r < 0) {
+        normalise_free(n);
+        return r;
+    }
     *ret = n;
     return 0;
 }
 
 void normalise_free(struct normalise *n)
 {
-    if (n)
-        decoders_wipe(&n->decoders);
+    if (!n)
+        return;
+    decoders_wipe(&n->decoders);
+    normalise_map_free(n->map);
     free(n);
+}
+
+const struct normalise_map *builtin_map(const struct normalise *n)
+{
+    return n->map;
 }
 
 struct normalise_state *normalise_state_new(void)
@@ -134,7 +151,7 @@ static int find_and_read(struct format_ctx *c, struct sm_span text, const struct
         if (score[best] <= 0)
             return -SM_EFORMAT;
         int r = read_with(c, formats[best], text);
-        if (r == 0 && c->state && c->depth == 0)
+        if (r >= 0 && c->state && c->depth == 0)
             c->state->last = formats[best];
         if (r != -SM_EFORMAT)
             return r;
@@ -288,38 +305,6 @@ static size_t to_csv_end(struct sm_span s)
     return 0;
 }
 
-/* Past an empty line. */
-static size_t to_block_end(struct sm_span s)
-{
-    for (size_t i = 0; i + 1 < s.n; i++)
-        if (s.p[i] == '\n' && s.p[i + 1] == '\n')
-            return i + 2;
-    return 0;
-}
-
-/* Past the object that begins here, whatever lines it has; commas and brackets of an array around it are passed over. */
-static size_t to_json_end(struct sm_span s)
-{
-    size_t depth = 0;
-    bool quoted = false;
-
-    for (size_t i = 0; i < s.n; i++) {
-        uint8_t ch = s.p[i];
-        if (quoted) {
-            i += ch == '\\';
-            quoted = ch != '"';
-            continue;
-        }
-        quoted = ch == '"';
-        depth += ch == '{';
-        if (ch == '}' && depth && --depth == 0)
-            return i + 1;
-        if (ch == '\n' && !depth)
-            return i + 1;
-    }
-    return 0;
-}
-
 static size_t to_xml_end(struct sm_span s)
 {
     const uint8_t *q = span_find(s, "</Event>");
@@ -335,8 +320,8 @@ static size_t record_end(enum format_frame frame, struct sm_span s, enum encodin
         return to_line_end(s, 0, le, be);
     switch (frame) {
     case FRAME_CSV: return to_csv_end(s);
-    case FRAME_BLOCK: return to_block_end(s);
-    case FRAME_JSON: return to_json_end(s);
+    case FRAME_BLOCK: return s.p[0] == '{' ? to_line_end(s, 0, false, false) : journal_frame(s);
+    case FRAME_JSON: return json_frame(s);
     case FRAME_XML: return to_xml_end(s);
     default: return to_line_end(s, 0, false, false);
     }
