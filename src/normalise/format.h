@@ -25,7 +25,7 @@ struct format_ctx {
     int err;                        /* the first failure of the put functions: 0 or -ENOMEM */
 };
 
-enum format_frame { FRAME_LINE, FRAME_CSV, FRAME_BLOCK, FRAME_JSON, FRAME_XML, FRAME_FILE };
+enum format_frame { FRAME_LINE, FRAME_CSV, FRAME_BLOCK, FRAME_JSON, FRAME_XML };
 
 struct format {
     struct normalise_row row;
@@ -35,7 +35,9 @@ struct format {
 };
 
 extern const struct format format_audit, format_csv, format_nec, format_text, format_yamaha;
-/* The mapping of CSV that is built in (rules/mappings/csv.json); NULL while there is none. */
+/* The reader of Windows events, and the mapping of CSV that is built in (rules/mappings/csv.json), of this thread. */
+struct windows;
+struct windows *windows_of(const struct normalise *n);
 const struct normalise_map *builtin_map(const struct normalise *n);
 
 /* ---- fields: sticky error in c->err ---- */

@@ -8,6 +8,8 @@
     X(audit) \
     X(cef) \
     X(leef) \
+    X(winxml) \
+    X(winjson) \
     X(journald) \
     X(json) \
     X(wintext) \

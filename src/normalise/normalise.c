@@ -6,6 +6,7 @@
 #include "normalise/formats.h"
 #include "normalise/json.h"
 #include "normalise/syslog.h"
+#include "normalise/windows.h"
 
 extern const char normalise_mapping_text[]; /* made of rules/mappings/csv.json when built */
 
@@ -13,6 +14,7 @@ struct normalise {
     struct event_names *names;
     struct decoders decoders;
     uint16_t word[FORMATS];     /* the rows' names in the table of names */
+    struct windows *windows;
     struct normalise_map *map;  /* of rules/mappings/csv.json */
 };
 
@@ -58,7 +60,9 @@ int normalise_new(struct event_names *names, struct normalise **ret)
     n->names = names;
     for (size_t i = 0; i < FORMATS; i++)
         n->word[i] = event_names_add(names, SM_SPAN_STR(formats[i]->row.name));
-    r = normalise_map_parse(names, SM_SPAN_STR(normalise_mapping_text), &n->map, NULL);
+    r = windows_new(names, &n->windows);
+    if (r >= 0)
+        r = normalise_map_parse(names, SM_SPAN_STR(normalise_mapping_text), &n->map, NULL);
     if (r < 0) {
         normalise_free(n);
         return r;
@@ -73,7 +77,13 @@ void normalise_free(struct normalise *n)
         return;
     decoders_wipe(&n->decoders);
     normalise_map_free(n->map);
+    windows_free(n->windows);
     free(n);
+}
+
+struct windows *windows_of(const struct normalise *n)
+{
+    return n->windows;
 }
 
 const struct normalise_map *builtin_map(const struct normalise *n)
@@ -305,26 +315,20 @@ static size_t to_csv_end(struct sm_span s)
     return 0;
 }
 
-static size_t to_xml_end(struct sm_span s)
-{
-    const uint8_t *q = span_find(s, "</Event>");
-
-    return q ? (size_t)(q - s.p) + 8 : 0;
-}
-
-static size_t record_end(enum format_frame frame, struct sm_span s, enum encoding given)
+/* Past the next record; *ret_record is all of it but for what encloses an event of Windows. */
+static size_t record_end(enum format_frame frame, struct sm_span s, enum encoding given, struct sm_span *ret_record)
 {
     bool le = given == ENC_UTF16LE, be = given == ENC_UTF16BE;
+    size_t n;
 
-    if (le || be)
-        return to_line_end(s, 0, le, be);
-    switch (frame) {
-    case FRAME_CSV: return to_csv_end(s);
-    case FRAME_BLOCK: return s.p[0] == '{' ? to_line_end(s, 0, false, false) : journal_frame(s);
-    case FRAME_JSON: return json_frame(s);
-    case FRAME_XML: return to_xml_end(s);
-    default: return to_line_end(s, 0, false, false);
-    }
+    if (frame == FRAME_XML && !le && !be)
+        return windows_xml_frame(s, ret_record);
+    if (le || be || frame == FRAME_LINE || (frame == FRAME_BLOCK && s.p[0] == '{'))
+        n = to_line_end(s, 0, le, be);
+    else
+        n = frame == FRAME_CSV ? to_csv_end(s) : frame == FRAME_BLOCK ? journal_frame(s) : json_frame(s);
+    *ret_record = SM_SPAN(s.p, n);
+    return n;
 }
 
 static struct sm_span trim_record(struct sm_span s, enum format_frame frame)
@@ -349,13 +353,17 @@ size_t normalise_next(const struct normalise_hint *hint, struct sm_span bytes, b
         return 0;
     if (s.n > EVENT_RAW_MAX)
         s.n = EVENT_RAW_MAX;
-    size_t n = record_end(frame, s, given);
+    struct sm_span record = s;
+    size_t n = record_end(frame, s, given, &record);
     if (!n && !end && s.n < EVENT_RAW_MAX)
         return 0;
-    if (!n && frame != FRAME_LINE && s.n == EVENT_RAW_MAX)
-        n = record_end(FRAME_LINE, s, given); /* an open quote must not swallow the file */
-    n = n ? n : s.n;
+    if (!n && frame != FRAME_LINE) /* an open quote must not swallow the file */
+        n = record_end(FRAME_LINE, s, given, &record);
+    if (!n) {
+        n = s.n;
+        record = s;
+    }
     bool wide = given == ENC_UTF16LE || given == ENC_UTF16BE;
-    *ret_record = wide ? SM_SPAN(s.p, n) : trim_record(SM_SPAN(s.p, n), frame);
+    *ret_record = wide ? record : trim_record(record, frame);
     return n;
 }
