@@ -1,0 +1,14 @@
+/* What the actions share. */
+#ifndef SM_RESPOND_INTERNAL_H
+#define SM_RESPOND_INTERNAL_H
+#include "respond/respond.h"
+
+const char *respond_text(const json_t *o, const char *key);     /* "" when absent */
+/* The first entity of that kind that ok() takes, NULL if none. */
+const char *respond_entity(const json_t *incident, const char *kind, bool (*ok)(const char *text));
+/* Lines of commands with %s put in once each; NULL-ended. */
+json_t *respond_lines(const char *const *lines, const char *value);
+
+extern const struct respond_action respond_mail, respond_webhook, respond_task, respond_block_address, respond_block_account, respond_freeze,
+    respond_backup;
+#endif

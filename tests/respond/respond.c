@@ -1,0 +1,115 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "respond/respond.h"
+
+static char why[RESPOND_WHY];
+
+static json_t *incident(const char *entities)
+{
+    json_t *list = json_loads(entities, 0, NULL);
+
+    assert_non_null(list);
+    return json_pack("{s:i,s:s,s:o}", "id", 7, "severity", "call", "entities", list);
+}
+
+static int plan(const char *action, const char *params, const char *entities, json_t **ret)
+{
+    json_t *p = json_loads(params, 0, NULL), *i = incident(entities);
+    int r = respond_plan(action, p, i, ret, why);
+
+    json_decref(p);
+    json_decref(i);
+    return r;
+}
+
+static const char *line(const json_t *plan_, const char *key, size_t i)
+{
+    const char *s = json_string_value(json_array_get(json_object_get(plan_, key), i));
+
+    return s ? s : "";
+}
+
+static void every_action_says_in_two_languages_what_it_does(void **state)
+{
+    static const char *const params[] = { "{\"to\":\"a@example.jp, b@example.jp\"}", "{\"url\":\"https://example.jp/x\"}", "{\"text\":\"はり紙\"}",
+        "{\"device\":\"fortigate\"}", "{\"device\":\"linux\"}", "{}", "{}" };
+
+    assert_int_equal(respond_count(), sizeof params / sizeof *params);
+    for (size_t i = 0; i < respond_count(); i++) {
+        json_t *got = NULL;
+        const struct respond_action *a = respond_at(i);
+        if (plan(a->name, params[i], "[[\"address\",\"203.0.113.9\"],[\"account\",\"hoshu\"],[\"host\",\"pc1\"]]", &got) != 0)
+            fail_msg("%s: %s", a->name, why);
+        assert_true(*a->ja && *a->en);
+        assert_true(json_string_length(json_object_get(got, "ja")) && json_string_length(json_object_get(got, "en")));
+        assert_int_equal(json_is_true(json_object_get(got, "undo")), a->undo);
+        json_decref(got);
+    }
+    assert_null(respond_at(respond_count()));
+}
+
+static void an_outside_address_is_blocked_with_a_way_back_on_every_device(void **state)
+{
+    static const char *const devices[] = { "fortigate", "yamaha-rtx", "nec-ix", "cisco-asa", "cisco-ios", "linux-nft" };
+
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+        char params[80], *all;
+        json_t *got = NULL;
+        snprintf(params, sizeof params, "{\"device\":\"%s\"}", devices[i]);
+        assert_int_equal(plan("block-address", params, "[[\"address\",\"10.8.0.5\"],[\"address\",\"192.168.1.7\"],[\"address\",\"203.0.113.9\"]]", &got), 0);
+        all = json_dumps(json_object_get(got, "commands"), 0);
+        assert_non_null(strstr(all, "203.0.113.9"));
+        assert_null(strstr(all, "%s"));
+        free(all);
+        all = json_dumps(json_object_get(got, "undo_commands"), 0);
+        assert_non_null(strstr(all, "203.0.113.9"));
+        free(all);
+        json_decref(got);
+    }
+}
+
+static void nothing_of_an_event_becomes_a_command_unchecked(void **state)
+{
+    json_t *got = NULL;
+
+    assert_int_equal(plan("block-address", "{\"device\":\"fortigate\"}", "[[\"address\",\"203.0.113.9; reboot\"],[\"address\",\"10.0.0.1\"]]", &got), -SM_ENOTFOUND);
+    assert_int_equal(plan("block-address", "{\"device\":\"fortigate\",\"address\":\"192.168.0.1\"}", "[]", &got), -SM_EINVAL);
+    assert_int_equal(plan("block-address", "{\"device\":\"toaster\"}", "[]", &got), -SM_EINVAL);
+    assert_int_equal(plan("block-account", "{\"device\":\"linux\"}", "[[\"account\",\"x'; rm -rf /\"],[\"account\",\"-rf\"]]", &got), -SM_ENOTFOUND);
+    assert_int_equal(plan("block-account", "{\"device\":\"linux\",\"account\":\"a b\"}", "[]", &got), -SM_EINVAL);
+    assert_int_equal(plan("block-account", "{\"device\":\"linux\"}", "[[\"account\",\"x'; rm\"],[\"account\",\"hoshu\"]]", &got), 0);
+    assert_string_equal(line(got, "commands", 0), "usermod --lock --expiredate 1 'hoshu'");
+    json_decref(got);
+    assert_int_equal(plan("freeze-vault", "{}", "[]", &got), -SM_ENOTFOUND);
+}
+
+static void parameters_that_are_none_are_named(void **state)
+{
+    json_t *got = NULL;
+
+    assert_int_equal(plan("dance", "{}", "[]", &got), -SM_ENOTFOUND);
+    assert_int_equal(plan("mail", "{}", "[]", &got), -SM_EINVAL);
+    assert_non_null(strstr(why, "to"));
+    assert_int_equal(plan("mail", "{\"to\":\" , \"}", "[]", &got), -SM_EINVAL);
+    assert_int_equal(plan("mail", "{\"to\":7}", "[]", &got), -SM_EINVAL);
+    assert_int_equal(plan("webhook", "{\"url\":\"http://example.jp/\"}", "[]", &got), -SM_EINVAL);
+    assert_int_equal(plan("task", "{\"text\":\"x\",\"colour\":\"red\"}", "[]", &got), -SM_EINVAL);
+    assert_non_null(strstr(why, "colour"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_action_says_in_two_languages_what_it_does),
+        cmocka_unit_test(an_outside_address_is_blocked_with_a_way_back_on_every_device),
+        cmocka_unit_test(nothing_of_an_event_becomes_a_command_unchecked),
+        cmocka_unit_test(parameters_that_are_none_are_named),
+    };
+    return cmocka_run_group_tests_name("respond", tests, NULL, NULL);
+}
