@@ -40,6 +40,8 @@ struct api_config {
     /* The room decide, asked by name (src/sakimorid/brain/decider.h); NULL: signals are not taken. */
     int (*decide)(void *arg, const char *what, const json_t *in, json_t **ret);
     void *decide_arg;
+    /* The room respond (src/sakimorid/brain/responder.h); NULL: no playbooks.  ret_why: 200 bytes, English. */
+    int (*respond)(const char *what, const json_t *in, json_t **ret, char *ret_why);
     unsigned pass_memory_kib;      /* Argon2id memory at sign-in; 0 = the standard.  Smaller in tests only */
 };
 

@@ -48,6 +48,7 @@ void h_incident(struct api_call *c)
     json_array_foreach(rows, i, s)
         api_append(line, signal_json(s, c->lang));
     api_set(o, "timeline", line);
+    api_set(o, "responses", responses_of(c->api, api_int(row, "id", 0), c->lang));
     json_decref(rows);
     json_decref(row);
     api_reply(c, 200, o);

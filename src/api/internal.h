@@ -196,6 +196,7 @@ void recipients_used(struct api_call *c, const char *fingerprint);   /* a machin
 
 /* Alarms: opened once per key; told by mail and web hook once, and again when it becomes a call. */
 struct alarm_new { const char *kind, *state, *key, *source, *device, *manifest; json_t *facts; /* taken */ };
+void outbox_put(struct api *a, const char *kind, json_t *body /* taken */);   /* kind mail or webhook: sent, and tried again */
 void alarm_open(struct api *a, const struct alarm_new *n);
 /* A run found n files with other bytes under the same times; problems: its list, which names them. */
 void alarm_silent_change(struct api *a, const char *run, int64_t n, const json_t *problems);

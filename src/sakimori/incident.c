@@ -53,6 +53,9 @@ int cmd_incident_list(struct cli *c)
     return cli_list(c, cli_flag(c, "open") ? "/api/v1/incidents?open=1" : "/api/v1/incidents", cols, sizeof cols / sizeof *cols);
 }
 
+static const struct cli_col response_cols[] = { { "id", CLI_TEXT, "手順", "Step" }, { "state", CLI_WORD, "状態", "State" },
+    { "mode", CLI_WORD, "動き方", "Mode" }, { "text", CLI_TEXT, "すること", "What" }, { "by", CLI_TEXT, "した人", "By" }, { "done", CLI_TIME, "時刻", "At" } };
+
 static void show_incident(struct cli *c, json_t *j)
 {
     size_t i;
@@ -69,6 +72,8 @@ static void show_incident(struct cli *c, json_t *j)
     }
     putchar('\n');
     show_signals(c, json_object_get(j, "timeline"));
+    if (json_array_size(json_object_get(j, "responses")))
+        cli_table(c, json_object_get(j, "responses"), response_cols, sizeof response_cols / sizeof *response_cols);
 }
 
 int cmd_incident_show(struct cli *c)

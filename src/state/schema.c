@@ -110,6 +110,14 @@ static const char v4[] =
     " from_s INTEGER NOT NULL, until_s INTEGER NOT NULL, made_by TEXT NOT NULL, made_s INTEGER NOT NULL, gone_s INTEGER,"
     " gone_by TEXT, sessions TEXT NOT NULL DEFAULT '[]');"
     "CREATE INDEX maintenance_time ON maintenance(until_s);"
+    /* What is done about an incident: playbooks (when, steps as JSON), and their steps as they came about (state: offered, todo, done,
+     * failed, skipped, undone). */
+    "CREATE TABLE playbooks(id TEXT PRIMARY KEY, name TEXT NOT NULL, enabled INTEGER NOT NULL DEFAULT 1, when_j TEXT NOT NULL,"
+    " steps TEXT NOT NULL, made_by TEXT NOT NULL, made_s INTEGER NOT NULL, removed INTEGER NOT NULL DEFAULT 0);"
+    "CREATE TABLE responses(id INTEGER PRIMARY KEY AUTOINCREMENT, incident INTEGER NOT NULL, playbook TEXT NOT NULL, n INTEGER NOT NULL,"
+    " action TEXT NOT NULL, mode TEXT NOT NULL, plan TEXT NOT NULL, state TEXT NOT NULL, at_s INTEGER NOT NULL, until_s INTEGER NOT NULL,"
+    " by TEXT, done_s INTEGER);"
+    "CREATE INDEX responses_incident ON responses(incident, id);"
     /* What is asked with every backup is found, however many there were. */
     "CREATE INDEX runs_created ON runs(created_s); CREATE INDEX runs_finished ON runs(finished_s);"
     "CREATE INDEX uploads_run ON uploads(run); CREATE INDEX orders_ref ON orders(ref, kind);";

@@ -101,6 +101,7 @@ void kit_run(struct kit *k)
 
 int (*kit_decide)(void *arg, const char *what, const json_t *in, json_t **ret);
 void *kit_decide_arg;
+int (*kit_respond)(const char *what, const json_t *in, json_t **ret, char *ret_why);
 
 int kit_open(void **state)
 {
@@ -124,6 +125,7 @@ int kit_open(void **state)
     struct api_config given = c;
     given.decide = kit_decide;
     given.decide_arg = kit_decide_arg;
+    given.respond = kit_respond;
     assert_int_equal(api_new(&given, &k->api), 0);
     api_start(k->api);
     kit_run(k);

@@ -36,6 +36,7 @@ struct kit {
 /* What api_config.decide is for the boxes opened after this; NULL as long as nobody says. */
 extern int (*kit_decide)(void *arg, const char *what, const json_t *in, json_t **ret);
 extern void *kit_decide_arg;
+extern int (*kit_respond)(const char *what, const json_t *in, json_t **ret, char *ret_why);
 int kit_open(void **state);     /* cmocka set-up and tear-down */
 int kit_close(void **state);
 /* Set-up is done and there is one person a role: accounts "director", "manager", "staff", "vendor", TOTP off. */

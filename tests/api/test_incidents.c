@@ -4,6 +4,7 @@
 #include "decide/decide.h"
 #include "plat/clock.h"
 #include "sakimorid/brain/decider.h"
+#include "sakimorid/brain/responder.h"
 
 static struct decide *engine;
 
@@ -12,6 +13,7 @@ static int open_box(void **state)
     engine = decide_new(1);
     kit_decide = decider_ask;
     kit_decide_arg = engine;
+    kit_respond = responder_ask;
     if (!engine || kit_open(state) != 0)
         return -1;
     kit_people(*state);
@@ -260,6 +262,71 @@ static void what_the_vault_saw_is_told_once_and_joins_the_story(void **state)
     assert_int_equal(items(k), 2); /* now it is more than what the vault saw */
 }
 
+static json_t *step_of(struct kit *k, const struct kit_who *me, size_t i)
+{
+    assert_int_equal(kit_call(k, me, "GET", "/api/v1/incidents/1", NULL), 200);
+    return json_array_get(json_object_get(k->body, "responses"), i);
+}
+
+static int act(struct kit *k, const struct kit_who *me, const json_t *step, const char *what)
+{
+    char path[80], body[40];
+    (void)snprintf(path, sizeof path, "/api/v1/responses/%lld", (long long)json_integer_value(json_object_get(step, "id")));
+    (void)snprintf(body, sizeof body, "{\"do\":\"%s\"}", what);
+    return kit_call(k, me, "POST", path, body);
+}
+
+static void a_playbook_acts_offers_and_takes_back(void **state)
+{
+    struct kit *k = *state;
+    static const char cert[] = "abcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcd";
+    char device[33], path[90];
+    kit_device(k, cert, device);
+    assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks", "{\"name\":\"x\",\"steps\":[]}"), 400);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks", "{\"name\":\"x\",\"steps\":[{\"action\":\"dance\",\"mode\":\"auto\"}]}"), 400);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks", "{\"name\":\"x\",\"steps\":[{\"action\":\"freeze-vault\",\"mode\":\"maybe\"}]}"), 400);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks",
+        "{\"name\":\"外から\",\"when\":{\"stages\":[\"initial-access\"]},\"steps\":[{\"action\":\"freeze-vault\",\"mode\":\"auto\"},"
+        "{\"action\":\"block-address\",\"mode\":\"click\",\"params\":{\"device\":\"fortigate\"}},"
+        "{\"action\":\"block-account\",\"mode\":\"click\",\"params\":{\"device\":\"linux\"},\"limit_s\":60}]}"), 201);
+    (void)snprintf(path, sizeof path, "/api/v1/playbooks/%s/try", kit_str(k, "id"));
+    told(k, 60, "vpn", "high", "initial-access", "[[\"host\",\"pc1\"],[\"account\",\"hoshu\"],[\"address\",\"203.0.113.9\"]]", false);
+    assert_int_equal(kit_asked(k, "V_FREEZE"), 1);
+    assert_string_equal(of(step_of(k, &me, 0), "state"), "done");
+    assert_string_equal(of(step_of(k, &me, 0), "by"), "sakimori");
+    assert_string_equal(of(step_of(k, &me, 1), "state"), "offered");
+    assert_string_equal(of(step_of(k, &me, 1), "text"), "203.0.113.9 を入口で止めます");
+    assert_int_equal(act(k, &me, step_of(k, &me, 1), "undo"), 409);
+    assert_int_equal(act(k, &me, step_of(k, &me, 1), "dance"), 400);
+    assert_int_equal(act(k, &me, step_of(k, &me, 1), "run"), 200);
+    const json_t *plan = json_object_get(step_of(k, &me, 1), "plan");
+    assert_non_null(strstr(json_string_value(json_array_get(json_object_get(plan, "commands"), 0)), "203.0.113.9"));
+    assert_string_equal(of(step_of(k, &me, 1), "state"), "todo");
+    assert_int_equal(act(k, &me, step_of(k, &me, 1), "done"), 200);
+    assert_int_equal(act(k, &me, step_of(k, &me, 1), "undo"), 200);
+    assert_string_equal(of(step_of(k, &me, 1), "state"), "undone");
+    assert_int_equal(act(k, &me, step_of(k, &me, 0), "undo"), 200);
+    assert_int_equal(kit_asked(k, "V_THAW"), 1);
+    kit_clock(k, 120);
+    assert_string_equal(of(step_of(k, &me, 2), "state"), "expired");
+    assert_int_equal(act(k, &me, step_of(k, &me, 2), "run"), 409);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{\"incident\":1}"), 200);
+    assert_true(json_is_true(json_object_get(k->body, "fits")));
+    assert_int_equal(json_array_size(json_object_get(k->body, "steps")), 3);
+    told(k, 0, "vpn2", "critical", "defense-evasion", "[[\"host\",\"pc1\"]]", false); /* graver: not once more */
+    assert_int_equal(kit_asked(k, "V_FREEZE"), 1);
+    path[strlen(path) - 4] = 0;
+    assert_int_equal(kit_call(k, &me, "PATCH", path, "{\"enabled\":false}"), 200);
+    told(k, 0, "vpn", "high", "initial-access", "[[\"host\",\"pc1\"],[\"account\",\"other\"]]", false);
+    assert_int_equal(kit_call(k, &me, "DELETE", path, NULL), 200);
+    assert_int_equal(kit_call(k, &me, "DELETE", path, NULL), 404);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/playbooks", NULL), 200);
+    assert_int_equal(items(k), 0);
+    assert_true(json_array_size(json_object_get(k->body, "actions")) >= 7);
+}
+
 static void what_is_no_signal_is_left_alone(void **state)
 {
     struct kit *k = *state;
@@ -285,6 +352,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_closed_incident_takes_its_alarm_along_and_the_other_way_round, open_box, close_box),
         cmocka_unit_test_setup_teardown(open_incidents_filters_and_what_waits_survive_a_restart, open_box, close_box),
         cmocka_unit_test_setup_teardown(what_the_vault_saw_is_told_once_and_joins_the_story, open_box, close_box),
+        cmocka_unit_test_setup_teardown(a_playbook_acts_offers_and_takes_back, open_box, close_box),
         cmocka_unit_test_setup_teardown(what_is_no_signal_is_left_alone, open_box, close_box),
     };
     return cmocka_run_group_tests_name("incidents", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include "decide/decide.h"
 #include "plat/fs.h"
 #include "sakimorid/brain/decider.h"
+#include "sakimorid/brain/responder.h"
 #include "sakimorid/child.h"
 #include "state/state.h"
 
@@ -322,6 +323,7 @@ static int brain_start(struct child *c)
         .agent_url = json_string_value(json_object_get(c->config, "agent_url")),
         .decide = decider_ask,
         .decide_arg = b->decide,
+        .respond = responder_ask,
         .ops = { .arg = b, .ask = op_ask, .note = op_note, .event = op_event, .drop = op_drop, .cert = op_cert } };
     r = api_new(&config, &b->api);
     json_decref(names);

@@ -1,0 +1,390 @@
+/*
+ * Playbooks: when an incident is like this, do that: each step by itself, or after one click.  Plans come from the room respond
+ * (api_config.respond); here they are offered, carried out, taken back, and written down: every step is a line of the audit log.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "api/watch.h"
+
+#define STEPS_MAX 12
+#define PLAYBOOKS_MAX 100
+#define OFFER_S ((int64_t)7 * 86400)
+#define WHY 200
+
+static int respond(struct api *a, const char *what, json_t *in /* taken */, json_t **ret, char ret_why[WHY])
+{
+    json_t *out = NULL;
+    ret_why[0] = 0;
+    int r = !in ? -ENOMEM : a->cfg.respond ? a->cfg.respond(what, in, &out, ret_why) : -SM_EUNSUPPORTED;
+    json_decref(in);
+    if (ret && r >= 0)
+        *ret = out;
+    else
+        json_decref(out);
+    return r;
+}
+
+/* Who did it, for the record: a person of a call, or a playbook by itself. */
+struct doer { const char *who, *role, *from; };
+
+static void note_step(struct api *a, const struct doer *by, const char *act, const json_t *row, const char *result)
+{
+    char what[400];
+    (void)snprintf(what, sizeof what, "incident %" PRId64 " step %" PRId64 " %.40s: %.200s", api_int(row, "incident", 0), api_int(row, "id", 0),
+        api_str(row, "action"), api_str(json_object_get(row, "plan"), "en")); /* cut is enough */
+    const struct audit_entry e = { .who = by->who, .role = by->role, .from = by->from, .act = act, .what = what, .result = result };
+    if (audit_add(a->audit, &e) < 0)
+        return; /* a broken audit log has an alarm of its own */
+    char id[32];
+    (void)snprintf(id, sizeof id, "%" PRId64, api_int(row, "incident", 0)); /* fits */
+    api_event(a, "incident", id, json_pack("{s:O}", "id", json_object_get(row, "incident")));
+}
+
+/* ---- effects ---- */
+
+static json_t *device_of_host(struct api *a, const char *host)
+{
+    json_t *rows = api_rows(a, STATE_devices_joined, STATE_NONE), *row, *found = NULL;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        const char *name = api_str(row, "hostname");
+        size_t n = strcspn(name, ".");
+        if (!found && ((strlen(host) == n && strncasecmp(name, host, n) == 0) || !strcmp(api_str(row, "name"), host)))
+            found = json_incref(row);
+    }
+    json_decref(rows);
+    return found;
+}
+
+static const char *do_mail(struct api *a, const json_t *plan, const json_t *incident, bool undo)
+{
+    enum text_lang lang = api_box_lang(a);
+    const char *title = both_in(json_object_get(incident, "title"), lang);
+    (void)undo;
+    json_t *text = json_sprintf("%s\n\n%s\n", title, api_str(plan, "words")), *subject = json_sprintf("Sakimori: %s", title);
+    outbox_put(a, "mail", json_pack("{s:O,s:o,s:o}", "to", json_object_get(plan, "to"), "subject", subject, "text", text));
+    return "done";
+}
+
+static const char *do_webhook(struct api *a, const json_t *plan, const json_t *incident, bool undo)
+{
+    (void)undo;
+    outbox_put(a, "webhook", json_pack("{s:s,s:{s:i,s:O}}", "url", api_str(plan, "url"), "json", "v", 1, "incident", incident));
+    return "done";
+}
+
+/* A person does it; the screen shows what, and asks whether it is done. */
+static const char *do_by_hand(struct api *a, const json_t *plan, const json_t *incident, bool undo)
+{
+    (void)a;
+    (void)plan;
+    (void)incident;
+    return undo ? "undone" : "todo";
+}
+
+static const char *do_freeze(struct api *a, const json_t *plan, const json_t *incident, bool undo)
+{
+    json_t *d = device_of_host(a, api_str(plan, "host"));
+    char reason[80];
+    (void)snprintf(reason, sizeof reason, "incident %" PRId64, api_int(incident, "id", 0)); /* fits */
+    if (!d)
+        return "failed";
+    api_tell(a, undo ? "V_THAW" : "V_FREEZE",
+        undo ? json_pack("{s:s,s:s,s:s,s:b}", "client", api_str(d, "client"), "reason", reason, "by", "playbook", "false_alarm", 0)
+             : json_pack("{s:s,s:s,s:s}", "client", api_str(d, "client"), "reason", reason, "by", "playbook"), NULL, NULL);
+    json_decref(d);
+    return undo ? "undone" : "done";
+}
+
+static const char *do_backup(struct api *a, const json_t *plan, const json_t *incident, bool undo)
+{
+    json_t *d = device_of_host(a, api_str(plan, "host")), *rows, *row;
+    size_t i, begun = 0;
+    (void)incident;
+    (void)undo;
+    if (!d)
+        return "failed";
+    rows = api_rows(a, STATE_sources_of_device, STATE_ARGS(state_t(api_str(d, "id"))));
+    json_array_foreach(rows, i, row) {
+        char run[API_ID_TEXT];
+        begun += run_make(a, row, "adhoc", NULL, run) >= 0;
+    }
+    json_decref(rows);
+    json_decref(d);
+    return begun ? "done" : "failed";
+}
+
+static const char *carry_out(struct api *a, const json_t *plan, const json_t *incident, bool undo)
+{
+    static const struct { const char *effect; const char *(*fn)(struct api *a, const json_t *plan, const json_t *incident, bool undo); } table[] = {
+        { "mail", do_mail }, { "webhook", do_webhook }, { "task", do_by_hand }, { "commands", do_by_hand }, { "freeze", do_freeze }, { "backup", do_backup },
+    };
+    for (size_t k = 0; k < sizeof table / sizeof *table; k++)
+        if (!strcmp(table[k].effect, api_str(plan, "effect")))
+            return table[k].fn(a, plan, incident, undo);
+    return "failed";
+}
+
+static void step_do(struct api *a, const json_t *row, const json_t *incident, bool undo, const struct doer *by)
+{
+    const char *state = carry_out(a, json_object_get(row, "plan"), incident, undo);
+    (void)!state_do(a->state, STATE_response_state, STATE_ARGS(state_t(state), state_t(by->who), state_i(api_now()), state_i(api_int(row, "id", 0))));
+    note_step(a, by, undo ? "response.undo" : "response.do", row, state);
+}
+
+/* ---- when an incident opens or grows ---- */
+
+static bool in_list(const json_t *list, const char *word)
+{
+    size_t i;
+    const json_t *v;
+    json_array_foreach(list, i, v)
+        if (json_is_string(v) && !strcmp(json_string_value(v), word))
+            return true;
+    return false;
+}
+
+static bool fits(const json_t *when, const json_t *incident)
+{
+    const json_t *severity = json_object_get(when, "severity"), *stages = json_object_get(when, "stages"), *v;
+    bool stage = json_array_size(stages) == 0;
+    size_t i;
+    if (json_array_size(severity) && !in_list(severity, api_str(incident, "severity")))
+        return false;
+    json_array_foreach(json_object_get(incident, "stages"), i, v)
+        stage |= in_list(stages, json_string_value(v) ? json_string_value(v) : "");
+    return stage;
+}
+
+static void offer_step(struct api *a, const json_t *playbook, const json_t *step, size_t n, const json_t *incident)
+{
+    char why[WHY];
+    json_t *plan = NULL;
+    bool automatic = !strcmp(api_str(step, "mode"), "auto");
+    int r = respond(a, "plan", json_pack("{s:O,s:O?,s:O}", "action", json_object_get(step, "action"), "params", json_object_get(step, "params"),
+        "incident", incident), &plan, why);
+    if (r < 0)
+        plan = json_pack("{s:s,s:s,s:s}", "effect", "none", "en", why, "ja", why); /* said, so that a playbook that cannot is seen */
+    int64_t limit = api_int(step, "limit_s", OFFER_S);
+    if (state_do(a->state, STATE_response_add,
+            STATE_ARGS(state_i(api_int(incident, "id", 0)), state_t(api_str(playbook, "id")), state_i((int64_t)n), state_t(api_str(step, "action")),
+                state_t(automatic ? "auto" : "click"), state_j(plan), state_t(r < 0 ? "failed" : "offered"), state_i(api_now()),
+                state_i(api_now() + limit))) > 0 && r >= 0 && automatic) {
+        json_t *row = api_row(a, STATE_response_last, STATE_NONE);
+        const struct doer by = { .who = "sakimori", .role = "box", .from = "playbook" };
+        step_do(a, row, incident, false, &by);
+        json_decref(row);
+    }
+    json_decref(plan);
+}
+
+void playbooks_on(struct api *a, const json_t *incident)
+{
+    json_t *rows = api_rows(a, STATE_playbooks_on, STATE_NONE), *book, *step;
+    size_t i, k;
+    json_array_foreach(rows, i, book) {
+        bool before = state_number(a->state, STATE_responses_made, 0,
+                          STATE_ARGS(state_i(api_int(incident, "id", 0)), state_t(api_str(book, "id")))) > 0;
+        if (before || !fits(json_object_get(book, "when"), incident))
+            continue; /* once for an incident */
+        json_array_foreach(json_object_get(book, "steps"), k, step)
+            offer_step(a, book, step, k + 1, incident);
+    }
+    json_decref(rows);
+}
+
+json_t *responses_of(struct api *a, int64_t incident, enum text_lang lang)
+{
+    json_t *rows = api_rows(a, STATE_responses, STATE_ARGS(state_i(incident))), *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        const json_t *plan = json_object_get(row, "plan");
+        bool late = !strcmp(api_str(row, "state"), "offered") && api_int(row, "until_s", 0) < api_now();
+        api_set(row, "text", json_string(api_str(plan, lang == TEXT_JA ? "ja" : "en")));
+        if (late)
+            api_set(row, "state", json_string("expired"));
+        (void)json_object_del(row, "until_s");
+    }
+    return rows;
+}
+
+/* ---- routes: one step ---- */
+
+void h_response_act(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *act = sm_obj_str(&o, "do", 1, 8);
+    if (api_refused(c, &o))
+        return;
+    json_t *row = api_row(c->api, STATE_response, STATE_ARGS(state_i(strtoll(c->part[0], NULL, 10))));
+    json_t *in = row ? api_row(c->api, STATE_incident, STATE_ARGS(state_i(api_int(row, "incident", 0)))) : NULL;
+    const char *state = api_str(row, "state");
+    const struct doer by = { .who = c->who.account, .role = c->who.role, .from = c->who.remote };
+    bool offered = !strcmp(state, "offered") && api_int(row, "until_s", 0) >= api_now();
+    bool undoable = api_bool(json_object_get(row, "plan"), "undo") && (!strcmp(state, "done") || !strcmp(state, "todo"));
+    api_audit_what(c, "step %s %s", c->part[0], act);
+    if (!in) {
+        api_fail(c, 404, "not_found", NULL, NULL);
+    } else if (!strcmp(act, "run") && offered) {
+        step_do(c->api, row, json_object_get(in, "facts"), false, &by);
+        api_reply(c, 200, json_object());
+    } else if (!strcmp(act, "undo") && undoable) {
+        step_do(c->api, row, json_object_get(in, "facts"), true, &by);
+        api_reply(c, 200, json_object());
+    } else if ((!strcmp(act, "done") && !strcmp(state, "todo")) || (!strcmp(act, "skip") && (offered || !strcmp(state, "todo")))) {
+        const char *next = !strcmp(act, "done") ? "done" : "skipped";
+        if (api_do(c, STATE_response_state, STATE_ARGS(state_t(next), state_t(by.who), state_i(api_now()), state_i(api_int(row, "id", 0))))) {
+            note_step(c->api, &by, "response.say", row, next);
+            api_reply(c, 200, json_object());
+        }
+    } else if (strcmp(act, "run") != 0 && strcmp(act, "undo") != 0 && strcmp(act, "done") != 0 && strcmp(act, "skip") != 0) {
+        api_fail(c, 400, "bad_request", "do", NULL);
+    } else {
+        api_fail(c, 409, "conflict", NULL, NULL);
+    }
+    json_decref(row);
+    json_decref(in);
+}
+
+/* ---- routes: playbooks ---- */
+
+void h_playbooks(struct api_call *c)
+{
+    char why[WHY];
+    json_t *actions = NULL;
+    if (respond(c->api, "actions", json_object(), &actions, why) < 0)
+        actions = json_pack("{s:[]}", "items");
+    json_t *a;
+    size_t i;
+    json_array_foreach(json_object_get(actions, "items"), i, a) {
+        json_t *p;
+        size_t k;
+        const char *title = both_in(json_object_get(a, "title"), c->lang);
+        api_set(a, "title", json_string(title));
+        json_array_foreach(json_object_get(a, "params"), k, p) {
+            const char *t = both_in(json_object_get(p, "title"), c->lang);
+            api_set(p, "title", json_string(t));
+        }
+    }
+    api_reply(c, 200, json_pack("{s:o,s:O,s:n}", "items", api_rows(c->api, STATE_playbooks, STATE_NONE), "actions", json_object_get(actions, "items"), "next"));
+    json_decref(actions);
+}
+
+/* NULL when all is well, else the field that is not (and why, in English). */
+static const char *bad_step(struct api_call *c, const json_t *step, char why[WHY])
+{
+    const char *mode = api_str(step, "mode");
+    int64_t limit = api_int(step, "limit_s", OFFER_S);
+    (void)snprintf(why, WHY, "auto or click");
+    if (strcmp(mode, "auto") != 0 && strcmp(mode, "click") != 0)
+        return "steps.mode";
+    (void)snprintf(why, WHY, "60 seconds to 30 days");
+    if (limit < 60 || limit > 30 * 86400)
+        return "steps.limit_s";
+    json_t *params = json_object_get(step, "params");
+    int r = respond(c->api, "check", json_pack("{s:s,s:o}", "action", api_str(step, "action"), "params", params ? json_incref(params) : json_object()), NULL, why);
+    return r < 0 ? "steps" : NULL;
+}
+
+static bool playbook_ok(struct api_call *c, struct sm_obj *o, const char **ret_name, const json_t **ret_when, const json_t **ret_steps)
+{
+    char why[WHY] = "";
+    const char *bad = NULL;
+    size_t i;
+    const json_t *step;
+    *ret_name = sm_obj_str(o, "name", 1, 120);
+    *ret_when = sm_obj_obj(o, "when");
+    *ret_steps = sm_obj_arr(o, "steps", STEPS_MAX);
+    if (api_refused(c, o))
+        return false;
+    if (json_array_size(*ret_steps) == 0)
+        bad = "steps";
+    json_array_foreach(*ret_steps, i, step)
+        if (!bad)
+            bad = bad_step(c, step, why);
+    if (bad)
+        api_fail_say(c, 400, "bad_request", bad, *why ? why : "at least one step", NULL);
+    return !bad;
+}
+
+void h_playbook_post(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    const char *name;
+    const json_t *when, *steps;
+    char id[API_ID_TEXT];
+    if (!playbook_ok(c, &o, &name, &when, &steps))
+        return;
+    if (state_number(c->api->state, STATE_playbooks_n, 0, STATE_NONE) >= PLAYBOOKS_MAX) {
+        api_fail(c, 409, "limit", NULL, NULL);
+        return;
+    }
+    api_id(id);
+    api_audit_what(c, "%s %s", id, name);
+    json_t *none = json_object();
+    if (api_do(c, STATE_playbook_add, STATE_ARGS(state_t(id), state_t(name), state_j(when ? when : none), state_j(steps), state_t(c->who.account), state_i(api_now()))))
+        api_reply(c, 201, json_pack("{s:s}", "id", id));
+    json_decref(none);
+}
+
+void h_playbook_patch(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    const json_t *on = json_object_get(c->body, "enabled");
+    api_audit_what(c, "%s %s", c->part[0], json_is_true(on) ? "on" : "off");
+    if (!json_is_boolean(on)) {
+        api_fail(c, 400, "bad_request", "enabled", NULL);
+        return;
+    }
+    (void)o;
+    int r = state_do(c->api->state, STATE_playbook_enable, STATE_ARGS(state_i(json_is_true(on)), state_t(c->part[0])));
+    if (r < 0)
+        api_fail_err(c, r, NULL);
+    else if (r == 0)
+        api_fail(c, 404, "not_found", NULL, NULL);
+    else
+        api_reply(c, 200, json_object());
+}
+
+void h_playbook_delete(struct api_call *c)
+{
+    api_audit_what(c, "%s", c->part[0]);
+    int r = state_do(c->api->state, STATE_playbook_remove, STATE_ARGS(state_t(c->part[0])));
+    if (r < 0)
+        api_fail_err(c, r, NULL);
+    else if (r == 0)
+        api_fail(c, 404, "not_found", NULL, NULL);
+    else
+        api_reply(c, 200, json_object());
+}
+
+/* A dry run: what each step would do about that incident; nothing is done. */
+void h_playbook_try(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    int64_t incident = sm_obj_int(&o, "incident", 1, INT64_MAX);
+    if (api_refused(c, &o))
+        return;
+    json_t *book = api_row(c->api, STATE_playbook, STATE_ARGS(state_t(c->part[0]))), *in = api_row(c->api, STATE_incident, STATE_ARGS(state_i(incident)));
+    json_t *out = json_array(), *step;
+    size_t i;
+    if (!book || !in) {
+        api_fail(c, 404, "not_found", in ? NULL : "incident", NULL);
+    } else {
+        const json_t *facts = json_object_get(in, "facts");
+        json_array_foreach(json_object_get(book, "steps"), i, step) {
+            char why[WHY];
+            json_t *plan = NULL;
+            int r = respond(c->api, "plan", json_pack("{s:O,s:O?,s:O}", "action", json_object_get(step, "action"), "params", json_object_get(step, "params"),
+                "incident", facts), &plan, why);
+            api_append(out, json_pack("{s:O,s:O,s:o?,s:s?}", "action", json_object_get(step, "action"), "mode", json_object_get(step, "mode"), "plan", plan,
+                "error", r < 0 ? why : NULL));
+        }
+        api_reply(c, 200, json_pack("{s:b,s:O}", "fits", fits(json_object_get(book, "when"), facts), "steps", out));
+    }
+    json_decref(out);
+    json_decref(book);
+    json_decref(in);
+}
