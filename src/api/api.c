@@ -325,6 +325,7 @@ void api_tick(struct api *a)
         return;
     }
     restores_tick(a);
+    drill_tick(a);
     if (due(&a->last_schedule_s, now, SCHEDULE_EVERY_S)) {
         schedule_tick(a);
         copies_tick(a);

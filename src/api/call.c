@@ -711,6 +711,35 @@ void api_handle(struct api *a, const json_t *req, struct sm_span body, api_done_
     }
 }
 
+static void nobody_waits(void *arg, const struct api_response *r)
+{
+    (void)arg;
+    (void)r;
+}
+
+void api_by_itself(struct api *a, const struct api_caller_info *who, const char *method, const char *path, json_t *body)
+{
+    json_t *req = json_pack("{s:s,s:s}", "method", method, "path", path);
+    struct api_call *c = req ? call_new(a, req, nobody_waits, NULL) : NULL;
+    struct api_match m;
+    json_decref(req);
+    if (!c) {
+        json_decref(body);
+        return;
+    }
+    c->who = *who;
+    c->body = body;
+    (void)snprintf(c->path, sizeof c->path, "%s", path); /* our own: short */
+    api_match(method, c->path, &m);
+    c->route = m.route;
+    if (!m.route) {
+        api_fail(c, 404, "not_found", NULL, NULL);
+        return;
+    }
+    copy_parts(c, &m);
+    m.route->handler(c);
+}
+
 void api_gone(struct api *a, uint64_t call)
 {
     for (struct api_call *c = a->calls; c; c = c->next)

@@ -47,8 +47,8 @@ static void drill_granted(struct api_call *c, int err, struct sm_span body, cons
     api_ask(c, "V_ACCESS",
         json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:s}", "what", "drill", "who", c->who.account, "role", c->who.role,
             "from", c->who.remote, "client", api_str(c->mem, "client"), "manifest", api_str(c->mem, "load"), "path_count",
-            (json_int_t)api_int(json_object_get(c->mem, "plan"), "files", 0), "why", api_str(c->mem, "amount"), "result",
-            "ordered"),
+            (json_int_t)api_int(json_object_get(c->mem, "plan"), "files", 0), "why",
+            c->who.by_itself ? "sample, by itself after the unlock" : api_str(c->mem, "amount"), "result", "ordered"),
         drill_noted);
 }
 
@@ -84,6 +84,8 @@ static void drill_sampled(struct api_call *c, int err, struct sm_span body, cons
         json_pack("{s:s,s:I,s:I,s:I,s:I}", "amount", api_str(c->mem, "amount"), "files", (json_int_t)files, "bytes",
             (json_int_t)api_int(j, all ? "bytes_total" : "bytes", 0), "files_total",
             (json_int_t)api_int(j, "files_total", 0), "bytes_total", (json_int_t)api_int(j, "bytes_total", 0)));
+    if (c->who.by_itself)
+        api_set(json_object_get(c->mem, "plan"), "by_itself", json_true());
     json_t *paths = all ? json_array() : json_incref(json_object_get(j, "paths"));
     json_decref(j);
     drill_order(c, paths);
@@ -146,6 +148,81 @@ void h_drill_post(struct api_call *c)
     }
     json_decref(s);
     json_decref(d);
+}
+
+/* ---- by itself ---- */
+
+#define CALM_S 20 /* after the unlock: whoever unlocked for a restore comes first */
+
+bool drill_by_itself(struct api *a)
+{
+    json_t *v = state_setting(a->state, "drills");
+    bool no = json_is_false(json_object_get(v, "by_itself"));
+    json_decref(v);
+    return !no;
+}
+
+/* Somebody who restores after an attack needs the machine and the box for that. */
+static bool calm(struct api *a)
+{
+    json_t *open = api_rows(a, STATE_restores_open, STATE_NONE), *alarms = api_rows(a, STATE_alarms_open, STATE_NONE), *row;
+    bool quiet = json_array_size(open) == 0;
+    size_t i;
+    json_array_foreach(alarms, i, row)
+        quiet &= strcmp(api_str(row, "state"), "call") != 0;
+    json_decref(open);
+    json_decref(alarms);
+    return quiet;
+}
+
+/* When a sample of this source is due: since then, 0 = it is not, or not by itself.  A database is tried whole, with a
+ * server: a person chooses when. */
+static int64_t due_since(struct api *a, const json_t *s, int64_t now)
+{
+    const char *id = api_str(s, "id");
+    int64_t good = state_number(a->state, STATE_drill_ok_of_source, 0, STATE_ARGS(state_t(id))),
+            tried = state_number(a->state, STATE_drill_tried_of_source, 0, STATE_ARGS(state_t(id))),
+            since = good ? good + DUE_S : api_int(s, "created_s", 0) + 86400;
+    bool can = api_bool(s, "enabled") && !source_kind_staged(api_str(s, "kind")) && device_there(s, now) &&
+               api_is_hex(api_str(json_object_get(s, "clean"), "manifest"), 64);
+    return can && since < now && now - tried > 86400 ? since : 0;
+}
+
+/* The source whose drill is due longest; NULL.  The caller's. */
+static json_t *due_source(struct api *a, int64_t now)
+{
+    json_t *rows = api_rows(a, STATE_sources, STATE_NONE), *row, *best = NULL;
+    int64_t first = 0;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        int64_t since = due_since(a, row, now);
+        if (since && (!best || since < first)) {
+            best = row;
+            first = since;
+        }
+    }
+    json_incref(best);
+    json_decref(rows);
+    return best;
+}
+
+void drill_tick(struct api *a)
+{
+    int64_t now = api_now();
+    if (!api_unlocked(a) || a->unlock.drilled || now - a->unlock.since_s < CALM_S || !drill_by_itself(a) || !calm(a))
+        return;
+    json_t *person = api_row(a, STATE_person, STATE_ARGS(state_t(a->unlock.by))), *s = person ? due_source(a, now) : NULL;
+    a->unlock.drilled = s != NULL; /* once an unlock, however it goes */
+    if (s) {
+        struct api_caller_info who = { .bit = API_DIRECTOR, .remote = "box", .by_itself = true };
+        (void)snprintf(who.person, sizeof who.person, "%s", a->unlock.by);               /* same size */
+        (void)snprintf(who.account, sizeof who.account, "%s", api_str(person, "account")); /* checked when it was made */
+        (void)snprintf(who.name, sizeof who.name, "%s", api_str(person, "name"));          /* the same */
+        (void)snprintf(who.role, sizeof who.role, "%s", api_str(person, "role"));          /* a word */
+        api_by_itself(a, &who, "POST", "/api/v1/drills", json_pack("{s:s}", "source", api_str(s, "id")));
+    }
+    json_decref(s);
+    json_decref(person);
 }
 
 /* ---- its end ---- */

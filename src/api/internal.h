@@ -21,7 +21,8 @@
 #define API_LIST_STANDARD 50
 #define API_PATH_MAX 1024
 
-struct api_unlock { char until[SM_TIME_TEXT]; int64_t until_s; char by[API_ID_TEXT]; };
+/* drilled: under this unlock a drill began by itself, or was tried. */
+struct api_unlock { char until[SM_TIME_TEXT]; int64_t until_s, since_s; char by[API_ID_TEXT]; bool drilled; };
 
 struct api {
     struct api_config cfg;
@@ -64,7 +65,7 @@ struct api_caller_info {
     unsigned bit;                   /* enum api_caller */
     char person[API_ID_TEXT], name[256], account[128], role[16], session[API_ID_TEXT], csrf[72], kind[12];
     char until[SM_TIME_TEXT];
-    bool bearer, must_change;
+    bool bearer, must_change, by_itself; /* by_itself: the box acts under what this person unlocked */
     char device[API_ID_TEXT], client[API_ID_TEXT];
     char remote[72];
 };
@@ -123,6 +124,10 @@ void api_tell(struct api *a, const char *message, json_t *body, api_told_fn fn, 
 json_t *api_answer(struct api_call *c, int err, struct sm_span body, const char *text);
 /* Do work in the worker thread, then then(c) in the loop.  ctx must outlive both. */
 void api_work(struct api_call *c, void (*work)(void *ctx), void *ctx, void (*then)(struct api_call *c, void *ctx));
+
+/* A call of the box's own, under somebody's name: this person acted, and what follows of it is done here.  Takes body.
+ * Nobody waits for the answer; the audit log has it as any other. */
+void api_by_itself(struct api *a, const struct api_caller_info *who, const char *method, const char *path, json_t *body);
 
 /* ---- small things ---- */
 int64_t api_now(void);
@@ -313,6 +318,8 @@ void drill_go(struct api_call *c);
 void drill_ended(struct api *a, const char *restore, const char *status, const json_t *told);
 json_t *drill_last(struct api *a, const char *manifest /* NULL: any */);
 bool drill_due(struct api *a, int64_t now);
+void drill_tick(struct api *a);       /* the director unlocked: a drill that is due begins by itself */
+bool drill_by_itself(struct api *a);  /* the setting */
 void restores_grant_again(struct api *a);
 void restore_fail(struct api *a, const char *restore, const char *why);
 #endif

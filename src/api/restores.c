@@ -71,6 +71,8 @@ static void unlock_done(struct api_call *c, int err, struct sm_span body, const 
         return;
     a->unlock.until_s = api_now() + api_int(j, "unlocked_ms", 0) / 1000;
     json_decref(j);
+    a->unlock.since_s = api_now();
+    a->unlock.drilled = false;
     (void)snprintf(a->unlock.by, sizeof a->unlock.by, "%s", c->who.person); /* same size */
     sm_time_rfc3339((struct sm_time){ .s = a->unlock.until_s }, a->unlock.until);
     fails_clear(a, "unlock");

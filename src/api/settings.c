@@ -30,8 +30,8 @@ static json_t *settings_json(struct api *a)
     api_set(mail, "last", m ? json_incref(m) : json_null());
     api_set(hook, "last", h ? json_incref(h) : json_null());
     json_decref(sent);
-    return json_pack("{s:o,s:o,s:o,s:s,s:o}", "mail", mail, "webhook", hook, "retention", policy, "language",
-        api_language(a), "institution", inst ? inst : json_null());
+    return json_pack("{s:o,s:o,s:o,s:s,s:o,s:{s:b}}", "mail", mail, "webhook", hook, "retention", policy, "language",
+        api_language(a), "institution", inst ? inst : json_null(), "drills", "by_itself", drill_by_itself(a));
 }
 
 void h_settings_get(struct api_call *c)
@@ -97,7 +97,7 @@ static int forget_sent(struct api_call *c)
 
 static void patch_store(struct api_call *c)
 {
-    static const char *const keys[] = { "mail", "webhook", "retention", "language", "institution" };
+    static const char *const keys[] = { "mail", "webhook", "retention", "language", "institution", "drills" };
     struct api *a = c->api;
     int r = state_begin(a->state);
     if (r == 0) {
@@ -240,7 +240,7 @@ static bool names_known(struct api_call *c)
 {
     static const struct {
         const char *in, *names[10];
-    } known[] = { { NULL, { "mail", "webhook", "retention", "language", "institution" } },
+    } known[] = { { NULL, { "mail", "webhook", "retention", "language", "institution", "drills" } }, { "drills", { "by_itself" } },
         { "mail", { "to", "from", "host", "port", "tls", "user", "password", "password_set", "last" } },
         { "webhook", { "url", "last" } },
         { "institution", { "name", "address", "phone", "kind", "vendor_updates", "language", "responsible", "deputy",
@@ -285,10 +285,17 @@ void h_settings_patch(struct api_call *c)
         if (!bad)
             api_set(c->mem, "language", json_string(l));
     }
+    if (!bad && (in = json_object_get(c->body, "drills")) != NULL) {
+        struct sm_obj o = SM_OBJ(in);
+        bool by_itself = sm_obj_bool(&o, "by_itself", true);
+        bad = o.err < 0 || !json_is_object(in) ? "drills" : NULL;
+        if (!bad)
+            api_set(c->mem, "drills", json_pack("{s:b}", "by_itself", by_itself));
+    }
     const char *key;
     json_t *x;
     json_object_foreach(c->mem, key, x)
-        (void)snprintf(what + strlen(what), sizeof what - strlen(what), "%s ", key); /* five short words */
+        (void)snprintf(what + strlen(what), sizeof what - strlen(what), "%s ", key); /* six short words */
     api_audit_what(c, "%s", what);
     if (bad) {
         json_decref(parent);

@@ -6,6 +6,7 @@
 
 static const struct cli_col cols[] = { { "id", CLI_SHORT, "番号", "Id" }, { "created", CLI_TIME, "始めた時刻", "Begun" },
     { "source_name", CLI_TEXT, "対象", "Source" }, { "plan.amount", CLI_WORD, "範囲", "Amount" },
+    { "plan.by_itself", CLI_YES, "自動", "By itself" },
     { "state", CLI_WORD, "状態", "State" }, { "ok", CLI_YES, "合格", "Passed" }, { "report.files", CLI_TEXT, "ファイル", "Files" },
     { "report.bytes", CLI_BYTES, "大きさ", "Size" }, { "report.differences", CLI_TEXT, "ちがい", "Differences" },
     { "report.restore_ms", CLI_TEXT, "戻す時間(ミリ秒)", "Restore ms" }, { "report.estimate_s", CLI_TEXT, "全部なら(秒)", "All of it, s" },

@@ -53,6 +53,37 @@ test('a drill restores a sample, compares it, leaves nothing, and its report sta
   console.log(`# sample ${d.report.files} files ${d.report.restore_ms} + ${d.report.compare_ms} ms, estimate ${d.report.estimate_s} s; all ${all.report.files} files ${all.report.restore_ms} + ${all.report.compare_ms} ms`);
 });
 
+test('a drill that is due begins by itself under an unlock, once, and not when that is switched off', { timeout: 240e3 }, async () => {
+  const DAY = 86400e3, list = async () => (await w.c.get('drills?limit=100')).items;
+  const there = async () => { await L.poke(w.agent); await L.until('the machine', async () => (await w.c.get('devices')).items.find((d) => d.state === 'ok')); };
+  const quiet = async () => { // a day of runs is made up at once after such a jump
+    await L.until('the runs to end', async () => !(await w.c.get('runs?limit=10')).items.some((r) => ['waiting', 'running'].includes(r.state)), 60000);
+    for (const a of (await w.c.get('alarms?open=1')).items.filter((x) => x.state === 'call')) await w.c.post(`alarms/${a.id}/close`, { why: '試験' });
+  };
+  const before = await list();
+  assert.ok(before.every((d) => !d.plan.by_itself), 'what was not due did not begin by itself');
+  await w.moveTo(Date.now() + 32 * DAY);
+  await there();
+  await quiet();
+  await w.c.must('PATCH', 'settings', { drills: { by_itself: false } });
+  assert.equal((await w.c.get('settings')).drills.by_itself, false);
+  await w.unlock();
+  await L.sleep(25000);
+  assert.equal((await list()).length, before.length);
+  await w.c.must('PATCH', 'settings', { drills: { by_itself: true } });
+  const d = await L.until('a drill', async () => (await list()).find((x) => x.plan.by_itself), 30000);
+  const done = await over(d.id);
+  assert.equal(done.ok, true, JSON.stringify(done));
+  assert.equal(done.plan.amount, 'sample');
+  assert.equal(done.by, 'incho');
+  assert.equal(done.report.plan.by_itself, true, 'the report, whose hash is recorded, says so');
+  assert.ok((await L.everything(w.c, 'access')).some((a) => a.what === 'drill' && /by itself/.test(a.why ?? '') && a.from === 'box'));
+  await L.sleep(3000);
+  assert.equal((await list()).filter((x) => x.plan.by_itself).length, 1, 'one an unlock');
+  assert.equal((await w.c.call('PATCH', 'settings', { drills: { by_itself: 'no' } })).status, 400);
+  assert.equal((await w.c.call('PATCH', 'settings', { drills: { often: true } })).status, 400);
+});
+
 test('a drill of a vault with a damaged pack does not pass, and Today says so', { timeout: 240e3 }, async () => {
   const packs = path.join(w.box.data, 'vault/packs');
   const files = fs.readdirSync(packs, { recursive: true }).map((f) => path.join(packs, String(f))).filter((f) => f.endsWith('.skp'));

@@ -147,7 +147,7 @@ export interface DrillServer {
 }
 export interface Drill {
     id: string; manifest: string; source: string; source_name: string; device: string; device_name: string; state: Run['state']; ok: boolean | null; by: string;
-    plan: { amount: 'sample' | 'all'; files: number; bytes: number; files_total: number; bytes_total: number };
+    plan: { amount: 'sample' | 'all'; files: number; bytes: number; files_total: number; bytes_total: number; by_itself?: boolean };
     report: { files: number; bytes: number; restore_ms: number; compare_ms: number; differences: number; problems: number; removed: boolean; estimate_s: number; head: { seq: number; hash: string } | null; signed?: boolean; server?: DrillServer } | null;
     hash: string | null; created: string; finished: string | null; progress?: { files: number; bytes: number } | null; institution?: string; problems?: Problem[] | null;
 }
@@ -172,6 +172,7 @@ export interface Settings {
     mail: { to: string[]; from: string; host: string; port: number; tls: string; user: string; password_set: boolean; last?: Sent | null };
     webhook: { url: string; last?: Sent | null }; retention: { hourly: number; daily: number; weekly: number; monthly: number; min_days: number };
     language: string; institution: { name: string; kind?: string; address?: string; phone?: string; responsible?: Officer; deputy?: Officer; vendor_updates?: string } | null;
+    drills?: { by_itself: boolean };
 }
 export interface Officer { name: string; title: string; phone: string }
 export interface Card { institution: string; address?: string; contacts: Contact[]; printed?: string; say?: string }

@@ -1,7 +1,7 @@
 // 戻す練習: the proof that what was saved can be restored; one report is one A4 page.
 import { useEffect, useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
-import type { Drill, DrillServer, List, Source } from '../api';
+import type { Drill, DrillServer, List, Settings, Source } from '../api';
 import { t } from '../i18n';
 import type { Text } from '../i18n';
 import { useGet, useList, useLive } from '../live';
@@ -10,7 +10,7 @@ import { useSession } from '../session';
 import { T as C } from '../text/common';
 import { T } from '../text/drills';
 import { bytesOf, countOf, longDate, stampOf, tookOf, whenOf } from '../time';
-import { Badge, Choice, Empty, ErrorBox, Head, Loading, Progress, SelectField } from '../ui/parts';
+import { Badge, Choice, Empty, ErrorBox, Head, Loading, Progress, SelectField, Tick } from '../ui/parts';
 import { UnlockForm, useUnlocked } from '../ui/unlock';
 
 export function DrillsScreen({ id }: { id: string | null }) {
@@ -26,7 +26,21 @@ function All() {
             {got.error ? <ErrorBox error={got.error} retry={got.reload} /> : !got.data ? <Loading /> : !got.data.items.length ? <Empty title={t(T.none)}><p>{t(T.noneText)}</p></Empty>
                 : <section class="card" aria-labelledby="dl"><h2 id="dl">{t(T.past)}</h2><ul class="files files-2">{got.data.items.map((d) => <li>
                     <span class="nm"><Link href={`/machines/drills/${encodeURIComponent(d.id)}`}>{whenOf(d.created)} {d.source_name}</Link><small>{amount(d)}</small></span><span class="meta"><State d={d} /></span></li>)}</ul>
-                    {got.data.next && <p><button type="button" class="linkbtn more" onClick={got.more}>{t(C.more)}</button></p>}</section>}</div></>;
+                    {got.data.next && <p><button type="button" class="linkbtn more" onClick={got.more}>{t(C.more)}</button></p>}</section>}
+            {['director', 'manager'].includes(session?.person?.role ?? '') && <ByItself />}</div></>;
+}
+
+function ByItself() {
+    const got = useGet<Settings>('/settings');
+    const [error, setError] = useState<ApiError | null>(null);
+    if (!got.data) return null;
+    const put = async (by_itself: boolean) => {
+        setError(null);
+        try { await api.patch('/settings', { drills: { by_itself } }); } catch (x) { setError(x as ApiError); }
+        got.reload();
+    };
+    return <section class="card stack" aria-labelledby="da"><h2 id="da">{t(T.auto)}</h2>
+        <Tick type="checkbox" name="by-itself" checked={got.data.drills?.by_itself ?? true} onChange={put} title={t(T.autoTick)} text={t(T.autoText)} /><ErrorBox error={error} /></section>;
 }
 
 function amount(d: Drill): string {
@@ -92,7 +106,7 @@ function Report({ id }: { id: string }) {
     const rows: [string, string][] = r ? [
         [t(T.rWhen), d.finished ? stampOf(d.finished) : '─'], [t(T.rSource), `${d.source_name} (${d.device_name})`], [t(T.rAmount), amount(d)],
         [t(T.rFiles), t(T.rFilesText, { n: countOf(r.files), size: bytesOf(r.bytes) })], [t(T.rTook), tookOf(r.restore_ms / 1000)], [t(T.rEstimate), tookOf(r.estimate_s)],
-        [t(T.rDiff), t(T.rDiffText, { n: countOf(r.differences) })], [t(T.rProblems), t(T.rDiffText, { n: countOf(r.problems) })], [t(T.rRemoved), t(r.removed ? T.yes : T.no)], [t(T.rWho), d.by]] : [];
+        [t(T.rDiff), t(T.rDiffText, { n: countOf(r.differences) })], [t(T.rProblems), t(T.rDiffText, { n: countOf(r.problems) })], [t(T.rRemoved), t(r.removed ? T.yes : T.no)], [t(T.rWho), d.plan.by_itself ? t(T.byBox, { who: d.by }) : d.by]] : [];
     if (r?.server) rows.splice(6, 0, [t(T.rServer), serverText(r.server)], ...(r.server.state === 'files' ? [] : [[t(T.rServerTook), t(T.rServerTookText, { start: tookOf((r.server.start_ms ?? 0) / 1000), load: tookOf((r.server.load_ms ?? 0) / 1000), check: tookOf((r.server.check_ms ?? 0) / 1000) })] as [string, string]]));
     return <div class="a4">{back}<Head title={t(T.report)} lead={d.institution}>{r && <button type="button" class="btn btn-sm" onClick={() => window.print()}>{t(C.print)}</button>}</Head>
         <div class="stack"><section class="card" aria-labelledby="rs"><h2 id="rs">{t(T.result)}</h2><p><State d={d} /></p>
