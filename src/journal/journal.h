@@ -33,6 +33,7 @@ struct evidence_conf {
     uint32_t block_bytes;       /* [EVIDENCE_BLOCK_BYTES_MAX] */
     uint64_t segment_bytes;     /* [128 MiB] a segment is closed when the next block would make it longer */
     uint32_t block_age_ms;      /* [3600000] an open block is closed by evidence_step after this long */
+    uint32_t segment_days;      /* [7] a segment does not hold more days than this, so that retention can take whole ones */
     int level;                  /* [3] of zstd */
 };
 

@@ -1,0 +1,550 @@
+#include "journal/journal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "journal/writer.h"
+#include "plat/fs.h"
+
+enum { FRAME_HEAD = 12, FRAME_FULL = 24 << 20, MODE = 0600 };
+
+/* ---- closing ---- */
+
+uint8_t ev_lane_of(const struct evidence *j, const struct ev_lane *l)
+{
+    return (uint8_t)(l - j->lane);
+}
+
+int ev_lane_build(struct ev_lane *l)
+{
+    return l->build ? 0 : ev_build_new(&l->build);
+}
+
+int ev_closed_add(struct evidence *j, const struct ev_segment *s)
+{
+    struct ev_closed c = { .number = s->number, .bytes = s->size, .first_block = s->first_block, .klass = s->klass,
+        .damaged = !s->closed, .sources_all = s->sources_all, .sources = s->sources };
+
+    if (j->closed_n == j->closed_cap) {
+        size_t cap = j->closed_cap ? 2 * j->closed_cap : 64;
+        struct ev_closed *more = realloc(j->closed, cap * sizeof *more);
+        if (!more)
+            return -ENOMEM;
+        j->closed = more;
+        j->closed_cap = cap;
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        const struct ev_entry *e = &s->entry[i];
+        if (!i)
+            c.first = e->first, c.last = e->last, c.seen_first = e->seen_first, c.first_id = e->first_id;
+        if (e->first.s < c.first.s)
+            c.first = e->first;
+        if (e->last.s > c.last.s)
+            c.last = e->last;
+        c.seen_last = !i || e->seen_last > c.seen_last ? e->seen_last : c.seen_last;
+        c.last_block = e->number;
+        c.last_id = e->last_id;
+        c.events += e->events;
+        c.raw_bytes += e->raw_bytes;
+    }
+    if (s->sources)
+        memcpy(c.source, s->source, s->sources * sizeof *s->source);
+    size_t at = j->closed_n;
+    while (at && j->closed[at - 1].number > c.number)
+        at--;
+    memmove(j->closed + at + 1, j->closed + at, (j->closed_n - at) * sizeof *j->closed);
+    j->closed[at] = c;
+    j->closed_n++;
+    return 0;
+}
+
+int ev_close_segment(struct evidence *j, struct ev_lane *l)
+{
+    struct sm_buf b = SM_BUF_INIT(1 << 20);
+    struct ev_segment *s = &l->open;
+    int r = ev_segment_footer(s, &b);
+
+    if (r >= 0)
+        r = plat_fs_pwrite_all(s->fd, sm_buf_span(&b), s->good);
+    if (r >= 0)
+        r = plat_fs_truncate(s->fd, s->good + b.n);
+    if (r >= 0)
+        r = plat_fs_sync(s->fd);
+    if (r >= 0) {
+        s->size = s->good + b.n;
+        s->closed = true;
+        r = ev_closed_add(j, s);
+    }
+    if (r >= 0)
+        ev_segment_wipe(s);
+    sm_buf_wipe(&b);
+    return r;
+}
+
+static int open_segment(struct evidence *j, struct ev_lane *l)
+{
+    char name[EV_NAME_LEN];
+    struct sm_buf h = SM_BUF_INIT(EV_SEGMENT_HEAD);
+    struct ev_segment s = { .number = j->next_segment, .first_block = j->next_block, .klass = ev_lane_of(j, l),
+        .good = EV_SEGMENT_HEAD, .size = EV_SEGMENT_HEAD };
+    int r = sm_buf_put(&h, "SJG1\1\0\0\0", 8);
+
+    if (r >= 0)
+        r = sm_buf_put_u64(&h, s.number);
+    if (r >= 0)
+        r = sm_buf_put(&h, (const uint8_t[8]){ s.klass }, 8);
+    if (r >= 0)
+        r = sm_buf_put_u64(&h, s.first_block);
+    if (r >= 0)
+        r = sm_buf_put(&h, j->last_hash, 32);
+    memcpy(s.before, j->last_hash, 32);
+    snprintf(name, sizeof name, EV_SEGMENT_NAME, (unsigned long long)s.number);
+    s.fd = r < 0 ? r : plat_fs_create(j->dirfd, name, PLAT_FS_TRUNC | PLAT_FS_RW, MODE);
+    if (s.fd < 0)
+        return sm_buf_wipe(&h), s.fd;
+    r = plat_fs_pwrite_all(s.fd, sm_buf_span(&h), 0);
+    if (r >= 0)
+        r = plat_fs_sync(s.fd);
+    if (r >= 0)
+        r = plat_fs_sync_dir(j->dirfd);
+    sm_buf_wipe(&h);
+    if (r < 0) {
+        (void)close(s.fd); /* its name is used again by the next try */
+        return r;
+    }
+    l->open = s;
+    j->next_segment++;
+    return 0;
+}
+
+void ev_total(struct evidence *j, const struct ev_segment *s, size_t from)
+{
+    for (size_t i = from; i < s->n; i++) {
+        const struct ev_entry *e = &s->entry[i];
+        if (!j->total_events || e->first.s < j->first.s)
+            j->first = e->first;
+        if (!j->total_events || e->last.s > j->last.s)
+            j->last = e->last;
+        j->total_events += e->events;
+        j->total_raw += e->raw_bytes;
+    }
+}
+
+/* Room for a block of n bytes in the open segment of the class. */
+static int segment_for(struct evidence *j, struct ev_lane *l, size_t n, int64_t seen_s)
+{
+    struct ev_segment *s = &l->open;
+    int r = 0;
+
+    if (s->fd >= 0 && s->n
+        && (s->good + n > j->conf.segment_bytes || s->n == EV_SEGMENT_BLOCKS_MAX
+            || seen_s - s->entry[0].seen_first > (int64_t)j->conf.segment_days * 86400))
+        r = ev_close_segment(j, l);
+    if (r >= 0 && s->fd < 0)
+        r = open_segment(j, l);
+    return r;
+}
+
+static int write_block(struct evidence *j, struct ev_lane *l, const struct sm_buf *block, const uint8_t hash[32])
+{
+    struct sm_rd rd = SM_RD(SM_SPAN(block->p + 4, 4));
+    uint32_t header_n = sm_rd_u32(&rd);
+    struct ev_head h;
+    int r = ev_head_parse(SM_SPAN(block->p + EV_BLOCK_HEAD, header_n), &h); /* also a last look at what was made */
+
+    if (r < 0)
+        return r;
+    r = segment_for(j, l, block->n, h.seen_last);
+    struct ev_segment *s = &l->open;
+    if (r >= 0) {
+        r = plat_fs_pwrite_all(s->fd, sm_buf_span(block), s->good);
+        if (r >= 0)
+            r = plat_fs_datasync(s->fd);
+        if (r < 0)
+            (void)plat_fs_truncate(s->fd, s->good); /* gives room back; what stays is written over or cut later */
+    }
+    uint64_t off = s->good;
+    if (r >= 0)
+        r = ev_segment_add(s, &h, off, header_n, hash);
+    if (r >= 0)
+        s->size = s->good;
+    ev_head_wipe(&h);
+    return r;
+}
+
+int ev_close_block(struct evidence *j, struct ev_lane *l)
+{
+    struct sm_buf block = SM_BUF_INIT((size_t)EV_BODY_MAX + EV_HEADER_MAX);
+    uint8_t hash[32];
+    int r = ev_build_encode(l->build, j->next_block, ev_lane_of(j, l), j->last_hash, j->conf.level, &block, hash);
+
+    if (r >= 0)
+        r = write_block(j, l, &block, hash);
+    sm_buf_wipe(&block);
+    if (r < 0)
+        return r;
+    memcpy(j->last_hash, hash, sizeof hash);
+    j->next_block++;
+    l->closed_id = ev_build_state(l->build).last_id;
+    l->since_ms = 0;
+    ev_total(j, &l->open, l->open.n - 1);
+    ev_build_clear(l->build);
+    ev_wal_clean(j);
+    return 0;
+}
+
+/* ---- write-ahead files ---- */
+
+/* The first event that is in no block; UINT64_MAX when all are. */
+static uint64_t first_open(const struct evidence *j)
+{
+    uint64_t first = UINT64_MAX;
+
+    for (size_t i = 0; i < EVIDENCE_CLASSES_MAX; i++) {
+        if (!j->lane[i].build)
+            continue;
+        struct ev_build_state s = ev_build_state(j->lane[i].build);
+        if (s.events && s.first_id < first)
+            first = s.first_id;
+    }
+    return first;
+}
+
+static int unlink_wal(struct evidence *j, uint64_t number)
+{
+    char name[EV_NAME_LEN];
+
+    snprintf(name, sizeof name, EV_WAL_NAME, (unsigned long long)number);
+    return plat_fs_unlink(j->dirfd, name);
+}
+
+/* Files whose events are all in blocks go; one that cannot be removed now is removed when the journal is opened next. */
+void ev_wal_clean(struct evidence *j)
+{
+    uint64_t open = first_open(j);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < j->old_n; i++) {
+        if (j->old[i].last_id < open)
+            (void)unlink_wal(j, j->old[i].number);
+        else
+            j->old[kept++] = j->old[i];
+    }
+    j->old_n = kept;
+    if (j->wal >= 0 && open == UINT64_MAX && !j->frame_events_n && j->wal_off > EV_WAL_HEAD) {
+        (void)close(j->wal);
+        j->wal = -1;
+        (void)unlink_wal(j, j->wal_number);
+        j->wal_number++;
+    }
+}
+
+static int open_wal(struct evidence *j)
+{
+    char name[EV_NAME_LEN];
+    struct sm_buf h = SM_BUF_INIT(EV_WAL_HEAD);
+    int r = sm_buf_put(&h, "SJW1\1\0\0\0", 8);
+
+    if (r >= 0)
+        r = sm_buf_put_u64(&h, j->wal_number);
+    snprintf(name, sizeof name, EV_WAL_NAME, (unsigned long long)j->wal_number);
+    int fd = r < 0 ? r : plat_fs_create(j->dirfd, name, PLAT_FS_TRUNC | PLAT_FS_RW, MODE);
+    r = fd < 0 ? fd : plat_fs_pwrite_all(fd, sm_buf_span(&h), 0);
+    if (r >= 0)
+        r = plat_fs_sync(fd);
+    if (r >= 0)
+        r = plat_fs_sync_dir(j->dirfd);
+    sm_buf_wipe(&h);
+    if (r < 0) {
+        if (fd >= 0)
+            (void)close(fd);
+        return r;
+    }
+    j->wal = fd;
+    j->wal_off = EV_WAL_HEAD;
+    j->wal_last_id = 0;
+    return 0;
+}
+
+/* The class whose open block holds the oldest event: closing it lets write-ahead files go. */
+static int close_oldest(struct evidence *j)
+{
+    uint64_t first = first_open(j);
+
+    for (size_t i = 0; i < EVIDENCE_CLASSES_MAX; i++) {
+        struct ev_lane *l = &j->lane[i];
+        if (l->build && ev_build_state(l->build).events && ev_build_state(l->build).first_id == first)
+            return ev_close_block(j, l);
+    }
+    return 0;
+}
+
+static int turn_wal(struct evidence *j)
+{
+    while (j->old_n == EV_WALS_MAX) {
+        size_t had = j->old_n;
+        int r = close_oldest(j);
+        if (r < 0)
+            return r;
+        if (j->old_n == had && first_open(j) == UINT64_MAX)
+            break;
+    }
+    if (j->old_n == EV_WALS_MAX)
+        return 0; /* goes on in the present file, which is only longer than it should be */
+    (void)close(j->wal);
+    j->old[j->old_n++] = (struct ev_wal){ .number = j->wal_number, .last_id = j->wal_last_id };
+    j->wal = -1;
+    j->wal_number++;
+    return 0;
+}
+
+static int frame_write(struct evidence *j)
+{
+    uint8_t head[FRAME_HEAD];
+    struct sm_buf counts[2] = { SM_BUF_INIT(16), SM_BUF_INIT(16) };
+    struct sm_buf payload = SM_BUF_INIT(EV_FRAME_MAX);
+    int r = sm_buf_put_varint(&counts[0], j->frame_names_n);
+
+    if (r >= 0)
+        r = sm_buf_put_varint(&counts[1], j->frame_events_n);
+    const struct sm_span part[] = { sm_buf_span(&counts[0]), sm_buf_span(&j->frame_names), sm_buf_span(&counts[1]),
+        sm_buf_span(&j->frame_events) };
+    for (size_t i = 0; i < 4 && r >= 0; i++)
+        r = sm_buf_put_span(&payload, part[i]);
+    if (r >= 0) {
+        uint32_t n = (uint32_t)payload.n;
+        memcpy(head, &n, 4);
+        ev_wal_check(j->wal_number, j->wal_off, sm_buf_span(&payload), head + 4);
+        const struct sm_span both[] = { SM_SPAN(head, sizeof head), sm_buf_span(&payload) };
+        r = plat_fs_pwritev_all(j->wal, both, 2, j->wal_off);
+    }
+    if (r >= 0)
+        r = plat_fs_datasync(j->wal);
+    if (r >= 0) {
+        j->wal_off += FRAME_HEAD + payload.n;
+        j->wal_last_id = j->frame_last_id;
+    }
+    sm_buf_wipe(&payload);
+    sm_buf_wipe(&counts[0]);
+    sm_buf_wipe(&counts[1]);
+    return r;
+}
+
+static void frame_clear(struct evidence *j)
+{
+    sm_buf_clear(&j->frame_names);
+    sm_buf_clear(&j->frame_events);
+    memset(j->frame_name, 0, EV_NAMES_FRAME * sizeof *j->frame_name);
+    j->frame_names_n = j->frame_events_n = 0;
+    j->frame_table = NULL;
+}
+
+int evidence_commit(struct evidence *j)
+{
+    int r = 0;
+
+    if (!j->frame_events_n)
+        return 0;
+    if (j->wal < 0)
+        r = open_wal(j);
+    if (r >= 0)
+        r = frame_write(j);
+    if (r < 0)
+        return r;
+    frame_clear(j);
+    if (j->wal_off > EV_WAL_BYTES_MAX) {
+        r = turn_wal(j);
+        if (r < 0)
+            return 0; /* the events are safe; making room is tried again after the next commit */
+    }
+    ev_wal_clean(j);
+    return 0;
+}
+
+/* ---- taking in ---- */
+
+static int frame_number(struct evidence *j, uint16_t number, struct sm_span name, uint32_t *ret)
+{
+    uint16_t *known = &j->frame_name[number <= EVENT_NAMES_MAX ? number : 0];
+
+    if (!*known) {
+        int r = sm_buf_put_blob(&j->frame_names, name);
+        if (r < 0)
+            return r;
+        *known = (uint16_t)++j->frame_names_n;
+    }
+    *ret = *known - 1u;
+    return 0;
+}
+
+/* e as a record; a table of names other than the last one's begins a new frame, since numbers differ. */
+static int record(struct evidence *j, const struct event_names *names, const struct event *e,
+    const struct evidence_extra *extra, struct ev_record *ret)
+{
+    struct ev_record r = { .id = j->next_id, .source = e->source, .time = e->time, .seen = e->seen, .notes = e->notes,
+        .klass = extra ? extra->klass : 0, .severity = e->severity, .host = e->host, .raw_n = e->raw.n, .n = e->n,
+        .fields = j->field };
+    const uint16_t word[4] = { e->product, e->category, e->service, e->format };
+    int err = ev_rest_make(e, &j->rest, &j->scratch);
+
+    if (r.host.n > EVENT_NAME_MAX)
+        r.host.n = EVENT_NAME_MAX;
+    for (size_t i = 0; i < 4; i++)
+        r.word[i] = event_names_text(names, word[i]);
+    if (extra)
+        r.rules = SM_SPAN(extra->rules.p, extra->rules.n < EVIDENCE_RULES_MAX ? extra->rules.n : EVIDENCE_RULES_MAX);
+    for (size_t i = 0; i < e->n && err >= 0; i++) {
+        const struct event_field *f = &e->fields[i];
+        j->field[i] = (struct ev_field){ .name = event_names_text(names, f->name), .value = event_value(f), .type = f->type & 3,
+            .number = f->name };
+        err = frame_number(j, f->name, j->field[i].name, &j->name[i]);
+    }
+    r.rest = sm_buf_span(&j->rest);
+    *ret = r;
+    return err;
+}
+
+static int build_add(struct evidence *j, struct ev_lane *l, const struct ev_record *r)
+{
+    int err = ev_lane_build(l);
+
+    if (err < 0)
+        return err;
+    struct ev_build_state s = ev_build_state(l->build);
+    bool full = s.events && (s.events >= j->conf.block_events || s.bytes >= j->conf.block_bytes);
+    err = full ? 0 : ev_build_add(l->build, r);
+    if (err)
+        return err < 0 ? err : 0;
+    err = ev_close_block(j, l);
+    if (err >= 0)
+        err = ev_build_add(l->build, r);
+    return err < 0 ? err : err ? 0 : -SM_ELIMIT;
+}
+
+int evidence_append(struct evidence *j, const struct event_names *names, const struct event *e,
+    const struct evidence_extra *extra, uint64_t *ret_id)
+{
+    struct event cut = *e;
+    struct ev_record rec;
+    int r = 0;
+
+    if (cut.raw.n > EVENT_RAW_MAX) { /* says so as the parsers do */
+        cut.raw.n = EVENT_RAW_MAX;
+        cut.notes |= EVENT_CUT;
+    }
+    if (extra && extra->klass >= EVIDENCE_CLASSES_MAX)
+        return -SM_EINVAL;
+    if (j->frame_events_n && (j->frame_table != names || j->frame_events.n > FRAME_FULL))
+        r = evidence_commit(j);
+    if (r < 0)
+        return r;
+    if (!j->frame_events_n)
+        frame_clear(j); /* names left by an event that was not taken */
+    j->frame_table = names;
+    r = record(j, names, &cut, extra, &rec);
+    size_t was = j->frame_events.n;
+    sm_buf_clear(&j->record);
+    if (r >= 0)
+        r = ev_record_put(&rec, j->name, &j->record);
+    if (r >= 0)
+        r = sm_buf_put_blob(&j->frame_events, sm_buf_span(&j->record));
+    if (r >= 0)
+        r = build_add(j, &j->lane[rec.klass], &rec);
+    if (r < 0) {
+        j->frame_events.n = was;
+        return r;
+    }
+    j->frame_events_n++;
+    j->frame_last_id = rec.id;
+    j->next_id++;
+    if (ret_id)
+        *ret_id = rec.id;
+    return 0;
+}
+
+int evidence_step(struct evidence *j, uint64_t monotonic_ms)
+{
+    for (size_t i = 0; i < EVIDENCE_CLASSES_MAX; i++) {
+        struct ev_lane *l = &j->lane[i];
+        if (!l->build || !ev_build_state(l->build).events)
+            continue;
+        if (!l->since_ms)
+            l->since_ms = monotonic_ms ? monotonic_ms : 1;
+        if (monotonic_ms - l->since_ms < j->conf.block_age_ms || monotonic_ms < l->since_ms)
+            continue;
+        int r = ev_close_block(j, l);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int evidence_flush(struct evidence *j)
+{
+    for (size_t i = 0; i < EVIDENCE_CLASSES_MAX; i++) {
+        struct ev_lane *l = &j->lane[i];
+        int r = l->build && ev_build_state(l->build).events ? ev_close_block(j, l) : 0;
+        if (r < 0)
+            return r;
+    }
+    int r = evidence_commit(j);
+    if (r >= 0)
+        ev_wal_clean(j);
+    return r;
+}
+
+void evidence_free(struct evidence *j)
+{
+    if (!j)
+        return;
+    const int fd[] = { j->wal, j->ledger, j->lock, j->dirfd };
+    for (size_t i = 0; i < sizeof fd / sizeof *fd; i++)
+        if (fd[i] >= 0)
+            (void)close(fd[i]); /* synced as far as anything was promised */
+    for (size_t i = 0; i < EVIDENCE_CLASSES_MAX; i++) {
+        ev_build_free(j->lane[i].build);
+        ev_segment_wipe(&j->lane[i].open);
+    }
+    struct sm_buf *const b[] = { &j->frame_names, &j->frame_events, &j->record, &j->rest, &j->scratch };
+    for (size_t i = 0; i < sizeof b / sizeof *b; i++)
+        sm_buf_wipe(b[i]);
+    free(j->closed);
+    free(j->frame_name);
+    free(j->field);
+    free(j->name);
+    free(j);
+}
+
+void evidence_status(const struct evidence *j, struct evidence_status *ret)
+{
+    struct evidence_status s = { .events = j->total_events, .raw_bytes = j->total_raw, .segments = j->closed_n,
+        .waiting = j->frame_events_n, .next_id = j->next_id, .next_block = j->next_block, .blocks = j->next_block - 1,
+        .sealed_block = j->sealed_block, .first = j->first, .last = j->last };
+
+    for (size_t i = 0; i < j->closed_n; i++)
+        s.stored_bytes += j->closed[i].bytes;
+    for (size_t i = 0; i < EVIDENCE_CLASSES_MAX; i++) {
+        const struct ev_lane *l = &j->lane[i];
+        s.stored_bytes += l->open.fd >= 0 ? l->open.good : 0;
+        s.segments += l->open.fd >= 0;
+        if (!l->build)
+            continue;
+        s.open_events += ev_build_state(l->build).events;
+        s.open_bytes += ev_build_state(l->build).bytes;
+    }
+    *ret = s;
+}
+
+int evidence_segments(const struct evidence *j, evidence_segment_fn fn, void *arg)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < j->closed_n && !r; i++) {
+        const struct ev_closed *c = &j->closed[i];
+        char name[EV_NAME_LEN];
+        snprintf(name, sizeof name, EV_SEGMENT_NAME, (unsigned long long)c->number);
+        r = fn(arg, name, c->bytes, c->first_block, c->last_block);
+    }
+    return r;
+}

@@ -1,0 +1,243 @@
+/* The form of the write-ahead file: event records and frames. */
+#include "journal/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "crypto/hash.h"
+#include "plat/fs.h"
+
+enum { FRAME_HEAD = 12 };
+
+/* ---- records ---- */
+
+static int put_time(struct event_time t, struct sm_buf *to)
+{
+    int r = sm_buf_put_varint(to, ev_zigzag(t.s));
+
+    return r < 0 ? r : sm_buf_put_varint(to, t.ns);
+}
+
+int ev_record_put(const struct ev_record *r, const uint32_t *names, struct sm_buf *to)
+{
+    const struct sm_span text[] = { r->word[0], r->word[1], r->word[2], r->word[3], r->host, r->rules };
+    int e = sm_buf_put_varint(to, r->id);
+
+    if (e >= 0)
+        e = sm_buf_put_u8(to, r->klass);
+    if (e >= 0)
+        e = put_time(r->time, to);
+    if (e >= 0)
+        e = put_time(r->seen, to);
+    if (e >= 0)
+        e = sm_buf_put_varint(to, r->source);
+    if (e >= 0)
+        e = sm_buf_put_u8(to, r->severity);
+    if (e >= 0)
+        e = sm_buf_put_varint(to, r->notes);
+    if (e >= 0)
+        e = sm_buf_put_varint(to, r->raw_n);
+    for (size_t i = 0; i < sizeof text / sizeof *text && e >= 0; i++)
+        e = sm_buf_put_blob(to, text[i]);
+    if (e >= 0)
+        e = sm_buf_put_varint(to, r->n);
+    for (size_t i = 0; i < r->n && e >= 0; i++) {
+        e = sm_buf_put_varint(to, names[i]);
+        if (e >= 0)
+            e = sm_buf_put_u8(to, r->fields[i].type);
+        if (e >= 0)
+            e = sm_buf_put_blob(to, r->fields[i].value);
+    }
+    return e < 0 ? e : sm_buf_put_blob(to, r->rest);
+}
+
+static struct event_time rd_time(struct sm_rd *rd)
+{
+    struct event_time t = { .s = ev_unzigzag(sm_rd_varint(rd)) };
+
+    t.ns = (uint32_t)(sm_rd_varint(rd) % 1000000000u);
+    return t;
+}
+
+static int rd_fields(struct sm_rd *rd, const struct sm_span *names, size_t names_n, struct ev_record_buf *store,
+    struct ev_record *r)
+{
+    r->n = sm_rd_varint(rd);
+    if (rd->err || r->n > EVENT_FIELDS_MAX)
+        return -SM_EFORMAT;
+    if (r->n > store->cap) {
+        struct ev_field *more = realloc(store->field, EVENT_FIELDS_MAX * sizeof *more);
+        if (!more)
+            return -ENOMEM;
+        store->field = more;
+        store->cap = EVENT_FIELDS_MAX;
+    }
+    for (size_t i = 0; i < r->n; i++) {
+        struct ev_field *f = &store->field[i];
+        uint64_t name = sm_rd_varint(rd);
+        *f = (struct ev_field){ .type = sm_rd_u8(rd), .number = 0 };
+        f->value = sm_rd_blob(rd, EVENT_VALUE_MAX);
+        if (rd->err || name >= names_n || f->type > EVENT_NULL)
+            return -SM_EFORMAT;
+        f->name = names[name];
+    }
+    r->fields = store->field;
+    return 0;
+}
+
+int ev_record_get(struct sm_span in, const struct sm_span *names, size_t names_n, struct ev_record_buf *store,
+    struct ev_record *ret)
+{
+    struct sm_rd rd = SM_RD(in);
+    struct ev_record r = { .id = sm_rd_varint(&rd) };
+
+    r.klass = sm_rd_u8(&rd);
+    r.time = rd_time(&rd);
+    r.seen = rd_time(&rd);
+    r.source = sm_rd_varint(&rd);
+    r.severity = sm_rd_u8(&rd);
+    r.notes = (uint32_t)sm_rd_varint(&rd);
+    r.raw_n = sm_rd_varint(&rd);
+    for (size_t i = 0; i < 4; i++)
+        r.word[i] = sm_rd_blob(&rd, EVENT_NAME_MAX);
+    r.host = sm_rd_blob(&rd, EVENT_VALUE_MAX);
+    r.rules = sm_rd_blob(&rd, EVIDENCE_RULES_MAX);
+    int e = rd_fields(&rd, names, names_n, store, &r);
+    if (e < 0)
+        return e;
+    r.rest = sm_rd_blob(&rd, EV_RECORD_MAX);
+    if (sm_rd_done(&rd) < 0 || !r.id || r.klass >= EVIDENCE_CLASSES_MAX || r.raw_n > EVENT_RAW_MAX)
+        return -SM_EFORMAT;
+    *ret = r;
+    return 0;
+}
+
+/* ---- frames ---- */
+
+void ev_wal_check(uint64_t number, uint64_t off, struct sm_span payload, uint8_t ret[8])
+{
+    uint8_t hash[32];
+    const uint64_t where[2] = { number, off };
+    const struct sm_span parts[] = { SM_SPAN(where, sizeof where), payload };
+
+    crypto_sha256v(parts, 2, hash);
+    memcpy(ret, hash, 8);
+}
+
+int ev_frame_read(struct sm_span payload, ev_wal_fn fn, void *arg, uint64_t *events)
+{
+    struct sm_rd rd = SM_RD(payload);
+    struct ev_record_buf store = { 0 };
+    uint64_t n = sm_rd_varint(&rd);
+    struct sm_span *name = rd.err || n > EVENT_NAMES_MAX || n > rd.n ? NULL : calloc(n + 1, sizeof *name);
+    int r = name ? 0 : -SM_EFORMAT;
+
+    for (uint64_t i = 0; r >= 0 && i < n; i++)
+        name[i] = sm_rd_blob(&rd, EVENT_NAME_MAX);
+    uint64_t count = r < 0 ? 0 : sm_rd_varint(&rd);
+    for (uint64_t i = 0; i < count && r >= 0; i++) {
+        struct ev_record rec;
+        struct sm_span s = sm_rd_blob(&rd, EV_RECORD_MAX);
+        r = rd.err ? -SM_EFORMAT : ev_record_get(s, name, n, &store, &rec);
+        if (r >= 0)
+            r = fn(arg, &rec);
+        *events += r >= 0;
+    }
+    if (r >= 0 && sm_rd_done(&rd) < 0)
+        r = -SM_EFORMAT;
+    free(name);
+    free(store.field);
+    return r;
+}
+
+/* The frame at off: 1 whole (payload in ret), 0 not. */
+static int frame_at(int fd, uint64_t number, uint64_t off, uint64_t size, struct sm_buf *ret, uint64_t *ret_next)
+{
+    uint8_t h[FRAME_HEAD], check[8];
+
+    if (size - off < FRAME_HEAD)
+        return 0;
+    int r = plat_fs_pread_all(fd, h, sizeof h, off);
+    if (r < 0)
+        return r;
+    struct sm_rd rd = SM_RD(SM_SPAN(h, 4));
+    uint32_t n = sm_rd_u32(&rd);
+    *ret_next = off + FRAME_HEAD + n;
+    if (!n || n > EV_FRAME_MAX || n > size - off - FRAME_HEAD)
+        return 0;
+    sm_buf_clear(ret);
+    r = sm_buf_reserve(ret, n);
+    if (r >= 0)
+        r = plat_fs_pread_all(fd, ret->p, n, off + FRAME_HEAD);
+    if (r < 0)
+        return r;
+    ret->n = n;
+    ev_wal_check(number, off, sm_buf_span(ret), check);
+    return !memcmp(check, h + 4, sizeof check);
+}
+
+static int wal_frames(int fd, ev_wal_fn fn, void *arg, struct ev_wal_found *f, struct sm_buf *b)
+{
+    uint64_t off = EV_WAL_HEAD, next = 0;
+
+    if (f->good > off && f->good <= f->size)
+        off = f->good; /* the caller has seen what is before */
+    f->good = off;
+    while (off < f->size) {
+        int r = frame_at(fd, f->number, off, f->size, b, &next);
+        if (r < 0)
+            return r;
+        if (!r) { /* torn here, unless a good one stands where this one says it ends */
+            uint64_t bad = off, beyond;
+            if (next <= off || next >= f->size)
+                return 0;
+            r = frame_at(fd, f->number, next, f->size, b, &beyond);
+            if (r <= 0)
+                return r;
+            f->skipped_bytes += next - bad;
+            off = next;
+            next = beyond;
+        }
+        r = ev_frame_read(sm_buf_span(b), fn, arg, &f->events);
+        if (r < 0)
+            return r;
+        f->good = off = next;
+    }
+    return 0;
+}
+
+int ev_wal_read(int fd, ev_wal_fn fn, void *arg, struct ev_wal_found *ret)
+{
+    struct sm_buf b = SM_BUF_INIT(EV_FRAME_MAX);
+    struct ev_wal_found f = { .good = ret->good };
+    uint8_t h[EV_WAL_HEAD];
+    int r = plat_fs_size(fd, &f.size);
+
+    if (r >= 0 && f.size < EV_WAL_HEAD) { /* made, and then the power went: nothing was in it */
+        f.good = 0;
+        *ret = f;
+        return 0;
+    }
+    if (r >= 0)
+        r = plat_fs_pread_all(fd, h, sizeof h, 0);
+    if (r < 0)
+        return r;
+    struct sm_rd rd = SM_RD(SM_SPAN(h + 4, sizeof h - 4));
+    uint32_t version = sm_rd_u32(&rd);
+    f.number = sm_rd_u64(&rd);
+    static const uint8_t none[EV_WAL_HEAD];
+    if (!memcmp(h, none, sizeof h)) { /* the same, with its length alone on the disk */
+        f.good = 0;
+        *ret = f;
+        return 0;
+    }
+    if (memcmp(h, "SJW1", 4))
+        return -SM_EFORMAT;
+    if (version != 1)
+        return -SM_EVERSION;
+    r = wal_frames(fd, fn, arg, &f, &b);
+    sm_buf_wipe(&b);
+    if (r >= 0)
+        *ret = f;
+    return r;
+}

@@ -1,0 +1,70 @@
+/* The writer's own: journal.c (taking in, closing), open.c (recovery), retire.c (ledger, retention). */
+#ifndef EVIDENCE_WRITER_H
+#define EVIDENCE_WRITER_H
+
+#include "journal/internal.h"
+
+enum { EV_WALS_MAX = 8, EV_NAMES_FRAME = EVENT_NAMES_MAX + 1 };
+
+struct ev_lane {                    /* a class */
+    struct ev_build *build;         /* NULL until its first event */
+    struct ev_segment open;         /* fd -1: none */
+    uint64_t closed_id;             /* events up to this one are in blocks */
+    uint64_t since_ms;              /* when the open block got its first event by the clock of evidence_step; 0: not yet known */
+};
+struct ev_closed {                  /* a closed segment */
+    uint64_t number, bytes, first_block, last_block, first_id, last_id, events, raw_bytes;
+    int64_t seen_last, seen_first;
+    struct event_time first, last;
+    uint8_t klass;
+    bool sources_all, damaged;
+    size_t sources;
+    uint64_t source[EV_SOURCES_MAX];
+};
+struct ev_wal { uint64_t number, last_id; };
+
+struct evidence {
+    struct evidence_conf conf;
+    int dirfd, lock, wal, ledger;
+    struct ev_lane lane[EVIDENCE_CLASSES_MAX];
+    struct ev_closed *closed;       /* by number */
+    size_t closed_n, closed_cap;
+    uint64_t next_segment;
+
+    /* write-ahead */
+    struct ev_wal old[EV_WALS_MAX]; /* files before the present one */
+    size_t old_n;
+    uint64_t wal_number, wal_off, wal_last_id;
+    struct sm_buf frame_names, frame_events, record, rest, scratch;
+    uint64_t frame_names_n, frame_events_n, frame_last_id;
+    uint16_t *frame_name;           /* number of a process' name → its number in the frame + 1 */
+    const struct event_names *frame_table;
+    struct ev_field *field;
+    uint32_t *name;
+
+    uint64_t next_id, next_block;
+    uint8_t last_hash[32];
+    uint64_t total_events, total_raw;
+    struct event_time first, last;
+
+    /* ledger */
+    uint64_t ledger_off, sealed_block;
+    struct evseal_walk walk;
+    bool has_key;
+};
+
+/* Close the open block of a class (something is in it). */
+sm_must_use int ev_close_block(struct evidence *j, struct ev_lane *l);
+sm_must_use int ev_close_segment(struct evidence *j, struct ev_lane *l);
+void ev_wal_clean(struct evidence *j);
+/* Take what s holds into the list of closed ones. */
+sm_must_use int ev_closed_add(struct evidence *j, const struct ev_segment *s);
+void ev_total(struct evidence *j, const struct ev_segment *s, size_t from);
+sm_must_use int ev_lane_build(struct ev_lane *l);
+uint8_t ev_lane_of(const struct evidence *j, const struct ev_lane *l);
+/* Read the ledger; finish removals. */
+sm_must_use int ev_ledger_open(struct evidence *j);
+/* Remove the segment of a tombstone, if it is there. */
+sm_must_use int ev_remove_segment(struct evidence *j, uint64_t number);
+
+#endif
