@@ -1,5 +1,5 @@
 /* First byte: which.  0: the bytes are a sealed object.  Else: they are the form inside a well-made AEAD, which a client
- * gone bad can make. */
+ * gone bad can make; 3: of planes. */
 #include "crypto/aead.h"
 #include "crypto/init.h"
 #include "vault/seal/chunk.h"
@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct crypto_aead *aead;
     const struct chunk_key ck = {{1}};
     struct sm_buf sealed = {0}, plain = SM_BUF_INIT(CHUNK_PLAIN_MAX);
-    struct obj_hdr h = {.algorithm = OBJ_ZSTD, .type = OBJ_CHUNK};
+    struct obj_hdr h = {.algorithm = size && data[0] == OBJ_PLANES ? OBJ_PLANES : OBJ_ZSTD, .type = OBJ_CHUNK};
     if (!ctx && (crypto_init() < 0 || seal_ctx_new(&ctx) < 0 || crypto_aead_new(&aead) < 0))
         abort();
     if (size < 1)

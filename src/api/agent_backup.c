@@ -52,10 +52,11 @@ static void upload_made(struct api_call *c, int err, struct sm_span body, const 
         api_fail_err(c, r, NULL);
     else
         api_reply(c, 200,
-            json_pack("{s:s,s:s,s:s,s:I,s:s,s:s,s:i,s:I,s:O*}", "session", api_str(j, "session"), "vault",
+            json_pack("{s:s,s:s,s:s,s:I,s:s,s:s,s:i,s:I,s:O*,s:O*}", "session", api_str(j, "session"), "vault",
                 api_str(a->keys, "vault"), "client", c->who.client, "number", (json_int_t)api_int(j, "number", 0),
                 "previous", api_str(j, "previous"), "head", api_str(j, "head_signed"), "pack_target", PACK_TARGET,
-                "pack_max", (json_int_t)PACK_MAX, "takeover", json_object_get(j, "takeover")));
+                "pack_max", (json_int_t)PACK_MAX, "algorithms", json_object_get(j, "algorithms"),
+                "takeover", json_object_get(j, "takeover")));
     json_decref(j);
 }
 

@@ -240,12 +240,13 @@ static int show_record(void *arg, const struct journal_record *r)
 /* The vault's id stands in its format file. */
 static int vault_id(int dirfd, uint8_t ret[16])
 {
-    static const char head[] = "sakimori vault 1\n", deleted[] = "sakimori vault 2\n";
+    static const char head[] = "sakimori vault ";
     struct sm_buf b = SM_BUF_INIT(256);
     size_t n = sizeof head - 1;
     int r = plat_fs_read_file(dirfd, "format", 128, &b);
     if (r == 0)
-        r = b.n == n + 33 && (!memcmp(b.p, head, n) || !memcmp(b.p, deleted, n)) ? sm_unhex((const char *)b.p + n, 32, ret, 16) : -SM_EFORMAT;
+        r = b.n == n + 35 && !memcmp(b.p, head, n) && b.p[n] >= '1' && b.p[n] <= '3' && b.p[n + 1] == '\n' ?
+            sm_unhex((const char *)b.p + n + 2, 32, ret, 16) : -SM_EFORMAT;
     sm_buf_wipe(&b);
     return r;
 }

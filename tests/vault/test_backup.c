@@ -241,6 +241,36 @@ static void lost_caches_cost_reading_but_no_sending(void **state)
     kit_free(k);
 }
 
+static void pictures_of_two_bytes_take_less_where_the_box_knows_planes_and_come_back(void **state)
+{
+    enum { N = 3000001 };
+    struct kit *k[2] = { kit_new(), kit_new() };
+    uint8_t *b = malloc(N);
+    (void)state;
+    for (size_t i = 0; i < N; i++) /* noise of six bits below a high byte that seldom moves */
+        b[i] = i % 2 ? (uint8_t)(i / 900 * 7 % 16) : (uint8_t)(i * i * 2654435761u >> 20 & 63);
+    for (size_t i = 0; i < 2; i++) {
+        tree_file(k[i]->src, "a volume", b, N); /* its name tells nothing */
+        tree_file(k[i]->src, "scan.dcm", b + 1, N - 1);
+        kit_prepare(k[i]);
+        k[i]->config.planes = i == 1;
+        assert_int_equal(kit_run(k[i]), 0);
+        kit_restore_equal(k[i]);
+    }
+    assert_true(k[1]->result.counts.bytes_new_stored * 10 < k[0]->result.counts.bytes_new_stored * 9);
+    /* A box that learned it meanwhile: what it has is found again as it was. */
+    uint64_t chunks = k[0]->v.chunks_put;
+    tree_file(k[0]->src, "a volume", b, N);
+    kit_prepare(k[0]);
+    k[0]->config.planes = true;
+    assert_int_equal(kit_run(k[0]), 0);
+    assert_true(k[0]->result.counts.bytes_read >= N);
+    assert_int_equal(k[0]->v.chunks_put, chunks);
+    free(b);
+    kit_free(k[0]);
+    kit_free(k[1]);
+}
+
 static void a_damaged_tree_cache_costs_reading_only(void **state)
 {
     struct kit *k = kit_new();
@@ -569,6 +599,7 @@ int main(void)
         cmocka_unit_test(new_files_behind_thousands_of_unchanged_ones_are_saved),
         cmocka_unit_test(what_the_box_lost_is_sent_again),
         cmocka_unit_test(lost_caches_cost_reading_but_no_sending),
+        cmocka_unit_test(pictures_of_two_bytes_take_less_where_the_box_knows_planes_and_come_back),
         cmocka_unit_test(a_damaged_tree_cache_costs_reading_only),
         cmocka_unit_test(a_cancelled_run_makes_no_generation),
         cmocka_unit_test(a_refused_manifest_leaves_the_cache_as_it_was),

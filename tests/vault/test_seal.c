@@ -258,6 +258,105 @@ static void what_looks_random_is_stored_and_text_is_not(void **state)
     seal_ctx_free(c);
 }
 
+/* Twelve bits in sixteen, the way a scanner writes them: the high byte seldom moves, the low one is noise. */
+static void picture(uint8_t *to, size_t n, bool high_first)
+{
+    test_fill(to, n, 77);
+    for (size_t i = 0; i < n; i++)
+        if (i % 2 == (high_first ? 0 : 1))
+            to[i] = (uint8_t)(i / 700 % 16);
+        else
+            to[i] &= 63;
+}
+
+static void numbers_of_two_bytes_are_sealed_in_planes_and_open_again(void **state)
+{
+    static uint8_t big[200001];
+    struct seal_ctx *c = test_ctx();
+    struct seal_keys k = test_keys();
+    const size_t sizes[] = {8192, 8193, 100000, 199999, 200000};
+    for (size_t i = 0; i < 4 * sizeof sizes / sizeof sizes[0]; i++) {
+        struct sm_buf sealed = {0}, plain = {0}, flat = {0};
+        struct chunk_hash h;
+        struct chunk_info info, without;
+        struct seal_how how = {.level = 1, .probe = true, .planes = true};
+        struct sm_span in = SM_SPAN(big + (i & 1), sizes[i / 4]);
+        picture(big, sizeof big, i & 2);
+        chunk_hash(in, &h);
+        assert_true(seal_looks_paired(in));
+        assert_int_equal(chunk_seal(c, &k, OBJ_CHUNK, in, &h, how, &info, &sealed), 0);
+        assert_int_equal(info.algorithm, OBJ_PLANES);
+        assert_int_equal(chunk_open(c, sm_buf_span(&sealed), &test_client, &info.ck, &plain), 0);
+        assert_true(sm_span_eq(sm_buf_span(&plain), in));
+        how.planes = false; /* a box of before */
+        assert_int_equal(chunk_seal(c, &k, OBJ_CHUNK, in, &h, how, &without, &flat), 0);
+        assert_int_equal(without.algorithm, OBJ_ZSTD);
+        assert_true(sealed.n < flat.n);
+        assert_memory_equal(&without.ck, &info.ck, sizeof info.ck); /* found again whichever way it was sealed */
+        assert_memory_not_equal(flat.p + OBJ_HDR_LEN, sealed.p + OBJ_HDR_LEN, OBJ_NONCE_LEN);
+        plain.n = 7;
+        sealed.p[5] = OBJ_ZSTD; /* the algorithm is under the seal */
+        assert_int_equal(chunk_open(c, sm_buf_span(&sealed), NULL, &info.ck, &plain), -SM_EAUTH);
+        assert_int_equal(plain.n, 7);
+        sm_buf_wipe(&sealed);
+        sm_buf_wipe(&plain);
+        sm_buf_wipe(&flat);
+    }
+    seal_ctx_free(c);
+}
+
+static void text_noise_and_what_repeats_are_not_split(void **state)
+{
+    static uint8_t b[65536];
+    test_fill(b, sizeof b, 5);
+    assert_false(seal_looks_paired(SM_SPAN(b, sizeof b)));
+    for (size_t i = 0; i < sizeof b; i++)
+        b[i] = (uint8_t)text[i % (sizeof text - 1)];
+    assert_false(seal_looks_paired(SM_SPAN(b, sizeof b)));
+    memset(b, 0, sizeof b);
+    assert_false(seal_looks_paired(SM_SPAN(b, sizeof b)));
+    for (size_t i = 0; i < sizeof b; i++)
+        b[i] = (uint8_t)(i >> 2 >> (i & 3) * 8); /* a counter of four bytes */
+    assert_false(seal_looks_paired(SM_SPAN(b, sizeof b)));
+    picture(b, sizeof b, false);
+    assert_true(seal_looks_paired(SM_SPAN(b, sizeof b)));
+    assert_false(seal_looks_paired(SM_SPAN(b, 4096))); /* too little to tell */
+}
+
+static void planes_are_the_even_bytes_and_then_the_odd_ones_and_odd_frames_are_refused(void **state)
+{
+    static const char *const rows[][2] = {{"02468a13579", "0123456789a"}, {"0213", "0123"}, {"x", "x"}};
+    struct seal_ctx *c = test_ctx();
+    struct chunk_key ck = {{4}};
+    struct sm_buf sealed = {0}, plain = {0};
+    uint8_t z[200];
+    size_t n = CHUNK_PLAIN_MAX + 1, zn;
+    for (size_t i = 0; i < 3; i++) {
+        zn = ZSTD_compress(z, sizeof z, rows[i][0], strlen(rows[i][0]), 1);
+        forge(OBJ_PLANES, OBJ_CANARY, &ck, SM_SPAN(NULL, 0), SM_SPAN(z, zn), &sealed);
+        sm_buf_clear(&plain);
+        assert_int_equal(chunk_open(c, sm_buf_span(&sealed), NULL, &ck, &plain), 0);
+        assert_true(sm_span_eq(sm_buf_span(&plain), SM_SPAN_STR(rows[i][1])));
+        z[zn] = 0; /* a byte after the frame */
+        forge(OBJ_PLANES, OBJ_CANARY, &ck, SM_SPAN(NULL, 0), SM_SPAN(z, zn + 1), &sealed);
+        assert_int_equal(chunk_open(c, sm_buf_span(&sealed), NULL, &ck, &plain), -SM_EFORMAT);
+        assert_int_equal(plain.n, strlen(rows[i][1]));
+    }
+    uint8_t *zeros = calloc(1, n), *bomb = malloc(ZSTD_compressBound(n));
+    zn = ZSTD_compress(bomb, ZSTD_compressBound(n), zeros, n, 1);
+    forge(OBJ_PLANES, OBJ_CHUNK, &ck, SM_SPAN(NULL, 0), SM_SPAN(bomb, zn), &sealed);
+    assert_int_equal(chunk_open(c, sm_buf_span(&sealed), NULL, &ck, &plain), -SM_ELIMIT);
+    plain.max = plain.n + 3; /* the caller's own bound holds too */
+    zn = ZSTD_compress(z, sizeof z, "0213", 4, 1);
+    forge(OBJ_PLANES, OBJ_CHUNK, &ck, SM_SPAN(NULL, 0), SM_SPAN(z, zn), &sealed);
+    assert_int_equal(chunk_open(c, sm_buf_span(&sealed), NULL, &ck, &plain), -SM_ELIMIT);
+    free(zeros);
+    free(bomb);
+    sm_buf_wipe(&sealed);
+    sm_buf_wipe(&plain);
+    seal_ctx_free(c);
+}
+
 static void headers_of_other_formats_and_types_are_told_apart(void **state)
 {
     uint8_t b[OBJ_HDR_LEN];
@@ -275,6 +374,12 @@ static void headers_of_other_formats_and_types_are_told_apart(void **state)
         obj_hdr_put(&h, b);
         b[rows[i].at] = rows[i].v;
         assert_int_equal(obj_hdr_parse(SM_SPAN(b, sizeof b), &got), -rows[i].err);
+    }
+    for (uint8_t type = OBJ_CHUNK; type <= OBJ_CANARY; type++) { /* only chunks have planes; nothing has a fourth algorithm */
+        obj_hdr_put(&(struct obj_hdr){OBJ_PLANES, type, test_client}, b);
+        assert_int_equal(obj_hdr_parse(SM_SPAN(b, sizeof b), &got), obj_is_chunk(type) ? 0 : -SM_EFORMAT);
+        b[5] = 4;
+        assert_int_equal(obj_hdr_parse(SM_SPAN(b, sizeof b), &got), -SM_EFORMAT);
     }
     obj_hdr_put(&h, b);
     assert_int_equal(obj_hdr_expect(SM_SPAN(b, sizeof b), OBJ_CHUNK, NULL, &got), -SM_EMISMATCH);
@@ -360,6 +465,9 @@ int main(void)
         cmocka_unit_test(two_zstd_levels_give_two_nonces_and_both_restore),
         cmocka_unit_test(zstd_bombs_and_odd_frames_are_refused),
         cmocka_unit_test(what_looks_random_is_stored_and_text_is_not),
+        cmocka_unit_test(numbers_of_two_bytes_are_sealed_in_planes_and_open_again),
+        cmocka_unit_test(text_noise_and_what_repeats_are_not_split),
+        cmocka_unit_test(planes_are_the_even_bytes_and_then_the_odd_ones_and_odd_frames_are_refused),
         cmocka_unit_test(headers_of_other_formats_and_types_are_told_apart),
         cmocka_unit_test(a_page_opens_and_its_refs_need_no_key),
         cmocka_unit_test(unsorted_and_double_refs_are_refused),

@@ -79,6 +79,7 @@ struct session_answer {
     struct session_id id;
     uint64_t number;
     struct cid previous;
+    bool planes; /* the box knows objects of algorithm 3 */
 };
 sm_must_use int backupd_ask_session(struct backupd *b, struct session_answer *ret);
 /* Whom to wrap for in this run: what is pinned, and the box's changes as far as the sheet signed them. */

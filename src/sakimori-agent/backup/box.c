@@ -128,6 +128,16 @@ int backupd_ask_recipients(struct backupd *b)
     return r; /* a box of an older version has no such call: then what is pinned holds */
 }
 
+/* A box of before says nothing of algorithms: it knows the first two. */
+static bool knows_planes(const json_t *answer)
+{
+    const json_t *list = json_object_get(answer, "algorithms");
+    bool known = false;
+    for (size_t i = 0; i < json_array_size(list); i++)
+        known |= json_integer_value(json_array_get(list, i)) == OBJ_PLANES;
+    return known;
+}
+
 int backupd_ask_session(struct backupd *b, struct session_answer *ret)
 {
     char set[2 * FINGERPRINT_LEN + 1];
@@ -145,6 +155,7 @@ int backupd_ask_session(struct backupd *b, struct session_answer *ret)
         sm_obj_hex(&f, "session", a.id.b, 16);
         a.number = (uint64_t)sm_obj_int(&f, "number", 1, INT64_MAX);
         sm_obj_hex(&f, "previous", a.previous.b, 32);
+        a.planes = knows_planes(got);
         const char *head = sm_obj_str(&f, "head", 256, 256);
         r = f.err ? f.err : session_head(b, head, json_object_get(got, "takeover"));
     }

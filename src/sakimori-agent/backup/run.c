@@ -61,6 +61,7 @@ static int open_session(struct backupd *b, struct backup_config *c)
     c->session = a.id;
     c->number = b->number = a.number;
     c->previous = b->previous = a.previous;
+    c->planes = a.planes;
     c->head_seq = b->heads.last.seq;
     memcpy(c->head_hash, b->heads.last.hash, 32);
     sm_hex(a.id.b, 16, b->session);

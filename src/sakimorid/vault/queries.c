@@ -176,6 +176,7 @@ static json_t *session_json(struct vaultd *v, const struct store_session *s)
     struct journal_signed_head sh;
     if (!store_head(v->store, &sh))
         query_put_head(o, "head_signed", &sh);
+    json_object_set_new(o, "algorithms", json_pack("[i,i,i]", OBJ_STORED, OBJ_ZSTD, OBJ_PLANES));
     if (store_takeover(v->store))
         json_object_set_new(o, "takeover", json_deep_copy(store_takeover(v->store)));
     return o;

@@ -96,6 +96,7 @@ struct backup_config {
     bool partial;                      /* parts are missing that the walk cannot know of: the generation is partial */
     bool ask_first;                    /* ask the sink what it has before sending (set by itself after a broken run) */
     const char *const *canaries; size_t canaries_n; /* absolute paths of laid decoys */
+    bool planes;                       /* the box knows chunks of algorithm OBJ_PLANES */
     unsigned sealers;                  /* 0 = as many as processors, at most 4 */
     size_t look_memory;                /* bytes, 0 = 4 MiB */
     bool keep;                         /* leave in state_dir what the box is to keep of the tree (keep.h) */

@@ -30,13 +30,14 @@ static struct event *slot(struct content *c, uint8_t kind)
     return e;
 }
 
-static struct seal_how how_for(enum cut_compress compress)
+static struct seal_how how_for(const struct content *c, enum cut_compress compress)
 {
-    static const struct seal_how how[] = {
+    const bool planes = c->run->c->planes;
+    const struct seal_how how[] = {
         [CUT_COMPRESS_NO] = { .level = 0 },
         [CUT_COMPRESS_YES] = { .level = RUN_LEVEL },
-        [CUT_COMPRESS_PROBE] = { .level = RUN_LEVEL, .probe = true },
-        [CUT_COMPRESS_IMAGES] = RUN_HOW_IMAGES,
+        [CUT_COMPRESS_PROBE] = { .level = RUN_LEVEL, .probe = true, .planes = planes },
+        [CUT_COMPRESS_IMAGES] = RUN_HOW_IMAGES(planes),
     };
     return how[compress];
 }
@@ -199,7 +200,7 @@ static int chunk_push(struct reading *f, size_t n)
     if (!e)
         return -ECANCELED;
     e->type = f->type;
-    e->how = how_for(f->policy->compress);
+    e->how = how_for(c, f->policy->compress);
     e->block = c->block;
     e->plain = SM_SPAN(c->block->p + c->used, n);
     pipe_hold(c->block);

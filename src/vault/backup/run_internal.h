@@ -15,7 +15,7 @@
  * at 3 by 2 % more for a third more time.  Pictures that are not compressed yet are rows of numbers of two bytes, whose
  * matches are short: searched as level 1 does, but for them, they are within 2 % of level 3 in half its time. */
 #define RUN_HOW_SHARED { .level = 1, .match = 7, .probe = true }
-#define RUN_HOW_IMAGES { .level = 1, .match = 5, .table = 15, .probe = true }
+#define RUN_HOW_IMAGES(split) { .level = 1, .match = 5, .table = 15, .probe = true, .planes = split }
 #define RUN_LEVEL 2
 #define RUN_NOW_MAX 512
 

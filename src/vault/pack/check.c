@@ -28,6 +28,7 @@ struct pack_check {
     uint32_t at;        /* the object that is coming in */
     size_t have;        /* bytes of it */
     uint8_t hdr[OBJ_HDR_LEN];
+    uint8_t algorithm;   /* the highest of all so far */
     uint32_t gathered;   /* objects before it that wait for their hash; */
     struct sm_buf whole; /* their bytes, and those of the one coming in; of a long one those of anything but a chunk */
     struct crypto_many *many;
@@ -132,7 +133,10 @@ static int object_header(struct pack_check *c, struct sm_span in)
     memcpy(c->hdr + c->have, in.p, n);
     if (c->have + n < OBJ_HDR_LEN)
         return 0;
-    return obj_hdr_expect(SM_SPAN(c->hdr, OBJ_HDR_LEN), now(c)->type, &c->header.client, &h);
+    int r = obj_hdr_expect(SM_SPAN(c->hdr, OBJ_HDR_LEN), now(c)->type, &c->header.client, &h);
+    if (r == 0 && h.algorithm > c->algorithm)
+        c->algorithm = h.algorithm;
+    return r;
 }
 
 static int object_done(struct pack_check *c, const struct pack_object *o, const uint8_t hash[32], struct sm_span bytes)
@@ -316,4 +320,9 @@ const struct cid *pack_check_id(const struct pack_check *c)
 const struct pack_object *pack_check_objects(const struct pack_check *c)
 {
     return c->state >= IN_BODY ? (const struct pack_object *)(const void *)c->objects.p : NULL;
+}
+
+uint8_t pack_check_algorithm(const struct pack_check *c)
+{
+    return c->algorithm;
 }

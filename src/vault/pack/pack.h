@@ -93,6 +93,8 @@ uint64_t pack_check_taken(const struct pack_check *c);
 /* Known once header and directory are in; NULL before. */
 const struct pack_header *pack_check_header(const struct pack_check *c);
 const struct cid *pack_check_id(const struct pack_check *c);
+/* The highest algorithm (enum object_algorithm) of the objects whose headers came; 0: none yet. */
+uint8_t pack_check_algorithm(const struct pack_check *c);
 const struct pack_object *pack_check_objects(const struct pack_check *c);
 
 /* ---- trailer ---- */

@@ -33,8 +33,9 @@ void chunk_keys(const struct seal_keys *k, uint8_t type, const struct chunk_hash
 
 /* level: 0 = never compress, else a zstd level (1..19; -7..-1 too).  probe keeps zstd away from what
  * looks incompressible.  Stored is used whenever zstd saves less than 1/32.  match and table, where not 0, are used instead
- * of the level's: the shortest match that is looked for, and the log of the number of places remembered. */
-struct seal_how { int level; bool probe; uint8_t match, table; };
+ * of the level's: the shortest match that is looked for, and the log of the number of places remembered.  planes: what looks
+ * like numbers of two bytes is sealed with OBJ_PLANES (chunks only; level not 0). */
+struct seal_how { int level; bool probe, planes; uint8_t match, table; };
 struct chunk_info { struct cid cid; struct chunk_key ck; uint8_t algorithm; };
 /*
  * Seal plain (1..CHUNK_PLAIN_MAX bytes), whose hash is h; the object is appended to ret_sealed.
@@ -75,5 +76,7 @@ sm_must_use int chunk_open(struct seal_ctx *c, struct sm_span sealed, const stru
 
 /* Does a sample of plain look like compressed or encrypted bytes? */
 bool seal_looks_random(struct sm_span plain);
+/* Does a sample of it look like numbers of two bytes, most of which differ from the one before in one of the bytes only? */
+bool seal_looks_paired(struct sm_span plain);
 
 #endif

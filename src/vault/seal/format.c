@@ -21,7 +21,8 @@ int obj_hdr_parse(struct sm_span sealed, struct obj_hdr *ret)
         return -SM_EFORMAT;
     if (p[4] != 1 || p[6] < OBJ_CHUNK || p[6] > OBJ_CANARY)
         return -SM_EVERSION;
-    if ((p[5] != OBJ_STORED && p[5] != OBJ_ZSTD) || p[7] != 0)
+    bool known = p[5] == OBJ_STORED || p[5] == OBJ_ZSTD || (p[5] == OBJ_PLANES && obj_is_chunk(p[6]));
+    if (!known || p[7] != 0)
         return -SM_EFORMAT;
     ret->algorithm = p[5];
     ret->type = p[6];

@@ -23,7 +23,7 @@ enum object_type {
     OBJ_KEYLINK = 6,    /* stands in the journal, never in a pack */
     OBJ_CACHE = 7,      /* of a log of its own (cache.h), never in a pack */
 };
-enum object_algorithm { OBJ_STORED = 1, OBJ_ZSTD = 2 };
+enum object_algorithm { OBJ_STORED = 1, OBJ_ZSTD = 2, OBJ_PLANES = 3 /* chunks only */ };
 
 #define OBJ_HDR_LEN 24
 #define OBJ_NONCE_LEN 12
@@ -51,7 +51,7 @@ struct obj_hdr { uint8_t algorithm, type; struct client_id client; };
 void obj_hdr_put(const struct obj_hdr *h, uint8_t ret[OBJ_HDR_LEN]);
 /*
  * Read the header an object begins with; bytes after it are not looked at.
- * Returns 0, -SM_EFORMAT (too short, wrong magic, unknown algorithm, non-zero reserved byte), or
+ * Returns 0, -SM_EFORMAT (too short, wrong magic, an algorithm that is unknown or not of this type, non-zero reserved byte), or
  * -SM_EVERSION (a format or a type this build does not know; types 6 and 7 among them).
  */
 sm_must_use int obj_hdr_parse(struct sm_span sealed, struct obj_hdr *ret);

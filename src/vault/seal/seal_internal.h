@@ -11,7 +11,7 @@ struct seal_ctx {
     ZSTD_CCtx *cctx; /* made when first needed */
     ZSTD_DCtx *dctx;
     struct seal_how set; /* what cctx is set to; level 0: nothing yet */
-    struct sm_buf scratch;
+    struct sm_buf scratch, planes; /* the form that is opened; the two planes of a chunk */
     struct crypto_many *many; /* made when first needed */
     bool many_made;
 };

@@ -750,25 +750,12 @@ void store_deletion_totals(const struct store *st, struct store_deletion_totals 
 
 /* ---- removing ---- */
 
-/* From here on an older program must not open this vault: it would take what is deleted for damage. */
-static int format_raise(struct store *st)
-{
-    char id[33], text[64];
-    if (st->deletion.format2)
-        return 0;
-    sm_hex(st->vault.b, 16, id);
-    (void)snprintf(text, sizeof text, "sakimori vault 2\n%s\n", id); /* fits */
-    int err = plat_replace(st->dir, "format", SM_SPAN_STR(text), 0600);
-    st->deletion.format2 = !err;
-    return err;
-}
-
 int deletion_expire(struct store *st, uint32_t generation, const uint8_t *order)
 {
     const struct generation_row *g = store_generation_row(st, generation);
     int err = store_writable(st);
     if (!err)
-        err = format_raise(st);
+        err = store_format_raise(st, FORMAT_DELETED);
     if (err)
         return err;
     json_t *o = json_object();
@@ -834,7 +821,7 @@ int deletion_packs(struct store *st, const uint32_t *packs, size_t n)
     uint64_t bytes = 0;
     int err = store_writable(st);
     if (!err)
-        err = format_raise(st);
+        err = store_format_raise(st, FORMAT_DELETED);
     /* Before the record: between here and there nothing walks, and a failure has changed nothing. */
     if (!err)
         err = index_reset(st->closed);

@@ -640,6 +640,9 @@ int store_flush_packs(struct store *st)
     if (err || !st->pendings)
         return err;
     for (size_t i = 0; !err && i < st->pendings; i++)
+        if (pack_check_algorithm(st->pending[i].f->check) >= OBJ_PLANES)
+            err = store_format_raise(st, FORMAT_PLANES); /* before the file has its name: it may be taken in without a record */
+    for (size_t i = 0; !err && i < st->pendings; i++)
         err = settle(st, &st->pending[i]);
     if (!err)
         err = sync_folders(st);

@@ -5,9 +5,6 @@
 #include "vault/store/store_internal.h"
 
 #define FORMAT_HEAD "sakimori vault "
-/* 2: something was deleted by record; an older program would take that for damage. */
-#define FORMAT_PLAIN "1\n"
-#define FORMAT_DELETED "2\n"
 #define FORMAT_MAX ((size_t)256)
 #define JOURNAL_FRESH_MAX 4096u
 
@@ -177,7 +174,7 @@ static int read_format(struct store *st, char *ret_why)
     } else if (!err && (!text || strncmp(text, FORMAT_HEAD, head) != 0)) {
         why_text(ret_why, "the file \"format\" is not that of a vault");
         err = -SM_EFORMAT;
-    } else if (!err && strncmp(text + head, FORMAT_PLAIN, 2) != 0 && strncmp(text + head, FORMAT_DELETED, 2) != 0) {
+    } else if (!err && (text[head] < '0' + FORMAT_PLAIN || text[head] > '0' + FORMAT_LAST || text[head + 1] != '\n')) {
         why_text(ret_why, "the vault is of a later format than this program knows");
         err = -SM_EVERSION;
     } else if (!err && (b.n != head + 2 + 33 || text[b.n - 1] != '\n' ||
@@ -185,8 +182,21 @@ static int read_format(struct store *st, char *ret_why)
         why_text(ret_why, "the file \"format\" is damaged: the vault's id cannot be read");
         err = -SM_ECORRUPT;
     }
-    st->deletion.format2 = !err && strncmp(text + head, FORMAT_DELETED, 2) == 0;
+    st->format = err ? 0 : (uint8_t)(text[head] - '0');
     sm_buf_wipe(&b);
+    return err;
+}
+
+int store_format_raise(struct store *st, uint8_t format)
+{
+    char id[33], text[64];
+    if (st->format >= format)
+        return 0;
+    sm_hex(st->vault.b, 16, id);
+    (void)snprintf(text, sizeof text, FORMAT_HEAD "%u\n%s\n", format, id); /* fits */
+    int err = plat_replace(st->dir, "format", SM_SPAN_STR(text), 0600);
+    if (!err)
+        st->format = format;
     return err;
 }
 

@@ -103,7 +103,6 @@ struct deletion {
     uint64_t generations_gone, packs_gone, packs_condemned, bytes_condemned, bytes_deleted;
     bool has_key; uint8_t key[32];        /* the orders key: of the first order, then of the last change of recipients */
     bool has_set; uint8_t fingerprint[FINGERPRINT_LEN];   /* of the last change of recipients */
-    bool format2;
 };
 
 struct queued { uint16_t type; uint64_t seq, running_ms; struct sm_time time; json_t *payload; };
@@ -132,6 +131,7 @@ struct store {
     struct tally refused;                 /* of nobody known */
     uint64_t objects, pack_bytes;
     struct deletion deletion;
+    uint8_t format;                       /* the number in the file "format" */
     json_t *takeover;                     /* the newest record of type 42 */
 };
 
@@ -256,6 +256,12 @@ sm_must_use int walk_closure(struct store *st, uint32_t client, const struct cid
 sm_must_use int walk_difference(struct store *st, uint32_t client, const struct cid *now, size_t now_n,
     const struct cid *base, size_t base_n,
     struct suspicion_measures *m);
+
+/* ---- open.c ---- */
+/* What the vault holds that a program of before would take for damage (FORMAT 7): it must not open it from then on. */
+enum { FORMAT_PLAIN = 1, FORMAT_DELETED = 2 /* by record */, FORMAT_PLANES = 3 /* objects of OBJ_PLANES */, FORMAT_LAST = 3 };
+/* Before the record.  -errno. */
+sm_must_use int store_format_raise(struct store *st, uint8_t format);
 
 /* ---- ingest.c ---- */
 void session_drop(struct store_session *s, bool keep_files);
