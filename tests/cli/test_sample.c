@@ -23,6 +23,7 @@
 static const struct sample { const char *name; unsigned packs, bare; /* bare: packs without parity */ } samples[] = {
     { "vault-v1", 4, 4 }, /* before there was any deletion, or parity */
     { "vault-v2", 6, 0 }, /* generations and packs deleted by record */
+    { "vault-v3", 4, 0 }, /* chunks in planes */
 };
 
 static char said[65536], base[64], vault[128], source[200];
