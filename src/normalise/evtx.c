@@ -240,21 +240,25 @@ static bool beyond(struct evtx *x)
 /* How far a chunk at p, of n bytes, goes: a whole one is followed by another or by the end; else up to where another begins. */
 static int extent(struct evtx *x, const uint8_t *p, size_t n, size_t *ret)
 {
-    uint8_t next[8];
+    uint8_t next[15];
     const uint8_t *q;
     size_t got;
 
     *ret = n;
-    if (n == EVTX_CHUNK && x->chunk_at + n < file_size(x)) {
-        int r = bytes(x, x->chunk_at + n, next, sizeof next, &q, &got);
+    if (n == EVTX_CHUNK && x->chunk_at + n == file_size(x))
+        return 0;
+    if (n == EVTX_CHUNK) {
+        /* With the 7 bytes before it: the other may begin a little too early. */
+        int r = bytes(x, x->chunk_at + n - 7, next, sizeof next, &q, &got);
         if (r < 0)
             return r;
-        if (got == sizeof next && !memcmp(q, chunk_magic, 8))
+        const uint8_t *magic = memmem(q, got, chunk_magic, 8);
+        if (magic == q + 7)
             return 0;
-    } else if (n == EVTX_CHUNK) {
-        return 0;
+        if (magic)
+            *ret = n - 7 + (size_t)(magic - q);
     }
-    q = n > EVTX_CHUNK_HEAD ? memmem(p + EVTX_CHUNK_HEAD, n - EVTX_CHUNK_HEAD, chunk_magic, 8) : NULL;
+    q = memmem(p + 1, n - 1, chunk_magic, 8);
     if (q)
         *ret = (size_t)(q - p);
     return 0;

@@ -145,6 +145,31 @@ static int join(struct evtx *x, const struct run *r, const struct evtx_part *p, 
     return 0;
 }
 
+static int nested(struct evtx *x, const struct run *r, const struct evtx_op *o, const struct bx_value *v)
+{
+    uint32_t at = (uint32_t)(v->p - x->chunk);
+
+    return fragment(x, (struct bx){ x->chunk, x->size, at, at + v->n, false }, (enum evtx_in)o->in, r->nest + 1);
+}
+
+/* XML among several pieces: done for itself, the text is joined of the others.  1: there was some, and no text beside it. */
+static int nested_pieces(struct evtx *x, const struct run *r, const struct evtx_op *o, uint32_t part)
+{
+    bool text = false, any = false;
+    int e = 0;
+
+    for (uint32_t i = 0; i < o->parts && !e && x->steps; i++) {
+        struct evtx_part p = x->parts[part + i];
+        struct bx_value v = p.p ? (struct bx_value){ 0 } : value_of(x, r, p.n);
+        x->steps--;
+        text |= p.p || (!is_xml(&v) && v.type != BX_NULL);
+        any |= is_xml(&v);
+        if (is_xml(&v))
+            e = nested(x, r, o, &v);
+    }
+    return e ? e : any && !text;
+}
+
 /* Steps and parts may move when a template is compiled inside of another's value: o is a copy, parts are named by number. */
 static int leaf(struct evtx *x, const struct run *r, const struct evtx_op *o, uint16_t name, uint32_t part)
 {
@@ -156,16 +181,16 @@ static int leaf(struct evtx *x, const struct run *r, const struct evtx_op *o, ui
         if (o->kind == OP_TIME && v.type == BX_FILETIME && v.n == 8)
             x->e->time = evtx_filetime(le64(v.p));
         if (is_xml(&v))
-            return fragment(x, (struct bx){ x->chunk, x->size, (uint32_t)(v.p - x->chunk),
-                (uint32_t)(v.p - x->chunk) + v.n, false }, o->in, r->nest + 1);
+            return nested(x, r, o, &v);
         return v.type & BX_ARRAY ? put_array(x, o, name, &v) : put_value(x, o, name, &v);
     }
     if (!may(x))
         return 0;
     if (o->parts != 1) {
-        int e = join(x, r, x->parts + part, o->parts, &text);
-        if (e < 0)
-            return e;
+        int e = nested_pieces(x, r, o, part);
+        e = e ? e : join(x, r, x->parts + part, o->parts, &text);
+        if (e)
+            return e < 0 ? e : 0;
     }
     return put(x, o, name, EVENT_TEXT, text);
 }
@@ -258,7 +283,7 @@ static int instance(struct evtx *x, struct bx *c, enum evtx_in in, unsigned nest
     int e = evtx_compile(x, t.at, in, &i);
     if (e == -ENOMEM)
         return e;
-    if (e < 0 || (x->programs[i].bad && !x->programs[i].ops))
+    if (e < 0 || (!x->programs[i].ops && (x->programs[i].bad || in == IN_NOTHING)))
         return without_template(x, &r, in);
     if (x->programs[i].bad || le32(x->chunk + t.at + 4) != t.id)
         x->e->notes |= EVENT_DAMAGED;
