@@ -100,8 +100,14 @@ export interface Signal {
 }
 export interface Incident {
     id: number; state: 'open' | 'closed'; severity: 'look' | 'call'; title: string; opened: string; first: string; last: string; closed: string | null;
-    stages: string[]; entities: [string, string][]; next: { id: string; title: string; detail: string; link: string }[]; timeline: Signal[];
+    stages: string[]; entities: [string, string][]; next: { id: string; title: string; detail: string; link: string }[]; timeline: Signal[]; responses?: BookStep[];
 }
+export interface BookStep {
+    id: number; incident: number; action: string; mode: 'auto' | 'click'; text: string; state: 'offered' | 'todo' | 'done' | 'failed' | 'skipped' | 'undone' | 'expired';
+    plan: { undo?: boolean; device?: string; commands?: string[]; undo_commands?: string[] }; at: string; by: string | null; done: string | null;
+}
+export interface PlaybookAction { name: string; title: string; undo: boolean; params: { name: string; needed: boolean; one_of: string[] | null; title: string }[] }
+export interface Playbook { id: string; name: string; enabled: boolean; when: { severity?: string[]; stages?: string[] }; steps: { action: string; mode: string; params?: Record<string, string> }[]; made_by: string; made: string }
 export interface Quiet { id: number; rule: string; title: string; entities: [string, string][]; why: string; by: string; made: string; hits: number; gone: string | null; gone_by: string | null }
 export interface Booking { id: string; vendor: string; purpose: string; account: string | null; address: string | null; from: string; until: string; gone: string | null; gone_by: string | null; sessions: unknown[] }
 export interface Device {

@@ -488,6 +488,34 @@ test('remote maintenance is booked in Japan time and can be ended', async () => 
     assert.equal(calls('DELETE', '/maintenance/' + 'm1'.padEnd(32, '0')).length, 1);
 });
 
+test('a step of a playbook is done, and a playbook is made, tried and switched off', async () => {
+    await open('/trouble/' + 'b7'.padEnd(32, '0'), { incident: true });
+    await button('行う: 203.0.113.9 を入口で止めます').click();
+    await page.getByText('diagnose user banned-ip add src4 203.0.113.9').waitFor();
+    await button('しました、と記録する: 203.0.113.9 を入口で止めます').click();
+    await page.getByText('元に戻す').first().waitFor();
+    assert.deepEqual(calls('POST', '/responses/2').map((c) => c.data), [{ do: 'run' }, { do: 'done' }]);
+    await open('/trouble/playbooks', { incident: true });
+    await button('試す: 外から入られたとき').click();
+    await page.locator('dialog').getByRole('button', { name: '試す', exact: true }).click();
+    await page.getByText('第7号に合います。').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByLabel('名前').fill('夜に入られたとき');
+    await button('手順を増やす').click();
+    await page.getByLabel('すること').nth(1).selectOption('mail');
+    await button('この決めごとを作る').click();
+    await page.getByText('名前と、手順の空いている所を入れてください。').waitFor();
+    await page.getByLabel('宛先(,で区切る)').fill('a@example.jp');
+    await page.getByLabel('動き方').nth(1).selectOption('auto');
+    await button('この決めごとを作る').click();
+    await page.getByText('作りました').waitFor();
+    assert.deepEqual(calls('POST', '/playbooks').map((c) => c.data), [{ name: '夜に入られたとき', when: { severity: ['call'] }, steps: [{ action: 'freeze-vault', mode: 'click', params: {} }, { action: 'mail', mode: 'auto', params: { to: 'a@example.jp' } }] }]);
+    const off = page.waitForResponse((r) => r.request().method() === 'PATCH');
+    await button('止める: 外から入られたとき').click();
+    await off;
+    assert.deepEqual(calls('PATCH', '/playbooks/' + 'p1'.padEnd(32, '0')).map((c) => c.data), [{ enabled: false }]);
+});
+
 test('what is kept quiet is listed and taken back', async () => {
     await open('/trouble/quiet');
     await page.getByText('静かにした回数: 12').waitFor();

@@ -132,6 +132,8 @@ export const SCREENS = [
     { name: 'incident-open', mock: { incident: true }, open: async (page) => { await at('/trouble/' + I7)(page); await page.locator('details summary').click(); await settled(page); } },
     { name: 'maintenance', open: at('/trouble/maintenance') },
     { name: 'maintenance-none', mock: { empty: true }, open: at('/trouble/maintenance') },
+    { name: 'playbooks', open: at('/trouble/playbooks') },
+    { name: 'playbooks-none', mock: { empty: true }, open: at('/trouble/playbooks') },
     { name: 'quiet', open: at('/trouble/quiet') },
     { name: 'trouble-none', open: at('/trouble') },
     { name: 'trouble-one', mock: { scenario: 'call' }, open: at('/trouble/' + A7) },

@@ -11,6 +11,7 @@ import { isLeader, useSession } from '../session';
 import { T as C } from '../text/common';
 import { T } from '../text/incident';
 import { whenOf } from '../time';
+import { Responses } from './playbooks';
 import { AreaField, Dialog, Empty, ErrorBox, Head, Loading, Said, TextField } from '../ui/parts';
 
 const LEVELS: Record<string, Text> = { informational: T.l_informational, low: T.l_low, medium: T.l_medium, high: T.l_high, critical: T.l_critical };
@@ -27,6 +28,7 @@ export function IncidentPath({ inc, reload }: { inc: Incident; reload: () => voi
             <div><p><time dateTime={s.at}>{whenOf(s.at, now)}</time><span class="at"><span class="nb">{names(s.entities)}</span></span></p>
                 <p>{s.text || s.title}{s.times > 1 && <span class="sub num"> {t(T.times, { n: String(s.times) })}</span>}</p></div></li>)}</ol>
         {list.length > marked.length && <p class="sub">{t(T.more, { n: String(list.length - marked.length) })}</p>}</section>
+        <Responses inc={inc} reload={reload} />
         <Rests inc={inc} reload={reload} /></>;
 }
 
@@ -59,7 +61,7 @@ function FalseAlarm({ s, onClose, done }: { s: Signal; onClose: () => void; done
 }
 
 export function ToWatchPages() {
-    return <p class="btn-row mt-l no-print"><Link class="more" href="/trouble/maintenance">{t(T.toBooked)}</Link><Link class="more" href="/trouble/quiet">{t(T.toQuiet)}</Link></p>;
+    return <p class="btn-row mt-l no-print"><Link class="more" href="/trouble/maintenance">{t(T.toBooked)}</Link><Link class="more" href="/trouble/quiet">{t(T.toQuiet)}</Link><Link class="more" href="/trouble/playbooks">{t(T.toPlaybooks)}</Link></p>;
 }
 
 export function QuietScreen() {

@@ -11,6 +11,7 @@ import { isLeader, useSession } from '../session';
 import { T as C } from '../text/common';
 import { T } from '../text/trouble';
 import { bytesOf, countOf, whenOf } from '../time';
+import { PlaybooksScreen } from './playbooks';
 import { IncidentPath, MaintenanceScreen, QuietScreen, ToWatchPages } from './incident';
 import { AreaField, Dialog, Empty, ErrorBox, Head, Loading, Mark, Said, telHref } from '../ui/parts';
 
@@ -18,6 +19,7 @@ export function TroubleScreen({ place, today }: { place: Place; today: Today | n
     const id = place.path.split('/')[2];
     if (id === 'maintenance') return <MaintenanceScreen />;
     if (id === 'quiet') return <QuietScreen />;
+    if (id === 'playbooks') return <PlaybooksScreen />;
     return id ? <Detail id={decodeURIComponent(id)} today={today} /> : <Overview />;
 }
 

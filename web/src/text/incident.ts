@@ -28,6 +28,7 @@ export const T = {
     filtered: { ja: 'まちがいとして静かにしたもの', en: 'Kept quiet as a false alarm' },
 
     toBooked: { ja: '遠隔保守の予定', en: 'Booked remote maintenance' },
+    toPlaybooks: { ja: '決めごと', en: 'Playbooks' },
     toQuiet: { ja: '静かにする決まり', en: 'What is kept quiet' },
 
     bookedLead: { ja: '外から入る保守の予定です。予定の外で入ると、知らせます。', en: 'Who may come in from outside, and when. Anything else is told.' },
