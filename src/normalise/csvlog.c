@@ -270,6 +270,9 @@ static void read_row(struct format_ctx *c, const struct sm_span *v, size_t n)
         default: put_number(c, h->name[i], v[i]);
         }
     }
+    if (h->product == EVENT_W_windows && !event_get(c->e, EVENT_F_Channel) && span_is(event_text(c->e, EVENT_F_Provider_Name),
+        "Microsoft-Windows-Security-Auditing"))
+        put_str(c, EVENT_F_Channel, "Security");
     set_time(c, date, clock);
 }
 

@@ -344,7 +344,7 @@ static struct sm_span trim_record(struct sm_span s, enum format_frame frame)
 
 size_t normalise_next(const struct normalise_hint *hint, struct sm_span bytes, bool end, struct sm_span *ret_record)
 {
-    const struct format *f = format_named(hint->format);
+    const struct format *f = format_named(hint->frame ? hint->frame : hint->format);
     enum format_frame frame = f ? f->frame : FRAME_LINE;
     enum encoding given = encoding_named(hint->encoding);
     struct sm_span s = bytes;

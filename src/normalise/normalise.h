@@ -27,6 +27,7 @@ enum { NORMALISE_STATE_MAX = 256 << 10, NORMALISE_ZONE_JST = 9 * 3600 };
 
 struct normalise_hint {
     const char *format;     /* a name of the table, NULL: find out for every record */
+    const char *frame;      /* files: the row by whose records the bytes are cut, NULL: that of format (normalise_next) */
     const char *encoding;   /* "utf-8", "cp932", "euc-jp", "iso-2022-jp", "utf-16le", "utf-16be"; NULL: find out */
     int zone_s;             /* seconds east of UTC of times that have no zone */
     uint16_t product, category, service;    /* words that replace what the format found; 0 leaves it */
@@ -64,10 +65,10 @@ sm_must_use int normalise_more(struct normalise *n, const struct normalise_hint 
 /*
  * Files: how many of the n bytes at p are the next record of that format (its line end included), and in *ret_record the
  * record without it.  0: not whole yet (end is false), or nothing left.  A record longer than EVENT_RAW_MAX is given in pieces.
- * The hint's format decides: lines; CSV with newlines in quotes; blocks of journald; JSON over several lines; XML.
+ * The hint's frame, else its format decides: lines; CSV with newlines in quotes; blocks of journald; JSON over several lines; XML.
  */
 size_t normalise_next(const struct normalise_hint *hint, struct sm_span bytes, bool end, struct sm_span *ret_record);
-/* What a file is, from its first bytes: the name of a row, NULL when none is surer than lines of text. */
+/* What a file is, from its first bytes: the name of a row, NULL when none is surer than lines of text.  Good as a frame. */
 const char *normalise_guess(struct normalise *n, struct sm_span first);
 
 /* Rows of the table, for documents and choices: name, and what it is in both languages; NULL past the last. */

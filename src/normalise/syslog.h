@@ -6,6 +6,8 @@
 /* The text behind the head: fields of the program or device that wrote it, Message in any case.  0 or -ENOMEM. */
 sm_must_use int syslog_body(struct format_ctx *c, struct sm_span body);
 
+/* A line of vsftpd's own log behind its time: read if it is one. */
+bool vsftpd_line(struct format_ctx *c, struct sm_span body);
 /* Programs of Unix (unix_auth.c): true when there is a reader for c->program, which then has read body. */
 bool unix_program(struct format_ctx *c, struct sm_span body);
 /* The same for servers (unix_service.c). */

@@ -33,12 +33,26 @@ static struct sm_span without_id(struct sm_span body)
     return scan_rest(&s);
 }
 
+bool vsftpd_line(struct format_ctx *c, struct sm_span body)
+{
+    if (!span_starts(body, "[pid ") || !span_has(body, "Client \""))
+        return false;
+    c->program = SM_SPAN_STR("vsftpd");
+    put(c, EVENT_F_program, c->program);
+    put_number(c, EVENT_F_pid, span_word_after(body, "[pid ", "]"));
+    (void)unix_program(c, body);
+    put(c, EVENT_F_Message, body);
+    return true;
+}
+
 int syslog_body(struct format_ctx *c, struct sm_span body)
 {
     uint16_t own = c->e->format;
     struct sm_span text = repeated(c, without_id(body));
 
     if (c->err < 0)
+        return c->err;
+    if (vsftpd_line(c, text))
         return c->err;
     if (c->program.n && unix_program(c, text)) {
         if (!event_get(c->e, EVENT_F_Message))
@@ -49,6 +63,10 @@ int syslog_body(struct format_ctx *c, struct sm_span body)
     if (r < 0 && r != -SM_EFORMAT)
         return r;
     c->e->format = own;
+    if (r == -SM_EFORMAT) { /* nobody's format: where it came from is worth most */
+        struct sm_span from = span_word_after(text, " from ", ":,;)");
+        put(c, EVENT_F_src_ip, is_address(from) ? from : SM_SPAN("", 0));
+    }
     if (!event_get(c->e, EVENT_F_Message))
         put(c, EVENT_F_Message, body);
     return c->err;

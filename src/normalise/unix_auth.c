@@ -335,9 +335,8 @@ bool unix_program(struct format_ctx *c, struct sm_span body)
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)
         if (programs[i].name[0] == (char)p.p[0] && span_is(p, programs[i].name))
             return programs[i].read(c, body);
-    if (unix_service(c, p, body))
+    bool says_pam = p.n != c->program.n || span_starts(body, "pam_unix(");
+    if (says_pam && only_pam(c, body))
         return true;
-    if (p.n != c->program.n || span_starts(body, "pam_unix("))
-        return only_pam(c, body);
-    return false;
+    return unix_service(c, p, body);
 }

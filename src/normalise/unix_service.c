@@ -268,7 +268,7 @@ static const struct { const char *name; bool (*read)(struct format_ctx *, struct
     { "dhcpd", dhcpd }, { "dovecot", dovecot }, { "proftpd", proftpd }, { "smbd", samba }, { "dropbear", dropbear },
     { "clamd", clamav }, { "clamscan", clamav }, { "freshclam", clamav }, { "vsftpd", vsftpd },
     { "systemd", plain }, { "NetworkManager", plain }, { "rsyslogd", plain }, { "syslogd", plain }, { "guacd", plain },
-    { "firewalld", plain }, { "rshd", plain }, { "in.rshd", plain },
+    { "firewalld", plain }, { "smtpd", plain }, { "ftpd", plain }, { "xinetd", plain }, { "rshd", plain }, { "in.rshd", plain },
 };
 
 bool unix_service(struct format_ctx *c, struct sm_span p, struct sm_span body)

@@ -129,6 +129,7 @@ int cmd_takeover(struct cli *c);
 int cmd_vault_verify(struct cli *c);
 int cmd_vault_scrub(struct cli *c);
 int cmd_journal_show(struct cli *c);
+int cmd_events(struct cli *c);
 int cmd_monitors_list(struct cli *c);
 int cmd_monitors_add(struct cli *c);
 int cmd_monitors_remove(struct cli *c);

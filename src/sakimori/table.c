@@ -131,6 +131,14 @@ static const struct cli_opt o_mount[] = { OPT_VAULT,
 static const struct cli_opt o_vault[] = { OPT_VAULT, END };
 static const struct cli_opt o_scrub[] = { OPT_VAULT, { .name = "heal", .ja = "直せるものを直す(箱を止めてから)",
     .en = "heal what can be healed (stop the box before)" }, END };
+static const struct cli_opt o_events[] = {
+    { .name = "format", .value = "NAME", .ja = "形式(なければ自分で見分ける。知らない名前を書くと一覧が出る)",
+        .en = "format (standard: found out; an unknown name lists them)" },
+    { .name = "encoding", .value = "NAME", .ja = "文字コード(utf-8|cp932|euc-jp|iso-2022-jp|utf-16le など。なければ自分で見分ける)",
+        .en = "encoding: utf-8, cp932, euc-jp, iso-2022-jp, utf-16le ... (standard: found out)" },
+    { .name = "zone", .value = "+09:00", .ja = "時差の書かれていない時刻の時差(なければ日本)", .en = "zone of times that have none (standard: Japan)" },
+    { .name = "mapping", .value = "FILE", .ja = "CSV の列の対応表(JSON)", .en = "mapping of CSV columns (JSON)" },
+    { .name = "xml", .ja = "EVTX を XML で(一行に一件)", .en = "EVTX as XML, an event a line" }, END };
 static const struct cli_opt o_journal[] = { OPT_VAULT, { .name = "from", .value = "SEQ", .ja = "この番号から",
     .en = "from this number on" }, END };
 static const struct cli_opt o_demo[] = { { .name = "bin", .value = "DIR", .ja = "組み立てたプログラムの場所",
@@ -366,6 +374,8 @@ const struct cli_cmd cli_commands[] = {
         "verify a vault's files directly", o_vault },
     { "vault scrub", "", 0, 0, cmd_vault_scrub, "保管庫のファイルを全部読み直す(--heal で直す)",
         "read all of a vault's files again; --heal repairs", o_scrub },
+    { "events", "FILE...", 1, CLI_VALUES_MAX, cmd_events, "ログのファイルを、一件一行の JSON にする(- は標準入力)",
+        "events of log files as JSON, one a line (- = standard input)", o_events },
     { "journal show", "", 0, 0, cmd_journal_show, "保管庫の記録を読む", "read a vault's journal", o_journal },
     { "peer list", "", 0, 0, cmd_peer_list, "ほかの箱から預かっている写し", "copies of other boxes that are kept here", NULL },
     { "peer show", "PEER", 1, 1, cmd_peer_show, "その一つと、置き場所", "one of them, and where it lies", NULL },

@@ -122,6 +122,8 @@ static void hint_line(struct normalise_hint *h, const char *text)
     if (!strcmp(key, "format")) {
         snprintf(format, sizeof format, "%s", value);
         h->format = format;
+    } else if (!strcmp(key, "encoding") && !strcmp(value, "-")) {
+        h->encoding = NULL;
     } else if (!strcmp(key, "encoding")) {
         snprintf(encoding, sizeof encoding, "%s", value);
         h->encoding = encoding;
