@@ -12,6 +12,7 @@
 #include "plat/proc.h"
 #include "sakimorid/companion.h"
 #include "sakimorid/disks.h"
+#include "sakimorid/diskwork.h"
 
 enum {
     KIDS_MAX = 12, OPENER_ASKS_MAX = 16, READY_WAIT_MS = 60000, STEADY_MS = 10000, EARLY_FAILS_MAX = 5,
@@ -240,13 +241,13 @@ static void forget_asks(struct parent *p)
     p->copier.start = p->copier.stop = p->courier.start = p->courier.stop = p->self.start = p->self.stop = 0;
 }
 
-static void errand_begin(struct kid *k, json_t *job /* taken */, const struct sm_ipc_msg *m)
+static void errand_begin(struct kid *k, json_t *job /* taken */, uint64_t id)
 {
     struct errand *e = errand_of(k->p, k->row->who);
 
     sm_json_drop_secret(e->job);
     e->job = job;
-    e->start = m->id;
+    e->start = id;
     k->wanted = true;
     kid_start(k);
 }
@@ -259,37 +260,82 @@ static void errand_stop(struct kid *k, struct sm_ipc *brain, struct sm_ipc_msg *
     if (lives(k)) {
         e->stop = m->id;
         send_take(k, P_STOP, json_object(), -1);
+    } else if (k->row->who == WHO_COPIER && disks_busy(k->p->disks)) {
+        e->stop = m->id; /* answered when its disk is unmounted */
     } else {
         (void)sm_ipc_reply(brain, m, 0, SM_SPAN("{}", 2), -1); /* gone brain: nobody waits */
     }
 }
 
-/* Where the copy lies: below a folder, or on a disk that is mounted for it. */
-static int copier_place(struct parent *p, const json_t *j, char ret_path[4600], char *ret_why)
+/* Its stop is answered once a disk of it is unmounted. */
+static void errand_over(void *arg, int err, const char *path)
 {
-    struct kid *k = kid_of(p, WHO_COPIER);
+    struct kid *k = arg;
+
+    (void)err;
+    (void)path;
+    errand_answer(k, &errand_of(k->p, k->row->who)->stop, 0, NULL);
+}
+
+/* The folder of a copy below the place that was chosen, or on a disk that is mounted for it. */
+#define COPY_FOLDER "sakimori-copy"
+
+static json_t *copier_job(const char *place)
+{
+    return json_pack("{ss++}", "path", place, "/", COPY_FOLDER);
+}
+
+/* The disk is there, or is not to be had.  Meanwhile brain may have changed its mind, or have gone. */
+static void copier_mounted(void *arg, int err, const char *path)
+{
+    struct kid *k = arg;
+    struct errand *e = errand_of(k->p, k->row->who);
+    bool wanted = k->wanted && e->start && !k->p->stopping;
+
+    if (err == 0 && wanted) {
+        errand_begin(k, copier_job(path), e->start);
+        return;
+    }
+    k->wanted = false;
+    errand_answer(k, &e->start, err ? err : -SM_ECANCEL,
+        err == -EPERM           ? "this service may not mount disks"
+        : err == -SM_ENOTFOUND  ? "nothing was prepared there"
+        : err == -SM_ETIME      ? "the disk does not answer"
+        : err                   ? sm_strerror(err)
+                                : "not wanted any more");
+    if (err == 0)
+        disks_release(k->p->disks, errand_over, k);
+    else
+        errand_over(k, 0, NULL);
+}
+
+/* A folder: begun here.  A disk: begun once it is mounted. */
+static int copier_start(struct kid *k, const json_t *j, uint64_t id, char *ret_why)
+{
     const char *disk = json_string_value(json_object_get(j, "disk")), *path = json_string_value(json_object_get(j, "path"));
+    char place[4600];
     struct stat st;
     uid_t uid;
     gid_t gid;
-    int r = 0;
 
     child_user(k->row, &uid, &gid);
-    if (disk)
-        r = disks_take(p->disks, disk, uid, gid, &path);
-    if (r < 0) {
-        snprintf(ret_why, 160, "%s", r == -EPERM ? "this service may not mount disks" : sm_strerror(r));
+    if (disk) {
+        int r = disks_take(k->p->disks, disk, uid, gid, COPY_FOLDER, copier_mounted, k);
+        k->wanted = r >= 0;
+        k->p->copier.start = r < 0 ? 0 : id;
+        snprintf(ret_why, 160, "%s", r == -SM_ESTATE ? "the last disk is not unmounted yet" : sm_strerror(r));
         return r;
     }
     if (!path || path[0] != '/' || strlen(path) > 4400) {
         snprintf(ret_why, 160, "no such place");
         return -SM_EINVAL;
     }
-    snprintf(ret_path, 4600, "%s/sakimori-copy", path);
-    if (lstat(ret_path, &st) < 0 || !S_ISDIR(st.st_mode)) {
+    snprintf(place, sizeof place, "%s/" COPY_FOLDER, path);
+    if (lstat(place, &st) < 0 || !S_ISDIR(st.st_mode)) {
         snprintf(ret_why, 160, "nothing was prepared there");
         return -SM_ENOTFOUND;
     }
+    errand_begin(k, copier_job(path), id);
     return 0;
 }
 
@@ -297,7 +343,7 @@ static void on_copier(struct kid *brain, struct sm_ipc_msg *m)
 {
     struct parent *p = brain->p;
     struct kid *k = kid_of(p, WHO_COPIER);
-    char path[4600], why[160] = "";
+    char why[160] = "";
     json_t *j = NULL;
     bool start;
     int r = k && !p->stopping ? msg_json(m->body, 8192, &j, why) : -SM_ESTATE;
@@ -308,17 +354,11 @@ static void on_copier(struct kid *brain, struct sm_ipc_msg *m)
         snprintf(why, sizeof why, "a copy is under way");
     }
     if (r >= 0 && start)
-        r = copier_place(p, j, path, why);
+        r = copier_start(k, j, m->id, why);
     json_decref(j);
-    if (r < 0) {
-        if (p->disks && k && k->state == KID_OFF)
-            disks_release(p->disks);
+    if (r < 0)
         (void)sm_ipc_reply_error(brain->ipc, m, r, why); /* gone brain: nobody waits */
-        return;
-    }
-    if (start)
-        errand_begin(k, json_pack("{ss%}", "path", path, strlen(path)), m);
-    else
+    else if (!start)
         errand_stop(k, brain->ipc, m);
 }
 
@@ -346,7 +386,7 @@ static void on_courier(struct kid *brain, struct sm_ipc_msg *m)
     if (r < 0)
         (void)sm_ipc_reply_error(brain->ipc, m, r, why); /* gone brain: nobody waits */
     else if (start)
-        errand_begin(k, address ? json_pack("{so}", "address", address) : NULL, m);
+        errand_begin(k, address ? json_pack("{so}", "address", address) : NULL, m->id);
     else
         errand_stop(k, brain->ipc, m);
 }
@@ -381,7 +421,7 @@ static void on_self(struct kid *brain, struct sm_ipc_msg *m)
     if (r < 0)
         (void)sm_ipc_reply_error(brain->ipc, m, r, why); /* gone brain: nobody waits */
     else if (start)
-        errand_begin(k, NULL, m);
+        errand_begin(k, NULL, m->id);
     else
         errand_stop(k, brain->ipc, m);
 }
@@ -394,14 +434,15 @@ static void errand_ended(struct kid *k)
 
     k->wanted = false;
     k->fails = 0;
-    if (k->row->who == WHO_COPIER)
-        disks_release(k->p->disks);
     sm_json_drop_secret(e->job);
     e->job = NULL;
     snprintf(why, sizeof why, "%s%s%s", k->fatal[0] ? k->fatal : "the ", k->fatal[0] ? "" : k->row->name,
         k->fatal[0] ? "" : " does not start");
     errand_answer(k, &e->start, -SM_EPEER, why);
-    errand_answer(k, &e->stop, 0, NULL);
+    if (k->row->who == WHO_COPIER)
+        disks_release(k->p->disks, errand_over, k);
+    else
+        errand_over(k, 0, NULL);
 }
 
 static void on_disks(void *arg)
@@ -812,7 +853,8 @@ int parent_run(struct ground *g, const struct settings *s, const struct child_ro
     int r = prepare(&p, rows, n);
 
     if (r >= 0)
-        r = disks_new(p.loop, s->disks, g->data, on_disks, &p, &p.disks);
+        r = disks_new(&(struct disks_config){ .loop = p.loop, .folder = s->disks, .data = g->data, .fn = on_disks, .arg = &p },
+            &p.disks);
     (void)signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; r >= 0 && i < p.n; i++)
         if (!p.kids[i].row->on_request)
@@ -910,6 +952,8 @@ int sakimorid_main(int argc, char **argv, const struct child_row *rows, size_t n
     char why[240];
 
     sm_log_init("sakimorid", SM_INFO);
+    if (argc > 1 && !strncmp(argv[1], DISK_WORK, sizeof DISK_WORK - 1))
+        return disk_work_main(argc, argv);
     if (options_arguments(argc, argv, &a, why) < 0) {
         fprintf(stderr, "sakimorid: %s\n", why);
         return 2;
