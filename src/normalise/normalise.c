@@ -261,6 +261,23 @@ int normalise_more(struct normalise *n, const struct normalise_hint *hint, struc
     return r;
 }
 
+/* The first record of a text: an object over several lines, an event behind an XML declaration, else a line. */
+static struct sm_span first_record(struct sm_span text)
+{
+    struct sm_span record;
+    size_t i = 0, n;
+
+    while (i < text.n && (text.p[i] == ' ' || text.p[i] == '\t' || text.p[i] == '\r' || text.p[i] == '\n'))
+        i++;
+    text = SM_SPAN(text.p + i, text.n - i);
+    if (text.n && *text.p == '{' && (n = json_frame(text)))
+        return SM_SPAN(text.p, n);
+    if (text.n && *text.p == '<' && windows_xml_frame(text, &record))
+        return record;
+    const uint8_t *nl = text.n ? memchr(text.p, '\n', text.n) : NULL;
+    return nl ? without_line_end(SM_SPAN(text.p, (size_t)(nl - text.p))) : text;
+}
+
 const char *normalise_guess(struct normalise *n, struct sm_span first)
 {
     struct event e;
@@ -271,8 +288,7 @@ const char *normalise_guess(struct normalise *n, struct sm_span first)
     if (event_init(&e) < 0)
         return NULL;
     if (normalise_decode(n, NULL, SM_SPAN(first.p, first.n < 65536 ? first.n : 65536), &e, &text) == 0) {
-        const uint8_t *nl = text.n ? memchr(text.p, '\n', text.n) : NULL;
-        struct sm_span line = nl ? without_line_end(SM_SPAN(text.p, (size_t)(nl - text.p))) : text;
+        struct sm_span line = first_record(text);
         for (size_t i = 0; i < FORMATS; i++) {
             int score = line.n ? formats[i]->detect(line) : 0;
             if (score > best) {

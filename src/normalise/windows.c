@@ -39,6 +39,7 @@ void windows_begin(struct windows *w, struct event *e, int zone_s)
     w->unnamed_n = 0;
     w->pending = 0;
     w->winlog = false;
+    w->stamp.n = 0;
 }
 
 /* ---- times: 2019-03-02T08:51:00.0085670Z, also with ' ', an offset, or nothing ---- */
@@ -108,12 +109,15 @@ static void set_time(struct windows *w, const struct moment *m)
     w->e->time = (struct event_time){ m->s - (m->zoned ? 0 : w->zone_s), m->ns };
 }
 
-void windows_time(struct windows *w, struct sm_span value)
+bool windows_time(struct windows *w, struct sm_span value)
 {
     struct moment m;
 
-    if (parse(value, &m) && (!w->has_time || (m.zoned && !w->zoned)))
+    if (!parse(value, &m))
+        return false;
+    if (!w->has_time || (m.zoned && !w->zoned))
         set_time(w, &m);
+    return true;
 }
 
 /* As EVTX writes it: UTC, seven digits. */

@@ -161,8 +161,10 @@ static void flat(struct windows *w, const struct json_value *v)
     /* NXLog's own EventType is a level; Sysmon has another of that name. */
     if (f->kind == FLAT_EVENT_TYPE && is_level_word(v->text))
         name = windows_name(w, SM_SPAN("RenderingInfo", 13), SM_SPAN("Level", 5));
-    else if (f->kind == FLAT_TIME)
-        windows_time(w, v->text);
+    else if (f->kind == FLAT_TIME && windows_time(w, v->text) && v->path.p[0] == '@') {
+        w->stamp = v->text; /* "@timestamp" is the event's own name for its time */
+        return;
+    }
     windows_value(w, name, v->type, v->text, false);
 }
 
@@ -312,10 +314,8 @@ int windows_json(struct windows *w, struct sm_span text, int zone_s, struct even
         e->n = w->before;
         return w->err == -ENOMEM || r == -ENOMEM ? -ENOMEM : -SM_EFORMAT;
     }
-    if (w->winlog && w->has_time && w->zoned) {
-        if (!event_get(e, w->time))
-            windows_system(w, w->time, EVENT_TEXT, event_text(e, event_names_find(w->names, SM_SPAN("@timestamp", 10))));
-    }
+    if (w->winlog && w->stamp.n && !event_get(e, w->time))
+        windows_system(w, w->time, EVENT_TEXT, w->stamp);
     return windows_finish(w, EVENT_W_windows_json);
 }
 

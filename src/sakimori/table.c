@@ -138,7 +138,8 @@ static const struct cli_opt o_events[] = {
         .en = "encoding: utf-8, cp932, euc-jp, iso-2022-jp, utf-16le ... (standard: found out)" },
     { .name = "zone", .value = "+09:00", .ja = "時差の書かれていない時刻の時差(なければ日本)", .en = "zone of times that have none (standard: Japan)" },
     { .name = "mapping", .value = "FILE", .ja = "CSV の列の対応表(JSON)", .en = "mapping of CSV columns (JSON)" },
-    { .name = "xml", .ja = "EVTX を XML で(一行に一件)", .en = "EVTX as XML, an event a line" }, END };
+    { .name = "xml", .ja = "EVTX を XML で(一行に一件)", .en = "EVTX as XML, an event a line" },
+    { .name = "slack", .ja = "EVTX の、消えたはずの古い記録も出す", .en = "also old records behind the ends that an EVTX states" }, END };
 static const struct cli_opt o_journal[] = { OPT_VAULT, { .name = "from", .value = "SEQ", .ja = "この番号から",
     .en = "from this number on" }, END };
 static const struct cli_opt o_demo[] = { { .name = "bin", .value = "DIR", .ja = "組み立てたプログラムの場所",
