@@ -251,7 +251,7 @@ static int one_file(struct events *s, const char *file)
     bool asked = s->hint.format && !strcmp(s->hint.format, "evtx");
     ssize_t n = pread(fd, first, sizeof first, 0);
     bool evtx = asked || s->xml || (!s->hint.format && n > 0 && evtx_is(SM_SPAN(first, (size_t)n)));
-    int r = !s->hint.state ? -ENOMEM : evtx && S_ISREG(st.st_mode) ? read_evtx(s, fd) : read_records(s, fd);
+    int r = !s->hint.state ? -ENOMEM : !evtx ? read_records(s, fd) : S_ISREG(st.st_mode) ? read_evtx(s, fd) : -SM_EFORMAT;
     close(fd);
     if (r >= 0 || r == -SM_EFORMAT)
         counts(s);
