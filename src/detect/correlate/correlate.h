@@ -1,8 +1,8 @@
 /*
  * Correlation rules of Sigma (specification v2.1.0): hits of rules counted and put in order over time.
  *
- * Time is that of the events.  An event may come late by CORRELATE_LATE_S without losing its place; what is older than the
- * window of its rule counts for nothing.  State is bounded: groups of a rule, moments of a group, bytes of all; the group that was
+ * Time is that of the events; one that lies more than CORRELATE_LATE_S after the box saw it counts as of when it was seen.  An event may
+ * come late, by the window of its rule and CORRELATE_LATE_S behind the latest of its group: it still finds its place.  State is bounded: groups of a rule, moments of a group, bytes of all; the group that was
  * quiet longest is dropped first, and it is counted.  One thread.
  */
 #ifndef SM_DETECT_CORRELATE_CORRELATE_H
@@ -30,7 +30,7 @@ struct correlate_hit {
     const struct sigma_rule *rule;      /* the correlation */
     double value;                       /* count, sum, average ... that met the condition */
     struct event_time first, last;      /* of the moments that count */
-    const struct event *event;          /* the one that completed it */
+    const struct event *event;          /* the one that completed it; NULL when the end of a window did */
     size_t group_n;                     /* of group-by: names and values */
     const char *const *group_name;
     const struct sm_span *group_value;
@@ -40,8 +40,8 @@ struct correlate_hit {
 typedef void correlate_hit_fn(void *ctx, const struct correlate_hit *hit);
 /*
  * A hit of a detection rule: from sigma_match's callback, for every rule.  ref names the event for whoever asks later (its number in the
- * journal).  After a correlation held for a group, it is not said again until its window has moved past the moments that made it
- * hold (a burst is one hit).  Returns how many correlations held, -ENOMEM.
+ * journal).  A correlation that goes on holding for a group is one burst and said once; it is said again after a timespan in
+ * which it did not hold.  Correlations that refer to it hear of it as long as it lasts.  Returns how many correlations held, -ENOMEM.
  */
 sm_must_use int correlate_add(struct correlate *c, const struct sigma_rule *rule, const struct event *e, uint64_t ref,
     correlate_hit_fn *hit, void *ctx);
