@@ -18,6 +18,7 @@
 #include "detect/sigma/sigma.h"
 #include "normalise/evtx.h"
 #include "normalise/normalise.h"
+#include "normalise/windows.h"
 
 static struct event_names *names;
 static struct sigma_set *set;

@@ -27,22 +27,23 @@ static void count_hit(void *ctx, const struct sigma_rule *rule, const struct eve
 /* Parse alone (match false), or parse and match. */
 static double run(const struct lines *l, struct sigma_scratch *s, bool match, size_t *hits)
 {
-    struct normalise *n = NULL;
-    struct normalise_hint hint = NORMALISE_HINT;
+    struct windows *w = NULL;
     struct event e;
 
-    if (normalise_new(names, &n) < 0 || event_init(&e) < 0)
+    if (windows_new(names, &w) < 0 || event_init(&e) < 0)
         die("normalise", -ENOMEM);
     double begin = cpu_s();
     for (size_t i = 0; i < l->n; i++) {
-        if (normalise_record(n, &hint, l->line[i], (struct event_time){ 0 }, &e) < 0)
+        event_clear(&e);
+        if (windows_json(w, l->line[i], NORMALISE_ZONE_JST, &e) == -ENOMEM)
             die("normalise", -ENOMEM);
+        e.raw = l->line[i];
         if (match && sigma_match(matcher, s, &e, count_hit, hits) < 0)
             die("match", -ENOMEM);
     }
     double took = cpu_s() - begin;
     event_wipe(&e);
-    normalise_free(n);
+    windows_free(w);
     return took;
 }
 

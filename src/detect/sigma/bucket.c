@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FEW = 2, BUCKET_MAX = 60000 };  /* so few rules are evaluated as fast as searched for */
+enum { FEW = 2, FEW_NEEDS = 4, BUCKET_MAX = 60000 };    /* so few rules are evaluated as fast as searched for */
 
 struct entry { uint16_t name, who; const struct stretch *s; };
 
@@ -116,9 +116,22 @@ static int searches(struct sigma_matcher *m, struct bucket *b)
     return r;
 }
 
-int bucket_build(struct sigma_matcher *m, struct bucket *b)
+static bool cheap(const struct bucket *b)
 {
     bool few = b->n <= FEW;
+
+    for (size_t i = 0; i < b->n && few; i++) {
+        const struct anchor *a = b->instance[i]->anchor;
+        few = !a || a->n <= FEW_NEEDS;
+        for (size_t k = 0; a && k < a->n; k++)
+            few = few && a->need[k].name;
+    }
+    return few;
+}
+
+int bucket_build(struct sigma_matcher *m, struct bucket *b)
+{
+    bool few = cheap(b);
 
     if (b->n > BUCKET_MAX)
         return -SM_ELIMIT;

@@ -45,14 +45,14 @@ void view_open(struct view *v, const struct event *e)
     v->e = e;
     v->err = 0;
     v->rename_n = 0;
-    v->room_n = 0;
+    v->room_n = v->all_n = 0;
     if (!++v->stamp) {
         memset(v->index, 0, ((size_t)EVENT_NAMES_MAX + 1) * sizeof *v->index);
         v->stamp = 1;
     }
     for (size_t i = 0; i < e->n; i++) {
         uint16_t name = e->fields[i].name;
-        total += e->fields[i].n;
+        total += e->fields[i].n + 1;
         if (v->index[name].stamp != v->stamp) {
             v->index[name].stamp = v->stamp;
             v->index[name].at = (uint16_t)i;
@@ -154,6 +154,23 @@ const uint8_t *view_folded(struct view *v, const struct event_field *f)
 const uint8_t *view_folded_raw(struct view *v)
 {
     return v->room ? fold_at(v, RAW_AT, v->e->raw) : NULL;
+}
+
+/* Asked for before any single value of the event (match.c), so that the room holds them in a row. */
+const uint8_t *view_folded_all(struct view *v, size_t *ret_n)
+{
+    const struct event *e = v->e;
+
+    if (!v->room)
+        return NULL;
+    for (size_t i = 0; i < e->n && !v->all_n; i++)
+        if (e->fields[i].n && fold_at(v, i, event_value(&e->fields[i])))
+            v->room[v->room_n++] = '\n';
+    if (!v->all_n && view_raw_counts(v))
+        (void)fold_at(v, RAW_AT, e->raw);
+    v->all_n = v->all_n ? v->all_n : v->room_n;
+    *ret_n = v->all_n;
+    return v->room;
 }
 
 static bool any_pattern(struct view *v, const struct atom *a, struct sm_span value, const uint8_t *folded)

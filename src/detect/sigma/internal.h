@@ -203,6 +203,7 @@ struct view {                               /* an event as the matcher sees it *
     uint8_t **folded;                       /* by field; NULL until asked for */
     uint8_t *room;                          /* for folded values */
     size_t room_n, room_cap;
+    size_t all_n;                           /* bytes of room that are all values; 0: not asked for */
     size_t folded_cap;
     const struct rename *rename;
     size_t rename_n;
@@ -221,6 +222,8 @@ const struct event_field *view_next(struct view *v, const struct event_field *f)
 /* NULL: no memory (v->err). */
 const uint8_t *view_folded(struct view *v, const struct event_field *f);
 const uint8_t *view_folded_raw(struct view *v);
+/* All values (and the raw text where it counts), folded, one after the other with a newline between.  NULL: no memory. */
+const uint8_t *view_folded_all(struct view *v, size_t *ret_n);
 bool eval_expr(struct view *v, const struct expr *x);
 bool eval_atom(struct view *v, const struct atom *a);
 bool eval_where(struct view *v, const struct where *w);

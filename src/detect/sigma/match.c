@@ -186,14 +186,9 @@ static int search_field(struct sigma_scratch *s, const struct search *x)
             r = search_text(s, x, view_folded(v, f), f->n);
         return r;
     }
-    for (size_t i = 0; i < v->e->n && r == 0; i++)
-        r = search_text(s, x, view_folded(v, &v->e->fields[i]), v->e->fields[i].n);
-    if (r == 0 && view_raw_counts(v)) {
-        /* as the last value */
-        const uint8_t *raw = view_folded_raw(v);
-        r = search_text(s, x, raw, v->e->raw.n);
-    }
-    return r;
+    size_t n = 0;
+    const uint8_t *all = view_folded_all(v, &n);
+    return search_text(s, x, all, n);
 }
 
 static void sort_found(struct sigma_scratch *s)
@@ -271,8 +266,15 @@ int sigma_match(const struct sigma_matcher *m, struct sigma_scratch *s, const st
     }
     find_places(m, &s->view, &p);
     uint32_t id = event_id(&s->view);
+    const struct bucket *bucket[SITES_MAX];
     for (size_t i = 0; i < p.n; i++) {
-        const struct bucket *b = site_bucket(&m->site[p.site[i]], id);
+        bucket[i] = site_bucket(&m->site[p.site[i]], id);
+        size_t n;
+        if (bucket[i]->search_n && !bucket[i]->search[0].name)      /* fields stand in order of their numbers */
+            (void)view_folded_all(&s->view, &n);
+    }
+    for (size_t i = 0; i < p.n; i++) {
+        const struct bucket *b = bucket[i];
         int r = b->n ? match_bucket(s, b, hit, ctx) : 0;
         if (r < 0)
             return r;
