@@ -134,6 +134,9 @@ int cmd_monitors_list(struct cli *c);
 int cmd_monitors_add(struct cli *c);
 int cmd_monitors_remove(struct cli *c);
 int cmd_metrics(struct cli *c);
+int cmd_rules_check(struct cli *c);
+int cmd_rules_list(struct cli *c);
+int cmd_rules_test(struct cli *c);
 int cmd_completion(struct cli *c);
 int cmd_demo_clinic(struct cli *c);
 #endif

@@ -17,6 +17,13 @@ static const struct cli_opt o_setup[] = { OPT_ANSWERS,
         .en = "with --answers: where recovery sheet, card and codes go (a new file)" },
     { .name = "sign-in", .ja = "続けてサインインする(一回限りのコードを一つ使う)", .en = "sign in afterwards (uses one one-time code)" },
     OPT_STDIN, OPT_FD, END };
+#define RULES_OPTIONS { .name = "sources", .value = "FILE", .ja = "ログの種類の表(なければ、ルールのそばか、入っている表)", \
+    .en = "table of log sources (else the one beside the rules, or the installed one)" }, \
+    { .name = "lists", .value = "FILE", .ja = "ルールの %名前% に入る値(名前 = 値 の行)", .en = "values of %name% in rules (lines of name = value)" }
+static const struct cli_opt o_rules[] = { RULES_OPTIONS, END };
+static const struct cli_opt o_rules_test[] = { RULES_OPTIONS,
+    { .name = "all", .ja = "外れた記録も全部", .en = "explain every record, also what misses" },
+    { .name = "format", .value = "FORMAT", .ja = "ログの形(なければ中身から)", .en = "format of the logs (else from what is in them)" }, END };
 static const struct cli_opt o_secret[] = { OPT_ANSWERS, OPT_STDIN, OPT_FD, END };
 #define SOURCE_FIELDS \
     { .name = "path", .value = "DIR", .many = true, .ja = "守るフォルダー(くり返せる)", \
@@ -371,6 +378,10 @@ const struct cli_cmd cli_commands[] = {
     { "date confirm", "", 0, 0, cmd_date_confirm, "日付をカレンダーで確かめたと記す", "say that the date was compared with a calendar", NULL },
     { "devices quota", "MACHINE GIB", 2, 2, cmd_devices_quota, "機器ごとの大きさの上限(0 はなし)",
         "most bytes a machine may store (0 = no limit)", NULL },
+    { "rules check", "DIR...", 1, 100, cmd_rules_check, "見つける決まり(Sigma ルール)のファイルを調べる", "check files of rules (Sigma)", o_rules },
+    { "rules list", "DIR...", 1, 100, cmd_rules_list, "ルールの一覧", "rules of these files", o_rules },
+    { "rules test", "RULE LOG...", 2, 100, cmd_rules_test, "ルールがログに当たるか、項目ごとに理由を出す",
+        "does a rule match these logs, and why, field by field", o_rules_test },
     { "vault verify", "[structure|data]", 0, 1, cmd_vault_verify, "保管庫のファイルを直接検査する",
         "verify a vault's files directly", o_vault },
     { "vault scrub", "", 0, 0, cmd_vault_scrub, "保管庫のファイルを全部読み直す(--heal で直す)",

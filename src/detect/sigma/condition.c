@@ -25,7 +25,7 @@ static void next(struct parse *s)
     } else {
         size_t len = strcspn(s->p, " \t\r\n()");
         if (len >= sizeof s->word) {
-            reader_fail(s->r, s->line, "a word of the condition is too long");
+            sigma_fail(s->r, s->line, "a word of the condition is too long");
             len = 0;
         }
         memcpy(s->word, s->p, len);
@@ -73,7 +73,7 @@ static struct expr *of(struct parse *s, bool all)
         if (them ? s->named[i].name[0] != '_' : like(s->word, s->named[i].name))
             x->kid[x->n++] = s->named[i].expr;
     if (x && !x->n)
-        reader_fail(s->r, s->line, "the condition speaks of \"%.100s\", which names no search identifier", s->word);
+        sigma_fail(s->r, s->line, "the condition speaks of \"%.100s\", which names no search identifier", s->word);
     char label[200];
     snprintf(label, sizeof label, "%s of %.150s", all ? "all" : "1", s->word);
     if (x && s->r->err >= 0) {
@@ -103,11 +103,11 @@ static struct expr *single(struct parse *s)
     }
     if (is(s, "(")) {
         if (++s->depth > SIGMA_DEPTH_MAX)
-            reader_fail(s->r, s->line, "brackets nested too deeply");
+            sigma_fail(s->r, s->line, "brackets nested too deeply");
         next(s);
         struct expr *x = s->r->err < 0 ? NULL : either(s);
         if (x && !is(s, ")"))
-            reader_fail(s->r, s->line, "a bracket of the condition is not closed");
+            sigma_fail(s->r, s->line, "a bracket of the condition is not closed");
         s->depth--;
         next(s);
         return s->r->err < 0 ? NULL : x;
@@ -118,9 +118,9 @@ static struct expr *single(struct parse *s)
             return s->named[i].expr;
         }
     if (strpbrk(s->word, "|<>=") || !strcmp(s->word, "near"))
-        reader_fail(s->r, s->line, "\"%.60s\": counting in a condition is the old form; correlation rules took its place", s->word);
+        sigma_fail(s->r, s->line, "\"%.60s\": counting in a condition is the old form; correlation rules took its place", s->word);
     else
-        reader_fail(s->r, s->line, s->word[0] ? "the condition speaks of \"%.100s\", which is no search identifier"
+        sigma_fail(s->r, s->line, s->word[0] ? "the condition speaks of \"%.100s\", which is no search identifier"
             : "the condition ends too early%.0s", s->word);
     return NULL;
 }
@@ -151,7 +151,7 @@ static struct expr *chain(struct parse *s, enum op op, const char *word, struct 
     kid[n++] = first;
     while (first && s->r->err >= 0 && is(s, word)) {
         if (n == sizeof kid / sizeof *kid) {
-            reader_fail(s->r, s->line, "the condition is too long");
+            sigma_fail(s->r, s->line, "the condition is too long");
             return NULL;
         }
         next(s);
@@ -182,12 +182,12 @@ struct expr *condition_read(struct reader *r, const struct named *named, size_t 
     struct parse s = { .r = r, .named = named, .n = n, .p = text, .line = line };
 
     if (strlen(text) > CONDITION_MAX) {
-        reader_fail(r, line, "the condition is longer than 16 KiB");
+        sigma_fail(r, line, "the condition is longer than 16 KiB");
         return NULL;
     }
     next(&s);
     struct expr *x = r->err < 0 ? NULL : either(&s);
     if (x && r->err >= 0 && s.word[0])
-        reader_fail(r, line, "the condition goes on with \"%.100s\" where and, or, or the end is expected", s.word);
+        sigma_fail(r, line, "the condition goes on with \"%.100s\" where and, or, or the end is expected", s.word);
     return r->err < 0 ? NULL : x;
 }

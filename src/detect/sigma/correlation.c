@@ -19,32 +19,32 @@ static const char *const comparisons[CORRELATE_CMPS] = {
 static void type_read(struct reader *r, const struct node *map, struct correlation *c)
 {
     const struct node *n = node_get(map, "type");
-    const char *text = reader_text(r, n);
+    const char *text = sigma_text(r, n);
 
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(types[i], text)) {
             c->type = (enum correlate_type)i;
             return;
         }
-    reader_fail(r, n ? n->line : map->line, "correlation: no type called \"%.60s\"", text);
+    sigma_fail(r, n ? n->line : map->line, "correlation: no type called \"%.60s\"", text);
 }
 
 /* A list of texts or one text. */
 static const char **names_read(struct reader *r, const struct node *n, size_t max, size_t *ret_n)
 {
     size_t k = 0, count = !n ? 0 : n->kind == NODE_LIST ? n->n : 1;
-    const char **to = reader_get(r, (count + 1) * sizeof *to);
+    const char **to = sigma_get(r, (count + 1) * sizeof *to);
 
     *ret_n = 0;
     if (!to || !n)
         return to;
     if (count > max || n->kind == NODE_MAP) {
-        reader_fail(r, n->line, "\"%.40s\": a list of at most %zu names", n->key->text, max);
+        sigma_fail(r, n->line, "\"%.40s\": a list of at most %zu names", n->key->text, max);
         return NULL;
     }
     for (const struct node *c = n->kind == NODE_LIST ? n->child : n; c; c = n->kind == NODE_LIST ? c->next : NULL) {
         if (c->kind != NODE_SCALAR || !c->text_n) {
-            reader_fail(r, c->line, "\"%.40s\": a list of names", n->key->text);
+            sigma_fail(r, c->line, "\"%.40s\": a list of names", n->key->text);
             return NULL;
         }
         to[k++] = c->text;
@@ -55,7 +55,7 @@ static const char **names_read(struct reader *r, const struct node *n, size_t ma
 
 static int64_t timespan_read(struct reader *r, const struct node *n, unsigned line)
 {
-    const char *p = reader_text(r, n);
+    const char *p = sigma_text(r, n);
     int64_t v = 0;
     size_t i = 0;
 
@@ -63,7 +63,7 @@ static int64_t timespan_read(struct reader *r, const struct node *n, unsigned li
         v = v * 10 + (p[i] - '0');
     int64_t unit = p[i] == 's' ? 1 : p[i] == 'm' ? 60 : p[i] == 'h' ? 3600 : p[i] == 'd' ? 86400 : 0;
     if (!i || !unit || p[i + 1] || !v || v * unit > 366 * (int64_t)86400) {
-        reader_fail(r, n ? n->line : line, "timespan: a number and s, m, h or d, at most 366 days, not \"%.40s\"", p);
+        sigma_fail(r, n ? n->line : line, "timespan: a number and s, m, h or d, at most 366 days, not \"%.40s\"", p);
         return 0;
     }
     return v * unit;
@@ -74,7 +74,7 @@ static uint16_t field_of(struct reader *r, const char *name, unsigned line)
     uint16_t f = event_names_add(r->set->names, SM_SPAN_STR(name));
 
     if (f == EVENT_F_other)
-        reader_fail(r, line, "not the name of a field: \"%.80s\"", name);
+        sigma_fail(r, line, "not the name of a field: \"%.80s\"", name);
     return f;
 }
 
@@ -82,14 +82,14 @@ static void alias_read(struct reader *r, const struct node *n, struct correlate_
 {
     a->name = n->key->text;
     if (n->kind != NODE_MAP || n->n > RULES_MAX) {
-        reader_fail(r, n->line, "aliases: \"%.60s\" has to be a map of rules and fields", a->name);
+        sigma_fail(r, n->line, "aliases: \"%.60s\" has to be a map of rules and fields", a->name);
         return;
     }
-    a->rule = reader_get(r, (n->n + 1) * sizeof *a->rule);
-    a->field = reader_get(r, (n->n + 1) * sizeof *a->field);
+    a->rule = sigma_get(r, (n->n + 1) * sizeof *a->rule);
+    a->field = sigma_get(r, (n->n + 1) * sizeof *a->field);
     for (const struct node *c = n->child; c && r->err >= 0; c = c->next) {
         a->rule[a->n] = c->key->text;
-        a->field[a->n++] = field_of(r, reader_text(r, c), c->line);
+        a->field[a->n++] = field_of(r, sigma_text(r, c), c->line);
     }
 }
 
@@ -98,10 +98,10 @@ static void aliases_read(struct reader *r, const struct node *n, struct correlat
     if (!n)
         return;
     if (n->kind != NODE_MAP || n->n > GROUPS_MAX) {
-        reader_fail(r, n->line, "aliases: a map of at most %d", GROUPS_MAX);
+        sigma_fail(r, n->line, "aliases: a map of at most %d", GROUPS_MAX);
         return;
     }
-    c->alias = reader_get(r, (n->n + 1) * sizeof *c->alias);
+    c->alias = sigma_get(r, (n->n + 1) * sizeof *c->alias);
     for (const struct node *a = n->child; a && r->err >= 0; a = a->next)
         alias_read(r, a, &c->alias[c->alias_n++]);
 }
@@ -109,7 +109,7 @@ static void aliases_read(struct reader *r, const struct node *n, struct correlat
 static void group_read(struct reader *r, const struct node *n, struct correlation *c)
 {
     c->group_name = names_read(r, n, GROUPS_MAX, &c->group_n);
-    c->group = reader_get(r, (c->group_n + 1) * sizeof *c->group);
+    c->group = sigma_get(r, (c->group_n + 1) * sizeof *c->group);
     for (size_t i = 0; i < c->group_n && r->err >= 0; i++) {
         bool alias = false;
         for (size_t k = 0; k < c->alias_n; k++)
@@ -122,12 +122,12 @@ static void limit_read(struct reader *r, const struct node *n, struct correlatio
 {
     for (size_t i = 0; i < CORRELATE_CMPS; i++)
         if (!strcmp(n->key->text, comparisons[i])) {
-            c->has[i] = number_read(SM_SPAN_STR(reader_text(r, n)), &c->limit[i]);
+            c->has[i] = number_read(SM_SPAN_STR(sigma_text(r, n)), &c->limit[i]);
             if (!c->has[i])
-                reader_fail(r, n->line, "condition: \"%.20s\" needs a number", n->key->text);
+                sigma_fail(r, n->line, "condition: \"%.20s\" needs a number", n->key->text);
             return;
         }
-    reader_fail(r, n->line, "condition: nothing is called \"%.60s\"", n->key->text);
+    sigma_fail(r, n->line, "condition: nothing is called \"%.60s\"", n->key->text);
 }
 
 static void condition_of(struct reader *r, const struct node *n, struct correlation *c)
@@ -135,19 +135,19 @@ static void condition_of(struct reader *r, const struct node *n, struct correlat
     bool any = false;
 
     if (n && n->kind != NODE_MAP) {
-        reader_fail(r, n->line, "condition: a map of gt, gte, lt, lte, eq, neq and field");
+        sigma_fail(r, n->line, "condition: a map of gt, gte, lt, lte, eq, neq and field");
         return;
     }
     c->percentile = -1;
     for (const struct node *k = n ? n->child : NULL; k && r->err >= 0; k = k->next) {
         if (!strcmp(k->key->text, "field")) {
             c->field_name = names_read(r, k, GROUPS_MAX, &c->field_n);
-            c->field = reader_get(r, (c->field_n + 1) * sizeof *c->field);
+            c->field = sigma_get(r, (c->field_n + 1) * sizeof *c->field);
             for (size_t i = 0; i < c->field_n && r->err >= 0; i++)
                 c->field[i] = field_of(r, c->field_name[i], k->line);
         } else if (!strcmp(k->key->text, "percentile")) {
-            if (!number_read(SM_SPAN_STR(reader_text(r, k)), &c->percentile) || c->percentile < 0 || c->percentile > 100)
-                reader_fail(r, k->line, "percentile: a number from 0 to 100");
+            if (!number_read(SM_SPAN_STR(sigma_text(r, k)), &c->percentile) || c->percentile < 0 || c->percentile > 100)
+                sigma_fail(r, k->line, "percentile: a number from 0 to 100");
         } else {
             limit_read(r, k, c);
             any = true;
@@ -155,18 +155,18 @@ static void condition_of(struct reader *r, const struct node *n, struct correlat
     }
     bool temporal = c->type == CORRELATE_TEMPORAL || c->type == CORRELATE_TEMPORAL_ORDERED;
     if (!any && !temporal)
-        reader_fail(r, n ? n->line : r->line, "condition: one of gt, gte, lt, lte, eq and neq is needed");
+        sigma_fail(r, n ? n->line : r->line, "condition: one of gt, gte, lt, lte, eq and neq is needed");
     if (c->type != CORRELATE_EVENT_COUNT && !temporal && !c->field_n)
-        reader_fail(r, n ? n->line : r->line, "condition: a field is needed");
+        sigma_fail(r, n ? n->line : r->line, "condition: a field is needed");
     if (c->type != CORRELATE_VALUE_COUNT && c->field_n > 1)
-        reader_fail(r, n->line, "condition: value_count alone takes several fields");
+        sigma_fail(r, n->line, "condition: value_count alone takes several fields");
     if (c->type == CORRELATE_VALUE_MEDIAN)
         c->percentile = 50;
 }
 
 struct correlation *correlation_read(struct reader *r, const struct node *map)
 {
-    struct correlation *c = reader_get(r, sizeof *c);
+    struct correlation *c = sigma_get(r, sizeof *c);
 
     if (!c)
         return NULL;
@@ -174,13 +174,13 @@ struct correlation *correlation_read(struct reader *r, const struct node *map)
     type_read(r, map, c);
     c->rule_name = names_read(r, node_get(map, "rules"), RULES_MAX, &c->rules_n);
     if (r->err >= 0 && !c->rules_n)
-        reader_fail(r, map->line, "correlation: no rules");
-    c->rule = reader_get(r, (c->rules_n + 1) * sizeof *c->rule);
+        sigma_fail(r, map->line, "correlation: no rules");
+    c->rule = sigma_get(r, (c->rules_n + 1) * sizeof *c->rule);
     aliases_read(r, node_get(map, "aliases"), c);
     group_read(r, node_get(map, "group-by"), c);
     c->timespan_s = timespan_read(r, node_get(map, "timespan"), map->line);
     condition_of(r, node_get(map, "condition"), c);
-    c->generate = !strcasecmp(reader_text(r, node_get(map, "generate")), "true");
+    c->generate = !strcasecmp(sigma_text(r, node_get(map, "generate")), "true");
     return r->err < 0 ? NULL : c;
 }
 

@@ -35,12 +35,12 @@ struct modifier {
 
 struct expr *expr_new(struct reader *r, enum op op, size_t kids)
 {
-    struct expr *x = reader_get(r, sizeof *x);
+    struct expr *x = sigma_get(r, sizeof *x);
 
     if (!x)
         return NULL;
     x->op = (uint8_t)op;
-    x->kid = reader_get(r, (kids ? kids : 1) * sizeof *x->kid);
+    x->kid = sigma_get(r, (kids ? kids : 1) * sizeof *x->kid);
     return x->kid ? x : NULL;
 }
 
@@ -66,7 +66,7 @@ static void variants_wipe(struct variants *v)
 static struct tokens *variants_add(struct reader *r, struct variants *v)
 {
     if (v->n == VARIANTS_MAX) {
-        reader_fail(r, r->line, "a value with more than %d variants", VARIANTS_MAX);
+        sigma_fail(r, r->line, "a value with more than %d variants", VARIANTS_MAX);
         return NULL;
     }
     struct tokens *more = realloc(v->t, (v->n + 1) * sizeof *more);
@@ -195,7 +195,7 @@ static void base64_at(struct reader *r, const struct tokens *t, size_t shift, bo
         err = sm_buf_put_u8(&in, ' ');
     for (size_t i = 0; i < t->n && err >= 0; i++) {
         if (t->t[i] > 255)
-            reader_fail(r, r->line, "a wildcard in a value that is to be encoded in Base64");
+            sigma_fail(r, r->line, "a wildcard in a value that is to be encoded in Base64");
         err = sm_buf_put_u8(&in, (uint8_t)t->t[i]);
     }
     size_t whole = in.n;
@@ -291,13 +291,13 @@ static void item_check(struct reader *r, const struct item *it)
     bool shaped = it->shape != SHAPE_NONE && (it->re || it->cidr || it->exists || it->has_compare || it->unit);
 
     if (kinds > 1 || shaped)
-        reader_fail(r, it->line, "the modifiers of \"%.120s\" cannot stand together", it->key);
+        sigma_fail(r, it->line, "the modifiers of \"%.120s\" cannot stand together", it->key);
     if (it->re_flags && !it->re)
-        reader_fail(r, it->line, "i, m and s belong to re: \"%.120s\"", it->key);
+        sigma_fail(r, it->line, "i, m and s belong to re: \"%.120s\"", it->key);
     if (it->n && kinds && !it->ref)
-        reader_fail(r, it->line, "\"%.120s\": this comparison takes the value as it is", it->key);
+        sigma_fail(r, it->line, "\"%.120s\": this comparison takes the value as it is", it->key);
     if (it->keyword && (it->exists || it->ref || it->cidr || it->has_compare || it->unit || it->neq))
-        reader_fail(r, it->line, "\"%.120s\" needs a field", it->key);
+        sigma_fail(r, it->line, "\"%.120s\" needs a field", it->key);
 }
 
 static void item_read(struct reader *r, const struct node *key, struct item *it)
@@ -312,7 +312,7 @@ static void item_read(struct reader *r, const struct node *key, struct item *it)
         size_t len = bar ? (size_t)(bar - from) : strlen(from);
         const struct modifier *m = modifier_find(from, len);
         if (!m || it->n == MODIFIERS_MAX) {
-            reader_fail(r, key->line, m ? "too many modifiers: \"%.120s\"" : "a modifier nobody knows: \"%.120s\"", p);
+            sigma_fail(r, key->line, m ? "too many modifiers: \"%.120s\"" : "a modifier nobody knows: \"%.120s\"", p);
             return;
         }
         m->note(it);
@@ -326,7 +326,7 @@ static void item_read(struct reader *r, const struct node *key, struct item *it)
     if (n) {
         it->name = event_names_add(r->set->names, SM_SPAN(p, n));
         if (it->name == EVENT_F_other && strcmp(p, "other"))
-            reader_fail(r, key->line, "no place for the field \"%.120s\"", p);
+            sigma_fail(r, key->line, "no place for the field \"%.120s\"", p);
     }
 }
 
@@ -361,7 +361,7 @@ static const char *placeholder(const char *text, const char **at, size_t *ret_n)
 /* \% is a percent sign. */
 static void put_expanded(struct reader *r, struct variants *v, const char *text, size_t n)
 {
-    char *plain = reader_get(r, n + 1);
+    char *plain = sigma_get(r, n + 1);
     size_t k = 0;
 
     if (!plain)
@@ -389,7 +389,7 @@ static void expand(struct reader *r, struct variants *v, const char *text, unsig
     const struct list *l = list_find(r->set, name, n);
     if (!l || !l->n || depth == 4) {
         if (depth == 4)
-            reader_fail(r, r->line, "more than four placeholders in one value");
+            sigma_fail(r, r->line, "more than four placeholders in one value");
         const char *waits = pool_text(r->pool, name, n);
         if (!waits)
             r->err = -ENOMEM;
@@ -399,7 +399,7 @@ static void expand(struct reader *r, struct variants *v, const char *text, unsig
     }
     for (size_t i = 0; i < l->n && r->err >= 0; i++) {
         size_t before = (size_t)(at - text), value = strlen(l->value[i]), after = strlen(name + n + 1);
-        char *whole = reader_get(r, before + value + after + 1);
+        char *whole = sigma_get(r, before + value + after + 1);
         if (!whole)
             return;
         memcpy(whole, text, before);
@@ -426,7 +426,7 @@ static void hexadecimal(struct reader *r, struct variants *v, const struct node 
 
 static struct atom *atom_new(struct reader *r, const struct item *it, enum test test, const struct node *value)
 {
-    struct atom *a = reader_get(r, sizeof *a);
+    struct atom *a = sigma_get(r, sizeof *a);
 
     if (!a)
         return NULL;
@@ -464,14 +464,14 @@ static void atom_texts(struct reader *r, const struct item *it, const struct nod
         starred(&v, true, true);
     struct pattern *p = a->pattern;
     if (room_for(a->n) < a->n + v.n || !p) {
-        p = reader_get(r, room_for((uint32_t)(a->n + v.n)) * sizeof *p);
+        p = sigma_get(r, room_for((uint32_t)(a->n + v.n)) * sizeof *p);
         if (p && a->n)
             memcpy(p, a->pattern, a->n * sizeof *p);
     }
     for (size_t i = 0; i < v.n && p && r->err >= 0; i++) {
         int err = pattern_make(r->pool, &v.t[i], it->cased, value->text, &p[a->n + i]);
         if (err == -SM_ELIMIT)
-            reader_fail(r, value->line, "a value longer than 64 KiB");
+            sigma_fail(r, value->line, "a value longer than 64 KiB");
         else if (err < 0)
             r->err = err;
     }
@@ -502,7 +502,7 @@ static struct atom *atom_regex(struct reader *r, const struct item *it, const st
     char why[SIGMA_WHY_MAX];
     int err = regex_new(value->text, value->text_n, it->re_flags, &a->regex, why);
     if (err == -SM_EFORMAT)
-        reader_fail(r, value->line, "%s", why);
+        sigma_fail(r, value->line, "%s", why);
     else if (err < 0)
         r->err = err;
     else
@@ -520,7 +520,7 @@ static struct atom *atom_ref(struct reader *r, const struct item *it, const stru
     a->ref_kind = kind[it->shape];
     a->ref = event_names_add(r->set->names, SM_SPAN(value->text, value->text_n));
     if (a->ref == EVENT_F_other)
-        reader_fail(r, value->line, "fieldref: not the name of a field: \"%.80s\"", value->text);
+        sigma_fail(r, value->line, "fieldref: not the name of a field: \"%.80s\"", value->text);
     return a;
 }
 
@@ -529,7 +529,7 @@ static struct atom *atom_number(struct reader *r, const struct item *it, const s
     struct atom *a = atom_new(r, it, it->unit ? TEST_UNIT : TEST_NUMBER, value);
 
     if (a && !number_read(SM_SPAN(value->text, value->text_n), &a->number))
-        reader_fail(r, value->line, "\"%.80s\" is compared with a number, not with \"%.60s\"", it->key, value->text);
+        sigma_fail(r, value->line, "\"%.80s\" is compared with a number, not with \"%.60s\"", it->key, value->text);
     return a;
 }
 
@@ -539,7 +539,7 @@ static struct atom *atom_exists(struct reader *r, const struct item *it, const s
     bool yes = !strcasecmp(value->text, "true") || !strcasecmp(value->text, "yes");
 
     if (!yes && strcasecmp(value->text, "false") && strcasecmp(value->text, "no"))
-        reader_fail(r, value->line, "exists: true or false, not \"%.60s\"", value->text);
+        sigma_fail(r, value->line, "exists: true or false, not \"%.60s\"", value->text);
     if (a)
         a->number = yes;
     return a;
@@ -558,7 +558,7 @@ static struct atom *atom_other(struct reader *r, const struct item *it, const st
         return atom_number(r, it, value);
     struct atom *a = atom_new(r, it, TEST_CIDR, value);
     if (a && !cidr_read(SM_SPAN(value->text, value->text_n), &a->cidr))
-        reader_fail(r, value->line, "not a network: \"%.60s\"", value->text);
+        sigma_fail(r, value->line, "not a network: \"%.60s\"", value->text);
     return a;
 }
 
@@ -573,12 +573,12 @@ static void value_add(struct reader *r, const struct item *it, const struct node
     struct atom *a;
 
     if (value->kind != NODE_SCALAR) {
-        reader_fail(r, value->line, "\"%.120s\": a value has to be a text, a number or null", it->key);
+        sigma_fail(r, value->line, "\"%.120s\": a value has to be a text, a number or null", it->key);
         return;
     }
     if (node_is_null(value)) {
         if (it->n || !is_text(it) || it->keyword)
-            reader_fail(r, value->line, "\"%.120s\": null takes no modifier", it->key);
+            sigma_fail(r, value->line, "\"%.120s\": null takes no modifier", it->key);
         a = atom_new(r, it, TEST_NULL, NULL);
     } else if (is_text(it) && !it->all && *texts) {
         atom_texts(r, it, value, *texts);
@@ -623,7 +623,7 @@ static struct expr *values_read(struct reader *r, const struct item *it, const s
         return NULL;
     r->line = value->line;
     if (list && !value->n) {
-        reader_fail(r, value->line, "\"%.120s\": an empty list", it->key);
+        sigma_fail(r, value->line, "\"%.120s\": an empty list", it->key);
         return NULL;
     }
     if (!list)
@@ -646,7 +646,7 @@ static struct expr *map_read(struct reader *r, const struct node *map)
     struct expr *x = expr_new(r, OP_AND, map->n);
 
     if (!map->n)
-        reader_fail(r, map->line, "an empty selection");
+        sigma_fail(r, map->line, "an empty selection");
     for (const struct node *c = map->child; c && x && r->err >= 0; c = c->next) {
         struct item it;
         item_read(r, c->key, &it);
@@ -673,7 +673,7 @@ struct expr *detection_read(struct reader *r, const struct node *value, const ch
     } else if (value->kind == NODE_SCALAR) {
         x = keyword_read(r, value);
     } else if (!value->n) {
-        reader_fail(r, value->line, "an empty selection");
+        sigma_fail(r, value->line, "an empty selection");
     } else {
         x = expr_new(r, OP_OR, value->n);
         for (const struct node *c = value->child; c && x && r->err >= 0; c = c->next) {
@@ -681,7 +681,7 @@ struct expr *detection_read(struct reader *r, const struct node *value, const ch
             if (kid)
                 x->kid[x->n++] = kid;
             else
-                reader_fail(r, c->line, "a list in a list");
+                sigma_fail(r, c->line, "a list in a list");
         }
     }
     if (r->err < 0 || !x)

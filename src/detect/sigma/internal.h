@@ -177,9 +177,9 @@ struct reader {
     const char *waits;
     unsigned depth;
 };
-void reader_fail(struct reader *r, unsigned line, const char *fmt, ...) sm_printf(3, 4);
-void *reader_get(struct reader *r, size_t n);                   /* pool, sticky -ENOMEM */
-const char *reader_text(struct reader *r, const struct node *n); /* "" for NULL */
+void sigma_fail(struct reader *r, unsigned line, const char *fmt, ...) sm_printf(3, 4);
+void *sigma_get(struct reader *r, size_t n);                   /* pool, sticky -ENOMEM */
+const char *sigma_text(struct reader *r, const struct node *n); /* "" for NULL */
 /* One search identifier (detection.c), one condition (condition.c), the correlation section (correlation.c). */
 struct expr *detection_read(struct reader *r, const struct node *value, const char *label);
 struct expr *expr_new(struct reader *r, enum op op, size_t kids);

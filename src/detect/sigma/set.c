@@ -169,7 +169,7 @@ static int apply(struct sigma_set *s, struct rule *rule, struct rule *filter)
     struct reader r = { .set = s, .pool = &s->pool };
     struct expr *x = expr_new(&r, OP_AND, 2), *named = expr_new(&r, OP_AND, 1);
     size_t n = strlen(filter->pub.title) + 10;
-    char *label = reader_get(&r, n);
+    char *label = sigma_get(&r, n);
 
     if (!x || !named || !label)
         return -ENOMEM;

@@ -20,14 +20,14 @@ static const char **folded(struct reader *r, const struct node *n, size_t *ret_n
     if (!n)
         return NULL;
     if (count > LIST_MAX || n->kind == NODE_MAP) {
-        reader_fail(r, n->line, "\"%.40s\": a text or a list of at most %d", n->key->text, LIST_MAX);
+        sigma_fail(r, n->line, "\"%.40s\": a text or a list of at most %d", n->key->text, LIST_MAX);
         return NULL;
     }
-    const char **to = reader_get(r, (count + 1) * sizeof *to);
+    const char **to = sigma_get(r, (count + 1) * sizeof *to);
     for (const struct node *c = n->kind == NODE_LIST ? n->child : n; c && to; c = n->kind == NODE_LIST ? c->next : NULL) {
-        char *low = c->kind == NODE_SCALAR ? reader_get(r, c->text_n + 1) : NULL;
+        char *low = c->kind == NODE_SCALAR ? sigma_get(r, c->text_n + 1) : NULL;
         if (!low) {
-            reader_fail(r, c->line, "\"%.40s\": a text or a list of texts", n->key->text);
+            sigma_fail(r, c->line, "\"%.40s\": a text or a list of texts", n->key->text);
             return NULL;
         }
         fold_text((uint8_t *)low, (const uint8_t *)c->text, c->text_n);
@@ -41,11 +41,11 @@ static void ids_read(struct reader *r, const struct node *n, struct found *f)
 {
     const char **text = folded(r, n, &f->id_n);
 
-    f->id = reader_get(r, (f->id_n + 1) * sizeof *f->id);
+    f->id = sigma_get(r, (f->id_n + 1) * sizeof *f->id);
     for (size_t i = 0; i < f->id_n && r->err >= 0; i++) {
         double v;
         if (!number_read(SM_SPAN_STR(text[i]), &v) || v < 0 || v > UINT32_MAX)
-            reader_fail(r, n->line, "id: numbers of events, not \"%.40s\"", text[i]);
+            sigma_fail(r, n->line, "id: numbers of events, not \"%.40s\"", text[i]);
         else
             f->id[i] = (uint32_t)v;
     }
@@ -61,12 +61,12 @@ static void renames_read(struct reader *r, const struct node *n, struct found *f
     if (!n)
         return;
     if (n->kind != NODE_MAP || n->n > LIST_MAX) {
-        reader_fail(r, n->line, "rename: a map of at most %d fields", LIST_MAX);
+        sigma_fail(r, n->line, "rename: a map of at most %d fields", LIST_MAX);
         return;
     }
-    f->rename = reader_get(r, (n->n + 1) * sizeof *f->rename);
+    f->rename = sigma_get(r, (n->n + 1) * sizeof *f->rename);
     for (const struct node *c = n->child; c && r->err >= 0; c = c->next)
-        f->rename[f->rename_n++] = (struct rename){ field_of(r, c->key->text), field_of(r, reader_text(r, c)) };
+        f->rename[f->rename_n++] = (struct rename){ field_of(r, c->key->text), field_of(r, sigma_text(r, c)) };
 }
 
 static void where_read(struct reader *r, const struct node *n, struct found *f)
@@ -74,10 +74,10 @@ static void where_read(struct reader *r, const struct node *n, struct found *f)
     if (!n)
         return;
     if (n->kind != NODE_MAP || n->n > LIST_MAX) {
-        reader_fail(r, n->line, "where: a map of fields and values");
+        sigma_fail(r, n->line, "where: a map of fields and values");
         return;
     }
-    f->where = reader_get(r, (n->n + 1) * sizeof *f->where);
+    f->where = sigma_get(r, (n->n + 1) * sizeof *f->where);
     for (const struct node *c = n->child; c && r->err >= 0; c = c->next) {
         struct where *w = &f->where[f->where_n++];
         w->name = field_of(r, c->key->text);
@@ -87,7 +87,7 @@ static void where_read(struct reader *r, const struct node *n, struct found *f)
 
 static uint16_t word_of(struct reader *r, const struct node *words, const char *key)
 {
-    const char *text = reader_text(r, node_get(words, key));
+    const char *text = sigma_text(r, node_get(words, key));
 
     return *text ? event_names_add(r->set->names, SM_SPAN_STR(text)) : 0;
 }
@@ -98,15 +98,15 @@ static void found_read(struct table *t, const struct node *n, struct found *f)
     const struct node *at = n, *place = node_get(n, "place"), *words = node_get(n, "words");
 
     if (n->kind != NODE_MAP) {
-        reader_fail(r, n->line, "found: maps of place, id, rename, where, words");
+        sigma_fail(r, n->line, "found: maps of place, id, rename, where, words");
         return;
     }
     if (place) {
         struct place *p = t->places;
-        while (p && strcmp(p->name, reader_text(r, place)))
+        while (p && strcmp(p->name, sigma_text(r, place)))
             p = p->next;
         if (!p) {
-            reader_fail(r, place->line, "no place called \"%.60s\"", reader_text(r, place));
+            sigma_fail(r, place->line, "no place called \"%.60s\"", sigma_text(r, place));
             return;
         }
         f->place = p->name;
@@ -114,7 +114,7 @@ static void found_read(struct table *t, const struct node *n, struct found *f)
     }
     f->channel = folded(r, node_get(at, "channel"), &f->channel_n);
     f->provider = folded(r, node_get(at, "provider"), &f->provider_n);
-    f->windows = !strcasecmp(reader_text(r, node_get(n, "windows")), "true");
+    f->windows = !strcasecmp(sigma_text(r, node_get(n, "windows")), "true");
     ids_read(r, node_get(n, "id"), f);
     renames_read(r, node_get(n, "rename"), f);
     where_read(r, node_get(n, "where"), f);
@@ -122,7 +122,7 @@ static void found_read(struct table *t, const struct node *n, struct found *f)
     f->category = word_of(r, words, "category");
     f->service = word_of(r, words, "service");
     if (!f->channel_n && !f->provider_n && !f->windows && !f->product && !f->category && !f->service)
-        reader_fail(r, n->line, "neither place, channel, provider nor words");
+        sigma_fail(r, n->line, "neither place, channel, provider nor words");
 }
 
 static void source_read(struct table *t, const struct node *n)
@@ -131,7 +131,7 @@ static void source_read(struct table *t, const struct node *n)
     const struct node *found = node_get(n, "found");
 
     if (n->kind != NODE_MAP || !found) {
-        reader_fail(&t->r, n->line, "a source needs `found`");
+        sigma_fail(&t->r, n->line, "a source needs `found`");
         return;
     }
     if (set->source_n == set->source_cap) {
@@ -144,10 +144,10 @@ static void source_read(struct table *t, const struct node *n)
         set->source = more;
         set->source_cap = cap;
     }
-    struct source s = { .product = reader_text(&t->r, node_get(n, "product")),
-        .category = reader_text(&t->r, node_get(n, "category")), .service = reader_text(&t->r, node_get(n, "service")) };
+    struct source s = { .product = sigma_text(&t->r, node_get(n, "product")),
+        .category = sigma_text(&t->r, node_get(n, "category")), .service = sigma_text(&t->r, node_get(n, "service")) };
     size_t count = found->kind == NODE_LIST ? found->n : 1;
-    s.found = reader_get(&t->r, (count + 1) * sizeof *s.found);
+    s.found = sigma_get(&t->r, (count + 1) * sizeof *s.found);
     for (const struct node *c = found->kind == NODE_LIST ? found->child : found; c && t->r.err >= 0;
          c = found->kind == NODE_LIST ? c->next : NULL)
         found_read(t, c, &s.found[s.n++]);
@@ -161,9 +161,9 @@ static int table_read(void *ctx, struct node *d)
     const struct node *places = node_get(d, "places"), *sources = node_get(d, "sources");
 
     if (!sources || sources->kind != NODE_LIST)
-        reader_fail(&t->r, d->line, "a table of log sources has a list `sources`");
+        sigma_fail(&t->r, d->line, "a table of log sources has a list `sources`");
     for (const struct node *c = places ? places->child : NULL; c && t->r.err >= 0; c = c->next) {
-        struct place *p = reader_get(&t->r, sizeof *p);
+        struct place *p = sigma_get(&t->r, sizeof *p);
         if (!p || !c->key)
             break;
         *p = (struct place){ .name = c->key->text, .node = c, .next = t->places };
