@@ -234,10 +234,10 @@ static void grow(struct engine *e)
     e->slots = slots;
 }
 
-/* Quietest first: those of this rule past its maximum, then of any when the bytes are used up. */
+/* Quietest first: those of this rule when another is to come (keep is NULL), then of any when the bytes are used up. */
 static void make_room(struct correlate *c, struct engine *e, const struct group *keep)
 {
-    while (e->groups >= CORRELATE_GROUPS_MAX && e->oldest != keep) {
+    while (!keep && e->groups >= CORRELATE_GROUPS_MAX) {
         drop(c, e, e->oldest);
         c->counts.evicted++;
     }
