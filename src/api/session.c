@@ -217,6 +217,7 @@ static json_t *rooms_of(unsigned bit)
         { "machines", API_VENDOR | API_MANAGER | API_DIRECTOR },
         { "copies", API_STAFF | API_VENDOR | API_MANAGER | API_DIRECTOR },
         { "retention", API_STAFF | API_VENDOR | API_MANAGER | API_DIRECTOR },
+        { "review", API_MANAGER | API_DIRECTOR },
         { "people", API_MANAGER | API_DIRECTOR }, { "access", API_MANAGER | API_DIRECTOR },
         { "settings", API_MANAGER | API_DIRECTOR }, { "audit", API_DIRECTOR },
         { "card", API_COUNTER | API_STAFF | API_VENDOR | API_MANAGER | API_DIRECTOR },

@@ -118,6 +118,8 @@ static const char v4[] =
     " action TEXT NOT NULL, mode TEXT NOT NULL, plan TEXT NOT NULL, state TEXT NOT NULL, at_s INTEGER NOT NULL, until_s INTEGER NOT NULL,"
     " by TEXT, done_s INTEGER);"
     "CREATE INDEX responses_incident ON responses(incident, id);"
+    /* Months that the director signed, as they were then. */
+    "CREATE TABLE reviews(month TEXT PRIMARY KEY, facts TEXT NOT NULL, hash TEXT NOT NULL, by TEXT NOT NULL, at_s INTEGER NOT NULL, note TEXT);"
     /* What is asked with every backup is found, however many there were. */
     "CREATE INDEX runs_created ON runs(created_s); CREATE INDEX runs_finished ON runs(finished_s);"
     "CREATE INDEX uploads_run ON uploads(run); CREATE INDEX orders_ref ON orders(ref, kind);";

@@ -327,6 +327,46 @@ static void a_playbook_acts_offers_and_takes_back(void **state)
     assert_true(json_array_size(json_object_get(k->body, "actions")) >= 7);
 }
 
+static void a_month_is_reviewed_signed_once_and_kept_as_it_was(void **state)
+{
+    struct kit *k = *state;
+    char path[64], sign[80], body[80];
+    struct sm_civil c;
+    told(k, 60, "vpn", "high", "initial-access", "[[\"account\",\"hoshu\"]]", false);
+    sm_time_civil_jst(plat_clock_wall(), &c);
+    (void)snprintf(path, sizeof path, "/api/v1/reviews/%04d-%02d", c.year, c.month);
+    (void)snprintf(sign, sizeof sign, "%s/sign", path);
+    (void)snprintf(body, sizeof body, "{\"password\":\"%s\",\"note\":\"見た\"}", KIT_PASSWORD);
+    get(k, "director", path);
+    assert_int_equal(json_array_size(json_object_get(k->body, "incidents")), 1);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(k->body, "levels"), "high")), 2);
+    assert_true(json_is_null(json_object_get(k->body, "signed")));
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "POST", sign, body), 409); /* not over */
+    kit_clock(k, 32 * 86400);
+    assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
+    me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "POST", sign, "{\"password\":\"wrong-horse-1\"}"), 422);
+    assert_int_equal(kit_call(k, &me, "POST", sign, body), 200);
+    assert_int_equal(strlen(kit_str(k, "hash")), 64);
+    assert_true(kit_asked(k, "V_ACCESS") >= 1);
+    assert_int_equal(kit_call(k, &me, "POST", sign, body), 409);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/incidents/1/close", "{\"verdict\":\"harmless\",\"note\":\"x\"}"), 200);
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    assert_true(json_is_null(json_object_get(json_array_get(json_object_get(k->body, "incidents"), 0), "closed"))); /* as it was */
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/reviews", NULL), 200);
+    assert_true(items(k) >= 2);
+    assert_true(json_is_true(json_object_get(item(k, 1), "signed")));
+    static const char *const bad[] = { "2026-13", "2026-00", "202611", "2026-1a", "1999-01" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        (void)snprintf(path, sizeof path, "/api/v1/reviews/%s", bad[i]);
+        assert_int_equal(kit_call(k, &me, "GET", path, NULL), 404);
+    }
+    assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
+    me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "POST", sign, body), 403);
+}
+
 static void what_is_no_signal_is_left_alone(void **state)
 {
     struct kit *k = *state;
@@ -353,6 +393,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(open_incidents_filters_and_what_waits_survive_a_restart, open_box, close_box),
         cmocka_unit_test_setup_teardown(what_the_vault_saw_is_told_once_and_joins_the_story, open_box, close_box),
         cmocka_unit_test_setup_teardown(a_playbook_acts_offers_and_takes_back, open_box, close_box),
+        cmocka_unit_test_setup_teardown(a_month_is_reviewed_signed_once_and_kept_as_it_was, open_box, close_box),
         cmocka_unit_test_setup_teardown(what_is_no_signal_is_left_alone, open_box, close_box),
     };
     return cmocka_run_group_tests_name("incidents", tests, NULL, NULL);

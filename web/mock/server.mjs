@@ -9,7 +9,7 @@ import * as D from './data.mjs';
 const DIST = process.env.SAKIMORI_WEB_OUT || join(dirname(fileURLToPath(import.meta.url)), '../dist');
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json', '.txt': 'text/plain; charset=utf-8' };
 export const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-const ROOMS = { director: ['today', 'restore', 'trouble', 'machines', 'copies', 'retention', 'people', 'access', 'settings', 'audit', 'card'], manager: ['today', 'restore', 'trouble', 'machines', 'copies', 'retention', 'people', 'access', 'settings'], staff: ['today', 'restore', 'trouble', 'copies', 'retention'], vendor: ['today', 'machines', 'restore', 'copies', 'retention'], counter: ['today'] };
+const ROOMS = { director: ['today', 'restore', 'trouble', 'machines', 'copies', 'retention', 'review', 'people', 'access', 'settings', 'audit', 'card'], manager: ['today', 'restore', 'trouble', 'machines', 'copies', 'retention', 'review', 'people', 'access', 'settings'], staff: ['today', 'restore', 'trouble', 'copies', 'retention'], vendor: ['today', 'machines', 'restore', 'copies', 'retention'], counter: ['today'] };
 
 export function startMock(port = 0) {
     const st = fresh();
@@ -155,6 +155,9 @@ const ROUTES = [
     ['PATCH', /^\/playbooks\/(.+)$/, ({ send }) => send({})],
     ['DELETE', /^\/playbooks\/(.+)$/, ({ send }) => send({})],
     ['POST', /^\/responses\/(.+)$/, ({ st, id, data, send }) => { st.acted = { id: Number(id), state: { run: 'todo', done: 'done', skip: 'skipped', undo: 'undone' }[data.do] }; send({}); }],
+    ['GET', /^\/reviews$/, ({ st, send }) => send(list(st.empty ? [] : D.reviews(st.signed)))],
+    ['GET', /^\/reviews\/(.+)$/, ({ st, id, send }) => send(D.review(id, st.signed))],
+    ['POST', /^\/reviews\/(.+)\/sign$/, ({ st, data, send, fail }) => { if (data.password !== 'right-horse-9') return fail(422, 'password'); st.signed = true; send({ hash: 'ab'.repeat(32) }); }],
     ['GET', /^\/signal-filters$/, ({ st, send }) => send(list(st.empty ? [] : D.quiet()))],
     ['DELETE', /^\/signal-filters\/(.+)$/, ({ send }) => send({})],
     ['GET', /^\/maintenance$/, ({ st, send }) => send(list(st.empty ? [] : D.bookings()))],

@@ -108,6 +108,13 @@ export interface BookStep {
 }
 export interface PlaybookAction { name: string; title: string; undo: boolean; params: { name: string; needed: boolean; one_of: string[] | null; title: string }[] }
 export interface Playbook { id: string; name: string; enabled: boolean; when: { severity?: string[]; stages?: string[] }; steps: { action: string; mode: string; params?: Record<string, string> }[]; made_by: string; made: string }
+export interface ReviewHead { month: string; over: boolean; signed: boolean; by: string | null; at: string | null }
+export interface Review {
+    month: string; over: boolean; signed: { by: string; at: string; hash: string; note: string | null } | null;
+    incidents: { id: number; title: string; severity: 'look' | 'call'; first: string; closed: string | null; verdict: string | null; note: string | null }[];
+    signals: Record<string, number>; levels: Record<string, number>; alarms: Record<string, number>; runs: Record<string, number>;
+    drills: { passed: number; failed: number }; maintenance: { booked: number; sessions: number }; quiet_rules: number; restores: number;
+}
 export interface Quiet { id: number; rule: string; title: string; entities: [string, string][]; why: string; by: string; made: string; hits: number; gone: string | null; gone_by: string | null }
 export interface Booking { id: string; vendor: string; purpose: string; account: string | null; address: string | null; from: string; until: string; gone: string | null; gone_by: string | null; sessions: unknown[] }
 export interface Device {

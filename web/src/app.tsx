@@ -15,6 +15,7 @@ import { Banner, Empty, ErrorBox, Loading } from './ui/parts';
 import { TodayScreen } from './screens/today';
 import { RetentionScreen } from './screens/retention';
 import { RestoreScreen } from './screens/restore';
+import { ReviewScreen } from './screens/review';
 import { TroubleScreen } from './screens/trouble';
 import { MachinesScreen } from './screens/machines';
 import { CopiesScreen } from './screens/copies';
@@ -37,7 +38,7 @@ export const UNKNOWN_MS = 10 * 60_000;
 /* A screen shows in the menu when the box names its room; the words of the API for rooms are on the left. */
 const ROOMS: [room: string, path: string, word: { ja: string; en: string }][] = [
     ['today', '/', T.navToday], ['restore', '/restore', T.navRestore], ['trouble', '/trouble', T.navTrouble], ['machines', '/machines', T.navMachines], ['copies', '/copies', T.navCopies], ['retention', '/retention', T.navRetention],
-    ['people', '/people', T.navPeople], ['access', '/access', T.navAccess], ['settings', '/settings', T.navSettings],
+    ['review', '/review', T.navReview], ['people', '/people', T.navPeople], ['access', '/access', T.navAccess], ['settings', '/settings', T.navSettings],
 ];
 const PUBLIC = ['/sign-in', '/recovery', '/setup', '/card', '/manual', '/trust-ca'];
 
@@ -167,6 +168,7 @@ function Screen({ place, today }: { place: Place; today: TodayNow }) {
     if ((p === '/machines' || p.startsWith('/machines/')) && may('machines')) return <MachinesScreen place={place} />;
     if (p === '/copies' && may('copies')) return <CopiesScreen />;
     if (p === '/copies/kept' && may('copies') && session?.person?.role !== 'staff') return <PeersScreen />;
+    if ((p === '/review' || p.startsWith('/review/')) && may('review')) return <ReviewScreen place={place} />;
     if (p === '/people' && may('people')) return <PeopleScreen />;
     if ((p === '/access' || p === '/access/audit') && may('access')) return <AccessScreen place={place} />;
     if (p === '/restore-card' && session?.person?.role === 'director') return <RestoreCardScreen />;

@@ -516,6 +516,20 @@ test('a step of a playbook is done, and a playbook is made, tried and switched o
     assert.deepEqual(calls('PATCH', '/playbooks/' + 'p1'.padEnd(32, '0')).map((c) => c.data), [{ enabled: false }]);
 });
 
+test('the director signs a month once, with the password', async () => {
+    await open('/review');
+    await page.getByRole('link', { name: '2026年10月' }).click();
+    await page.getByText('知らせ 52件').waitFor();
+    await page.getByLabel('パスワードをもう一度').fill('wrong');
+    await button('見ました。署名します').click();
+    await page.locator('form [role=alert], form .err, form .ban-look, form .ban-call').first().waitFor();
+    await page.getByLabel('パスワードをもう一度').fill('right-horse-9');
+    await button('見ました。署名します').click();
+    await page.getByText('記録の番号').waitFor();
+    assert.equal(calls('POST', '/reviews/2026-10/sign').length, 2);
+    assert.equal(await page.getByRole('button', { name: '見ました。署名します' }).count(), 0);
+});
+
 test('what is kept quiet is listed and taken back', async () => {
     await open('/trouble/quiet');
     await page.getByText('静かにした回数: 12').waitFor();

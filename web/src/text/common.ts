@@ -9,6 +9,7 @@ export const T = {
     navTrouble: { ja: 'こまったこと', en: 'Trouble' },
     navMachines: { ja: '機器と保存', en: 'Machines and backups' },
     navCopies: { ja: '箱の外の写し', en: 'Copies outside' },
+    navReview: { ja: '月のまとめ', en: 'Monthly review' },
     navPeople: { ja: '使う人', en: 'People' },
     navAccess: { ja: '使った記録', en: 'Records of use' },
     navRetention: { ja: '保存期間', en: 'Keeping' },
