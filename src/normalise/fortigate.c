@@ -4,28 +4,34 @@
  */
 #include "normalise/flow.h"
 
-static const struct { const char *key; uint16_t name; } common[] = {
-    { "srcip", EVENT_F_src_ip }, { "srcport", EVENT_F_src_port }, { "dstip", EVENT_F_dst_ip }, { "dstport", EVENT_F_dst_port },
-    { "remip", EVENT_F_src_ip }, { "user", EVENT_F_username }, { "sentbyte", EVENT_F_bytes_out }, { "rcvdbyte", EVENT_F_bytes_in },
-    { "sentpkt", EVENT_F_packets_out }, { "rcvdpkt", EVENT_F_packets_in }, { "duration", EVENT_F_duration_s },
-    { "srcintf", EVENT_F_interface_in }, { "dstintf", EVENT_F_interface_out }, { "srccountry", EVENT_F_src_country },
-    { "dstcountry", EVENT_F_dst_country }, { "policyid", EVENT_F_rule }, { "qname", EVENT_F_query }, { "sessionid", EVENT_F_session },
-    { "tunnelip", EVENT_F_tunnel_ip }, { "srcmac", EVENT_F_mac }, { "msg", EVENT_F_Message }, { "remote_ip", EVENT_F_src_ip },
+/* A key with its length: the loop below runs for each of forty pairs a line. */
+#define K(key, to) { #key, sizeof #key - 1, to }
+static const struct { const char *key; uint8_t n; uint16_t name; } common[] = {
+    K(srcip, EVENT_F_src_ip), K(srcport, EVENT_F_src_port), K(dstip, EVENT_F_dst_ip), K(dstport, EVENT_F_dst_port),
+    K(remip, EVENT_F_src_ip), K(user, EVENT_F_username), K(sentbyte, EVENT_F_bytes_out), K(rcvdbyte, EVENT_F_bytes_in),
+    K(sentpkt, EVENT_F_packets_out), K(rcvdpkt, EVENT_F_packets_in), K(duration, EVENT_F_duration_s),
+    K(srcintf, EVENT_F_interface_in), K(dstintf, EVENT_F_interface_out), K(srccountry, EVENT_F_src_country),
+    K(dstcountry, EVENT_F_dst_country), K(policyid, EVENT_F_rule), K(qname, EVENT_F_query), K(sessionid, EVENT_F_session),
+    K(tunnelip, EVENT_F_tunnel_ip), K(srcmac, EVENT_F_mac), K(msg, EVENT_F_Message), K(remote_ip, EVENT_F_src_ip),
 };
 
 /* What a line says of itself on the way. */
 struct line { struct sm_span date, time, tz, eventtime, type, subtype, action, status, proto; bool user; };
 
+static bool key_is(const struct pair *p, const char *key, size_t n)
+{
+    return p->key.n == n && p->key.p[0] == (uint8_t)key[0] && !memcmp(p->key.p, key, n);
+}
+#define KEY_IS(p, key) key_is((p), key, sizeof key - 1)
+
 static void note(struct line *l, const struct pair *p)
 {
-    const struct { const char *key; struct sm_span *to; } all[] = {
-        { "date", &l->date }, { "time", &l->time }, { "tz", &l->tz }, { "eventtime", &l->eventtime }, { "type", &l->type },
-        { "subtype", &l->subtype }, { "action", &l->action }, { "status", &l->status }, { "proto", &l->proto },
-    };
+    struct sm_span *to = KEY_IS(p, "date") ? &l->date : KEY_IS(p, "time") ? &l->time : KEY_IS(p, "tz") ? &l->tz
+        : KEY_IS(p, "eventtime") ? &l->eventtime : KEY_IS(p, "type") ? &l->type : KEY_IS(p, "subtype") ? &l->subtype
+        : KEY_IS(p, "action") ? &l->action : KEY_IS(p, "status") ? &l->status : KEY_IS(p, "proto") ? &l->proto : NULL;
 
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (span_is(p->key, all[i].key))
-            *all[i].to = p->value;
+    if (to)
+        *to = p->value;
 }
 
 static void line_time(struct format_ctx *c, const struct line *l)
@@ -108,22 +114,22 @@ static int read(struct format_ctx *c, struct sm_span text)
     source_words(c, EVENT_W_fortigate, 0, 0);
     while (pair_next(&s, sep, &p)) {
         note(&l, &p);
-        if (span_is(p.key, "devname"))
+        if (KEY_IS(&p, "devname"))
             c->e->host = p.value;
-        if (span_is(p.key, "user") && (span_is(p.value, "N/A") || !p.value.n))
+        if (KEY_IS(&p, "user") && (span_is(p.value, "N/A") || !p.value.n))
             continue;
-        if (span_is(p.key, "hostname")) {
+        if (KEY_IS(&p, "hostname")) {
             put(c, EVENT_F_cs_host, p.value);
             continue;
         }
         uint16_t second = 0;
         for (size_t i = 0; i < sizeof common / sizeof *common && !second; i++)
-            if (p.key.n == strlen(common[i].key) && !memcmp(p.key.p, common[i].key, p.key.n))
+            if (key_is(&p, common[i].key, common[i].n))
                 second = common[i].name;
         bool number = !p.quoted && is_number(p.value);
         if (second)
             put_any(c, second, number && second != EVENT_F_rule ? EVENT_NUMBER : EVENT_TEXT, p.value);
-        if (span_is(p.key, "ui"))
+        if (KEY_IS(&p, "ui"))
             user_interface(c, p.value);
         if (second != EVENT_F_Message)
             put_named(c, p.key, number ? EVENT_NUMBER : EVENT_TEXT, p.value);
