@@ -5,6 +5,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 #include "plat/fs.h"
 #include "state/state.h"
@@ -126,6 +127,65 @@ static void every_statement_is_sound_sql(void **state)
     state_close(s);
 }
 
+/* n past runs of one source, and its uploads and orders. */
+static void past(const struct box *b, unsigned n)
+{
+    char sql[1200];
+    (void)snprintf(sql, sizeof sql,
+        "DELETE FROM uploads; DELETE FROM orders; DELETE FROM runs;"
+        "INSERT OR IGNORE INTO devices(id,client,name,sign_pub,cert,cert_until_s,days,state,created_s)"
+        " VALUES('d','c','n','p','x',0,1,'joined',1);"
+        "INSERT OR IGNORE INTO sources(id,device,name,grp,kind,paths,include,exclude,schedule,canaries,bandwidth,"
+        "one_fs,enabled,created_s) VALUES('s','d','n','emr','files','[]','[]','[]','{}',0,0,0,1,1);"
+        "WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM k WHERE i<%u)"
+        " INSERT INTO runs(id,source,device,kind,state,created_s,finished_s,manifest,counters)"
+        " SELECT hex(randomblob(16)),'s','d','scheduled','complete',i,i,hex(randomblob(32)),hex(randomblob(150)) FROM k;"
+        "INSERT INTO uploads(session,run,device,source,number,made_s) SELECT id,id,'d','s',1,1 FROM runs;"
+        "INSERT INTO orders(id,device,kind,ref,body,sig,issued_s,not_after_s,state)"
+        " SELECT id,'d','backup',id,'','',created_s,created_s,'over' FROM runs;", n);
+    raw_sql(b, sql);
+}
+
+/* CPU time of so many backups' questions. */
+static clock_t asked(const struct box *b)
+{
+    struct state *s = NULL;
+    json_t *rows = NULL;
+    assert_int_equal(state_open(b->path, &s), 0);
+    clock_t from = clock();
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(state_number(s, STATE_runs_open_of, 9, STATE_ARGS(state_t("s"))), 0);
+        assert_int_equal(state_number(s, STATE_orders_of, 9, STATE_ARGS(state_t("none"), state_t("backup"))), 0);
+        assert_int_equal(state_do(s, STATE_orders_over, STATE_ARGS(state_t("none"))), 0);
+        assert_int_equal(state_do(s, STATE_runs_forget, STATE_ARGS(state_i(0))), 0);
+        assert_int_equal(state_row(s, STATE_upload_of_run, &rows, STATE_ARGS(state_t("none"))), -SM_ENOTFOUND);
+        assert_int_equal(state_rows(s, STATE_runs_orderless, &rows, STATE_ARGS(state_i(1), state_i(1))), 0);
+        json_decref(rows);
+        assert_int_equal(state_rows(s, STATE_runs, &rows,
+            STATE_ARGS(state_t(""), state_t(""), state_t(""), state_t(""), state_i(2), state_i(0))), 0);
+        assert_int_equal(json_array_size(rows), 2);
+        json_decref(rows);
+        assert_int_equal(state_row(s, STATE_run_last_good, &rows, STATE_ARGS(state_t("s"))), 0);
+        json_decref(rows);
+    }
+    clock_t took = clock() - from;
+    state_close(s);
+    return took;
+}
+
+static void what_each_backup_asks_costs_the_same_after_ten_thousand(void **state)
+{
+    struct box *b = *state;
+    struct state *s = NULL;
+    assert_int_equal(state_open(b->path, &s), 0);
+    state_close(s);
+    past(b, 100);
+    clock_t few = asked(b);
+    past(b, 10000);
+    clock_t many = asked(b);
+    assert_true(many < 5 * few); /* all rows for one of them: fifty times and more */
+}
+
 static void a_name_that_is_taken_and_a_row_that_is_missing_are_told_apart(void **state)
 {
     struct box *b = *state;
@@ -179,7 +239,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { T(a_setting_is_there_after_opening_again),
         T(a_newer_programs_file_is_refused_untouched), T(a_file_that_is_no_database_is_corrupt),
-        T(what_is_taken_back_was_never_there_also_when_nested), T(every_statement_is_sound_sql), T(a_snapshot_is_one_moment_and_stands_alone),
+        T(what_is_taken_back_was_never_there_also_when_nested), T(every_statement_is_sound_sql),
+        T(what_each_backup_asks_costs_the_same_after_ten_thousand), T(a_snapshot_is_one_moment_and_stands_alone),
         T(a_name_that_is_taken_and_a_row_that_is_missing_are_told_apart) };
     return cmocka_run_group_tests_name("state", tests, NULL, NULL);
 }
