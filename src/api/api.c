@@ -74,6 +74,7 @@ void api_free(struct api *a)
     json_decref(a->children);
     json_decref(a->keys);
     json_decref(a->changes);
+    json_decref(a->log_senders);
     json_decref(a->vault);
     json_decref(a->verify);
     json_decref(a->progress);
@@ -222,9 +223,11 @@ void api_on_peer(struct api *a, const char *peer, bool there)
             api_lock(a, "keyd is gone"); /* and the open restore key with it */
         if (there && a->started)
             keys_refresh(a);
+    } else if (!strcmp(peer, "watch")) {
+        logs_on_watch(a, there);
     } else if (!strcmp(peer, "vault") && there) {
         vault_open(a);
-    } else if (!strcmp(peer, "front") && there && a->started && a->cfg.ops.cert) {
+    } else if ((!strcmp(peer, "front") || !strcmp(peer, "collector")) && there && a->started && a->cfg.ops.cert) {
         a->cfg.ops.cert(a->cfg.ops.arg, api_str(a->keys, "cert_pem"));
     }
 }
@@ -299,6 +302,7 @@ static void daily(struct api *a, int64_t now)
     keys_refresh(a); /* the server's certificate is made anew before its time is over, however long nothing was restarted */
     tasks_daily(a, now);
     signals_daily(a, now);
+    logs_daily(a, now);
     (void)!state_do(a->state, STATE_sessions_forget, STATE_ARGS(state_i(now))); /* refused by their end in any case */
     (void)!state_do(a->state, STATE_fails_forget, STATE_ARGS(state_i(now - 2 * DAY)));
     (void)!state_do(a->state, STATE_codes_forget, STATE_ARGS(state_i(now - DAY)));
@@ -331,6 +335,7 @@ void api_tick(struct api *a)
         copies_tick(a);
         self_tick(a);
         alarms_tick(a);
+        logs_tick(a, now);
         outbox_tick(a);
     }
     if (due(&a->last_alive_s, now, ALIVE_EVERY_S))

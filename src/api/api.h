@@ -77,6 +77,9 @@ void api_on_disks(struct api *a, const json_t *disks);    /* P_DISKS */
 void api_on_copier(struct api *a, const json_t *event);  /* Y_EVENT, N_EVENT */
 bool api_copy_runs(const struct api *a, const char *copy); /* is this the copy that is made just now? */
 void api_on_watch(struct api *a, const json_t *event);   /* W_SIGNALS */
+void api_on_log_sources(struct api *a, const json_t *event);   /* W_SOURCES */
+void api_on_log_senders(struct api *a, const json_t *event);   /* L_SENDERS */
+void api_on_log_event(struct api *a, const json_t *event);     /* W_EVENT */
 void api_on_sent(struct api *a, const json_t *result);   /* X_RESULT */
 void api_on_peer(struct api *a, const char *peer, bool there);
 

@@ -55,6 +55,9 @@ struct api {
     json_t *loaded;                 /* manifest → grant, in the opener since the unlock */
     struct api_unlock unlock;
     /* first set-up */
+    json_t *log_senders;            /* of the collector's present life: {stream, of: {listener/address: counts}, listeners} */
+    int64_t log_lost_told;
+    bool watch_there;
     char setup_code[32];
     char *setup_password;           /* the director's, until the restore key is made */
     unsigned setup_wrong; int64_t setup_wait_until_s;

@@ -26,4 +26,10 @@ void playbooks_on(struct api *a, const json_t *incident);
 json_t *responses_of(struct api *a, int64_t incident, enum text_lang lang);
 /* The booked window that this session of remote maintenance is part of, and it is noted there; NULL none.  The caller's. */
 char *maintenance_covers(struct api *a, const json_t *signal, int64_t at_s);
+
+/* Logs (logs.c): what watch and collector tell, and what watch is told. */
+void logs_configure(struct api *a, bool reload);
+void logs_on_watch(struct api *a, bool there);
+void logs_tick(struct api *a, int64_t now);
+void logs_daily(struct api *a, int64_t now);
 #endif

@@ -24,10 +24,29 @@ sm_must_use int plat_local_peer(int fd, struct plat_peer *ret);
  * Returns the descriptor; ret_port (may be NULL) is the port really bound.  -SM_EINVAL for a text that is no address.
  */
 sm_must_use int plat_tcp_listen(const char *address, uint16_t port, uint16_t *ret_port);
+/*
+ * UDP at such an address; the socket's buffer as large as asked for and the system gives (root is not bound by its
+ * maximum), and the number of datagrams it had to drop comes with each (SO_RXQ_OVFL).  Returns the descriptor.
+ */
+sm_must_use int plat_udp_bind(const char *address, uint16_t port, int buffer_bytes, uint16_t *ret_port);
 /* Is the address text a loopback one? */
 bool plat_tcp_is_loopback(const char *address);
 /* Address of the peer or of our end as text ("192.0.2.1", "2001:db8::1"); ret has 64 bytes. */
 sm_must_use int plat_tcp_peer(int fd, char *ret, uint16_t *ret_port);
+/*
+ * Datagrams, as many as there are (at most n): one system call.  Each is written at at[i].p (room bytes of it) and at[i].n
+ * becomes its length, cut at room (the kernel's way; 65,536 holds any).  address: 16 bytes, IPv4 as ::ffff:a.b.c.d.
+ * *ret_lost is the socket's count of lost ones as of the newest, untouched while there is none.
+ * Returns how many; -SM_EAGAIN none, -errno.
+ */
+#define PLAT_UDP_MANY 128
+struct plat_datagram { uint8_t *p; size_t n; uint8_t address[16]; };
+sm_must_use int plat_udp_receive(int fd, struct plat_datagram *at, size_t n, size_t room, uint32_t *ret_lost);
+/* The 16 bytes of the peer's address, IPv4 as ::ffff:a.b.c.d; and such bytes as text (64 bytes). */
+sm_must_use int plat_tcp_peer_bytes(int fd, uint8_t ret[16]);
+void plat_address_text(const uint8_t address[16], char ret[64]);
+/* The next connection that waits, non-blocking.  -SM_EAGAIN when nobody waits, -errno. */
+sm_must_use int plat_tcp_accept(int fd);
 /* This machine's own addresses, one call each, loopback left out. */
 sm_must_use int plat_tcp_addresses(void (*fn)(void *arg, const char *interface, const char *address), void *arg);
 

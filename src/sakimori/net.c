@@ -16,7 +16,7 @@
 struct cli_net {
     CURL *curl;
     char *socket, *base, *ca, *where;
-    char token[128], cookie[128], csrf[96];
+    char token[128], cookie[128], csrf[96], next[96];
     bool untrusted;               /* of the last request: somebody answered, but the certificate could not be checked */
     int dirfd;                    /* of a socket whose path is too long for an address */
 };
@@ -200,6 +200,25 @@ static size_t take_body(char *p, size_t size, size_t n, void *arg)
     return r < 0 ? 0 : n;
 }
 
+const char *cli_next(const struct cli *c)
+{
+    return c->net->next;
+}
+
+static void take_next(struct cli_net *net, const char *p, size_t n)
+{
+    static const char want[] = "x-sakimori-next:";
+    size_t w = sizeof want - 1;
+
+    if (n <= w || strncasecmp(p, want, w))
+        return;
+    while (w < n && p[w] == ' ')
+        w++;
+    while (n > w && (p[n - 1] == '\r' || p[n - 1] == '\n'))
+        n--;
+    (void)snprintf(net->next, sizeof net->next, "%.*s", (int)(n - w), p + w); /* cut, it is none of ours */
+}
+
 /* The set-up's session comes as a cookie; ours has no jar, one value is all. */
 static size_t take_header(char *p, size_t size, size_t n, void *arg)
 {
@@ -207,6 +226,7 @@ static size_t take_header(char *p, size_t size, size_t n, void *arg)
     static const char want[] = "set-cookie: __Host-sakimori=";
     size_t w = sizeof want - 1;
     (void)size; /* is 1 by definition */
+    take_next(net, p, n);
     if (n > w && !strncasecmp(p, want, w)) {
         size_t v = 0;
         while (w + v < n && v < 100 && p[w + v] != ';' && p[w + v] != '\r' && p[w + v] != '\n')
@@ -282,6 +302,7 @@ static long perform(
     curl_easy_setopt(u, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(u, CURLOPT_HEADERDATA, n);
     long status = 0;
+    n->next[0] = 0;
     t->curl = u;
     CURLcode e = curl_easy_perform(u);
     n->untrusted = e == CURLE_PEER_FAILED_VERIFICATION || e == CURLE_SSL_CACERT_BADFILE;

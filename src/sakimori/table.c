@@ -224,6 +224,21 @@ static const struct cli_opt o_book[] = { { .name = "vendor", .value = "NAME", .j
     { .name = "account", .value = "NAME", .ja = "使う利用者の名前", .en = "account that is used" },
     { .name = "address", .value = "ADDRESS", .ja = "どこから(192.0.2.7 か 192.0.2.0/24)", .en = "from where (192.0.2.7 or 192.0.2.0/24)" }, END };
 
+#define OPT_SPAN { .name = "from", .value = "TIME", .ja = "この時刻から(2026-12-01T13:00:00+09:00)", .en = "from this time on (2026-12-01T13:00:00+09:00)" }, \
+    { .name = "until", .value = "TIME", .ja = "この時刻まで", .en = "until this time" }
+static const struct cli_opt o_logs_search[] = { OPT_SPAN, { .name = "limit", .value = "N", .ja = "一度に出す数(ふつう 50)", .en = "how many (50)" },
+    { .name = "all", .ja = "続きも全部", .en = "everything, not only the first" }, { .name = "oldest", .ja = "古いものから", .en = "oldest first" }, END };
+static const struct cli_opt o_logs_export[] = { OPT_SPAN, { .name = "csv", .ja = "表計算ソフト用の CSV(ふつうは JSON)", .en = "CSV for spreadsheets instead of JSON lines" }, END };
+static const struct cli_opt o_logs_source[] = { { .name = "name", .value = "TEXT", .ja = "呼び名", .en = "what people call it" },
+    { .name = "class", .value = "N", .ja = "残す日数の組(0 から 15)", .en = "class of how long it is kept (0 to 15)" },
+    { .name = "format", .value = "NAME", .ja = "読み方(空は自動)", .en = "how it is read (empty: found out)" },
+    { .name = "encoding", .value = "NAME", .ja = "文字コード(空は自動)", .en = "encoding (empty: found out)" },
+    { .name = "zone", .value = "HOURS", .ja = "時差のない時刻は世界時から何時間か(日本は 9)", .en = "times without zone are so many hours east (Japan: 9)" },
+    { .name = "silent", .value = "MINUTES", .ja = "これより長く来なければ知らせる(0 は知らせない)", .en = "tell when nothing came for so long (0: never)" },
+    { .name = "product", .value = "WORD", .ja = "ルールでの product", .en = "product, as rules say" },
+    { .name = "category", .value = "WORD", .ja = "ルールでの category", .en = "category, as rules say" },
+    { .name = "service", .value = "WORD", .ja = "ルールでの service", .en = "service, as rules say" }, END };
+
 const struct cli_cmd cli_commands[] = {
     { "setup", "", 0, 0, cmd_setup, "初期設定", "first set-up", o_setup },
     { "sign-in", "[ACCOUNT]", 0, 1, cmd_sign_in, "サインイン", "sign in", o_secret },
@@ -319,6 +334,17 @@ const struct cli_cmd cli_commands[] = {
     { "people set", "PERSON", 1, 1, cmd_people_set, "人を変える", "change a person", o_person },
     { "people reset", "PERSON", 1, 1, cmd_people_reset, "新しいパスワードとコードを出す", "new password and codes", NULL },
     { "people remove", "PERSON", 1, 1, cmd_people_remove, "人をはずす", "remove a person", NULL },
+    { "logs status", "", 0, 0, cmd_logs_status, "ログの記録の状態", "state of the log record", NULL },
+    { "logs search", "[QUERY]", 0, 1, cmd_logs_search, "ログをさがす(例: host:fw1 AND 失敗)", "search the logs, newest first", o_logs_search },
+    { "logs tail", "[QUERY]", 0, 1, cmd_logs_tail, "来るログをそのまま見る(Ctrl-C で終わる)", "logs as they come, until Ctrl-C", NULL },
+    { "logs export", "QUERY [FILE]", 1, 2, cmd_logs_export, "ログを取り出す(古いものから、全部)", "all that match, oldest first", o_logs_export },
+    { "logs sources", "", 0, 0, cmd_logs_sources, "ログを送ってくる機器", "who sends logs", NULL },
+    { "logs source", "ID", 1, 1, cmd_logs_source_set, "その送り手を確かめたことにし、分かっていることを決める", "a source is right, and what is known of it", o_logs_source },
+    { "rule list", "[TEXT]", 0, 1, cmd_rule_list, "検知ルールの一覧", "detection rules", NULL },
+    { "rule faults", "", 0, 0, cmd_rule_faults, "読めなかったルールと、その理由", "rules that could not be loaded, and why", NULL },
+    { "rule on", "RULE", 1, 1, cmd_rule_on, "ルールを使う", "switch a rule on", NULL },
+    { "rule off", "RULE", 1, 1, cmd_rule_off, "ルールを止める", "switch a rule off", NULL },
+    { "rule reload", "", 0, 0, cmd_rule_reload, "ルールのファイルを読み直す", "read the rule files again", NULL },
     { "incident list", "", 0, 0, cmd_incident_list, "起きたことの一覧(知らせを一つの話にまとめたもの)", "incidents: signals that belong together", o_open },
     { "incident show", "INCIDENT", 1, 1, cmd_incident_show, "一つの話と、次にすること", "one incident in order, and what to do next", NULL },
     { "incident close", "INCIDENT", 1, 1, cmd_incident_close, "終わりにする", "an incident is over", o_incident_close },

@@ -519,7 +519,7 @@ static const char *folder_path(struct child *c, const char *path, char *buf, siz
 
 static int confine_folders(struct child *c)
 {
-    struct plat_path_rule rules[CHILD_FOLDERS_MAX + 5];
+    struct plat_path_rule rules[CHILD_FOLDERS_MAX + 6];
     char *paths = calloc(CHILD_FOLDERS_MAX, 4200);
     size_t n = 0;
     int r;
@@ -534,6 +534,9 @@ static int confine_folders(struct child *c)
     const char *job = json_string_value(json_object_get(json_object_get(c->config, "job"), "path"));
     if (c->row->job_folder && job)
         rules[n++] = (struct plat_path_rule){ .path = job, .write = true };
+    const char *shipped = json_string_value(json_object_get(c->config, "rules"));
+    if (c->row->rules_folder && shipped && *shipped)
+        rules[n++] = (struct plat_path_rule){ .path = shipped, .optional = true };
     rules[n++] = (struct plat_path_rule){ .path = "/dev/urandom", .optional = true };
     rules[n++] = (struct plat_path_rule){ .path = "/etc/localtime", .optional = true };
     rules[n++] = (struct plat_path_rule){ .path = "/usr/share/zoneinfo", .optional = true };

@@ -31,6 +31,7 @@ struct child_row {
     unsigned nofile;                  /* most descriptors */
     bool on_request;                  /* started by P_OPENER, P_COPIER, P_COURIER or P_SELF only */
     int caps[2]; size_t caps_n;       /* kept as root; everything else goes */
+    bool rules_folder;                /* may read config's rules: the folder of the rules that are shipped */
     bool job_folder;                  /* may write below config's job.path, which the parent was asked for */
 };
 
@@ -130,5 +131,8 @@ int out_main(struct child *c);
 int copier_main(struct child *c);
 int courier_main(struct child *c);
 int selfsave_main(struct child *c);
+int collector_main(struct child *c);
+int watch_main(struct child *c);
+int seeker_main(struct child *c);
 
 #endif

@@ -10,7 +10,8 @@
 #include "plat/proc.h"
 #include "sakimorid/parent.h"
 
-enum { PORT_TRIES = 50, PATH_BYTES = 4096, DEPTH_MAX = 24, MAIL_MAX = 16 << 10, ADDRESSES_MAX = 256 << 10, ADDRESSES = 32 };
+enum { PORT_TRIES = 50, PATH_BYTES = 4096, DEPTH_MAX = 24, MAIL_MAX = 16 << 10, ADDRESSES_MAX = 256 << 10, ADDRESSES = 32,
+    LOG_SOCKET_BYTES = 32 << 20 /* of UDP: what comes in a moment in which the collector does not run */ };
 
 #define ROOM_FILE "room"
 #define ROOM_BYTES ((uint64_t)16 << 20)
@@ -178,6 +179,27 @@ static int bind_ports(struct ground *g, const struct settings *s, char *ret_why)
     }
     snprintf(ret_why, 240, "%.64s port %lld and the next one: %s", s->listen, (long long)s->port, sm_strerror(r));
     return r;
+}
+
+/* Ports for logs, each when it is set: 0 is none, as nobody sends any before the box is told to take them. */
+static int bind_logs(struct ground *g, const struct settings *s, char *ret_why)
+{
+    static const char *const names[] = { "syslog_udp", "syslog_tcp", "syslog_tls" };
+    const int64_t ports[] = { s->syslog_udp, s->syslog_tcp, s->syslog_tls };
+    const char *at = s->syslog_listen[0] ? s->syslog_listen : s->listen;
+
+    for (int i = 0; i < 3; i++) {
+        if (!ports[i])
+            continue;
+        int r = i == 0 ? plat_udp_bind(at, (uint16_t)ports[i], LOG_SOCKET_BYTES, NULL) :
+            plat_tcp_listen(at, (uint16_t)ports[i], NULL);
+        if (r < 0) {
+            snprintf(ret_why, 240, "%s = %lld at %.64s: %s", names[i], (long long)ports[i], at, sm_strerror(r));
+            return r;
+        }
+        g->log_fd[i] = r;
+    }
+    return 0;
 }
 
 static int bind_local(struct ground *g, const struct settings *s, char *ret_why)
@@ -432,8 +454,9 @@ int ground_open(struct ground *g, const char *data, const struct settings *s, co
 {
     int r;
 
-    *g = (struct ground){ .console_fd = -1, .agent_fd = -1, .local_fd = -1, .lock_fd = -1 };
+    *g = (struct ground){ .console_fd = -1, .agent_fd = -1, .local_fd = -1, .lock_fd = -1, .log_fd = { -1, -1, -1 } };
     ret_why[0] = '\0';
+    g->rules = s->rules[0] ? s->rules : SAKIMORI_RULES_DIR;
     g->web = s->web[0] ? s->web : SAKIMORI_WEB_DIR;
     g->names = json_array();
     g->ips = json_array();
@@ -447,6 +470,8 @@ int ground_open(struct ground *g, const char *data, const struct settings *s, co
         keep_room(g);
         r = bind_ports(g, s, ret_why);
     }
+    if (r >= 0)
+        r = bind_logs(g, s, ret_why);
     if (r >= 0)
         r = bind_local(g, s, ret_why);
     if (r < 0) {
@@ -468,13 +493,15 @@ void ground_close(struct ground *g)
     close_fd(g->agent_fd);
     close_fd(g->local_fd);
     close_fd(g->lock_fd);
+    for (int i = 0; i < 3; i++)
+        close_fd(g->log_fd[i]);
     free(g->data);
     json_decref(g->names);
     json_decref(g->ips);
     json_decref(g->not_separated);
     sm_json_drop_secret(g->mail);
     sm_json_drop_secret(g->addresses);
-    *g = (struct ground){ .console_fd = -1, .agent_fd = -1, .local_fd = -1, .lock_fd = -1 };
+    *g = (struct ground){ .console_fd = -1, .agent_fd = -1, .local_fd = -1, .lock_fd = -1, .log_fd = { -1, -1, -1 } };
 }
 
 json_t *ground_config(const struct ground *g, const struct settings *s, unsigned who)
@@ -485,6 +512,10 @@ json_t *ground_config(const struct ground *g, const struct settings *s, unsigned
         g->names, "ips", g->ips, "web", g->web, "not_separated", g->not_separated, "test_clock", s->test_clock,
         "settings", settings) : NULL;
 
+    if (j && who == WHO_WATCH && json_object_set_new(j, "rules", json_string(g->rules)) < 0) {
+        json_decref(j);
+        return NULL;
+    }
     if (j && who == WHO_OUT && json_object_set(j, "mail", g->mail) < 0) {
         json_decref(j);
         return NULL;

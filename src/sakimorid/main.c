@@ -35,6 +35,15 @@ static const struct child_row rows[] = {
     { .name = "selfsave", .who = WHO_SELF, .entry = selfsave_main, .profile = "selfsave", .user = "_sakimori-self",
         .folders = { WRITE("self"), READ_OPT("state/self") }, .nofile = 256, .on_request = true,
         .caps = { CAP_DAC_READ_SEARCH }, .caps_n = 1 },
+    /* Bytes of strangers, no file and no key. */
+    { .name = "collector", .who = WHO_COLLECTOR, .entry = collector_main, .profile = "collector",
+        .user = "_sakimori-collector", .nofile = 4096 },
+    /* It reads what strangers wrote: no network, no key, and of files the record and the rules. */
+    { .name = "watch", .who = WHO_WATCH, .entry = watch_main, .profile = "watch", .user = "_sakimori-watch",
+        .folders = { WRITE("journal"), WRITE("watch"), WRITE("rules") }, .nofile = 512, .rules_folder = true },
+    /* It reads the record, which is watch's, for people who ask. */
+    { .name = "seeker", .who = WHO_SEEKER, .entry = seeker_main, .profile = "seeker", .user = "_sakimori-seeker",
+        .folders = { READ("journal") }, .nofile = 512, .caps = { CAP_DAC_READ_SEARCH }, .caps_n = 1 },
 };
 
 int main(int argc, char **argv)

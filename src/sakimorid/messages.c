@@ -3,6 +3,7 @@
 
 #define KIB(n) ((uint32_t)(n) << 10)
 #define FULL ((uint32_t)SM_IPC_BODY_MAX)
+#define FC (WHO_FRONT | WHO_COLLECTOR)
 #define FB (WHO_FRONT | WHO_OPENER)
 #define FS (WHO_FRONT | WHO_SELF)
 #define BS (WHO_BRAIN | WHO_SELF)
@@ -14,7 +15,7 @@ const struct msg_row msg_table[] = {
     ROW(P_CONFIG, KIB(64), WHO_PARENT, WHO_CHILDREN, NOTICE),
     ROW_FD(P_ATTACH, KIB(1), WHO_PARENT, WHO_CHILDREN, NOTICE),
     ROW(P_STOP, KIB(1), WHO_PARENT, WHO_CHILDREN, NOTICE),
-    ROW_FD(P_LISTEN, KIB(1), WHO_PARENT, WHO_FRONT, NOTICE),
+    ROW_FD(P_LISTEN, KIB(1), WHO_PARENT, FC, NOTICE),
     ROW(P_CHILD, KIB(4), WHO_PARENT, WHO_BRAIN, NOTICE),
     ROW(P_DISKS, KIB(8), WHO_PARENT, WHO_BRAIN, NOTICE),
     ROW(P_OPENER, KIB(1), WHO_BRAIN, WHO_PARENT, REQUEST),
@@ -31,9 +32,9 @@ const struct msg_row msg_table[] = {
     ROW(B_GONE, KIB(1), WHO_FRONT, WHO_BRAIN, NOTICE),
     ROW(F_EVENT, KIB(256), WHO_BRAIN, WHO_FRONT, NOTICE),
     ROW(F_DROP, KIB(1), WHO_BRAIN, WHO_FRONT, NOTICE),
-    ROW(F_CERT, KIB(64), WHO_BRAIN, WHO_FRONT, NOTICE),
+    ROW(F_CERT, KIB(64), WHO_BRAIN, FC, NOTICE),
 
-    ROW(K_TLS_SIGN, KIB(1), WHO_FRONT, WHO_KEYD, REQUEST),
+    ROW(K_TLS_SIGN, KIB(1), FC, WHO_KEYD, REQUEST),
     ROW(K_SIGN_HEAD, 256, WHO_VAULT, WHO_KEYD, REQUEST),
     ROW(K_OPEN, FULL, WHO_OPENER, WHO_KEYD, REQUEST),
     ROW(K_ORDERS_PUB, 0, WHO_VAULT, WHO_KEYD, REQUEST),
@@ -59,6 +60,8 @@ const struct msg_row msg_table[] = {
     ROW(K_CHANGE_TAKE, KIB(32), WHO_VAULT, WHO_KEYD, REQUEST), /* who knows what waited and was executed */
     ROW(K_CHANGE_DROP, 256, WHO_VAULT, WHO_KEYD, REQUEST),
     ROW(K_LINKS, KIB(64), WHO_BRAIN, WHO_KEYD, REQUEST),
+    ROW(K_SEAL_BEGIN, 0, WHO_WATCH, WHO_KEYD, REQUEST),
+    ROW(K_SEAL_SIGN, KIB(65), WHO_WATCH, WHO_KEYD, REQUEST),
     ROW(K_EVENT, KIB(4), WHO_KEYD, WHO_BRAIN, NOTICE),
 
     ROW(V_PACK_BEGIN, KIB(1), FS, WHO_VAULT, REQUEST),
@@ -130,12 +133,27 @@ const struct msg_row msg_table[] = {
     ROW(N_SEAL, KIB(1), WHO_COURIER, WHO_BRAIN, REQUEST),
     ROW(S_HELLO, KIB(1), WHO_BRAIN, WHO_SELF, REQUEST),
     ROW(S_RUN, KIB(16), WHO_BRAIN, WHO_SELF, REQUEST),
+
+    ROW(L_BATCH, FULL, WHO_COLLECTOR, WHO_WATCH, REQUEST),
+    ROW(L_SENDERS, KIB(128), WHO_COLLECTOR, WHO_BRAIN, NOTICE),
+    ROW(W_EVENTS, FULL, WHO_BRAIN, WHO_WATCH, REQUEST),
+    ROW(W_CONFIG, FULL, WHO_BRAIN, WHO_WATCH, REQUEST),
+    ROW(W_STATUS, KIB(1), WHO_BRAIN, WHO_WATCH, REQUEST),
+    ROW(W_RULES, KIB(4), WHO_BRAIN, WHO_WATCH, REQUEST),
+    ROW(W_SOURCES, KIB(256), WHO_WATCH, WHO_BRAIN, NOTICE),
+    ROW(W_SIGNALS, KIB(256), WHO_WATCH, WHO_BRAIN, NOTICE),
+    ROW(W_EVENT, KIB(4), WHO_WATCH, WHO_BRAIN, NOTICE),
+
+    ROW(J_SEARCH, KIB(16), WHO_BRAIN, WHO_SEEKER, REQUEST),
+    ROW(J_HISTOGRAM, KIB(16), WHO_BRAIN, WHO_SEEKER, REQUEST),
+    ROW(J_EXPORT, KIB(16), WHO_BRAIN, WHO_SEEKER, REQUEST),
+    ROW(J_EVENT, KIB(4), WHO_BRAIN, WHO_SEEKER, REQUEST),
 };
 const size_t msg_table_n = sizeof msg_table / sizeof msg_table[0];
 _Static_assert(sizeof msg_table / sizeof msg_table[0] <= MSG_ROWS_MAX, "raise MSG_ROWS_MAX");
 
 static const char *const who_names[WHO_COUNT] = { "parent", "front", "keyd", "brain", "vault", "opener", "out",
-    "copier", "courier", "selfsave" };
+    "copier", "courier", "selfsave", "collector", "watch", "seeker" };
 
 const struct msg_row *msg_find(uint16_t type)
 {

@@ -13,10 +13,10 @@
 /* The processes, as bits so that one row can name several. */
 enum msg_who {
     WHO_PARENT = 1, WHO_FRONT = 2, WHO_KEYD = 4, WHO_BRAIN = 8, WHO_VAULT = 16, WHO_OPENER = 32, WHO_OUT = 64,
-    WHO_COPIER = 128, WHO_COURIER = 256, WHO_SELF = 512,
-    WHO_CHILDREN = 1022,
+    WHO_COPIER = 128, WHO_COURIER = 256, WHO_SELF = 512, WHO_COLLECTOR = 1024, WHO_WATCH = 2048, WHO_SEEKER = 4096,
+    WHO_CHILDREN = 8190,
 };
-#define WHO_COUNT 10
+#define WHO_COUNT 13
 
 enum msg_type {
     /* parent → children, children → parent */
@@ -33,6 +33,7 @@ enum msg_type {
     K_UNLOCK = 0x0518, K_LOCK = 0x0519, K_GRANT_AGENT = 0x051a, K_GRANT_OPENER = 0x051b,
     K_REKEY_PASSWORD = 0x051c, K_CHECK_SHEET = 0x051d, K_CHALLENGE = 0x051e, K_ESCROW = 0x051f, K_EVENT = 0x0520,
     K_CARD_NEW = 0x0521, K_SELF = 0x0538,
+    K_SEAL_BEGIN = 0x0540, K_SEAL_SIGN = 0x0541,
     K_CHANGE = 0x0530, K_CHANGE_TAKE = 0x0531, K_LINKS = 0x0532, K_CHANGE_DROP = 0x0533,
     /* → vault, vault ⇢ brain */
     V_PACK_BEGIN = 0x0600, V_PACK_DATA = 0x0601, V_PACK_END = 0x0602, V_PACK_ABORT = 0x0603, V_OBJECTS = 0x0604,
@@ -56,6 +57,13 @@ enum msg_type {
     N_RUN = 0x0a00, N_CANCEL = 0x0a01, N_EVENT = 0x0a02, N_SEAL = 0x0a03,
     /* brain → selfsave */
     S_HELLO = 0x0c00, S_RUN = 0x0c01,
+    /* collector → watch, collector ⇢ brain */
+    L_BATCH = 0x0d00, L_SENDERS = 0x0d01,
+    /* brain → watch, watch ⇢ brain */
+    W_EVENTS = 0x0e00, W_CONFIG = 0x0e01, W_STATUS = 0x0e02, W_RULES = 0x0e03,
+    W_SOURCES = 0x0e10, W_SIGNALS = 0x0e11, W_EVENT = 0x0e12,
+    /* brain → seeker */
+    J_SEARCH = 0x0f00, J_HISTOGRAM = 0x0f01, J_EXPORT = 0x0f03, J_EVENT = 0x0f04,
 };
 
 enum msg_kind { MSG_NOTICE, MSG_REQUEST };
@@ -69,7 +77,7 @@ struct msg_row {
 };
 extern const struct msg_row msg_table[];
 extern const size_t msg_table_n;
-#define MSG_ROWS_MAX 128
+#define MSG_ROWS_MAX 160
 
 /* The row of type, NULL if there is none; its name or "?". */
 const struct msg_row *msg_find(uint16_t type);

@@ -37,6 +37,19 @@ const struct sm_opt options_table[] = {
         .en = "Free disk space that backups leave alone" },
     { .name = "disks", .kind = SM_OPT_PATH, .standard = "/dev/disk/by-uuid", .min = 0, .max = 1024, .offset = AT(disks),
         .ja = "つながっているディスクを UUID で見つける場所", .en = "Where disks that are plugged in are found by UUID" },
+    { .name = "syslog_listen", .kind = SM_OPT_TEXT, .standard = "", .min = 0, .max = 64, .offset = AT(syslog_listen),
+        .ja = "ログ(syslog)を待つアドレス。空なら listen と同じ", .en = "Address to listen on for logs (syslog); empty = as listen" },
+    { .name = "syslog_udp", .kind = SM_OPT_INT, .standard = "0", .min = 0, .max = 65535, .offset = AT(syslog_udp),
+        .ja = "ログを UDP で受けるポート(ふつう 514)。0 は受けない", .en = "Port for logs over UDP (usually 514); 0: none" },
+    { .name = "syslog_tcp", .kind = SM_OPT_INT, .standard = "0", .min = 0, .max = 65535, .offset = AT(syslog_tcp),
+        .ja = "ログを TCP で受けるポート(ふつう 514 か 601)。0 は受けない",
+        .en = "Port for logs over TCP (usually 514 or 601); 0: none" },
+    { .name = "syslog_tls", .kind = SM_OPT_INT, .standard = "0", .min = 0, .max = 65535, .offset = AT(syslog_tls),
+        .ja = "ログを TLS で受けるポート(ふつう 6514)。0 は受けない。証明書はこの箱のもの",
+        .en = "Port for logs over TLS (usually 6514), with the box's certificate; 0: none" },
+    { .name = "rules", .kind = SM_OPT_PATH, .standard = "", .min = 0, .max = 1024, .offset = AT(rules),
+        .ja = "製品に付いてくる検知ルールの場所。空なら標準の場所",
+        .en = "Folder of the detection rules that are shipped; empty = standard place" },
     { .name = "scrub_days", .kind = SM_OPT_INT, .standard = "30", .min = 1, .max = 365, .offset = AT(scrub_days),
         .ja = "この日数のうちに、保存した物を全部読み直して確かめる",
         .en = "Everything that is kept is read again and checked within so many days" },
@@ -95,6 +108,7 @@ static const struct arg_row {
         "port of the console (agents: N + 1)" },
     { "config", ARG_TEXT, offsetof(struct arguments, config), "FILE", "設定ファイル", "settings file" },
     { "web", ARG_TEXT, offsetof(struct arguments, web), "DIR", "画面のファイル", "files of the console" },
+    { "rules", ARG_TEXT, offsetof(struct arguments, rules), "DIR", "製品に付いてくる検知ルール", "detection rules that are shipped" },
     { "headless", ARG_FLAG, offsetof(struct arguments, headless), NULL, "起動後に JSON を一行だけ出す",
         "print one JSON line once it serves" },
     { "help", ARG_FLAG, offsetof(struct arguments, help), NULL, "この説明", "this text" },
@@ -214,7 +228,8 @@ static int put_over(const char *name, const char *value, struct settings *s, cha
 int options_load(const char *file, bool create, const struct arguments *a, struct settings *ret, char *ret_why)
 {
     struct settings s = { 0 };
-    char web[PATH_MAX];
+    char web[PATH_MAX], rules[PATH_MAX];
+    const char *rules_full = a->rules && realpath(a->rules, rules) ? rules : a->rules;
     const char *web_full = a->web && realpath(a->web, web) ? web : a->web;
     int r = sm_opt_defaults(options_table, options_n, &s);
 
@@ -226,6 +241,8 @@ int options_load(const char *file, bool create, const struct arguments *a, struc
         r = put_over("port", a->port, &s, ret_why);
     if (r >= 0)
         r = put_over("web", web_full, &s, ret_why);
+    if (r >= 0)
+        r = put_over("rules", rules_full, &s, ret_why);
     if (r < 0) {
         options_wipe(&s);
         return r;

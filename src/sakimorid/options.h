@@ -9,15 +9,16 @@
 #include "core/opt.h"
 
 struct settings {
-    char *listen, *names, *web, *socket, *group, *log_level, *test_clock, *disks;
+    char *listen, *names, *web, *socket, *group, *log_level, *test_clock, *disks, *rules, *syslog_listen;
     int64_t port, connections, connections_per_address, idle_s, disk_reserve_bytes, scrub_days, scrub_rate_bytes;
+    int64_t syslog_udp, syslog_tcp, syslog_tls;
     char *mail_host, *mail_tls, *mail_user, *mail_from, *mail_password;
     int64_t mail_port;
 };
 
 /* What the command line says; strings borrow from argv. */
 struct arguments {
-    const char *data, *listen, *port, *config, *web, *local_agent, *agent_data;
+    const char *data, *listen, *port, *config, *web, *rules, *local_agent, *agent_data;
     const char *child;   /* --child=NAME: this process is a child */
     int64_t parent;      /* --parent=PID, with --child */
     bool headless, help, version;

@@ -15,7 +15,7 @@
 #include "sakimorid/diskwork.h"
 
 enum {
-    KIDS_MAX = 12, OPENER_ASKS_MAX = 16, READY_WAIT_MS = 60000, STEADY_MS = 10000, EARLY_FAILS_MAX = 5,
+    KIDS_MAX = 16, OPENER_ASKS_MAX = 16, READY_WAIT_MS = 60000, STEADY_MS = 10000, EARLY_FAILS_MAX = 5,
     STOP_WAIT_MS = 6000, OUT_QUEUE = 1 << 20, CHANNEL_FD = 3,
 };
 
@@ -23,7 +23,8 @@ enum {
 static const uint64_t back_off_ms[] = { 0, 1000, 2000, 4000, 8000 };
 #define BACK_OFFS (sizeof back_off_ms / sizeof back_off_ms[0])
 /* Who stops first: those who take work in, last the one that others need for their end. */
-static const unsigned stop_order[] = { WHO_FRONT, WHO_OPENER, WHO_COPIER, WHO_COURIER, WHO_SELF, WHO_OUT, WHO_BRAIN, WHO_VAULT, WHO_KEYD };
+static const unsigned stop_order[] = { WHO_FRONT, WHO_COLLECTOR, WHO_OPENER, WHO_SEEKER, WHO_COPIER, WHO_COURIER,
+    WHO_SELF, WHO_OUT, WHO_WATCH, WHO_BRAIN, WHO_VAULT, WHO_KEYD };
 
 enum kid_state { KID_OFF, KID_STARTING, KID_UP, KID_WAITING };
 struct parent;
@@ -169,6 +170,10 @@ static void attach_all(struct kid *k)
         if (other != k && other->state == KID_UP && msg_channel(k->row->who, other->row->who))
             attach_pair(k, other);
     }
+    static const char *const logs[] = { "syslog-udp", "syslog-tcp", "syslog-tls" };
+    for (size_t i = 0; k->row->who == WHO_COLLECTOR && i < 3; i++)
+        if (p->g->log_fd[i] >= 0)
+            send_take(k, P_LISTEN, json_pack("{ss}", "what", logs[i]), p->g->log_fd[i]);
     if (k->row->who != WHO_FRONT)
         return;
     send_take(k, P_LISTEN, json_pack("{ss}", "what", "console"), p->g->console_fd);

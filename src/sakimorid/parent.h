@@ -15,6 +15,8 @@ struct ground {
     const char *local_agent, *agent_data; /* program and folder of this machine's agent, NULL: none; borrowed */
     char socket[4200];        /* the local socket */
     int console_fd, agent_fd, local_fd, lock_fd;
+    int log_fd[3];            /* syslog over UDP, TCP, TLS; -1: none */
+    const char *rules;        /* as web: the rules that are shipped */
     uint16_t port;            /* of the console, really bound */
     char console_url[128], agent_url[128];
     json_t *names, *ips;      /* for the server certificate */

@@ -120,6 +120,13 @@ static const char v4[] =
     "CREATE INDEX responses_incident ON responses(incident, id);"
     /* Months that the director signed, as they were then. */
     "CREATE TABLE reviews(month TEXT PRIMARY KEY, facts TEXT NOT NULL, hash TEXT NOT NULL, by TEXT NOT NULL, at_s INTEGER NOT NULL, note TEXT);"
+    /* Sources of logs as watch heard them (id: made of listener, address, host), and what people say of them. */
+    "CREATE TABLE log_sources(id INTEGER PRIMARY KEY, listener TEXT NOT NULL, address TEXT NOT NULL, host TEXT NOT NULL,"
+    " name TEXT NOT NULL DEFAULT '', state TEXT NOT NULL DEFAULT 'new', class INTEGER NOT NULL DEFAULT 0, format TEXT NOT NULL DEFAULT '',"
+    " encoding TEXT NOT NULL DEFAULT '', zone_s INTEGER NOT NULL DEFAULT 32400, product TEXT NOT NULL DEFAULT '',"
+    " category TEXT NOT NULL DEFAULT '', service TEXT NOT NULL DEFAULT '', silent_s INTEGER NOT NULL DEFAULT 0,"
+    " read_as TEXT NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL, unparsed INTEGER NOT NULL, cut INTEGER NOT NULL,"
+    " first_s INTEGER NOT NULL, last_s INTEGER NOT NULL, skew_s INTEGER NOT NULL, said INTEGER NOT NULL DEFAULT 0);"
     /* What is asked with every backup is found, however many there were. */
     "CREATE INDEX runs_created ON runs(created_s); CREATE INDEX runs_finished ON runs(finished_s);"
     "CREATE INDEX uploads_run ON uploads(run); CREATE INDEX orders_ref ON orders(ref, kind);";

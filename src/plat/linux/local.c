@@ -158,6 +158,107 @@ int plat_tcp_listen(const char *address, uint16_t port, uint16_t *ret_port)
     return fd;
 }
 
+int plat_udp_bind(const char *address, uint16_t port, int buffer_bytes, uint16_t *ret_port)
+{
+    union address a;
+    socklen_t n;
+    int on = 1, r = parse_address(address, port, &a, &n);
+    if (r < 0)
+        return r;
+    int fd = socket(a.any.sa_family, SOCK_DGRAM | NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer_bytes, sizeof buffer_bytes) < 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof buffer_bytes); /* as large as it may be */
+    (void)setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on); /* without it losses are not counted, nothing else */
+    if (bind(fd, &a.any, n) < 0)
+        r = -errno;
+    n = sizeof a;
+    if (r == 0 && getsockname(fd, &a.any, &n) < 0)
+        r = -errno;
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    if (ret_port)
+        *ret_port = port_of(&a);
+    return fd;
+}
+
+static void address_bytes(const union address *a, uint8_t ret[16])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    if (a->any.sa_family == AF_INET6) {
+        memcpy(ret, &a->v6.sin6_addr, 16);
+        return;
+    }
+    memcpy(ret, mapped, 12);
+    memcpy(ret + 12, &a->v4.sin_addr, 4);
+}
+
+static void lost_of(struct msghdr *h, uint32_t *ret_lost)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c))
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL)
+            memcpy(ret_lost, CMSG_DATA(c), sizeof *ret_lost);
+}
+
+int plat_udp_receive(int fd, struct plat_datagram *at, size_t n, size_t room, uint32_t *ret_lost)
+{
+    static _Thread_local struct {
+        struct mmsghdr m[PLAT_UDP_MANY];
+        struct iovec v[PLAT_UDP_MANY];
+        union address a[PLAT_UDP_MANY];
+        union { struct cmsghdr align; uint8_t b[64]; } c[PLAT_UDP_MANY];
+    } w;
+    n = n < PLAT_UDP_MANY ? n : PLAT_UDP_MANY;
+    for (size_t i = 0; i < n; i++) {
+        w.v[i] = (struct iovec){at[i].p, room};
+        w.m[i].msg_hdr = (struct msghdr){.msg_name = &w.a[i], .msg_namelen = sizeof w.a[i], .msg_iov = &w.v[i],
+            .msg_iovlen = 1, .msg_control = &w.c[i], .msg_controllen = sizeof w.c[i]};
+    }
+    int k = recvmmsg(fd, w.m, (unsigned)n, MSG_DONTWAIT, NULL);
+    if (k < 0)
+        return errno == EAGAIN || errno == EINTR ? -SM_EAGAIN : -errno;
+    for (int i = 0; i < k; i++) {
+        at[i].n = w.m[i].msg_len;
+        address_bytes(&w.a[i], at[i].address);
+    }
+    if (k > 0)
+        lost_of(&w.m[k - 1].msg_hdr, ret_lost);
+    return k;
+}
+
+int plat_tcp_peer_bytes(int fd, uint8_t ret[16])
+{
+    union address a = {0};
+    socklen_t n = sizeof a;
+    if (getpeername(fd, &a.any, &n) < 0)
+        return -errno;
+    if (a.any.sa_family != AF_INET && a.any.sa_family != AF_INET6)
+        return -EAFNOSUPPORT;
+    address_bytes(&a, ret);
+    return 0;
+}
+
+void plat_address_text(const uint8_t address[16], char ret[64])
+{
+    struct in6_addr v6;
+    memcpy(&v6, address, sizeof v6);
+    bool v4 = IN6_IS_ADDR_V4MAPPED(&v6);
+    if (!inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? address + 12 : address, ret, 64))
+        memcpy(ret, "?", 2); /* 64 bytes hold any */
+}
+
+int plat_tcp_accept(int fd)
+{
+    int got = accept4(fd, NULL, NULL, NONBLOCK);
+    if (got >= 0)
+        return got;
+    /* What happened to that one connection is over with it. */
+    return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED ? -SM_EAGAIN : -errno;
+}
+
 bool plat_tcp_is_loopback(const char *address)
 {
     union address a;

@@ -77,6 +77,9 @@ static const struct profile {
     /* SQLite gives its journal the owner of the database when it finds itself to be root, and takes a no. */
     {"brain", {base, file_read, file_write}, OPEN_ALL, true, "fchown"},
     {"vault", {base, file_read, file_write}, OPEN_ALL, true},
+    {"collector", {base, file_read, net_serve}, OPEN_READ, true},
+    {"watch", {base, file_read, file_write}, OPEN_ALL, true},
+    {"seeker", {base, file_read}, OPEN_READ, true},
     {"opener", {base}, OPEN_NONE, false},
     /* The C library asks for the names of owners, over a socket and in files it may not open, and takes a no. */
     {"selfsave", {base, file_read, file_write}, OPEN_ALL, true, "socket"},

@@ -145,7 +145,7 @@ static void on_notice(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     json_t *j = NULL;
     (void)peer;
     (void)ipc;
-    if (msg_json(m->body, (size_t)64 << 10, &j, NULL) < 0) {
+    if (msg_json(m->body, (size_t)256 << 10, &j, NULL) < 0) {
         sm_warn("%s: not a JSON object", msg_name(m->type));
         return;
     }
@@ -156,6 +156,10 @@ static void on_notice(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     case N_EVENT: api_on_copier(b->api, j); break;
     case V_EVENT: api_on_vault(b->api, j); break;
     case K_EVENT: api_on_keyd(b->api, j); break;
+    case W_SIGNALS: api_on_watch(b->api, j); break;
+    case W_SOURCES: api_on_log_sources(b->api, j); break;
+    case W_EVENT: api_on_log_event(b->api, j); break;
+    case L_SENDERS: api_on_log_senders(b->api, j); break;
     case X_RESULT: api_on_sent(b->api, j); break;
     default: break;
     }
@@ -235,8 +239,10 @@ static void op_cert(void *arg, const char *chain)
         if (json_array_append_new(list, json_stringn(p, (size_t)(e - p) + sizeof end - 1)) < 0)
             break;
     json_t *j = list ? json_pack("{s:o}", "cert_pem", list) : NULL;
-    if (j)
+    if (j) {
         (void)child_notify_json(b->c, WHO_FRONT, F_CERT, j); /* sent again whenever front is attached */
+        (void)child_notify_json(b->c, WHO_COLLECTOR, F_CERT, j); /* as is this one */
+    }
     json_decref(j);
 }
 
@@ -374,6 +380,10 @@ static const struct child_handler handlers[] = {
     { WHO_VAULT, V_EVENT, on_notice },
     { WHO_KEYD, K_EVENT, on_notice },
     { WHO_OUT, X_RESULT, on_notice },
+    { WHO_WATCH, W_SIGNALS, on_notice },
+    { WHO_WATCH, W_SOURCES, on_notice },
+    { WHO_WATCH, W_EVENT, on_notice },
+    { WHO_COLLECTOR, L_SENDERS, on_notice },
 };
 
 int brain_main(struct child *c)

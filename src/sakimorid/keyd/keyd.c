@@ -14,6 +14,7 @@
 #include "crypto/x509.h"
 #include "plat/clock.h"
 #include "sakimorid/keyd/keys.h"
+#include "sakimorid/keyd/seal.h"
 #include "sakimorid/wire.h"
 #include "vault/snapshot/keylink.h"
 
@@ -23,6 +24,7 @@
 
 struct keyd {
     struct keys *keys;
+    struct seal *seal;
     /* cids that brain granted to the opener since the unlock, sorted on use by linear search over a ring. */
     struct cid *granted;
     size_t granted_n, granted_cap;
@@ -692,6 +694,31 @@ static void on_open(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
     sm_buf_wipe(&out);
 }
 
+/* ---- the seal of the record ---- */
+
+static void on_seal_begin(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    child_reply(ipc, m, SM_SPAN(seal_public(state(c)->seal), CRYPTO_SIGN_PUBLIC_LEN));
+}
+
+/* u64 the last statement the record has | u8 kind, 0 none | body. */
+static void on_seal_sign(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)peer;
+    struct sm_buf out = SM_BUF_INIT(SM_IPC_BODY_MAX);
+    struct sm_rd rd = SM_RD(m->body);
+    uint64_t have = sm_rd_u64(&rd);
+    unsigned kind = sm_rd_u8(&rd);
+    int r = rd.err ? -SM_EPROTO :
+        seal_statements(state(c)->seal, have, kind, SM_SPAN(rd.p, rd.n), plat_clock_wall().s, &out);
+    if (r)
+        child_reply_error(ipc, m, r, r == -SM_EMISMATCH ? "the record is not the one that was sealed last" : sm_strerror(r));
+    else
+        child_reply(ipc, m, sm_buf_span(&out));
+    sm_buf_wipe(&out);
+}
+
 /* ---- life ---- */
 
 static void tick(void *arg)
@@ -725,6 +752,8 @@ static int keyd_start(struct child *c)
     int r = crypto_init();
     if (!r)
         r = keys_open(folder, names, n, &k->keys, why);
+    if (!r && (r = seal_open(folder, &k->seal)))
+        snprintf(why, sizeof why, "seal of the record: %s", sm_strerror(r));
     if (r)
         child_fatal(c, "keys: %s", why[0] ? why : sm_strerror(r));
     return r ? r : sm_loop_timer(c->loop, 5000, 5000, tick, c, &k->timer);
@@ -735,6 +764,7 @@ static void keyd_end(struct child *c)
     struct keyd *k = c->state;
     sm_timer_free(k->timer);
     keys_free(k->keys);
+    seal_free(k->seal);
     free(k->granted);
 }
 
@@ -761,7 +791,9 @@ static const struct child_handler handlers[] = {
     {WHO_BRAIN, K_LOCK, on_lock},
     {WHO_BRAIN, K_GRANT_AGENT, on_grant_agent},
     {WHO_BRAIN, K_GRANT_OPENER, on_grant_opener},
-    {WHO_FRONT, K_TLS_SIGN, on_tls},
+    {WHO_FRONT | WHO_COLLECTOR, K_TLS_SIGN, on_tls},
+    {WHO_WATCH, K_SEAL_BEGIN, on_seal_begin},
+    {WHO_WATCH, K_SEAL_SIGN, on_seal_sign},
     {WHO_VAULT, K_SIGN_HEAD, on_head},
     {WHO_OPENER, K_OPEN, on_open},
     {WHO_SELF, K_SELF, on_self},

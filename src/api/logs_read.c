@@ -1,0 +1,211 @@
+/* Searching the record: questions go to the seeker, which reads and changes nothing.  And what agents bring. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include "api/watch.h"
+#include "crypto/hash.h"
+
+enum { QUERY_MAX = 8192, STREAM_MAX = 60, AGENT = 4 /* LOG_AGENT of src/sakimorid/logbatch.h */ };
+
+/* ---- the question ---- */
+
+static void answered(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    if (err == -SM_EINVAL && text && *text) { /* the query's own words, made by us: where and what was expected */
+        json_t *why = json_loads(text, 0, NULL);
+        api_fail(c, 400, "bad_query", "q", why ? why : json_object());
+        return;
+    }
+    json_t *j = api_answer(c, err, body, text);
+    if (j)
+        api_reply(c, 200, j);
+}
+
+static bool moment(struct api_call *c, json_t *ask, const char *name)
+{
+    const char *text = api_str(c->query, name);
+    char key[16];
+
+    if (!*text)
+        return true;
+    int64_t s = api_time_s(text);
+    if (!s) {
+        api_fail(c, 400, "bad_request", name, NULL);
+        return false;
+    }
+    (void)snprintf(key, sizeof key, "%.8s_s", name); /* fits */
+    api_set(ask, key, json_integer(s));
+    return true;
+}
+
+/* q, from, until, and what else is named; NULL after an answer. */
+static json_t *question(struct api_call *c)
+{
+    const char *q = api_str(c->query, "q");
+    json_t *ask = json_pack("{s:s}", "q", strlen(q) <= QUERY_MAX ? q : "");
+
+    if (strlen(q) > QUERY_MAX) {
+        api_fail(c, 400, "bad_request", "q", NULL);
+    } else if (moment(c, ask, "from") && moment(c, ask, "until")) {
+        return ask;
+    }
+    json_decref(ask);
+    return NULL;
+}
+
+static bool number(struct api_call *c, json_t *ask, const char *name, int64_t least, int64_t most, int64_t otherwise)
+{
+    const char *text = api_str(c->query, name);
+    char *end = NULL;
+    int64_t v = *text ? strtoll(text, &end, 10) : otherwise;
+
+    if (*text && (*end || v < least || v > most)) {
+        api_fail(c, 400, "bad_request", name, NULL);
+        return false;
+    }
+    api_set(ask, name, json_integer(v));
+    return true;
+}
+
+static void search(struct api_call *c, const char *message, int64_t most)
+{
+    json_t *ask = question(c);
+
+    if (!ask)
+        return;
+    if (!number(c, ask, "limit", 1, most, 50)) {
+        json_decref(ask);
+        return;
+    }
+    api_set(ask, "cursor", json_stringn(api_str(c->query, "cursor"), strnlen(api_str(c->query, "cursor"), 80)));
+    api_set(ask, "oldest", json_boolean(!strcmp(api_str(c->query, "order"), "oldest")));
+    api_set(ask, "raw", json_boolean(!strcmp(api_str(c->query, "raw"), "1")));
+    api_audit_what(c, "%.300s", api_str(c->query, "q"));
+    api_ask(c, message, ask, answered);
+}
+
+void h_logs_search(struct api_call *c)
+{
+    search(c, "J_SEARCH", 500);
+}
+
+void h_logs_histogram(struct api_call *c)
+{
+    json_t *ask = question(c);
+
+    if (!ask)
+        return;
+    if (!json_object_get(ask, "from_s") || !json_object_get(ask, "until_s"))
+        api_fail(c, 400, "bad_request", "from", NULL);
+    else if (number(c, ask, "buckets", 1, 2000, 60)) {
+        api_ask(c, "J_HISTOGRAM", ask, answered);
+        return;
+    }
+    json_decref(ask);
+}
+
+void h_logs_event(struct api_call *c)
+{
+    api_ask(c, "J_EVENT", json_pack("{s:I}", "id", (json_int_t)strtoll(c->part[0], NULL, 10)), answered);
+}
+
+static void exported(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = NULL;
+    struct sm_span raw;
+
+    if (err < 0) {
+        answered(c, err, body, text);
+        return;
+    }
+    if (!answer_split(c, err, body, text, &j, &raw))
+        return;
+    bool csv = !strcmp(api_str(c->query, "as"), "csv");
+    json_t *headers = json_pack("{s:s,s:s,s:s}", "Content-Type", csv ? "text/csv; charset=utf-8" : "application/x-ndjson", "Content-Disposition",
+        csv ? "attachment; filename=\"logs.csv\"" : "attachment; filename=\"logs.jsonl\"", "X-Sakimori-Next", api_str(j, "next"));
+    api_reply_raw(c, 200, raw, headers, NULL);
+    json_decref(j);
+}
+
+/* One piece of at most 10,000 events; the header X-Sakimori-Next says where the next begins. */
+void h_logs_export(struct api_call *c)
+{
+    json_t *ask = question(c);
+    const char *as = api_str(c->query, "as");
+
+    if (!ask)
+        return;
+    if (*as && strcmp(as, "csv") != 0 && strcmp(as, "jsonl") != 0) {
+        api_fail(c, 400, "bad_request", "as", NULL);
+    } else if (number(c, ask, "limit", 1, 10000, 10000)) {
+        api_set(ask, "cursor", json_stringn(api_str(c->query, "cursor"), strnlen(api_str(c->query, "cursor"), 80)));
+        api_set(ask, "csv", json_boolean(!strcmp(as, "csv")));
+        api_set(ask, "raw", json_boolean(!strcmp(api_str(c->query, "raw"), "1")));
+        api_audit_what(c, "%.300s", api_str(c->query, "q"));
+        api_ask(c, "J_EXPORT", ask, exported);
+        return;
+    }
+    json_decref(ask);
+}
+
+/* ---- agents ---- */
+
+static void taken(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    (void)body;
+    if (err < 0)
+        api_fail_err(c, err, text);
+    else
+        api_reply(c, 200, json_object());
+}
+
+static bool stream_good(const char *s)
+{
+    size_t n = strlen(s);
+
+    return n >= 1 && n <= STREAM_MAX && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-")] == '\0';
+}
+
+/* The body of PROTOCOL-agent.md as a batch of one run (src/sakimorid/logbatch.h): watch reads the records, and believes nothing. */
+static int batch_of(struct api_call *c, const char *stream, uint64_t n, struct sm_buf *ret)
+{
+    char name[160];
+    uint8_t hash[32];
+    int k = snprintf(name, sizeof name, "%s/%s", c->who.device, stream);
+    struct sm_span address = SM_SPAN(name, (size_t)k);
+
+    crypto_sha256(address, hash);
+    int r = sm_buf_put(ret, hash, 16);
+    if (r >= 0)
+        r = sm_buf_put_u64(ret, n);
+    if (r >= 0)
+        r = sm_buf_put_u8(ret, AGENT);
+    if (r >= 0)
+        r = sm_buf_put_u8(ret, (uint8_t)address.n);
+    if (r >= 0)
+        r = sm_buf_put_u16(ret, 0);
+    if (r >= 0)
+        r = sm_buf_put_u32(ret, (uint32_t)c->raw.n);
+    if (r >= 0)
+        r = sm_buf_put_span(ret, address);
+    return r < 0 ? r : sm_buf_put_span(ret, sm_buf_span(&c->raw));
+}
+
+void h_agent_events(struct api_call *c)
+{
+    const char *stream = api_str(c->query, "stream"), *text = api_str(c->query, "number");
+    struct sm_buf batch = SM_BUF_INIT((size_t)1 << 20);
+    char *end = NULL;
+    errno = 0;
+    unsigned long long n = *text >= '1' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+    if (!stream_good(stream) || !n || errno || *end) {
+        api_fail(c, 400, "bad_request", stream_good(stream) ? "number" : "stream", NULL);
+        return;
+    }
+    int r = batch_of(c, stream, n, &batch);
+    if (r < 0)
+        api_fail_err(c, r, NULL);
+    else
+        api_ask_raw(c, "W_EVENTS", sm_buf_span(&batch), taken);
+    sm_buf_wipe(&batch);
+}

@@ -1,0 +1,239 @@
+/* logs, rule: the record of logs, who sends them, and the rules they are matched with. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "sakimori/commands.h"
+
+enum { TAIL_MS = 1000, TAIL_BACK_S = 2 };
+
+static const struct cli_col event_cols[] = { { "id", CLI_TEXT, "番号", "Id" }, { "time", CLI_TIME, "時刻", "Time" },
+    { "event.@host", CLI_TEXT, "機器", "Host" }, { "hits", CLI_TEXT, "ルール", "Rules" }, { "text", CLI_TEXT, "内容", "Text" } };
+
+/* What a line of a table can hold of an event: its time, how many rules matched, and its message or the bytes as they came. */
+static void flatten(json_t *items)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(items, i, row) {
+        json_t *event = json_object_get(row, "event"), *message = json_object_get(event, "Message");
+        size_t n = json_array_size(json_object_get(row, "rules"));
+        const char *raw = cli_str(row, "raw");
+        char hits[24] = "";
+        if (n)
+            (void)snprintf(hits, sizeof hits, "%zu", n); /* fits */
+        json_object_set_new(row, "hits", json_string(hits));
+        json_object_set_new(row, "time", json_string(json_string_value(json_object_get(event, "@timestamp")) ?
+            json_string_value(json_object_get(event, "@timestamp")) : ""));
+        json_object_set(row, "text", json_is_string(message) ? message : json_object_get(row, "raw"));
+        if (!json_is_string(json_object_get(row, "text")))
+            json_object_set_new(row, "text", json_string(*raw ? raw : ""));
+    }
+}
+
+static void show(const struct cli *c, json_t *items)
+{
+    size_t i;
+    json_t *row;
+    if (c->json) {
+        json_array_foreach(items, i, row) {
+            char *line = json_dumps(row, JSON_COMPACT);
+            if (line)
+                puts(line);
+            free(line);
+        }
+        return;
+    }
+    flatten(items);
+    cli_table(c, items, event_cols, sizeof event_cols / sizeof *event_cols);
+}
+
+/* What is wrong with a query stands under the place. */
+static int one_page(struct cli *c, const char *cursor, const char *limit, const char *order, json_t **ret)
+{
+    char *path = cli_path("/api/v1/logs/search", "q", cli_arg(c, 0) ? cli_arg(c, 0) : "", "from", cli_opt(c, "from"), "until", cli_opt(c, "until"),
+        "limit", limit, "cursor", cursor, "order", order, "raw", "1", NULL);
+    int e = path ? cli_call_quiet(c, "GET", path, NULL, ret) : CLI_FAILED;
+    free(path);
+    if (e == CLI_OK)
+        return e;
+    const json_t *error = json_object_get(*ret, "error");
+    if (!strcmp(cli_str(error, "code"), "bad_query")) {
+        json_int_t at = json_integer_value(json_object_get(error, "at"));
+        cli_note(c, "%s", cli_arg(c, 0) ? cli_arg(c, 0) : "");
+        cli_note(c, "%*s^ %s", (int)(at < 200 ? at : 200), "", cli_str(error, c->ja ? "ja" : "en"));
+    } else {
+        cli_complain(c, *ret);
+    }
+    return e;
+}
+
+int cmd_logs_search(struct cli *c)
+{
+    const char *limit = cli_opt(c, "limit");
+    char next[96] = "";
+    int e;
+    do {
+        json_t *j = NULL;
+        e = one_page(c, next, limit ? limit : "50", cli_flag(c, "oldest") ? "oldest" : NULL, &j);
+        if (e == CLI_OK) {
+            show(c, json_object_get(j, "items"));
+            (void)snprintf(next, sizeof next, "%s", cli_str(j, "next")); /* ours, short */
+            if (*next && !cli_flag(c, "all"))
+                cli_note(c, T(c, "続きがあります(--all で全部)", "there is more (--all for everything)"));
+        }
+        json_decref(j);
+    } while (e == CLI_OK && *next && cli_flag(c, "all"));
+    return e;
+}
+
+/* What comes in, as it comes; ends with Ctrl-C. */
+int cmd_logs_tail(struct cli *c)
+{
+    char next[96] = "";
+    (void)snprintf(next, sizeof next, "%lld.0.0", (long long)time(NULL) - TAIL_BACK_S); /* fits */
+    for (;;) {
+        json_t *j = NULL;
+        int e = one_page(c, next, "500", "oldest", &j);
+        const json_t *items = json_object_get(j, "items");
+        size_t n = json_array_size(items);
+        if (e != CLI_OK) {
+            json_decref(j);
+            return e;
+        }
+        if (n && *cli_str(j, "last"))
+            (void)snprintf(next, sizeof next, "%s", cli_str(j, "last")); /* ours, short */
+        if (n)
+            show(c, json_object_get(j, "items"));
+        (void)fflush(stdout); /* who reads is gone: the next line says so */
+        json_decref(j);
+        if (ferror(stdout))
+            return CLI_FAILED;
+        cli_sleep_ms(n < 500 ? TAIL_MS : 0);
+    }
+}
+
+int cmd_logs_export(struct cli *c)
+{
+    const char *to = cli_arg(c, 1);
+    int fd = to ? open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : 1, e;
+    char next[96] = "";
+    if (fd < 0) {
+        cli_note(c, "%s: %s", to, strerror(errno));
+        return CLI_FAILED;
+    }
+    do {
+        char *path = cli_path("/api/v1/logs/export", "q", cli_arg(c, 0), "from", cli_opt(c, "from"), "until", cli_opt(c, "until"), "as",
+            cli_flag(c, "csv") ? "csv" : "jsonl", "cursor", *next ? next : NULL, NULL);
+        e = path ? cli_download(c, path, fd) : CLI_FAILED;
+        (void)snprintf(next, sizeof next, "%s", cli_next(c)); /* ours, short */
+        free(path);
+    } while (e == CLI_OK && *next);
+    if (to && (fsync(fd) < 0) | (close(fd) < 0) && e == CLI_OK) {
+        cli_note(c, "%s: %s", to, strerror(errno));
+        e = CLI_FAILED;
+    }
+    return e;
+}
+
+int cmd_logs_status(struct cli *c)
+{
+    static const struct cli_col cols[] = { { "events", CLI_TEXT, "件数", "Events" }, { "raw_bytes", CLI_BYTES, "来たままの量", "As they came" },
+        { "stored_bytes", CLI_BYTES, "書いた量", "Stored" }, { "segments", CLI_TEXT, "つづり", "Segments" }, { "next_block", CLI_TEXT, "次のかたまり", "Next block" },
+        { "sealed_block", CLI_TEXT, "封をしたところまで", "Sealed up to block" }, { "rules", CLI_TEXT, "ルール", "Rules" },
+        { "stopped", CLI_YES, "受け取りを止めている", "Stopped" }, { "unsealed", CLI_YES, "封ができない", "Cannot be sealed" } };
+    json_t *j = NULL;
+    int e = cli_call(c, "GET", "/api/v1/logs", NULL, &j);
+    if (e == CLI_OK && c->json)
+        cli_json(j);
+    else if (e == CLI_OK)
+        cli_record(c, j, cols, sizeof cols / sizeof *cols);
+    json_decref(j);
+    return e;
+}
+
+int cmd_logs_sources(struct cli *c)
+{
+    static const struct cli_col cols[] = { { "id", CLI_TEXT, "番号", "Id" }, { "state", CLI_WORD, "状態", "State" }, { "listener", CLI_TEXT, "口", "Over" },
+        { "address", CLI_TEXT, "送り手", "Sender" }, { "host", CLI_TEXT, "機器", "Host" }, { "name", CLI_TEXT, "名前", "Name" },
+        { "read_as", CLI_TEXT, "読み方", "Read as" }, { "count", CLI_TEXT, "件数", "Events" }, { "unparsed", CLI_TEXT, "読めない", "Unparsed" },
+        { "sender.dropped", CLI_TEXT, "捨てた", "Dropped" }, { "skew_s", CLI_TEXT, "時計の差(秒)", "Clock, s" }, { "last", CLI_TIME, "最後", "Last" } };
+    return cli_list(c, "/api/v1/logs/sources", cols, sizeof cols / sizeof *cols);
+}
+
+int cmd_logs_source_set(struct cli *c)
+{
+    static const char *const words[] = { "name", "format", "encoding", "product", "category", "service" };
+    char path[80];
+    json_t *body = json_object();
+    int64_t klass = cli_number(c, "class", 0, 15), silent = cli_number(c, "silent", 0, 366 * 24 * 60), zone = cli_number(c, "zone", -12, 14);
+    if (klass == -2 || silent == -2 || (zone == -2 && strcmp(cli_opt(c, "zone"), "-2") != 0)) {
+        json_decref(body);
+        return CLI_USAGE;
+    }
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (cli_opt(c, words[i]))
+            json_object_set_new(body, words[i], json_string(cli_opt(c, words[i])));
+    if (klass >= 0)
+        json_object_set_new(body, "class", json_integer(klass));
+    if (silent >= 0)
+        json_object_set_new(body, "silent_s", json_integer(silent * 60));
+    if (cli_opt(c, "zone"))
+        json_object_set_new(body, "zone_s", json_integer(zone * 3600));
+    json_object_set_new(body, "state", json_string("ok"));
+    (void)snprintf(path, sizeof path, "/api/v1/logs/sources/%llu", strtoull(cli_arg(c, 0), NULL, 10)); /* fits */
+    return cli_call(c, "PATCH", path, body, NULL);
+}
+
+/* ---- rules ---- */
+
+int cmd_rule_list(struct cli *c)
+{
+    static const struct cli_col cols[] = { { "id", CLI_SHORT, "番号", "Id" }, { "level", CLI_WORD, "重さ", "Level" }, { "off", CLI_YES, "止めた", "Off" },
+        { "hits", CLI_TEXT, "当たり", "Hits" }, { "title", CLI_TEXT, "名前", "Title" }, { "author", CLI_TEXT, "作者", "Author" } };
+    char *path = cli_path("/api/v1/rules", "text", cli_arg(c, 0), "limit", "200", NULL);
+    int e = path ? cli_list(c, path, cols, sizeof cols / sizeof *cols) : CLI_FAILED;
+    free(path);
+    return e;
+}
+
+int cmd_rule_faults(struct cli *c)
+{
+    static const struct cli_col cols[] = { { "file", CLI_TEXT, "ファイル", "File" }, { "line", CLI_TEXT, "行", "Line" }, { "why", CLI_TEXT, "理由", "Why" } };
+    json_t *j = NULL;
+    int e = cli_call(c, "GET", "/api/v1/rules?faults=1&limit=1", NULL, &j);
+    if (e == CLI_OK && c->json)
+        cli_json(json_object_get(j, "faults"));
+    else if (e == CLI_OK)
+        cli_table(c, json_object_get(j, "faults"), cols, sizeof cols / sizeof *cols);
+    json_decref(j);
+    return e;
+}
+
+static int rule_switch(struct cli *c, bool on)
+{
+    struct sm_buf path = SM_BUF_INIT(1024);
+    int r = sm_buf_printf(&path, "/api/v1/rules/");
+    if (r == 0)
+        r = cli_escape(&path, cli_arg(c, 0));
+    int e = r == 0 && sm_buf_str(&path) ? cli_call(c, "PATCH", (const char *)path.p, json_pack("{s:b}", "on", on), NULL) : CLI_FAILED;
+    sm_buf_wipe(&path);
+    return e;
+}
+
+int cmd_rule_on(struct cli *c)
+{
+    return rule_switch(c, true);
+}
+
+int cmd_rule_off(struct cli *c)
+{
+    return rule_switch(c, false);
+}
+
+int cmd_rule_reload(struct cli *c)
+{
+    return cli_call(c, "POST", "/api/v1/rules/reload", json_object(), NULL);
+}

@@ -1,0 +1,485 @@
+/*
+ * seeker: reads the record for people.  It sees DATA/journal, reading only, and nothing else: no network, no key, no database.
+ * What it reads strangers wrote.  One question at a time, each bounded in time; what a search has found by then is given, with
+ * the place where it goes on.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "crypto/init.h"
+#include "event/names.h"
+#include "journal/search.h"
+#include "plat/clock.h"
+#include "sakimorid/wire.h"
+
+enum {
+    ANSWER_MAX = 900 << 10,         /* bytes of one answer's events */
+    EXPORT_MAX = 8 << 20,
+    RAW_SHOWN = 4096,               /* of raw bytes in a list; all of them come with J_EVENT */
+    RAW_WHOLE = 640 << 10,
+    TIME_MS = 20000,
+    IDLE_MS = 60000,                /* after this the reader lets go of its memory */
+    ZONE_S = 9 * 3600,
+};
+
+struct seeker {
+    struct child *c;
+    struct evreader *reader;
+    struct sm_timer *idle;
+    uint64_t until_ms;
+    char dir[4200];
+};
+
+/* One answer being made. */
+struct answer {
+    struct seeker *k;
+    json_t *items;                  /* of a search */
+    struct sm_buf text;             /* of an export, and for one event */
+    size_t bytes, most;
+    bool raw, csv, full;
+    uint64_t n;
+    struct evsearch_cursor last;
+};
+
+static void on_idle(void *arg)
+{
+    struct seeker *k = arg;
+
+    evreader_free(k->reader);
+    k->reader = NULL;
+}
+
+static int ready(struct seeker *k)
+{
+    sm_timer_set(k->idle, IDLE_MS, 0);
+    k->until_ms = plat_clock_mono_ms() + TIME_MS;
+    return k->reader ? evreader_refresh(k->reader) : evreader_open(k->dir, &k->reader);
+}
+
+static bool too_late(void *arg)
+{
+    const struct seeker *k = arg;
+
+    return plat_clock_mono_ms() > k->until_ms;
+}
+
+/* ---- questions ---- */
+
+static int query_of(struct sm_obj *o, struct evquery **ret, char *why)
+{
+    struct evquery_error e = { 0 };
+    const char *q = sm_obj_str(o, "q", 0, EVQUERY_TEXT_MAX);
+    int r = o->err ? o->err : evquery_parse(SM_SPAN_STR(q), ZONE_S, ret, &e);
+
+    if (r == -SM_EINVAL && !o->err) { /* JSON, for the API: two languages and the place */
+        json_t *j = json_pack("{sI ss ss}", "at", (json_int_t)e.at_char, "ja", e.ja, "en", e.en);
+        char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+        snprintf(why, 640, "%s", text ? text : "");
+        free(text);
+        json_decref(j);
+    }
+    return r;
+}
+
+static int cursor_of(const char *text, struct evsearch_cursor *ret)
+{
+    char *end = NULL;
+
+    if (!text || !*text)
+        return 0;
+    ret->time.s = strtoll(text, &end, 10);
+    if (*end != '.')
+        return -SM_EINVAL;
+    ret->time.ns = (uint32_t)strtoul(end + 1, &end, 10);
+    if (*end != '.')
+        return -SM_EINVAL;
+    ret->id = strtoull(end + 1, &end, 10);
+    return *end || ret->time.ns > 999999999 ? -SM_EINVAL : 0;
+}
+
+static void cursor_text(const struct evsearch_cursor *c, char ret[80])
+{
+    snprintf(ret, 80, "%" PRId64 ".%" PRIu32 ".%" PRIu64, c->time.s, c->time.ns, c->id);
+}
+
+static int search_of(struct seeker *k, struct sm_obj *o, struct evsearch *ret, char *why)
+{
+    struct evquery *query = NULL;
+
+    *ret = (struct evsearch){ .cancel = too_late, .cancel_arg = k };
+    ret->from.s = sm_obj_int_opt(o, "from_s", INT64_MIN / 4, INT64_MAX / 4, INT64_MIN / 4);
+    ret->to.s = sm_obj_int_opt(o, "until_s", INT64_MIN / 4, INT64_MAX / 4, 0);
+    ret->limit = (uint32_t)sm_obj_int_opt(o, "limit", 1, EVSEARCH_LIMIT_MAX, 50);
+    ret->oldest_first = sm_obj_bool(o, "oldest", false);
+    int r = cursor_of(sm_obj_str_opt(o, "cursor", 80), &ret->after);
+    if (r >= 0)
+        r = query_of(o, &query, why);
+    ret->query = query;
+    return r;
+}
+
+/* ---- events ---- */
+
+static void put_raw(json_t *item, struct sm_span raw, size_t most)
+{
+    struct sm_span s = SM_SPAN(raw.p, raw.n < most ? raw.n : most);
+    struct sm_buf b64 = SM_BUF_INIT(2 * RAW_WHOLE);
+
+    while (s.n && s.n < raw.n && (raw.p[s.n] & 0xc0) == 0x80)
+        s.n--;
+    if (sm_utf8_valid(s))
+        (void)json_object_set_new(item, "raw", json_stringn((const char *)s.p, s.n)); /* left out when memory is short */
+    else if (sm_base64(s, &b64) >= 0)
+        (void)json_object_set_new(item, "raw_b64", json_stringn((const char *)b64.p, b64.n)); /* likewise */
+    if (s.n < raw.n)
+        (void)json_object_set_new(item, "raw_bytes", json_integer((json_int_t)raw.n)); /* likewise */
+    sm_buf_wipe(&b64);
+}
+
+static json_t *rules_of(struct sm_span rules)
+{
+    json_t *list = json_array();
+
+    while (list && rules.n) {
+        const uint8_t *end = memchr(rules.p, ' ', rules.n);
+        size_t n = end ? (size_t)(end - rules.p) : rules.n;
+        (void)json_array_append_new(list, json_stringn((const char *)rules.p, n)); /* one less when memory is short */
+        n += end != NULL;
+        rules.p += n;
+        rules.n -= n;
+    }
+    return list;
+}
+
+static json_t *item_of(struct answer *a, const struct evsearch_hit *h, size_t raw)
+{
+    json_t *event = NULL, *item;
+
+    sm_buf_clear(&a->text);
+    if (event_json(h->event, evreader_names(a->k->reader), &a->text) >= 0)
+        (void)!sm_json_parse(sm_buf_span(&a->text), a->text.n, &event, NULL); /* left out: too deep it cannot be */
+    item = json_pack("{sI sI sI so so}", "id", (json_int_t)h->id, "block", (json_int_t)h->block, "class", (json_int_t)h->klass, "event",
+        event ? event : json_object(), "rules", rules_of(h->rules));
+    if (item && raw)
+        put_raw(item, h->event->raw, raw);
+    return item;
+}
+
+static int on_found(void *arg, const struct evsearch_hit *h)
+{
+    struct answer *a = arg;
+    json_t *item = item_of(a, h, a->raw ? RAW_SHOWN : 0);
+    size_t n = item ? json_dumpb(item, NULL, 0, JSON_COMPACT) + 1 : 0;
+
+    if (!item)
+        return -ENOMEM;
+    if (a->bytes + n > a->most) {
+        bool alone = !a->n;
+        json_decref(item);
+        if (!alone) {
+            a->full = true;
+            return 1; /* goes on with this one */
+        }
+        item = json_pack("{sI sb}", "id", (json_int_t)h->id, "large", 1);
+        n = 0;
+    }
+    a->bytes += n;
+    a->n++;
+    a->last = (struct evsearch_cursor){ h->event->time, h->id };
+    return json_array_append_new(a->items, item) < 0 ? -ENOMEM : 0;
+}
+
+static json_t *stats_json(const struct evsearch_stats *s)
+{
+    return json_pack("{sI sI sI sI sI}", "blocks", (json_int_t)s->blocks, "blocks_read", (json_int_t)s->blocks_read, "blocks_damaged",
+        (json_int_t)s->blocks_damaged, "events_looked_at", (json_int_t)s->events_looked_at, "bytes_read", (json_int_t)s->bytes_read);
+}
+
+/* Where a search goes on: behind the last one given.  Out of time with nothing found: where it began. */
+static int ran(struct answer *a, int r, const struct evsearch *s, char next[80], bool *ret_more)
+{
+    *ret_more = a->full || r == -SM_ECANCEL || (r >= 0 && a->n >= s->limit);
+    next[0] = '\0';
+    if (*ret_more)
+        cursor_text(a->n ? &a->last : &s->after, next);
+    return r == -SM_ECANCEL || a->full || r > 0 ? 0 : r;
+}
+
+static void on_search(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct seeker *k = c->state;
+    struct answer a = { .k = k, .items = json_array(), .most = ANSWER_MAX, .text = SM_BUF_INIT(16 << 20) };
+    json_t *in = wire_body(ipc, m), *out = NULL;
+    struct sm_obj o = SM_OBJ(in);
+    struct evsearch s = { 0 };
+    struct evsearch_stats stats = { 0 };
+    char why[640] = "", next[80];
+    bool more = false;
+    int r;
+
+    if (!in) {
+        json_decref(a.items);
+        return;
+    }
+    a.raw = sm_obj_bool(&o, "raw", false);
+    r = search_of(k, &o, &s, why);
+    if (r >= 0)
+        r = ready(k);
+    if (r >= 0) {
+        r = evsearch_run(k->reader, &s, on_found, &a, NULL, &stats);
+        bool late = r == -SM_ECANCEL;
+        r = ran(&a, r, &s, next, &more);
+        if (r >= 0)
+            out = json_pack("{sO sb sb ss so}", "items", a.items, "more", more, "late", late, "next", next, "stats", stats_json(&stats));
+        if (out && a.n) { /* for who waits for what comes next */
+            cursor_text(&a.last, next);
+            (void)json_object_set_new(out, "last", json_string(next)); /* left out when memory is short */
+        }
+    }
+    wire_answer(ipc, m, out, r == -ENOENT ? -SM_ENOTFOUND : r, why);
+    evquery_free((struct evquery *)(uintptr_t)s.query);
+    sm_buf_wipe(&a.text);
+    json_decref(a.items);
+    json_decref(in);
+}
+
+static void on_histogram(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct seeker *k = c->state;
+    json_t *in = wire_body(ipc, m), *out = NULL, *list = json_array();
+    struct sm_obj o = SM_OBJ(in);
+    struct evsearch s = { 0 };
+    struct evsearch_stats stats = { 0 };
+    uint64_t *counts = NULL;
+    char why[640] = "";
+
+    if (!in) {
+        json_decref(list);
+        return;
+    }
+    size_t n = (size_t)sm_obj_int_opt(&o, "buckets", 1, EVSEARCH_BUCKETS_MAX, 60);
+    int r = search_of(k, &o, &s, why);
+    if (r >= 0 && s.to.s <= s.from.s)
+        r = -SM_EINVAL;
+    int64_t width = r < 0 ? 1 : (s.to.s - s.from.s + (int64_t)n - 1) / (int64_t)n;
+    if (r >= 0 && (width > INT32_MAX || !(counts = calloc(n, sizeof *counts))))
+        r = counts ? -SM_EINVAL : -ENOMEM;
+    if (r >= 0)
+        r = ready(k);
+    if (r >= 0)
+        r = evsearch_histogram(k->reader, &s, (uint32_t)width, n, counts, &stats);
+    bool late = r == -SM_ECANCEL;
+    for (size_t i = 0; (r >= 0 || late) && i < n; i++)
+        (void)json_array_append_new(list, json_integer((json_int_t)counts[i])); /* shorter when memory is short */
+    if (r >= 0 || late) {
+        out = json_pack("{sI sI sO sb so}", "from_s", (json_int_t)s.from.s, "width_s", (json_int_t)width, "counts", list, "late", late, "stats",
+            stats_json(&stats));
+        r = 0;
+    }
+    wire_answer(ipc, m, out, r == -ENOENT ? -SM_ENOTFOUND : r, why);
+    evquery_free((struct evquery *)(uintptr_t)s.query);
+    free(counts);
+    json_decref(list);
+    json_decref(in);
+}
+
+static int on_one(void *arg, const struct evsearch_hit *h)
+{
+    struct answer *a = arg;
+    json_t *item = item_of(a, h, RAW_WHOLE);
+
+    if (item && json_dumpb(item, NULL, 0, JSON_COMPACT) > ANSWER_MAX) {
+        (void)json_object_set_new(item, "event", json_object()); /* raw says it all; less when memory is short */
+        (void)json_object_set_new(item, "large", json_true());
+    }
+    json_decref(a->items);
+    a->items = item;
+    return item ? 0 : -ENOMEM;
+}
+
+static void on_event(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct seeker *k = c->state;
+    struct answer a = { .k = k, .text = SM_BUF_INIT(16 << 20) };
+    json_t *in = wire_body(ipc, m);
+    struct sm_obj o = SM_OBJ(in);
+
+    if (!in)
+        return;
+    int64_t id = sm_obj_int(&o, "id", 0, INT64_MAX);
+    int r = o.err ? o.err : ready(k);
+    if (r >= 0)
+        r = evsearch_event(k->reader, (uint64_t)id, on_one, &a);
+    if (r == 0)
+        r = -SM_ENOTFOUND;
+    wire_answer(ipc, m, r < 0 ? NULL : json_incref(a.items), r < 0 ? r == -ENOENT ? -SM_ENOTFOUND : r : 0, NULL);
+    json_decref(a.items);
+    sm_buf_wipe(&a.text);
+    json_decref(in);
+}
+
+/* ---- export ---- */
+
+static int csv_text(struct sm_buf *to, struct sm_span s)
+{
+    int r = sm_buf_put_u8(to, '"');
+
+    /* A cell that begins like a formula is none: spreadsheets would run it. */
+    if (r >= 0 && s.n && (s.p[0] == '=' || s.p[0] == '+' || s.p[0] == '-' || s.p[0] == '@'))
+        r = sm_buf_put_u8(to, '\'');
+    for (size_t i = 0; r >= 0 && i < s.n; i++) {
+        if (s.p[i] == '"')
+            r = sm_buf_put_u8(to, '"');
+        if (r >= 0)
+            r = sm_buf_put_u8(to, s.p[i]);
+    }
+    return r < 0 ? r : sm_buf_put_u8(to, '"');
+}
+
+static int csv_line(struct answer *a, const struct evsearch_hit *h)
+{
+    const struct event *e = h->event;
+    const struct event_names *names = evreader_names(a->k->reader);
+    char time[SM_TIME_TEXT], seen[SM_TIME_TEXT];
+    struct sm_span cells[] = { e->host, event_names_text(names, e->format), h->rules, event_text(e, EVENT_F_Message),
+        sm_utf8_valid(e->raw) ? e->raw : SM_SPAN("", 0) };
+    char severity[8] = "";
+    int r;
+
+    sm_time_rfc3339((struct sm_time){ .s = e->time.s, .ns = e->time.ns }, time);
+    sm_time_rfc3339((struct sm_time){ .s = e->seen.s, .ns = e->seen.ns }, seen);
+    if (e->severity != EVENT_NO_SEVERITY)
+        snprintf(severity, sizeof severity, "%u", e->severity);
+    r = sm_buf_printf(&a->text, "%" PRIu64 ",%s,%s,%" PRIu64 ",%s", h->id, time, seen, e->source, severity);
+    for (size_t i = 0; r >= 0 && i < sizeof cells / sizeof cells[0]; i++)
+        if ((r = sm_buf_put_u8(&a->text, ',')) >= 0)
+            r = csv_text(&a->text, cells[i]);
+    return r < 0 ? r : sm_buf_put(&a->text, "\r\n", 2);
+}
+
+static int json_line(struct answer *a, const struct evsearch_hit *h)
+{
+    int r = sm_buf_printf(&a->text, "{\"id\":%" PRIu64 ",\"rules\":\"%.*s\",\"event\":", h->id, (int)h->rules.n,
+        sm_utf8_valid(h->rules) && !memchr(h->rules.p ? (const void *)h->rules.p : "", '"', h->rules.n) ? (const char *)h->rules.p : "");
+
+    if (r >= 0)
+        r = event_json(h->event, evreader_names(a->k->reader), &a->text);
+    return r < 0 ? r : sm_buf_put(&a->text, "}\n", 2);
+}
+
+static int on_line(void *arg, const struct evsearch_hit *h)
+{
+    struct answer *a = arg;
+    size_t before = a->text.n;
+    int r = a->csv ? csv_line(a, h) : json_line(a, h);
+
+    if (r == -SM_ELIMIT && a->n) {
+        a->text.n = before;
+        a->full = true;
+        return 1;
+    }
+    if (r < 0)
+        return r;
+    a->n++;
+    a->last = (struct evsearch_cursor){ h->event->time, h->id };
+    return 0;
+}
+
+/* What was made goes in frames; the first says where the next piece begins. */
+static void send_export(struct child *c, struct child_late *late, const struct answer *a, const char *next)
+{
+    struct sm_buf out = SM_BUF_INIT(EXPORT_MAX + 4096);
+    json_t *head = json_pack("{ss sI}", "next", next, "n", (json_int_t)a->n);
+    int r = head ? msg_join(head, sm_buf_span(&a->text), &out) : -ENOMEM;
+
+    json_decref(head);
+    for (size_t at = 0; r >= 0 && at < out.n; at += ANSWER_MAX) {
+        size_t n = out.n - at < ANSWER_MAX ? out.n - at : ANSWER_MAX;
+        r = child_reply_late(c, late, at + n < out.n ? SM_IPC_MORE : 0, SM_SPAN(out.p + at, n));
+    }
+    if (r < 0)
+        child_reply_late_error(c, late, r, "the piece could not be sent");
+    sm_buf_wipe(&out);
+}
+
+static void on_export(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct seeker *k = c->state;
+    struct answer a = { .k = k, .text = SM_BUF_INIT(EXPORT_MAX) };
+    struct child_late late = child_later(c, peer, m);
+    json_t *in = wire_body(ipc, m);
+    struct sm_obj o = SM_OBJ(in);
+    struct evsearch s = { 0 };
+    char why[640] = "", next[80] = "";
+    bool more = false;
+    int r;
+
+    if (!in)
+        return;
+    a.csv = sm_obj_bool(&o, "csv", false);
+    r = search_of(k, &o, &s, why);
+    s.oldest_first = true;
+    if (r >= 0)
+        r = ready(k);
+    if (r >= 0 && a.csv && !s.after.id) /* the mark at the front has spreadsheets read it as UTF-8 */
+        r = sm_buf_printf(&a.text, "\xef\xbb\xbfid,time,seen,source,severity,host,format,rules,message,raw\r\n");
+    if (r >= 0)
+        r = ran(&a, evsearch_run(k->reader, &s, on_line, &a, NULL, NULL), &s, next, &more);
+    if (r < 0)
+        child_reply_late_error(c, &late, r == -ENOENT ? -SM_ENOTFOUND : r, why);
+    else
+        send_export(c, &late, &a, next);
+    evquery_free((struct evquery *)(uintptr_t)s.query);
+    sm_buf_wipe(&a.text);
+    json_decref(in);
+}
+
+/* ---- life ---- */
+
+static int start(struct child *c)
+{
+    struct seeker *k = c->state;
+    int n = snprintf(k->dir, sizeof k->dir, "%s/journal", c->data);
+
+    if (n < 0 || (size_t)n >= sizeof k->dir)
+        return -SM_ELIMIT;
+    return sm_loop_timer(c->loop, UINT64_MAX, 0, on_idle, k, &k->idle);
+}
+
+static void end(struct child *c)
+{
+    struct seeker *k = c->state;
+
+    evreader_free(k->reader);
+    sm_timer_free(k->idle);
+}
+
+static int early(struct child *c)
+{
+    return crypto_init();
+}
+
+int seeker_main(struct child *c)
+{
+    static const struct child_handler handlers[] = {
+        { WHO_BRAIN, J_SEARCH, on_search },
+        { WHO_BRAIN, J_HISTOGRAM, on_histogram },
+        { WHO_BRAIN, J_EVENT, on_event },
+        { WHO_BRAIN, J_EXPORT, on_export },
+    };
+    static const struct child_spec spec = {
+        .handlers = handlers, .handlers_n = sizeof handlers / sizeof handlers[0], .early = early, .start = start, .end = end,
+        .queue_max = 16 << 20,
+    };
+    struct seeker *k = calloc(1, sizeof *k);
+
+    if (!k)
+        return 1;
+    k->c = c;
+    c->state = k;
+    int r = child_run(c, &spec);
+    free(k);
+    return r;
+}

@@ -1,0 +1,199 @@
+/*
+ * Signals: a rule that matched.  The same rule at the same source is told at once and then, as long as it goes on, every FOLD_MS with how
+ * often it did: a flood of matches is a few lines.  Nothing is told before what it rests on is kept.
+ */
+#include <errno.h>
+#include "core/log.h"
+#include "plat/clock.h"
+#include "decide/decide.h"
+#include "sakimorid/watch/watch.h"
+
+enum { VALUE_MAX = 300, FIELDS_TOLD = 16, TELL_MAX = 60 };
+
+/* What people see of the event. */
+static const uint16_t told[] = { EVENT_F_Computer, EVENT_F_EventID, EVENT_F_User, EVENT_F_SubjectUserName, EVENT_F_TargetUserName, EVENT_F_IpAddress,
+    EVENT_F_SourceIp, EVENT_F_DestinationIp, EVENT_F_src_ip, EVENT_F_dst_ip, EVENT_F_Image, EVENT_F_ParentImage, EVENT_F_CommandLine,
+    EVENT_F_TargetFilename, EVENT_F_Message };
+/* What joins signals into one story, the most particular first. */
+static const struct { const char *kind; uint16_t field; } joins[] = { { "process", EVENT_F_ProcessGuid }, { "account", EVENT_F_TargetUserName },
+    { "account", EVENT_F_username }, { "account", EVENT_F_User }, { "account", EVENT_F_SubjectUserName }, { "address", EVENT_F_IpAddress },
+    { "address", EVENT_F_src_ip }, { "address", EVENT_F_SourceIp }, { "address", EVENT_F_c_ip }, { "host", EVENT_F_Computer } };
+enum { ENTITIES_MAX = DECIDE_ENTITIES_MAX };
+
+static json_t *text_of(struct sm_span s, size_t max)
+{
+    size_t n = s.n < max ? s.n : max;
+
+    while (n && n < s.n && (s.p[n] & 0xc0) == 0x80)
+        n--;
+    return json_stringn((const char *)s.p, n);
+}
+
+static json_t *fields_of(const struct event *e)
+{
+    json_t *o = json_object();
+
+    for (size_t i = 0; o && i < sizeof told / sizeof told[0]; i++) {
+        const struct event_field *f = event_get(e, told[i]);
+        const struct event_field_doc *doc = event_field_doc(told[i]);
+        if (f && f->n && doc)
+            (void)json_object_set_new(o, doc->name, text_of(event_value(f), VALUE_MAX)); /* one less when memory is short */
+    }
+    return o;
+}
+
+static void entity(json_t *list, const char *kind, struct sm_span text)
+{
+    json_t *one = text.n && json_array_size(list) < ENTITIES_MAX ? json_pack("[so]", kind, text_of(text, DECIDE_TEXT_MAX - 1)) : NULL;
+    size_t i;
+    json_t *v;
+
+    json_array_foreach(list, i, v)
+        if (json_equal(v, one)) {
+            json_decref(one);
+            return;
+        }
+    if (one)
+        (void)json_array_append_new(list, one); /* one less when memory is short */
+}
+
+static json_t *entities_of(const struct event *e, const struct source *s)
+{
+    json_t *list = json_array();
+    struct sm_span host = e->host;
+
+    for (size_t i = 0; list && i < sizeof joins / sizeof joins[0]; i++)
+        entity(list, joins[i].kind, event_text(e, joins[i].field));
+    if (!host.n && s)
+        host = SM_SPAN_STR(s->origin->address);
+    if (list)
+        entity(list, "host", host);
+    return list;
+}
+
+static const char *stage_of(const struct sigma_rule *rule)
+{
+    for (size_t i = 0; rule->tags[i]; i++)
+        if (decide_stage_of(rule->tags[i]) != DECIDE_STAGE_none)
+            return decide_stage_tag(decide_stage_of(rule->tags[i]));
+    return "";
+}
+
+static bool is_tagged(const struct sigma_rule *rule, const char *tag)
+{
+    for (size_t i = 0; rule->tags[i]; i++)
+        if (!strcmp(rule->tags[i], tag))
+            return true;
+    return false;
+}
+
+static json_t *signal_json(const struct sigma_rule *rule, const struct event *e, const struct source *s, uint64_t id, uint64_t times)
+{
+    static const char *const levels[] = { "informational", "informational", "low", "medium", "high", "critical" };
+    json_t *j = json_pack("{sI ss% ss ss ss ss ss ss ss so sI sI sI so}", "at_s", (json_int_t)e->time.s, "rule", *rule->id ? rule->id : rule->name,
+        strnlen(*rule->id ? rule->id : rule->name, DECIDE_RULE_MAX - 1), "level", levels[rule->level], "stage", stage_of(rule), "title_en",
+        rule->title, "title_ja", rule->title_ja, "text_ja", rule->what_ja, "todo_ja", rule->todo_ja, "author", rule->author, "entities",
+        entities_of(e, s), "times", (json_int_t)times, "source", (json_int_t)(s ? s->number : 0), "ref", (json_int_t)id, "fields", fields_of(e));
+
+    if (j && rule->references[0])
+        (void)json_object_set_new(j, "reference", json_string(rule->references[0])); /* left out when memory is short */
+    if (j && is_tagged(rule, "sakimori.maintenance"))
+        (void)json_object_set_new(j, "maintenance", json_true());
+    return j;
+}
+
+static void fold_drop(struct fold *f)
+{
+    json_decref(f->signal);
+    *f = (struct fold){ .rule = 0 };
+}
+
+static struct fold *fold_of(struct watch *w, uint32_t rule, uint64_t source)
+{
+    struct fold *f = &w->folds[(rule * 2654435761u ^ (size_t)source) % FOLDS_MAX];
+
+    /* Two that fall together take turns: each is told at once then, which is more, not less. */
+    if (f->used && (f->rule != rule || f->source != source))
+        fold_drop(f);
+    f->rule = rule;
+    f->source = source;
+    f->used = true;
+    return f;
+}
+
+static void put(struct watch *w, json_t *signal)
+{
+    if (!signal || json_array_size(w->signals) >= SIGNALS_MAX || json_array_append_new(w->signals, signal) < 0)
+        w->signals_lost++;
+}
+
+void signals_add(struct watch *w, const struct sigma_rule *rule, const struct event *e, const struct source *s, uint64_t id)
+{
+    struct fold *f;
+    uint64_t now = plat_clock_mono_ms();
+
+    if (rule->kind != SIGMA_RULE)
+        return;
+    f = fold_of(w, rule->number, s ? s->number : 0);
+    if (now < f->until_ms) {
+        f->more++;
+        f->last_id = id;
+        f->last_s = e->time.s;
+        return;
+    }
+    json_decref(f->signal);
+    f->signal = json_array_size(w->signals) < SIGNALS_MAX ? signal_json(rule, e, s, id, f->more + 1) : NULL;
+    put(w, json_incref(f->signal));
+    f->more = 0;
+    f->until_ms = now + FOLD_MS;
+}
+
+void signals_tell(struct watch *w)
+{
+    size_t n = json_array_size(w->signals);
+
+    if (w->group_open || (!n && !w->signals_lost) || !child_peer(w->c, WHO_BRAIN))
+        return;
+    for (size_t from = 0; from < n || w->signals_lost; from += TELL_MAX) {
+        json_t *list = json_array(), *body;
+        for (size_t i = from; list && i < n && i < from + TELL_MAX; i++)
+            (void)json_array_append(list, json_array_get(w->signals, i)); /* one less when memory is short */
+        body = json_pack("{so sI}", "signals", list, "lost", (json_int_t)w->signals_lost);
+        int r = body ? child_notify_json(w->c, WHO_BRAIN, W_SIGNALS, body) : -ENOMEM;
+        json_decref(body);
+        if (r < 0) {
+            for (size_t i = 0; i < from; i++)
+                (void)json_array_remove(w->signals, 0); /* those were told */
+            return;
+        }
+        w->signals_lost = 0;
+    }
+    (void)json_array_clear(w->signals); /* an array: cannot fail */
+}
+
+/* What was folded is told with its number when its time is over. */
+void signals_tick(struct watch *w)
+{
+    uint64_t now = plat_clock_mono_ms();
+
+    for (size_t i = 0; i < FOLDS_MAX && !w->group_open; i++) {
+        struct fold *f = &w->folds[i];
+        if (!f->used || now < f->until_ms)
+            continue;
+        json_t *again = f->more && f->signal ? json_deep_copy(f->signal) : NULL;
+        if (again) {
+            (void)json_object_set_new(again, "times", json_integer((json_int_t)f->more)); /* as it was when memory is short */
+            (void)json_object_set_new(again, "at_s", json_integer(f->last_s));
+            (void)json_object_set_new(again, "ref", json_integer((json_int_t)f->last_id));
+            put(w, again);
+        }
+        fold_drop(f);
+    }
+    signals_tell(w);
+}
+
+void signals_forget(struct watch *w)
+{
+    for (size_t i = 0; i < FOLDS_MAX; i++)
+        fold_drop(&w->folds[i]);
+}

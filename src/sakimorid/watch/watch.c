@@ -1,0 +1,209 @@
+/* The process: its life, its settings, and what it says of itself. */
+#include "sakimorid/watch/watch.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+#include "core/log.h"
+#include "crypto/init.h"
+#include "plat/clock.h"
+#include "plat/fs.h"
+#include "sakimorid/wire.h"
+
+enum { TICK_MS = 1000, TELL_TICKS = 2, CONFIG_MAX = 1 << 20 };
+
+void watch_say(struct watch *w, json_t *body)
+{
+    if (body)
+        (void)child_notify_json(w->c, WHO_BRAIN, W_EVENT, body); /* W_STATUS says it, too, when brain is back */
+    json_decref(body);
+}
+
+/* {"hints": [...], "retention": [...], "off": [rule ids], "reload": bool}: what is named replaces what was. */
+static void on_config(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct watch *w = c->state;
+    json_t *in = NULL, *v;
+    char why[160] = "";
+    int r = msg_json(m->body, CONFIG_MAX, &in, why);
+    bool load = json_is_true(json_object_get(in, "reload")) || !w->set;
+
+    if (r >= 0 && json_is_array(v = json_object_get(in, "hints")))
+        sources_hints(w, json_incref(v));
+    if (r >= 0 && json_is_array(v = json_object_get(in, "retention")))
+        sealing_retention(w, v);
+    if (r >= 0 && json_is_array(v = json_object_get(in, "off")) && !json_equal(v, w->off)) {
+        json_decref(w->off);
+        w->off = json_incref(v);
+        load = true;
+    }
+    if (r >= 0 && load)
+        r = rules_load(w);
+    wire_answer(ipc, m, r < 0 ? NULL : json_pack("{sI sI}", "rules", (json_int_t)(w->set ? sigma_count(w->set) : 0), "faults",
+        (json_int_t)w->faults_n), r, why);
+    json_decref(in);
+}
+
+static void on_status(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct watch *w = c->state;
+    struct evidence_status s;
+
+    evidence_status(w->journal, &s);
+    wire_answer(ipc, m, json_pack("{sI sI sI sI sI sI sI sI sI sI sI sI sI sb sb sI}", "events", (json_int_t)(s.next_id ? s.next_id - 1 : 0),
+        "open_events", (json_int_t)s.open_events, "blocks", (json_int_t)s.blocks, "segments", (json_int_t)s.segments, "stored_bytes",
+        (json_int_t)s.stored_bytes, "raw_bytes", (json_int_t)s.raw_bytes, "next_block", (json_int_t)s.next_block, "sealed_block",
+        (json_int_t)s.sealed_block, "first_s", (json_int_t)s.first.s, "last_s", (json_int_t)s.last.s, "taken", (json_int_t)w->taken,
+        "matched", (json_int_t)w->matched, "rules", (json_int_t)(w->set ? sigma_count(w->set) : 0), "stopped", w->full, "unsealed",
+        w->broken_seal, "waiting", (json_int_t)w->jobs_n), 0, NULL);
+}
+
+static void on_tick(void *arg)
+{
+    struct watch *w = arg;
+    uint64_t now = plat_clock_mono_ms();
+    int r = w->group_open ? 0 : evidence_step(w->journal, now);
+
+    if (r < 0)
+        sm_warn("a block cannot be closed: %s", sm_strerror(r));
+    sealing_tick(w, now);
+    signals_tick(w);
+    if (now / TICK_MS % TELL_TICKS == 0)
+        sources_tell(w);
+}
+
+/* ---- life ---- */
+
+/* The converters of encodings are files of the system. */
+static int early(struct child *c)
+{
+    struct watch *w = c->state;
+    int r = crypto_init();
+
+    w->names = event_names_new();
+    if (r >= 0 && !w->names)
+        r = -ENOMEM;
+    if (r >= 0)
+        r = normalise_new(w->names, &w->normalise);
+    return r;
+}
+
+static int open_journal(struct watch *w)
+{
+    struct evidence_found found = { 0 };
+    char path[4200];
+    int n = snprintf(path, sizeof path, "%s/journal", w->c->data);
+    int r = n < 0 || (size_t)n >= sizeof path ? -SM_ELIMIT :
+        evidence_open(path, &(struct evidence_conf){ .block_events = BLOCK_EVENTS }, &w->journal, &found);
+
+    if (r < 0) {
+        child_fatal(w->c, "the record: %s", sm_strerror(r));
+        return r;
+    }
+    if (found.note[0])
+        sm_warn("the record: %s", found.note);
+    n = snprintf(path, sizeof path, "%s/watch", w->c->data);
+    w->state_dir = n < 0 || (size_t)n >= sizeof path ? -SM_ELIMIT : plat_fs_open_dir(AT_FDCWD, path);
+    return w->state_dir < 0 ? w->state_dir : streams_open(w);
+}
+
+static int start(struct child *c)
+{
+    struct watch *w = c->state;
+    const char *shipped = json_string_value(json_object_get(c->config, "rules"));
+    char own[4200];
+    int n = snprintf(own, sizeof own, "%s/rules", c->data);
+    int r = n < 0 || (size_t)n >= sizeof own ? -SM_ELIMIT : 0;
+
+    w->shipped = strdup(shipped ? shipped : "");
+    w->own = strdup(own);
+    w->faults = json_array();
+    w->signals = json_array();
+    w->off = json_array();
+    w->hints = json_array();
+    if (r >= 0 && (!w->shipped || !w->own || !w->faults || !w->signals || !w->off || !w->hints))
+        r = -ENOMEM;
+    if (r >= 0)
+        r = event_init(&w->e);
+    if (r >= 0)
+        r = event_init(&w->more);
+    if (r >= 0)
+        r = open_journal(w);
+    if (r >= 0)
+        r = sm_loop_timer(c->loop, UINT64_MAX, 0, take_go, w, &w->group);
+    if (r >= 0)
+        r = sm_loop_timer(c->loop, TICK_MS, TICK_MS, on_tick, w, &w->tick);
+    if (r >= 0)
+        r = rules_load(w);
+    return r;
+}
+
+static void attached(struct child *c, unsigned peer, struct sm_ipc *ipc)
+{
+    if (peer == WHO_KEYD)
+        sealing_attached(c->state);
+}
+
+static void stop(struct child *c)
+{
+    struct watch *w = c->state;
+
+    for (int i = 0; i < 1000 && w->jobs && !w->full; i++)
+        take_go(w);
+    int r = w->group_open ? 0 : evidence_flush(w->journal);
+    if (r < 0)
+        sm_warn("the last block stays open: %s", sm_strerror(r)); /* its events are kept in the write-ahead file */
+    sources_tell(w);
+    child_done(c);
+}
+
+static void end(struct child *c)
+{
+    struct watch *w = c->state;
+
+    take_free(w);
+    signals_forget(w);
+    rules_free(w);
+    sources_free(w);
+    sm_timer_free(w->group);
+    sm_timer_free(w->tick);
+    evidence_free(w->journal);
+    event_wipe(&w->e);
+    event_wipe(&w->more);
+    normalise_free(w->normalise);
+    event_names_free(w->names);
+    json_decref(w->faults);
+    json_decref(w->signals);
+    json_decref(w->off);
+    sm_buf_wipe(&w->tombstone);
+    if (w->state_dir >= 0)
+        close(w->state_dir);
+    free(w->shipped);
+    free(w->own);
+}
+
+int watch_main(struct child *c)
+{
+    static const struct child_handler handlers[] = {
+        { WHO_COLLECTOR, L_BATCH, take_batch },
+        { WHO_BRAIN, W_EVENTS, take_batch },
+        { WHO_BRAIN, W_CONFIG, on_config },
+        { WHO_BRAIN, W_STATUS, on_status },
+        { WHO_BRAIN, W_RULES, rules_on_list },
+    };
+    static const struct child_spec spec = {
+        .handlers = handlers, .handlers_n = sizeof handlers / sizeof handlers[0], .early = early, .start = start,
+        .attached = attached, .stop = stop, .end = end, .queue_max = 8 << 20,
+    };
+    struct watch *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return 1;
+    w->c = c;
+    w->jobs_last = &w->jobs;
+    w->state_dir = -1;
+    w->tombstone = SM_BUF_INIT(EVSEAL_BODY_MAX);
+    c->state = w;
+    int r = child_run(c, &spec);
+    free(w);
+    return r;
+}

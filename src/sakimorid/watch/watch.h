@@ -1,0 +1,166 @@
+/*
+ * watch: batches of raw records → events → rules → the record, in that order; signals and what is known of sources go to brain.
+ * It reads what strangers wrote, so it has no network and no key; keyd seals what it kept.
+ *
+ * Batches are taken in groups.  A group is one commit of the journal: what a batch was answered for is on the disk, and what
+ * was on its way when this process died is sent again and taken once (streams.c).
+ */
+#ifndef SAKIMORID_WATCH_H
+#define SAKIMORID_WATCH_H
+#include "detect/sigma/sigma.h"
+#include "event/event.h"
+#include "journal/journal.h"
+#include "normalise/normalise.h"
+#include "sakimorid/child.h"
+#include "sakimorid/logbatch.h"
+
+enum {
+    GROUP_MS = 100,                 /* a batch waits at most so long for others to be kept with */
+    GROUP_BYTES = 4 << 20,
+    GROUP_RECORDS = 24000,
+    BLOCK_EVENTS = 65536,
+    JOBS_MAX = 512,                 /* batches that wait, and their bytes: past it they are refused, and come again */
+    JOBS_BYTES = 48 << 20,
+    SOURCES_MAX = 8192, HOSTS_MAX = 256 /* of one sender */,
+    STATES_MAX = 128,               /* streams of agents whose records belong together */
+    STREAMS_MAX = 4096,
+    HITS_MAX = 64,                  /* rules kept with one event */
+    FOLDS_MAX = 1024,
+    FOLD_MS = 10000,                /* the same rule at the same source is told again after this, with a count */
+    SIGNALS_MAX = 512,              /* of one commit; more are counted */
+    FAULTS_MAX = 500,
+    RULE_FILES_MAX = 20000,
+    FREE_BYTES = 192 << 20,         /* with less room on the disk nothing is taken in */
+};
+
+/* One who sends: what people said of it, and what its records left for the next one. */
+struct origin {
+    struct origin *next;            /* of its slot */
+    unsigned listener;
+    char address[LOG_ADDRESS_MAX + 1];
+    char format[32], encoding[16];
+    int zone_s;
+    struct normalise_hint hint;
+    struct normalise_state *state;  /* of agents, NULL else */
+    unsigned hosts;
+};
+
+/* A machine that is heard of through an origin. */
+struct source {
+    struct source *next, *changed_next;
+    struct origin *origin;
+    uint64_t number;
+    char host[100];
+    uint8_t klass;
+    bool changed, timed;
+    uint64_t count, bytes, unparsed, cut;
+    int64_t first_s, last_s, skew_s, jump_s, jumped_at_s;
+    uint16_t format;
+};
+
+struct job {
+    struct job *next;
+    struct child_late late;
+    struct sm_buf body;
+    struct log_batch batch;         /* spans of body: what is left of it */
+    struct log_run run;
+    size_t records;
+    bool in_group, bad, done;
+};
+
+struct stream { uint8_t id[16]; uint64_t done, next; int64_t used_s; };
+
+struct fold { uint32_t rule; uint64_t source, more, last_id; int64_t last_s; uint64_t until_ms; bool used; json_t *signal; };
+
+struct hit { const struct sigma_rule *rule; };
+
+struct watch {
+    struct child *c;
+    struct event_names *names;
+    struct normalise *normalise;
+    struct event e, more;
+    struct evidence *journal;
+    struct evidence_rules retention;
+    int state_dir;                  /* DATA/watch */
+
+    /* rules.c */
+    char *shipped, *own;
+    struct sigma_set *set;
+    struct sigma_matcher *matcher;
+    struct sigma_scratch *scratch;
+    uint64_t *rule_hits;            /* by number */
+    json_t *faults;
+    size_t faults_n, files_n;
+    json_t *off;                    /* ids that people switched off */
+    uint64_t rules_generation;
+
+    /* take.c */
+    struct job *jobs, **jobs_last;
+    size_t jobs_n, jobs_bytes;
+    bool group_open, full;
+    struct sm_timer *group, *tick;
+    bool group_set;
+    struct hit hits[HITS_MAX];
+    size_t hits_n;
+    uint64_t taken, matched;
+
+    /* streams.c */
+    struct stream streams[STREAMS_MAX];
+    size_t streams_n;
+
+    /* sources.c */
+    struct origin *origins[4096];
+    struct source *sources[SOURCES_MAX];
+    struct source *changed;
+    size_t origins_n, sources_n, states_n;
+    json_t *hints;                  /* what people said: [{listener, address, host, class, format, …}] */
+
+    /* signals.c */
+    struct fold folds[FOLDS_MAX];
+    json_t *signals;
+    uint64_t signals_lost;
+
+    /* sealing.c */
+    bool seal_begun, sealing, broken_seal;
+    uint64_t seal_due_ms, retire_due_ms;
+    struct sm_buf tombstone;
+};
+
+/* take.c */
+void take_batch(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void take_go(void *arg);            /* timer */
+void take_free(struct watch *w);
+
+/* streams.c: which batches of a stream were kept.  -errno. */
+int streams_open(struct watch *w);
+bool streams_known(struct watch *w, const struct log_batch *b);
+int streams_intend(struct watch *w);            /* before a group: its batches, and the journal's next number */
+void streams_done(struct watch *w);             /* after its commit */
+
+/* sources.c */
+struct origin *origin_of(struct watch *w, unsigned listener, struct sm_span address);
+struct source *source_of(struct watch *w, struct origin *o, struct sm_span host);
+void source_saw(struct watch *w, struct source *s, const struct event *e);
+void sources_tell(struct watch *w);
+void sources_hints(struct watch *w, json_t *list /* taken */);
+void sources_free(struct watch *w);
+
+/* rules.c */
+int rules_load(struct watch *w);                /* -ENOMEM; the rules before stay then */
+void rules_on_list(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void rules_free(struct watch *w);
+
+/* signals.c */
+void signals_add(struct watch *w, const struct sigma_rule *rule, const struct event *e, const struct source *s, uint64_t id);
+void signals_tell(struct watch *w);             /* what was kept may be told */
+void signals_tick(struct watch *w);
+void signals_forget(struct watch *w);
+
+/* sealing.c */
+void sealing_attached(struct watch *w);
+void sealing_tick(struct watch *w, uint64_t now_ms);
+void sealing_retention(struct watch *w, const json_t *list);
+
+/* watch.c */
+void watch_say(struct watch *w, json_t *body /* taken */);  /* W_EVENT */
+#endif
