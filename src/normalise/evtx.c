@@ -242,7 +242,7 @@ static int extent(struct evtx *x, const uint8_t *p, size_t n, size_t *ret)
 {
     uint8_t next[15];
     const uint8_t *q;
-    size_t got;
+    size_t got = 0;
 
     *ret = n;
     if (n == EVTX_CHUNK && x->chunk_at + n == file_size(x))
@@ -293,7 +293,7 @@ static void begin_chunk(struct evtx *x, const uint8_t *p, size_t n)
 static int find_magic(struct evtx *x, uint64_t from, uint64_t *ret)
 {
     const uint8_t *p, *q;
-    size_t n;
+    size_t n = 0;
 
     for (;; from += n - 7) {
         int r = bytes(x, from, x->buf, EVTX_CHUNK, &p, &n);
@@ -312,7 +312,7 @@ static int next_chunk(struct evtx *x)
 {
     for (;;) {
         const uint8_t *p;
-        size_t n, whole;
+        size_t n = 0, whole;
         x->chunk_at = x->next_at;
         x->record = 0;
         x->limit = x->at = x->size = 0;
@@ -339,7 +339,7 @@ static int open_file(struct evtx *x)
 {
     uint8_t head[HEAD_READ];
     const uint8_t *p;
-    size_t n;
+    size_t n = 0;
     int r = bytes(x, 0, head, sizeof head, &p, &n);
 
     if (r < 0)
