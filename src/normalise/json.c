@@ -35,24 +35,32 @@ static void blanks(struct at *a)
         a->p++;
 }
 
+#ifdef __SSE2__
+/* One bit for each byte of the 16 at p that a text may not pass over; *ret_high those >= 0x80. */
+static inline unsigned special16(const uint8_t *p, unsigned *ret_high)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), control = _mm_set1_epi8(0x1f);
+    __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))),
+        _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
+
+    *ret_high = (unsigned)_mm_movemask_epi8(v);
+    return (unsigned)_mm_movemask_epi8(hit);
+}
+#endif
+
 /* The first byte of [p, end) that a text may not pass over: quote, backslash, control.  *ret_high: a byte >= 0x80 came before. */
-static const uint8_t *special(const uint8_t *p, const uint8_t *end, bool *ret_high)
+static inline const uint8_t *special(const uint8_t *p, const uint8_t *end, bool *ret_high)
 {
     unsigned high = 0;
 #ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), back = _mm_set1_epi8('\\'), control = _mm_set1_epi8(0x1f);
-    while (end - p >= 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, back)),
-            _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
-        unsigned at = (unsigned)_mm_movemask_epi8(hit), top = (unsigned)_mm_movemask_epi8(v);
+    for (; end - p >= 16; p += 16) {
+        unsigned top, at = special16(p, &top);
         if (at) {
             unsigned n = (unsigned)__builtin_ctz(at);
             *ret_high = high | (top & ((1u << n) - 1));
             return p + n;
         }
         high |= top;
-        p += 16;
     }
 #endif
     for (; p < end && *p != '"' && *p != '\\' && *p >= 0x20; p++)

@@ -1,7 +1,6 @@
 #include "normalise/windows_int.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 int windows_new(struct event_names *names, struct windows **ret)
@@ -120,26 +119,35 @@ bool windows_time(struct windows *w, struct sm_span value)
     return true;
 }
 
+static uint8_t *fixed(uint8_t *to, unsigned v, int n, char after)
+{
+    for (int i = n; i--; v /= 10)
+        to[i] = (uint8_t)('0' + v % 10);
+    to[n] = (uint8_t)after;
+    return to + n + 1;
+}
+
 /* As EVTX writes it: UTC, seven digits. */
 static struct sm_span as_evtx(struct windows *w, const struct moment *m, struct sm_span value)
 {
-    char text[64];
     int64_t day = m->s / 86400 - (m->s % 86400 < 0), z = day + 719468;
     unsigned in = (unsigned)(m->s - day * 86400), doe = (unsigned)(z % 146097);
     unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
     unsigned mp = (5 * doy + 2) / 153, mo = mp < 10 ? mp + 3 : mp - 9;
-    int n = snprintf(text, sizeof text, "%04u-%02u-%02uT%02u:%02u:%02u.%07uZ", (unsigned)(z / 146097) * 400 + yoe + (mo <= 2), mo,
-        doy - (153 * mp + 2) / 5 + 1, in / 3600, in / 60 % 60, in % 60, m->ns / 100);
+    uint8_t *to = event_room(w->e, 28), *p = to;
 
-    if (value.n == (size_t)n && !memcmp(value.p, text, value.n))
-        return value;
-    uint8_t *p = event_room(w->e, (size_t)n);
-    if (!p) {
+    if (!to) {
         w->err = -ENOMEM;
         return value;
     }
-    memcpy(p, text, (size_t)n);
-    return SM_SPAN(p, (size_t)n);
+    p = fixed(p, (unsigned)(z / 146097) * 400 + yoe + (mo <= 2), 4, '-');
+    p = fixed(p, mo, 2, '-');
+    p = fixed(p, doy - (153 * mp + 2) / 5 + 1, 2, 'T');
+    p = fixed(p, in / 3600, 2, ':');
+    p = fixed(p, in / 60 % 60, 2, ':');
+    p = fixed(p, in % 60, 2, '.');
+    p = fixed(p, m->ns / 100, 7, 'Z');
+    return SM_SPAN(to, (size_t)(p - to));
 }
 
 /* ---- values ---- */

@@ -3,8 +3,6 @@
 #include "normalise/windows_int.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 /* Flat names that mean a field of System.  Both NXLog's and those of Winlogbeat up to 6. */
 static const struct { const char *from, *to; } flat_names[] = {
@@ -78,17 +76,24 @@ static bool whole_number(struct sm_span s)
 /* Keywords in decimal, as EVTX writes them. */
 static struct sm_span keywords(struct windows *w, struct sm_span v)
 {
-    char text[24];
-    uint8_t *p = event_room(w->e, sizeof text);
+    uint8_t *p = event_room(w->e, 18);
+    bool minus = v.p[0] == '-';
+    uint64_t n = 0;
+    size_t k = 2;
 
     if (!p) {
         w->err = -ENOMEM;
         return v;
     }
-    memcpy(text, v.p, v.n);
-    text[v.n] = 0;
-    unsigned long long n = v.p[0] == '-' ? (unsigned long long)strtoll(text, NULL, 10) : strtoull(text, NULL, 10);
-    return SM_SPAN(p, (size_t)snprintf((char *)p, sizeof text, "0x%llx", n));
+    for (size_t i = minus; i < v.n; i++)
+        n = n * 10 + (uint64_t)(v.p[i] - '0');
+    n = minus ? 0 - n : n;
+    p[0] = '0';
+    p[1] = 'x';
+    for (int shift = 60; shift >= 0; shift -= 4)
+        if (n >> shift || !shift)
+            p[k++] = (uint8_t)"0123456789abcdef"[n >> shift & 15];
+    return SM_SPAN(p, k);
 }
 
 /* A field of System.  Words in place of numbers are what Windows renders of them. */
