@@ -70,7 +70,8 @@ static int lines(struct sm_span file, bool windows)
         size_t n = end ? (size_t)(end - file.p) : file.n;
         event_clear(&e);
         if (n)
-            r = windows ? windows_json(w, SM_SPAN(file.p, n), 0, &e) : json_flat(SM_SPAN(file.p, n), &e, json_field, &to);
+            r = windows ? windows_json(w, SM_SPAN(file.p, n), 0, &e) : json_flat(SM_SPAN(file.p, n), &e, json_field,
+            &to);
         records += n > 0;
         record_bytes += n;
         fields += e.n;
@@ -108,8 +109,10 @@ int main(int argc, char **argv)
         }
         spent += now() - from;
     }
-    printf("{\"rounds\": %u, \"cpu_s\": %.4f, \"records\": %llu, \"damaged\": %llu, \"lost\": %llu, \"record_bytes\": %llu, \"file_bytes\": %llu, "
-        "\"fields\": %llu}\n", rounds, spent, (unsigned long long)(records / rounds), (unsigned long long)(damaged / rounds),
+    printf("{\"rounds\": %u, \"cpu_s\": %.4f, \"records\": %llu, \"damaged\": %llu, \"lost\": %llu, \"record_bytes\": "
+        "%llu, \"file_bytes\": %llu, "
+        "\"fields\": %llu}\n", rounds, spent, (unsigned long long)(records / rounds),
+        (unsigned long long)(damaged / rounds),
         (unsigned long long)(lost / rounds), (unsigned long long)record_bytes, (unsigned long long)file_bytes,
         (unsigned long long)(fields / rounds));
     return 0;

@@ -32,7 +32,8 @@ static void same_scalar(const struct event_field *f, const json_t *v)
             return;
         memcpy(text, f->p, f->n);
         text[f->n] = 0;
-        must(json_is_integer(v) ? strtoll(text, NULL, 10) == json_integer_value(v) : strtod(text, NULL) == json_real_value(v));
+        must(json_is_integer(v) ? strtoll(text, NULL, 10) == json_integer_value(v) : 
+            strtod(text, NULL) == json_real_value(v));
     }
     }
 }

@@ -173,14 +173,16 @@ static int remains(struct evtx *x, uint32_t at, uint32_t end, struct event *e)
     static const uint8_t head[4] = { 0x0f, 1, 1, 0 };
     int r = 0;
 
-    if (end - at > EVTX_RECORD_MIN && (!memcmp(x->chunk + at, record_magic, 4) || !memcmp(x->chunk + at + EVTX_RECORD_HEAD, head, 4)))
+    if (end - at > EVTX_RECORD_MIN && (!memcmp(x->chunk + at, record_magic, 4) ||
+        !memcmp(x->chunk + at + EVTX_RECORD_HEAD, head, 4)))
         r = record(x, at, end, true, e);
     if (!r && end - at >= LOST_MIN && !all_zero(x->chunk + at, end - at))
         x->counts.lost++;
     return r;
 }
 
-/* Behind the last record: is this still one, or the older content of a chunk used again?  Numbers of records only grow. */
+/* Behind the last record: is this still one, or the older content of a chunk used again?  Numbers of records only
+ * grow. */
 static bool goes_on(const struct evtx *x, uint32_t at)
 {
     return !x->any || le64(x->chunk + at + 8) > x->last;
@@ -237,7 +239,8 @@ static bool beyond(struct evtx *x)
 
 /* ---- chunks of the file ---- */
 
-/* How far a chunk at p, of n bytes, goes: a whole one is followed by another or by the end; else up to where another begins. */
+/* How far a chunk at p, of n bytes, goes: a whole one is followed by another or by the end; else up to where another
+ * begins. */
 static int extent(struct evtx *x, const uint8_t *p, size_t n, size_t *ret)
 {
     uint8_t next[15];

@@ -81,7 +81,8 @@ uint32_t bx_character(struct bx *c, struct bx_text *ret_name)
     return 0;
 }
 
-bool evtx_instance(struct bx *c, struct bx_value *room, struct bx_template *ret, struct bx_values *ret_values, bool *ret_cut)
+bool evtx_instance(struct bx *c, struct bx_value *room, struct bx_template *ret, struct bx_values *ret_values,
+    bool *ret_cut)
 {
     (void)bx_u8(c); /* 1 */
     ret->id = bx_u32(c);
@@ -278,7 +279,8 @@ static bool text_piece(struct build *b)
 }
 
 /* One more step, with the parts from first on the stack, names of which are its name. */
-static void op(struct build *b, enum evtx_kind kind, enum evtx_in in, uint16_t name, uint32_t first, uint32_t n, uint32_t names)
+static void op(struct build *b, enum evtx_kind kind, enum evtx_in in, uint16_t name, uint32_t first, uint32_t n,
+    uint32_t names)
 {
     struct evtx *x = b->x;
 
@@ -296,7 +298,8 @@ static void op(struct build *b, enum evtx_kind kind, enum evtx_in in, uint16_t n
     }
     if (b->err)
         return;
-    x->ops[x->ops_n++] = (struct evtx_op){ .name = name, .kind = (uint8_t)kind, .in = (uint8_t)in, .names = (uint16_t)names,
+    x->ops[x->ops_n++] = (struct evtx_op){ .name = name, .kind = (uint8_t)kind, .in = (uint8_t)in,
+        .names = (uint16_t)names,
         .parts = (uint16_t)(n - names), .part = x->parts_n };
     x->parts_n += n;
 }
@@ -345,7 +348,9 @@ static enum evtx_in inside(enum evtx_in outer, struct sm_span tag)
         return is(tag, "Event") ? IN_EVENT : IN_OTHER;
     if (outer != IN_EVENT)
         return outer == IN_RENDERING ? IN_RENDERING : IN_OTHER;
-    return is(tag, "System") ? IN_SYSTEM : is(tag, "EventData") ? IN_DATA : is(tag, "RenderingInfo") ? IN_RENDERING : IN_OTHER;
+    if (is(tag, "System"))
+        return IN_SYSTEM;
+    return is(tag, "EventData") ? IN_DATA : is(tag, "RenderingInfo") ? IN_RENDERING : IN_OTHER;
 }
 
 static bool is_blank(const struct evtx_part *p)
@@ -386,7 +391,8 @@ static void named_leaf(struct build *b, const struct element *el, uint32_t first
 static void finish(struct build *b, const struct element *el)
 {
     uint32_t first = el->parts - el->names, n = b->x->stack_n - first;
-    bool frame = el->outer == IN_NOTHING || (el->outer == IN_EVENT && (el->inner != IN_OTHER || is(el->tag, "UserData")));
+    bool frame = el->outer == IN_NOTHING ||
+        (el->outer == IN_EVENT && (el->inner != IN_OTHER || is(el->tag, "UserData")));
     bool plain = !frame && !el->elements;
 
     if (plain && el->named) {
@@ -504,7 +510,8 @@ int evtx_compile(struct evtx *x, uint32_t at, enum evtx_in in, uint32_t *ret_ind
             return 0;
         }
     }
-    if (at < EVTX_CHUNK_HEAD || at > x->size || x->size - at < 24 || x->programs_n == EVTX_PROGRAMS_MAX || !x->compile_left)
+    if (at < EVTX_CHUNK_HEAD || at > x->size || x->size - at < 24 || x->programs_n == EVTX_PROGRAMS_MAX ||
+        !x->compile_left)
         return -SM_EFORMAT;
     uint32_t size = le32(x->chunk + at + 20), have = x->size - at - 24;
     if (!size)

@@ -9,7 +9,8 @@
 enum {
     EVTX_PROGRAMS_MAX = 512,            /* templates of one chunk; it has room for few hundred */
     EVTX_OPS_MAX = 16 << 10,            /* steps of all templates of one chunk */
-    EVTX_COMPILE_MAX = 4 * EVTX_CHUNK,  /* bytes of templates read for one chunk: each byte is of one template, of few kinds */
+    /* bytes of templates read for one chunk: each byte is of one template, of few kinds */
+    EVTX_COMPILE_MAX = 4 * EVTX_CHUNK,
     EVTX_OUT_MAX = 512 << 10,           /* bytes of values made for one record, which itself has at most 64 KiB */
     EVTX_DATA_MAX = EVENT_FIELDS_MAX,   /* unnamed values of one record */
     EVTX_CHUNK_HEAD = 512,
@@ -24,7 +25,8 @@ enum bx_token {
 };
 
 enum bx_type {
-    BX_NULL, BX_UTF16, BX_ANSI, BX_I8, BX_U8, BX_I16, BX_U16, BX_I32, BX_U32, BX_I64, BX_U64, BX_F32, BX_F64, BX_BOOL, BX_BINARY,
+    BX_NULL, BX_UTF16, BX_ANSI, BX_I8, BX_U8, BX_I16, BX_U16, BX_I32, BX_U32, BX_I64, BX_U64, BX_F32, BX_F64,
+        BX_BOOL, BX_BINARY,
     BX_GUID, BX_SIZE, BX_FILETIME, BX_SYSTEMTIME, BX_SID, BX_HEX32, BX_HEX64,
     BX_HANDLE = 0x20, BX_XML = 0x21, BX_EVTXML = 0x23,
     BX_ARRAY = 0x80,
@@ -91,7 +93,8 @@ static inline unsigned bx_peek(const struct bx *c)
 struct bx_text { const uint8_t *p; uint32_t units; };     /* UTF-16LE */
 /* A reference to a name, which may stand right here. */
 struct bx_text bx_name(struct bx *c);
-/* Head of an element behind nothing: token, dependency (only inside of templates), size, name; *ret_more: attributes follow. */
+/* Head of an element behind nothing: token, dependency (only inside of templates), size, name; *ret_more: attributes
+ * follow. */
 struct bx_text bx_open(struct bx *c, bool in_template, bool *ret_more);
 /* Count and units, as behind BX_TEXT (with its type), BX_CDATA, BX_PI_DATA. */
 struct bx_text bx_units(struct bx *c);
@@ -198,13 +201,16 @@ struct evtx {
 };
 
 void evtx_forget_programs(struct evtx *x);
-/* The definition at that place, compiled for what it stands in.  0 and *ret_index; -SM_EFORMAT when there is none; -ENOMEM. */
+/* The definition at that place, compiled for what it stands in.  0 and *ret_index; -SM_EFORMAT when there is none;
+ * -ENOMEM. */
 sm_must_use int evtx_compile(struct evtx *x, uint32_t at, enum evtx_in in, uint32_t *ret_index);
 /* An element that stands in a record without template: c goes behind it. */
 sm_must_use int evtx_compile_here(struct evtx *x, struct bx *c, enum evtx_in in, struct evtx_program *ret);
 struct bx_template { uint32_t id, at; };
-/* A template's use, behind its token: definition (passed when it stands here) and values, into room for EVTX_VALUES_MAX. */
-bool evtx_instance(struct bx *c, struct bx_value *room, struct bx_template *ret, struct bx_values *ret_values, bool *ret_cut);
+/* A template's use, behind its token: definition (passed when it stands here) and values, into room for
+ * EVTX_VALUES_MAX. */
+bool evtx_instance(struct bx *c, struct bx_value *room, struct bx_template *ret, struct bx_values *ret_values,
+    bool *ret_cut);
 
 /* ---- records (evtx_run.c) ---- */
 

@@ -152,7 +152,8 @@ static int nested(struct evtx *x, const struct run *r, const struct evtx_op *o, 
     return fragment(x, (struct bx){ x->chunk, x->size, at, at + v->n, false }, (enum evtx_in)o->in, r->nest + 1);
 }
 
-/* XML among several pieces: done for itself, the text is joined of the others.  1: there was some, and no text beside it. */
+/* XML among several pieces: done for itself, the text is joined of the others.  1: there was some, and no text beside
+ * it. */
 static int nested_pieces(struct evtx *x, const struct run *r, const struct evtx_op *o, uint32_t part)
 {
     bool text = false, any = false;
@@ -170,7 +171,8 @@ static int nested_pieces(struct evtx *x, const struct run *r, const struct evtx_
     return e ? e : any && !text;
 }
 
-/* Steps and parts may move when a template is compiled inside of another's value: o is a copy, parts are named by number. */
+/* Steps and parts may move when a template is compiled inside of another's value: o is a copy, parts are named by
+ * number. */
 static int leaf(struct evtx *x, const struct run *r, const struct evtx_op *o, uint16_t name, uint32_t part)
 {
     struct evtx_part one = o->parts == 1 ? x->parts[part] : (struct evtx_part){ 0 };
@@ -259,7 +261,8 @@ static int without_template(struct evtx *x, const struct run *r, enum evtx_in in
         const struct bx_value *v = &r->values.v[i];
         x->steps--;
         if (is_xml(v))
-            e = fragment(x, (struct bx){ x->chunk, x->size, (uint32_t)(v->p - x->chunk), (uint32_t)(v->p - x->chunk) + v->n,
+            e = fragment(x, (struct bx){ x->chunk, x->size, (uint32_t)(v->p - x->chunk),
+            (uint32_t)(v->p - x->chunk) + v->n,
                 false }, in == IN_NOTHING ? IN_EVENT : in, r->nest + 1);
         else if (v->type & BX_ARRAY)
             e = put_array(x, &plain, EVENT_F_Data, v);

@@ -39,9 +39,8 @@ static uint32_t ascii_run(const uint8_t *p, uint32_t units, uint8_t *to)
     const __m128i above = _mm_set1_epi16((short)0xff80), zero = _mm_setzero_si128();
     for (; units - i >= 8; i += 8) {
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + 2 * i));
-        __m128i bad = _mm_or_si128(_mm_cmpgt_epi16(_mm_and_si128(v, above), zero), _mm_cmplt_epi16(_mm_and_si128(v, above), zero));
-        bad = _mm_or_si128(bad, _mm_cmpeq_epi16(v, zero));
-        if (_mm_movemask_epi8(bad))
+        __m128i plain = _mm_cmpeq_epi16(_mm_and_si128(v, above), zero), nul = _mm_cmpeq_epi16(v, zero);
+        if (_mm_movemask_epi8(_mm_andnot_si128(nul, plain)) != 0xffff)
             break;
         _mm_storel_epi64((__m128i *)(void *)(to + i), _mm_packus_epi16(v, v));
     }
@@ -149,10 +148,12 @@ enum { EPOCH_1601_S = 134774 };    /* days from 1601 to 1970 */
 
 struct event_time evtx_filetime(uint64_t t)
 {
-    return (struct event_time){ (int64_t)(t / 10000000) - (int64_t)EPOCH_1601_S * 86400, (uint32_t)(t % 10000000) * 100 };
+    return (struct event_time){ (int64_t)(t / 10000000) - (int64_t)EPOCH_1601_S * 86400,
+        (uint32_t)(t % 10000000) * 100 };
 }
 
-/* Civil date of a day counted from 1601-03-01 backwards by two months: years that begin in March have the leap day last. */
+/* Civil date of a day counted from 1601-03-01 backwards by two months: years that begin in March have the leap day
+ * last. */
 static void civil(uint64_t day_1601, uint64_t *y, unsigned *m, unsigned *d)
 {
     uint64_t z = day_1601 + 584694 - 0;     /* days from 0000-03-01 to 1601-01-01 */
@@ -194,7 +195,8 @@ static size_t filetime(uint8_t *to, uint64_t t)
 static size_t systemtime(uint8_t *to, const uint8_t *p)
 {
     char text[64];
-    int n = snprintf(text, sizeof text, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", le16(p), le16(p + 2), le16(p + 6), le16(p + 8),
+    int n = snprintf(text, sizeof text, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", le16(p), le16(p + 2), le16(p + 6),
+        le16(p + 8),
         le16(p + 10), le16(p + 12), le16(p + 14));
 
     memcpy(to, text, (size_t)n);
@@ -296,8 +298,10 @@ static size_t ansi(struct evtx *x, const uint8_t *p, size_t n, uint8_t *to, uint
 static uint32_t size_of(unsigned type)
 {
     static const uint8_t sizes[] = {
-        [BX_I8] = 1, [BX_U8] = 1, [BX_I16] = 2, [BX_U16] = 2, [BX_I32] = 4, [BX_U32] = 4, [BX_I64] = 8, [BX_U64] = 8, [BX_F32] = 4,
-        [BX_F64] = 8, [BX_BOOL] = 4, [BX_GUID] = 16, [BX_FILETIME] = 8, [BX_SYSTEMTIME] = 16, [BX_HEX32] = 4, [BX_HEX64] = 8,
+        [BX_I8] = 1, [BX_U8] = 1, [BX_I16] = 2, [BX_U16] = 2, [BX_I32] = 4, [BX_U32] = 4, [BX_I64] = 8, [BX_U64] = 8,
+        [BX_F32] = 4, [BX_F64] = 8, [BX_BOOL] = 4, [BX_GUID] = 16, [BX_FILETIME] = 8, [BX_SYSTEMTIME] = 16,
+        [BX_HEX32] = 4,
+        [BX_HEX64] = 8,
     };
     return type < sizeof sizes ? sizes[type] : 0;
 }

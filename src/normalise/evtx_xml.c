@@ -93,7 +93,8 @@ static void value(struct xml *w, const struct bx_value *v)
 struct values { struct bx_values at; unsigned nest; };
 
 /* A value in text; tag and to: bytes of the start tag that it stands in, to be said again for each of an array. */
-static void substitute(struct xml *w, struct bx *c, const struct values *s, struct bx_text tag, size_t tag_at, size_t tag_n)
+static void substitute(struct xml *w, struct bx *c, const struct values *s, struct bx_text tag, size_t tag_at,
+    size_t tag_n)
 {
     (void)bx_take(c, 1);
     uint32_t n = bx_u16(c), at = 0;
@@ -183,7 +184,8 @@ static void attribute(struct xml *w, struct bx *c, const struct values *s)
 
 static void element(struct xml *w, struct bx *c, const struct values *s, bool in_template, unsigned depth);
 
-static void content(struct xml *w, struct bx *c, const struct values *s, bool in_template, unsigned depth, struct bx_text tag,
+static void content(struct xml *w, struct bx *c, const struct values *s, bool in_template, unsigned depth,
+    struct bx_text tag,
     size_t tag_at, size_t tag_n)
 {
     while (!w->err && !c->bad && !w->bad && w->steps) {

@@ -9,7 +9,8 @@
 /* From this size of a text on, the event's memory may be full for its sake; below, it can only be the system's. */
 enum { MAY_FILL_ARENA = 256 << 10 };
 
-struct level { uint16_t path_n, name_n; bool array; };  /* of the path and of its last part; an object of the text itself has none */
+/* of the path and of its last part; an object of the text itself has none */
+struct level { uint16_t path_n, name_n; bool array; };
 
 struct at {
     const uint8_t *p, *end;
@@ -40,15 +41,17 @@ static void blanks(struct at *a)
 static inline unsigned special16(const uint8_t *p, unsigned *ret_high)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), control = _mm_set1_epi8(0x1f);
-    __m128i hit = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))),
-        _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
+    __m128i hit = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
+    hit = _mm_or_si128(hit, _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+    hit = _mm_or_si128(hit, _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
 
     *ret_high = (unsigned)_mm_movemask_epi8(v);
     return (unsigned)_mm_movemask_epi8(hit);
 }
 #endif
 
-/* The first byte of [p, end) that a text may not pass over: quote, backslash, control.  *ret_high: a byte >= 0x80 came before. */
+/* The first byte of [p, end) that a text may not pass over: quote, backslash, control.  *ret_high: a byte >= 0x80 came
+ * before. */
 static inline const uint8_t *special(const uint8_t *p, const uint8_t *end, bool *ret_high)
 {
     unsigned high = 0;
@@ -308,7 +311,8 @@ static int open_level(struct at *a, bool array)
         memcpy(a->buf, a->path.p, a->path.n);
         a->path.p = a->buf;
     }
-    a->levels[++a->depth] = (struct level){ .path_n = (uint16_t)a->path.n, .name_n = (uint16_t)a->name.n, .array = array };
+    a->levels[++a->depth] = (struct level){ .path_n = (uint16_t)a->path.n, .name_n = (uint16_t)a->name.n,
+        .array = array };
     a->p++;
     return 0;
 }
@@ -412,7 +416,8 @@ int json_flat(struct sm_span text, struct event *e, json_each *each, void *ctx)
     return a.p == a.end ? 0 : -SM_EFORMAT;
 }
 
-int json_put(struct event *e, struct event_names *names, struct sm_span name, enum event_type type, struct sm_span value)
+int json_put(struct event *e, struct event_names *names, struct sm_span name, enum event_type type,
+    struct sm_span value)
 {
     uint16_t number = event_names_add(names, name);
 

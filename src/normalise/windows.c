@@ -73,7 +73,8 @@ static bool offset(const uint8_t *p, size_t n, struct moment *ret)
     if (!n || (n == 1 && (*p == 'Z' || *p == 'z')))
         return true;
     size_t colon = n == 6 && p[3] == ':';
-    if (n != 5 + colon || (*p != '+' && *p != '-') || !digits(p + 1, 2, &h) || !digits(p + 3 + colon, 2, &m) || h > 23 || m > 59)
+    if (n != 5 + colon || (*p != '+' && *p != '-') || !digits(p + 1, 2, &h) || !digits(p + 3 + colon, 2, &m) ||
+        h > 23 || m > 59)
         return false;
     ret->s -= (*p == '-' ? -1 : 1) * (h * 3600 + m * 60);
     return true;
@@ -84,7 +85,8 @@ static bool parse(struct sm_span t, struct moment *ret)
     int y, mo, d, h, mi, s;
     size_t i = 19;
 
-    if (t.n < 19 || t.n > 40 || t.p[4] != '-' || t.p[7] != '-' || (t.p[10] != 'T' && t.p[10] != ' ') || t.p[13] != ':' || t.p[16] != ':')
+    if (t.n < 19 || t.n > 40 || t.p[4] != '-' || t.p[7] != '-' || (t.p[10] != 'T' && t.p[10] != ' ') ||
+        t.p[13] != ':' || t.p[16] != ':')
         return false;
     if (!digits(t.p, 4, &y) || !digits(t.p + 5, 2, &mo) || !digits(t.p + 8, 2, &d) || !digits(t.p + 11, 2, &h) ||
         !digits(t.p + 14, 2, &mi) || !digits(t.p + 17, 2, &s))

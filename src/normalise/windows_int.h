@@ -23,7 +23,8 @@ struct windows {
     bool winlog;            /* JSON: by Winlogbeat */
     struct sm_span stamp;   /* JSON: @timestamp */
     uint16_t time;          /* TimeCreated_SystemTime */
-    struct windows_flat { uint16_t to, kind; } flat[EVENT_NAMES_MAX + 1];    /* what a name of flat JSON means; by number */
+    /* what a name of flat JSON means; by number */
+    struct windows_flat { uint16_t to, kind; } flat[EVENT_NAMES_MAX + 1];
 };
 
 /* Parts of winxml.c.  -ENOMEM. */
@@ -43,7 +44,8 @@ uint16_t windows_name(struct windows *w, struct sm_span tag, struct sm_span attr
 uint16_t windows_data_name(struct windows *w, struct sm_span name);
 /* Data without a name. */
 void windows_unnamed(struct windows *w, struct sm_span value);
-/* A time that is not the event's own but may stand for it: with a zone always, without only if there is none yet.  Is it one? */
+/* A time that is not the event's own but may stand for it: with a zone always, without only if there is none yet.  Is
+ * it one? */
 bool windows_time(struct windows *w, struct sm_span value);
 /* Head of the event from its fields: 0, w->err, -SM_EFORMAT when it was none. */
 sm_must_use int windows_finish(struct windows *w, uint16_t format);

@@ -7,20 +7,25 @@
 /* Flat names that mean a field of System.  Both NXLog's and those of Winlogbeat up to 6. */
 static const struct { const char *from, *to; } flat_names[] = {
     { "Hostname", "Computer" }, { "SourceName", "Provider_Name" }, { "ProviderGuid", "Provider_Guid" },
-    { "ExecutionProcessID", "Execution_ProcessID" }, { "ProcessID", "Execution_ProcessID" }, { "ThreadID", "Execution_ThreadID" },
+    { "ExecutionProcessID", "Execution_ProcessID" }, { "ProcessID", "Execution_ProcessID" }, { "ThreadID",
+    "Execution_ThreadID" },
     { "ExecutionThreadID", "Execution_ThreadID" }, { "RecordNumber", "EventRecordID" }, { "OpcodeValue", "Opcode" },
     { "TaskValue", "Task" }, { "UserID", "Security_UserID" }, { "ActivityID", "Correlation_ActivityID" },
-    { "RelatedActivityID", "Correlation_RelatedActivityID" }, { "TimeCreated", "TimeCreated_SystemTime" }, { "message", "Message" },
-    { "computer_name", "Computer" }, { "log_name", "Channel" }, { "source_name", "Provider_Name" }, { "event_id", "EventID" },
+    { "RelatedActivityID", "Correlation_RelatedActivityID" }, { "TimeCreated", "TimeCreated_SystemTime" },
+    { "message", "Message" },
+    { "computer_name", "Computer" }, { "log_name", "Channel" }, { "source_name", "Provider_Name" }, { "event_id",
+    "EventID" },
     { "record_number", "EventRecordID" }, { "provider_guid", "Provider_Guid" },
 };
 
 /* Winlogbeat from 7 on, behind "winlog.". */
 static const struct { const char *from, *to; } winlog_names[] = {
-    { "channel", "Channel" }, { "event_id", "EventID" }, { "provider_name", "Provider_Name" }, { "provider_guid", "Provider_Guid" },
+    { "channel", "Channel" }, { "event_id", "EventID" }, { "provider_name", "Provider_Name" }, { "provider_guid",
+        "Provider_Guid" },
     { "computer_name", "Computer" }, { "record_id", "EventRecordID" }, { "process.pid", "Execution_ProcessID" },
     { "process.thread.id", "Execution_ThreadID" }, { "user.identifier", "Security_UserID" }, { "version", "Version" },
-    { "activity_id", "Correlation_ActivityID" }, { "related_activity_id", "Correlation_RelatedActivityID" }, { "opcode", "Opcode" },
+    { "activity_id", "Correlation_ActivityID" }, { "related_activity_id", "Correlation_RelatedActivityID" },
+    { "opcode", "Opcode" },
     { "task", "Task" }, { "keywords", "Keywords" }, { "level", "Level" }, { "time_created", "TimeCreated_SystemTime" },
 };
 
@@ -110,7 +115,8 @@ static void of_system(struct windows *w, uint16_t name, const struct json_value 
         type = EVENT_TEXT;
     } else if ((name == EVENT_F_Level || name == EVENT_F_Task || name == EVENT_F_Opcode) ? !number :
                name == EVENT_F_Keywords && !(text.n > 2 && text.p[0] == '0' && text.p[1] == 'x')) {
-        windows_value(w, windows_name(w, SM_SPAN("RenderingInfo", 13), event_names_text(w->names, name)), type, text, false);
+        windows_value(w, windows_name(w, SM_SPAN("RenderingInfo", 13), event_names_text(w->names, name)), type, text,
+            false);
         return;
     }
     windows_system(w, name, type, text);
@@ -118,7 +124,8 @@ static void of_system(struct windows *w, uint16_t name, const struct json_value 
 
 static bool is_level_word(struct sm_span s)
 {
-    static const char *const words[] = { "INFO", "WARNING", "ERROR", "VERBOSE", "CRITICAL", "DEBUG", "AUDIT_SUCCESS", "AUDIT_FAILURE" };
+    static const char *const words[] = { "INFO", "WARNING", "ERROR", "VERBOSE", "CRITICAL", "DEBUG", "AUDIT_SUCCESS",
+        "AUDIT_FAILURE" };
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (windows_is(s, words[i]))
@@ -173,7 +180,8 @@ static void flat(struct windows *w, const struct json_value *v)
     windows_value(w, name, v->type, v->text, false);
 }
 
-/* "Provider.#attributes.Name", "Provider_attributes.Name", "Provider.@Name", "Provider.Name", "EventID.#text", "EventID". */
+/* "Provider.#attributes.Name", "Provider_attributes.Name", "Provider.@Name", "Provider.Name", "EventID.#text",
+ * "EventID". */
 static void system_member(struct windows *w, struct sm_span path, const struct json_value *v)
 {
     struct sm_span rest, tag = first_part(path, &rest);
@@ -284,7 +292,8 @@ static bool nested(struct windows *w, struct sm_span path, const struct json_val
         system_member(w, rest, v);
     else if (starts(path, "EventData.", &rest) || starts(path, "event_data.", &rest))
         data_member(w, rest, v);
-    else if (starts(path, "UserData.", &rest) || starts(path, "user_data.", &rest) || starts(path, "ProcessingErrorData.", &rest))
+    else if (starts(path, "UserData.", &rest) || starts(path, "user_data.", &rest) || starts(path,
+        "ProcessingErrorData.", &rest))
         other_member(w, rest, v);
     else if (starts(path, "RenderingInfo.", &rest))
         rendering_member(w, rest, v);
@@ -341,6 +350,7 @@ int windows_json_detect(struct sm_span text)
     if (has(text, "\"winlog\"") || has(text, "\"winlog."))
         return 96;
     if (has(text, "\"EventID\""))
-        return has(text, "\"System\"") ? 96 : has(text, "\"Channel\"") || has(text, "\"SourceName\"") || has(text, "\"Provider_Name\"") ? 94 : 0;
+        return has(text, "\"System\"") ? 96 : has(text, "\"Channel\"") || has(text, "\"SourceName\"") || has(text,
+        "\"Provider_Name\"") ? 94 : 0;
     return has(text, "\"log_name\"") && has(text, "\"event_id\"") ? 92 : 0;
 }

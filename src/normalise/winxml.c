@@ -288,7 +288,8 @@ static const uint8_t *tag_end(const struct cut *c, const uint8_t *p, bool *ret_e
     return NULL;
 }
 
-/* At '<': behind what is no element (comment, declaration, CDATA); p itself when it is an element; NULL when it does not end. */
+/* At '<': behind what is no element (comment, declaration, CDATA); p itself when it is an element; NULL when it does
+ * not end. */
 static const uint8_t *no_element(const struct cut *c, const uint8_t *p)
 {
     size_t left = (size_t)(c->end - p);

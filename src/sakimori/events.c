@@ -77,7 +77,8 @@ static void place(struct events *s, uint64_t at, const char *ja, const char *en,
         return;
     cli_progress_end(c);
     if (p)
-        cli_note(c, T(c, "%s: %llu バイト目（番号 %llu）: %s", "%s: at byte %llu (number %llu): %s"), s->file, (unsigned long long)at,
+        cli_note(c, T(c, "%s: %llu バイト目（番号 %llu）: %s", "%s: at byte %llu (number %llu): %s"), s->file,
+        (unsigned long long)at,
             (unsigned long long)p->number, T(c, ja, en));
     else
         cli_note(c, T(c, "%s: %llu バイト目: %s", "%s: at byte %llu: %s"), s->file, (unsigned long long)at, T(c, ja, en));
@@ -96,7 +97,8 @@ static void counts(struct events *s)
     cli_progress_end(c);
     if (s->places > PLACES_MAX)
         cli_note(c, T(c, "%s: ほかに %u か所", "%s: and %u more places"), s->file, s->places - PLACES_MAX);
-    cli_note(c, T(c, "%s: %llu 件（傷んでいた %llu 件、読めなかった %llu 件）", "%s: %llu records (%llu damaged, %llu not understood)"), s->file,
+    cli_note(c, T(c, "%s: %llu 件（傷んでいた %llu 件、読めなかった %llu 件）", "%s: %llu records (%llu damaged, %llu not "
+        "understood)"), s->file,
         (unsigned long long)s->records, (unsigned long long)s->damaged, (unsigned long long)s->refused);
     if (s->damaged || s->refused)
         worse(s, CLI_PARTIAL);
@@ -135,7 +137,8 @@ static int read_evtx(struct events *s, int fd)
     if (r >= 0 && n->bad_head)
         place(s, 0, "ファイルの頭が傷んでいます", "the head of the file is damaged", NULL);
     if (r >= 0 && n->bad_chunks)
-        cli_note(s->c, T(s->c, "%s: %llu 個のかたまりのうち %llu 個が、検査の値と合いません", "%s: of %llu chunks %llu do not match their checksums"),
+        cli_note(s->c, T(s->c, "%s: %llu 個のかたまりのうち %llu 個が、検査の値と合いません",
+        "%s: of %llu chunks %llu do not match their checksums"),
             s->file, (unsigned long long)n->chunks, (unsigned long long)n->bad_chunks);
     return r;
 }
@@ -251,7 +254,8 @@ static int one_file(struct events *s, const char *file)
     bool asked = s->hint.format && !strcmp(s->hint.format, "evtx");
     ssize_t n = pread(fd, first, sizeof first, 0);
     bool evtx = asked || s->xml || (!s->hint.format && n > 0 && evtx_is(SM_SPAN(first, (size_t)n)));
-    int r = !s->hint.state ? -ENOMEM : !evtx ? read_records(s, fd) : S_ISREG(st.st_mode) ? read_evtx(s, fd) : -SM_EFORMAT;
+    int r = !s->hint.state ? -ENOMEM : !evtx ? read_records(s, fd) : S_ISREG(st.st_mode) ? read_evtx(s, fd) :
+        -SM_EFORMAT;
     close(fd);
     if (r >= 0 || r == -SM_EFORMAT)
         counts(s);

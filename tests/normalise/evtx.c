@@ -200,14 +200,16 @@ static void an_array_is_its_field_several_times(void **state)
     assert_int_equal(e.n, 7);
     assert_ok(evtx_xml(x, &xml));
     assert_string_equal(sm_buf_str(&xml), "<Event><EventData><Data Name=\"v 0\">ab</Data><Data Name=\"v 0\">c</Data>"
-        "<Data Name=\"v 1\">1</Data><Data Name=\"v 1\">2</Data><Data Name=\"v 2\">S-1-5-18</Data><Data Name=\"v 2\">S-1-5-19</Data>"
+        "<Data Name=\"v 1\">1</Data><Data Name=\"v 1\">2</Data><Data Name=\"v 2\">S-1-5-18</Data><Data Name=\"v 2\">"
+        "S-1-5-19</Data>"
         "<Data Name=\"v 3\"></Data></EventData></Event>");
     sm_buf_wipe(&xml);
 }
 
 /* ---- forms ---- */
 
-/* <Event><System><Provider Name="P" Guid=%0/><EventID Qualifiers="3">%1</EventID><Computer>&lt;%2</Computer></System>%3</Event> */
+/* <Event><System><Provider Name="P" Guid=%0/><EventID
+ * Qualifiers="3">%1</EventID><Computer>&lt;%2</Computer></System>%3</Event> */
 static uint32_t make_head(void)
 {
     uint32_t at = make_template(&m);
@@ -308,7 +310,8 @@ static void templates_and_what_is_written_out_become_fields_and_xml(void **state
         assert_int_equal(evtx_place(x)->number, i);
         xml.n = 0;
         assert_ok(evtx_xml(x, &xml));
-        assert_string_equal(sm_buf_str(&xml), "<Event xmlns=\"http://schemas.microsoft.com/win/2004/08/events/event\"><System>"
+        assert_string_equal(sm_buf_str(&xml), "<Event xmlns=\"http://schemas.microsoft.com/win/2004/08/events/event\">"
+            "<System>"
             "<Provider Name=\"P\"/><EventID Qualifiers=\"3\">4665</EventID><Computer>&lt;PC</Computer></System>"
             "<EventData><Data>one</Data><Data></Data><Data>three</Data><Binary>00</Binary></EventData></Event>");
     }
@@ -447,14 +450,20 @@ static void a_real_event_has_the_fields_of_its_rules(void **state)
 
     only_event(sample("9b4e7c2a-3f6d-4a8b-b5e9-1c7d3f2e6a4b.evtx"));
     assert_ok(event_json(&e, names, &json));
-    assert_string_equal(sm_buf_str(&json), "{\"@timestamp\":\"2026-04-17T05:24:53.0888491Z\",\"@host\":\"swachchhanda\","
+    assert_string_equal(sm_buf_str(&json), "{\"@timestamp\":\"2026-04-17T05:24:53.0888491Z\","
+        "\"@host\":\"swachchhanda\","
         "\"@product\":\"windows\",\"@format\":\"evtx\",\"@severity\":6,\"Provider_Name\":\"Microsoft-Windows-Sysmon\","
-        "\"Provider_Guid\":\"{5770385f-c22a-43e0-bf4c-06f5698ffbd9}\",\"EventID\":17,\"Version\":1,\"Level\":4,\"Task\":17,\"Opcode\":0,"
-        "\"Keywords\":\"0x8000000000000000\",\"TimeCreated_SystemTime\":\"2026-04-17T05:24:53.0888491Z\",\"EventRecordID\":83237,"
+        "\"Provider_Guid\":\"{5770385f-c22a-43e0-bf4c-06f5698ffbd9}\",\"EventID\":17,\"Version\":1,\"Level\":4,"
+        "\"Task\":17,\"Opcode\":0,"
+        "\"Keywords\":\"0x8000000000000000\",\"TimeCreated_SystemTime\":\"2026-04-17T05:24:53.0888491Z\","
+        "\"EventRecordID\":83237,"
         "\"Execution_ProcessID\":3208,\"Execution_ThreadID\":1724,\"Channel\":\"Microsoft-Windows-Sysmon/Operational\","
-        "\"Computer\":\"swachchhanda\",\"Security_UserID\":\"S-1-5-18\",\"RuleName\":\"-\",\"EventType\":\"CreatePipe\","
-        "\"UtcTime\":\"2026-04-17 05:24:53.079\",\"ProcessGuid\":\"{0197231e-c424-69e1-c922-000000000800}\",\"ProcessId\":15596,"
-        "\"PipeName\":\"\\\\REDSUN\",\"Image\":\"C:\\\\Users\\\\xodih\\\\Downloads\\\\RedSun.exe\",\"User\":\"swachchhanda\\\\xodih\"}");
+        "\"Computer\":\"swachchhanda\",\"Security_UserID\":\"S-1-5-18\",\"RuleName\":\"-\","
+        "\"EventType\":\"CreatePipe\","
+        "\"UtcTime\":\"2026-04-17 05:24:53.079\",\"ProcessGuid\":\"{0197231e-c424-69e1-c922-000000000800}\","
+        "\"ProcessId\":15596,"
+        "\"PipeName\":\"\\\\REDSUN\",\"Image\":\"C:\\\\Users\\\\xodih\\\\Downloads\\\\RedSun.exe\","
+        "\"User\":\"swachchhanda\\\\xodih\"}");
     sm_buf_wipe(&json);
 }
 

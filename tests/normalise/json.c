@@ -55,7 +55,8 @@ static void field_is(size_t i, const char *name, enum event_type type, const cha
 
 static void members_inside_members_get_dotted_names_and_arrays_repeat(void **state)
 {
-    assert_ok(scan(" { \"a\" : 1 , \"b\":{\"c\":\"x\",\"d\":{\"e\":true}},\"f\":[1,[2],{\"g\":null},3], \"h\":{}, \"i\":[] } \n"));
+    assert_ok(scan(" { \"a\" : 1 , \"b\":{\"c\":\"x\",\"d\":{\"e\":true}},\"f\":[1,[2],{\"g\":null},3], \"h\":{}, "
+        "\"i\":[] } \n"));
     assert_int_equal(e.n, 7);
     field_is(0, "a", EVENT_NUMBER, "1");
     field_is(1, "b.c", EVENT_TEXT, "x");
@@ -108,10 +109,14 @@ static void what_no_text_can_be_is_replaced_and_said(void **state)
 static void what_is_not_json_is_refused(void **state)
 {
     static const char *const bad[] = {
-        "", " ", "1", "[]", "[{}]", "{", "{}x", "{}{}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{,}", "{\"a\":01}", "{\"a\":+1}", "{\"a\":.5}",
-        "{\"a\":1.}", "{\"a\":1e}", "{\"a\":-}", "{\"a\":nul}", "{\"a\":True}", "{\"a\":\"x}", "{\"a\":\"\\x\"}", "{\"a\":\"\\u12g4\"}",
-        "{\"a\":\"\\u12\"}", "{\"a\":\"\t\"}", "{\"a\":\"\xff\"}", "{\"a\":\"\xe3\x81\"}", "{\"a\":\"\\n\xe3\x81\"}", "{a:1}", "{'a':1}",
-        "{\"a\":[1}", "{\"a\":{1]}", "{\"a\":[1 2]}", "{\"a\":1 \"b\":2}", "{\"a\":[,]}", "{\"a\":\"\\", "{\"a\":\"\\u", "{\"a\":\"x\\\"}",
+        "", " ", "1", "[]", "[{}]", "{", "{}x", "{}{}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{,}", "{\"a\":01}",
+            "{\"a\":+1}", "{\"a\":.5}",
+        "{\"a\":1.}", "{\"a\":1e}", "{\"a\":-}", "{\"a\":nul}", "{\"a\":True}", "{\"a\":\"x}", "{\"a\":\"\\x\"}",
+        "{\"a\":\"\\u12g4\"}",
+        "{\"a\":\"\\u12\"}", "{\"a\":\"\t\"}", "{\"a\":\"\xff\"}", "{\"a\":\"\xe3\x81\"}", "{\"a\":\"\\n\xe3\x81\"}",
+        "{a:1}", "{'a':1}",
+        "{\"a\":[1}", "{\"a\":{1]}", "{\"a\":[1 2]}", "{\"a\":1 \"b\":2}", "{\"a\":[,]}", "{\"a\":\"\\",
+        "{\"a\":\"\\u", "{\"a\":\"x\\\"}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (scan(bad[i]) != -SM_EFORMAT)
@@ -121,7 +126,8 @@ static void what_is_not_json_is_refused(void **state)
 
 static void every_beginning_of_a_text_is_refused_without_reading_past_it(void **state)
 {
-    const char *text = "{\"name of sixteen+\":\"value that is longer than sixteen\",\"b\":[1.5e-3,\"\\ud83d\\ude00\",{\"c\":null}],\"d\":false}";
+    const char *text = "{\"name of sixteen+\":\"value that is longer than sixteen\",\"b\":[1.5e-3,\"\\ud83d\\ude00\","
+        "{\"c\":null}],\"d\":false}";
 
     assert_ok(scan(text));
     for (size_t n = 0; n < strlen(text); n++)

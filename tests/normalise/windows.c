@@ -1,6 +1,6 @@
 /*
- * Windows events as XML and JSON: the fields of EVTX.  The large set of ../shared/data/detection (or SAKIMORI_SHARED) is read where
- * it is there: every record of every event log, and every regression case against its JSON.
+ * Windows events as XML and JSON: the fields of EVTX.  The large set of ../shared/data/detection (or SAKIMORI_SHARED)
+ * is read where it is there: every record of every event log, and every regression case against its JSON.
  */
 #include "../test.h"
 #include <fcntl.h>
@@ -25,7 +25,8 @@ static struct windows *w;
 static int set_up(void **state)
 {
     names = event_names_new();
-    return names && event_init(&e) == 0 && event_init(&from_evtx) == 0 && evtx_new(names, &x) == 0 && windows_new(names, &w) == 0 ? 0 : -1;
+    return names && event_init(&e) == 0 && event_init(&from_evtx) == 0 && evtx_new(names, &x) == 0 &&
+        windows_new(names, &w) == 0 ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -69,11 +70,16 @@ static int json(const char *text)
 
 static void an_event_as_xml_has_the_fields_of_evtx(void **state)
 {
-    assert_ok(xml("<?xml version=\"1.0\" encoding=\"utf-16\"?><e:Event xmlns:e='x'><e:System><e:Provider Name='a&amp;b' "
-        "Guid='{5770385F-C22A-43E0-BF4C-06F5698FFBD9}'/><e:EventID Qualifiers='5'>7036</e:EventID><e:Level>3</e:Level><e:Correlation/>"
-        "<e:TimeCreated SystemTime='2019-03-02T08:51:00.008567000Z'/><e:Computer>PC</e:Computer></e:System>\n<e:EventData>"
-        "<e:Data>a</e:Data>\n<e:Data/><e:Data>b</e:Data><e:Data Name='Logon Type'>3</e:Data><e:Data Name='Empty'/><e:Binary>00FF</e:Binary>"
-        "</e:EventData><e:UserData><X xmlns='y'><Param1 k='v'>1</Param1><Param2><![CDATA[<>]]></Param2></X></e:UserData>"
+    assert_ok(xml("<?xml version=\"1.0\" encoding=\"utf-16\"?><e:Event xmlns:e='x'><e:System><e:Provider "
+        "Name='a&amp;b' "
+        "Guid='{5770385F-C22A-43E0-BF4C-06F5698FFBD9}'/><e:EventID Qualifiers='5'>7036</e:EventID><e:Level>3</e:Level>"
+        "<e:Correlation/>"
+        "<e:TimeCreated SystemTime='2019-03-02T08:51:00.008567000Z'/><e:Computer>PC</e:Computer></e:System>"
+        "\n<e:EventData>"
+        "<e:Data>a</e:Data>\n<e:Data/><e:Data>b</e:Data><e:Data Name='Logon Type'>3</e:Data><e:Data Name='Empty'/>"
+        "<e:Binary>00FF</e:Binary>"
+        "</e:EventData><e:UserData><X xmlns='y'><Param1 k='v'>1</Param1><Param2><![CDATA[<>]]></Param2></X>"
+        "</e:UserData>"
         "<e:RenderingInfo Culture='ja-JP'><e:Message>本文</e:Message><e:Level>警告</e:Level></e:RenderingInfo></e:Event>"));
     is("Provider_Name", "a&b");
     is("Provider_Guid", "{5770385f-c22a-43e0-bf4c-06f5698ffbd9}");
@@ -128,7 +134,8 @@ static void xml_that_breaks_off_gives_what_was_read(void **state)
 
 static void events_of_a_batch_are_told_apart(void **state)
 {
-    const char *text = "<?xml version='1.0'?><!-- <Event> --><Events><Event a='/>'><x><![CDATA[</Event>]]></x><Event>in</Event></Event>\n"
+    const char *text = "<?xml version='1.0'?><!-- <Event> --><Events><Event a='/>'><x><![CDATA[</Event>]]></x><Event>"
+        "in</Event></Event>\n"
         "<e:Event/></Events>";
     struct sm_span all = SM_SPAN_STR(text), one;
 
@@ -146,9 +153,12 @@ static void events_of_a_batch_are_told_apart(void **state)
 
 static void winlogbeat_has_the_fields_of_evtx(void **state)
 {
-    assert_ok(json("{\"@timestamp\":\"2026-11-15T08:32:11.123Z\",\"message\":\"m\",\"log\":{\"level\":\"information\"},\"winlog\":{\"channel\":"
-        "\"Security\",\"event_id\":\"4625\",\"provider_name\":\"P\",\"provider_guid\":\"{54849625-5478-4994-A5BA-3E3B0328C30D}\",\"computer_name\":\"PC1\","
-        "\"record_id\":77,\"keywords\":[\"Audit Failure\"],\"opcode\":\"Info\",\"task\":\"Logon\",\"process\":{\"pid\":700,\"thread\":{\"id\":4}},"
+    assert_ok(json("{\"@timestamp\":\"2026-11-15T08:32:11.123Z\",\"message\":\"m\","
+        "\"log\":{\"level\":\"information\"},\"winlog\":{\"channel\":"
+        "\"Security\",\"event_id\":\"4625\",\"provider_name\":\"P\","
+        "\"provider_guid\":\"{54849625-5478-4994-A5BA-3E3B0328C30D}\",\"computer_name\":\"PC1\","
+        "\"record_id\":77,\"keywords\":[\"Audit Failure\"],\"opcode\":\"Info\",\"task\":\"Logon\","
+        "\"process\":{\"pid\":700,\"thread\":{\"id\":4}},"
         "\"event_data\":{\"TargetUserName\":\"jimu\",\"LogonType\":\"3\"}}}"));
     is("Channel", "Security");
     is("EventID", "4625");
@@ -173,9 +183,12 @@ static void winlogbeat_has_the_fields_of_evtx(void **state)
 
 static void nxlog_has_the_fields_of_evtx(void **state)
 {
-    assert_ok(json("{\"Keywords\":-9223372036854775808,\"EventType\":\"INFO\",\"SourceName\":\"Microsoft-Windows-Sysmon\",\"Hostname\":\"PC\",\"EventID\":13,"
-        "\"Opcode\":\"Info\",\"OpcodeValue\":0,\"ExecutionProcessID\":12,\"ThreadID\":5,\"UserID\":\"S-1-5-18\",\"RecordNumber\":9,"
-        "\"EventTime\":\"2020-09-22 04:28:20\",\"Channel\":\"Microsoft-Windows-Sysmon/Operational\",\"ProcessId\":\"960\"}"));
+    assert_ok(json("{\"Keywords\":-9223372036854775808,\"EventType\":\"INFO\","
+        "\"SourceName\":\"Microsoft-Windows-Sysmon\",\"Hostname\":\"PC\",\"EventID\":13,"
+        "\"Opcode\":\"Info\",\"OpcodeValue\":0,\"ExecutionProcessID\":12,\"ThreadID\":5,\"UserID\":\"S-1-5-18\","
+        "\"RecordNumber\":9,"
+        "\"EventTime\":\"2020-09-22 04:28:20\",\"Channel\":\"Microsoft-Windows-Sysmon/Operational\","
+        "\"ProcessId\":\"960\"}"));
     is("Keywords", "0x8000000000000000");
     is("Provider_Name", "Microsoft-Windows-Sysmon");
     is("Computer", "PC");
@@ -197,11 +210,16 @@ static void nxlog_has_the_fields_of_evtx(void **state)
 static void attributes_come_in_many_spellings(void **state)
 {
     static const char *const same[] = {
-        "{\"Event\":{\"@xmlns\":\"x\",\"System\":{\"Provider\":{\"@Name\":\"P\"},\"EventID\":{\"#text\":\"1000\",\"@Qualifiers\":\"0\"},\"TimeCreated\":"
-        "{\"@SystemTime\":\"2026-11-15T08:32:11+09:00\"},\"Correlation\":null},\"EventData\":{\"Data\":[{\"@Name\":\"A B\",\"#text\":\"1\"},\"x\",\"y\"]}}}",
-        "{\"Event\":{\"#attributes\":{\"xmlns\":\"x\"},\"System\":{\"Provider\":{\"#attributes\":{\"Name\":\"P\"}},\"EventID\":{\"#attributes\":{\"Qualifiers\":0},"
-        "\"#text\":1000},\"TimeCreated\":{\"#attributes\":{\"SystemTime\":\"2026-11-14T23:32:11Z\"}}},\"EventData\":{\"AB\":1,\"Data\":{\"#text\":[\"x\",\"y\"]}}}}",
-        "{\"System\":{\"Provider_attributes\":{\"Name\":\"P\"},\"EventID\":1000,\"EventID_attributes\":{\"Qualifiers\":0},\"TimeCreated_attributes\":"
+        "{\"Event\":{\"@xmlns\":\"x\",\"System\":{\"Provider\":{\"@Name\":\"P\"},\"EventID\":{\"#text\":\"1000\","
+            "\"@Qualifiers\":\"0\"},\"TimeCreated\":"
+        "{\"@SystemTime\":\"2026-11-15T08:32:11+09:00\"},\"Correlation\":null},"
+        "\"EventData\":{\"Data\":[{\"@Name\":\"A B\",\"#text\":\"1\"},\"x\",\"y\"]}}}",
+        "{\"Event\":{\"#attributes\":{\"xmlns\":\"x\"},\"System\":{\"Provider\":{\"#attributes\":{\"Name\":\"P\"}},"
+        "\"EventID\":{\"#attributes\":{\"Qualifiers\":0},"
+        "\"#text\":1000},\"TimeCreated\":{\"#attributes\":{\"SystemTime\":\"2026-11-14T23:32:11Z\"}}},"
+        "\"EventData\":{\"AB\":1,\"Data\":{\"#text\":[\"x\",\"y\"]}}}}",
+        "{\"System\":{\"Provider_attributes\":{\"Name\":\"P\"},\"EventID\":1000,"
+        "\"EventID_attributes\":{\"Qualifiers\":0},\"TimeCreated_attributes\":"
         "{\"SystemTime\":\"2026-11-14T23:32:11Z\"}},\"EventData\":{\"A B\":1,\"Data\":[\"x\",\"y\"]}}",
     };
     for (size_t i = 0; i < 3; i++) {
@@ -254,8 +272,8 @@ static struct sm_span trimmed(struct sm_span s)
 }
 
 /*
- * What the JSON of the regression cases was made without: blanks at the ends of texts, the last digit of times; and people
- * wrote a few letters of paths small.
+ * What the JSON of the regression cases was made without: blanks at the ends of texts, the last digit of times; and
+ * people wrote a few letters of paths small.
  */
 static bool alike(struct sm_span a, struct sm_span b)
 {
@@ -320,7 +338,8 @@ static int same_in_all_forms(const char *base)
 static void one_event_has_the_same_fields_as_evtx_xml_and_json(void **state)
 {
     static const char *const cases[] = {
-        "a7c3e5f2-8b1d-4e9a-b6c2-3d7f5e8a9b4c", "9e3cb244-bdb8-4632-8c90-6079c8f4f16d", "d4f1a2b3-7c8e-4d5f-b6a9-1e0c2d3f4e5b",
+        "a7c3e5f2-8b1d-4e9a-b6c2-3d7f5e8a9b4c", "9e3cb244-bdb8-4632-8c90-6079c8f4f16d",
+            "d4f1a2b3-7c8e-4d5f-b6a9-1e0c2d3f4e5b",
         "7595ba94-cf3b-4471-aa03-4f6baa9e5fad", "9b4e7c2a-3f6d-4a8b-b5e9-1c7d3f2e6a4b",
     };
     char base[600];
@@ -340,7 +359,8 @@ static bool run(const char *const argv[])
     pid_t pid;
     int status;
 
-    return posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) == 0 && waitpid(pid, &status, 0) == pid && status == 0;
+    return posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) == 0 && waitpid(pid, &status,
+        0) == pid && status == 0;
 }
 
 /* Where the set is, unpacked into work; false when it is not there. */
