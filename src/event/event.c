@@ -123,7 +123,8 @@ int event_add(struct event *e, uint16_t name, enum event_type type, struct sm_sp
         value.n = cut(value, EVENT_VALUE_MAX);
         e->notes |= EVENT_CUT;
     }
-    e->fields[e->n++] = (struct event_field){ .p = value.p, .n = (uint32_t)value.n, .name = name, .type = (uint8_t)type };
+    const uint8_t *p = value.p ? value.p : (const uint8_t *)"";
+    e->fields[e->n++] = (struct event_field){ .p = p, .n = (uint32_t)value.n, .name = name, .type = (uint8_t)type };
     return 0;
 }
 

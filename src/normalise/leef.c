@@ -16,7 +16,7 @@ static char separator(struct sm_span s)
     uint8_t byte;
 
     (void)scan_c(&t, '0');
-    if ((scan_c(&t, 'x') || scan_c(&t, 'X')) && scan_left(&t) == 2 && sm_unhex((const char *)t.p, 2, &byte, 1) == 0 && byte)
+    if ((scan_c(&t, 'x') || scan_c(&t, 'X')) && scan_left(&t) == 2 && sm_unhex((const char *)t.p, 2, &byte, 1) == 0 && byte && byte < 0x80)
         return (char)byte;
     return s.n == 1 ? (char)s.p[0] : '\t';
 }

@@ -7,9 +7,11 @@
 
 struct scan { const uint8_t *p, *end; };
 
+static const uint8_t scan_nothing[1];
+
 static inline struct scan scan_of(struct sm_span s)
 {
-    return (struct scan){ s.p, s.p + s.n };
+    return s.p ? (struct scan){ s.p, s.p + s.n } : (struct scan){ scan_nothing, scan_nothing };
 }
 
 static inline struct sm_span scan_rest(const struct scan *s)

@@ -196,9 +196,9 @@ static bool apache_error(struct sm_span t, struct error *r)
         s = u;
     }
     r->text = scan_rest(&s);
-    struct sm_span client = span_after(SM_SPAN(r->text.p, r->text.n < 80 ? r->text.n : 80), "[client ");
-    if (!r->client.n && client.n) {
-        struct scan u = scan_of(client);
+    const uint8_t *at = span_find(SM_SPAN(r->text.p, r->text.n < 80 ? r->text.n : 80), "[client ");
+    if (!r->client.n && at) { /* behind the system's reason: (13)Permission denied: [client 10.0.0.1:5] */
+        struct scan u = { at + 8, r->text.p + r->text.n };
         r->client = scan_until(&u, ']');
     }
     return true;
