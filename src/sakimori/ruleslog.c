@@ -43,7 +43,7 @@ static int walk_records(struct walk *w, struct normalise *n, struct normalise_hi
     const struct event_time now = { .s = (int64_t)time(NULL) };
 
     if (!hint->format)
-        hint->format = normalise_guess(n, bytes);
+        hint->frame = normalise_guess(n, bytes); /* each record is looked at by itself */
     for (int r = 0; bytes.n;) {
         struct sm_span record;
         size_t used = normalise_next(hint, bytes, true, &record);

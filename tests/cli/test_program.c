@@ -341,6 +341,33 @@ static void an_offline_audit_check_names_file_and_line(void **state)
     assert_int_equal(RUN("audit", "verify", "--file", "/nonexistent"), 4);
 }
 
+static void a_log_file_becomes_events_and_what_was_not_understood_is_told(void **state)
+{
+    char path[128];
+    (void)state;
+    snprintf(path, sizeof path, "%s/router.log", dir);
+    int fd = plat_fs_create(AT_FDCWD, path, PLAT_FS_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_ok(plat_fs_write_all(fd, SM_SPAN_STR("2026/11/15 02:43:30: Login succeeded for HTTP: 192.168.100.31\n"
+        "2026/11/15 02:45:00: \x90\xdd\x92\xe8\x82\xf0\x95\xdb\x91\xb6\x82\xb5\x82\xdc\x82\xb5\x82\xbd\nnobody's line")));
+    close(fd);
+    assert_int_equal(RUN("events", path, "--lang", "en"), 6);
+    assert_non_null(strstr(out, "\"@product\":\"yamaha\""));
+    assert_non_null(strstr(out, "\"@timestamp\":\"2026-11-14T17:43:30Z\""));
+    assert_non_null(strstr(out, "\"src_ip\":\"192.168.100.31\""));
+    assert_non_null(strstr(out, "\"Message\":\"設定を保存しました\""));
+    assert_non_null(strstr(out, "\"Message\":\"nobody's line\""));
+    assert_non_null(strstr(err, "1 not understood"));
+    assert_int_equal(RUN("events", path, "--zone", "Z"), 6);
+    assert_non_null(strstr(out, "\"@timestamp\":\"2026-11-15T02:43:30Z\""));
+    assert_int_equal(RUN("events", path, "--format", "nothing-of-that-name", "--lang", "en"), 2);
+    assert_non_null(strstr(err, "fortigate"));
+    assert_int_equal(RUN("events", path, "--encoding", "klingon"), 2);
+    assert_int_equal(RUN("events", path, "--zone", "noon"), 2);
+    assert_int_equal(RUN("events", path, "--mapping", path), 2);
+    assert_int_equal(RUN("events", "/nonexistent"), 4);
+}
+
 static void recover_without_a_vault_says_so(void **state)
 {
     (void)state;
@@ -392,6 +419,7 @@ int main(void)
         cmocka_unit_test(an_answers_file_that_others_can_read_is_refused),
         cmocka_unit_test(the_settings_file_is_checked_and_the_wrong_line_is_named),
         cmocka_unit_test(an_offline_audit_check_names_file_and_line),
+        cmocka_unit_test(a_log_file_becomes_events_and_what_was_not_understood_is_told),
         cmocka_unit_test(recover_without_a_vault_says_so),
         cmocka_unit_test(the_guide_tells_times_of_japan_and_kinds_in_words),
         cmocka_unit_test(words_of_the_api_are_japanese_in_japanese_lists),
