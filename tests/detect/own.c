@@ -112,7 +112,7 @@ static void every_step_of_the_chain_is_seen(void **state)
         { 200000, 60, 2, 7, SYSMON("23", "\"Image\":\"C:\\\\Windows\\\\explorer.exe\",\"TargetFilename\":\"D:\\\\Backup\\\\2026\\\\a.vbk\",\"n\":\"1\""), "" },
         { 210000, 1, 0, 7, SYSMON("1", "\"Image\":\"C:\\\\Windows\\\\System32\\\\vssadmin.exe\",\"CommandLine\":\"vssadmin delete shadows /all /quiet\""),
             "shadow_copies_deleted" },
-        { 300000, 8, 600, 7, FORTI("logid=\"0000000013\" type=\"traffic\" subtype=\"forward\" level=\"notice\" srcip=192.168.10.7 srcport=5123%d dstip=198.51.100.9 "
+        { 345600, 8, 600, 7, FORTI("logid=\"0000000013\" type=\"traffic\" subtype=\"forward\" level=\"notice\" srcip=192.168.10.7 srcport=5123%d dstip=198.51.100.9 "
             "dstport=443 proto=6 action=\"accept\" sentbyte=1000000000 rcvdbyte=1000"), "outflow_at_night" },
         { 400000, 1, 0, 7, SYSMON("11", "\"Image\":\"C:\\\\x.exe\",\"TargetFilename\":\"D:\\\\SSMIX2\\\\Restore-My-Files.txt\""), "ransom_note" },
         { 400001, 25, 1, 7, SYSMON("11", "\"Image\":\"C:\\\\x.exe\",\"TargetFilename\":\"D:\\\\SSMIX2\\\\0001.xml.lockbit\""), "" },
