@@ -38,6 +38,7 @@ void evtx_free(struct evtx *x)
     if (!x)
         return;
     evtx_forget_programs(x);
+    evtx_kept_wipe(x);
     free(x->blocks);
     if (x->ansi != (iconv_t)-1)
         iconv_close(x->ansi);
@@ -367,6 +368,7 @@ static int open_file(struct evtx *x)
 
 static void reset(struct evtx *x, uint32_t flags)
 {
+    evtx_kept_wipe(x);
     evtx_forget_programs(x);
     x->counts = (struct evtx_counts){ 0 };
     x->place = (struct evtx_place){ 0 };

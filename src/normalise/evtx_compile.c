@@ -145,7 +145,7 @@ static uint8_t *keep(struct evtx *x, size_t n)
     return (uint8_t *)(b + 1) + b->n - n;
 }
 
-static int grow(void *at, uint32_t *cap, uint32_t n, size_t size)
+int evtx_grow(void *at, uint32_t *cap, uint32_t n, size_t size)
 {
     void **p = at;
     uint32_t more = *cap ? 2 * *cap : 256;
@@ -207,7 +207,7 @@ static void push(struct build *b, const uint8_t *p, uint32_t n)
 {
     struct evtx *x = b->x;
 
-    b->err = grow(&x->stack, &x->stack_cap, x->stack_n, sizeof *x->stack);
+    b->err = evtx_grow(&x->stack, &x->stack_cap, x->stack_n, sizeof *x->stack);
     if (!b->err)
         x->stack[x->stack_n++] = (struct evtx_part){ p, n };
 }
@@ -290,9 +290,9 @@ static void op(struct build *b, enum evtx_kind kind, enum evtx_in in, uint16_t n
         b->damaged = true;
         return;
     }
-    b->err = grow(&x->ops, &x->ops_cap, x->ops_n, sizeof *x->ops);
+    b->err = evtx_grow(&x->ops, &x->ops_cap, x->ops_n, sizeof *x->ops);
     for (uint32_t i = 0; i < n && !b->err; i++) {
-        b->err = grow(&x->parts, &x->parts_cap, x->parts_n + i, sizeof *x->parts);
+        b->err = evtx_grow(&x->parts, &x->parts_cap, x->parts_n + i, sizeof *x->parts);
         if (!b->err)
             x->parts[x->parts_n + i] = x->stack[first + i];
     }
@@ -527,6 +527,7 @@ int evtx_compile(struct evtx *x, uint32_t at, enum evtx_in in, uint32_t *ret_ind
     p.bad |= cut;
     x->programs[x->programs_n++] = p;
     x->slot[i] = (uint16_t)x->programs_n;
+    evtx_remember(x, le32(x->chunk + at + 4), &p);
     *ret_index = x->programs_n - 1;
     return 0;
 }

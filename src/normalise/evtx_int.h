@@ -13,6 +13,8 @@ enum {
     EVTX_COMPILE_MAX = 4 * EVTX_CHUNK,
     EVTX_OUT_MAX = 512 << 10,           /* bytes of values made for one record, which itself has at most 64 KiB */
     EVTX_DATA_MAX = EVENT_FIELDS_MAX,   /* unnamed values of one record */
+    EVTX_KEPT_MAX = 256,                /* templates remembered of sound chunks, and the bytes of all of them */
+    EVTX_KEPT_BYTES = 2 << 20,
     EVTX_CHUNK_HEAD = 512,
     EVTX_RECORD_HEAD = 24,
     EVTX_RECORD_MIN = EVTX_RECORD_HEAD + 4,
@@ -155,6 +157,16 @@ struct evtx_program {
     uint32_t values;        /* one more than the highest value it names */
 };
 
+/* A template of a sound chunk.  Its program's op is right in the chunk `here` (of counts.chunks) alone. */
+struct evtx_kept {
+    uint32_t id, parts_n;
+    struct evtx_program program;
+    struct evtx_op *ops;        /* their parts count from 0 */
+    struct evtx_part *parts;
+    uint64_t here;
+    void *memory;
+};
+
 struct evtx_block { struct evtx_block *next; size_t n, cap; };
 
 struct evtx {
@@ -175,6 +187,9 @@ struct evtx {
     uint32_t record, record_end;    /* the last one given; 0 none */
     struct evtx_counts counts;
     struct evtx_place place;
+    struct evtx_kept kept[EVTX_KEPT_MAX];
+    uint32_t kept_n;
+    size_t kept_bytes;
 
     /* of this chunk */
     struct evtx_program programs[EVTX_PROGRAMS_MAX];
@@ -201,6 +216,8 @@ struct evtx {
 };
 
 void evtx_forget_programs(struct evtx *x);
+/* *at has n elements of that size: room for one more.  -ENOMEM. */
+sm_must_use int evtx_grow(void *at, uint32_t *cap, uint32_t n, size_t size);
 /* The definition at that place, compiled for what it stands in.  0 and *ret_index; -SM_EFORMAT when there is none;
  * -ENOMEM. */
 sm_must_use int evtx_compile(struct evtx *x, uint32_t at, enum evtx_in in, uint32_t *ret_index);
@@ -211,6 +228,13 @@ struct bx_template { uint32_t id, at; };
  * EVTX_VALUES_MAX. */
 bool evtx_instance(struct bx *c, struct bx_value *room, struct bx_template *ret, struct bx_values *ret_values,
     bool *ret_cut);
+
+/* ---- templates of other chunks (evtx_kept.c) ---- */
+
+void evtx_kept_wipe(struct evtx *x);
+void evtx_remember(struct evtx *x, uint32_t id, const struct evtx_program *p);
+/* For a damaged chunk, the template of that number with no more than that many values; NULL if there is none. */
+const struct evtx_program *evtx_recall(struct evtx *x, uint32_t id, enum evtx_in in, uint32_t values);
 
 /* ---- records (evtx_run.c) ---- */
 

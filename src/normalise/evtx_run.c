@@ -286,9 +286,16 @@ static int instance(struct evtx *x, struct bx *c, enum evtx_in in, unsigned nest
     int e = evtx_compile(x, t.at, in, &i);
     if (e == -ENOMEM)
         return e;
+    bool other = e < 0 || x->programs[i].bad || le32(x->chunk + t.at + 4) != t.id;
+    const struct evtx_program *kept = other ? evtx_recall(x, t.id, in, r.values.n) : NULL;
+    if (kept) {
+        struct evtx_program p = *kept;
+        x->e->notes |= EVENT_DAMAGED;
+        return steps(x, &r, &p);
+    }
     if (e < 0 || (!x->programs[i].ops && (x->programs[i].bad || in == IN_NOTHING)))
         return without_template(x, &r, in);
-    if (x->programs[i].bad || le32(x->chunk + t.at + 4) != t.id)
+    if (other)
         x->e->notes |= EVENT_DAMAGED;
     struct evtx_program p = x->programs[i];
     return steps(x, &r, &p);
@@ -297,7 +304,7 @@ static int instance(struct evtx *x, struct bx *c, enum evtx_in in, unsigned nest
 /* An element that is written out in the record. */
 static int plain_element(struct evtx *x, struct bx *c, enum evtx_in in, unsigned nest_n)
 {
-    uint32_t ops = x->ops_n, parts = x->parts_n, programs = x->programs_n;
+    uint32_t ops = x->ops_n, parts = x->parts_n;
     struct evtx_program p = { 0 };
     struct run r = { .nest = nest_n };
     int e = evtx_compile_here(x, c, in, &p);
@@ -305,8 +312,9 @@ static int plain_element(struct evtx *x, struct bx *c, enum evtx_in in, unsigned
     if (e)
         return e;
     x->e->notes |= p.values ? EVENT_DAMAGED : 0; /* it has none to fill in */
+    uint32_t built = x->ops_n;
     e = steps(x, &r, &p);
-    if (programs == x->programs_n) {
+    if (built == x->ops_n) { /* no template came behind it meanwhile */
         x->ops_n = ops;
         x->parts_n = parts;
     }

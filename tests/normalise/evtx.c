@@ -642,6 +642,29 @@ static void bytes_lost_or_added_in_one_chunk_leave_the_other_whole(void **state)
     free(p);
 }
 
+static void a_template_that_is_destroyed_is_taken_from_another_chunk(void **state)
+{
+    uint32_t template = 0;
+
+    make_begin(&m);
+    make_event(&template);
+    make_chunk_end(&m);
+    template = 0;
+    make_event(&template);
+    make_event(&template);
+    make_chunk_end(&m);
+    struct sm_span file = make_end(&m);
+    memset(m.file + MAKE_HEAD + MAKE_CHUNK + template, 0xee, 200);
+    assert_ok(evtx_open(x, file, 0));
+    while (evtx_next(x, &e) == 1)
+        continue;
+    assert_int_equal(evtx_place(x)->number, 3);
+    is("Provider_Name", "P");
+    is("EventID", "4665");
+    is("Data", "one\n\nthree");
+    assert_int_equal(e.notes, EVENT_DAMAGED);
+}
+
 static void heads_of_file_and_chunk_may_be_gone(void **state)
 {
     struct two t = two_chunks();
@@ -680,6 +703,7 @@ int main(void)
         cmocka_unit_test(a_flipped_byte_loses_nothing_of_other_chunks_and_little_of_its_own),
         cmocka_unit_test(a_cut_loses_only_what_it_cuts_off),
         cmocka_unit_test(bytes_lost_or_added_in_one_chunk_leave_the_other_whole),
+        cmocka_unit_test(a_template_that_is_destroyed_is_taken_from_another_chunk),
         cmocka_unit_test(heads_of_file_and_chunk_may_be_gone),
     };
     return cmocka_run_group_tests_name("normalise-evtx", tests, set_up, tear_down);
