@@ -26,7 +26,8 @@ static struct event_time rd_time(struct sm_rd *rd)
 
 static bool column_ok(const struct ev_column *c, const struct ev_head *h)
 {
-    if (c->values > h->events * (uint64_t)EVENT_FIELDS_MAX || c->values_plain > EV_PLAIN_MAX || c->index_plain > EV_PLAIN_MAX
+    if (c->values > h->events * (uint64_t)EVENT_FIELDS_MAX || c->values_plain > EV_PLAIN_MAX
+        || c->index_plain > EV_PLAIN_MAX
         || c->enc_bad)
         return false;
     if (c->kind >= EV_ID && c->kind < EV_NUMBERS_END)
@@ -49,7 +50,8 @@ static void rd_column(struct sm_rd *rd, struct ev_column *c, uint64_t *at)
     c->index_stored = sm_rd_varint(rd);
     c->index_plain = sm_rd_varint(rd);
     sm_rd_copy(rd, c->hash, sizeof c->hash);
-    c->enc_bad = values > UINT32_MAX || distinct > UINT32_MAX || c->values_stored > EV_BODY_MAX || c->index_stored > EV_BODY_MAX;
+    c->enc_bad = values > UINT32_MAX || distinct > UINT32_MAX || c->values_stored > EV_BODY_MAX
+        || c->index_stored > EV_BODY_MAX;
     c->values = (uint32_t)values;
     c->distinct = (uint32_t)distinct;
     c->at = *at;
@@ -99,7 +101,8 @@ static int head_fixed(struct sm_rd *rd, struct ev_head *h)
     uint64_t n = sm_rd_varint(rd);
     for (uint64_t i = 0; i < n && i < EV_SOURCES_MAX; i++)
         h->source[h->sources++] = sm_rd_varint(rd);
-    if (rd->err || n > EV_SOURCES_MAX || !h->events || h->events > EVIDENCE_BLOCK_EVENTS_MAX || h->klass >= EVIDENCE_CLASSES_MAX
+    if (rd->err || n > EV_SOURCES_MAX || !h->events || h->events > EVIDENCE_BLOCK_EVENTS_MAX
+        || h->klass >= EVIDENCE_CLASSES_MAX
         || h->body_len > EV_BODY_MAX || h->filter_bytes > EV_FILTER_MAX || h->filter_bytes > h->body_len
         || (h->filter_bytes & (h->filter_bytes - 1)) || h->last_id < h->first_id || !h->number)
         return -SM_EFORMAT;
@@ -224,7 +227,8 @@ static int parts(struct ev_block *b, const struct ev_column *c, uint8_t **ret_va
     if (r >= 0)
         r = unpack(stored, c->values_stored, c->encoding & EV_ENC_VALUES_PLAIN, c->values_plain, &values);
     if (r >= 0 && c->index_plain)
-        r = unpack(stored + c->values_stored, c->index_stored, c->encoding & EV_ENC_INDEX_PLAIN, c->index_plain, &index);
+        r = unpack(stored + c->values_stored, c->index_stored, c->encoding & EV_ENC_INDEX_PLAIN, c->index_plain,
+            &index);
     free(stored);
     if (r < 0) {
         free(values);
@@ -274,7 +278,12 @@ static int lengths(const struct ev_column *c, const uint8_t *part, uint32_t *off
     uint64_t sum = 0;
 
     for (uint32_t d = 0; d < c->distinct; d++) {
-        sum += sm_rd_varint(&rd);
+        if (rd.n && *rd.p < 0x80) { /* nearly always */
+            sum += *rd.p++;
+            rd.n--;
+        } else {
+            sum += sm_rd_varint(&rd);
+        }
         if (rd.err || sum > c->values_plain)
             return -SM_EFORMAT;
         off[d + 1] = (uint32_t)sum;

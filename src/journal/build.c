@@ -1,5 +1,6 @@
 /*
- * The open block: columns grow as events come (a table per column finds values that are there already), so that closing is
+ * The open block: columns grow as events come (a table per column finds values that are there already), so that
+ * closing is
  * only writing down.
  */
 #include "journal/internal.h"
@@ -11,7 +12,8 @@
 #include "crypto/hash.h"
 #include "crypto/random.h"
 
-enum { COLUMN_SLOTS = 16, NAME_SLOTS = 2 * EV_COLUMNS_MAX, VALUES_FIRST = 64, RAW_MAX = 128 << 20, BYTES_MAX = 128 << 20 };
+enum { COLUMN_SLOTS = 16, NAME_SLOTS = 2 * EV_COLUMNS_MAX, VALUES_FIRST = 64, RAW_MAX = 128 << 20,
+    BYTES_MAX = 128 << 20 };
 enum { NUMBERS = EV_NUMBERS_END - EV_ID };
 
 struct col {
@@ -45,8 +47,10 @@ struct ev_build {
 
 const char *ev_kind_name(unsigned kind)
 {
-    static const char *const values[] = { "@shape", "@rest", "@host", "@product", "@category", "@service", "@format", "@rules" };
-    static const char *const numbers[] = { "@id", "@time", "@time_ns", "@seen", "@seen_ns", "@source", "@severity", "@notes",
+    static const char *const values[] = { "@shape", "@rest", "@host", "@product", "@category", "@service", "@format",
+        "@rules" };
+    static const char *const numbers[] = { "@id", "@time", "@time_ns", "@seen", "@seen_ns", "@source", "@severity",
+        "@notes",
         "@raw" };
 
     if (kind >= EV_SHAPE && kind < EV_VALUES_END)
@@ -78,14 +82,15 @@ static struct col *col_new(struct sm_span name, uint8_t kind)
     c->off = calloc(VALUES_FIRST, sizeof *c->off);
     c->index = calloc(VALUES_FIRST, sizeof *c->index);
     c->slot = calloc(COLUMN_SLOTS, sizeof *c->slot);
-    if (!c->name || !c->off || !c->index || !c->slot) {
+    c->bytes.max = EV_PLAIN_MAX;
+    if (!c->name || !c->off || !c->index || !c->slot || sm_buf_reserve(&c->bytes, 64) < 0) {
         col_free(c);
         return NULL;
     }
-    memcpy(c->name, name.p, name.n);
+    if (name.n)
+        memcpy(c->name, name.p, name.n);
     c->name_n = (uint32_t)name.n;
     c->kind = kind;
-    c->bytes.max = EV_PLAIN_MAX;
     c->off_cap = c->index_cap = VALUES_FIRST;
     c->slots = COLUMN_SLOTS;
     return c;
@@ -373,7 +378,8 @@ static bool linked(struct sm_span s, size_t i)
     return joins(s.p[i]) && i && i + 1 < s.n && ev_is_word(s.p[i - 1]) && ev_is_word(s.p[i + 1]);
 }
 
-/* The stretch around an edge in which a key of tokens may lie that is in no piece: up to three whole tokens on each side. */
+/* The stretch around an edge in which a key of tokens may lie that is in no piece: up to three whole tokens on each
+ * side. */
 static struct sm_span around(struct sm_span s, size_t at)
 {
     size_t from = at, to = at;
@@ -438,7 +444,8 @@ static int number_room(struct ev_build *b)
 
 static void put_numbers(struct ev_build *b, const struct ev_record *r)
 {
-    const int64_t v[NUMBERS] = { (int64_t)r->id, r->time.s, r->time.ns, r->seen.s, r->seen.ns, (int64_t)r->source, r->severity,
+    const int64_t v[NUMBERS] = { (int64_t)r->id, r->time.s, r->time.ns, r->seen.s, r->seen.ns, (int64_t)r->source,
+        r->severity,
         r->notes, (int64_t)r->raw_n };
     size_t i = b->state.events;
 
@@ -491,7 +498,8 @@ static int put_fields(struct ev_build *b, const struct ev_record *r, uint16_t *u
 
 static int put_own(struct ev_build *b, const struct ev_record *r, unsigned *ret_n)
 {
-    const struct sm_span v[] = { sm_buf_span(&b->shape), r->rest, r->host, r->word[0], r->word[1], r->word[2], r->word[3],
+    const struct sm_span v[] = { sm_buf_span(&b->shape), r->rest, r->host, r->word[0], r->word[1], r->word[2],
+        r->word[3],
         r->rules };
 
     for (unsigned k = 0; k < sizeof v / sizeof *v; k++) {
@@ -550,7 +558,8 @@ int ev_build_add(struct ev_build *b, const struct ev_record *r)
     }
     if (b->state.events
         && (b->cols + r->n > EV_COLUMNS_MAX - NUMBERS || b->state.events >= EVIDENCE_BLOCK_EVENTS_MAX
-            || (b->cols + r->n + NUMBERS) * (b->state.events + 1) > EV_CELLS_MAX || b->raw_bytes + r->raw_n > RAW_MAX || b->state.bytes > BYTES_MAX))
+            || (b->cols + r->n + NUMBERS) * (b->state.events + 1) > EV_CELLS_MAX || b->raw_bytes + r->raw_n > RAW_MAX
+            || b->state.bytes > BYTES_MAX))
         return 0;
     return take(b, r);
 }
@@ -601,7 +610,8 @@ static int values_part(const struct col *c, bool dec, struct sm_buf *to)
     return r < 0 || dec ? r : sm_buf_put_span(to, sm_buf_span(&c->bytes));
 }
 
-/* Is every value new where it stands?  (Counting is not enough: a value may be left over from an event that was not taken.) */
+/* Is every value new where it stands?  (Counting is not enough: a value may be left over from an event that was not
+ * taken.) */
 static bool is_identity(const struct col *c)
 {
     uint32_t i = 0;
@@ -758,7 +768,8 @@ static int put_head(const struct ev_build *b, uint64_t number, uint8_t klass, co
     return r;
 }
 
-static int finish(const struct ev_build *b, uint64_t number, uint8_t klass, const uint8_t before[32], const struct out *o,
+static int finish(const struct ev_build *b, uint64_t number, uint8_t klass, const uint8_t before[32],
+    const struct out *o,
     struct sm_span filter, struct sm_buf *ret, uint8_t ret_hash[32])
 {
     struct sm_buf head = SM_BUF_INIT(EV_HEADER_MAX);

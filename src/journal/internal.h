@@ -1,5 +1,6 @@
 /*
- * What the files of the room share.  Layers, from below: text (folding, keys of the filter), build (open block → bytes), block (bytes →
+ * What the files of the room share.  Layers, from below: text (folding, keys of the filter), build (open block →
+ * bytes), block (bytes →
  * columns → events), segment and wal (files), journal (writer), ledger, reader, match, search.
  */
 #ifndef EVIDENCE_INTERNAL_H
@@ -57,7 +58,8 @@ static inline bool ev_is_word(uint8_t c)
 {
     return (uint8_t)((c | 0x20) - 'a') < 26 || (uint8_t)(c - '0') < 10;
 }
-/* Keys of folded text, handed to put.  open_left, open_right: what stands at that end may go on (a wildcard), so tokens there are
+/* Keys of folded text, handed to put.  open_left, open_right: what stands at that end may go on (a wildcard), so
+ * tokens there are
  * not whole.  trigrams: also those of ASCII. */
 struct ev_keys { void (*put)(void *arg, uint64_t key); void *arg; bool open_left, open_right, trigrams; };
 void ev_keys_of(struct sm_span folded, const struct ev_keys *k);
@@ -84,7 +86,8 @@ static inline void ev_filter_bits(uint64_t key, uint64_t bytes, uint64_t ret[3])
 
 /* ---- rest.c, build.c ---- */
 /* One event as it goes into block and write-ahead file: everything borrowed. */
-struct ev_field { struct sm_span name, value; uint8_t type; uint16_t number; /* of the names of whoever made it, 0 none */ };
+struct ev_field { struct sm_span name,
+    value; uint8_t type; uint16_t number; /* of the names of whoever made it, 0 none */ };
 struct ev_record {
     uint64_t id, source;
     struct event_time time, seen;
@@ -96,8 +99,10 @@ struct ev_record {
     size_t n;
     size_t raw_n;
 };
-/* Give raw back: appended to ret.  plain: escapes undone (the text that search sees).  -SM_EFORMAT, -ENOMEM, -SM_ELIMIT. */
-sm_must_use int ev_rest_raw(struct sm_span rest, const struct ev_field *fields, size_t n, bool plain, struct sm_buf *ret);
+/* Give raw back: appended to ret.  plain: escapes undone (the text that search sees).  -SM_EFORMAT, -ENOMEM,
+ * -SM_ELIMIT. */
+sm_must_use int ev_rest_raw(struct sm_span rest, const struct ev_field *fields, size_t n, bool plain,
+    struct sm_buf *ret);
 struct ev_piece { struct sm_span literal; int field; /* -1: the end */ bool escaped; };
 /* The next piece of rest; begin with SM_RD(rest).  1, 0 at the end, -SM_EFORMAT. */
 sm_must_use int ev_rest_next(struct sm_rd *rd, size_t fields, struct ev_piece *ret);
@@ -138,7 +143,8 @@ struct ev_head {
     struct ev_column *column;       /* owned */
     size_t columns;
 };
-/* header: the bytes behind "SJB1" and the length; names in ret are borrowed of it.  -SM_EFORMAT, -SM_EVERSION, -ENOMEM. */
+/* header: the bytes behind "SJB1" and the length; names in ret are borrowed of it.  -SM_EFORMAT, -SM_EVERSION,
+ * -ENOMEM. */
 sm_must_use int ev_head_parse(struct sm_span header, struct ev_head *ret);
 void ev_head_wipe(struct ev_head *h);
 void ev_block_hash(struct sm_span header, uint8_t ret[32]);
@@ -180,7 +186,8 @@ struct ev_block {
     struct ev_values *values;       /* a column each, decoded when asked for */
     int64_t **numbers;
     uint8_t *decoded;
-    uint32_t **first;               /* private: for each column, which value begins at each event; made when asked for */
+    /* private: for each column, which value begins at each event; made when asked for */
+    uint32_t **first;
     uint16_t *shape_cols;
     uint32_t *shape_at;             /* shape s has columns shape_cols[shape_at[s] .. shape_at[s + 1]) */
     uint32_t shapes;
@@ -229,7 +236,8 @@ enum { EV_NAME_LEN = 32 };
 /* Name → number; 0 when it is none of that form. */
 uint64_t ev_name_number(struct sm_span name, const char *prefix, const char *suffix);
 /*
- * Load fd (kept open by ret on success).  A closed one by its footer, an open one block by block.  For an open one `good` may be
+ * Load fd (kept open by ret on success).  A closed one by its footer, an open one block by block.  For an open one
+ * `good` may be
  * less than size.  -SM_EFORMAT, -SM_EVERSION, -SM_ECORRUPT (footer), -ENOMEM, -errno.
  */
 sm_must_use int ev_segment_load(int fd, struct ev_segment *ret);
@@ -241,7 +249,8 @@ sm_must_use int ev_segment_header(int fd, uint64_t off, uint64_t size, struct sm
 sm_must_use int ev_segment_footer(const struct ev_segment *s, struct sm_buf *ret);
 sm_must_use int ev_segment_add(struct ev_segment *s, const struct ev_head *h, uint64_t off, uint64_t header_len,
     const uint8_t hash[32]);
-/* Are all stored bytes of the block as its header says?  *ret_what: name of the first column that is not ("@filter"). */
+/* Are all stored bytes of the block as its header says?  *ret_what: name of the first column that is not
+ * ("@filter"). */
 sm_must_use int ev_block_check(struct ev_block *b, struct sm_span *ret_what);
 /* Does a sound header begin anywhere in [from, size)?  1, 0, -errno. */
 sm_must_use int ev_segment_any(int fd, uint64_t from, uint64_t size);
@@ -255,11 +264,13 @@ sm_must_use int ev_segment_block(const struct ev_segment *s, size_t i, struct ev
 sm_must_use int ev_record_put(const struct ev_record *r, const uint32_t *names, struct sm_buf *ret);
 struct ev_record_buf { struct ev_field *field; size_t cap; };
 /* names: texts of the frame.  Fields in ret are of store. */
-sm_must_use int ev_record_get(struct sm_span in, const struct sm_span *names, size_t names_n, struct ev_record_buf *store,
+sm_must_use int ev_record_get(struct sm_span in, const struct sm_span *names, size_t names_n,
+    struct ev_record_buf *store,
     struct ev_record *ret);
 typedef int (*ev_wal_fn)(void *arg, const struct ev_record *r);
 struct ev_wal_found { uint64_t number, good, size, events, skipped_bytes; };
-/* Every event of a write-ahead file, from ret->good on (0: all of it).  A bad frame is stepped over when a good one follows it, else it is the torn end. */
+/* Every event of a write-ahead file, from ret->good on (0: all of it).  A bad frame is stepped over when a good one
+ * follows it, else it is the torn end. */
 sm_must_use int ev_wal_read(int fd, ev_wal_fn fn, void *arg, struct ev_wal_found *ret);
 /* The events of one payload (of outside bytes: checked whole).  *events counts on. */
 sm_must_use int ev_frame_read(struct sm_span payload, ev_wal_fn fn, void *arg, uint64_t *events);
@@ -270,7 +281,8 @@ enum { EV_LEDGER_HEAD = 8 };
 typedef int (*ev_ledger_fn)(void *arg, uint64_t off, const uint8_t *statement, struct sm_span body);
 /* Every whole entry in order.  *ret_good: end of the last whole one. */
 sm_must_use int ev_ledger_read(int fd, ev_ledger_fn fn, void *arg, uint64_t *ret_good);
-struct ev_tomb { uint8_t klass, reason; uint64_t segment; int64_t time_s; uint64_t n; struct sm_span blocks; /* n x (number, hash) */
+/* n x (number, hash) */
+struct ev_tomb { uint8_t klass, reason; uint64_t segment; int64_t time_s; uint64_t n; struct sm_span blocks;
     uint64_t first_id, last_id; };
 enum { EV_TOMB_BLOCK = 40 };
 sm_must_use int ev_tomb_parse(struct sm_span body, struct ev_tomb *ret);   /* -SM_EFORMAT */

@@ -219,7 +219,8 @@ static int unlink_wal(struct evidence *j, uint64_t number)
     return plat_fs_unlink(j->dirfd, name);
 }
 
-/* Files whose events are all in blocks go; one that cannot be removed now is removed when the journal is opened next. */
+/* Files whose events are all in blocks go; one that cannot be removed now is removed when the journal is opened
+ * next. */
 void ev_wal_clean(struct evidence *j)
 {
     uint64_t open = first_open(j);
@@ -396,7 +397,8 @@ static int record(struct evidence *j, const struct event_names *names, const str
         r.rules = SM_SPAN(extra->rules.p, extra->rules.n < EVIDENCE_RULES_MAX ? extra->rules.n : EVIDENCE_RULES_MAX);
     for (size_t i = 0; i < e->n && err >= 0; i++) {
         const struct event_field *f = &e->fields[i];
-        j->field[i] = (struct ev_field){ .name = event_names_text(names, f->name), .value = event_value(f), .type = f->type & 3,
+        j->field[i] = (struct ev_field){ .name = event_names_text(names, f->name), .value = event_value(f),
+            .type = f->type & 3,
             .number = f->name };
         err = frame_number(j, f->name, j->field[i].name, &j->name[i]);
     }

@@ -33,7 +33,8 @@ struct evidence_conf {
     uint32_t block_bytes;       /* [EVIDENCE_BLOCK_BYTES_MAX] */
     uint64_t segment_bytes;     /* [128 MiB] a segment is closed when the next block would make it longer */
     uint32_t block_age_ms;      /* [3600000] an open block is closed by evidence_step after this long */
-    uint32_t segment_days;      /* [7] a segment does not hold more days than this, so that retention can take whole ones */
+    /* [7] a segment does not hold more days than this, so that retention can take whole ones */
+    uint32_t segment_days;
     int level;                  /* [3] of zstd */
 };
 
@@ -62,7 +63,8 @@ void evidence_free(struct evidence *j);
 /* What is kept with an event besides the event itself. */
 struct evidence_extra {
     uint8_t klass;              /* source class, < EVIDENCE_CLASSES_MAX: decides how long it is kept */
-    struct sm_span rules;       /* ids of the rules that matched, UTF-8, separated by one space; cut at EVIDENCE_RULES_MAX */
+    /* ids of the rules that matched, UTF-8, separated by one space; cut at EVIDENCE_RULES_MAX */
+    struct sm_span rules;
 };
 /*
  * Take e in.  names is the table its numbers belong to (may differ from call to call).  extra may be NULL.
@@ -131,7 +133,8 @@ sm_must_use int evidence_retire(struct evidence *j, const uint8_t statement[EVSE
 
 /* Closed segments, oldest first: file names for the vault.  A name stays valid until the next call that changes
  * the journal. */
-typedef int (*evidence_segment_fn)(void *arg, const char *name, uint64_t bytes, uint64_t first_block, uint64_t last_block);
+typedef int (*evidence_segment_fn)(void *arg, const char *name, uint64_t bytes, uint64_t first_block,
+    uint64_t last_block);
 sm_must_use int evidence_segments(const struct evidence *j, evidence_segment_fn fn, void *arg);
 
 #endif

@@ -33,7 +33,8 @@ int ev_ledger_read(int fd, ev_ledger_fn fn, void *arg, uint64_t *ret_good)
             r = plat_fs_pread_all(fd, b.p, n, off + 4);
         if (r >= 0)
             r = fn(arg, off, b.p, SM_SPAN(b.p + EVSEAL_LEN, n - EVSEAL_LEN));
-        if (r == -SM_ECORRUPT && off + 4 + n == size) { /* the last one: its pages were on the way when the power went */
+        /* the last one: its pages were on the way when the power went */
+        if (r == -SM_ECORRUPT && off + 4 + n == size) {
             r = 0;
             break;
         }

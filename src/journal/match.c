@@ -1,5 +1,6 @@
 /*
- * A query over one block.  A condition is looked for among the different values of a column, once each, and only then spread to the events.
+ * A query over one block.  A condition is looked for among the different values of a column, once each, and only then
+ * spread to the events.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -319,7 +320,8 @@ static bool same_name(struct sm_span a, struct sm_span b)
 /* ---- the record as it came ---- */
 
 /*
- * Which forms of rest may hold the pattern outside of a single value: 1 in what stands between, or across where they meet.  A
+ * Which forms of rest may hold the pattern outside of a single value: 1 in what stands between, or across where they
+ * meet.  A
  * pattern can only reach across when it has the byte beside the edge in it; one with wildcards always may.
  */
 static int rest_may(const struct q_pattern *p, const struct ev_values *v, uint8_t *may, bool *ret_any)

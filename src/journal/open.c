@@ -73,7 +73,8 @@ static void note(struct evidence_found *f, const char *what, uint64_t number)
 }
 
 /*
- * The last block of a segment without a footer: all of its bytes must be there.  When the power went its pages may have been
+ * The last block of a segment without a footer: all of its bytes must be there.  When the power went its pages may
+ * have been
  * written in any order; its events are then in the write-ahead file.
  */
 static int last_is_whole(struct ev_segment *s, bool *ret)
@@ -94,7 +95,8 @@ static int last_is_whole(struct ev_segment *s, bool *ret)
     return r == -SM_ECORRUPT ? 0 : r;
 }
 
-/* Cut the torn end.  When a sound block follows the bad place it was no tear: then nothing is cut and nothing written there. */
+/* Cut the torn end.  When a sound block follows the bad place it was no tear: then nothing is cut and nothing
+ * written there. */
 static int mend(struct ev_segment *s, struct evidence_found *f)
 {
     bool whole;
@@ -324,7 +326,8 @@ static int open_all(struct evidence *j, struct names *n, struct evidence_found *
     return r < 0 ? r : open_wals(j, n, f);
 }
 
-int evidence_open(const char *dir, const struct evidence_conf *conf, struct evidence **ret, struct evidence_found *ret_found)
+int evidence_open(const char *dir, const struct evidence_conf *conf, struct evidence **ret,
+    struct evidence_found *ret_found)
 {
     struct evidence_found f = { 0 };
     struct names n = { 0 };

@@ -1,6 +1,8 @@
 /*
- * From text to query.  Words people know: field:value, field=whole value, "quoted", * ?, AND OR NOT - ( ), field>5, field:[a TO b],
- * addresses as a.b.c.d/n, field:* (is there).  Between two terms nothing means AND.  Full-width forms of signs are the same.
+ * From text to query.  Words people know: field:value, field=whole value, "quoted", * ?, AND OR NOT - ( ), field>5,
+ * field:[a TO b],
+ * addresses as a.b.c.d/n, field:* (is there).  Between two terms nothing means AND.  Full-width forms of signs are
+ * the same.
  */
 #include "journal/query.h"
 
@@ -67,7 +69,8 @@ static int node(struct parser *s, enum q_op op, int a, int b)
 /* The character at `at`, full-width signs as plain ones; its length in *ret_n.  0 at the end. */
 static unsigned peek(const struct parser *s, size_t at, size_t *ret_n)
 {
-    static const struct { const char *wide; char plain; } same[] = { { "　", ' ' }, { "：", ':' }, { "（", '(' }, { "）", ')' },
+    static const struct { const char *wide; char plain; } same[] = { { "　", ' ' }, { "：", ':' }, { "（", '(' }, { "）",
+        ')' },
         { "＊", '*' }, { "？", '?' }, { "＝", '=' }, { "＞", '>' }, { "＜", '<' }, { "「", '"' }, { "」", '"' }, { "“", '"' },
         { "”", '"' }, { "［", '[' }, { "］", ']' } };
 
@@ -255,7 +258,8 @@ static void keys(struct q_node *n)
         size_t end = i;
         while (end < p->n && !p->wild[end])
             end++;
-        const struct ev_keys k = { .put = put_key, .arg = n, .open_left = i > 0, .open_right = end < p->n, .trigrams = true };
+        const struct ev_keys k = { .put = put_key, .arg = n, .open_left = i > 0, .open_right = end < p->n,
+            .trigrams = true };
         ev_keys_of(SM_SPAN(p->p + i, end - i), &k);
         i = end;
     }
@@ -389,7 +393,7 @@ static bool cidr(struct sm_span t, struct q_node *n)
 }
 
 /* "2026-11-24", "2026-11-24 08:30", RFC 3339; *ret_width: how long the moment lasts that the text names. */
-static bool moment(struct sm_span t, int zone_s, int64_t *ret_s, int64_t *ret_width)
+bool evquery_time(struct sm_span t, int zone_s, int64_t *ret_s, int64_t *ret_width)
 {
     char text[SM_TIME_TEXT];
     struct sm_time at;
@@ -421,7 +425,8 @@ static bool moment(struct sm_span t, int zone_s, int64_t *ret_s, int64_t *ret_wi
 
 static const struct { const char *name; unsigned kind; } own_fields[] = {
     { "host", EV_HOST }, { "@host", EV_HOST }, { "@product", EV_PRODUCT }, { "@category", EV_CATEGORY },
-    { "@service", EV_SERVICE }, { "@format", EV_FORMAT }, { "@rules", EV_RULES }, { "@rule", EV_RULES }, { "@id", EV_ID },
+    { "@service", EV_SERVICE }, { "@format", EV_FORMAT }, { "@rules", EV_RULES }, { "@rule", EV_RULES }, { "@id",
+    EV_ID },
     { "@time", EV_TIME }, { "@timestamp", EV_TIME }, { "@seen", EV_SEEN }, { "@source", EV_SOURCE },
     { "@severity", EV_SEVERITY }, { "raw", EV_RAW }, { "@raw", EV_RAW },
 };
@@ -452,13 +457,15 @@ static int time_range(struct parser *s, struct q_node *n, const struct value *lo
     n->from.s = INT64_MIN;
     n->to.s = INT64_MAX;
     if (n->low.there) {
-        if (!moment(sm_buf_span(&low->text), s->zone_s, &at, &width))
-            return fail(s, low->at, "日時（例 2026-11-24、2026-11-24T08:30）が必要です", "a date or time (2026-11-24, 2026-11-24T08:30) was expected");
+        if (!evquery_time(sm_buf_span(&low->text), s->zone_s, &at, &width))
+            return fail(s, low->at, "日時（例 2026-11-24、2026-11-24T08:30）が必要です",
+                "a date or time (2026-11-24, 2026-11-24T08:30) was expected");
         n->from.s = n->low.inclusive ? at : at + width;
     }
     if (n->high.there) {
-        if (!moment(sm_buf_span(&high->text), s->zone_s, &at, &width))
-            return fail(s, high->at, "日時（例 2026-11-24、2026-11-24T08:30）が必要です", "a date or time (2026-11-24, 2026-11-24T08:30) was expected");
+        if (!evquery_time(sm_buf_span(&high->text), s->zone_s, &at, &width))
+            return fail(s, high->at, "日時（例 2026-11-24、2026-11-24T08:30）が必要です",
+                "a date or time (2026-11-24, 2026-11-24T08:30) was expected");
         n->to.s = n->high.inclusive ? at + width : at;
     }
     return 0;
@@ -473,7 +480,8 @@ static int range(struct parser *s, int at, const struct value *low, const struct
     if (n->own == EV_TIME || n->own == EV_SEEN)
         return time_range(s, n, low, high) < 0 ? -1 : at;
     n->op = Q_RANGE;
-    if ((n->low.there && copy_text(s, low, &n->low.text) < 0) || (n->high.there && copy_text(s, high, &n->high.text) < 0))
+    if ((n->low.there && copy_text(s, low, &n->low.text) < 0) || (n->high.there && copy_text(s, high,
+        &n->high.text) < 0))
         return -1;
     n->low.number = n->low.there && q_number(n->low.text, &n->low.value);
     n->high.number = n->high.there && q_number(n->high.text, &n->high.value);

@@ -8,7 +8,8 @@
 enum q_op { Q_ALL, Q_AND, Q_OR, Q_NOT, Q_TERM, Q_EXISTS, Q_RANGE, Q_CIDR, Q_TIME };
 enum { QUERY_KEYS_MAX = 48, QUERY_PATTERN_MAX = 1024, Q_LITERAL = 0, Q_ANY = 1 /* * */, Q_ONE = 2 /* ? */ };
 
-/* Folded text; wild says for each byte whether it stands for itself.  word: begins and ends where words do; whole: is the value. */
+/* Folded text; wild says for each byte whether it stands for itself.  word: begins and ends where words do; whole:
+ * is the value. */
 struct q_pattern { uint8_t *p, *wild; size_t n; bool whole, any, one; };
 struct q_bound { bool there, inclusive, number; double value; struct sm_span text; };
 struct q_node {

@@ -221,7 +221,8 @@ static int make_block(struct evreader *r, uint8_t klass)
     e = ev_head_parse(SM_SPAN(m->bytes.p + EV_BLOCK_HEAD, n), &h);
     if (e < 0)
         return e;
-    m->entry = (struct ev_entry){ .len = m->bytes.n, .filter_off = m->bytes.n - h.filter_bytes, .filter_bytes = h.filter_bytes,
+    m->entry = (struct ev_entry){ .len = m->bytes.n, .filter_off = m->bytes.n - h.filter_bytes,
+        .filter_bytes = h.filter_bytes,
         .first_id = h.first_id, .last_id = h.last_id, .events = h.events, .first = h.first, .last = h.last };
     ev_head_wipe(&h);
     t->changed = false;
@@ -313,7 +314,8 @@ int evreader_refresh(struct evreader *r)
         n.wal.count = sizeof fds / sizeof *fds; /* a writer has ten at most */
     for (size_t i = 0; i < n.wal.count; i++)
         fds[i] = open_number(r, "wal", n.wal.n[i]);
-    struct names later = { 0 }; /* segments once more: an event may have gone from file to block while files were opened */
+    /* segments once more: an event may have gone from file to block while files were opened */
+    struct names later = { 0 };
     if (e >= 0)
         e = plat_fs_list(r->dirfd, take_name, &later);
     if (later.seg.count)

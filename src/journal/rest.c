@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { REFS_MAX = EVENT_FIELDS_MAX, MISSES_MAX = 16, LOOK_FOR_MIN = 4 };
+enum { REFS_MAX = EVENT_FIELDS_MAX, MISSES_MAX = 8, LOOK_FOR_MIN = 4, REACH = 2048 };
 struct ref { uint32_t at, n; uint16_t field; bool escaped; };
 
 static bool needs_escape(struct sm_span s)
@@ -124,15 +124,26 @@ static size_t apart(struct ref *ref, size_t n)
     return kept;
 }
 
+/* By its first bytes: the search of a long text in memory begins with tables, which cost more than they give here. */
 static uint32_t find(struct sm_span raw, uint32_t from, struct sm_span what)
 {
-    const uint8_t *p = from < raw.n ? memmem(raw.p + from, raw.n - from, what.p, what.n) : NULL;
+    size_t first = what.n < 16 ? what.n : 16, end = raw.n - from < REACH ? raw.n : from + REACH;
 
-    return p ? (uint32_t)(p - raw.p) : UINT32_MAX;
+    while (from + what.n <= raw.n && from < end) {
+        const uint8_t *p = memmem(raw.p + from, end - from, what.p, first);
+        if (!p)
+            break;
+        from = (uint32_t)(p - raw.p);
+        if (raw.n - from >= what.n && !memcmp(p, what.p, what.n))
+            return from;
+        from++;
+    }
+    return UINT32_MAX;
 }
 
 /*
- * Values that were unescaped or decoded lie elsewhere: looked for behind the value before, as they are or in JSON's escapes.
+ * Values that were unescaped or decoded lie elsewhere: looked for behind the value before, as they are or in JSON's
+ * escapes.
  * `pos` follows the borrowed ones too, since parsers go from left to right.
  */
 static int copied(const struct event *e, struct ref *ref, size_t n, struct sm_buf *scratch, size_t *ret_n)

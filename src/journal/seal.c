@@ -105,7 +105,8 @@ int evseal_state_unpack(struct sm_span bytes, struct evseal_state *ret)
 {
     if (bytes.n != EVSEAL_STATE_LEN)
         return -SM_EFORMAT;
-    struct evseal_state s = { .seq = get64(bytes.p), .epoch = get64(bytes.p + 8), .time_s = (int64_t)get64(bytes.p + 16) };
+    struct evseal_state s = { .seq = get64(bytes.p), .epoch = get64(bytes.p + 8),
+        .time_s = (int64_t)get64(bytes.p + 16) };
     memcpy(s.last, bytes.p + 24, 32);
     int r = crypto_sign_from_seed(bytes.p + 56, &s.pair);
     if (r >= 0)
@@ -138,7 +139,8 @@ static int state_sign(struct evseal_state *s, uint8_t kind, struct sm_span body,
     return 0;
 }
 
-int evseal_sign(struct evseal_state *s, enum evseal_kind kind, struct sm_span body, int64_t now_s, uint8_t ret[EVSEAL_LEN])
+int evseal_sign(struct evseal_state *s, enum evseal_kind kind, struct sm_span body, int64_t now_s,
+    uint8_t ret[EVSEAL_LEN])
 {
     if (kind != EVSEAL_BLOCKS && kind != EVSEAL_TOMBSTONE)
         return -SM_EINVAL;

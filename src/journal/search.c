@@ -1,5 +1,7 @@
-/* Pages of results, counts over time and by value: over the blocks whose time and filter say that something may be in them. */
+/* Pages of results, counts over time and by value: over the blocks whose time and filter say that something may be
+ * in them. */
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "journal/reader.h"
@@ -21,6 +23,12 @@ struct run {
     struct hit *hit;
     size_t hits;
 };
+
+void evsearch_tune_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 256 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 256 << 20);
+}
 
 static int cmp_time(struct event_time a, struct event_time b)
 {
@@ -321,7 +329,8 @@ static int give_all(struct run *u, evsearch_fn fn, void *arg)
     return e;
 }
 
-int evsearch_run(struct evreader *r, const struct evsearch *s, evsearch_fn fn, void *arg, struct evsearch_cursor *ret_cursor,
+int evsearch_run(struct evreader *r, const struct evsearch *s, evsearch_fn fn, void *arg,
+    struct evsearch_cursor *ret_cursor,
     struct evsearch_stats *ret_stats)
 {
     struct run u;

@@ -21,8 +21,16 @@ struct evquery_error { size_t at_byte, at_char; char ja[120], en[120]; };
  */
 sm_must_use int evquery_parse(struct sm_span text, int zone_s, struct evquery **ret, struct evquery_error *ret_error);
 void evquery_free(struct evquery *q);
+/* "2026-11-24", "2026-11-24 08:30" (T or a space), "…:15", RFC 3339: seconds since 1970, and how many the text names
+ * (a day, a
+ * minute, a second).  false: it is no such text. */
+bool evquery_time(struct sm_span text, int zone_s, int64_t *ret_s, int64_t *ret_width_s);
 
 /* ---- the reader ---- */
+/* Blocks are decoded into pieces of some megabytes again and again: let the allocator keep them instead of giving each
+ * back to the
+ * kernel.  For the main of a program that searches, once; a matter of speed alone. */
+void evsearch_tune_memory(void);
 struct evreader;
 /* -ENOENT, -SM_EVERSION, -SM_ECORRUPT (no journal at all), -errno.  Damaged parts are left out and counted
  * (evsearch_stats). */

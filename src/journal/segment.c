@@ -8,7 +8,8 @@
 #include "crypto/hash.h"
 #include "plat/fs.h"
 
-enum { ENTRY = 136, TRAILER = 44, FOOTER_MAX = EV_SEGMENT_BLOCKS_MAX * ENTRY + 4 + 8 * EV_SOURCES_MAX, WINDOW = 1 << 20 };
+enum { ENTRY = 136, TRAILER = 44, FOOTER_MAX = EV_SEGMENT_BLOCKS_MAX * ENTRY + 4 + 8 * EV_SOURCES_MAX,
+    WINDOW = 1 << 20 };
 #define SOURCES_ALL UINT32_MAX
 
 uint64_t ev_name_number(struct sm_span name, const char *prefix, const char *suffix)
@@ -114,7 +115,8 @@ static int room(struct ev_segment *s)
     return 0;
 }
 
-int ev_segment_add(struct ev_segment *s, const struct ev_head *h, uint64_t off, uint64_t header_len, const uint8_t hash[32])
+int ev_segment_add(struct ev_segment *s, const struct ev_head *h, uint64_t off, uint64_t header_len,
+    const uint8_t hash[32])
 {
     uint64_t body = off + EV_BLOCK_HEAD + header_len + 32;
     int r = room(s);
@@ -304,7 +306,8 @@ static int load_footer(struct ev_segment *s)
         return r;
     struct sm_rd rd = SM_RD(SM_SPAN(t + 4, 8));
     uint32_t count = sm_rd_u32(&rd), n = sm_rd_u32(&rd);
-    if (memcmp(t, "SJF1", 4) || n > FOOTER_MAX || count > EV_SEGMENT_BLOCKS_MAX || n > s->size - TRAILER - EV_SEGMENT_HEAD)
+    if (memcmp(t, "SJF1", 4) || n > FOOTER_MAX || count > EV_SEGMENT_BLOCKS_MAX
+        || n > s->size - TRAILER - EV_SEGMENT_HEAD)
         return 0;
     uint8_t *p = malloc(n + 1u);
     if (!p)

@@ -1,4 +1,5 @@
-/* Folding of text and the keys of filters.  Both are part of the form on disk: a change needs a new version of the block. */
+/* Folding of text and the keys of filters.  Both are part of the form on disk: a change needs a new version of the
+ * block. */
 #include "journal/internal.h"
 
 #include <errno.h>
@@ -62,7 +63,7 @@ int ev_fold(struct sm_span s, struct sm_buf *ret)
 {
     int r = sm_buf_reserve(ret, s.n);
 
-    if (r < 0)
+    if (r < 0 || !s.n)
         return r;
     uint8_t *to = ret->p + ret->n;
     if (!ev_folds_wide(s)) {
@@ -355,6 +356,10 @@ int ev_keyset_filter(const struct ev_keyset *s, struct sm_buf *ret)
         if (s->slot[i])
             set_bits(filter, bytes, s->slot[i]);
     for (uint32_t i = 0; i < TRI_BITS; i++) {
+        if (!(i & 7) && !s->tri[i >> 3]) {
+            i += 7;
+            continue;
+        }
         if (!(s->tri[i >> 3] >> (i & 7) & 1))
             continue;
         const uint8_t t[3] = { (uint8_t)(i >> 14), (uint8_t)(i >> 7 & 0x7f), (uint8_t)(i & 0x7f) };

@@ -10,7 +10,8 @@ struct ev_lane {                    /* a class */
     struct ev_build *build;         /* NULL until its first event */
     struct ev_segment open;         /* fd -1: none */
     uint64_t closed_id;             /* events up to this one are in blocks */
-    uint64_t since_ms;              /* when the open block got its first event by the clock of evidence_step; 0: not yet known */
+    /* when the open block got its first event by the clock of evidence_step; 0: not yet known */
+    uint64_t since_ms;
 };
 struct ev_closed {                  /* a closed segment */
     uint64_t number, bytes, first_block, last_block, first_id, last_id, events, raw_bytes;

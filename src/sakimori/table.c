@@ -147,6 +147,25 @@ static const struct cli_opt o_events[] = {
     { .name = "mapping", .value = "FILE", .ja = "CSV の列の対応表(JSON)", .en = "mapping of CSV columns (JSON)" },
     { .name = "xml", .ja = "EVTX を XML で(一行に一件)", .en = "EVTX as XML, an event a line" },
     { .name = "slack", .ja = "EVTX の、消えたはずの古い記録も出す", .en = "also old records behind the ends that an EVTX states" }, END };
+static const struct cli_opt o_evidence_verify[] = {
+    { .name = "key", .value = "FILE", .ja = "記録の鍵(設置のときに紙に出したもの。ファイルか16進64文字)",
+        .en = "key of the record, printed at set-up (a file, or 64 hexadecimal digits)" },
+    { .name = "head", .value = "HEAD", .many = true, .ja = "別の場所に控えたしるし(くり返せる)", .en = "a head kept elsewhere (may be repeated)" },
+    { .name = "part", .ja = "証拠の束など、記録の一部だけ", .en = "only a part of the record, as an evidence pack is" }, END };
+#define OPT_FROM_TO \
+    { .name = "from", .value = "TIME", .ja = "この日時から(日本時間、例 2026-11-24T08:30)", .en = "from this time on (Japan's, 2026-11-24T08:30)" }, \
+    { .name = "to", .value = "TIME", .ja = "この日時まで(その日、その分を含む)", .en = "up to this time (that day or minute included)" }
+static const struct cli_opt o_evidence_search[] = { OPT_FROM_TO,
+    { .name = "limit", .value = "N", .ja = "件数の上限(なければ 100)", .en = "most results (standard: 100)" },
+    { .name = "oldest", .ja = "古い順", .en = "oldest first" },
+    { .name = "csv", .ja = "CSV で出す", .en = "as CSV" },
+    { .name = "encoding", .value = "utf-8-bom|utf-8|cp932", .ja = "CSV の文字コード(なければ utf-8-bom)", .en = "encoding of the CSV (standard: utf-8-bom)" },
+    { .name = "field", .value = "NAME", .many = true, .ja = "CSV に加える項目(くり返せる)", .en = "field as a column of the CSV (may be repeated)" },
+    { .name = "count", .ja = "件数だけ", .en = "only how many" },
+    { .name = "top", .value = "FIELD", .ja = "その項目に多い値", .en = "the commonest values of a field" },
+    { .name = "histogram", .value = "SECONDS", .ja = "この秒数ごとの件数", .en = "how many in every so many seconds" }, END };
+static const struct cli_opt o_evidence_pack[] = { OPT_FROM_TO,
+    { .name = "title", .value = "TEXT", .ja = "表紙に書くこと", .en = "what stands on its first page" }, END };
 static const struct cli_opt o_journal[] = { OPT_VAULT, { .name = "from", .value = "SEQ", .ja = "この番号から",
     .en = "from this number on" }, END };
 static const struct cli_opt o_demo[] = { { .name = "bin", .value = "DIR", .ja = "組み立てたプログラムの場所",
@@ -414,6 +433,12 @@ const struct cli_cmd cli_commands[] = {
         "read all of a vault's files again; --heal repairs", o_scrub },
     { "events", "FILE...", 1, CLI_VALUES_MAX, cmd_events, "ログのファイルを、一件一行の JSON にする(- は標準入力)",
         "events of log files as JSON, one a line (- = standard input)", o_events },
+    { "journal verify", "DIR", 1, 1, cmd_evidence_verify, "ログの記録が書き換えられていないか、フォルダーを直接検査する",
+        "verify that the record of logs in a folder was not altered", o_evidence_verify },
+    { "journal search", "DIR [QUERY]", 1, 2, cmd_evidence_search, "ログの記録をフォルダーから直接探す", "search the record of logs in a folder",
+        o_evidence_search },
+    { "journal pack", "DIR FILE", 2, 2, cmd_evidence_pack, "ログの記録を証拠の束(tar)にする", "put the record of logs into an evidence pack (tar)",
+        o_evidence_pack },
     { "journal show", "", 0, 0, cmd_journal_show, "保管庫の記録を読む", "read a vault's journal", o_journal },
     { "peer list", "", 0, 0, cmd_peer_list, "ほかの箱から預かっている写し", "copies of other boxes that are kept here", NULL },
     { "peer show", "PEER", 1, 1, cmd_peer_show, "その一つと、置き場所", "one of them, and where it lies", NULL },

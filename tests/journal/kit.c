@@ -75,7 +75,8 @@ void kit_sample(struct kit *k, unsigned n)
     snprintf(address, sizeof address, "198.51.%u.%u", n / 200 % 250, n % 200 + 1);
     snprintf(user, sizeof user, "user%u", n % 17);
     if (n % 3)
-        snprintf(raw, sizeof raw, "<38>Nov 23 01:%02u:%02u srv1 sshd[%u]: Failed password for %s from %s port %u", n / 60 % 60,
+        snprintf(raw, sizeof raw, "<38>Nov 23 01:%02u:%02u srv1 sshd[%u]: Failed password for %s from %s port %u",
+            n / 60 % 60,
             n % 60, 800 + n % 5, user, address, 1024 + n);
     else
         snprintf(raw, sizeof raw, "<38>Nov 23 01:%02u:%02u srv1 app[7]: 患者番号%uのカルテを%sが開いた %s", n / 60 % 60, n % 60,
@@ -91,7 +92,8 @@ void kit_json(struct kit *k, unsigned n)
 {
     static char raw[512], image[64];
 
-    snprintf(raw, sizeof raw, "{\"EventID\":%u,\"Image\":\"C:\\\\Windows\\\\System32\\\\cmd%u.exe\",\"User\":\"CLINIC\\\\jimu\"}", 4000 + n,
+    snprintf(raw, sizeof raw,
+        "{\"EventID\":%u,\"Image\":\"C:\\\\Windows\\\\System32\\\\cmd%u.exe\",\"User\":\"CLINIC\\\\jimu\"}", 4000 + n,
         n % 3);
     snprintf(image, sizeof image, "C:\\Windows\\System32\\cmd%u.exe", n % 3);
     kit_text(k, 1795000000 + (int64_t)n, raw);
@@ -107,7 +109,8 @@ void kit_json(struct kit *k, unsigned n)
 uint64_t kit_append(struct kit *k, unsigned n)
 {
     uint64_t id = 0;
-    const struct evidence_extra extra = { .klass = (uint8_t)(n % 2), .rules = SM_SPAN_STR(n % 10 ? "" : "rule-a rule-b") };
+    const struct evidence_extra extra = { .klass = (uint8_t)(n % 2), .rules = SM_SPAN_STR(n % 10
+        ? "" : "rule-a rule-b") };
 
     kit_sample(k, n);
     assert_ok(evidence_append(k->j, k->names, &k->e, &extra, &id));

@@ -82,7 +82,8 @@ static void write_some(struct kit *k, uint64_t *acknowledged)
     }
 }
 
-/* Faults come once or from then on; either way what was acknowledged is kept, and the same journal goes on afterwards. */
+/* Faults come once or from then on; either way what was acknowledged is kept, and the same journal goes on
+ * afterwards. */
 static void faults(struct kit *k, unsigned kinds, int err)
 {
     for (uint64_t i = 1; i < 400; i++) {
@@ -237,7 +238,8 @@ static void a_long_raw_many_fields_and_strange_bytes_come_back(void **state)
     for (unsigned i = 0; i < EVENT_FIELDS_MAX; i++) {
         char name[16];
         snprintf(name, sizeof name, "f%u", i);
-        assert_ok(event_add(&k->e, event_names_add(k->names, SM_SPAN_STR(name)), EVENT_TEXT, SM_SPAN(raw + 1000 - i / 2, 90)));
+        assert_ok(event_add(&k->e, event_names_add(k->names, SM_SPAN_STR(name)), EVENT_TEXT,
+            SM_SPAN(raw + 1000 - i / 2, 90)));
     }
     assert_ok(evidence_append(k->j, k->names, &k->e, NULL, NULL));
     kit_text(k, 1795000001, "");
