@@ -1,6 +1,6 @@
 /*
  * The vault process: the only one that opens the vault's files.  No key that opens a chunk, no network.
- * vaultd.c: life, verifying.c, scrubbing.c: in the background, uploads.c: packs from front, objects.c: sealed objects to front and opener, queries.c: what brain
+ * vaultd.c: life, verifying.c, scrubbing.c: in the background, uploads.c: packs from front, objects.c: sealed objects to front and opener, queries.c and records.c: what brain
  * asks.
  */
 #ifndef SAKIMORID_VAULTD_H
@@ -121,7 +121,8 @@ void objects_ungrant(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
 void objects_pump(void *vaultd);
 void objects_forget(struct vaultd *v, unsigned peer);
 
-/* queries.c: one function a message of brain */
+/* queries.c (clients, sessions, generations) and records.c (freezing, rules, access, log, heads): one function a message
+ * of brain */
 void query_client(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void query_session(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void query_pack_state(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
@@ -140,6 +141,7 @@ void query_copy_label(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
 void query_copy_seal(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void query_head(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 json_t *query_generation_json(struct vaultd *v, const struct store_generation *g);
+void query_put_time(json_t *o, const char *key, struct sm_time t);
 void query_put_head(json_t *o, const char *key, const struct journal_signed_head *h);
 
 /* cleaning.c */
