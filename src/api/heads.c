@@ -21,7 +21,12 @@ int head_lines(const struct api *a, struct sm_buf *ret)
         r = headtext_short(head, ret);
     if (!r)
         r = sm_buf_put_u8(ret, '\n');
-    return r ? r : headtext_long(head, ret);
+    if (!r)
+        r = headtext_long(head, ret);
+    /* What the record of logs is verified with: who takes the box later cannot put another in the mails of before. */
+    if (!r && *api_str(a->keys, "seal_pub"))
+        r = sm_buf_printf(ret, "\nSKL0-%s", api_str(a->keys, "seal_pub"));
+    return r;
 }
 
 static json_t *head_json(const struct api *a)
@@ -30,7 +35,8 @@ static json_t *head_json(const struct api *a)
     struct sm_buf s = SM_BUF_INIT(128), l = SM_BUF_INIT(512);
     json_t *j = NULL;
     if (raw_head(a, head) == 0 && headtext_short(head, &s) == 0 && headtext_long(head, &l) == 0)
-        j = json_pack("{s:s,s:s,s:o}", "short", sm_buf_str(&s), "long", sm_buf_str(&l), "qr_svg", qr_svg(sm_buf_str(&l)));
+        j = json_pack("{s:s,s:s,s:o,s:s}", "short", sm_buf_str(&s), "long", sm_buf_str(&l), "qr_svg", qr_svg(sm_buf_str(&l)), "seal_pub",
+            api_str(a->keys, "seal_pub"));
     sm_buf_wipe(&s);
     sm_buf_wipe(&l);
     return j;

@@ -256,6 +256,7 @@ static void status_done(struct api_call *c, int err, struct sm_span body, const 
     if (json_object_get(c->api->log_senders, "listeners"))
         api_set(j, "listeners", json_deep_copy(json_object_get(c->api->log_senders, "listeners")));
     api_set(j, "classes", classes(c->api));
+    api_set(j, "seal_pub", json_string(api_str(c->api->keys, "seal_pub")));
     api_reply(c, 200, j);
 }
 

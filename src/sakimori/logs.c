@@ -143,6 +143,7 @@ int cmd_logs_status(struct cli *c)
     static const struct cli_col cols[] = { { "events", CLI_TEXT, "件数", "Events" }, { "raw_bytes", CLI_BYTES, "来たままの量", "As they came" },
         { "stored_bytes", CLI_BYTES, "書いた量", "Stored" }, { "segments", CLI_TEXT, "つづり", "Segments" }, { "next_block", CLI_TEXT, "次のかたまり", "Next block" },
         { "sealed_block", CLI_TEXT, "封をしたところまで", "Sealed up to block" }, { "rules", CLI_TEXT, "ルール", "Rules" },
+        { "seal_pub", CLI_TEXT, "封を確かめる鍵", "Key that verifies the seal" },
         { "stopped", CLI_YES, "受け取りを止めている", "Stopped" }, { "unsealed", CLI_YES, "封ができない", "Cannot be sealed" } };
     json_t *j = NULL;
     int e = cli_call(c, "GET", "/api/v1/logs", NULL, &j);

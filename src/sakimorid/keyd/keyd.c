@@ -46,6 +46,7 @@ static void put_public(struct keyd *k, json_t *o)
     wire_hex(o, "vault", p.vault, 16);
     wire_hex(o, "head_pub", p.head_pub, 32);
     wire_hex(o, "order_pub", p.order_pub, 32);
+    wire_hex(o, "seal_pub", seal_public(k->seal), CRYPTO_SIGN_PUBLIC_LEN);
     wire_text(o, "ca_pem", p.ca_pem);
     wire_text(o, "cert_pem", p.chain_pem);
     crypto_sha256(p.ca_der, sum);
