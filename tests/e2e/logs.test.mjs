@@ -196,6 +196,7 @@ test('killed parts come back and TCP senders are served again', { timeout: 90e3 
 test('a rule of the house makes a signal; switched off it makes none', { timeout: 90e3 }, async () => {
   fs.writeFileSync(`${box.data}/rules/house.yml`, 'title: House rule\nid: 0b2c0a55-6f1c-4f3e-9a51-4f5a2b1c0d11\nstatus: test\nlevel: high\nlogsource: {product: linux}\ndetection:\n  a: {Message|contains: marker-alert}\n  condition: a\n', { mode: 0o644 });
   fs.writeFileSync(`${box.data}/rules/broken.yml`, 'title: Broken\ndetection: [', { mode: 0o644 });
+  fs.writeFileSync(`${box.data}/rules/count.yml`, 'title: House count base\nname: house_count_base\nid: 0b2c0a55-6f1c-4f3e-9a51-4f5a2b1c0d12\nstatus: test\nlevel: low\nlogsource: {product: linux}\ndetection:\n  a: {Message|contains: marker-count}\n  condition: a\n---\ntitle: House count\nid: 0b2c0a55-6f1c-4f3e-9a51-4f5a2b1c0d13\nstatus: test\nlevel: high\ncorrelation:\n  type: event_count\n  rules: [house_count_base]\n  group-by: [Computer]\n  timespan: 5m\n  condition: {gte: 3}\n', { mode: 0o644 });
   await c.post('rules/reload', {});
   const loaded = await L.until('the rule', async () => (await c.get('rules?faults=1&text=House')).items[0] && c.get('rules?faults=1&text=House'));
   assert.ok(loaded.faults.some((f) => f.file.includes('broken.yml')));
@@ -203,8 +204,13 @@ test('a rule of the house makes a signal; switched off it makes none', { timeout
   await push(s, '<34>Nov 23 01:02:03 srv-9 sshd[7]: marker-alert one\n');
   const sig = await L.until('the signal', async () => (await c.get('signals')).items.find((x) => x.rule === '0b2c0a55-6f1c-4f3e-9a51-4f5a2b1c0d11'), 20000);
   assert.equal(sig.level, 'high');
+  const stamp = new Date().toLocaleTimeString('en-GB', { timeZone: 'Asia/Tokyo' });
+  const day = new Date().toLocaleDateString('en-US', { timeZone: 'Asia/Tokyo', month: 'short', day: '2-digit' });
+  for (let i = 0; i < 3; i++) await push(s, `<34>${day} ${stamp} srv-9 sshd[7]: marker-count ${i}\n`);
+  await L.until('the signal of several events', async () => (await c.get('signals')).items.find((x) => x.rule === '0b2c0a55-6f1c-4f3e-9a51-4f5a2b1c0d13'), 20000);
+  assert.equal((await c.get('signals')).items.filter((x) => x.rule === '0b2c0a55-6f1c-4f3e-9a51-4f5a2b1c0d12').length, 0, 'what only counts is no signal by itself');
   await c.must('PATCH', 'rules/0b2c0a55-6f1c-4f3e-9a51-4f5a2b1c0d11', { on: false });
-  await L.until('the switch', async () => (await c.get('rules?text=House')).items[0]?.off === true);
+  await L.until('the switch', async () => (await c.get('rules?text=House')).items.find((r) => r.title === 'House rule')?.off === true);
   await push(s, '<34>Nov 23 01:02:03 srv-9 sshd[7]: marker-alert two\n');
   const [two] = await wait('"marker-alert two"', 1);
   assert.deepEqual(two.rules, []);

@@ -109,6 +109,7 @@ static void a_record_that_was_put_back_or_is_ahead_is_refused(void **state)
     assert_int_equal(seal_statements(s, 21, EVSEAL_BLOCKS, SM_SPAN(body, sizeof body), 5, &out), -SM_EMISMATCH);
     assert_int_equal(seal_statements(s, 20, EVSEAL_EPOCH, SM_SPAN(body, sizeof body), 5, &out), -SM_EINVAL);
     assert_int_equal(out.n, 0);
+    sm_buf_wipe(&out);
     seal_free(s);
 }
 

@@ -150,6 +150,7 @@ int rules_load(struct watch *w)
     struct sigma_set *set = sigma_set_new(w->names);
     struct sigma_matcher *matcher = NULL;
     struct sigma_scratch *scratch = NULL;
+    struct correlate *correlate = NULL;
     uint64_t *hits = NULL, began = plat_clock_mono_ms();
     int r = set ? 0 : -ENOMEM;
 
@@ -165,9 +166,12 @@ int rules_load(struct watch *w)
     }
     if (r >= 0 && !(scratch = sigma_scratch_new(matcher)))
         r = -ENOMEM;
+    if (r >= 0)
+        r = correlate_new(set, w->names, &correlate);
     if (r >= 0 && !(hits = calloc(sigma_count(set) + 1, sizeof *hits)))
         r = -ENOMEM;
     if (r < 0) {
+        correlate_free(correlate);
         sigma_scratch_free(scratch);
         sigma_matcher_free(matcher);
         sigma_set_free(set);
@@ -177,6 +181,7 @@ int rules_load(struct watch *w)
     w->set = set;
     w->matcher = matcher;
     w->scratch = scratch;
+    w->correlate = correlate;
     w->rule_hits = hits;
     w->rules_generation++;
     signals_forget(w); /* their numbers meant other rules */
@@ -187,6 +192,8 @@ int rules_load(struct watch *w)
 
 void rules_free(struct watch *w)
 {
+    correlate_free(w->correlate);
+    w->correlate = NULL;
     sigma_scratch_free(w->scratch);
     sigma_matcher_free(w->matcher);
     sigma_set_free(w->set);

@@ -132,7 +132,7 @@ void signals_add(struct watch *w, const struct sigma_rule *rule, const struct ev
     struct fold *f;
     uint64_t now = plat_clock_mono_ms();
 
-    if (rule->kind != SIGMA_RULE)
+    if (rule->kind == SIGMA_FILTER || rule->off)
         return;
     f = fold_of(w, rule->number, s ? s->number : 0);
     if (now < f->until_ms) {
@@ -146,6 +146,26 @@ void signals_add(struct watch *w, const struct sigma_rule *rule, const struct ev
     put(w, json_incref(f->signal));
     f->more = 0;
     f->until_ms = now + FOLD_MS;
+}
+
+/* Several events together.  One that its window alone decided has no event: what they had in common stands for it. */
+void signals_correlated(void *ctx, const struct correlate_hit *hit)
+{
+    struct watch *w = ctx;
+    const struct event *e = hit->event;
+
+    if (hit->rule->correlated)
+        return;
+    w->rule_hits[hit->rule->number]++;
+    if (!e) {
+        event_clear(&w->more);
+        w->more.time = w->more.seen = hit->last;
+        for (size_t i = 0; i < hit->group_n; i++)
+            if (event_add_copy(&w->more, event_names_find(w->names, SM_SPAN_STR(hit->group_name[i])), EVENT_TEXT, hit->group_value[i]) < 0)
+                return; /* without memory nothing can be told either */
+        e = &w->more;
+    }
+    signals_add(w, hit->rule, e, hit->event ? w->now_source : NULL, hit->ref_n ? hit->ref[hit->ref_n - 1] : w->now_id);
 }
 
 void signals_tell(struct watch *w)

@@ -105,9 +105,15 @@ static int keep(struct watch *w, struct event *e, struct origin *o)
     w->matched += w->hits_n > 0;
     if (s)
         source_saw(w, s, e);
-    for (size_t i = 0; i < w->hits_n; i++)
-        if (!w->hits[i].rule->correlated)
-            signals_add(w, w->hits[i].rule, e, s, id);
+    w->now_source = s;
+    w->now_id = id;
+    for (size_t i = 0; i < w->hits_n; i++) {
+        const struct sigma_rule *rule = w->hits[i].rule;
+        if (!rule->correlated)
+            signals_add(w, rule, e, s, id);
+        if (correlate_add(w->correlate, rule, e, id, signals_correlated, w) < 0)
+            sm_warn("out of memory: a correlation misses an event"); /* the event is kept all the same */
+    }
     return 0;
 }
 

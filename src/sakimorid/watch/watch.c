@@ -9,7 +9,7 @@
 #include "plat/fs.h"
 #include "sakimorid/wire.h"
 
-enum { TICK_MS = 1000, TELL_TICKS = 2, CONFIG_MAX = 1 << 20 };
+enum { TICK_MS = 1000, TELL_TICKS = 2, CORRELATE_TICKS = 30, CONFIG_MAX = 1 << 20 };
 
 void watch_say(struct watch *w, json_t *body)
 {
@@ -66,6 +66,11 @@ static void on_tick(void *arg)
     if (r < 0)
         sm_warn("a block cannot be closed: %s", sm_strerror(r));
     sealing_tick(w, now);
+    if (now / TICK_MS % CORRELATE_TICKS == 0) {
+        struct sm_time t = plat_clock_wall();
+        if (correlate_tick(w->correlate, (struct event_time){ t.s, t.ns }, signals_correlated, w) < 0)
+            sm_warn("out of memory: correlations are late");
+    }
     signals_tick(w);
     if (now / TICK_MS % TELL_TICKS == 0)
         sources_tell(w);

@@ -7,6 +7,7 @@
  */
 #ifndef SAKIMORID_WATCH_H
 #define SAKIMORID_WATCH_H
+#include "detect/correlate/correlate.h"
 #include "detect/sigma/sigma.h"
 #include "event/event.h"
 #include "journal/journal.h"
@@ -88,6 +89,7 @@ struct watch {
     struct sigma_set *set;
     struct sigma_matcher *matcher;
     struct sigma_scratch *scratch;
+    struct correlate *correlate;
     uint64_t *rule_hits;            /* by number */
     json_t *faults;
     size_t faults_n, files_n;
@@ -100,6 +102,8 @@ struct watch {
     bool group_open, full;
     struct sm_timer *group, *tick;
     bool group_set;
+    const struct source *now_source; /* of the event that is kept just now, and its number */
+    uint64_t now_id;
     struct hit hits[HITS_MAX];
     size_t hits_n;
     uint64_t taken, matched;
@@ -152,6 +156,7 @@ void rules_free(struct watch *w);
 
 /* signals.c */
 void signals_add(struct watch *w, const struct sigma_rule *rule, const struct event *e, const struct source *s, uint64_t id);
+void signals_correlated(void *ctx, const struct correlate_hit *hit);
 void signals_tell(struct watch *w);             /* what was kept may be told */
 void signals_tick(struct watch *w);
 void signals_forget(struct watch *w);
