@@ -1,4 +1,5 @@
-/* Any bytes as a record of any format: the first byte chooses the row (or none), the second the encoding and whether records
+/* Any bytes as a record of any format: the first byte chooses the row (or none), the second the encoding and
+ * whether records
  * belong to one stream; the rest is cut into records as a file of that format would be. */
 #include <stdlib.h>
 #include "normalise/normalise.h"
@@ -21,7 +22,8 @@ static void check(const struct event *e)
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-    static const char *const encodings[] = { NULL, "utf-8", "cp932", "euc-jp", "iso-2022-jp", "utf-16le", "utf-16be", "latin-1" };
+    static const char *const encodings[] = { NULL, "utf-8", "cp932", "euc-jp", "iso-2022-jp", "utf-16le", "utf-16be",
+        "latin-1" };
     struct normalise_hint h = NORMALISE_HINT;
     struct event e;
     struct sm_buf json = SM_BUF_INIT((size_t)64 << 20);

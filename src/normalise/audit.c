@@ -1,8 +1,10 @@
 /*
- * Linux audit: "type=EXECVE msg=audit(1364481363.243:24287): argc=2 a0="ls" ...", from audit.log, from the kernel by syslog or
+ * Linux audit: "type=EXECVE msg=audit(1364481363.243:24287): argc=2 a0="ls" ...", from audit.log, from the kernel
+ * by syslog or
  * from journald, with or without what ausearch and auditd add behind byte 0x1d.
  *
- * Each record is an event of its own (service auditd, as Sigma's rules want it).  Records of one serial number that start a program
+ * Each record is an event of its own (service auditd, as Sigma's rules want it).  Records of one serial number that
+ * start a program
  * make one event more, of category process_creation, when the last of them is in: normalise_more.
  */
 #include <errno.h>
@@ -15,18 +17,26 @@ struct head { struct sm_span type, node; uint64_t ms, serial; struct when when; 
 
 /* Numbers of the kernel for types, when it writes to syslog itself. */
 static const struct { const char *number, *name; } types[] = {
-    { "1300", "SYSCALL" }, { "1302", "PATH" }, { "1307", "CWD" }, { "1309", "EXECVE" }, { "1327", "PROCTITLE" }, { "1320", "EOE" },
-    { "1400", "AVC" }, { "1305", "CONFIG_CHANGE" }, { "1326", "SECCOMP" }, { "1130", "SERVICE_START" }, { "1131", "SERVICE_STOP" },
+    { "1300", "SYSCALL" }, { "1302", "PATH" }, { "1307", "CWD" }, { "1309", "EXECVE" }, { "1327", "PROCTITLE" },
+    { "1320", "EOE" },
+    { "1400", "AVC" }, { "1305", "CONFIG_CHANGE" }, { "1326", "SECCOMP" }, { "1130", "SERVICE_START" },
+    { "1131", "SERVICE_STOP" },
 };
 
 /* x86_64 */
 static const struct { const char *number, *name; } syscalls[] = {
-    { "59", "execve" }, { "322", "execveat" }, { "257", "openat" }, { "2", "open" }, { "41", "socket" }, { "42", "connect" },
-    { "49", "bind" }, { "43", "accept" }, { "288", "accept4" }, { "101", "ptrace" }, { "175", "init_module" }, { "313", "finit_module" },
-    { "176", "delete_module" }, { "87", "unlink" }, { "263", "unlinkat" }, { "82", "rename" }, { "90", "chmod" }, { "92", "chown" },
-    { "105", "setuid" }, { "321", "bpf" }, { "310", "process_vm_readv" }, { "165", "mount" }, { "166", "umount2" }, { "319", "memfd_create" },
-    { "62", "kill" }, { "132", "utime" }, { "235", "utimes" }, { "280", "utimensat" }, { "264", "renameat" }, { "316", "renameat2" },
-    { "84", "rmdir" }, { "83", "mkdir" }, { "91", "fchmod" }, { "268", "fchmodat" }, { "272", "unshare" }, { "425", "io_uring_setup" },
+    { "59", "execve" }, { "322", "execveat" }, { "257", "openat" }, { "2", "open" }, { "41", "socket" },
+    { "42", "connect" },
+    { "49", "bind" }, { "43", "accept" }, { "288", "accept4" }, { "101", "ptrace" }, { "175", "init_module" },
+    { "313", "finit_module" },
+    { "176", "delete_module" }, { "87", "unlink" }, { "263", "unlinkat" }, { "82", "rename" }, { "90", "chmod" },
+    { "92", "chown" },
+    { "105", "setuid" }, { "321", "bpf" }, { "310", "process_vm_readv" }, { "165", "mount" }, { "166", "umount2" },
+    { "319", "memfd_create" },
+    { "62", "kill" }, { "132", "utime" }, { "235", "utimes" }, { "280", "utimensat" }, { "264", "renameat" },
+    { "316", "renameat2" },
+    { "84", "rmdir" }, { "83", "mkdir" }, { "91", "fchmod" }, { "268", "fchmodat" }, { "272", "unshare" },
+    { "425", "io_uring_setup" },
 };
 
 static bool read_head(struct scan *s, struct head *h)
@@ -66,7 +76,8 @@ static int nibble(uint8_t c)
 /* Names whose value is hexadecimal when it stands without quotes. */
 static bool may_be_hex(struct sm_span key, bool execve)
 {
-    static const char *const keys[] = { "proctitle", "comm", "exe", "cwd", "name", "acct", "cmd", "data", "dir", "path", "key" };
+    static const char *const keys[] = { "proctitle", "comm", "exe", "cwd", "name", "acct", "cmd", "data", "dir",
+        "path", "key" };
 
     if (execve && key.n >= 2 && key.p[0] == 'a' && is_digit(key.p[1]))
         return true;
@@ -105,17 +116,21 @@ static bool unhex(struct format_ctx *c, struct sm_span v, struct sm_span *ret)
 /* a, b: pairs end at blanks and at 0x1d; msg='...' holds pairs of its own. */
 static bool next_pair(struct scan *s, struct pair *ret)
 {
-    while (s->p < s->end && (*s->p == ' ' || *s->p == 0x1d || *s->p == '\'' || *s->p == ',' ))
-        s->p++;
-    if (scan_lit(s, "msg='"))
-        return next_pair(s, ret);
-    const uint8_t *from = s->p;
-    while (s->p < s->end && *s->p != '=' && *s->p != ' ')
-        s->p++;
-    if (s->p == s->end)
-        return false;
-    if (*s->p == ' ') /* a word without value */
-        return next_pair(s, ret);
+    const uint8_t *from;
+
+    for (;;) {
+        while (s->p < s->end && (*s->p == ' ' || *s->p == 0x1d || *s->p == '\'' || *s->p == ','))
+            s->p++;
+        if (scan_lit(s, "msg='"))
+            continue;
+        from = s->p;
+        while (s->p < s->end && *s->p != '=' && *s->p != ' ')
+            s->p++;
+        if (s->p == s->end)
+            return false;
+        if (*s->p == '=')
+            break; /* else a word without value */
+    }
     *ret = (struct pair){ .key = SM_SPAN(from, (size_t)(s->p - from)) };
     s->p++;
     if (scan_c(s, '"')) {
@@ -146,7 +161,8 @@ static void put_syscall(struct format_ctx *c, struct sm_span number)
             put_str(c, EVENT_F_SYSCALL, syscalls[i].name);
 }
 
-static void put_sign_in(struct format_ctx *c, const struct head *h, struct sm_span acct, struct sm_span addr, struct sm_span res)
+static void put_sign_in(struct format_ctx *c, const struct head *h, struct sm_span acct, struct sm_span addr,
+    struct sm_span res)
 {
     put(c, EVENT_F_username, acct);
     if (is_address(addr))
@@ -269,7 +285,8 @@ const struct format format_audit = {
 
 /* ---- several records, one program ---- */
 
-struct started { struct sm_span exe, cwd, pid, ppid, ses, uid, user, title, auid; uint8_t *line; size_t n, cap; bool failed; };
+struct started { struct sm_span exe, cwd, pid, ppid, ses, uid, user, title, auid; uint8_t *line; size_t n,
+    cap; bool failed; };
 
 static void argument(struct started *st, struct sm_span v)
 {
@@ -292,7 +309,8 @@ static void take(struct format_ctx *c, struct started *st, const struct head *h,
         if (execve && p.key.n >= 2 && p.key.p[0] == 'a' && is_digit(p.key.p[1]) && !memchr(p.key.p, '_', p.key.n))
             argument(st, v);
         const struct { const char *key; struct sm_span *to; bool from; } all[] = {
-            { "exe", &st->exe, syscall }, { "pid", &st->pid, syscall }, { "ppid", &st->ppid, syscall }, { "ses", &st->ses, syscall },
+            { "exe", &st->exe, syscall }, { "pid", &st->pid, syscall }, { "ppid", &st->ppid, syscall },
+            { "ses", &st->ses, syscall },
             { "uid", &st->uid, syscall }, { "UID", &st->user, syscall }, { "auid", &st->auid, syscall },
             { "cwd", &st->cwd, span_is(h->type, "CWD") }, { "proctitle", &st->title, true },
         };

@@ -4,11 +4,15 @@
 
 static const struct { const char *key; uint16_t name; } keys[] = {
     { "src", EVENT_F_src_ip }, { "spt", EVENT_F_src_port }, { "dst", EVENT_F_dst_ip }, { "dpt", EVENT_F_dst_port },
-    { "suser", EVENT_F_username }, { "duser", EVENT_F_target_user }, { "act", EVENT_F_action }, { "proto", EVENT_F_protocol },
-    { "in", EVENT_F_bytes_in }, { "out", EVENT_F_bytes_out }, { "request", EVENT_F_c_uri }, { "requestMethod", EVENT_F_cs_method },
+    { "suser", EVENT_F_username }, { "duser", EVENT_F_target_user }, { "act", EVENT_F_action },
+    { "proto", EVENT_F_protocol },
+    { "in", EVENT_F_bytes_in }, { "out", EVENT_F_bytes_out }, { "request", EVENT_F_c_uri },
+    { "requestMethod", EVENT_F_cs_method },
     { "requestClientApplication", EVENT_F_c_useragent }, { "msg", EVENT_F_Message }, { "outcome", EVENT_F_outcome },
-    { "reason", EVENT_F_reason }, { "fname", EVENT_F_Filename }, { "filePath", EVENT_F_TargetFilename }, { "fileHash", EVENT_F_Hashes },
-    { "shost", EVENT_F_SourceHostname }, { "sproc", EVENT_F_Image }, { "smac", EVENT_F_mac }, { "app", EVENT_F_ServiceName },
+    { "reason", EVENT_F_reason }, { "fname", EVENT_F_Filename }, { "filePath", EVENT_F_TargetFilename },
+    { "fileHash", EVENT_F_Hashes },
+    { "shost", EVENT_F_SourceHostname }, { "sproc", EVENT_F_Image }, { "smac", EVENT_F_mac },
+    { "app", EVENT_F_ServiceName },
     { "deviceInboundInterface", EVENT_F_interface_in }, { "deviceOutboundInterface", EVENT_F_interface_out },
 };
 
@@ -28,7 +32,8 @@ static bool part(struct format_ctx *c, struct scan *s, struct sm_span *ret)
 
 static bool key_byte(uint8_t ch)
 {
-    return is_digit(ch) || ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'z') || ch == '_' || ch == '.' || ch == '-' || ch == '[' || ch == ']';
+    return is_digit(ch) || ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'z') || ch == '_' || ch == '.' || ch == '-' ||
+        ch == '[' || ch == ']';
 }
 
 /* Where the value that begins at s ends: before " key=" or at the end.  An escaped '=' begins no key. */
@@ -60,7 +65,8 @@ static bool label(struct labelled *l, size_t *n, struct sm_span key, struct sm_s
 {
     bool is_label = span_ends(key, "Label");
     struct sm_span base = is_label ? SM_SPAN(key.p, key.n - 5) : key;
-    bool custom = base.n >= 3 && is_digit(base.p[base.n - 1]) && (base.p[0] == 'c' || base.p[0] == 'd' || base.p[0] == 'f');
+    bool custom = base.n >= 3 && is_digit(base.p[base.n - 1]) && (base.p[0] == 'c' || base.p[0] == 'd' ||
+        base.p[0] == 'f');
 
     if (!custom)
         return false;
@@ -126,13 +132,15 @@ static int read(struct format_ctx *c, struct sm_span text)
     struct scan s = scan_of(text);
     struct sm_span vendor, product, version, id, name, severity;
 
-    if (!scan_lit(&s, "CEF:") || !part(c, &s, &version) || !part(c, &s, &vendor) || !part(c, &s, &product) || !part(c, &s, &version) ||
+    if (!scan_lit(&s, "CEF:") || !part(c, &s, &version) || !part(c, &s, &vendor) || !part(c, &s, &product) || !part(c,
+        &s, &version) ||
         !part(c, &s, &id) || !part(c, &s, &name) || !part(c, &s, &severity))
         return -SM_EFORMAT;
     vendor_words(c, vendor, product, id, name);
     put_named(c, SM_SPAN_STR("device_severity"), EVENT_TEXT, severity);
     extension(c, s);
-    if (event_get(c->e, EVENT_F_src_ip) && event_get(c->e, EVENT_F_dst_ip) && event_get(c->e, EVENT_F_action) && !c->e->category)
+    if (event_get(c->e, EVENT_F_src_ip) && event_get(c->e, EVENT_F_dst_ip) && event_get(c->e, EVENT_F_action) &&
+        !c->e->category)
         source_words(c, 0, EVENT_W_firewall, 0);
     if (!event_get(c->e, EVENT_F_Message))
         put(c, EVENT_F_Message, name);

@@ -20,7 +20,8 @@ static bool code(struct scan *s, struct code *ret)
     for (size_t i = 1; i + 2 < all.n; i++) {
         if (all.p[i] != '-' || !is_digit(all.p[i + 1]) || all.p[i + 2] != '-')
             continue;
-        *ret = (struct code){ SM_SPAN(all.p, i), SM_SPAN(all.p + i + 3, all.n - i - 3), all, (uint8_t)(all.p[i + 1] - '0') };
+        *ret = (struct code){ SM_SPAN(all.p, i), SM_SPAN(all.p + i + 3, all.n - i - 3), all,
+            (uint8_t)(all.p[i + 1] - '0') };
         scan_blank(&t);
         *s = t;
         return ret->mnemonic.n && ret->severity < 8;
@@ -142,7 +143,8 @@ static void asa_list(struct format_ctx *c, struct sm_span t)
     endpoint(c, scan_word(&s), false);
 }
 
-/* "Group = g, Username = u, IP = 1.2.3.4, Session disconnected. ... Duration: ..., Bytes xmt: 1, Bytes rcv: 2, Reason: r" */
+/* "Group = g, Username = u, IP = 1.2.3.4, Session disconnected. ... Duration: ..., Bytes xmt: 1, Bytes rcv: 2,
+ * Reason: r" */
 static void asa_session_end(struct format_ctx *c, struct sm_span t)
 {
     struct scan s = scan_of(span_after(t, "Username = "));
@@ -199,7 +201,8 @@ static void asa_admin(struct format_ctx *c, struct sm_span t)
 
 static void asa_user(struct format_ctx *c, struct sm_span t)
 {
-    put_login(c, 0, span_has(t, "succeeded"), span_word_after(t, "Uname: ", ","), span_word_after(t, "IP address: ", ","));
+    put_login(c, 0, span_has(t, "succeeded"), span_word_after(t, "Uname: ", ","), span_word_after(t, "IP address: ",
+        ","));
 }
 
 /* "User 'admin' executed the 'no logging' command." */
@@ -214,15 +217,24 @@ static void asa_command(struct format_ctx *c, struct sm_span t)
 }
 
 static const struct { const char *number; void (*read)(struct format_ctx *, struct sm_span); bool firewall; } asa[] = {
-    { "302013", asa_built, true }, { "302015", asa_built, true }, { "302014", asa_teardown, true }, { "302016", asa_teardown, true },
-    { "302020", asa_built, true }, { "302021", asa_teardown, true }, { "106023", asa_deny, true }, { "106001", asa_deny, true },
-    { "106006", asa_deny, true }, { "106007", asa_deny, true }, { "106014", asa_deny, true }, { "106015", asa_deny, true },
-    { "106021", asa_deny, true }, { "106100", asa_list, true }, { "113019", asa_session_end, false }, { "113039", asa_vpn, false },
-    { "722051", asa_vpn, false }, { "722022", asa_vpn, false }, { "722023", asa_vpn, false }, { "716001", asa_vpn, false },
-    { "716002", asa_vpn, false }, { "716038", asa_vpn, false }, { "716039", asa_vpn, false }, { "722011", asa_vpn, false },
-    { "722037", asa_vpn, false }, { "722055", asa_vpn, false }, { "113004", asa_aaa, false }, { "113005", asa_aaa, false },
-    { "113012", asa_aaa, false }, { "113015", asa_aaa, false }, { "605004", asa_admin, false }, { "605005", asa_admin, false },
-    { "611101", asa_user, false }, { "611102", asa_user, false }, { "111008", asa_command, false }, { "111010", asa_command, false },
+    { "302013", asa_built, true }, { "302015", asa_built, true }, { "302014", asa_teardown, true },
+    { "302016", asa_teardown, true },
+    { "302020", asa_built, true }, { "302021", asa_teardown, true }, { "106023", asa_deny, true },
+    { "106001", asa_deny, true },
+    { "106006", asa_deny, true }, { "106007", asa_deny, true }, { "106014", asa_deny, true },
+    { "106015", asa_deny, true },
+    { "106021", asa_deny, true }, { "106100", asa_list, true }, { "113019", asa_session_end, false },
+    { "113039", asa_vpn, false },
+    { "722051", asa_vpn, false }, { "722022", asa_vpn, false }, { "722023", asa_vpn, false },
+    { "716001", asa_vpn, false },
+    { "716002", asa_vpn, false }, { "716038", asa_vpn, false }, { "716039", asa_vpn, false },
+    { "722011", asa_vpn, false },
+    { "722037", asa_vpn, false }, { "722055", asa_vpn, false }, { "113004", asa_aaa, false },
+    { "113005", asa_aaa, false },
+    { "113012", asa_aaa, false }, { "113015", asa_aaa, false }, { "605004", asa_admin, false },
+    { "605005", asa_admin, false },
+    { "611101", asa_user, false }, { "611102", asa_user, false }, { "111008", asa_command, false },
+    { "111010", asa_command, false },
 };
 
 static void read_asa(struct format_ctx *c, const struct code *k, struct sm_span t)
@@ -260,7 +272,8 @@ static void read_ios(struct format_ctx *c, const struct code *k, struct sm_span 
         put_login(c, 0, span_has(k->mnemonic, "SUCCESS"), bracket(t, "[user: "), bracket(t, "[Source: "));
         put_number(c, EVENT_F_dst_port, bracket(t, "[localport: "));
         put(c, EVENT_F_reason, bracket(t, "[Reason: "));
-    } else if (span_starts(k->mnemonic, "IPACCESSLOG")) { /* list 102 denied tcp 10.0.6.56(3067) -> 172.36.4.7(139), 1 packet */
+    /* list 102 denied tcp 10.0.6.56(3067) -> 172.36.4.7(139), 1 packet */
+    } else if (span_starts(k->mnemonic, "IPACCESSLOG")) {
         struct scan s = scan_of(span_after(t, "list "));
         source_words(c, 0, EVENT_W_firewall, 0);
         put(c, EVENT_F_rule, scan_word(&s));
@@ -296,7 +309,8 @@ static int read(struct format_ctx *c, struct sm_span text)
     source_words(c, EVENT_W_cisco, 0, 0);
     if (c->e->severity == EVENT_NO_SEVERITY)
         c->e->severity = k.severity;
-    if (span_is(k.facility, "ASA") || span_is(k.facility, "PIX") || span_is(k.facility, "FTD") || span_is(k.facility, "FWSM"))
+    if (span_is(k.facility, "ASA") || span_is(k.facility, "PIX") || span_is(k.facility, "FTD") || span_is(k.facility,
+        "FWSM"))
         read_asa(c, &k, scan_rest(&s));
     else
         read_ios(c, &k, scan_rest(&s));

@@ -1,8 +1,11 @@
 /*
- * CSV with a line of heads: loggers of what people do on PCs, the event viewer's export, and whatever a mapping describes.
+ * CSV with a line of heads: loggers of what people do on PCs, the event viewer's export, and whatever a mapping
+ * describes.
  *
- * A mapping (rules/mappings/csv.json, docs/INTAKE.md) says which heads it needs and what each column is: a field, or @time,
- * @date, @clock, @host, @message.  The first mapping whose needed heads are all there reads the file.  Columns it does not
+ * A mapping (rules/mappings/csv.json, docs/INTAKE.md) says which heads it needs and what each column is: a field,
+ * or @time,
+ * @date, @clock, @host, @message.  The first mapping whose needed heads are all there reads the file.  Columns it
+ * does not
  * name keep their head as name.
  */
 #include <errno.h>
@@ -49,7 +52,8 @@ static uint16_t word(struct event_names *names, struct sm_obj *o, const char *ke
 static uint8_t kind_of(const char *to)
 {
     static const struct { const char *name; uint8_t kind; } kinds[] = {
-        { "@time", KIND_TIME }, { "@date", KIND_DATE }, { "@clock", KIND_CLOCK }, { "@host", KIND_HOST }, { "@message", KIND_MESSAGE },
+        { "@time", KIND_TIME }, { "@date", KIND_DATE }, { "@clock", KIND_CLOCK }, { "@host", KIND_HOST },
+        { "@message", KIND_MESSAGE },
     };
 
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -217,7 +221,8 @@ static bool take_head(struct format_ctx *c, const struct sm_span *heads, size_t 
 
     if (!t)
         return false;
-    *h = (struct columns){ .of = &format_csv, .n = n, .sep = sep, .product = t->product, .category = t->category, .service = t->service };
+    *h = (struct columns){ .of = &format_csv, .n = n, .sep = sep, .product = t->product, .category = t->category,
+        .service = t->service };
     for (size_t i = 0; i < n; i++) {
         h->name[i] = event_names_add(c->names, heads[i]);
         for (size_t k = 0; k < t->n; k++)
@@ -270,7 +275,8 @@ static void read_row(struct format_ctx *c, const struct sm_span *v, size_t n)
         default: put_number(c, h->name[i], v[i]);
         }
     }
-    if (h->product == EVENT_W_windows && !event_get(c->e, EVENT_F_Channel) && span_is(event_text(c->e, EVENT_F_Provider_Name),
+    if (h->product == EVENT_W_windows && !event_get(c->e, EVENT_F_Channel) && span_is(event_text(c->e,
+        EVENT_F_Provider_Name),
         "Microsoft-Windows-Security-Auditing"))
         put_str(c, EVENT_F_Channel, "Security");
     set_time(c, date, clock);
@@ -293,7 +299,8 @@ static int read(struct format_ctx *c, struct sm_span text)
     return 0;
 }
 
-/* A line with several separators might be a head: read finds out.  Lines behind a head are asked first (state->last). */
+/* A line with several separators might be a head: read finds out.  Lines behind a head are asked first
+ * (state->last). */
 static int detect(struct sm_span t)
 {
     size_t commas = 0;

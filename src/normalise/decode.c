@@ -1,5 +1,6 @@
 /*
- * Encodings of Japan → UTF-8.  Most records are ASCII or UTF-8 already and are borrowed as they are; the others go through the
+ * Encodings of Japan → UTF-8.  Most records are ASCII or UTF-8 already and are borrowed as they are; the others go
+ * through the
  * C library's converters, byte by wrong byte: what cannot be decoded becomes U+FFFD and is noted.
  */
 #include "normalise/decode.h"
@@ -8,7 +9,8 @@
 #include <string.h>
 
 static const struct { const char *name; enum encoding e; } names[] = {
-    { "utf-8", ENC_UTF8 }, { "utf8", ENC_UTF8 }, { "ascii", ENC_UTF8 }, { "cp932", ENC_CP932 }, { "shift_jis", ENC_CP932 },
+    { "utf-8", ENC_UTF8 }, { "utf8", ENC_UTF8 }, { "ascii", ENC_UTF8 }, { "cp932", ENC_CP932 },
+    { "shift_jis", ENC_CP932 },
     { "sjis", ENC_CP932 }, { "windows-31j", ENC_CP932 }, { "euc-jp", ENC_EUCJP }, { "eucjp", ENC_EUCJP },
     { "iso-2022-jp", ENC_ISO2022JP }, { "jis", ENC_ISO2022JP }, { "utf-16le", ENC_UTF16LE }, { "utf-16", ENC_UTF16LE },
     { "utf-16be", ENC_UTF16BE }, { "latin-1", ENC_LATIN1 }, { "iso-8859-1", ENC_LATIN1 },
@@ -41,10 +43,9 @@ int decoders_init(struct decoders *d)
         if (!converters[i])
             continue;
         d->cd[i] = iconv_open("UTF-8", converters[i]);
-        if (d->cd[i] == (iconv_t)-1) {
-            int r = errno ? -errno : -ENOMEM;
+        if (d->cd[i] == (iconv_t)-1 && errno == ENOMEM) {
             decoders_wipe(d);
-            return r;
+            return -ENOMEM;
         }
     }
     return 0;
@@ -87,14 +88,16 @@ static unsigned look(struct sm_span s)
 static bool has_jis(struct sm_span s)
 {
     for (size_t i = 0; i + 2 < s.n; i++)
-        if (s.p[i] == 0x1b && ((s.p[i + 1] == '$' && memchr("@B(", s.p[i + 2], 3)) || (s.p[i + 1] == '(' && memchr("JI", s.p[i + 2], 2))))
+        if (s.p[i] == 0x1b && ((s.p[i + 1] == '$' && memchr("@B(", s.p[i + 2], 3)) || (s.p[i + 1] == '(' &&
+            memchr("JI", s.p[i + 2], 2))))
             return true;
     return false;
 }
 
 struct score { size_t good, odd, wrong; };
 
-/* Kana and level-1 kanji are good; half-width katakana and rare kanji odd: EUC read as CP932 is full of them, and the reverse. */
+/* Kana and level-1 kanji are good; half-width katakana and rare kanji odd: EUC read as CP932 is full of them, and
+ * the reverse. */
 static struct score as_cp932(struct sm_span s)
 {
     struct score r = { 0 };
@@ -292,6 +295,8 @@ int decode(struct decoders *d, enum encoding given, struct sm_span raw, struct e
     struct sm_span s = without_mark(raw, was);
     while (was != ENC_UTF16LE && was != ENC_UTF16BE && s.n && !s.p[s.n - 1])
         s.n--; /* some senders end a datagram with NUL */
+    if (was != ENC_UTF8 && d->cd[was] == (iconv_t)-1)
+        was = ENC_UTF8; /* not installed: what is no UTF-8 is replaced, and raw is kept */
     if (was == ENC_UTF8 && sm_utf8_valid(s)) {
         *ret_was = was;
         *ret_text = s;
@@ -302,7 +307,8 @@ int decode(struct decoders *d, enum encoding given, struct sm_span raw, struct e
     if (!to)
         return -ENOMEM;
     size_t n = was == ENC_UTF8 ? repair(s, to, &replaced)
-                               : (size_t)convert(d->cd[was], s, was == ENC_UTF16LE || was == ENC_UTF16BE ? 2 : 1, to, cap, &replaced);
+                               : (size_t)convert(d->cd[was], s, was == ENC_UTF16LE || was == ENC_UTF16BE ? 2 : 1, to,
+                                   cap, &replaced);
     if (was != ENC_UTF8) {
         e->notes |= EVENT_DECODED;
         for (size_t i = 0; i < n; i++)

@@ -22,7 +22,8 @@ static void put_end(struct format_ctx *c, uint16_t ip, uint16_t port, struct sm_
     for (size_t i = 0; i < v.n; i++)
         dot = v.p[i] == '.' ? i : dot;
     struct sm_span number = dot < v.n ? SM_SPAN(v.p + dot + 1, v.n - dot - 1) : SM_SPAN(v.p, 0);
-    if (v.n && memchr(v.p, ':', v.n) && dot < v.n && is_number(number) && is_address(SM_SPAN(v.p, dot)) && v.p[0] != '[' &&
+    if (v.n && memchr(v.p, ':', v.n) && dot < v.n && is_number(number) && is_address(SM_SPAN(v.p, dot)) &&
+        v.p[0] != '[' &&
         !is_address(v)) {
         put(c, ip, SM_SPAN(v.p, dot));
         put_number(c, port, number);

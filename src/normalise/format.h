@@ -1,8 +1,10 @@
 /*
  * Inside src/normalise: what a format's file sees.  A format has a row in normalise.c, a detect and a read.
  *
- * detect looks at decoded text (valid UTF-8 without NUL, no line end) and says how sure it is, 0 .. 100; it is asked for
- * every record of an unknown stream and must be quick.  read makes fields; returns 0, FORMAT_NOTHING (a head of columns: no
+ * detect looks at decoded text (valid UTF-8 without NUL, no line end) and says how sure it is, 0 .. 100; it is
+ * asked for
+ * every record of an unknown stream and must be quick.  read makes fields; returns 0, FORMAT_NOTHING (a head of
+ * columns: no
  * event), -SM_EFORMAT (not of this format after all: the event is as before, another row is asked) or -ENOMEM.
  * Values are borrowed from text or made in e's room.
  */
@@ -54,7 +56,8 @@ void put_named(struct format_ctx *c, struct sm_span name, enum event_type type, 
 void put_str(struct format_ctx *c, uint16_t name, const char *constant);
 /* A number made here. */
 void put_u64(struct format_ctx *c, uint16_t name, uint64_t v);
-/* "10.0.0.1:443", "10.0.0.1/443", "[::1]:443", "10.0.0.1(443)", "10.0.0.1#443", or an address alone, into two fields. */
+/* "10.0.0.1:443", "10.0.0.1/443", "[::1]:443", "10.0.0.1(443)", "10.0.0.1#443", or an address alone, into two
+ * fields. */
 void put_address(struct format_ctx *c, uint16_t ip, uint16_t port, struct sm_span value);
 /* Is it an address of IPv4 or IPv6 (nothing around it)? */
 bool is_address(struct sm_span s);
@@ -68,7 +71,8 @@ static inline void source_words(struct format_ctx *c, uint16_t product, uint16_t
 }
 
 /*
- * Another format inside this one (what syslog carries): the best row that is not syslog.  0 when one read it, -SM_EFORMAT
+ * Another format inside this one (what syslog carries): the best row that is not syslog.  0 when one read it,
+ * -SM_EFORMAT
  * when none did, -ENOMEM.
  */
 sm_must_use int format_inside(struct format_ctx *c, struct sm_span text);
@@ -78,7 +82,8 @@ sm_must_use int audit_more(struct format_ctx *c);
 
 /* ---- key=value: values bare, in "..." (with \" when escaped) or '...' ---- */
 struct pair { struct sm_span key, value; bool quoted; };
-/* The next pair; sep is the byte between pairs (' ', ',', ';').  False at the end.  Words without '=' are passed over. */
+/* The next pair; sep is the byte between pairs (' ', ',', ';').  False at the end.  Words without '=' are passed
+ * over. */
 bool pair_next(struct scan *s, char sep, struct pair *ret);
 
 /* ---- moments (when.c) ---- */
@@ -90,8 +95,10 @@ struct when {
     int64_t s;
 };
 /* Each takes a time from the start of s and stands behind it; false: s is as it was. */
-bool when_iso(struct scan *s, struct when *ret);        /* 2026-11-15T08:32:11.5+09:00, with ' ' or '/', zone optional */
-bool when_bsd(struct scan *s, struct when *ret);        /* Nov 15 08:32:11, with year before the time or after it, fraction */
+/* 2026-11-15T08:32:11.5+09:00, with ' ' or '/', zone optional */
+bool when_iso(struct scan *s, struct when *ret);
+/* Nov 15 08:32:11, with year before the time or after it, fraction */
+bool when_bsd(struct scan *s, struct when *ret);
 bool when_clf(struct scan *s, struct when *ret);        /* 10/Oct/2000:13:55:36 -0700 */
 bool when_ctime(struct scan *s, struct when *ret);      /* Fri Dec 13 06:59:54.123 2013, weekday optional */
 bool when_wareki(struct scan *s, struct when *ret);     /* 令和8年11月15日 08時31分02秒, R8.11.15 08:31:40, 2026年11月15日 8:31 */

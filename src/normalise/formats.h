@@ -1,4 +1,5 @@
-/* The table of formats: each name is a file's `const struct format format_NAME`.  Between equally sure ones the first reads. */
+/* The table of formats: each name is a file's `const struct format format_NAME`.  Between equally sure ones the
+ * first reads. */
 #ifndef SM_NORMALISE_FORMATS_H
 #define SM_NORMALISE_FORMATS_H
 

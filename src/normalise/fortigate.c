@@ -1,5 +1,6 @@
 /*
- * FortiGate: key=value lines of traffic, event, utm and VPN logs.  Every key stays a field of its own name (rules for FortiOS
+ * FortiGate: key=value lines of traffic, event, utm and VPN logs.  Every key stays a field of its own name (rules
+ * for FortiOS
  * speak them); the ones below are given a second time by their common name.
  */
 #include "normalise/flow.h"
@@ -11,7 +12,8 @@ static const struct { const char *key; uint8_t n; uint16_t name; } common[] = {
     K(remip, EVENT_F_src_ip), K(user, EVENT_F_username), K(sentbyte, EVENT_F_bytes_out), K(rcvdbyte, EVENT_F_bytes_in),
     K(sentpkt, EVENT_F_packets_out), K(rcvdpkt, EVENT_F_packets_in), K(duration, EVENT_F_duration_s),
     K(srcintf, EVENT_F_interface_in), K(dstintf, EVENT_F_interface_out), K(srccountry, EVENT_F_src_country),
-    K(dstcountry, EVENT_F_dst_country), K(policyid, EVENT_F_rule), K(qname, EVENT_F_query), K(sessionid, EVENT_F_session),
+    K(dstcountry, EVENT_F_dst_country), K(policyid, EVENT_F_rule), K(qname, EVENT_F_query),
+    K(sessionid, EVENT_F_session),
     K(tunnelip, EVENT_F_tunnel_ip), K(srcmac, EVENT_F_mac), K(msg, EVENT_F_Message), K(remote_ip, EVENT_F_src_ip),
 };
 
@@ -67,9 +69,11 @@ static void classify(struct format_ctx *c, const struct line *l)
     struct sm_span a = l->action;
 
     source_words(c, 0, traffic || span_is(l->type, "utm") ? EVENT_W_firewall : 0,
-        traffic ? EVENT_W_traffic : vpn ? EVENT_W_vpn : span_is(l->type, "utm") ? event_names_add(c->names, l->subtype) : EVENT_W_event);
+        traffic ? EVENT_W_traffic : vpn ? EVENT_W_vpn : span_is(l->type, "utm") ? event_names_add(c->names,
+            l->subtype) : EVENT_W_event);
     bool tunnel_up = span_is(a, "tunnel-up") || span_is(a, "ssl-new-con"), tunnel_down = span_is(a, "tunnel-down");
-    bool login = span_is(a, "login") || span_is(a, "ssl-login-fail") || span_is(a, "authentication") || span_is(a, "auth-logon") ||
+    bool login = span_is(a, "login") || span_is(a, "ssl-login-fail") || span_is(a, "authentication") || span_is(a,
+        "auth-logon") ||
         tunnel_up;
     bool failed = span_has(a, "fail") || span_starts(l->status, "fail") || span_is(a, "negotiate-error");
     if (!login && !failed && !tunnel_down && !span_is(a, "logout"))
@@ -147,7 +151,8 @@ static int detect(struct sm_span t)
 {
     if (t.n < 20 || !memchr("dtlie", t.p[0], 5))
         return 0;
-    if (!span_starts(t, "date=") && !span_starts(t, "devname=") && !span_starts(t, "logver=") && !span_starts(t, "time=") &&
+    if (!span_starts(t, "date=") && !span_starts(t, "devname=") && !span_starts(t, "logver=") && !span_starts(t,
+        "time=") &&
         !span_starts(t, "timestamp=") && !span_starts(t, "itime=") && !span_starts(t, "eventtime="))
         return 0;
     struct sm_span head = SM_SPAN(t.p, t.n < 400 ? t.n : 400);

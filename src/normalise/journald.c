@@ -1,5 +1,6 @@
 /*
- * systemd's journal: its export format (blocks of NAME=value, or NAME, eight bytes of length and the bytes; an empty line ends a
+ * systemd's journal: its export format (blocks of NAME=value, or NAME, eight bytes of length and the bytes; an
+ * empty line ends a
  * block) and its JSON.  The text is read as syslog's would be, by the program that wrote it.
  */
 #include <errno.h>
@@ -8,7 +9,8 @@
 enum { FIELD_NAME_MAX = 64 };
 
 static const struct { const char *name; uint16_t field; } common[] = {
-    { "_EXE", EVENT_F_exe }, { "_COMM", EVENT_F_comm }, { "_UID", EVENT_F_uid }, { "SYSLOG_FACILITY", EVENT_F_facility },
+    { "_EXE", EVENT_F_exe }, { "_COMM", EVENT_F_comm }, { "_UID", EVENT_F_uid },
+    { "SYSLOG_FACILITY", EVENT_F_facility },
 };
 
 void journal_field(struct format_ctx *c, struct sm_span name, struct sm_span value)
@@ -28,7 +30,8 @@ void journal_field(struct format_ctx *c, struct sm_span name, struct sm_span val
     put_named(c, name, EVENT_TEXT, value);
 }
 
-int journal_done(struct format_ctx *c, struct sm_span message, struct sm_span program, struct sm_span pid, struct sm_span priority,
+int journal_done(struct format_ctx *c, struct sm_span message, struct sm_span program, struct sm_span pid,
+    struct sm_span priority,
     struct sm_span host)
 {
     static const char *const digits[] = { "0", "1", "2", "3", "4", "5", "6", "7" };
@@ -119,7 +122,8 @@ static int read(struct format_ctx *c, struct sm_span text)
         fields++;
         journal_field(c, name, value);
         const struct { const char *name; struct sm_span *to; } all[] = {
-            { "MESSAGE", &message }, { "SYSLOG_IDENTIFIER", &program }, { "_PID", &pid }, { "_HOSTNAME", &host }, { "PRIORITY", &priority },
+            { "MESSAGE", &message }, { "SYSLOG_IDENTIFIER", &program }, { "_PID", &pid }, { "_HOSTNAME", &host },
+            { "PRIORITY", &priority },
         };
         for (size_t i = 0; i < sizeof all / sizeof *all; i++)
             if (span_is(name, all[i].name))

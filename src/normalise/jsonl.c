@@ -1,5 +1,6 @@
 /*
- * JSON, one object a record, of whoever writes it: flattened to a.b.c, with the time, the host and the text found under their
+ * JSON, one object a record, of whoever writes it: flattened to a.b.c, with the time, the host and the text found
+ * under their
  * usual names, those of the Elastic Common Schema given their common names as well, and Docker's text read once more.
  */
 #include <errno.h>
@@ -11,26 +12,35 @@
 static const struct { const char *path; uint16_t name; } common[] = {
     { "source.ip", EVENT_F_src_ip }, { "source.port", EVENT_F_src_port }, { "destination.ip", EVENT_F_dst_ip },
     { "destination.port", EVENT_F_dst_port }, { "client.ip", EVENT_F_src_ip }, { "user.name", EVENT_F_username },
-    { "event.action", EVENT_F_action }, { "event.outcome", EVENT_F_outcome }, { "http.request.method", EVENT_F_cs_method },
-    { "http.response.status_code", EVENT_F_sc_status }, { "url.path", EVENT_F_cs_uri_stem }, { "url.query", EVENT_F_cs_uri_query },
-    { "user_agent.original", EVENT_F_c_useragent }, { "dns.question.name", EVENT_F_query }, { "dns.question.type", EVENT_F_record_type },
-    { "process.executable", EVENT_F_Image }, { "process.command_line", EVENT_F_CommandLine }, { "process.pid", EVENT_F_ProcessId },
+    { "event.action", EVENT_F_action }, { "event.outcome", EVENT_F_outcome },
+    { "http.request.method", EVENT_F_cs_method },
+    { "http.response.status_code", EVENT_F_sc_status }, { "url.path", EVENT_F_cs_uri_stem },
+    { "url.query", EVENT_F_cs_uri_query },
+    { "user_agent.original", EVENT_F_c_useragent }, { "dns.question.name", EVENT_F_query },
+    { "dns.question.type", EVENT_F_record_type },
+    { "process.executable", EVENT_F_Image }, { "process.command_line", EVENT_F_CommandLine },
+    { "process.pid", EVENT_F_ProcessId },
     { "process.parent.executable", EVENT_F_ParentImage }, { "process.working_directory", EVENT_F_CurrentDirectory },
-    { "file.path", EVENT_F_TargetFilename }, { "network.transport", EVENT_F_protocol }, { "source.bytes", EVENT_F_bytes_out },
+    { "file.path", EVENT_F_TargetFilename }, { "network.transport", EVENT_F_protocol },
+    { "source.bytes", EVENT_F_bytes_out },
     { "destination.bytes", EVENT_F_bytes_in }, { "source.geo.country_iso_code", EVENT_F_src_country },
-    { "id.orig_h", EVENT_F_src_ip }, { "id.orig_p", EVENT_F_src_port }, { "id.resp_h", EVENT_F_dst_ip }, { "id.resp_p", EVENT_F_dst_port },
+    { "id.orig_h", EVENT_F_src_ip }, { "id.orig_p", EVENT_F_src_port }, { "id.resp_h", EVENT_F_dst_ip },
+    { "id.resp_p", EVENT_F_dst_port },
     { "src_host", EVENT_F_src_ip }, { "dst_host", EVENT_F_dst_ip }, { "remote_addr", EVENT_F_src_ip },
 };
 
 /* The earlier in the list, the better. */
 static const char *const times[] = {
-    "@timestamp", "timestamp", "time", "ts", "eventTime", "datetime", "date", "_time", "utc_time", "local_time", "TimeCreated", "created_at",
+    "@timestamp", "timestamp", "time", "ts", "eventTime", "datetime", "date", "_time", "utc_time", "local_time",
+        "TimeCreated", "created_at",
     "requestReceivedTimestamp", "event.created", "start_time",
 };
-static const char *const hosts[] = { "host.name", "host.hostname", "hostname", "Hostname", "host", "Computer", "agent.hostname", "node_id", "_HOSTNAME" };
+static const char *const hosts[] = { "host.name", "host.hostname", "hostname", "Hostname", "host", "Computer",
+    "agent.hostname", "node_id", "_HOSTNAME" };
 static const char *const texts[] = { "message", "msg", "log", "MESSAGE", "Message", "event.original" };
 
-struct seen { struct format_ctx *c; size_t time, host, text; struct sm_span host_is, text_is, path, log; bool zeek_id, canary, k8s, aws, stream; };
+struct seen { struct format_ctx *c; size_t time, host, text; struct sm_span host_is, text_is, path, log; bool zeek_id,
+    canary, k8s, aws, stream; };
 
 static size_t place(const char *const *list, size_t n, struct sm_span path)
 {
@@ -95,9 +105,11 @@ static void sources(struct seen *seen)
     if (seen->path.n && (seen->zeek_id || seen->time))
         source_words(c, event_names_add(c->names, SM_SPAN_STR("zeek")), 0, event_names_add(c->names, seen->path));
     else if (seen->k8s)
-        source_words(c, event_names_add(c->names, SM_SPAN_STR("kubernetes")), 0, event_names_add(c->names, SM_SPAN_STR("audit")));
+        source_words(c, event_names_add(c->names, SM_SPAN_STR("kubernetes")), 0, event_names_add(c->names,
+            SM_SPAN_STR("audit")));
     else if (seen->aws)
-        source_words(c, event_names_add(c->names, SM_SPAN_STR("aws")), 0, event_names_add(c->names, SM_SPAN_STR("cloudtrail")));
+        source_words(c, event_names_add(c->names, SM_SPAN_STR("aws")), 0, event_names_add(c->names,
+            SM_SPAN_STR("cloudtrail")));
     else if (seen->canary && seen->host && event_names_find(c->names, SM_SPAN_STR("node_id")) &&
         event_get(c->e, event_names_find(c->names, SM_SPAN_STR("node_id"))))
         source_words(c, event_names_add(c->names, SM_SPAN_STR("opencanary")), EVENT_W_application, 0);
@@ -154,7 +166,8 @@ static int each_journal(void *ctx, const struct json_value *v)
         return 0;
     journal_field(j->c, v->path, v->text);
     const struct { const char *name; struct sm_span *to; } all[] = {
-        { "MESSAGE", &j->message }, { "SYSLOG_IDENTIFIER", &j->program }, { "_PID", &j->pid }, { "_HOSTNAME", &j->host },
+        { "MESSAGE", &j->message }, { "SYSLOG_IDENTIFIER", &j->program }, { "_PID", &j->pid },
+        { "_HOSTNAME", &j->host },
         { "PRIORITY", &j->priority },
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -3,9 +3,12 @@
 #include "normalise/vendor.h"
 
 static const struct { const char *key; uint16_t name; } keys[] = {
-    { "src", EVENT_F_src_ip }, { "srcPort", EVENT_F_src_port }, { "dst", EVENT_F_dst_ip }, { "dstPort", EVENT_F_dst_port },
-    { "usrName", EVENT_F_username }, { "proto", EVENT_F_protocol }, { "srcBytes", EVENT_F_bytes_out }, { "dstBytes", EVENT_F_bytes_in },
-    { "srcPackets", EVENT_F_packets_out }, { "dstPackets", EVENT_F_packets_in }, { "action", EVENT_F_action }, { "url", EVENT_F_c_uri },
+    { "src", EVENT_F_src_ip }, { "srcPort", EVENT_F_src_port }, { "dst", EVENT_F_dst_ip },
+    { "dstPort", EVENT_F_dst_port },
+    { "usrName", EVENT_F_username }, { "proto", EVENT_F_protocol }, { "srcBytes", EVENT_F_bytes_out },
+    { "dstBytes", EVENT_F_bytes_in },
+    { "srcPackets", EVENT_F_packets_out }, { "dstPackets", EVENT_F_packets_in }, { "action", EVENT_F_action },
+    { "url", EVENT_F_c_uri },
     { "policy", EVENT_F_rule }, { "srcMAC", EVENT_F_mac }, { "msg", EVENT_F_Message }, { "reason", EVENT_F_reason },
 };
 
@@ -16,7 +19,8 @@ static char separator(struct sm_span s)
     uint8_t byte;
 
     (void)scan_c(&t, '0');
-    if ((scan_c(&t, 'x') || scan_c(&t, 'X')) && scan_left(&t) == 2 && sm_unhex((const char *)t.p, 2, &byte, 1) == 0 && byte && byte < 0x80)
+    if ((scan_c(&t, 'x') || scan_c(&t, 'X')) && scan_left(&t) == 2 && sm_unhex((const char *)t.p, 2, &byte, 1) == 0 &&
+        byte && byte < 0x80)
         return (char)byte;
     return s.n == 1 ? (char)s.p[0] : '\t';
 }

@@ -1,5 +1,6 @@
 /*
- * NEC UNIVERGE IX: "IKE.082: text", a short name of the part, a number and a text.  Packets of an access list that is logged,
+ * NEC UNIVERGE IX: "IKE.082: text", a short name of the part, a number and a text.  Packets of an access list that
+ * is logged,
  * and sign-ins to the router; everything else keeps its text.
  */
 #include "normalise/flow.h"
@@ -49,7 +50,8 @@ static int read(struct format_ctx *c, struct sm_span t)
         put_str(c, EVENT_F_action, block ? "deny" : "accept");
         put(c, EVENT_F_rule, span_word_after(rest, "match ", ","));
     } else if (span_has(rest, "ogin ") || span_has(rest, "uthentication ")) {
-        bool failed = span_has(rest, "fail") || span_has(rest, "incorrect") || span_has(rest, "invalid") || span_has(rest, "reject");
+        bool failed = span_has(rest, "fail") || span_has(rest, "incorrect") || span_has(rest, "invalid") ||
+            span_has(rest, "reject");
         struct sm_span user = span_word_after(rest, "user ", ",.:");
         struct sm_span from = span_word_after(rest, "from ", ",:");
         put_login(c, 0, !failed, user, is_address(from) ? from : SM_SPAN("", 0));

@@ -103,7 +103,8 @@ void normalise_state_free(struct normalise_state *s)
     free(s);
 }
 
-int normalise_decode(struct normalise *n, const char *encoding, struct sm_span raw, struct event *e, struct sm_span *ret_text)
+int normalise_decode(struct normalise *n, const char *encoding, struct sm_span raw, struct event *e,
+    struct sm_span *ret_text)
 {
     enum encoding was;
 
@@ -111,7 +112,8 @@ int normalise_decode(struct normalise *n, const char *encoding, struct sm_span r
 }
 
 /* What a format may have left when it gave up. */
-struct mark { size_t n; uint16_t product, category, service; uint8_t severity; uint32_t notes; struct event_time time; struct sm_span host; };
+struct mark { size_t n; uint16_t product, category,
+    service; uint8_t severity; uint32_t notes; struct event_time time; struct sm_span host; };
 
 static struct mark mark_of(const struct event *e)
 {
@@ -211,7 +213,8 @@ static void apply(const struct normalise_hint *h, struct event *e)
         e->host = h->sender;
 }
 
-int normalise_record(struct normalise *n, const struct normalise_hint *hint, struct sm_span raw, struct event_time seen, struct event *e)
+int normalise_record(struct normalise *n, const struct normalise_hint *hint, struct sm_span raw,
+    struct event_time seen, struct event *e)
 {
     struct format_ctx c = { .n = n, .names = n->names, .hint = hint, .state = hint->state, .e = e };
     struct sm_span text;

@@ -1,10 +1,12 @@
-/* Databases: PostgreSQL (stderr with a usual prefix), MySQL and MariaDB (error log, general log), SQL Server (ERRORLOG). */
+/* Databases: PostgreSQL (stderr with a usual prefix), MySQL and MariaDB (error log, general log), SQL Server
+ * (ERRORLOG). */
 #include "normalise/flow.h"
 
 /* ---- PostgreSQL: "2026-11-15 02:41:09.123 JST [1234] user@db LOG:  statement: SELECT 1" ---- */
 
 static const struct { const char *word; uint8_t severity; } pg_levels[] = {
-    { "LOG:", 6 }, { "ERROR:", 3 }, { "FATAL:", 2 }, { "PANIC:", 0 }, { "WARNING:", 4 }, { "NOTICE:", 5 }, { "INFO:", 6 }, { "DETAIL:", 6 },
+    { "LOG:", 6 }, { "ERROR:", 3 }, { "FATAL:", 2 }, { "PANIC:", 0 }, { "WARNING:", 4 }, { "NOTICE:", 5 },
+    { "INFO:", 6 }, { "DETAIL:", 6 },
     { "HINT:", 6 }, { "STATEMENT:", 6 }, { "CONTEXT:", 6 }, { "DEBUG:", 7 },
 };
 
@@ -134,13 +136,15 @@ static bool my_head(struct sm_span t, struct my *r)
             s = u;
         }
         r->text = scan_rest(&s);
-        return span_is(r->level, "Note") || span_is(r->level, "Warning") || span_is(r->level, "ERROR") || span_is(r->level, "System") ||
+        return span_is(r->level, "Note") || span_is(r->level, "Warning") || span_is(r->level, "ERROR") ||
+            span_is(r->level, "System") ||
             span_is(r->level, "Error");
     }
     r->command = scan_word(&s);
     scan_blank(&s);
     r->text = scan_rest(&s);
-    static const char *const commands[] = { "Query", "Connect", "Quit", "Init", "Prepare", "Execute", "Field", "Statistics", "Close" };
+    static const char *const commands[] = { "Query", "Connect", "Quit", "Init", "Prepare", "Execute", "Field",
+        "Statistics", "Close" };
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (span_is(r->command, commands[i]))
             return true;
@@ -187,7 +191,8 @@ const struct format format_mysql = {
     .row = { "mysql", "MySQL・MariaDB の記録", "MySQL and MariaDB logs" }, .detect = detect_my, .read = read_my,
 };
 
-/* ---- SQL Server: "2026-11-15 02:41:09.12 Logon       Login failed for user 'sa'. Reason: ... [CLIENT: 1.2.3.4]" ---- */
+/* ---- SQL Server: "2026-11-15 02:41:09.12 Logon       Login failed for user 'sa'. Reason: ... [CLIENT: 1.2.3.4]"
+ * ---- */
 
 static bool ms_head(struct sm_span t, struct when *w, struct sm_span *ret_source, struct sm_span *ret_text)
 {

@@ -1,7 +1,9 @@
 /*
- * Syslog: RFC 3164 as devices really write it, and RFC 5424.  The head is read here; what it carries goes to syslog_body.c.
+ * Syslog: RFC 3164 as devices really write it, and RFC 5424.  The head is read here; what it carries goes to
+ * syslog_body.c.
  *
- * Of the head of RFC 3164 everything may be missing: priority, time, host, program.  A time may have a year, a fraction, a
+ * Of the head of RFC 3164 everything may be missing: priority, time, host, program.  A time may have a year, a
+ * fraction, a
  * zone, or be ISO 8601; Cisco puts counters and * before it; routers send the bare text behind the priority.
  */
 #include <errno.h>
@@ -11,7 +13,8 @@
 enum { PRI_MAX = 191, TAG_MAX = 96 };
 
 static const char *const small_numbers[] = {
-    "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21", "22",
+    "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19",
+        "20", "21", "22",
     "23",
 };
 
@@ -286,7 +289,8 @@ static int read_5424(struct format_ctx *c, struct scan s, int pri)
     put_priority(c, pri);
     if (when_iso(&time, &w))
         when_set(c, &w);
-    struct sm_span host_name = unless_nil(scan_past(&s, ' ')), app = unless_nil(scan_past(&s, ' ')), pid = unless_nil(scan_past(&s, ' '));
+    struct sm_span host_name = unless_nil(scan_past(&s, ' ')), app = unless_nil(scan_past(&s, ' ')),
+        pid = unless_nil(scan_past(&s, ' '));
     c->e->host = host_name.n ? host_name : c->e->host;
     put(c, EVENT_F_hostname, host_name);
     put(c, EVENT_F_program, app);

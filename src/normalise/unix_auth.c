@@ -93,7 +93,8 @@ static bool sshd(struct format_ctx *c, struct sm_span body)
         return true;
     }
     /* What is left names an address in a few ways. */
-    static const char *const before[] = { " from ", "Address ", "remote host ", "negotiate with ", " by ", "closed by ", " user " };
+    static const char *const before[] = { " from ", "Address ", "remote host ", "negotiate with ", " by ",
+        "closed by ", " user " };
     for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
         struct sm_span a = span_word_after(body, before[i], ":;,");
         struct sm_span inside = span_word_after(a, "UNKNOWN", "");
@@ -128,7 +129,8 @@ static bool su(struct format_ctx *c, struct sm_span body)
     if (pam(c, body))
         return true;
     bool failed = scan_lit(&s, "FAILED SU ") || scan_lit(&s, "BAD SU ") || scan_lit(&s, "FAILED su ");
-    if (failed || scan_lit(&s, "Successful su ")) { /* FAILED SU (to root) user on pts/0; BAD SU a to b on x; Successful su for root by user */
+    if (failed || scan_lit(&s,
+        "Successful su ")) { /* FAILED SU (to root) user on pts/0; BAD SU a to b on x; Successful su for root by user */
         struct sm_span rest = scan_rest(&s);
         put_str(c, EVENT_F_action, "su");
         put_str(c, EVENT_F_outcome, failed ? "failure" : "success");
@@ -241,7 +243,8 @@ static bool doas(struct format_ctx *c, struct sm_span body)
     put(c, EVENT_F_username, scan_word(&s));
     put(c, EVENT_F_target_user, span_word_after(body, " as ", ":"));
     struct sm_span command = span_after(body, " ran command ");
-    put(c, EVENT_F_COMMAND, span_starts(command, "as ") ? span_after(body, ": ") : span_word_after(body, " ran command ", ""));
+    put(c, EVENT_F_COMMAND, span_starts(command, "as ") ? span_after(body, ": ") : span_word_after(body,
+        " ran command ", ""));
     return true;
 }
 
@@ -280,9 +283,11 @@ static bool accounts(struct format_ctx *c, struct sm_span body)
     }
     bool added = span_starts(body, "new user: ");
     struct sm_span name = span_word_after(body, "name=", ",");
-    if (added || span_starts(body, "new group: ") || span_starts(body, "delete user ") || span_has(body, "password changed for ")) {
+    if (added || span_starts(body, "new group: ") || span_starts(body, "delete user ") || span_has(body,
+        "password changed for ")) {
         struct sm_span changed = span_word_after(body, "password changed for ", ",");
-        put_str(c, EVENT_F_action, added ? "user-added" : changed.n ? "password-changed" : name.n ? "group-added" : "user-removed");
+        put_str(c, EVENT_F_action, added ? "user-added" : changed.n ? "password-changed" : name.n
+            ? "group-added" : "user-removed");
         put(c, EVENT_F_target_user, changed.n ? changed : name.n ? name : span_word_after(body, "user '", "'"));
         put_number(c, EVENT_F_uid, span_word_after(body, "UID=", ","));
     }
@@ -317,7 +322,8 @@ static const struct { const char *name; bool (*read)(struct format_ctx *, struct
     { "sshd", sshd }, { "sshd-session", sshd }, { "su", su }, { "sudo", sudo }, { "doas", doas }, { "login", login },
     { "CRON", cron }, { "cron", cron }, { "crond", cron }, { "CROND", cron }, { "crontab", cron }, { "anacron", cron },
     { "systemd-logind", accounts }, { "useradd", accounts }, { "userdel", accounts }, { "usermod", accounts },
-    { "groupadd", accounts }, { "passwd", accounts }, { "chpasswd", accounts }, { "gdm", only_pam }, { "auth", only_pam },
+    { "groupadd", accounts }, { "passwd", accounts }, { "chpasswd", accounts }, { "gdm", only_pam },
+    { "auth", only_pam },
 };
 
 /* "sshd(pam_unix)" is sshd. */

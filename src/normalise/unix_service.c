@@ -1,4 +1,5 @@
-/* Servers of Unix: named, dnsmasq, unbound, dhcpd, the kernel's packet filter, vsftpd, dovecot, proftpd, samba, clamd. */
+/* Servers of Unix: named, dnsmasq, unbound, dhcpd, the kernel's packet filter, vsftpd, dovecot, proftpd, samba,
+ * clamd. */
 #include "normalise/flow.h"
 #include "normalise/syslog.h"
 
@@ -55,7 +56,8 @@ static bool dnsmasq(struct format_ctx *c, struct sm_span body)
         put(c, EVENT_F_query, scan_word(&s));
         if (!event_get(c->e, EVENT_F_src_ip))
             put(c, EVENT_F_src_ip, span_word_after(body, " from ", ""));
-    } else if (span_is(kind, "reply") || span_is(kind, "cached") || span_is(kind, "config") || span_is(kind, "forwarded")) {
+    } else if (span_is(kind, "reply") || span_is(kind, "cached") || span_is(kind, "config") || span_is(kind,
+        "forwarded")) {
         put(c, EVENT_F_query, scan_word(&s));
         put(c, EVENT_F_answer, span_word_after(body, " is ", ""));
     } else if (span_starts(kind, "DHCP")) {
@@ -92,7 +94,8 @@ static bool dhcpd(struct format_ctx *c, struct sm_span body)
     if (!span_starts(body, "DHCP"))
         return true;
     put(c, EVENT_F_action, scan_word(&s));
-    struct sm_span on = span_word_after(body, " on ", ""), for_ = span_word_after(body, " for ", ""), of = span_word_after(body, " of ", "");
+    struct sm_span on = span_word_after(body, " on ", ""), for_ = span_word_after(body, " for ", ""),
+        of = span_word_after(body, " of ", "");
     put(c, EVENT_F_src_ip, is_address(on) ? on : is_address(for_) ? for_ : is_address(of) ? of : SM_SPAN("", 0));
     struct sm_span to = span_word_after(body, " to ", ""), from = span_word_after(body, " from ", "");
     put(c, EVENT_F_mac, to.n ? to : from);
@@ -155,8 +158,10 @@ static bool dovecot(struct format_ctx *c, struct sm_span body)
 {
     source_words(c, EVENT_W_linux, 0, event_names_add(c->names, SM_SPAN_STR("dovecot")));
     struct sm_span user = span_word_after(body, "user=<", ">"), rip = span_word_after(body, "rip=", ",");
-    bool failed = span_has(body, "auth failed") || span_has(body, "Password mismatch") || span_has(body, "unknown user") ||
-        span_has(body, "pam_authenticate() failed") || span_has(body, "Aborted login") || span_has(body, "Authentication Failure");
+    bool failed = span_has(body, "auth failed") || span_has(body, "Password mismatch") || span_has(body,
+        "unknown user") ||
+        span_has(body, "pam_authenticate() failed") || span_has(body, "Aborted login") || span_has(body,
+            "Authentication Failure");
     if (!rip.n && failed) { /* auth(default): pam(user@example.com,1.2.3.4): ... */
         struct sm_span in = span_after(body, "): ");
         struct scan s = scan_of(span_after(in, "("));
@@ -264,11 +269,13 @@ static bool mail(struct format_ctx *c, struct sm_span body)
 }
 
 static const struct { const char *name; bool (*read)(struct format_ctx *, struct sm_span); } services[] = {
-    { "kernel", kernel }, { "named", named }, { "dnsmasq", dnsmasq }, { "dnsmasq-dhcp", dnsmasq }, { "unbound", unbound },
+    { "kernel", kernel }, { "named", named }, { "dnsmasq", dnsmasq }, { "dnsmasq-dhcp", dnsmasq },
+    { "unbound", unbound },
     { "dhcpd", dhcpd }, { "dovecot", dovecot }, { "proftpd", proftpd }, { "smbd", samba }, { "dropbear", dropbear },
     { "clamd", clamav }, { "clamscan", clamav }, { "freshclam", clamav }, { "vsftpd", vsftpd },
     { "systemd", plain }, { "NetworkManager", plain }, { "rsyslogd", plain }, { "syslogd", plain }, { "guacd", plain },
-    { "firewalld", plain }, { "smtpd", plain }, { "ftpd", plain }, { "xinetd", plain }, { "rshd", plain }, { "in.rshd", plain },
+    { "firewalld", plain }, { "smtpd", plain }, { "ftpd", plain }, { "xinetd", plain }, { "rshd", plain },
+    { "in.rshd", plain },
 };
 
 bool unix_service(struct format_ctx *c, struct sm_span p, struct sm_span body)

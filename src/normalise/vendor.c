@@ -2,11 +2,13 @@
 #include "normalise/vendor.h"
 
 static const struct { const char *vendor; uint16_t product; } words[] = {
-    { "Fortinet", EVENT_W_fortigate }, { "Palo Alto Networks", EVENT_W_paloalto }, { "CISCO", EVENT_W_cisco }, { "Cisco", EVENT_W_cisco },
+    { "Fortinet", EVENT_W_fortigate }, { "Palo Alto Networks", EVENT_W_paloalto }, { "CISCO", EVENT_W_cisco },
+    { "Cisco", EVENT_W_cisco },
     { "Microsoft", EVENT_W_windows }, { "Yamaha", EVENT_W_yamaha }, { "NEC", EVENT_W_nec },
 };
 
-void vendor_words(struct format_ctx *c, struct sm_span vendor, struct sm_span product, struct sm_span id, struct sm_span name)
+void vendor_words(struct format_ctx *c, struct sm_span vendor, struct sm_span product, struct sm_span id,
+    struct sm_span name)
 {
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (span_is(vendor, words[i].vendor))

@@ -1,12 +1,14 @@
 /*
- * Logs with a head of columns in the W3C form: IIS, the Windows firewall, Exchange and others.  "#Fields: ..." is kept in the
+ * Logs with a head of columns in the W3C form: IIS, the Windows firewall, Exchange and others.  "#Fields: ..." is
+ * kept in the
  * stream's state; lines of IIS without a head are read by the place of their method.
  */
 #include "normalise/web.h"
 
 static const struct { const char *name; uint16_t field; } known[] = {
     { "cs(User-Agent)", EVENT_F_cs_user_agent }, { "cs(Referer)", EVENT_F_cs_referer }, { "cs(Host)", EVENT_F_cs_host },
-    { "src-ip", EVENT_F_src_ip }, { "dst-ip", EVENT_F_dst_ip }, { "src-port", EVENT_F_src_port }, { "dst-port", EVENT_F_dst_port },
+    { "src-ip", EVENT_F_src_ip }, { "dst-ip", EVENT_F_dst_ip }, { "src-port", EVENT_F_src_port },
+    { "dst-port", EVENT_F_dst_port },
     { "client-ip", EVENT_F_src_ip }, { "server-ip", EVENT_F_dst_ip },
 };
 
@@ -14,7 +16,8 @@ enum { KIND_VALUE, KIND_DATE, KIND_TIME, KIND_DATETIME, KIND_AGENT, KIND_STEM };
 
 static uint8_t kind_of(struct sm_span name)
 {
-    return span_is(name, "date") ? KIND_DATE : span_is(name, "time") ? KIND_TIME : span_is(name, "date-time") ? KIND_DATETIME
+    return span_is(name, "date") ? KIND_DATE : span_is(name, "time") ? KIND_TIME : span_is(name,
+        "date-time") ? KIND_DATETIME
         : span_is(name, "cs(User-Agent)") ? KIND_AGENT : span_is(name, "cs-uri-stem") ? KIND_STEM : KIND_VALUE;
 }
 
@@ -110,7 +113,8 @@ static int read_columns(struct format_ctx *c, struct sm_span text)
 
 static bool method(struct sm_span w)
 {
-    static const char *const all[] = { "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PROPFIND", "TRACE", "CONNECT", "PATCH" };
+    static const char *const all[] = { "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PROPFIND", "TRACE",
+        "CONNECT", "PATCH" };
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (span_is(w, all[i]))
@@ -130,7 +134,8 @@ static size_t words(struct sm_span text, struct sm_span *ret)
     return n;
 }
 
-/* date time [site computer] s-ip method stem query port user c-ip [version] agent ... status sub-status win32-status [ms] */
+/* date time [site computer] s-ip method stem query port user c-ip [version] agent ... status sub-status
+ * win32-status [ms] */
 static int read_headless(struct format_ctx *c, struct sm_span text)
 {
     struct sm_span w[WORDS_MAX];
@@ -141,7 +146,8 @@ static int read_headless(struct format_ctx *c, struct sm_span text)
     if (m < 3 || m + 8 > n || !method(w[m]))
         return -SM_EFORMAT;
     const struct { size_t at; uint16_t name; } fixed[] = {
-        { m - 1, EVENT_F_s_ip }, { m, EVENT_F_cs_method }, { m + 1, EVENT_F_cs_uri_stem }, { m + 2, EVENT_F_cs_uri_query },
+        { m - 1, EVENT_F_s_ip }, { m, EVENT_F_cs_method }, { m + 1, EVENT_F_cs_uri_stem },
+        { m + 2, EVENT_F_cs_uri_query },
         { m + 3, EVENT_F_s_port }, { m + 4, EVENT_F_cs_username }, { m + 5, EVENT_F_c_ip }, { m + 5, EVENT_F_src_ip },
     };
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
@@ -183,7 +189,8 @@ static int detect(struct sm_span t)
     struct when when;
 
     if (t.n > 4 && t.p[0] == '#')
-        return span_starts(t, "#Fields:") || span_starts(t, "#Software:") || span_starts(t, "#Version:") || span_starts(t, "#Date:") ? 95 : 0;
+        return span_starts(t, "#Fields:") || span_starts(t, "#Software:") || span_starts(t, "#Version:") ||
+            span_starts(t, "#Date:") ? 95 : 0;
     if (t.n < 30 || !is_digit(t.p[0]) || t.p[4] != '-' || !when_iso(&s, &when))
         return 0;
     size_t n = words(t, w);

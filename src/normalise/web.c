@@ -1,4 +1,5 @@
-/* Web servers and proxies: access logs (common, combined, with a virtual host), error logs of Apache and nginx, squid. */
+/* Web servers and proxies: access logs (common, combined, with a virtual host), error logs of Apache and nginx,
+ * squid. */
 #include "normalise/web.h"
 #include "normalise/flow.h"
 
@@ -141,7 +142,8 @@ const struct format format_access = {
 /* ---- error logs ---- */
 
 static const struct { const char *word; uint8_t severity; } levels[] = {
-    { "emerg", 0 }, { "alert", 1 }, { "crit", 2 }, { "error", 3 }, { "warn", 4 }, { "notice", 5 }, { "info", 6 }, { "debug", 7 },
+    { "emerg", 0 }, { "alert", 1 }, { "crit", 2 }, { "error", 3 }, { "warn", 4 }, { "notice", 5 }, { "info", 6 },
+    { "debug", 7 },
     { "trace", 7 },
 };
 
@@ -163,7 +165,8 @@ static struct sm_span level_of(struct sm_span in)
     return colon ? SM_SPAN(colon + 1, (size_t)(in.p + in.n - colon) - 1) : in;
 }
 
-struct error { struct when when; bool has_time, nginx; struct sm_span level, module, pid, client, text; uint8_t severity; };
+struct error { struct when when; bool has_time, nginx; struct sm_span level, module, pid, client,
+    text; uint8_t severity; };
 
 static bool apache_error(struct sm_span t, struct error *r)
 {
@@ -272,7 +275,8 @@ static int read_error(struct format_ctx *c, struct sm_span text)
         put(c, EVENT_F_cs_method, scan_word(&q));
         put_url(c, scan_word(&q));
     }
-    if (span_has(r.text, "authentication failure") || span_has(r.text, "password mismatch") || span_has(r.text, "Password Mismatch"))
+    if (span_has(r.text, "authentication failure") || span_has(r.text, "password mismatch") || span_has(r.text,
+        "Password Mismatch"))
         put_login(c, 0, false, span_word_after(r.text, "user ", ":"), SM_SPAN("", 0));
     put(c, EVENT_F_Message, r.text);
     return 0;

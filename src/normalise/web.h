@@ -3,7 +3,8 @@
 #define SM_NORMALISE_WEB_H
 #include "normalise/format.h"
 
-/* "http://host/path?query", "/path?query", "host:443": c-uri, cs-host, cs-uri-stem, cs-uri-query, c-uri-query, c-uri-extension. */
+/* "http://host/path?query", "/path?query", "host:443": c-uri, cs-host, cs-uri-stem, cs-uri-query, c-uri-query,
+ * c-uri-extension. */
 void put_url(struct format_ctx *c, struct sm_span url);
 void put_agent(struct format_ctx *c, struct sm_span agent);
 

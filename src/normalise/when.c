@@ -116,7 +116,8 @@ static bool offset(struct scan *s, struct when *w)
 
 /* Names of zones that devices write and that mean one thing here; JST above all. */
 static const struct { const char *name; int hours; } zones[] = {
-    { "UTC", 0 }, { "GMT", 0 }, { "JST", 9 }, { "KST", 9 }, { "EST", -5 }, { "EDT", -4 }, { "CDT", -5 }, { "MST", -7 }, { "PST", -8 },
+    { "UTC", 0 }, { "GMT", 0 }, { "JST", 9 }, { "KST", 9 }, { "EST", -5 }, { "EDT", -4 }, { "CDT", -5 }, { "MST", -7 },
+    { "PST", -8 },
     { "PDT", -7 }, { "CET", 1 }, { "CEST", 2 },
 };
 
@@ -437,7 +438,8 @@ bool when_epoch(struct scan *s, struct when *ret)
 
 bool when_any(struct scan *s, struct when *ret)
 {
-    return when_iso(s, ret) || when_wareki(s, ret) || when_ctime(s, ret) || when_bsd(s, ret) || when_clf(s, ret) || when_epoch(s, ret);
+    return when_iso(s, ret) || when_wareki(s, ret) || when_ctime(s, ret) || when_bsd(s, ret) || when_clf(s, ret) ||
+        when_epoch(s, ret);
 }
 
 static int64_t seconds(const struct when *w, int year)

@@ -3,7 +3,8 @@
 #include "normalise/format.h"
 #include "normalise/windows.h"
 
-static int read_as(struct format_ctx *c, struct sm_span text, int (*read)(struct windows *, struct sm_span, int, struct event *))
+static int read_as(struct format_ctx *c, struct sm_span text, int (*read)(struct windows *, struct sm_span, int,
+    struct event *))
 {
     const uint32_t of_time = EVENT_NO_TIME | EVENT_NO_ZONE | EVENT_NO_YEAR;
     uint32_t before = c->e->notes & of_time;
@@ -31,6 +32,7 @@ const struct format format_winxml = {
 };
 
 const struct format format_winjson = {
-    .row = { "windows-json", "Windows のイベント（JSON: Winlogbeat、NXLog ほか）", "Windows events as JSON: Winlogbeat, NXLog and others" },
+    .row = { "windows-json", "Windows のイベント（JSON: Winlogbeat、NXLog ほか）",
+        "Windows events as JSON: Winlogbeat, NXLog and others" },
     .frame = FRAME_JSON, .detect = windows_json_detect, .read = read_json,
 };

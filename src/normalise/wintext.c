@@ -1,5 +1,6 @@
 /*
- * Windows events as text: Snare's tabs behind syslog's head, OSSEC's agent, and the message that the event viewer shows, whose
+ * Windows events as text: Snare's tabs behind syslog's head, OSSEC's agent, and the message that the event viewer
+ * shows, whose
  * labelled values become the fields of the event's XML (TargetUserName, IpAddress ...), in English and in Japanese.
  */
 #include "normalise/wintext.h"
@@ -7,10 +8,13 @@
 enum section { NOWHERE, SUBJECT, TARGET, OTHER };
 
 static const struct { const char *label; enum section is; } sections[] = {
-    { "Subject:", SUBJECT }, { "New Logon:", TARGET }, { "Account For Which Logon Failed:", TARGET }, { "Target Account:", TARGET },
-    { "New Account:", TARGET }, { "Member:", OTHER }, { "Group:", TARGET }, { "Account Whose Credentials Were Used:", TARGET },
+    { "Subject:", SUBJECT }, { "New Logon:", TARGET }, { "Account For Which Logon Failed:", TARGET },
+    { "Target Account:", TARGET },
+    { "New Account:", TARGET }, { "Member:", OTHER }, { "Group:", TARGET },
+    { "Account Whose Credentials Were Used:", TARGET },
     { "Target Server:", OTHER }, { "Network Information:", NOWHERE }, { "Process Information:", NOWHERE },
-    { "Detailed Authentication Information:", NOWHERE }, { "Failure Information:", NOWHERE }, { "Logon Information:", NOWHERE },
+    { "Detailed Authentication Information:", NOWHERE }, { "Failure Information:", NOWHERE },
+    { "Logon Information:", NOWHERE },
     { "サブジェクト:", SUBJECT }, { "新しいログオン:", TARGET }, { "ログオンを失敗したアカウント:", TARGET }, { "ターゲット アカウント:", TARGET },
     { "新しいアカウント:", TARGET }, { "グループ:", TARGET }, { "メンバー:", OTHER }, { "資格情報が使用されたアカウント:", TARGET },
     { "ネットワーク情報:", NOWHERE }, { "プロセス情報:", NOWHERE }, { "詳細な認証情報:", NOWHERE }, { "エラー情報:", NOWHERE },
@@ -22,19 +26,28 @@ static const struct { const char *label, *subject, *target; } labels[] = {
     { "Security ID:", "SubjectUserSid", "TargetUserSid" }, { "Account Name:", "SubjectUserName", "TargetUserName" },
     { "Account Domain:", "SubjectDomainName", "TargetDomainName" }, { "Linked Logon ID:", "TargetLinkedLogonId", NULL },
     { "Logon ID:", "SubjectLogonId", "TargetLogonId" },
-    { "Logon Type:", "LogonType", NULL }, { "Workstation Name:", "WorkstationName", NULL }, { "Source Network Address:", "IpAddress", NULL },
+    { "Logon Type:", "LogonType", NULL }, { "Workstation Name:", "WorkstationName", NULL },
+    { "Source Network Address:", "IpAddress", NULL },
     { "Source Port:", "IpPort", NULL }, { "Logon Process:", "LogonProcessName", NULL },
-    { "Authentication Package:", "AuthenticationPackageName", NULL }, { "Sub Status:", "SubStatus", NULL }, { "Status:", "Status", NULL },
-    { "Failure Reason:", "FailureReason", NULL }, { "New Process ID:", "NewProcessId", NULL }, { "New Process Name:", "NewProcessName", NULL },
+    { "Authentication Package:", "AuthenticationPackageName", NULL }, { "Sub Status:", "SubStatus", NULL },
+    { "Status:", "Status", NULL },
+    { "Failure Reason:", "FailureReason", NULL }, { "New Process ID:", "NewProcessId", NULL },
+    { "New Process Name:", "NewProcessName", NULL },
     { "Creator Process Name:", "ParentProcessName", NULL }, { "Creator Process ID:", "ProcessId", NULL },
-    { "Process Command Line:", "CommandLine", NULL }, { "Caller Process Name:", "ProcessName", NULL }, { "Process Name:", "ProcessName", NULL },
-    { "Process ID:", "ProcessId", NULL }, { "Logon GUID:", "LogonGuid", NULL }, { "Service Name:", "ServiceName", NULL },
-    { "Service File Name:", "ServiceFileName", NULL }, { "Share Name:", "ShareName", NULL }, { "Relative Target Name:", "RelativeTargetName", NULL },
-    { "Object Name:", "ObjectName", NULL }, { "Client Address:", "IpAddress", NULL }, { "Group Name:", "TargetUserName", NULL },
+    { "Process Command Line:", "CommandLine", NULL }, { "Caller Process Name:", "ProcessName", NULL },
+    { "Process Name:", "ProcessName", NULL },
+    { "Process ID:", "ProcessId", NULL }, { "Logon GUID:", "LogonGuid", NULL },
+    { "Service Name:", "ServiceName", NULL },
+    { "Service File Name:", "ServiceFileName", NULL }, { "Share Name:", "ShareName", NULL },
+    { "Relative Target Name:", "RelativeTargetName", NULL },
+    { "Object Name:", "ObjectName", NULL }, { "Client Address:", "IpAddress", NULL },
+    { "Group Name:", "TargetUserName", NULL },
     { "セキュリティ ID:", "SubjectUserSid", "TargetUserSid" }, { "アカウント名:", "SubjectUserName", "TargetUserName" },
     { "アカウント ドメイン:", "SubjectDomainName", "TargetDomainName" }, { "リンクされたログオン ID:", "TargetLinkedLogonId", NULL },
-    { "ログオン ID:", "SubjectLogonId", "TargetLogonId" }, { "ログオン タイプ:", "LogonType", NULL }, { "ワークステーション名:", "WorkstationName", NULL },
-    { "ソース ネットワーク アドレス:", "IpAddress", NULL }, { "ソース ポート:", "IpPort", NULL }, { "ログオン プロセス:", "LogonProcessName", NULL },
+    { "ログオン ID:", "SubjectLogonId", "TargetLogonId" }, { "ログオン タイプ:", "LogonType", NULL },
+    { "ワークステーション名:", "WorkstationName", NULL },
+    { "ソース ネットワーク アドレス:", "IpAddress", NULL }, { "ソース ポート:", "IpPort", NULL },
+    { "ログオン プロセス:", "LogonProcessName", NULL },
     { "認証パッケージ:", "AuthenticationPackageName", NULL }, { "サブ ステータス:", "SubStatus", NULL }, { "状態:", "Status", NULL },
     { "ステータス:", "Status", NULL }, { "失敗の原因:", "FailureReason", NULL }, { "エラーの原因:", "FailureReason", NULL },
     { "新しいプロセス名:", "NewProcessName", NULL }, { "新しいプロセス ID:", "NewProcessId", NULL },
@@ -44,7 +57,8 @@ static const struct { const char *label, *subject, *target; } labels[] = {
     { "グループ名:", "TargetUserName", NULL },
 };
 
-enum { LABELS_FOUND_MAX = 96, SECTIONS = sizeof sections / sizeof *sections, LABELS = sizeof labels / sizeof *labels };
+/* bytes that labels are looked for in */, SECTIONS = sizeof sections / sizeof *sections, LABELS = sizeof labels / sizeof *labels };
+enum { LABELS_FOUND_MAX = 96, LOOKED_MAX = 32 << 10
 
 struct found { size_t at, end; int section, label; };
 
@@ -65,7 +79,8 @@ static bool ending(struct sm_span t, size_t colon, struct found *ret)
         if (n <= best || n > colon + 1 || memcmp(t.p + colon + 1 - n, l, n) || !begins_word(t, colon + 1 - n))
             continue;
         best = n;
-        *ret = (struct found){ colon + 1 - n, colon + 1, i < (int)SECTIONS ? i : -1, i < (int)SECTIONS ? -1 : i - (int)SECTIONS };
+        *ret = (struct found){ colon + 1 - n, colon + 1, i < (int)SECTIONS ? i : -1, i < (int)SECTIONS
+            ? -1 : i - (int)SECTIONS };
     }
     return best > 0;
 }
@@ -73,11 +88,10 @@ static bool ending(struct sm_span t, size_t colon, struct found *ret)
 void windows_message(struct format_ctx *c, struct sm_span text)
 {
     struct found f[LABELS_FOUND_MAX];
-    size_t n = 0;
+    size_t n = 0, looked = text.n < LOOKED_MAX ? text.n : LOOKED_MAX;
 
-    for (const uint8_t *q = text.p; n < LABELS_FOUND_MAX && text.n && (q = memchr(q, ':', (size_t)(text.p + text.n - q))); q++)
-        if (ending(text, (size_t)(q - text.p), &f[n]))
-            n++;
+    for (size_t i = 0; i < looked && n < LABELS_FOUND_MAX; i++)
+        n += text.p[i] == ':' && ending(text, i, &f[n]);
     enum section in = NOWHERE;
     for (size_t i = 0; i < n; i++) {
         if (f[i].section >= 0) {
@@ -92,7 +106,8 @@ void windows_message(struct format_ctx *c, struct sm_span text)
                 v.n = k;
                 break;
             }
-        const char *name = in == TARGET && labels[f[i].label].target ? labels[f[i].label].target : labels[f[i].label].subject;
+        const char *name = in == TARGET && labels[f[i].label].target ? labels[f[i].label].target
+            : labels[f[i].label].subject;
         if (in == OTHER && labels[f[i].label].target)
             continue;
         if (v.n)
@@ -101,9 +116,11 @@ void windows_message(struct format_ctx *c, struct sm_span text)
 }
 
 /* Names of logs to channels are the same but for the first letters in old agents. */
-static void head(struct format_ctx *c, struct sm_span channel, struct sm_span id, struct sm_span provider, struct sm_span computer)
+static void head(struct format_ctx *c, struct sm_span channel, struct sm_span id, struct sm_span provider,
+    struct sm_span computer)
 {
-    source_words(c, EVENT_W_windows, 0, span_is(channel, "Security") ? EVENT_W_security : span_is(channel, "System") ? EVENT_W_system_log
+    source_words(c, EVENT_W_windows, 0, span_is(channel, "Security") ? EVENT_W_security : span_is(channel,
+        "System") ? EVENT_W_system_log
         : span_is(channel, "Application") ? EVENT_W_application : span_has(channel, "Sysmon") ? EVENT_W_sysmon : 0);
     put(c, EVENT_F_Channel, channel);
     put_number(c, EVENT_F_EventID, id);
@@ -113,7 +130,8 @@ static void head(struct format_ctx *c, struct sm_span channel, struct sm_span id
         c->e->host = computer;
 }
 
-/* MSWinEventLog <tab> criticality <tab> channel <tab> counter <tab> time <tab> id <tab> source <tab> user <tab> SID type <tab>
+/* MSWinEventLog <tab> criticality <tab> channel <tab> counter <tab> time <tab> id <tab> source <tab> user <tab> SID
+ * type <tab>
  * type <tab> computer <tab> category <tab> data <tab> text */
 static int read_snare(struct format_ctx *c, struct sm_span text)
 {
@@ -164,8 +182,10 @@ static int read_ossec(struct format_ctx *c, struct sm_span text)
     head(c, w[0], id, w[2], w[5]);
     put(c, EVENT_F_User, w[3]);
     windows_message(c, rest);
-    static const char *const plain[] = { "UtcTime", "ProcessGuid", "ProcessId", "Image", "CommandLine", "User", "LogonGuid", "LogonId",
-        "TerminalSessionId", "IntegrityLevel", "HashType", "Hash", "Hashes", "ParentProcessGuid", "ParentProcessId", "ParentImage",
+    static const char *const plain[] = { "UtcTime", "ProcessGuid", "ProcessId", "Image", "CommandLine", "User",
+        "LogonGuid", "LogonId",
+        "TerminalSessionId", "IntegrityLevel", "HashType", "Hash", "Hashes", "ParentProcessGuid", "ParentProcessId",
+            "ParentImage",
         "ParentCommandLine" };
     for (size_t i = 0; span_has(w[0], "Sysmon") && i < sizeof plain / sizeof *plain; i++) {
         char label[32];
@@ -185,7 +205,8 @@ static int read_ossec(struct format_ctx *c, struct sm_span text)
 
 static int read(struct format_ctx *c, struct sm_span text)
 {
-    return span_has(SM_SPAN(text.p, text.n < 300 ? text.n : 300), "MSWinEventLog\t") ? read_snare(c, text) : read_ossec(c, text);
+    return span_has(SM_SPAN(text.p, text.n < 300 ? text.n : 300), "MSWinEventLog\t") ? read_snare(c,
+        text) : read_ossec(c, text);
 }
 
 static int detect(struct sm_span t)

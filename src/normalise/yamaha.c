@@ -1,13 +1,17 @@
 /*
- * Yamaha RTX, NVR and vRX routers.  Their syslog has no time, no host and no program: the text stands right behind the priority;
- * in `show log` a time stands before it.  Forms read: packets passed or rejected by a filter, [INSPECT], sign-ins to the
+ * Yamaha RTX, NVR and vRX routers.  Their syslog has no time, no host and no program: the text stands right behind
+ * the priority;
+ * in `show log` a time stands before it.  Forms read: packets passed or rejected by a filter, [INSPECT], sign-ins
+ * to the
  * router, tunnels and PP interfaces going up and down with their user, [IKE], [L2TP], [PPTP], [DHCPD].
  */
 #include "normalise/flow.h"
 
 static const char *const tags[] = {
-    "INSPECT", "IKE", "IKE2", "L2TP", "L2TPv3", "PPTP", "DHCPD", "PPPOE", "NAT", "HTTPD", "SSHD", "SFTPD", "TELNETD", "LUA", "SWCTL", "IDS",
-    "QAC-TM", "SCHEDULE", "NETVOLANTE-DNS", "DDNS", "DNS", "IPsec", "POLICY_FILTER", "RADIUS", "SYSTEM", "CLOCK", "LOCALTIME", "YNO",
+    "INSPECT", "IKE", "IKE2", "L2TP", "L2TPv3", "PPTP", "DHCPD", "PPPOE", "NAT", "HTTPD", "SSHD", "SFTPD", "TELNETD",
+        "LUA", "SWCTL", "IDS",
+    "QAC-TM", "SCHEDULE", "NETVOLANTE-DNS", "DDNS", "DNS", "IPsec", "POLICY_FILTER", "RADIUS", "SYSTEM", "CLOCK",
+        "LOCALTIME", "YNO",
 };
 
 static struct sm_span tag_of(struct sm_span t)
@@ -35,7 +39,8 @@ static struct sm_span interface(struct sm_span t)
     struct sm_span w = scan_word(&s);
 
     if (span_starts(w, "PP[") || span_starts(w, "TUNNEL[") || span_starts(w, "BRIDGE") || span_starts(w, "VLAN") ||
-        span_starts(w, "WAN") || (span_starts(w, "LAN") && w.n > 3 && (is_digit(w.p[3]) || w.p[3] == '[')) || span_starts(w, "ONU"))
+        span_starts(w, "WAN") || (span_starts(w, "LAN") && w.n > 3 && (is_digit(w.p[3]) || w.p[3] == '[')) ||
+            span_starts(w, "ONU"))
         return w;
     return SM_SPAN(t.p, 0);
 }
@@ -46,13 +51,16 @@ static int detect(struct sm_span t)
         return 0;
     if (t.p[0] == '[')
         return known_tag(tag_of(t)) ? 85 : 0;
-    if (t.p[0] == 'L' || t.p[0] == 'P' || t.p[0] == 'T' || t.p[0] == 'I' || t.p[0] == '\'' || t.p[0] == 'V' || t.p[0] == 'B' || t.p[0] == 'W') {
-        if (span_starts(t, "Login succeeded for ") || span_starts(t, "Login failed for ") || span_starts(t, "Logout from ") ||
+    if (t.p[0] == 'L' || t.p[0] == 'P' || t.p[0] == 'T' || t.p[0] == 'I' || t.p[0] == '\'' || t.p[0] == 'V' ||
+        t.p[0] == 'B' || t.p[0] == 'W') {
+        if (span_starts(t, "Login succeeded for ") || span_starts(t, "Login failed for ") || span_starts(t,
+            "Logout from ") ||
             span_starts(t, "IP Tunnel["))
             return 85;
         if (t.p[0] == '\'')
             return span_has(t, "' succeeded for ") || span_has(t, "' failed for ") ? 85 : 0;
-        return interface(t).n && (span_starts(t, "PP[") || span_starts(t, "TUNNEL[") || span_has(t, " at IN(") || span_has(t, " at OUT(")) ? 85 : 0;
+        return interface(t).n && (span_starts(t, "PP[") || span_starts(t, "TUNNEL[") || span_has(t, " at IN(") ||
+            span_has(t, " at OUT(")) ? 85 : 0;
     }
     return 0;
 }
@@ -99,7 +107,8 @@ static void inspected(struct format_ctx *c, struct sm_span t)
     (void)put_flow(c, t);
 }
 
-/* "Login succeeded for HTTP: 192.168.100.31", "... for SSH: 192.168.100.31 hoshu", "'administrator' succeeded for TELNET: 1.2.3.4" */
+/* "Login succeeded for HTTP: 192.168.100.31", "... for SSH: 192.168.100.31 hoshu", "'administrator' succeeded for
+ * TELNET: 1.2.3.4" */
 static bool signed_in(struct format_ctx *c, struct sm_span t)
 {
     struct scan s = scan_of(t);
@@ -140,7 +149,8 @@ static void tunnels(struct format_ctx *c, struct sm_span t, struct sm_span tag)
 
     if (user.n && span_has(t, "Call detected from user")) {
         put_login(c, EVENT_W_vpn, true, user, SM_SPAN("", 0));
-    } else if (span_has(t, "authentication failed") || span_has(t, "Authentication failed") || span_has(t, "auth failed")) {
+    } else if (span_has(t, "authentication failed") || span_has(t, "Authentication failed") || span_has(t,
+        "auth failed")) {
         put_login(c, EVENT_W_vpn, false, user, SM_SPAN("", 0));
     } else if (span_starts(t, "IP Tunnel[") || span_has(t, "PPP/IPCP up") || span_has(t, "PPP/IPCP down") ||
         (l2tp && (span_has(t, "established") || span_has(t, "connected from") || span_has(t, "disconnect")))) {

@@ -1,5 +1,6 @@
 /*
- * Lines of real machines, as far as the shared test data is there (SAKIMORI_SHARED, or ../shared beside the work tree): which
+ * Lines of real machines, as far as the shared test data is there (SAKIMORI_SHARED, or ../shared beside the work
+ * tree): which
  * product a line is from, and whether host, program, process, time, address and user are read as their tables say.
  */
 #include <stdio.h>
@@ -44,16 +45,24 @@ static void normalise(struct normalise_state *state, const char *line)
 
 /* What a decoder's lines must be: words of the log source, NULL any. */
 static const struct { const char *decoder, *product, *category, *service; } expected[] = {
-    { "sshd", "linux", NULL, "sshd" }, { "web-accesslog", NULL, "webserver", NULL }, { "web-accesslog-iis-default", NULL, "webserver", "iis" },
-    { "web-accesslog-iis6", NULL, "webserver", "iis" }, { "apache-errorlog", NULL, NULL, "apache" }, { "nginx-errorlog", NULL, NULL, "nginx" },
+    { "sshd", "linux", NULL, "sshd" }, { "web-accesslog", NULL, "webserver", NULL },
+    { "web-accesslog-iis-default", NULL, "webserver", "iis" },
+    { "web-accesslog-iis6", NULL, "webserver", "iis" }, { "apache-errorlog", NULL, NULL, "apache" },
+    { "nginx-errorlog", NULL, NULL, "nginx" },
     { "pix", "cisco", NULL, NULL }, { "cisco-ios", "cisco", NULL, NULL }, { "pam", "linux", "authentication", NULL },
-    { "sudo", "linux", NULL, "sudo" }, { "su", "linux", NULL, "auth" }, { "doas", "linux", NULL, "auth" }, { "dhcpd", "linux", NULL, "dhcp" },
+    { "sudo", "linux", NULL, "sudo" }, { "su", "linux", NULL, "auth" }, { "doas", "linux", NULL, "auth" },
+    { "dhcpd", "linux", NULL, "dhcp" },
     { "named", "linux", "dns", NULL }, { "dnsmasq", "linux", "dns", NULL }, { "iptables", "linux", NULL, NULL },
-    { "Sysmon-EventID#1", "windows", NULL, "sysmon" }, { "windows", "windows", NULL, "security" }, { "vsftpd", "linux", NULL, "vsftpd" },
-    { "dovecot", "linux", NULL, "dovecot" }, { "dovecot-info", "linux", NULL, "dovecot" }, { "proftpd", "linux", NULL, "proftpd" },
-    { "smbd", "linux", NULL, "samba" }, { "openbsd-httpd", NULL, "webserver", NULL }, { "dropbear", "linux", NULL, "sshd" },
-    { "postfix", "linux", NULL, "postfix" }, { "postfix-reject", "linux", NULL, "postfix" }, { "NetworkManager", "linux", NULL, NULL },
-    { "rshd", "linux", NULL, NULL }, { "smtpd", "linux", NULL, NULL }, { "netscreenfw", NULL, NULL, NULL }, { "asterisk", NULL, NULL, NULL },
+    { "Sysmon-EventID#1", "windows", NULL, "sysmon" }, { "windows", "windows", NULL, "security" },
+    { "vsftpd", "linux", NULL, "vsftpd" },
+    { "dovecot", "linux", NULL, "dovecot" }, { "dovecot-info", "linux", NULL, "dovecot" },
+    { "proftpd", "linux", NULL, "proftpd" },
+    { "smbd", "linux", NULL, "samba" }, { "openbsd-httpd", NULL, "webserver", NULL },
+    { "dropbear", "linux", NULL, "sshd" },
+    { "postfix", "linux", NULL, "postfix" }, { "postfix-reject", "linux", NULL, "postfix" },
+    { "NetworkManager", "linux", NULL, NULL },
+    { "rshd", "linux", NULL, NULL }, { "smtpd", "linux", NULL, NULL }, { "netscreenfw", NULL, NULL, NULL },
+    { "asterisk", NULL, NULL, NULL },
 };
 
 struct tally { const char *decoder; unsigned lines, right; };
@@ -71,7 +80,8 @@ static void one_case(const char *decoder, const char *line)
 
     while (i < sizeof expected / sizeof *expected && strcmp(expected[i].decoder, decoder))
         i++;
-    if (i == sizeof expected / sizeof *expected || (!expected[i].product && !expected[i].category && !expected[i].service))
+    if (i == sizeof expected / sizeof *expected || (!expected[i].product && !expected[i].category &&
+        !expected[i].service))
         return;
     while (t < tallies_n && strcmp(tallies[t].decoder, expected[i].decoder))
         t++;
@@ -79,7 +89,8 @@ static void one_case(const char *decoder, const char *line)
         tallies[tallies_n++].decoder = expected[i].decoder;
     tallies[t].lines++;
     normalise(NULL, line);
-    if (word_is(e.product, expected[i].product) && word_is(e.category, expected[i].category) && word_is(e.service, expected[i].service))
+    if (word_is(e.product, expected[i].product) && word_is(e.category, expected[i].category) && word_is(e.service,
+        expected[i].service))
         tallies[t].right++;
     else
         print_message("  %s: %.150s\n", decoder, line);
@@ -122,8 +133,10 @@ static void lines_of_many_programs_are_known_for_what_they_are(void **state)
         print_message("the shared test data is not here (%s): skipped\n", command);
         skip();
     }
-    static const char *const files[] = { "apache", "apparmor", "cisco_ios", "dnsmasq", "doas", "dovecot", "dropbear", "modsecurity", "msauth",
-        "named", "nginx", "openbsd-dhcpd", "openbsd-httpd", "pam", "pix", "postfix", "proftpd", "rsh", "samba", "sshd", "su", "sudo", "syslog",
+    static const char *const files[] = { "apache", "apparmor", "cisco_ios", "dnsmasq", "doas", "dovecot", "dropbear",
+        "modsecurity", "msauth",
+        "named", "nginx", "openbsd-dhcpd", "openbsd-httpd", "pam", "pix", "postfix", "proftpd", "rsh", "samba",
+            "sshd", "su", "sudo", "syslog",
         "sysmon", "vsftpd", "web_appsec", "web_rules", "opensmtpd" };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         snprintf(path, sizeof path, "%s/%s.ini", command, files[i]);
@@ -177,9 +190,11 @@ static void count_line(struct counts *k, const char *program, const char *pid, c
     int h, m, sec;
 
     k->lines++;
-    k->head += is(event_text(&e, EVENT_F_program), program) && is(event_text(&e, EVENT_F_pid), pid) && !(e.notes & EVENT_UNPARSED);
+    k->head += is(event_text(&e, EVENT_F_program), program) && is(event_text(&e, EVENT_F_pid), pid) &&
+        !(e.notes & EVENT_UNPARSED);
     k->time += sscanf(clock, "%d:%d:%d", &h, &m, &sec) == 3 && s == h * 3600 + m * 60 + sec;
-    if ((sscanf(content, "Failed password for invalid user %99s", user) == 1 || sscanf(content, "Failed password for %99s", user) == 1 ||
+    if ((sscanf(content, "Failed password for invalid user %99s", user) == 1 || sscanf(content,
+        "Failed password for %99s", user) == 1 ||
             sscanf(content, "Accepted password for %99s", user) == 1) && strcmp(user, "from")) {
         k->users++;
         struct sm_span got = event_text(&e, EVENT_F_username);
@@ -201,7 +216,8 @@ static void count_line(struct counts *k, const char *program, const char *pid, c
 
 static void say(const char *what, const struct counts *k)
 {
-    print_message("%s: of %u lines head %u, time %u, address %u of %u, user %u of %u\n", what, k->lines, k->head, k->time, k->address,
+    print_message("%s: of %u lines head %u, time %u, address %u of %u, user %u of %u\n", what, k->lines, k->head,
+        k->time, k->address,
         k->addresses, k->user, k->users);
 }
 

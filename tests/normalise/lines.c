@@ -1,9 +1,11 @@
 /*
  * Lines of devices and the fields they must give: cases/NAME.txt.  A case is
  *   < the line as it came (\xNN, \n, \t, \\ stand for bytes)
- *   field=value            one of its fields, exactly; "@product=linux", "@time=2026-11-15T02:41:09Z", "@host", "@format", "@notes=no-year"
+ *   field=value            one of its fields, exactly; "@product=linux", "@time=2026-11-15T02:41:09Z", "@host",
+ * "@format", "@notes=no-year"
  *   field!                 it has no such field
- * and ends with an empty line.  Lines of one file that follow "| state" belong to one stream.  "? hint value" sets a hint.
+ * and ends with an empty line.  Lines of one file that follow "| state" belong to one stream.  "? hint value" sets
+ * a hint.
  */
 #include <dirent.h>
 #include <stdio.h>

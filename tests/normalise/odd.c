@@ -71,6 +71,37 @@ static void objects_nested_a_hundred_thousand_deep_are_kept_as_text(void **state
     free(text);
 }
 
+/* What would recurse, or look again and again, in a record as long as one may be. */
+static void long_records_of_one_thing_take_no_stack_and_no_time(void **state)
+{
+    static const struct { const char *head, *again; } all[] = {
+        { "type=EXECVE msg=audit(1.1:2): ", "a " }, { "type=USER msg=audit(1.1:2): ", "msg='" },
+        { "CEF:0|a|b|c|d|e|5|", "a= " },
+        { "{\"a\":[", "[" }, { "2026-11-15 00:00:00 ", "a=b " }, { "<13>1 - - - - - ", "[a b=\"c\"]" },
+        { "<13>", "<13>" },
+        { "x\tMSWinEventLog\t1\t2\t3\t4\t5\t6\t7\t8\t9\tA\tB\t", ":" },
+        { "10.0.0.1 - - [1/Apr/2014:00:00:01] \"", "\\" },
+        { "%ASA-6-302013: ", "Built for " }, { "[IKE] ", " > " }, { "", "," }, { "", "\"" }, { "<Event>", "<a>" },
+        { "<13>Nov 15 00:00:00 h p: message repeated 2 times: [ ", "message repeated 2 times: [ " },
+    };
+    char *line = malloc(EVENT_RAW_MAX);
+
+    (void)state;
+    assert_non_null(line);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        size_t n = strlen(all[i].head), k = strlen(all[i].again);
+        memcpy(line, all[i].head, n);
+        for (; n + k <= EVENT_RAW_MAX; n += k)
+            memcpy(line + n, all[i].again, k);
+        struct normalise_state *st = normalise_state_new();
+        assert_non_null(st);
+        assert_true(take(st, line, n) >= 0);
+        assert_true(take(NULL, line, n) >= 0);
+        normalise_state_free(st);
+    }
+    free(line);
+}
+
 static void every_byte_alone_and_every_pair_is_taken(void **state)
 {
     uint8_t p[2];
@@ -123,7 +154,8 @@ static void records_of_audit_that_never_end_fill_no_memory(void **state)
     assert_non_null(st);
     h.state = st;
     for (unsigned i = 0; i < 5000; i++) {
-        int n = snprintf(line, sizeof line, "type=SYSCALL msg=audit(1794678067.243:%u): syscall=59 success=yes pid=%u exe=\"/bin/x\"", i, i);
+        int n = snprintf(line, sizeof line,
+            "type=SYSCALL msg=audit(1794678067.243:%u): syscall=59 success=yes pid=%u exe=\"/bin/x\"", i, i);
         assert_true(normalise_record(norm, &h, SM_SPAN(line, (size_t)n), seen, &e) >= 0);
         while (normalise_more(norm, &h, &e) == 1)
             told++;
@@ -174,11 +206,13 @@ static void a_mapping_that_is_wrong_says_what(void **state)
     char why[160] = "";
 
     (void)state;
-    assert_true(normalise_map_parse(names, SM_SPAN_STR("{\"tables\":[{\"name\":\"x\",\"needs\":[\"a\"],\"columns\":{\"a\":1}}]}"), &m, why) < 0);
+    assert_true(normalise_map_parse(names,
+        SM_SPAN_STR("{\"tables\":[{\"name\":\"x\",\"needs\":[\"a\"],\"columns\":{\"a\":1}}]}"), &m, why) < 0);
     assert_null(m);
     assert_non_null(strstr(why, "x"));
     assert_true(normalise_map_parse(names, SM_SPAN_STR("{"), &m, why) < 0);
-    assert_ok(normalise_map_parse(names, SM_SPAN_STR("{\"tables\":[{\"name\":\"x\",\"category\":\"pc_operation\",\"needs\":[\"When\"],"
+    assert_ok(normalise_map_parse(names,
+        SM_SPAN_STR("{\"tables\":[{\"name\":\"x\",\"category\":\"pc_operation\",\"needs\":[\"When\"],"
         "\"columns\":{\"When\":\"@time\",\"Who\":\"username\"}}]}"), &m, why));
     struct normalise_hint h = NORMALISE_HINT;
     h.state = normalise_state_new();
@@ -214,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_endless_line_is_cut_and_says_so),
         cmocka_unit_test(objects_nested_a_hundred_thousand_deep_are_kept_as_text),
+        cmocka_unit_test(long_records_of_one_thing_take_no_stack_and_no_time),
         cmocka_unit_test(every_byte_alone_and_every_pair_is_taken),
         cmocka_unit_test(every_beginning_of_a_good_line_is_taken),
         cmocka_unit_test(records_of_audit_that_never_end_fill_no_memory),
