@@ -1,8 +1,9 @@
 /*
  * What bench/watch-sigma measures with.
  *   watch_sigma load RULES-DIR...                  loads and compiles: counts, CPU seconds, memory, as JSON
- *   watch_sigma evtx RULES-DIR < list of files     file, record in file, EventRecordID, rule, EventID between tabs, a line each
- *   watch_sigma speed RULES-DIR FILE...            JSON lines of Windows: events per CPU-second, and those of a whole-line database
+ *   watch_sigma evtx RULES-DIR < list of files     file, record in file, EventRecordID, rule, EventID between tabs, a
+ * line each watch_sigma speed RULES-DIR FILE...            JSON lines of Windows: events per CPU-second, and those of a
+ * whole-line database
  */
 #include <dirent.h>
 #include <errno.h>
@@ -120,14 +121,19 @@ static void say_load(void)
     sigma_matcher_size(matcher, &z);
     for (size_t i = 0; i < sigma_count(set); i++)
         waits += *sigma_rule_at(set, i)->waits != 0;
-    printf("{\"files\":%zu,\"loaded\":%zu,\"faults\":%zu,\"waiting\":%zu,\"load_s\":%.3f,\"compile_s\":%.3f,\"instances\":%zu,\"buckets\":%zu,"
-        "\"databases\":%zu,\"literals\":%zu,\"direct\":%zu,\"bytes\":%zu,\"peak_kib\":%ld}\n", files, loaded, faults, waits, load_s, compile_s,
-        z.instances, z.buckets, z.databases, z.literals, z.direct, z.bytes, peak_kib());
+    printf("{\"files\":%zu,\"loaded\":%zu,\"faults\":%zu,\"waiting\":%zu,\"load_s\":%.3f,\"compile_s\":%.3f,"
+           "\"instances\":%zu,\"buckets\":%zu,"
+           "\"databases\":%zu,\"literals\":%zu,\"direct\":%zu,\"bytes\":%zu,\"peak_kib\":%ld}\n",
+        files, loaded, faults, waits, load_s, compile_s, z.instances, z.buckets, z.databases, z.literals, z.direct,
+        z.bytes, peak_kib());
 }
 
 /* ---- EVTX ---- */
 
-struct at { const char *file; size_t record; };
+struct at {
+    const char *file;
+    size_t record;
+};
 
 static void on_evtx_hit(void *ctx, const struct sigma_rule *rule, const struct event *e)
 {
@@ -176,7 +182,8 @@ static void all_evtx(void)
     struct sigma_counts c;
     sigma_scratch_counts(s, &c);
     fprintf(stderr, "%zu records, %.2f candidates a record, %llu hits, %llu expressions given up\n", records,
-        (double)c.candidates / (double)(records ? records : 1), (unsigned long long)c.hits, (unsigned long long)c.regex_limits);
+        (double)c.candidates / (double)(records ? records : 1), (unsigned long long)c.hits,
+        (unsigned long long)c.regex_limits);
     sigma_scratch_free(s);
     evtx_free(x);
 }

@@ -1,6 +1,10 @@
 /* Part of watch_sigma.c: the speed of parse, normalise and match on lines of JSON, and its peer. */
 
-struct lines { struct sm_span all; size_t n, cap; struct sm_span *line; };
+struct lines {
+    struct sm_span all;
+    size_t n, cap;
+    struct sm_span *line;
+};
 
 static void add_lines(struct lines *l, struct sm_span text)
 {
@@ -48,7 +52,11 @@ static double run(const struct lines *l, struct sigma_scratch *s, bool match, si
 }
 
 /* The peer: every literal of every rule in one database, run over the whole line. */
-struct pile { size_t n, cap; const char **text; size_t *len; };
+struct pile {
+    size_t n, cap;
+    const char **text;
+    size_t *len;
+};
 
 static void pile_expr(struct pile *p, struct pool *pool, const struct expr *x, unsigned depth)
 {
@@ -146,15 +154,16 @@ static void all_speed(char **file, int n)
     struct sigma_scratch *s = sigma_scratch_new(matcher);
     if (!s || !l.n)
         die("no lines", -ENOMEM);
-    run(&l, s, true, &hits);        /* once to warm up */
+    run(&l, s, true, &hits); /* once to warm up */
     hits = 0;
     struct sigma_counts c0, c;
     sigma_scratch_counts(s, &c0);
     double parse = run(&l, s, false, &hits), both = run(&l, s, true, &hits), whole = run_peer(&l, &literals);
     sigma_scratch_counts(s, &c);
-    printf("{\"events\":%zu,\"bytes\":%zu,\"hits\":%zu,\"candidates\":%.2f,\"parse_per_s\":%.0f,\"all_per_s\":%.0f,\"match_per_s\":%.0f,"
-        "\"peer_literals\":%zu,\"peer_per_s\":%.0f,\"ratio\":%.2f,\"rules_peak_kib\":%ld}\n", l.n, bytes, hits,
-        (double)(c.candidates - c0.candidates) / (double)l.n, (double)l.n / parse, (double)l.n / both,
+    printf("{\"events\":%zu,\"bytes\":%zu,\"hits\":%zu,\"candidates\":%.2f,\"parse_per_s\":%.0f,\"all_per_s\":%.0f,"
+           "\"match_per_s\":%.0f,"
+           "\"peer_literals\":%zu,\"peer_per_s\":%.0f,\"ratio\":%.2f,\"rules_peak_kib\":%ld}\n",
+        l.n, bytes, hits, (double)(c.candidates - c0.candidates) / (double)l.n, (double)l.n / parse, (double)l.n / both,
         (double)l.n / (both > parse ? both - parse : 1e-9), literals, (double)l.n / whole, whole / both, before);
     sigma_scratch_free(s);
     free(l.line);

@@ -1,4 +1,5 @@
-/* One condition over four selections: parsed or refused, and the value of what was parsed does not depend on how it was searched for. */
+/* One condition over four selections: parsed or refused, and the value of what was parsed does not depend on how it was
+ * searched for. */
 #include <stdlib.h>
 #include <string.h>
 #include "detect/sigma/sigma.h"
@@ -17,7 +18,8 @@ static void on_line(void *ctx, const struct sigma_line *line)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static const char head[] = "title: t\nlogsource: {product: windows}\ndetection:\n    a: {Image: x}\n    b: {Image: [y, z]}\n    b2: [w]\n    _d: {User: null}\n    condition: \"";
+    static const char head[] = "title: t\nlogsource: {product: windows}\ndetection:\n    a: {Image: x}\n    b: {Image: "
+                               "[y, z]}\n    b2: [w]\n    _d: {User: null}\n    condition: \"";
     struct sm_buf text = SM_BUF_INIT(1 << 20);
     struct event_names *names = event_names_new();
     struct sigma_set *set = names ? sigma_set_new(names) : NULL;

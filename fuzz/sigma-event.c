@@ -1,17 +1,27 @@
-/* Events against a fixed set: whatever stands in the values, both ways of searching find the same rules, and so does plain evaluation. */
+/* Events against a fixed set: whatever stands in the values, both ways of searching find the same rules, and so does
+ * plain evaluation. */
 #include <stdlib.h>
 #include <string.h>
 #include "detect/sigma/sigma.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-#define RULE(selection) "title: t\nlogsource: {product: windows}\ndetection:\n    s:\n        " selection "\n    condition: s\n---\n"
-static const char rules[] = RULE("Image|endswith: ['\\cmd.exe', 'b']") RULE("CommandLine|contains|all: [a, '?c']") RULE("CommandLine|windash|contains: ' -e '")
-    RULE("User|re|i: '^(adm|root)[0-9]+'") RULE("IpAddress|cidr: [10.0.0.0/8, 'fe80::/10']") RULE("LogonType|gte: 3") RULE("'|all': [one, two]")
-    RULE("Image|fieldref|startswith: CommandLine") RULE("Image: 'a*b?c*'") RULE("User|cased: Root") RULE("UtcTime|hour|lt: 6") RULE("Description: ''")
-    RULE("Description: null") RULE("CommandLine|base64offset|contains: 'http'") RULE("Image|contains: ['患者', 'ＡＢ', 'é']");
+#define RULE(selection)                                                                                                \
+    "title: t\nlogsource: {product: windows}\ndetection:\n    s:\n        " selection "\n    condition: s\n---\n"
+static const char rules[] = RULE("Image|endswith: ['\\cmd.exe', 'b']") RULE("CommandLine|contains|all: [a, '?c']")
+    RULE("CommandLine|windash|contains: ' -e '") RULE("User|re|i: '^(adm|root)[0-9]+'")
+        RULE("IpAddress|cidr: [10.0.0.0/8, 'fe80::/10']") RULE("LogonType|gte: 3") RULE("'|all': [one, two]")
+            RULE("Image|fieldref|startswith: CommandLine") RULE("Image: 'a*b?c*'") RULE("User|cased: Root")
+                RULE("UtcTime|hour|lt: 6") RULE("Description: ''") RULE("Description: null")
+                    RULE("CommandLine|base64offset|contains: 'http'") RULE("Image|contains: ['患者', 'ＡＢ', 'é']");
 
-struct world { struct event_names *names; struct sigma_set *set; struct sigma_matcher *m[2]; struct sigma_scratch *s[2]; struct event e; };
+struct world {
+    struct event_names *names;
+    struct sigma_set *set;
+    struct sigma_matcher *m[2];
+    struct sigma_scratch *s[2];
+    struct event e;
+};
 
 static void on_hit(void *ctx, const struct sigma_rule *rule, const struct event *e)
 {
@@ -42,20 +52,20 @@ static struct world *world(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    static const uint16_t field[] = { EVENT_F_Image, EVENT_F_CommandLine, EVENT_F_User, EVENT_F_IpAddress, EVENT_F_LogonType, EVENT_F_UtcTime,
-        EVENT_F_Description, EVENT_F_Message };
+    static const uint16_t field[] = { EVENT_F_Image, EVENT_F_CommandLine, EVENT_F_User, EVENT_F_IpAddress,
+        EVENT_F_LogonType, EVENT_F_UtcTime, EVENT_F_Description, EVENT_F_Message };
     struct world *w = world();
     uint32_t found[2] = { 0 }, truth = 0;
 
     event_clear(&w->e);
     w->e.product = EVENT_W_windows;
-    while (n) {     /* which field, how many bytes, the bytes */
+    while (n) { /* which field, how many bytes, the bytes */
         size_t len = n > 1 ? data[1] : 0, head = n > 1 ? 2 : 1;
         if (len > n - head)
             len = n - head;
         struct sm_span value = SM_SPAN(data + head, len);
         if (sm_utf8_valid(value) && event_add(&w->e, field[data[0] % 8], data[0] & 128 ? EVENT_NULL : EVENT_TEXT,
-                data[0] & 128 ? SM_SPAN(data, 0) : value) < 0)
+                                        data[0] & 128 ? SM_SPAN(data, 0) : value) < 0)
             abort();
         data += head + len;
         n -= head + len;

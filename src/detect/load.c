@@ -9,7 +9,10 @@
 #include <unistd.h>
 #include "plat/fs.h"
 
-struct names { char **name; size_t n, cap; };
+struct names {
+    char **name;
+    size_t n, cap;
+};
 struct loading {
     struct sigma_set *set;
     sigma_fault_fn *fault;

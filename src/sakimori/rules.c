@@ -16,7 +16,8 @@ static void on_fault(void *ctx, const struct sigma_fault *f)
 {
     struct rules *r = ctx;
 
-    json_array_append_new(r->faults, json_pack("{s:s,s:i,s:s}", "file", f->file ? f->file : "", "line", (int)f->line, "why", f->why));
+    json_array_append_new(
+        r->faults, json_pack("{s:s,s:i,s:s}", "file", f->file ? f->file : "", "line", (int)f->line, "why", f->why));
     if (r->c->json)
         return;
     if (f->line)
@@ -50,8 +51,11 @@ static int open_sources(struct cli *c, struct rules *r, const char *const *path,
     char *sources = find_sources(c, path, n);
 
     if (!sources) {
-        cli_note(c, T(c, "注意: ログの種類の表(logsources.yml)がありません。--sources で場所を。今は製品・種類・サービスの言葉だけで探します。",
-            "note: no table of log sources (logsources.yml); say where with --sources.  Log sources are found by their words alone."));
+        cli_note(c, T(c,
+                        "注意: ログの種類の表(logsources.yml)がありません。--sources "
+                        "で場所を。今は製品・種類・サービスの言葉だけで探します。",
+                        "note: no table of log sources (logsources.yml); say where with --sources.  Log sources are "
+                        "found by their words alone."));
         return CLI_OK;
     }
     int e = load_sources(r->set, sources, &f);
@@ -114,7 +118,8 @@ static size_t waiting(const struct rules *r, json_t *list)
         if (!*rule->waits)
             continue;
         n++;
-        json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "id", rule->id, "title", rule->title, "list", rule->waits));
+        json_array_append_new(
+            list, json_pack("{s:s,s:s,s:s}", "id", rule->id, "title", rule->title, "list", rule->waits));
     }
     return n;
 }
@@ -128,15 +133,17 @@ static int say_check(struct cli *c, struct rules *r, const struct sigma_size *z)
     for (size_t i = 0; i < sigma_count(r->set); i++)
         kind[sigma_rule_at(r->set, i)->kind]++;
     if (c->json) {
-        json_t *j = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}", "files", (json_int_t)r->counts.files, "rules", (json_int_t)kind[SIGMA_RULE],
-            "filters", (json_int_t)kind[SIGMA_FILTER], "correlations", (json_int_t)kind[SIGMA_CORRELATION], "databases",
-            (json_int_t)z->databases, "bytes", (json_int_t)z->bytes, "faults", r->faults, "waiting", waits);
+        json_t *j = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O}", "files", (json_int_t)r->counts.files, "rules",
+            (json_int_t)kind[SIGMA_RULE], "filters", (json_int_t)kind[SIGMA_FILTER], "correlations",
+            (json_int_t)kind[SIGMA_CORRELATION], "databases", (json_int_t)z->databases, "bytes", (json_int_t)z->bytes,
+            "faults", r->faults, "waiting", waits);
         cli_json(j);
         json_decref(j);
     } else {
         printf(T(c, "ファイル %zu、ルール %zu、絞り込み %zu、相関 %zu、誤り %zu、一覧を待つルール %zu\n",
-            "%zu files, %zu rules, %zu filters, %zu correlations, %zu faults, %zu rules waiting for a list\n"), r->counts.files, kind[SIGMA_RULE],
-            kind[SIGMA_FILTER], kind[SIGMA_CORRELATION], json_array_size(r->faults), n);
+                   "%zu files, %zu rules, %zu filters, %zu correlations, %zu faults, %zu rules waiting for a list\n"),
+            r->counts.files, kind[SIGMA_RULE], kind[SIGMA_FILTER], kind[SIGMA_CORRELATION], json_array_size(r->faults),
+            n);
     }
     json_decref(waits);
     return json_array_size(r->faults) ? CLI_FAILED : CLI_OK;
@@ -172,11 +179,13 @@ static json_t *row_of(const struct cli *c, const struct sigma_rule *rule)
     struct sm_buf source = SM_BUF_INIT(4096), file = SM_BUF_INIT(8192);
     const char *title = c->ja && *rule->title_ja ? rule->title_ja : rule->title;
 
-    (void)!sm_buf_printf(&source, "%s/%s/%s", rule->product, rule->category, rule->service);  /* cut short when it is too long */
+    (void)!sm_buf_printf(
+        &source, "%s/%s/%s", rule->product, rule->category, rule->service); /* cut short when it is too long */
     (void)!sm_buf_printf(&file, "%s:%u", rule->file, rule->line);
-    json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "id", *rule->id ? rule->id : rule->name, "kind", kinds[rule->kind], "level",
-        level_names[rule->level], "title", title, "author", rule->author, "status", rule->status, "source", source.n ? sm_buf_str(&source) : "",
-        "file", file.n ? sm_buf_str(&file) : "", "waits", rule->waits);
+    json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "id", *rule->id ? rule->id : rule->name, "kind",
+        kinds[rule->kind], "level", level_names[rule->level], "title", title, "author", rule->author, "status",
+        rule->status, "source", source.n ? sm_buf_str(&source) : "", "file", file.n ? sm_buf_str(&file) : "", "waits",
+        rule->waits);
     sm_buf_wipe(&source);
     sm_buf_wipe(&file);
     return j;
@@ -185,8 +194,8 @@ static json_t *row_of(const struct cli *c, const struct sigma_rule *rule)
 int cmd_rules_list(struct cli *c)
 {
     static const struct cli_col cols[] = { { "id", CLI_TEXT, "番号", "Id" }, { "level", CLI_TEXT, "重さ", "Level" },
-        { "kind", CLI_TEXT, "種類", "Kind" }, { "source", CLI_TEXT, "ログ", "Log source" }, { "title", CLI_TEXT, "内容", "Title" },
-        { "author", CLI_TEXT, "作者", "Author" } };
+        { "kind", CLI_TEXT, "種類", "Kind" }, { "source", CLI_TEXT, "ログ", "Log source" },
+        { "title", CLI_TEXT, "内容", "Title" }, { "author", CLI_TEXT, "作者", "Author" } };
     const char *path[CLI_VALUES_MAX];
     struct rules r;
     json_t *rows = json_array();
@@ -219,7 +228,7 @@ struct test {
     uint64_t total, matched, near;
     const char *file;
     uint64_t record;
-    bool placed;                /* the log source fits */
+    bool placed; /* the log source fits */
 };
 
 static void on_line(void *ctx, const struct sigma_line *l)
@@ -227,8 +236,10 @@ static void on_line(void *ctx, const struct sigma_line *l)
     struct test *t = ctx;
 
     t->placed |= l->truth && !strcmp(l->what, "log source");
-    json_array_append_new(t->lines, json_pack("{s:i,s:b,s:s,s:s,s:s%,s:b,s:s}", "depth", (int)l->depth, "truth", (int)l->truth, "what", l->what,
-        "want", l->want, "have", l->have.p ? (const char *)l->have.p : "", l->have.n, "absent", (int)l->absent, "field", l->field));
+    json_array_append_new(
+        t->lines, json_pack("{s:i,s:b,s:s,s:s,s:s%,s:b,s:s}", "depth", (int)l->depth, "truth", (int)l->truth, "what",
+                      l->what, "want", l->want, "have", l->have.p ? (const char *)l->have.p : "", l->have.n, "absent",
+                      (int)l->absent, "field", l->field));
 }
 
 static void print_text(const char *text)
@@ -269,9 +280,10 @@ static void show(struct test *t, const struct sigma_rule *rule, const struct eve
     const json_t *l;
 
     if (t->c->json) {
-        json_array_append_new(t->events, json_pack("{s:s,s:I,s:I,s:s,s:s,s:s,s:b,s:O}", "file", t->file, "record", (json_int_t)t->record,
-            "time_s", (json_int_t)e->time.s, "rule", *rule->id ? rule->id : rule->name, "title", rule->title, "author", rule->author,
-            "match", (int)match, "lines", t->lines));
+        json_array_append_new(
+            t->events, json_pack("{s:s,s:I,s:I,s:s,s:s,s:s,s:b,s:O}", "file", t->file, "record", (json_int_t)t->record,
+                           "time_s", (json_int_t)e->time.s, "rule", *rule->id ? rule->id : rule->name, "title",
+                           rule->title, "author", rule->author, "match", (int)match, "lines", t->lines));
         return;
     }
     sm_time_rfc3339((struct sm_time){ e->time.s, e->time.ns }, text);
@@ -285,8 +297,7 @@ static void show(struct test *t, const struct sigma_rule *rule, const struct eve
         putchar(')');
     }
     putchar('\n');
-    json_array_foreach(t->lines, i, l)
-        print_line(t->c, l);
+    json_array_foreach(t->lines, i, l) print_line(t->c, l);
 }
 
 static void on_correlated(void *ctx, const struct correlate_hit *h)
@@ -295,12 +306,16 @@ static void on_correlated(void *ctx, const struct correlate_hit *h)
     json_t *group = json_object();
 
     for (size_t i = 0; i < h->group_n; i++)
-        json_object_set_new(group, h->group_name[i], json_stringn((const char *)h->group_value[i].p, h->group_value[i].n));
+        json_object_set_new(
+            group, h->group_name[i], json_stringn((const char *)h->group_value[i].p, h->group_value[i].n));
     if (t->c->json) {
-        json_array_append_new(t->correlations, json_pack("{s:s,s:s,s:f,s:I,s:I,s:O}", "rule", *h->rule->id ? h->rule->id : h->rule->name, "title",
-            h->rule->title, "value", h->value, "first_s", (json_int_t)h->first.s, "last_s", (json_int_t)h->last.s, "group", group));
+        json_array_append_new(
+            t->correlations, json_pack("{s:s,s:s,s:f,s:I,s:I,s:O}", "rule", *h->rule->id ? h->rule->id : h->rule->name,
+                                 "title", h->rule->title, "value", h->value, "first_s", (json_int_t)h->first.s,
+                                 "last_s", (json_int_t)h->last.s, "group", group));
     } else {
-        char first[SM_TIME_TEXT] = "", last[SM_TIME_TEXT] = "", *text = json_dumps(group, JSON_COMPACT | JSON_PRESERVE_ORDER);
+        char first[SM_TIME_TEXT] = "", last[SM_TIME_TEXT] = "",
+             *text = json_dumps(group, JSON_COMPACT | JSON_PRESERVE_ORDER);
         sm_time_rfc3339((struct sm_time){ h->first.s, h->first.ns }, first);
         sm_time_rfc3339((struct sm_time){ h->last.s, h->last.ns }, last);
         printf("%s %s … %s  ", T(t->c, "相関", "correlation"), first, last);
@@ -364,15 +379,17 @@ static int run_test(struct test *t)
 static int say_test(struct test *t)
 {
     if (t->c->json) {
-        json_t *j = json_pack("{s:I,s:I,s:O,s:O,s:O}", "events", (json_int_t)t->total, "matches", (json_int_t)t->matched, "explained", t->events,
-            "correlations", t->correlations, "faults", t->r->faults);
+        json_t *j = json_pack("{s:I,s:I,s:O,s:O,s:O}", "events", (json_int_t)t->total, "matches",
+            (json_int_t)t->matched, "explained", t->events, "correlations", t->correlations, "faults", t->r->faults);
         cli_json(j);
         json_decref(j);
     } else {
-        printf(T(t->c, "記録 %" PRIu64 "、当たり %" PRIu64 "\n", "%" PRIu64 " events, %" PRIu64 " matches\n"), t->total, t->matched);
+        printf(T(t->c, "記録 %" PRIu64 "、当たり %" PRIu64 "\n", "%" PRIu64 " events, %" PRIu64 " matches\n"), t->total,
+            t->matched);
         if (t->near > NEAR_SHOWN && !cli_flag(t->c, "all"))
             printf(T(t->c, "ログの種類は合うが外れた記録がほかに %" PRIu64 "(--all で全部)\n",
-                "%" PRIu64 " more of the right log source missed (--all shows them)\n"), t->near - NEAR_SHOWN);
+                       "%" PRIu64 " more of the right log source missed (--all shows them)\n"),
+                t->near - NEAR_SHOWN);
     }
     return t->matched ? CLI_OK : CLI_NOT_FOUND;
 }

@@ -10,7 +10,14 @@
 
 #define LOG_BYTES ((size_t)1 << 30)
 
-struct walk { struct cli *c; struct event_names *names; const char *file; rules_each *each; void *ctx; uint64_t record; };
+struct walk {
+    struct cli *c;
+    struct event_names *names;
+    const char *file;
+    rules_each *each;
+    void *ctx;
+    uint64_t record;
+};
 
 static int walk_evtx(struct walk *w, struct sm_span bytes, struct event *e)
 {
@@ -37,8 +44,8 @@ static int walk_more(struct walk *w, struct normalise *n, const struct normalise
     return r;
 }
 
-static int walk_records(struct walk *w, struct normalise *n, struct normalise_hint *hint, struct sm_span bytes, struct event *e,
-    struct event *more)
+static int walk_records(struct walk *w, struct normalise *n, struct normalise_hint *hint, struct sm_span bytes,
+    struct event *e, struct event *more)
 {
     const struct event_time now = { .s = (int64_t)time(NULL) };
 
@@ -94,7 +101,8 @@ int rules_log(struct cli *c, struct event_names *names, const char *file, rules_
         return r;
     r = plat_fs_read_file(AT_FDCWD, file, LOG_BYTES, &bytes);
     if (r >= 0)
-        r = evtx_is(sm_buf_span(&bytes)) ? walk_evtx(&w, sm_buf_span(&bytes), &e) : walk_text(&w, sm_buf_span(&bytes), &e);
+        r = evtx_is(sm_buf_span(&bytes)) ? walk_evtx(&w, sm_buf_span(&bytes), &e)
+                                         : walk_text(&w, sm_buf_span(&bytes), &e);
     event_wipe(&e);
     sm_buf_wipe(&bytes);
     return r;

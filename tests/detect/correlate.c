@@ -5,10 +5,20 @@
 #include <string.h>
 #include "detect/correlate/correlate.h"
 
-struct track { struct kit k; struct correlate *c; size_t n; uint64_t ref; char title[64][40]; double value[64]; size_t refs[64]; };
+struct track {
+    struct kit k;
+    struct correlate *c;
+    size_t n;
+    uint64_t ref;
+    char title[64][40];
+    double value[64];
+    size_t refs[64];
+};
 
 /* The rule of single events that most tests count: name `one`, and others called by their own `act`. */
-#define BASE(name) "title: " name "\nname: " name "\nlogsource: {product: test}\ndetection: {s: {act: " name "}, condition: s}\n---\n"
+#define BASE(name)                                                                                                     \
+    "title: " name "\nname: " name "\nlogsource: {product: test}\ndetection: {s: {act: " name "}, condition: "         \
+                                                                                              "s}\n---\n"
 
 static void open_track(struct track *t, const char *text)
 {
@@ -56,19 +66,20 @@ static void events_are_counted_by_group_within_the_timespan(void **state)
 {
     struct track t;
 
-    open_track(&t, BASE("one") "title: many\ncorrelation: {type: event_count, rules: [one], group-by: [Computer], timespan: 1h, condition: {gte: 3}}\n");
+    open_track(&t, BASE("one") "title: many\ncorrelation: {type: event_count, rules: [one], group-by: [Computer], "
+                               "timespan: 1h, condition: {gte: 3}}\n");
     assert_true(sigma_find(t.k.set, "one")->correlated);
     assert_int_equal(at(&t, 0, "one", "u", "A", ""), 0);
     assert_int_equal(at(&t, 10, "one", "u", "B", ""), 0);
     assert_int_equal(at(&t, 20, "one", "u", "A", ""), 0);
-    assert_int_equal(at(&t, 3601, "one", "u", "A", ""), 0);    /* the first is too old */
-    assert_int_equal(at(&t, 3602, "one", "u", "a", ""), 1);    /* letters of either case are one group */
+    assert_int_equal(at(&t, 3601, "one", "u", "A", ""), 0); /* the first is too old */
+    assert_int_equal(at(&t, 3602, "one", "u", "a", ""), 1); /* letters of either case are one group */
     assert_int_equal(t.value[0], 3);
     assert_int_equal(t.refs[0], 3);
-    assert_int_equal(at(&t, 3700, "one", "u", "A", ""), 0);    /* the same burst */
+    assert_int_equal(at(&t, 3700, "one", "u", "A", ""), 0); /* the same burst */
     assert_int_equal(at(&t, 9000, "one", "u", "A", ""), 0);
     assert_int_equal(at(&t, 9001, "one", "u", "A", ""), 0);
-    assert_int_equal(at(&t, 9002, "one", "u", "A", ""), 1);    /* a new one */
+    assert_int_equal(at(&t, 9002, "one", "u", "A", ""), 1); /* a new one */
     close_track(&t);
 }
 
@@ -77,7 +88,8 @@ static void different_values_are_counted(void **state)
     struct track t;
     char user[16];
 
-    open_track(&t, BASE("one") "title: users\ncorrelation: {type: value_count, rules: [one], group-by: [Computer], timespan: 1d, condition: {field: User, gte: 20}}\n");
+    open_track(&t, BASE("one") "title: users\ncorrelation: {type: value_count, rules: [one], group-by: [Computer], "
+                               "timespan: 1d, condition: {field: User, gte: 20}}\n");
     for (int i = 0; i < 19 * 5; i++) {
         snprintf(user, sizeof user, "user%d", i % 19);
         assert_int_equal(at(&t, i, "one", user, "A", ""), 0);
@@ -93,14 +105,15 @@ static void rules_near_each_other_in_any_order(void **state)
 {
     struct track t;
 
-    open_track(&t, BASE("a") BASE("b") BASE("c")
-        "title: near\ncorrelation: {type: temporal, rules: [a, b, c], group-by: [Computer, User], timespan: 5m}\n---\n"
-        "title: two\ncorrelation: {type: temporal, rules: [a, b, c], group-by: [Computer, User], timespan: 5m, condition: {gte: 2}}\n");
+    open_track(&t, BASE("a") BASE("b") BASE("c") "title: near\ncorrelation: {type: temporal, rules: [a, b, c], "
+                                                 "group-by: [Computer, User], timespan: 5m}\n---\n"
+                                                 "title: two\ncorrelation: {type: temporal, rules: [a, b, c], "
+                                                 "group-by: [Computer, User], timespan: 5m, condition: {gte: 2}}\n");
     assert_int_equal(at(&t, 0, "c", "u", "A", ""), 0);
     assert_int_equal(at(&t, 60, "a", "u", "A", ""), 1);
     assert_string_equal(t.title[0], "two");
     assert_int_equal(at(&t, 61, "b", "other", "A", ""), 0);
-    assert_int_equal(at(&t, 301, "b", "u", "A", ""), 0);       /* c is too old */
+    assert_int_equal(at(&t, 301, "b", "u", "A", ""), 0); /* c is too old */
     assert_int_equal(at(&t, 302, "c", "u", "A", ""), 1);
     assert_string_equal(t.title[1], "near");
     close_track(&t);
@@ -110,12 +123,13 @@ static void order_matters_where_it_is_asked_for(void **state)
 {
     struct track t;
 
-    open_track(&t, BASE("a") BASE("b") "title: order\ncorrelation: {type: temporal_ordered, rules: [a, b], group-by: [User], timespan: 1m}\n");
+    open_track(&t, BASE("a") BASE("b") "title: order\ncorrelation: {type: temporal_ordered, rules: [a, b], group-by: "
+                                       "[User], timespan: 1m}\n");
     assert_int_equal(at(&t, 0, "b", "u", "A", ""), 0);
     assert_int_equal(at(&t, 1, "a", "u", "A", ""), 0);
     assert_int_equal(at(&t, 2, "b", "u", "A", ""), 1);
     assert_int_equal(at(&t, 200, "b", "v", "A", ""), 0);
-    assert_int_equal(at(&t, 199, "a", "v", "A", ""), 1);       /* it came late and stood before */
+    assert_int_equal(at(&t, 199, "a", "v", "A", ""), 1); /* it came late and stood before */
     close_track(&t);
 }
 
@@ -123,12 +137,16 @@ static void order_matters_where_it_is_asked_for(void **state)
 static void failed_sign_ins_followed_by_one_that_works(void **state)
 {
     static const char text[] =
-        "title: Correlation\nid: b180ead8-d58f-40b2-ae54-c8940995b9b6\ncorrelation:\n    type: temporal_ordered\n    rules: [multiple_failed_login, successful_login]\n"
+        "title: Correlation\nid: b180ead8-d58f-40b2-ae54-c8940995b9b6\ncorrelation:\n    type: temporal_ordered\n    "
+        "rules: [multiple_failed_login, successful_login]\n"
         "    group-by: [User]\n    timespan: 10m\nlevel: high\n---\n"
-        "title: Multiple failed logons\nid: a8418a5a-5fc4-46b5-b23b-6c73beb19d41\nname: multiple_failed_login\ncorrelation:\n    type: event_count\n"
+        "title: Multiple failed logons\nid: a8418a5a-5fc4-46b5-b23b-6c73beb19d41\nname: "
+        "multiple_failed_login\ncorrelation:\n    type: event_count\n"
         "    rules: [failed_login]\n    group-by: [User]\n    timespan: 10m\n    condition: {gte: 10}\n---\n"
-        "title: failed\nname: failed_login\nlogsource: {product: test}\ndetection: {selection: {act: [529, 4625]}, condition: selection}\n---\n"
-        "title: ok\nname: successful_login\nlogsource: {product: test}\ndetection: {selection: {act: [528, 4624]}, condition: selection}\n";
+        "title: failed\nname: failed_login\nlogsource: {product: test}\ndetection: {selection: {act: [529, 4625]}, "
+        "condition: selection}\n---\n"
+        "title: ok\nname: successful_login\nlogsource: {product: test}\ndetection: {selection: {act: [528, 4624]}, "
+        "condition: selection}\n";
     struct track t;
 
     open_track(&t, text);
@@ -153,7 +171,8 @@ static void fields_of_different_names_are_one_by_aliases(void **state)
     static const char text[] =
         "title: e\nname: internal_error\nlogsource: {product: test}\ndetection: {s: {act: e}, condition: s}\n---\n"
         "title: c\nname: new_connection\nlogsource: {product: test}\ndetection: {s: {act: c}, condition: s}\n---\n"
-        "title: both\ncorrelation:\n    type: temporal\n    rules: [internal_error, new_connection]\n    group-by: [internal_ip]\n    timespan: 10s\n"
+        "title: both\ncorrelation:\n    type: temporal\n    rules: [internal_error, new_connection]\n    group-by: "
+        "[internal_ip]\n    timespan: 10s\n"
         "    aliases:\n        internal_ip: {internal_error: User, new_connection: Computer}\n";
     struct track t;
 
@@ -168,10 +187,12 @@ static void numbers_are_added_up_and_averaged(void **state)
 {
     struct track t;
 
-    open_track(&t, BASE("one")
-        "title: sum\ncorrelation: {type: value_sum, rules: [one], group-by: [User], timespan: 1h, condition: {field: v, gt: 1000000}}\n---\n"
-        "title: avg\ncorrelation: {type: value_avg, rules: [one], group-by: [Computer], timespan: 1h, condition: {field: v, gt: 500000}}\n---\n"
-        "title: median\ncorrelation: {type: value_median, rules: [one], group-by: [Computer], timespan: 1h, condition: {field: v, gt: 400000}}\n");
+    open_track(&t, BASE("one") "title: sum\ncorrelation: {type: value_sum, rules: [one], group-by: [User], timespan: "
+                               "1h, condition: {field: v, gt: 1000000}}\n---\n"
+                               "title: avg\ncorrelation: {type: value_avg, rules: [one], group-by: [Computer], "
+                               "timespan: 1h, condition: {field: v, gt: 500000}}\n---\n"
+                               "title: median\ncorrelation: {type: value_median, rules: [one], group-by: [Computer], "
+                               "timespan: 1h, condition: {field: v, gt: 400000}}\n");
     assert_int_equal(at(&t, 0, "one", "u", "A", "400000"), 0);
     assert_int_equal(at(&t, 1, "one", "u", "A", "not a number"), 0);
     assert_int_equal(at(&t, 2, "one", "u", "A", "600000"), 0);
@@ -183,7 +204,8 @@ static void a_value_that_is_seldom_is_seen(void **state)
 {
     struct track t;
 
-    open_track(&t, BASE("one") "title: rare\ncorrelation: {type: value_percentile, rules: [one], group-by: [Computer], timespan: 1d, condition: {field: v, lte: 1}}\n");
+    open_track(&t, BASE("one") "title: rare\ncorrelation: {type: value_percentile, rules: [one], group-by: [Computer], "
+                               "timespan: 1d, condition: {field: v, lte: 1}}\n");
     for (int i = 0; i < 200; i++)
         assert_int_equal(at(&t, i, "one", "u", "A", "svchost.exe"), 0);
     assert_int_equal(at(&t, 300, "one", "u", "A", "odd.exe"), 1);
@@ -196,7 +218,8 @@ static void an_upper_bound_is_decided_when_its_window_has_ended(void **state)
 {
     struct track t;
 
-    open_track(&t, BASE("one") "title: few\ncorrelation: {type: event_count, rules: [one], group-by: [Computer], timespan: 10m, condition: {lt: 3}}\n");
+    open_track(&t, BASE("one") "title: few\ncorrelation: {type: event_count, rules: [one], group-by: [Computer], "
+                               "timespan: 10m, condition: {lt: 3}}\n");
     assert_int_equal(at(&t, 0, "one", "u", "A", ""), 0);
     assert_int_equal(at(&t, 1, "one", "u", "A", ""), 0);
     for (int i = 0; i < 3; i++)
@@ -214,7 +237,8 @@ static void a_hundred_thousand_groups_and_events_are_bounded(void **state)
     struct correlate_counts c;
     char name[24];
 
-    open_track(&t, BASE("one") "title: many\ncorrelation: {type: event_count, rules: [one], group-by: [User], timespan: 30d, condition: {gte: 50000}}\n");
+    open_track(&t, BASE("one") "title: many\ncorrelation: {type: event_count, rules: [one], group-by: [User], "
+                               "timespan: 30d, condition: {gte: 50000}}\n");
     for (int i = 0; i < CORRELATE_GROUPS_MAX + 5000; i++) {
         snprintf(name, sizeof name, "user%d", i);
         (void)at(&t, i, "one", name, "A", "");
@@ -240,7 +264,8 @@ static void a_clock_that_is_fast_does_not_make_others_old(void **state)
 {
     struct track t;
 
-    open_track(&t, BASE("one") "title: many\ncorrelation: {type: event_count, rules: [one], group-by: [Computer], timespan: 1m, condition: {gte: 2}}\n");
+    open_track(&t, BASE("one") "title: many\ncorrelation: {type: event_count, rules: [one], group-by: [Computer], "
+                               "timespan: 1m, condition: {gte: 2}}\n");
     kit_event(&t.k, "act", "one", "Computer", "A", NULL);
     t.k.e.time.s = 99999999999;
     t.k.e.seen.s = 1000005;
@@ -254,7 +279,9 @@ static void a_clock_that_is_fast_does_not_make_others_old(void **state)
 
 static void correlations_that_cannot_be_are_named(void **state)
 {
-    static const struct { const char *text, *why; } row[] = {
+    static const struct {
+        const char *text, *why;
+    } row[] = {
         { "{type: counting, rules: [one], timespan: 1h, condition: {gte: 1}}", "no type" },
         { "{type: event_count, rules: [one], timespan: 1h}", "is needed" },
         { "{type: event_count, rules: [one], timespan: 1w, condition: {gte: 1}}", "timespan" },

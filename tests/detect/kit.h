@@ -11,7 +11,7 @@ struct kit {
     struct sigma_scratch *s;
     struct event e;
     size_t faults;
-    struct sigma_fault fault;       /* the first */
+    struct sigma_fault fault; /* the first */
     bool plain;
     size_t hits;
     const struct sigma_rule *hit[64];

@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include "detect/load.h"
 
-#define HEAD "title: t\nlogsource: {product: test}\ndetection:\n    a: {a: 1}\n    b: {b: 1}\n    c: {c: 1}\n    _d: {d: 1}\n    condition: "
+#define HEAD                                                                                                           \
+    "title: t\nlogsource: {product: test}\ndetection:\n    a: {a: 1}\n    b: {b: 1}\n    c: {c: 1}\n    _d: {d: 1}\n " \
+    "   condition: "
 
 static bool condition(const char *text, const char *set)
 {
@@ -20,8 +22,8 @@ static bool condition(const char *text, const char *set)
         print_message("%s: %s\n", text, k.fault.why);
     assert_int_equal(n, 1);
     kit_compile(&k);
-    kit_event(&k, "a", strchr(set, 'a') ? "1" : "0", "b", strchr(set, 'b') ? "1" : "0", "c", strchr(set, 'c') ? "1" : "0", "d",
-        strchr(set, 'd') ? "1" : "0", NULL);
+    kit_event(&k, "a", strchr(set, 'a') ? "1" : "0", "b", strchr(set, 'b') ? "1" : "0", "c",
+        strchr(set, 'c') ? "1" : "0", "d", strchr(set, 'd') ? "1" : "0", NULL);
     bool yes = kit_match(&k) > 0;
     kit_close(&k);
     return yes;
@@ -99,13 +101,15 @@ static void a_line_as_it_came_holds_keywords_too(void **state)
 
 static void a_filter_is_joined_to_its_rules(void **state)
 {
-    static const char text[] =
-        "title: Rule\nid: 11111111-1111-1111-1111-111111111111\nlogsource: {product: test, category: x}\ndetection:\n    s: {Image|endswith: rar.exe}\n"
-        "    condition: s\n---\n"
-        "title: Filter\nlogsource: {product: test}\nfilter:\n    rules: [11111111-1111-1111-1111-111111111111]\n    selection: {User|startswith: adm_}\n"
-        "    condition: not selection\n---\n"
-        "title: Filter of nothing\nlogsource: {product: test}\nfilter:\n    rules: [22222222-1111-1111-1111-111111111111]\n    selection: {a: b}\n"
-        "    condition: not selection\n";
+    static const char text[] = "title: Rule\nid: 11111111-1111-1111-1111-111111111111\nlogsource: {product: test, "
+                               "category: x}\ndetection:\n    s: {Image|endswith: rar.exe}\n"
+                               "    condition: s\n---\n"
+                               "title: Filter\nlogsource: {product: test}\nfilter:\n    rules: "
+                               "[11111111-1111-1111-1111-111111111111]\n    selection: {User|startswith: adm_}\n"
+                               "    condition: not selection\n---\n"
+                               "title: Filter of nothing\nlogsource: {product: test}\nfilter:\n    rules: "
+                               "[22222222-1111-1111-1111-111111111111]\n    selection: {a: b}\n"
+                               "    condition: not selection\n";
     struct kit k;
 
     kit_open(&k);
@@ -126,16 +130,23 @@ static void a_filter_is_joined_to_its_rules(void **state)
 static const char table[] =
     "places:\n  sysmon: {channel: Microsoft-Windows-Sysmon/Operational, provider: Microsoft-Windows-Sysmon}\n"
     "  security: {channel: Security, provider: Microsoft-Windows-Security-Auditing}\nsources:\n"
-    "  - {product: windows, category: process_creation, found: [{place: sysmon, id: 1}, {place: security, id: 4688, rename: {Image: NewProcessName}}]}\n"
+    "  - {product: windows, category: process_creation, found: [{place: sysmon, id: 1}, {place: security, id: 4688, "
+    "rename: {Image: NewProcessName}}]}\n"
     "  - {product: windows, category: registry_add, found: {place: sysmon, id: 12, where: {EventType: CreateKey}}}\n"
     "  - {product: windows, service: security, found: {place: security}}\n";
 
 static void log_sources_are_found_by_channel_provider_and_number(void **state)
 {
-    static const char rules[] = "title: p\nname: p\nlogsource: {product: windows, category: process_creation}\ndetection: {s: {Image|endswith: '\\x.exe'}, condition: s}\n---\n"
-                                "title: r\nlogsource: {product: windows, category: registry_add}\ndetection: {s: {TargetObject|contains: run}, condition: s}\n---\n"
-                                "title: s\nlogsource: {product: windows, service: security}\ndetection: {s: {EventID: [4625, 4688], NewProcessName|contains: x}, condition: s}\n";
-    static const struct { const char *channel, *provider, *id, *name, *value, *type; size_t hits; } row[] = {
+    static const char rules[] = "title: p\nname: p\nlogsource: {product: windows, category: "
+                                "process_creation}\ndetection: {s: {Image|endswith: '\\x.exe'}, condition: s}\n---\n"
+                                "title: r\nlogsource: {product: windows, category: registry_add}\ndetection: {s: "
+                                "{TargetObject|contains: run}, condition: s}\n---\n"
+                                "title: s\nlogsource: {product: windows, service: security}\ndetection: {s: {EventID: "
+                                "[4625, 4688], NewProcessName|contains: x}, condition: s}\n";
+    static const struct {
+        const char *channel, *provider, *id, *name, *value, *type;
+        size_t hits;
+    } row[] = {
         { "Microsoft-Windows-Sysmon/Operational", "Microsoft-Windows-Sysmon", "1", "Image", "C:\\X.exe", "", 1 },
         { "microsoft-windows-sysmon/operational", "", "1", "Image", "C:\\X.exe", "", 1 },
         { "ForwardedEvents", "Microsoft-Windows-Sysmon", "1", "Image", "C:\\X.exe", "", 1 },
@@ -156,8 +167,8 @@ static void log_sources_are_found_by_channel_provider_and_number(void **state)
     assert_int_equal(kit_add(&k, rules), 3);
     kit_compile(&k);
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
-        kit_event(&k, "Channel", row[i].channel, row[i].provider[0] ? "Provider_Name" : "x", row[i].provider, "EventID", row[i].id, row[i].name,
-            row[i].value, "EventType", row[i].type, NULL);
+        kit_event(&k, "Channel", row[i].channel, row[i].provider[0] ? "Provider_Name" : "x", row[i].provider, "EventID",
+            row[i].id, row[i].name, row[i].value, "EventType", row[i].type, NULL);
         k.e.product = EVENT_W_windows;
         if (kit_match(&k) != row[i].hits)
             print_message("row %zu: %zu\n", i, k.hits);
@@ -177,7 +188,9 @@ static void a_wrong_table_says_where(void **state)
     struct sigma_fault f = { 0 };
 
     kit_open(&k);
-    assert_int_equal(sigma_sources(k.set, "l.yml", SM_SPAN_STR("sources:\n  - {product: x, found: {place: nowhere}}\n"), &f), -SM_EFORMAT);
+    assert_int_equal(
+        sigma_sources(k.set, "l.yml", SM_SPAN_STR("sources:\n  - {product: x, found: {place: nowhere}}\n"), &f),
+        -SM_EFORMAT);
     assert_int_equal(f.line, 2);
     assert_non_null(strstr(f.why, "nowhere"));
     kit_close(&k);
@@ -185,7 +198,8 @@ static void a_wrong_table_says_where(void **state)
 
 static void one_bad_document_harms_no_other(void **state)
 {
-    static const char text[] = HEAD "a\n---\ntitle: bad\nlogsource: {product: test}\ndetection:\n    s: {x: y}\n    condition: s and gone\n---\n" HEAD "b\n";
+    static const char text[] = HEAD "a\n---\ntitle: bad\nlogsource: {product: test}\ndetection:\n    s: {x: y}\n    "
+                                    "condition: s and gone\n---\n" HEAD "b\n";
     struct kit k;
 
     kit_open(&k);
@@ -200,8 +214,9 @@ static void one_bad_document_harms_no_other(void **state)
 
 static void files_without_end_are_bounded(void **state)
 {
-    static const char laughs[] = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
-                                 "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e]\n";
+    static const char laughs[] =
+        "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+        "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e]\n";
     struct kit k;
     char deep[200];
 
@@ -228,8 +243,10 @@ static void files_without_end_are_bounded(void **state)
 
 static void the_same_rule_twice_counts_once(void **state)
 {
-    static const char rule[] = "title: t\nid: 11111111-1111-1111-1111-111111111111\nlogsource: {product: test}\ndetection: {s: {a: 1}, condition: s}\n";
-    static const char other[] = "title: t\nid: 11111111-1111-1111-1111-111111111111\nlogsource: {product: else}\ndetection: {s: {a: 1}, condition: s}\n";
+    static const char rule[] = "title: t\nid: 11111111-1111-1111-1111-111111111111\nlogsource: {product: "
+                               "test}\ndetection: {s: {a: 1}, condition: s}\n";
+    static const char other[] = "title: t\nid: 11111111-1111-1111-1111-111111111111\nlogsource: {product: "
+                                "else}\ndetection: {s: {a: 1}, condition: s}\n";
     struct kit k;
 
     kit_open(&k);
@@ -244,7 +261,14 @@ static void the_same_rule_twice_counts_once(void **state)
     kit_close(&k);
 }
 
-struct lines { size_t n; struct { unsigned depth; bool truth; char what[64], want[64], have[64]; } line[64]; };
+struct lines {
+    size_t n;
+    struct {
+        unsigned depth;
+        bool truth;
+        char what[64], want[64], have[64];
+    } line[64];
+};
 
 static void on_line(void *ctx, const struct sigma_line *l)
 {
@@ -298,7 +322,7 @@ static void what_the_event_has_beside_its_fields_can_be_asked_for(void **state)
     kit_compile(&k);
     kit_event(&k, "a", "1", NULL);
     k.e.host = SM_SPAN_STR("emr");
-    k.e.time.s = 1795365480;        /* 2026-11-22 17:38 UTC: 02:38 in Japan */
+    k.e.time.s = 1795365480; /* 2026-11-22 17:38 UTC: 02:38 in Japan */
     assert_int_equal(kit_match(&k), 1);
     k.e.time.s += 6 * 3600;
     assert_int_equal(kit_match(&k), 0);

@@ -113,8 +113,10 @@ static void regular_expressions_keep_case_unless_told(void **state)
 static void dashes_of_windows_are_one(void **state)
 {
     YES("f|windash|contains: ' -enc '", "x /enc y");
-    YES("f|windash|contains: ' -enc '", "x \xe2\x80\x93" "enc y");
-    YES("f|contains|windash: ' /a /b'", "x -a \xe2\x80\x95" "b");
+    YES("f|windash|contains: ' -enc '", "x \xe2\x80\x93"
+                                        "enc y");
+    YES("f|contains|windash: ' /a /b'", "x -a \xe2\x80\x95"
+                                        "b");
     NO("f|contains|windash: ' -enc '", "x enc y");
 }
 
@@ -147,10 +149,16 @@ static void parts_of_a_date_are_compared(void **state)
 
 static void one_field_is_compared_with_another(void **state)
 {
-    static const struct { const char *rule, *a, *b; bool match; } row[] = {
-        { "        a|fieldref: b", "Same", "sAME", true }, { "        a|fieldref: b", "x", "y", false },
-        { "        a|fieldref|startswith: b", "alphabet", "ALPHA", true }, { "        a|fieldref|endswith: b", "alphabet", "bet", true },
-        { "        a|fieldref|contains: b", "alphabet", "z", false }, { "        a|fieldref|neq: b", "x", "y", true },
+    static const struct {
+        const char *rule, *a, *b;
+        bool match;
+    } row[] = {
+        { "        a|fieldref: b", "Same", "sAME", true },
+        { "        a|fieldref: b", "x", "y", false },
+        { "        a|fieldref|startswith: b", "alphabet", "ALPHA", true },
+        { "        a|fieldref|endswith: b", "alphabet", "bet", true },
+        { "        a|fieldref|contains: b", "alphabet", "z", false },
+        { "        a|fieldref|neq: b", "x", "y", true },
         { "        a|fieldref|neq: b", "x", "X", false },
     };
 
@@ -231,11 +239,21 @@ static void an_expression_that_never_ends_is_given_up_and_said(void **state)
 
 static void what_cannot_be_is_refused_with_its_line(void **state)
 {
-    static const struct { const char *selection, *why; } row[] = {
-        { "        f|nonsense: x", "a modifier nobody knows" }, { "        f|re: '('", "regular expression" }, { "        f|cidr: 10.0.0.0/99", "not a network" },
-        { "        f|lt: many", "compared with a number" }, { "        f|exists: perhaps", "true or false" }, { "        f|re|contains: x", "cannot stand together" },
-        { "        f|i: x", "belong to re" }, { "        f: []", "empty list" }, { "        f: {a: b}", "a value has to be" },
-        { "        f|contains: null", "null takes no modifier" }, { "        f|base64: 'a*b'", "wildcard" }, { "        {}", "empty selection" },
+    static const struct {
+        const char *selection, *why;
+    } row[] = {
+        { "        f|nonsense: x", "a modifier nobody knows" },
+        { "        f|re: '('", "regular expression" },
+        { "        f|cidr: 10.0.0.0/99", "not a network" },
+        { "        f|lt: many", "compared with a number" },
+        { "        f|exists: perhaps", "true or false" },
+        { "        f|re|contains: x", "cannot stand together" },
+        { "        f|i: x", "belong to re" },
+        { "        f: []", "empty list" },
+        { "        f: {a: b}", "a value has to be" },
+        { "        f|contains: null", "null takes no modifier" },
+        { "        f|base64: 'a*b'", "wildcard" },
+        { "        {}", "empty selection" },
         { "        f: a\n        f: b", "comes twice" },
     };
 
@@ -243,7 +261,9 @@ static void what_cannot_be_is_refused_with_its_line(void **state)
         struct kit k;
         char text[512];
         kit_open(&k);
-        snprintf(text, sizeof text, "title: t\nlogsource: {product: test}\ndetection:\n    selection:\n%s\n    condition: selection\n", row[i].selection);
+        snprintf(text, sizeof text,
+            "title: t\nlogsource: {product: test}\ndetection:\n    selection:\n%s\n    condition: selection\n",
+            row[i].selection);
         assert_int_equal(kit_add(&k, text), 0);
         assert_int_equal(k.faults, 1);
         if (!strstr(k.fault.why, row[i].why))

@@ -12,23 +12,23 @@ enum { GROUP_FIELDS_MAX = 16, KEY_MAX = GROUP_FIELDS_MAX * (CORRELATE_VALUE_MAX 
 struct moment {
     int64_t s;
     uint32_t ns;
-    uint16_t rule;          /* which of the correlation's rules */
-    uint32_t weight;        /* events it stands for: more than one when a long list was made shorter */
-    double number;          /* value_sum and such */
-    uint64_t value;         /* value_count, share: hash of the value */
+    uint16_t rule;   /* which of the correlation's rules */
+    uint32_t weight; /* events it stands for: more than one when a long list was made shorter */
+    double number;   /* value_sum and such */
+    uint64_t value;  /* value_count, share: hash of the value */
     uint64_t ref;
 };
 
 struct group {
-    struct group *chain;            /* same slot */
-    struct group *older, *newer;    /* by when they were last used */
+    struct group *chain;         /* same slot */
+    struct group *older, *newer; /* by when they were last used */
     uint64_t hash;
-    int64_t told_until;             /* said already: what holds up to then is the same burst */
-    int64_t touched;                /* by the clock of all events */
+    int64_t told_until; /* said already: what holds up to then is the same burst */
+    int64_t touched;    /* by the clock of all events */
     size_t n, cap;
-    struct moment *moment;          /* by time */
+    struct moment *moment; /* by time */
     size_t key_n;
-    uint8_t key[];                  /* values of group-by: length (4 bytes) and bytes, each */
+    uint8_t key[]; /* values of group-by: length (4 bytes) and bytes, each */
 };
 
 struct engine {
@@ -39,7 +39,13 @@ struct engine {
 };
 
 /* Who hears of a rule's hits: engines by number of the rule. */
-struct listeners { size_t n; struct { uint32_t engine; uint16_t which; } *to; };
+struct listeners {
+    size_t n;
+    struct {
+        uint32_t engine;
+        uint16_t which;
+    } * to;
+};
 
 struct correlate {
     const struct sigma_set *set;
@@ -48,16 +54,16 @@ struct correlate {
     struct engine *engine;
     size_t rules;
     struct listeners *listeners;
-    int64_t now;                    /* the latest event time seen */
+    int64_t now; /* the latest event time seen */
     uint64_t seed;
     struct correlate_counts counts;
 };
 
 static bool upper_bound(const struct correlation *c)
 {
-    return (c->has[CORRELATE_LT] || c->has[CORRELATE_LTE] || c->has[CORRELATE_EQ] || c->has[CORRELATE_NEQ]) && !c->has[CORRELATE_GT] &&
-        !c->has[CORRELATE_GTE] && c->type != CORRELATE_VALUE_PERCENTILE && c->type != CORRELATE_TEMPORAL &&
-        c->type != CORRELATE_TEMPORAL_ORDERED;
+    return (c->has[CORRELATE_LT] || c->has[CORRELATE_LTE] || c->has[CORRELATE_EQ] || c->has[CORRELATE_NEQ]) &&
+           !c->has[CORRELATE_GT] && !c->has[CORRELATE_GTE] && c->type != CORRELATE_VALUE_PERCENTILE &&
+           c->type != CORRELATE_TEMPORAL && c->type != CORRELATE_TEMPORAL_ORDERED;
 }
 
 /* ---- making ---- */
@@ -224,7 +230,7 @@ static void grow(struct engine *e)
     struct group **more = e->groups > e->slots ? calloc(slots, sizeof *more) : NULL;
 
     if (!more)
-        return;     /* longer chains are slower, not wrong */
+        return; /* longer chains are slower, not wrong */
     for (struct group *g = e->oldest; g; g = g->newer) {
         g->chain = more[g->hash & (slots - 1)];
         more[g->hash & (slots - 1)] = g;
@@ -337,11 +343,14 @@ static int moment_put(struct correlate *c, const struct correlation *k, struct g
 
 static bool within(const struct correlation *c, double v)
 {
-    bool eq = v >= c->limit[CORRELATE_EQ] && v <= c->limit[CORRELATE_EQ], ne = v >= c->limit[CORRELATE_NEQ] && v <= c->limit[CORRELATE_NEQ];
+    bool eq = v >= c->limit[CORRELATE_EQ] && v <= c->limit[CORRELATE_EQ],
+         ne = v >= c->limit[CORRELATE_NEQ] && v <= c->limit[CORRELATE_NEQ];
 
-    return (!c->has[CORRELATE_GT] || v > c->limit[CORRELATE_GT]) && (!c->has[CORRELATE_GTE] || v >= c->limit[CORRELATE_GTE]) &&
-        (!c->has[CORRELATE_LT] || v < c->limit[CORRELATE_LT]) && (!c->has[CORRELATE_LTE] || v <= c->limit[CORRELATE_LTE]) &&
-        (!c->has[CORRELATE_EQ] || eq) && (!c->has[CORRELATE_NEQ] || !ne);
+    return (!c->has[CORRELATE_GT] || v > c->limit[CORRELATE_GT]) &&
+           (!c->has[CORRELATE_GTE] || v >= c->limit[CORRELATE_GTE]) &&
+           (!c->has[CORRELATE_LT] || v < c->limit[CORRELATE_LT]) &&
+           (!c->has[CORRELATE_LTE] || v <= c->limit[CORRELATE_LTE]) && (!c->has[CORRELATE_EQ] || eq) &&
+           (!c->has[CORRELATE_NEQ] || !ne);
 }
 
 static bool any_limit(const struct correlation *c)
@@ -452,8 +461,14 @@ static bool holds(const struct correlation *c, double v)
 
 /* ---- hits ---- */
 
-struct telling { struct correlate *c; correlate_hit_fn *hit; void *ctx; int n; };
-static int feed(struct telling *t, const struct sigma_rule *rule, const struct event *e, struct event_time time, uint64_t ref, unsigned depth);
+struct telling {
+    struct correlate *c;
+    correlate_hit_fn *hit;
+    void *ctx;
+    int n;
+};
+static int feed(struct telling *t, const struct sigma_rule *rule, const struct event *e, struct event_time time,
+    uint64_t ref, unsigned depth);
 
 static size_t refs_of(const struct moment *m, size_t n, uint64_t *to)
 {
@@ -485,16 +500,24 @@ static void tell(struct telling *t, const struct engine *e, const struct group *
         values[i] = SM_SPAN(g->key + at + 4, n);
         at += 4 + n;
     }
-    struct correlate_hit hit = { .rule = e->rule, .value = value, .first = { first->s, first->ns }, .last = { last->s, last->ns },
-        .event = event, .group_n = e->c->group_n, .group_name = e->c->group_name, .group_value = values,
-        .ref_n = refs_of(first, to - from, refs), .ref = refs };
+    struct correlate_hit hit = { .rule = e->rule,
+        .value = value,
+        .first = { first->s, first->ns },
+        .last = { last->s, last->ns },
+        .event = event,
+        .group_n = e->c->group_n,
+        .group_name = e->c->group_name,
+        .group_value = values,
+        .ref_n = refs_of(first, to - from, refs),
+        .ref = refs };
     t->n++;
     t->c->counts.hits++;
     t->hit(t->ctx, &hit);
 }
 
 /* Does it hold in the window that ends with the moment at i?  That of the event is `changed`. */
-static bool window(const struct engine *e, const struct group *g, size_t i, const struct moment *changed, size_t *ret_from, double *ret_value)
+static bool window(const struct engine *e, const struct group *g, size_t i, const struct moment *changed,
+    size_t *ret_from, double *ret_value)
 {
     size_t from = i;
 
@@ -506,7 +529,8 @@ static bool window(const struct engine *e, const struct group *g, size_t i, cons
 }
 
 /* The moment `changed` may complete windows that end at it or later. */
-static int check(struct telling *t, struct engine *e, struct group *g, const struct moment *changed, const struct event *event, unsigned depth)
+static int check(struct telling *t, struct engine *e, struct group *g, const struct moment *changed,
+    const struct event *event, unsigned depth)
 {
     bool one_by_one = e->c->type == CORRELATE_VALUE_PERCENTILE && e->c->percentile < 0;
 
@@ -520,7 +544,8 @@ static int check(struct telling *t, struct engine *e, struct group *g, const str
         g->told_until = last.s + e->c->timespan_s;
         if (!told)
             tell(t, e, g, from, i + 1, v, event);
-        /* Those that build on this one hear of it as long as it lasts.  They may drop this group: it is not touched after. */
+        /* Those that build on this one hear of it as long as it lasts.  They may drop this group: it is not touched
+         * after. */
         return feed(t, e->rule, event, last, g->moment[i].ref, depth + 1);
     }
     return 0;
@@ -528,8 +553,8 @@ static int check(struct telling *t, struct engine *e, struct group *g, const str
 
 static bool read_value(const struct correlate *c, const struct correlation *k, const struct event *ev, struct moment *m)
 {
-    bool numeric = k->type == CORRELATE_VALUE_SUM || k->type == CORRELATE_VALUE_AVG || k->type == CORRELATE_VALUE_MEDIAN ||
-        (k->type == CORRELATE_VALUE_PERCENTILE && k->percentile >= 0);
+    bool numeric = k->type == CORRELATE_VALUE_SUM || k->type == CORRELATE_VALUE_AVG ||
+                   k->type == CORRELATE_VALUE_MEDIAN || (k->type == CORRELATE_VALUE_PERCENTILE && k->percentile >= 0);
 
     if (!k->field_n)
         return true;
@@ -538,7 +563,7 @@ static bool read_value(const struct correlate *c, const struct correlation *k, c
     for (size_t i = 0; i < k->field_n; i++) {
         uint8_t low[CORRELATE_VALUE_MAX];
         if (!event_get(ev, k->field[i]))
-            return false;       /* a value that is not there is not counted */
+            return false; /* a value that is not there is not counted */
         struct sm_span s = text_of(ev, k->field[i]);
         if (s.n)
             fold_text(low, s.p, s.n);
@@ -559,8 +584,8 @@ static void forget(struct group *g, int64_t before)
     }
 }
 
-static int one(struct telling *t, struct engine *e, uint16_t which, const struct sigma_rule *rule, const struct event *ev, struct event_time time,
-    uint64_t ref, unsigned depth)
+static int one(struct telling *t, struct engine *e, uint16_t which, const struct sigma_rule *rule,
+    const struct event *ev, struct event_time time, uint64_t ref, unsigned depth)
 {
     uint8_t key[KEY_MAX];
     struct moment m = { .s = time.s, .ns = time.ns, .rule = which, .weight = 1, .ref = ref };
@@ -587,7 +612,8 @@ static int one(struct telling *t, struct engine *e, uint16_t which, const struct
     return check(t, e, g, &m, ev, depth);
 }
 
-static int feed(struct telling *t, const struct sigma_rule *rule, const struct event *e, struct event_time time, uint64_t ref, unsigned depth)
+static int feed(struct telling *t, const struct sigma_rule *rule, const struct event *e, struct event_time time,
+    uint64_t ref, unsigned depth)
 {
     const struct listeners *l = &t->c->listeners[rule->number];
 
@@ -601,7 +627,8 @@ static int feed(struct telling *t, const struct sigma_rule *rule, const struct e
     return 0;
 }
 
-int correlate_add(struct correlate *c, const struct sigma_rule *rule, const struct event *e, uint64_t ref, correlate_hit_fn *hit, void *ctx)
+int correlate_add(struct correlate *c, const struct sigma_rule *rule, const struct event *e, uint64_t ref,
+    correlate_hit_fn *hit, void *ctx)
 {
     struct telling t = { .c = c, .hit = hit, .ctx = ctx };
     struct event_time time = e->time;

@@ -9,16 +9,52 @@ enum { NEEDS_MAX = 400, IDS_MAX = 256 };
 
 /* Texts of everyday events: a literal that is part of one says little. */
 static const char *const everyday[] = {
-    "c:\\windows\\system32\\windowspowershell\\v1.0\\powershell.exe", "c:\\windows\\system32\\cmd.exe", "c:\\windows\\syswow64\\",
-    "c:\\windows\\system32\\svchost.exe", "c:\\windows\\system32\\rundll32.exe", "c:\\windows\\system32\\services.exe",
-    "c:\\windows\\system32\\lsass.exe", "c:\\windows\\explorer.exe", "c:\\windows\\system32\\conhost.exe", "c:\\program files\\",
-    "c:\\program files (x86)\\", "c:\\windows\\system32\\wbem\\wmiprvse.exe", "c:\\users\\", "\\appdata\\local\\temp\\", "\\appdata\\roaming\\",
-    "c:\\programdata\\microsoft\\", "hklm\\software\\microsoft\\windows\\currentversion\\", "hklm\\system\\currentcontrolset\\services\\",
-    "hkcu\\software\\microsoft\\windows\\currentversion\\explorer\\", "hklm\\system\\controlset001\\control\\", "nt authority\\system",
-    "\\registry\\machine\\system\\", "\\registry\\machine\\software\\microsoft\\", "c:\\windows\\system32\\ntdll.dll|unknown(",
-    "microsoft corporation", "microsoft windows", "0x1fffff", "0x1410", "0x1000", "0x1400", "true", "false", "high", "medium", "system",
-    "c:\\windows\\system32\\clr.dll", "system.management.automation", "https://", "http://", "dword (0x00000001)", "dword (0x00000000)",
-    "\\policies\\", "c:\\windows\\system32\\taskhostw.exe", "c:\\windows\\system32\\msiexec.exe", "\\enum\\", "\\parameters\\",
+    "c:\\windows\\system32\\windowspowershell\\v1.0\\powershell.exe",
+    "c:\\windows\\system32\\cmd.exe",
+    "c:\\windows\\syswow64\\",
+    "c:\\windows\\system32\\svchost.exe",
+    "c:\\windows\\system32\\rundll32.exe",
+    "c:\\windows\\system32\\services.exe",
+    "c:\\windows\\system32\\lsass.exe",
+    "c:\\windows\\explorer.exe",
+    "c:\\windows\\system32\\conhost.exe",
+    "c:\\program files\\",
+    "c:\\program files (x86)\\",
+    "c:\\windows\\system32\\wbem\\wmiprvse.exe",
+    "c:\\users\\",
+    "\\appdata\\local\\temp\\",
+    "\\appdata\\roaming\\",
+    "c:\\programdata\\microsoft\\",
+    "hklm\\software\\microsoft\\windows\\currentversion\\",
+    "hklm\\system\\currentcontrolset\\services\\",
+    "hkcu\\software\\microsoft\\windows\\currentversion\\explorer\\",
+    "hklm\\system\\controlset001\\control\\",
+    "nt authority\\system",
+    "\\registry\\machine\\system\\",
+    "\\registry\\machine\\software\\microsoft\\",
+    "c:\\windows\\system32\\ntdll.dll|unknown(",
+    "microsoft corporation",
+    "microsoft windows",
+    "0x1fffff",
+    "0x1410",
+    "0x1000",
+    "0x1400",
+    "true",
+    "false",
+    "high",
+    "medium",
+    "system",
+    "c:\\windows\\system32\\clr.dll",
+    "system.management.automation",
+    "https://",
+    "http://",
+    "dword (0x00000001)",
+    "dword (0x00000000)",
+    "\\policies\\",
+    "c:\\windows\\system32\\taskhostw.exe",
+    "c:\\windows\\system32\\msiexec.exe",
+    "\\enum\\",
+    "\\parameters\\",
 };
 
 /* How likely is it that an event of the right kind has it?  Only the order matters. */
@@ -37,7 +73,11 @@ static double odds(const struct need *n)
     return digits && p < 0.05 && n->s.n < 6 ? 0.05 : p;
 }
 
-struct build { struct pool *pool; const struct sigma_set *set; int err; };
+struct build {
+    struct pool *pool;
+    const struct sigma_set *set;
+    int err;
+};
 
 static void shorten(struct stretch *s)
 {
@@ -67,7 +107,7 @@ static struct anchor *anchor_new(struct build *b, size_t n)
 static bool placed(const struct build *b, uint16_t name)
 {
     return name == EVENT_F_EventID || name == EVENT_F_Channel || name == EVENT_F_Provider_Name ||
-        (name >= b->set->at_timestamp && name <= b->set->at_severity);
+           (name >= b->set->at_timestamp && name <= b->set->at_severity);
 }
 
 static struct anchor *of_atom(struct build *b, const struct atom *a)
@@ -81,7 +121,8 @@ static struct anchor *of_atom(struct build *b, const struct atom *a)
     for (size_t i = 0; i < n && x; i++) {
         struct need *need = &x->need[x->n++];
         need->name = a->name;
-        int r = a->test == TEST_REGEX ? regex_stretch(b->pool, a->regex, &need->s) : pattern_stretch(b->pool, &a->pattern[i], &need->s);
+        int r = a->test == TEST_REGEX ? regex_stretch(b->pool, a->regex, &need->s)
+                                      : pattern_stretch(b->pool, &a->pattern[i], &need->s);
         if (r < 0)
             b->err = r;
         if (r < 0 || need->s.n < (a->test == TEST_REGEX ? 3 : 1))
@@ -92,26 +133,26 @@ static struct anchor *of_atom(struct build *b, const struct atom *a)
     return x;
 }
 
-static struct anchor *of_expr(struct build *b, const struct expr *x, bool not);
+static struct anchor *of_expr(struct build *b, const struct expr *x, bool negative);
 
-static struct anchor *best_of(struct build *b, const struct expr *x, bool not)
+static struct anchor *best_of(struct build *b, const struct expr *x, bool negative)
 {
     struct anchor *best = NULL;
 
     for (uint32_t i = 0; i < x->n && b->err >= 0; i++) {
-        struct anchor *a = of_expr(b, x->kid[i], not);
+        struct anchor *a = of_expr(b, x->kid[i], negative);
         if (a && (!best || a->odds < best->odds))
             best = a;
     }
     return best;
 }
 
-static struct anchor *all_of(struct build *b, const struct expr *x, bool not)
+static struct anchor *all_of(struct build *b, const struct expr *x, bool negative)
 {
     struct anchor *sum = anchor_new(b, NEEDS_MAX);
 
     for (uint32_t i = 0; i < x->n && sum && b->err >= 0; i++) {
-        struct anchor *a = of_expr(b, x->kid[i], not);
+        struct anchor *a = of_expr(b, x->kid[i], negative);
         if (!a || sum->n + a->n > NEEDS_MAX)
             return NULL;
         memcpy(sum->need + sum->n, a->need, a->n * sizeof *a->need);
@@ -121,18 +162,18 @@ static struct anchor *all_of(struct build *b, const struct expr *x, bool not)
     return sum && sum->n ? sum : NULL;
 }
 
-/* not: the expression has to be false. */
-static struct anchor *of_expr(struct build *b, const struct expr *x, bool not)
+/* negative: the expression has to be false. */
+static struct anchor *of_expr(struct build *b, const struct expr *x, bool negative)
 {
     switch (x->op) {
     case OP_ATOM:
-        return not ? NULL : of_atom(b, x->atom);
+        return negative ? NULL : of_atom(b, x->atom);
     case OP_NOT:
-        return of_expr(b, x->kid[0], !not);
+        return of_expr(b, x->kid[0], !negative);
     case OP_AND:
-        return not ? all_of(b, x, not) : best_of(b, x, not);
+        return negative ? all_of(b, x, negative) : best_of(b, x, negative);
     case OP_OR:
-        return not ? best_of(b, x, not) : all_of(b, x, not);
+        return negative ? best_of(b, x, negative) : all_of(b, x, negative);
     default:
         return NULL;
     }
@@ -140,7 +181,7 @@ static struct anchor *of_expr(struct build *b, const struct expr *x, bool not)
 
 int anchor_of(struct pool *pool, const struct sigma_set *set, const struct expr *cond, struct anchor **ret)
 {
-    struct pool scratch = { 0 };    /* what was weighed and not taken is not kept */
+    struct pool scratch = { 0 }; /* what was weighed and not taken is not kept */
     struct build b = { .pool = &scratch, .set = set };
     struct anchor *a = of_expr(&b, cond, false), *keep = NULL;
 
@@ -163,7 +204,11 @@ int anchor_of(struct pool *pool, const struct sigma_set *set, const struct expr 
 
 /* ---- EventIDs ---- */
 
-struct ids { bool any; size_t n; uint32_t id[IDS_MAX]; };
+struct ids {
+    bool any;
+    size_t n;
+    uint32_t id[IDS_MAX];
+};
 
 static void ids_add(struct ids *s, uint32_t id)
 {
@@ -192,22 +237,22 @@ static void ids_atom(const struct atom *a, struct ids *ret)
     }
 }
 
-static void ids_expr(const struct expr *x, bool not, struct ids *ret)
+static void ids_expr(const struct expr *x, bool negative, struct ids *ret)
 {
     *ret = (struct ids){ .any = true };
-    if (x->op == OP_ATOM && !not) {
+    if (x->op == OP_ATOM && !negative) {
         ret->any = false;
         ids_atom(x->atom, ret);
     } else if (x->op == OP_NOT) {
-        ids_expr(x->kid[0], !not, ret);
-    } else if ((x->op == OP_AND) != not) {      /* one of the kids that says something is enough */
+        ids_expr(x->kid[0], !negative, ret);
+    } else if ((x->op == OP_AND) != negative) { /* one of the kids that says something is enough */
         for (uint32_t i = 0; i < x->n && ret->any; i++)
-            ids_expr(x->kid[i], not, ret);
+            ids_expr(x->kid[i], negative, ret);
     } else if (x->op != OP_ATOM && x->n) {
         ret->any = false;
         for (uint32_t i = 0; i < x->n && !ret->any; i++) {
             struct ids kid;
-            ids_expr(x->kid[i], not, &kid);
+            ids_expr(x->kid[i], negative, &kid);
             ret->any = kid.any;
             for (size_t k = 0; k < kid.n && !kid.any; k++)
                 ids_add(ret, kid.id[k]);

@@ -5,9 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FEW = 2, FEW_NEEDS = 4, BUCKET_MAX = 60000 };    /* so few rules are evaluated as fast as searched for */
+enum { FEW = 2, FEW_NEEDS = 4, BUCKET_MAX = 60000 }; /* so few rules are evaluated as fast as searched for */
 
-struct entry { uint16_t name, who; const struct stretch *s; };
+struct entry {
+    uint16_t name, who;
+    const struct stretch *s;
+};
 
 static uint16_t renamed(const struct found *f, uint16_t name)
 {
@@ -31,14 +34,15 @@ static int order(const void *a, const void *b)
 
 static bool same_literal(const struct entry *a, const struct entry *b)
 {
-    return a->s->start == b->s->start && a->s->end == b->s->end && sm_span_eq(SM_SPAN(a->s->p, a->s->n), SM_SPAN(b->s->p, b->s->n));
+    return a->s->start == b->s->start && a->s->end == b->s->end &&
+           sm_span_eq(SM_SPAN(a->s->p, a->s->n), SM_SPAN(b->s->p, b->s->n));
 }
 
 static int make_db(struct sigma_matcher *m, struct search *s, const struct literal *list)
 {
     s->way = m->options.plain || !literal_vectorscan_runs() ? &literal_plain : &literal_vectorscan;
     int r = s->way->make(list, s->literals, &s->db);
-    if (r == -SM_ELIMIT) {      /* more than vectorscan takes: the other way takes any */
+    if (r == -SM_ELIMIT) { /* more than vectorscan takes: the other way takes any */
         s->way = &literal_plain;
         r = s->way->make(list, s->literals, &s->db);
     }

@@ -110,7 +110,7 @@ bool cidr_read(struct sm_span s, struct cidr *ret)
         if (end == slash || *end || bits < 0)
             return false;
         if (colon && !c.v6)
-            bits -= 96;     /* of ::ffff:a.b.c.d/n */
+            bits -= 96; /* of ::ffff:a.b.c.d/n */
         if (bits < 0 || bits > most)
             return false;
     }
@@ -129,7 +129,7 @@ bool cidr_match(const struct cidr *c, struct sm_span s)
         return false;
     memcpy(text, s.p, s.n);
     text[s.n] = 0;
-    char *zone = strchr(text, '%');     /* fe80::1%eth0 */
+    char *zone = strchr(text, '%'); /* fe80::1%eth0 */
     if (zone)
         *zone = 0;
     if (!address_read(text, a, &v6) || v6 != c->v6)
@@ -140,7 +140,8 @@ bool cidr_match(const struct cidr *c, struct sm_span s)
     return !rest || (a[whole] ^ c->address[whole]) >> (8 - rest) == 0;
 }
 
-/* Days since 1970-01-01 of a date of the Gregorian calendar, and back (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms"). */
+/* Days since 1970-01-01 of a date of the Gregorian calendar, and back (H. Hinnant, "chrono-Compatible Low-Level Date
+ * Algorithms"). */
 static int64_t days_of(int64_t y, int m, int d)
 {
     y -= m <= 2;
@@ -154,7 +155,8 @@ static void date_of(int64_t z, int64_t *y, int *m, int *d)
 {
     z += 719468;
     int64_t era = (z >= 0 ? z : z - 146096) / 146097, doe = z - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100),
+            mp = (5 * doy + 2) / 153;
 
     *d = (int)(doy - (153 * mp + 2) / 5 + 1);
     *m = (int)(mp < 10 ? mp + 3 : mp - 9);

@@ -80,8 +80,8 @@ static bool same_site(const struct found *a, const struct found *b)
 {
     if (a->place || b->place)
         return a->place && b->place && !strcmp(a->place, b->place);
-    return a->channel == b->channel && a->provider == b->provider && a->windows == b->windows && a->product == b->product &&
-        a->category == b->category && a->service == b->service && a->alone == b->alone;
+    return a->channel == b->channel && a->provider == b->provider && a->windows == b->windows &&
+           a->product == b->product && a->category == b->category && a->service == b->service && a->alone == b->alone;
 }
 
 static int site_of(struct sigma_matcher *m, const struct found *f, struct site **ret)
@@ -104,7 +104,8 @@ static int site_of(struct sigma_matcher *m, const struct found *f, struct site *
     return 0;
 }
 
-/* The EventIDs of an instance: those of the way it comes, those of the condition, or what both share.  False: never both. */
+/* The EventIDs of an instance: those of the way it comes, those of the condition, or what both share.  False: never
+ * both. */
 static bool narrow(struct pool *pool, const struct found *f, size_t rule_n, uint32_t *rule_id, struct instance *in)
 {
     if (!f->id_n || !rule_n) {
@@ -120,7 +121,8 @@ static bool narrow(struct pool *pool, const struct found *f, size_t rule_n, uint
     return in->id_n > 0;
 }
 
-static int put_instance(struct sigma_matcher *m, struct rule *rule, const struct found *f, size_t rule_n, uint32_t *rule_id)
+static int put_instance(
+    struct sigma_matcher *m, struct rule *rule, const struct found *f, size_t rule_n, uint32_t *rule_id)
 {
     struct instance *in = pool_get(&m->pool, sizeof *in);
     struct site *s = NULL;

@@ -12,7 +12,7 @@ struct parse {
     size_t n;
     const char *p;
     unsigned line, depth;
-    char word[160];     /* the token at hand; "" at the end */
+    char word[160]; /* the token at hand; "" at the end */
 };
 
 static void next(struct parse *s)
@@ -98,7 +98,7 @@ static struct expr *single(struct parse *s)
             next(s);
             return of(s, all);
         }
-        s->p = before;      /* a search identifier may have that name */
+        s->p = before; /* a search identifier may have that name */
         memcpy(s->word, word, sizeof word);
     }
     if (is(s, "(")) {
@@ -118,23 +118,26 @@ static struct expr *single(struct parse *s)
             return s->named[i].expr;
         }
     if (strpbrk(s->word, "|<>=") || !strcmp(s->word, "near"))
-        sigma_fail(s->r, s->line, "\"%.60s\": counting in a condition is the old form; correlation rules took its place", s->word);
+        sigma_fail(s->r, s->line,
+            "\"%.60s\": counting in a condition is the old form; correlation rules took its place", s->word);
     else
-        sigma_fail(s->r, s->line, s->word[0] ? "the condition speaks of \"%.100s\", which is no search identifier"
-            : "the condition ends too early%.0s", s->word);
+        sigma_fail(s->r, s->line,
+            s->word[0] ? "the condition speaks of \"%.100s\", which is no search identifier"
+                       : "the condition ends too early%.0s",
+            s->word);
     return NULL;
 }
 
 static struct expr *negation(struct parse *s)
 {
-    bool not = false;
+    bool negative = false;
 
     while (is(s, "not")) {
-        not = !not;
+        negative = !negative;
         next(s);
     }
     struct expr *x = single(s);
-    if (!x || !not)
+    if (!x || !negative)
         return x;
     struct expr *n = expr_new(s->r, OP_NOT, 1);
     if (n)

@@ -7,12 +7,21 @@
 enum { RULES_MAX = 64, GROUPS_MAX = 16 };
 
 static const char *const types[] = {
-    [CORRELATE_EVENT_COUNT] = "event_count", [CORRELATE_VALUE_COUNT] = "value_count", [CORRELATE_TEMPORAL] = "temporal",
-    [CORRELATE_TEMPORAL_ORDERED] = "temporal_ordered", [CORRELATE_VALUE_SUM] = "value_sum", [CORRELATE_VALUE_AVG] = "value_avg",
-    [CORRELATE_VALUE_PERCENTILE] = "value_percentile", [CORRELATE_VALUE_MEDIAN] = "value_median",
+    [CORRELATE_EVENT_COUNT] = "event_count",
+    [CORRELATE_VALUE_COUNT] = "value_count",
+    [CORRELATE_TEMPORAL] = "temporal",
+    [CORRELATE_TEMPORAL_ORDERED] = "temporal_ordered",
+    [CORRELATE_VALUE_SUM] = "value_sum",
+    [CORRELATE_VALUE_AVG] = "value_avg",
+    [CORRELATE_VALUE_PERCENTILE] = "value_percentile",
+    [CORRELATE_VALUE_MEDIAN] = "value_median",
 };
 static const char *const comparisons[CORRELATE_CMPS] = {
-    [CORRELATE_GT] = "gt", [CORRELATE_GTE] = "gte", [CORRELATE_LT] = "lt", [CORRELATE_LTE] = "lte", [CORRELATE_EQ] = "eq",
+    [CORRELATE_GT] = "gt",
+    [CORRELATE_GTE] = "gte",
+    [CORRELATE_LT] = "lt",
+    [CORRELATE_LTE] = "lte",
+    [CORRELATE_EQ] = "eq",
     [CORRELATE_NEQ] = "neq",
 };
 

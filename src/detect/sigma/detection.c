@@ -20,17 +20,20 @@ struct item {
     unsigned re_flags;
     enum shape shape;
     size_t n;
-    const struct modifier *step[MODIFIERS_MAX];     /* those that change values, in their order */
+    const struct modifier *step[MODIFIERS_MAX]; /* those that change values, in their order */
 };
 
 /* What a value has become so far: its variants. */
-struct variants { struct tokens *t; size_t n; };
+struct variants {
+    struct tokens *t;
+    size_t n;
+};
 typedef void step_fn(struct reader *r, const struct item *it, struct variants *v);
 
 struct modifier {
     const char *name;
     void (*note)(struct item *it);
-    step_fn *step;      /* NULL: it changes no text */
+    step_fn *step; /* NULL: it changes no text */
 };
 
 struct expr *expr_new(struct reader *r, enum op op, size_t kids)
@@ -184,7 +187,8 @@ static void step_utf16(struct reader *r, const struct item *it, struct variants 
     utf16(v, false, true);
 }
 
-/* The Base64 of t when `shift` bytes nobody knows stand before it, and others may follow: only what does not depend on them. */
+/* The Base64 of t when `shift` bytes nobody knows stand before it, and others may follow: only what does not depend on
+ * them. */
 static void base64_at(struct reader *r, const struct tokens *t, size_t shift, bool part, struct tokens *ret)
 {
     static const uint8_t skip[] = { 0, 2, 3 }, drop[] = { 0, 3, 2 };
@@ -238,7 +242,11 @@ static void step_base64offset(struct reader *r, const struct item *it, struct va
 
 /* ---- the table of modifiers ---- */
 
-#define NOTE(fn, statement) static void note_##fn(struct item *it) { statement; }
+#define NOTE(fn, statement)                                                                                            \
+    static void note_##fn(struct item *it)                                                                             \
+    {                                                                                                                  \
+        statement;                                                                                                     \
+    }
 NOTE(none, (void)it)
 NOTE(all, it->all = true)
 NOTE(cased, it->cased = true)
@@ -266,15 +274,37 @@ NOTE(month, it->unit = UNIT_MONTH)
 NOTE(year, it->unit = UNIT_YEAR)
 
 static const struct modifier modifiers[] = {
-    { "contains", note_contains, step_contains }, { "startswith", note_startswith, step_starts }, { "endswith", note_endswith, step_ends },
-    { "all", note_all, NULL }, { "cased", note_cased, NULL }, { "exists", note_exists, NULL }, { "neq", note_neq, NULL },
-    { "windash", note_none, step_windash }, { "wide", note_none, step_utf16le }, { "utf16le", note_none, step_utf16le },
-    { "utf16be", note_none, step_utf16be }, { "utf16", note_none, step_utf16 }, { "base64", note_none, step_base64 },
-    { "base64offset", note_none, step_base64offset }, { "re", note_re, NULL }, { "i", note_i, NULL }, { "m", note_m, NULL },
-    { "s", note_s, NULL }, { "cidr", note_cidr, NULL }, { "expand", note_expand, NULL }, { "fieldref", note_fieldref, NULL },
-    { "lt", note_lt, NULL }, { "lte", note_lte, NULL }, { "gt", note_gt, NULL }, { "gte", note_gte, NULL },
-    { "minute", note_minute, NULL }, { "hour", note_hour, NULL }, { "day", note_day, NULL }, { "week", note_week, NULL },
-    { "month", note_month, NULL }, { "year", note_year, NULL },
+    { "contains", note_contains, step_contains },
+    { "startswith", note_startswith, step_starts },
+    { "endswith", note_endswith, step_ends },
+    { "all", note_all, NULL },
+    { "cased", note_cased, NULL },
+    { "exists", note_exists, NULL },
+    { "neq", note_neq, NULL },
+    { "windash", note_none, step_windash },
+    { "wide", note_none, step_utf16le },
+    { "utf16le", note_none, step_utf16le },
+    { "utf16be", note_none, step_utf16be },
+    { "utf16", note_none, step_utf16 },
+    { "base64", note_none, step_base64 },
+    { "base64offset", note_none, step_base64offset },
+    { "re", note_re, NULL },
+    { "i", note_i, NULL },
+    { "m", note_m, NULL },
+    { "s", note_s, NULL },
+    { "cidr", note_cidr, NULL },
+    { "expand", note_expand, NULL },
+    { "fieldref", note_fieldref, NULL },
+    { "lt", note_lt, NULL },
+    { "lte", note_lte, NULL },
+    { "gt", note_gt, NULL },
+    { "gte", note_gte, NULL },
+    { "minute", note_minute, NULL },
+    { "hour", note_hour, NULL },
+    { "day", note_day, NULL },
+    { "week", note_week, NULL },
+    { "month", note_month, NULL },
+    { "year", note_year, NULL },
 };
 
 static const struct modifier *modifier_find(const char *p, size_t n)
@@ -430,12 +460,17 @@ static struct atom *atom_new(struct reader *r, const struct item *it, enum test 
 
     if (!a)
         return NULL;
-    *a = (struct atom){ .test = (uint8_t)test, .name = it->name, .cased = it->cased, .compare = (uint8_t)it->compare,
-        .unit = (uint8_t)it->unit, .want = value ? value->text : "" };
+    *a = (struct atom){ .test = (uint8_t)test,
+        .name = it->name,
+        .cased = it->cased,
+        .compare = (uint8_t)it->compare,
+        .unit = (uint8_t)it->unit,
+        .want = value ? value->text : "" };
     return a;
 }
 
-/* Patterns there is room for when there are n: a power of two, so that a long list is not copied for each of its values. */
+/* Patterns there is room for when there are n: a power of two, so that a long list is not copied for each of its
+ * values. */
 static uint32_t room_for(uint32_t n)
 {
     uint32_t cap = 1;
@@ -568,7 +603,8 @@ static bool is_text(const struct item *it)
 }
 
 /* Of a value that stands alone or in a list. */
-static void value_add(struct reader *r, const struct item *it, const struct node *value, struct expr *x, struct atom **texts)
+static void value_add(
+    struct reader *r, const struct item *it, const struct node *value, struct expr *x, struct atom **texts)
 {
     struct atom *a;
 
@@ -599,17 +635,17 @@ static void value_add(struct reader *r, const struct item *it, const struct node
 /* neq: the field is there and has none of the values. */
 static struct expr *negated(struct reader *r, const struct item *it, struct expr *x)
 {
-    struct expr *both = expr_new(r, OP_AND, 2), *not = expr_new(r, OP_NOT, 1);
+    struct expr *both = expr_new(r, OP_AND, 2), *without = expr_new(r, OP_NOT, 1);
     struct atom *a = atom_new(r, it, TEST_EXISTS, NULL);
     struct expr *there = expr_atom(r, a);
 
-    if (!both || !not || !there)
+    if (!both || !without || !there)
         return NULL;
     a->number = 1;
     a->want = "true";
-    not->kid[not->n++] = x;
+    without->kid[without->n++] = x;
     both->kid[both->n++] = there;
-    both->kid[both->n++] = not;
+    both->kid[both->n++] = without;
     return both;
 }
 
@@ -677,7 +713,9 @@ struct expr *detection_read(struct reader *r, const struct node *value, const ch
     } else {
         x = expr_new(r, OP_OR, value->n);
         for (const struct node *c = value->child; c && x && r->err >= 0; c = c->next) {
-            struct expr *kid = c->kind == NODE_MAP ? map_read(r, c) : c->kind == NODE_SCALAR ? keyword_read(r, c) : NULL;
+            struct expr *kid = c->kind == NODE_MAP      ? map_read(r, c)
+                               : c->kind == NODE_SCALAR ? keyword_read(r, c)
+                                                        : NULL;
             if (kid)
                 x->kid[x->n++] = kid;
             else

@@ -35,7 +35,7 @@ bool view_raw_counts(const struct view *v)
     const struct event *e = v->e;
 
     return e->raw.n && e->format != EVENT_W_evtx && e->format != EVENT_W_json && e->product != EVENT_W_windows &&
-        !(e->notes & (EVENT_DECODED | EVENT_REPLACED));
+           !(e->notes & (EVENT_DECODED | EVENT_REPLACED));
 }
 
 void view_open(struct view *v, const struct event *e)
@@ -84,9 +84,9 @@ static const struct event_field *extra(struct view *v, uint16_t name)
         return f;
     if (name == s->at_timestamp) {
         int64_t local = e->time.s + v->zone_s;
-        int n = snprintf(v->extra_text, sizeof v->extra_text, "%04.0f-%02.0f-%02.0fT%02.0f:%02.0f:%02d", unit_of(UNIT_YEAR, local),
-            unit_of(UNIT_MONTH, local), unit_of(UNIT_DAY, local), unit_of(UNIT_HOUR, local), unit_of(UNIT_MINUTE, local),
-            (int)((local % 60 + 60) % 60));
+        int n = snprintf(v->extra_text, sizeof v->extra_text, "%04.0f-%02.0f-%02.0fT%02.0f:%02.0f:%02d",
+            unit_of(UNIT_YEAR, local), unit_of(UNIT_MONTH, local), unit_of(UNIT_DAY, local), unit_of(UNIT_HOUR, local),
+            unit_of(UNIT_MINUTE, local), (int)((local % 60 + 60) % 60));
         text = SM_SPAN(v->extra_text, (size_t)n);
     } else if (name == s->at_host) {
         text = e->host.n < 1024 ? e->host : SM_SPAN(e->host.p, 1024);
@@ -94,8 +94,10 @@ static const struct event_field *extra(struct view *v, uint16_t name)
         static const char digit[] = "01234567";
         text = e->severity < 8 ? SM_SPAN(digit + e->severity, 1) : (struct sm_span){ 0 };
     } else {
-        uint16_t word = name == s->at_product ? e->product : name == s->at_category ? e->category : name == s->at_service ? e->service
-            : e->format;
+        uint16_t word = name == s->at_product    ? e->product
+                        : name == s->at_category ? e->category
+                        : name == s->at_service  ? e->service
+                                                 : e->format;
         text = word ? event_names_text(s->names, word) : (struct sm_span){ 0 };
     }
     if (!text.n)
@@ -148,7 +150,8 @@ const uint8_t *view_folded(struct view *v, const struct event_field *f)
 {
     if (!v->room)
         return NULL;
-    return fold_at(v, is_extra(v, f) ? (size_t)(EVENT_FIELDS_MAX + (f - v->extra)) : (size_t)(f - v->e->fields), event_value(f));
+    return fold_at(
+        v, is_extra(v, f) ? (size_t)(EVENT_FIELDS_MAX + (f - v->extra)) : (size_t)(f - v->e->fields), event_value(f));
 }
 
 const uint8_t *view_folded_raw(struct view *v)
@@ -197,7 +200,9 @@ static bool regex(struct view *v, const struct atom *a, struct sm_span value)
 static bool refer(struct view *v, const struct atom *a, const struct event_field *f)
 {
     for (const struct event_field *g = view_get(v, a->ref); g; g = view_next(v, g)) {
-        struct pattern p = { .kind = a->ref_kind, .cased = a->cased, .n = g->n, .text = a->cased ? g->p : view_folded(v, g) };
+        struct pattern p = {
+            .kind = a->ref_kind, .cased = a->cased, .n = g->n, .text = a->cased ? g->p : view_folded(v, g)
+        };
         const uint8_t *have = view_folded(v, f);
         if (g->type != EVENT_NULL && p.text && have && pattern_match(&p, event_value(f), have))
             return true;

@@ -5,7 +5,13 @@
 
 enum { SHOWN = 6, WANT_MAX = 1024 };
 
-struct explain { struct view *v; const struct found *found; sigma_line_fn *line; void *ctx; char want[WANT_MAX]; };
+struct explain {
+    struct view *v;
+    const struct found *found;
+    sigma_line_fn *line;
+    void *ctx;
+    char want[WANT_MAX];
+};
 
 static const char *name_of(const struct explain *x, uint16_t name)
 {
@@ -38,7 +44,7 @@ static const char *wanted(struct explain *x, const struct atom *a, const struct 
     const char *last = NULL;
     for (uint32_t i = 0, shown = 0; i < a->n && n < sizeof x->want - 1; i++) {
         if (last && !strcmp(last, a->pattern[i].source))
-            continue;       /* variants of one value */
+            continue; /* variants of one value */
         last = a->pattern[i].source;
         if (shown++ == SHOWN) {
             n += (size_t)snprintf(x->want + n, sizeof x->want - n, ", … (%u)", a->n);
@@ -82,20 +88,32 @@ static bool explain_expr(struct explain *x, const struct expr *e, const char *la
     if (e->op == OP_ATOM) {
         const struct atom *a = e->atom;
         const struct event_field *have = shown(x, a);
-        struct sigma_line l = { .depth = depth, .truth = truth, .what = own ? own : "", .want = wanted(x, a, have),
-            .have = have ? event_value(have) : (struct sm_span){ 0 }, .absent = !have,
-            .field = a->name ? renamed(x, a->name) : have ? name_of(x, have->name) : "" };
+        struct sigma_line l = { .depth = depth,
+            .truth = truth,
+            .what = own ? own : "",
+            .want = wanted(x, a, have),
+            .have = have ? event_value(have) : (struct sm_span){ 0 },
+            .absent = !have,
+            .field = a->name ? renamed(x, a->name)
+                     : have  ? name_of(x, have->name)
+                             : "" };
         x->line(x->ctx, &l);
         return truth;
     }
     /* A selection of one thing is that thing: no line of its own. */
     bool silent = e->n == 1 && e->op != OP_NOT && !e->label;
     if (!silent) {
-        struct sigma_line l = { .depth = depth, .truth = truth, .what = e->label ? e->label : word[e->op], .want = "", .field = "" };
+        struct sigma_line l = {
+            .depth = depth, .truth = truth, .what = e->label ? e->label : word[e->op], .want = "", .field = ""
+        };
         x->line(x->ctx, &l);
     }
     for (uint32_t i = 0; i < e->n; i++)
-        explain_expr(x, e->kid[i], e->op == OP_NOT ? NULL : label && !e->label ? label : e->kid[i]->op == OP_ATOM ? e->label : NULL,
+        explain_expr(x, e->kid[i],
+            e->op == OP_NOT            ? NULL
+            : label && !e->label       ? label
+            : e->kid[i]->op == OP_ATOM ? e->label
+                                       : NULL,
             depth + !silent);
     return truth;
 }
@@ -111,14 +129,15 @@ static void describe(const struct explain *x, const struct found *f, char *to, s
     else if (f->channel_n)
         k = (size_t)snprintf(to, n, "%s", f->channel[0]);
     else
-        k = (size_t)snprintf(to, n, "%s/%s/%s", f->product ? name_of(x, f->product) : "", f->category ? name_of(x, f->category) : "",
-            f->service ? name_of(x, f->service) : "");
+        k = (size_t)snprintf(to, n, "%s/%s/%s", f->product ? name_of(x, f->product) : "",
+            f->category ? name_of(x, f->category) : "", f->service ? name_of(x, f->service) : "");
     for (size_t i = 0; i < f->id_n && k < n; i++)
         k += (size_t)snprintf(to + k, n - k, "%s%u", i ? "," : " EventID ", f->id[i]);
 }
 
 /* One way in which the events of the rule come. */
-static bool explain_way(struct explain *x, const struct sigma_matcher *m, struct sigma_scratch *s, const struct instance *in)
+static bool explain_way(
+    struct explain *x, const struct sigma_matcher *m, struct sigma_scratch *s, const struct instance *in)
 {
     char text[WANT_MAX];
     bool here = match_place(m, s, in);
@@ -142,10 +161,10 @@ static int explain_with(struct explain *x, const struct rule *rule)
     return yes;
 }
 
-int sigma_explain(const struct sigma_matcher *m, struct sigma_scratch *s, const struct sigma_rule *pub, const struct event *e,
-    sigma_line_fn *line, void *ctx)
+int sigma_explain(const struct sigma_matcher *m, struct sigma_scratch *s, const struct sigma_rule *pub,
+    const struct event *e, sigma_line_fn *line, void *ctx)
 {
-    const struct rule *rule = (const struct rule *)pub;     /* pub stands first */
+    const struct rule *rule = (const struct rule *)pub; /* pub stands first */
     static const struct found nowhere;
     struct explain x = { .v = scratch_view(s), .found = &nowhere, .line = line, .ctx = ctx };
     bool tried = false;

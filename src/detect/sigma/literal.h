@@ -1,14 +1,19 @@
 /*
  * Many literals searched at once in folded text: the seam between the matcher and what searches.
- * One row a way: vectorscan (literal_vectorscan.c), and plain C (literal_plain.c) for machines that vectorscan does not run on.
+ * One row a way: vectorscan (literal_vectorscan.c), and plain C (literal_plain.c) for machines that vectorscan does not
+ * run on.
  */
 #ifndef SM_DETECT_SIGMA_LITERAL_H
 #define SM_DETECT_SIGMA_LITERAL_H
 
 #include "core/buf.h"
 
-enum { LITERAL_MAX = 48 };      /* bytes of one; what is longer is cut by who makes it */
-struct literal { const uint8_t *p; uint32_t n; bool start, end; };  /* n > 0; at the start, the end of the text; both: all of it */
+enum { LITERAL_MAX = 48 }; /* bytes of one; what is longer is cut by who makes it */
+struct literal {
+    const uint8_t *p;
+    uint32_t n;
+    bool start, end;
+}; /* n > 0; at the start, the end of the text; both: all of it */
 
 /* Called for each literal found (its place in the list), once for each at least; more often is harmless. */
 typedef void literal_fn(void *ctx, uint32_t number);

@@ -10,7 +10,7 @@ enum { SLOT_BITS = 13, SLOTS = 1 << SLOT_BITS, NONE = UINT32_MAX };
 struct plain {
     size_t n, bytes, direct_n;
     struct literal *list;
-    uint32_t *next, *direct;    /* chains; those looked at directly */
+    uint32_t *next, *direct; /* chains; those looked at directly */
     uint32_t slot[SLOTS];
     uint8_t text[];
 };

@@ -11,8 +11,12 @@ bool literal_vectorscan_runs(void)
     return hs_valid_platform() == HS_SUCCESS;
 }
 
-/* The library knows literals alone: anchors would make its compiling some hundred times slower, and are seen to where it reports. */
-struct database { hs_database_t *hs; uint8_t *anchor; };   /* by literal: 0, or its length with the bits below */
+/* The library knows literals alone: anchors would make its compiling some hundred times slower, and are seen to where
+ * it reports. */
+struct database {
+    hs_database_t *hs;
+    uint8_t *anchor;
+}; /* by literal: 0, or its length with the bits below */
 enum { AT_START = 128, AT_END = 64, LENGTH = 63 };
 _Static_assert((int)LITERAL_MAX <= (int)LENGTH, "a length fits beside its bits");
 
@@ -49,7 +53,9 @@ static int make(const struct literal *list, size_t n, void **ret_db)
             if (l->start || l->end)
                 d->anchor[i] = (uint8_t)(l->n | (l->start ? AT_START : 0) | (l->end ? AT_END : 0));
         }
-        r = hs_compile_lit_multi(text, flags, ids, lens, (unsigned)n, HS_MODE_BLOCK, NULL, &d->hs, &why) == HS_SUCCESS ? 0 : -SM_ELIMIT;
+        r = hs_compile_lit_multi(text, flags, ids, lens, (unsigned)n, HS_MODE_BLOCK, NULL, &d->hs, &why) == HS_SUCCESS
+                ? 0
+                : -SM_ELIMIT;
     }
     if (why)
         hs_free_compile_error(why);
@@ -81,7 +87,12 @@ static void free_scratch(void *scratch)
     hs_free_scratch(scratch);
 }
 
-struct call { const uint8_t *anchor; size_t n; literal_fn *found; void *ctx; };
+struct call {
+    const uint8_t *anchor;
+    size_t n;
+    literal_fn *found;
+    void *ctx;
+};
 
 static int on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *ctx)
 {

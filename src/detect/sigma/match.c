@@ -9,9 +9,9 @@ enum { SITES_MAX = 64, NAME_MAX_BYTES = 256 };
 struct sigma_scratch {
     const struct sigma_matcher *m;
     struct view view;
-    void *search[2];                /* of each way of searching */
-    uint32_t *mark, round;          /* by place in a bucket: found in this round */
-    uint32_t *hit, event;           /* by rule: matched in this event */
+    void *search[2];       /* of each way of searching */
+    uint32_t *mark, round; /* by place in a bucket: found in this round */
+    uint32_t *hit, event;  /* by rule: matched in this event */
     uint16_t *found;
     size_t found_n;
     const struct search *now;
@@ -74,7 +74,10 @@ void sigma_scratch_free(struct sigma_scratch *s)
 
 /* ---- where an event belongs ---- */
 
-struct places { size_t n; uint32_t site[SITES_MAX]; };
+struct places {
+    size_t n;
+    uint32_t site[SITES_MAX];
+};
 
 static void add_sites(struct places *p, const uint32_t *site, size_t n)
 {
@@ -103,15 +106,17 @@ static void by_words(const struct sigma_matcher *m, const struct event *e, bool 
         while (low < high) {
             size_t mid = (low + high) / 2;
             const struct words *x = &m->words[mid];
-            bool less = x->product != w.product ? x->product < w.product : x->category != w.category ? x->category < w.category
-                : x->service < w.service;
+            bool less = x->product != w.product     ? x->product < w.product
+                        : x->category != w.category ? x->category < w.category
+                                                    : x->service < w.service;
             if (less)
                 low = mid + 1;
             else
                 high = mid;
         }
         for (; low < m->words_n && m->words[low].product == w.product && m->words[low].category == w.category &&
-             m->words[low].service == w.service; low++)
+               m->words[low].service == w.service;
+             low++)
             if (!(m->words[low].alone && named))
                 add_sites(p, &m->words[low].site, 1);
     }
@@ -251,7 +256,8 @@ static int match_bucket(struct sigma_scratch *s, const struct bucket *b, sigma_h
     return hits;
 }
 
-int sigma_match(const struct sigma_matcher *m, struct sigma_scratch *s, const struct event *e, sigma_hit_fn *hit, void *ctx)
+int sigma_match(
+    const struct sigma_matcher *m, struct sigma_scratch *s, const struct event *e, sigma_hit_fn *hit, void *ctx)
 {
     struct places p;
     int hits = 0;
@@ -270,7 +276,7 @@ int sigma_match(const struct sigma_matcher *m, struct sigma_scratch *s, const st
     for (size_t i = 0; i < p.n; i++) {
         bucket[i] = site_bucket(&m->site[p.site[i]], id);
         size_t n;
-        if (bucket[i]->search_n && !bucket[i]->search[0].name)      /* fields stand in order of their numbers */
+        if (bucket[i]->search_n && !bucket[i]->search[0].name) /* fields stand in order of their numbers */
             (void)view_folded_all(&s->view, &n);
     }
     for (size_t i = 0; i < p.n; i++) {

@@ -9,49 +9,70 @@
 struct instance {
     struct rule *rule;
     const struct found *found;
-    size_t id_n;            /* EventIDs it can match; 0: any */
+    size_t id_n; /* EventIDs it can match; 0: any */
     uint32_t *id;
     struct anchor *anchor;
 };
 
 /* Literals of which every match of a rule has one. */
-struct need { uint16_t name; struct stretch s; };
-struct anchor { size_t n; struct need *need; double odds; };    /* n 0: none known */
+struct need {
+    uint16_t name;
+    struct stretch s;
+};
+struct anchor {
+    size_t n;
+    struct need *need;
+    double odds;
+}; /* n 0: none known */
 
 /* The literals that are searched in one field of the events of one bucket. */
 struct search {
-    uint16_t name;          /* 0: all values */
+    uint16_t name; /* 0: all values */
     const struct literal_way *way;
     void *db;
     size_t literals;
-    uint32_t *first;        /* by literal: where its instances begin in who; literals + 1 of them */
-    uint16_t *who;          /* places in the bucket */
+    uint32_t *first; /* by literal: where its instances begin in who; literals + 1 of them */
+    uint16_t *who;   /* places in the bucket */
 };
 
 /* Events of one place and EventID. */
 struct bucket {
     uint32_t id;
     size_t n, search_n, direct_n;
-    struct instance **instance;     /* by number of the rule */
+    struct instance **instance; /* by number of the rule */
     struct search *search;
-    uint16_t *direct;               /* evaluated for every event */
+    uint16_t *direct; /* evaluated for every event */
 };
 
 struct site {
     const char *place;
-    const struct found *found;      /* the first that led here: channels, providers, words */
+    const struct found *found; /* the first that led here: channels, providers, words */
     size_t n, cap;
     struct instance **instance;
     size_t bucket_n;
-    struct bucket *bucket;          /* by id */
-    struct bucket rest;             /* EventIDs no rule names */
-    uint32_t *slot;                 /* of bucket + 1, by id */
+    struct bucket *bucket; /* by id */
+    struct bucket rest;    /* EventIDs no rule names */
+    uint32_t *slot;        /* of bucket + 1, by id */
     size_t slots;
 };
 
 /* Text → sites. */
-struct texts { size_t n, cap; struct { const char *text; size_t len; size_t n; uint32_t *site; } *row; uint32_t *slot; size_t slots; };
-struct words { uint16_t product, category, service; uint32_t site; bool alone; };
+struct texts {
+    size_t n, cap;
+    struct {
+        const char *text;
+        size_t len;
+        size_t n;
+        uint32_t *site;
+    } * row;
+    uint32_t *slot;
+    size_t slots;
+};
+struct words {
+    uint16_t product, category, service;
+    uint32_t site;
+    bool alone;
+};
 
 struct sigma_matcher {
     struct sigma_set *set;
@@ -62,10 +83,10 @@ struct sigma_matcher {
     struct texts channels, providers;
     size_t windows_n, words_n;
     uint32_t *windows;
-    struct words *words;            /* sorted */
+    struct words *words; /* sorted */
     size_t bucket_max;
     struct sigma_size size;
-    struct anchor **anchor;         /* by rule */
+    struct anchor **anchor; /* by rule */
 };
 
 uint32_t text_hash(const uint8_t *p, size_t n);

@@ -30,7 +30,8 @@ void tokens_value(struct tokens *t, struct sm_span value)
         } else if (c == '?') {
             tokens_put(t, TOKEN_ONE);
         } else {
-            if (c == '\\' && i + 1 < value.n && (value.p[i + 1] == '*' || value.p[i + 1] == '?' || value.p[i + 1] == '\\'))
+            if (c == '\\' && i + 1 < value.n &&
+                (value.p[i + 1] == '*' || value.p[i + 1] == '?' || value.p[i + 1] == '\\'))
                 c = value.p[++i];
             tokens_put(t, c);
         }
@@ -102,8 +103,11 @@ int pattern_make(struct pool *pool, const struct tokens *in, bool cased, const c
         trail++;
     if (all_bytes(t + lead, n - lead - trail)) {
         p.n = (uint32_t)(n - lead - trail);
-        p.kind = !p.n && lead ? PATTERN_ANY : lead && trail ? PATTERN_CONTAINS : lead ? PATTERN_SUFFIX : trail ? PATTERN_PREFIX
-            : PATTERN_EXACT;
+        p.kind = !p.n && lead    ? PATTERN_ANY
+                 : lead && trail ? PATTERN_CONTAINS
+                 : lead          ? PATTERN_SUFFIX
+                 : trail         ? PATTERN_PREFIX
+                                 : PATTERN_EXACT;
         p.text = bytes_of(pool, t + lead, p.n, cased);
         if (!p.text)
             return -ENOMEM;
@@ -159,7 +163,7 @@ static bool glob(const uint16_t *t, size_t tn, const uint8_t *v, size_t n)
             if (star == SIZE_MAX || mark >= n)
                 return false;
             mark++;
-            if (t[star] < 256) {            /* on to where the stretch after the star may begin */
+            if (t[star] < 256) { /* on to where the stretch after the star may begin */
                 const uint8_t *next = mark < n ? memchr(v + mark, t[star], n - mark) : NULL;
                 if (!next)
                     return false;

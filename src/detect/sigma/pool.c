@@ -5,7 +5,11 @@
 
 enum { POOL_BLOCK = 256 << 10 };
 
-struct pool_block { struct pool_block *next; size_t n, cap; _Alignas(16) uint8_t bytes[]; };
+struct pool_block {
+    struct pool_block *next;
+    size_t n, cap;
+    _Alignas(16) uint8_t bytes[];
+};
 
 void *pool_get(struct pool *p, size_t n)
 {
@@ -19,7 +23,7 @@ void *pool_get(struct pool *p, size_t n)
             return NULL;
         fresh->cap = cap;
         p->bytes += cap;
-        if (b && want > POOL_BLOCK / 4) {   /* a large one stands behind: the open block stays open */
+        if (b && want > POOL_BLOCK / 4) { /* a large one stands behind: the open block stays open */
             fresh->next = b->next;
             b->next = fresh;
         } else {

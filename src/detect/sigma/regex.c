@@ -9,20 +9,29 @@
 
 enum {
     REGEX_TEXT_MAX = 16 << 10,
-    REGEX_STEPS = 200000,       /* PCRE2's match limit: some milliseconds at the very most */
+    REGEX_STEPS = 200000, /* PCRE2's match limit: some milliseconds at the very most */
     REGEX_DEPTH = 2000,
     REGEX_HEAP_KIB = 4096,
     REGEX_STACK_FIRST = 32 << 10,
     REGEX_STACK_MAX = 1 << 20,
 };
 
-struct regex { pcre2_code *code; char *text; size_t n; };
-struct regex_state { pcre2_match_context *context; pcre2_match_data *data; pcre2_jit_stack *stack; };
+struct regex {
+    pcre2_code *code;
+    char *text;
+    size_t n;
+};
+struct regex_state {
+    pcre2_match_context *context;
+    pcre2_match_data *data;
+    pcre2_jit_stack *stack;
+};
 
 int regex_new(const char *text, size_t n, unsigned flags, struct regex **ret, char *ret_why)
 {
-    uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_AUTO_CAPTURE | (flags & REGEX_I ? PCRE2_CASELESS : 0) |
-        (flags & REGEX_M ? PCRE2_MULTILINE : 0) | (flags & REGEX_S ? PCRE2_DOTALL : 0);
+    uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_AUTO_CAPTURE |
+                       (flags & REGEX_I ? PCRE2_CASELESS : 0) | (flags & REGEX_M ? PCRE2_MULTILINE : 0) |
+                       (flags & REGEX_S ? PCRE2_DOTALL : 0);
     int err = 0;
     PCRE2_SIZE at = 0;
 
@@ -44,7 +53,7 @@ int regex_new(const char *text, size_t n, unsigned flags, struct regex **ret, ch
         free(r);
         return -SM_EFORMAT;
     }
-    (void)pcre2_jit_compile(r->code, PCRE2_JIT_COMPLETE);  /* without it, the same, slower */
+    (void)pcre2_jit_compile(r->code, PCRE2_JIT_COMPLETE); /* without it, the same, slower */
     r->text = malloc(n + 1);
     if (!r->text) {
         regex_free(r);
@@ -100,7 +109,8 @@ void regex_state_free(struct regex_state *s)
 int regex_match(const struct regex *r, struct regex_state *s, struct sm_span value)
 {
     /* Values are valid UTF-8 (event.h); an empty span may have no address. */
-    int got = pcre2_match(r->code, value.n ? value.p : (PCRE2_SPTR)"", value.n, 0, PCRE2_NO_UTF_CHECK, s->data, s->context);
+    int got =
+        pcre2_match(r->code, value.n ? value.p : (PCRE2_SPTR) "", value.n, 0, PCRE2_NO_UTF_CHECK, s->data, s->context);
 
     if (got >= 0)
         return 1;
@@ -200,7 +210,7 @@ int regex_stretch(struct pool *pool, const struct regex *r, struct stretch *ret)
             else if (t[i] == '(')
                 next = skip_group(t, n, i) + 1;
             else if (t[i] == '\\' && (i + 1 == n || !strchr("dDsSwWbB", t[i + 1])))
-                return 0;   /* \x41, \Q, \1 ...: not looked into */
+                return 0; /* \x41, \Q, \1 ...: not looked into */
             run = 0;
         }
         if (next > n)

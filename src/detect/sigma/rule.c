@@ -34,7 +34,7 @@ const char *sigma_text(struct reader *r, const struct node *n)
 {
     if (!n || n->kind != NODE_SCALAR || node_is_null(n))
         return "";
-    return n->text;     /* the node's text lives in the same pool */
+    return n->text; /* the node's text lives in the same pool */
 }
 
 static const char *const none[] = { NULL };
@@ -141,7 +141,8 @@ static void filter_read(struct reader *r, const struct node *map, struct rule *r
 
     if (!f)
         return;
-    f->any = !rules || (rules->kind == NODE_SCALAR && !strcasecmp(rules->text, "any")) || (rules->kind == NODE_LIST && !rules->n);
+    f->any = !rules || (rules->kind == NODE_SCALAR && !strcasecmp(rules->text, "any")) ||
+             (rules->kind == NODE_LIST && !rules->n);
     if (!f->any) {
         const char *const *t = texts(r, rules);
         while (t[f->n])
@@ -180,7 +181,8 @@ static void head_read(struct reader *r, const struct node *d, struct rule *rule)
     if (!*p->title && !*p->id && !*p->name)
         sigma_fail(r, p->line, "neither title, id nor name");
     if (node_get(d, "action"))
-        sigma_fail(r, node_get(d, "action")->line, "action: the collections of old; this form is no longer of the specification");
+        sigma_fail(r, node_get(d, "action")->line,
+            "action: the collections of old; this form is no longer of the specification");
 }
 
 int rule_read(struct reader *r, const struct node *d, struct rule **ret)
@@ -190,7 +192,8 @@ int rule_read(struct reader *r, const struct node *d, struct rule **ret)
         return r->err;
     }
     struct rule *rule = sigma_get(r, sizeof *rule);
-    const struct node *detection = node_get(d, "detection"), *correlation = node_get(d, "correlation"), *filter = node_get(d, "filter");
+    const struct node *detection = node_get(d, "detection"), *correlation = node_get(d, "correlation"),
+                      *filter = node_get(d, "filter");
     if (!rule)
         return r->err;
     head_read(r, d, rule);

@@ -109,7 +109,7 @@ static int add_document(void *ctx, struct node *document)
     struct rule *rule = NULL;
 
     if (document->kind == NODE_SCALAR && node_is_null(document))
-        return 0;       /* nothing between two --- */
+        return 0; /* nothing between two --- */
     if (a->set->n == SIGMA_RULES_MAX) {
         say(a, document->line, "more rules than a set holds");
         return 0;
@@ -160,8 +160,9 @@ static struct rule *find(const struct sigma_set *s, const char *id)
 /* The rule has at least every word the filter has. */
 static bool covers(const struct rule *filter, const struct rule *rule)
 {
-    return (!filter->product || filter->product == rule->product) && (!filter->category || filter->category == rule->category) &&
-        (!filter->service || filter->service == rule->service);
+    return (!filter->product || filter->product == rule->product) &&
+           (!filter->category || filter->category == rule->category) &&
+           (!filter->service || filter->service == rule->service);
 }
 
 static int apply(struct sigma_set *s, struct rule *rule, struct rule *filter)
@@ -233,8 +234,8 @@ static void link_correlation(struct sigma_set *s, struct rule *c, const struct a
             continue;
         }
         char why[SIGMA_WHY_MAX];
-        snprintf(why, sizeof why, "the correlation %.60s refers to the rule %.60s, which is not there: it is left out", c->pub.title,
-            c->correlation->rule_name[i]);
+        snprintf(why, sizeof why, "the correlation %.60s refers to the rule %.60s, which is not there: it is left out",
+            c->pub.title, c->correlation->rule_name[i]);
         say(a, c->pub.line, why);
         c->pub.off = true;
     }
@@ -245,7 +246,8 @@ static void mark_referred(struct sigma_set *s, struct rule *c, const struct addi
     if (c->pub.off)
         return;
     if (!sound(c, 0)) {
-        say(a, c->pub.line, "correlations that refer to each other in a circle, more than 8 deep, or to one that was left out");
+        say(a, c->pub.line,
+            "correlations that refer to each other in a circle, more than 8 deep, or to one that was left out");
         c->pub.off = true;
         return;
     }

@@ -8,8 +8,15 @@
 
 enum { LIST_MAX = 256, SOURCES_MAX = 4096 };
 
-struct place { const char *name; const struct node *node; struct place *next; };
-struct table { struct reader r; struct place *places; };
+struct place {
+    const char *name;
+    const struct node *node;
+    struct place *next;
+};
+struct table {
+    struct reader r;
+    struct place *places;
+};
 
 /* One text or a list of them, folded. */
 static const char **folded(struct reader *r, const struct node *n, size_t *ret_n)
@@ -24,7 +31,8 @@ static const char **folded(struct reader *r, const struct node *n, size_t *ret_n
         return NULL;
     }
     const char **to = sigma_get(r, (count + 1) * sizeof *to);
-    for (const struct node *c = n->kind == NODE_LIST ? n->child : n; c && to; c = n->kind == NODE_LIST ? c->next : NULL) {
+    for (const struct node *c = n->kind == NODE_LIST ? n->child : n; c && to;
+         c = n->kind == NODE_LIST ? c->next : NULL) {
         char *low = c->kind == NODE_SCALAR ? sigma_get(r, c->text_n + 1) : NULL;
         if (!low) {
             sigma_fail(r, c->line, "\"%.40s\": a text or a list of texts", n->key->text);
@@ -145,7 +153,8 @@ static void source_read(struct table *t, const struct node *n)
         set->source_cap = cap;
     }
     struct source s = { .product = sigma_text(&t->r, node_get(n, "product")),
-        .category = sigma_text(&t->r, node_get(n, "category")), .service = sigma_text(&t->r, node_get(n, "service")) };
+        .category = sigma_text(&t->r, node_get(n, "category")),
+        .service = sigma_text(&t->r, node_get(n, "service")) };
     size_t count = found->kind == NODE_LIST ? found->n : 1;
     s.found = sigma_get(&t->r, (count + 1) * sizeof *s.found);
     for (const struct node *c = found->kind == NODE_LIST ? found->child : found; c && t->r.err >= 0;
@@ -193,16 +202,18 @@ int sigma_sources(struct sigma_set *set, const char *file, struct sm_span text, 
     return err;
 }
 
-static const struct source *entry(const struct sigma_set *set, const char *product, const char *category, const char *service)
+static const struct source *entry(
+    const struct sigma_set *set, const char *product, const char *category, const char *service)
 {
-    for (size_t i = set->source_n; i--;)    /* what was added last counts */
+    for (size_t i = set->source_n; i--;) /* what was added last counts */
         if (!strcmp(set->source[i].product, product) && !strcmp(set->source[i].category, category) &&
             !strcmp(set->source[i].service, service))
             return &set->source[i];
     return NULL;
 }
 
-const struct found *sources_find(const struct sigma_set *set, const struct rule *rule, struct found *ret_words, size_t *ret_n)
+const struct found *sources_find(
+    const struct sigma_set *set, const struct rule *rule, struct found *ret_words, size_t *ret_n)
 {
     const struct sigma_rule *p = &rule->pub;
     const struct source *s = entry(set, p->product, p->category, p->service);
@@ -212,7 +223,9 @@ const struct found *sources_find(const struct sigma_set *set, const struct rule 
         s = entry(set, p->product, p->category, "");
     if (!s && *p->category && *p->service)
         s = entry(set, p->product, "", p->service);
-    *ret_words = (struct found){ .product = rule->product, .category = rule->category, .service = rule->service, .alone = s != NULL };
+    *ret_words = (struct found){
+        .product = rule->product, .category = rule->category, .service = rule->service, .alone = s != NULL
+    };
     *ret_n = s ? s->n : 0;
     return s ? s->found : NULL;
 }

@@ -14,9 +14,12 @@ struct builder {
     size_t nodes;
     int err;
     struct node *top, *open[SIGMA_DEPTH_MAX];
-    struct node *key[SIGMA_DEPTH_MAX];      /* of a map: waiting for its value */
+    struct node *key[SIGMA_DEPTH_MAX]; /* of a map: waiting for its value */
     size_t depth, anchors;
-    struct { const char *name; struct node *node; } anchor[ANCHORS_MAX];
+    struct {
+        const char *name;
+        struct node *node;
+    } anchor[ANCHORS_MAX];
 };
 
 static int refuse(struct builder *b, int err, size_t line, const char *why)
@@ -88,8 +91,8 @@ static int keep_anchor(struct builder *b, const yaml_char_t *name, struct node *
     return 0;
 }
 
-/* Counted like values written out: an alias of aliases cannot grow past the maximum.  Depth: a tree is no deeper than where it stood,
- * and checked again under where it is used. */
+/* Counted like values written out: an alias of aliases cannot grow past the maximum.  Depth: a tree is no deeper than
+ * where it stood, and checked again under where it is used. */
 static struct node *copy(struct builder *b, const struct node *from, size_t line, size_t depth)
 {
     if (depth > SIGMA_DEPTH_MAX) {
@@ -190,7 +193,8 @@ static int on_event(struct builder *b, const yaml_event_t *ev)
     }
 }
 
-int yaml_read(struct pool *pool, const char *file, struct sm_span text, yaml_each *each, void *ctx, struct sigma_fault *fault)
+int yaml_read(
+    struct pool *pool, const char *file, struct sm_span text, yaml_each *each, void *ctx, struct sigma_fault *fault)
 {
     struct builder b = { .pool = pool, .fault = fault };
     yaml_parser_t parser;
@@ -234,6 +238,5 @@ struct node *node_get(const struct node *map, const char *key)
 
 bool node_is_null(const struct node *n)
 {
-    return n->kind == NODE_SCALAR && n->plain &&
-        (!n->text_n || !strcmp(n->text, "~") || !strcasecmp(n->text, "null"));
+    return n->kind == NODE_SCALAR && n->plain && (!n->text_n || !strcmp(n->text, "~") || !strcasecmp(n->text, "null"));
 }
