@@ -57,8 +57,12 @@ static const struct { const char *label, *subject, *target; } labels[] = {
     { "グループ名:", "TargetUserName", NULL },
 };
 
-/* bytes that labels are looked for in */, SECTIONS = sizeof sections / sizeof *sections, LABELS = sizeof labels / sizeof *labels };
-enum { LABELS_FOUND_MAX = 96, LOOKED_MAX = 32 << 10
+enum {
+    LABELS_FOUND_MAX = 96,
+    LOOKED_MAX = 32 << 10,      /* bytes that labels are looked for in */
+    SECTIONS = sizeof sections / sizeof *sections,
+    LABELS = sizeof labels / sizeof *labels,
+};
 
 struct found { size_t at, end; int section, label; };
 
