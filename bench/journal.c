@@ -2,7 +2,8 @@
  * The program behind bench/watch-journal: each mode prints one JSON object a line {"name", "value", "unit"}.
  *   otrf DIR FILE...     lines of Windows JSON → journal in DIR: append rate, bytes stored
  *   make DIR N           N made events of devices → journal in DIR: append rate, bytes stored
- *   search DIR           queries, cold and warm; rate of a full scan of one field
+ *   search DIR           queries on what make made, cold and warm; rate of a full scan of one field
+ *   scan DIR NAME        that rate alone
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -256,6 +257,29 @@ static double once(struct evreader *r, const struct asked *q, uint64_t *ret_n, s
     return clock_of(CLOCK_MONOTONIC) - from;
 }
 
+static int run_scan(const char *dir, const char *what)
+{
+    const struct asked scan = { "", "Message:*qz*", false }; /* two bytes: no filter can help */
+    struct evsearch_stats st;
+    struct evreader *r;
+    char name[100];
+    uint64_t n;
+    int e = evreader_open(dir, &r);
+
+    if (e < 0)
+        die(dir, e);
+    (void)once(r, &scan, &n, &st);
+    double c = cpu();
+    (void)once(r, &scan, &n, &st);
+    c = cpu() - c;
+    snprintf(name, sizeof name, "%s: full scan of one field, column bytes per core", what);
+    say(name, (double)st.bytes_decoded / c / 1e9, "GB/s");
+    snprintf(name, sizeof name, "%s: full scan of one field, events per core", what);
+    say(name, (double)st.events_looked_at / c / 1e6, "M/s");
+    evreader_free(r);
+    return 0;
+}
+
 static int run_search(const char *dir)
 {
     static const struct asked all[] = {
@@ -285,15 +309,8 @@ static int run_search(const char *dir)
         fprintf(stderr, "%-32s %8llu found, %llu of %llu blocks read\n", all[i].name, (unsigned long long)n,
             (unsigned long long)st.blocks_read, (unsigned long long)st.blocks);
     }
-    const struct asked scan = { "", "Message:*qz*", false }; /* two bytes: no filter can help */
-    (void)once(r, &scan, &n, &st);
-    double c = cpu();
-    (void)once(r, &scan, &n, &st);
-    c = cpu() - c;
-    say("full scan of one field, column bytes per core", (double)st.bytes_decoded / c / 1e9, "GB/s");
-    say("full scan of one field, events per core", (double)st.events_looked_at / c / 1e6, "M/s");
     evreader_free(r);
-    return 0;
+    return run_scan(dir, "made");
 }
 
 int main(int argc, char **argv)
@@ -304,6 +321,8 @@ int main(int argc, char **argv)
     if (argc < 3)
         return 2;
     evsearch_tune_memory();
+    if (!strcmp(argv[1], "scan") && argc > 3)
+        return run_scan(argv[2], argv[3]);
     if (!strcmp(argv[1], "search"))
         return run_search(argv[2]);
     t.names = event_names_new();

@@ -48,6 +48,10 @@ uint64_t ev_hash(const void *p, size_t n, uint64_t seed);
 /* ---- text.c ---- */
 /* Folded as the filter and every comparison see it, appended to ret. */
 sm_must_use int ev_fold(struct sm_span s, struct sm_buf *ret);
+/* ASCII alone: n bytes from p to `to`. */
+void ev_lower_all(const uint8_t *p, size_t n, uint8_t *to);
+/* memmem for the short texts that are looked for here. */
+const uint8_t *ev_find(const uint8_t *p, size_t n, const uint8_t *what, size_t m);
 /* Is the fold of s other than by the case of ASCII? */
 bool ev_folds_wide(struct sm_span s);
 static inline uint8_t ev_lower(uint8_t c)

@@ -110,7 +110,14 @@ static int ask(void *arg, uint64_t key)
 static int limit_time(struct run *u, struct ev_block *b, const struct ev_entry *e)
 {
     const struct evsearch *s = u->s;
-    int r = ev_block_numbers(b, EV_TIME, &u->time);
+    uint64_t any = 0;
+    int r;
+
+    for (size_t i = 0; i < ((size_t)b->head.events + 63) / 64; i++)
+        any |= u->bits[i];
+    if (!any) /* nothing whose time anybody would ask for */
+        return 0;
+    r = ev_block_numbers(b, EV_TIME, &u->time);
 
     if (r >= 0)
         r = ev_block_numbers(b, EV_TIME_NS, &u->ns);

@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 enum { TRI_BITS = 1 << 21, KEYS_MAX = 1 << 21, SLOTS_FIRST = 1 << 14 };
 enum { TAG_TOKEN = 1, TAG_PAIR, TAG_TRIPLE, TAG_TRI, TAG_CHAR, TAG_CHARS, TAG_VALUE };
@@ -59,6 +62,46 @@ static uint8_t narrow(const uint8_t *p)
     return code >= 0xff01 && code <= 0xff5e ? (uint8_t)(code - 0xff01 + 0x21) : 0;
 }
 
+void ev_lower_all(const uint8_t *p, size_t n, uint8_t *to)
+{
+    size_t i = 0;
+
+#ifdef __SSE2__
+    const __m128i before = _mm_set1_epi8((char)('A' - 1 + 128)), shift = _mm_set1_epi8((char)128),
+                  after = _mm_set1_epi8((char)('Z' + 1 + 128)), bit = _mm_set1_epi8(0x20);
+    for (; i + 16 <= n; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i)), u = _mm_add_epi8(v, shift);
+        __m128i is = _mm_and_si128(_mm_cmpgt_epi8(u, before), _mm_cmpgt_epi8(after, u));
+        _mm_storeu_si128((__m128i *)(void *)(to + i), _mm_or_si128(v, _mm_and_si128(is, bit)));
+    }
+#endif
+    for (; i < n; i++)
+        to[i] = ev_lower(p[i]);
+}
+
+const uint8_t *ev_find(const uint8_t *p, size_t n, const uint8_t *what, size_t m)
+{
+    size_t i = 0;
+
+    if (!m || m > n)
+        return m ? NULL : p;
+#ifdef __SSE2__
+    /* First and last byte of sixteen places at once; few of them need a closer look. */
+    const __m128i first = _mm_set1_epi8((char)what[0]), last = _mm_set1_epi8((char)what[m - 1]);
+    for (; i + m + 15 <= n; i += 16) {
+        __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(p + i)),
+                b = _mm_loadu_si128((const __m128i *)(const void *)(p + i + m - 1));
+        unsigned both = (unsigned)_mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(a, first), _mm_cmpeq_epi8(b, last)));
+        for (; both; both &= both - 1) {
+            size_t at = i + (size_t)__builtin_ctz(both);
+            if (!memcmp(p + at, what, m))
+                return p + at;
+        }
+    }
+#endif
+    return memmem(p + i, n - i, what, m);
+}
+
 int ev_fold(struct sm_span s, struct sm_buf *ret)
 {
     int r = sm_buf_reserve(ret, s.n);
@@ -67,8 +110,7 @@ int ev_fold(struct sm_span s, struct sm_buf *ret)
         return r;
     uint8_t *to = ret->p + ret->n;
     if (!ev_folds_wide(s)) {
-        for (size_t i = 0; i < s.n; i++)
-            to[i] = ev_lower(s.p[i]);
+        ev_lower_all(s.p, s.n, to);
         ret->n += s.n;
         return 0;
     }
