@@ -91,7 +91,8 @@ static int make_glob(struct pool *pool, const uint16_t *t, size_t n, bool cased,
 
 int pattern_make(struct pool *pool, const struct tokens *in, bool cased, const char *source, struct pattern *ret)
 {
-    const uint16_t *t = in->t;
+    static const uint16_t nothing;
+    const uint16_t *t = in->n ? in->t : &nothing;
     size_t n = in->n, lead = 0, trail = 0;
     struct pattern p = { .cased = cased, .source = source };
 
@@ -177,7 +178,7 @@ static bool glob(const uint16_t *t, size_t tn, const uint8_t *v, size_t n)
 
 bool pattern_match(const struct pattern *p, struct sm_span value, const uint8_t *folded)
 {
-    const uint8_t *v = p->cased ? value.p : folded;
+    const uint8_t *v = !value.n ? (const uint8_t *)"" : p->cased ? value.p : folded;
 
     switch (p->kind) {
     case PATTERN_ANY:
