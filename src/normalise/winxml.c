@@ -194,7 +194,7 @@ static void XMLCALL end(void *ctx, const char *name)
     struct sm_span tag = SM_SPAN(x->tags.p + o->tag_at, o->tag_n);
     enum in outer = x->depth > 1 ? (enum in)x->open[x->depth - 1].in : IN_NOTHING;
     bool frame = outer == IN_NOTHING || (outer == IN_EVENT && (o->in != IN_OTHER || windows_is(tag, "UserData")));
-    struct sm_span text = SM_SPAN(x->text.p + o->text, x->text.n - o->text);
+    struct sm_span text = x->text.n ? SM_SPAN(x->text.p + o->text, x->text.n - o->text) : SM_SPAN("", 0);
 
     x->depth--;
     if (!frame && (!o->elements || !blank(text)))
