@@ -15,6 +15,8 @@
 
 struct crypto_aead;
 sm_must_use int crypto_aead_new(struct crypto_aead **ret); /* -ENOMEM, -SM_ECRYPTO */
+/* The same, for much data: long messages with aad go through code for this processor where there is any. */
+sm_must_use int crypto_aead_new_quick(struct crypto_aead **ret);
 void crypto_aead_free(struct crypto_aead *a);              /* the key schedule is zeroed */
 
 /*

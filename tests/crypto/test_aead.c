@@ -61,6 +61,42 @@ static void any_flipped_bit_is_refused_and_leaves_zeros(void **state)
     assert_int_equal(crypto_aead_open(a, key.p, nonce.p, HEX_SPAN(aad), HEX_SPAN(sealed), out), 0);
 }
 
+static void the_quick_way_gives_the_same_bytes_and_refuses_the_same(void **state)
+{
+    enum { MOST = 70000 };
+    static uint8_t plain[MOST], want[MOST + 16], b[MOST + 16];
+    struct crypto_aead *slow, *quick;
+    uint8_t key[32], nonce[12];
+    const size_t sizes[] = {0, 1, 255, 256, 257, 4095, 4096, 4111, 65536, 65553, MOST};
+    assert_int_equal(crypto_aead_new(&slow), 0);
+    assert_int_equal(crypto_aead_new_quick(&quick), 0);
+    for (size_t i = 0; i < MOST; i++)
+        plain[i] = (uint8_t)(i * 31 >> 3);
+    for (size_t i = 0; i < 3 * sizeof sizes / sizeof sizes[0]; i++) {
+        size_t n = sizes[i / 3];
+        struct sm_span aad = SM_SPAN(plain + 5, i % 3 == 0 ? 0 : i % 3 == 1 ? 24 : 333);
+        memset(key, (int)i, sizeof key);
+        memset(nonce, (int)i + 1, sizeof nonce);
+        assert_int_equal(crypto_aead_seal(slow, key, nonce, aad, SM_SPAN(plain, n), want), 0);
+        memcpy(b, plain, n);
+        assert_int_equal(crypto_aead_seal(quick, key, nonce, aad, SM_SPAN(b, n), b), 0); /* in place */
+        assert_memory_equal(want, b, n + 16);
+        assert_int_equal(crypto_aead_open(quick, key, nonce, aad, SM_SPAN(want, n + 16), b), 0);
+        assert_memory_equal(b, plain, n);
+        for (size_t at = 0; at < n + 16; at += n > 16 ? n / 7 + 1 : 1) {
+            memcpy(b, want, n + 16);
+            b[at] ^= 0x10;
+            assert_int_equal(crypto_aead_open(quick, key, nonce, aad, SM_SPAN(b, n + 16), b), -SM_EAUTH);
+            for (size_t j = 0; j < n; j++)
+                assert_int_equal(b[j], 0);
+        }
+        key[31] ^= 1;
+        assert_int_equal(crypto_aead_open(quick, key, nonce, aad, SM_SPAN(want, n + 16), b), -SM_EAUTH);
+    }
+    crypto_aead_free(slow);
+    crypto_aead_free(quick);
+}
+
 static void less_than_a_tag_is_no_message(void **state)
 {
     uint8_t key[32] = {0}, nonce[12] = {0}, in[15] = {0}, out[16];
@@ -87,6 +123,7 @@ int main(void)
         cmocka_unit_test(the_vector_of_the_gcm_specification_comes_out),
         cmocka_unit_test(in_place_equals_apart_for_every_small_length),
         cmocka_unit_test(any_flipped_bit_is_refused_and_leaves_zeros),
+        cmocka_unit_test(the_quick_way_gives_the_same_bytes_and_refuses_the_same),
         cmocka_unit_test(less_than_a_tag_is_no_message),
     };
     return cmocka_run_group_tests_name("crypto_aead", tests, begin, end);

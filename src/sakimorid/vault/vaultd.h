@@ -16,7 +16,7 @@
 #define VAULTD_GRANTS_MAX 64
 #define VAULTD_JOBS_MAX 64
 #define VAULTD_FRAME ((size_t)512 << 10) /* of a stream of objects */
-#define VAULTD_READ ((size_t)1 << 20)    /* read and checked together */
+#define VAULTD_READ ((size_t)2 << 20)    /* read and checked together */
 #define VAULTD_OBJECTS_MAX 2048          /* cids of one request */
 #define VAULTD_DAMAGES_MAX 200
 #define VAULTD_PEERS_MAX 16

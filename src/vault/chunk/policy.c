@@ -6,8 +6,9 @@
 const struct cut_policy cut_policy_cdc = {"cdc", 16 * KIB, 64 * KIB, 256 * KIB, CUT_COMPRESS_PROBE};
 /* Databases and disk images change in pages where they stand: one changed page costs one small chunk. */
 const struct cut_policy cut_policy_fixed16k = {"fixed16k", 16 * KIB, 16 * KIB, 16 * KIB, CUT_COMPRESS_YES};
-/* Pictures are written once and do not change inside. */
-const struct cut_policy cut_policy_large = {"large", 64 * KIB, 256 * KIB, 1024 * KIB, CUT_COMPRESS_IMAGES};
+/* Pictures are written once and do not change inside.  No longer than this: sixteen at once are hashed twice as quickly as
+ * two at once (crypto/many.h), and so many have to be in memory then. */
+const struct cut_policy cut_policy_large = {"large", 32 * KIB, 128 * KIB, 512 * KIB, CUT_COMPRESS_IMAGES};
 
 static const struct magic_row { uint16_t offset; uint8_t n; const char *bytes; const struct cut_policy *policy; }
 magic_table[] = {

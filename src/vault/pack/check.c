@@ -5,8 +5,9 @@
 #include "vault/pack/pack_internal.h"
 
 /* Objects are gathered and hashed some at a time, which is quicker (crypto/many.h); long ones as they come. */
-#define GATHER_BYTES ((size_t)1 << 20)
+#define GATHER_BYTES ((size_t)2 << 20)
 #define GATHER_MAX 64u
+#define LONG_BYTES ((size_t)1 << 20)
 
 enum state { IN_HEADER, IN_DIRECTORY, IN_BODY, DONE };
 
@@ -31,7 +32,8 @@ struct pack_check {
     uint8_t algorithm;   /* the highest of all so far */
     uint32_t gathered;   /* objects before it that wait for their hash; */
     struct sm_buf whole; /* their bytes, and those of the one coming in; of a long one those of anything but a chunk */
-    struct crypto_many *many;
+    struct crypto_many *many; /* the caller's, or own, made when first needed */
+    struct crypto_many *own; bool has_many;
     struct crypto_sha256_ctx *sha; /* for the long ones */
 };
 
@@ -53,8 +55,6 @@ int pack_check_new(const struct pack_expect *expect, pack_object_fn fn, void *ar
     c->arg = arg;
     c->whole.max = OBJ_SEALED_MAX;
     r = crypto_sha256_new(&c->sha);
-    if (r == 0)
-        r = crypto_many_new(&c->many);
     if (r < 0) {
         pack_check_free(c);
         return r;
@@ -69,10 +69,16 @@ void pack_check_free(struct pack_check *c)
         return;
     sm_buf_wipe(&c->head);
     sm_buf_wipe(&c->objects);
-    sm_buf_wipe(&c->whole);
+    free(c->whole.p); /* sealed bytes: nothing to wipe */
     crypto_sha256_free(c->sha);
-    crypto_many_free(c->many);
+    crypto_many_free(c->own);
     free(c);
+}
+
+void pack_check_use(struct pack_check *c, struct crypto_many *many)
+{
+    c->many = many;
+    c->has_many = true;
 }
 
 static size_t head_bytes(const struct pack_check *c)
@@ -155,7 +161,11 @@ static int gathered_check(struct pack_check *c)
     struct crypto_message m[GATHER_MAX];
     const struct pack_object *o = now(c) - c->gathered;
     size_t at = 0;
-    int r = 0;
+    int r = c->has_many ? 0 : crypto_many_new(&c->own);
+    if (r < 0)
+        return r;
+    if (!c->has_many)
+        pack_check_use(c, c->own);
     for (uint32_t i = 0; i < c->gathered; i++) {
         m[i] = (struct crypto_message){ .in = SM_SPAN(c->whole.p + at, o[i].length) };
         at += o[i].length;
@@ -195,9 +205,18 @@ static int take_long(struct pack_check *c, struct sm_span part, bool all)
     return r;
 }
 
+/* Its full size at once: what grows is copied and wiped each time. */
+static int whole_ready(struct pack_check *c)
+{
+    const size_t most = GATHER_BYTES + LONG_BYTES;
+    return c->whole.cap ? 0 : sm_buf_reserve(&c->whole, c->header.body_bytes < most ? (size_t)c->header.body_bytes : most);
+}
+
 static int take_short(struct pack_check *c, struct sm_span part, bool all)
 {
-    int r = sm_buf_put_span(&c->whole, part);
+    int r = whole_ready(c);
+    if (r == 0)
+        r = sm_buf_put_span(&c->whole, part);
     c->have += part.n;
     if (r < 0 || !all)
         return r;
@@ -213,11 +232,11 @@ static int64_t take_body(struct pack_check *c, struct sm_span in)
     size_t need = o->length - c->have, n = in.n < need ? in.n : need;
     struct sm_span part = SM_SPAN(in.p, n);
     int r = object_header(c, part);
-    if (r == 0 && o->length >= GATHER_BYTES && c->gathered)
+    if (r == 0 && o->length >= LONG_BYTES && c->gathered)
         r = gathered_check(c);
     if (r < 0)
         return r;
-    r = o->length >= GATHER_BYTES ? take_long(c, part, n == need) : take_short(c, part, n == need);
+    r = o->length >= LONG_BYTES ? take_long(c, part, n == need) : take_short(c, part, n == need);
     return r != 0 ? r : (int64_t)n;
 }
 

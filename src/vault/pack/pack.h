@@ -73,6 +73,9 @@ struct pack_expect {
 typedef int (*pack_object_fn)(void *arg, const struct pack_object *o, struct sm_span bytes);
 /* What expect points to is copied.  fn may be NULL.  -ENOMEM, -SM_ECRYPTO. */
 sm_must_use int pack_check_new(const struct pack_expect *expect, pack_object_fn fn, void *arg, struct pack_check **ret);
+/* Hash with this working space of the caller's (borrowed; crypto/many.h) and not one of its own. */
+struct crypto_many;
+void pack_check_use(struct pack_check *c, struct crypto_many *many);
 void pack_check_free(struct pack_check *c);
 /*
  * The next bytes, in any split.  Never reads past the body: returns how many bytes it took (less than n only when the

@@ -10,7 +10,7 @@ int seal_ctx_new(struct seal_ctx **ret)
         return -ENOMEM;
     c->scratch = SM_BUF_INIT(PAGE_BODY_MAX + OBJ_TAG_LEN);
     c->planes = SM_BUF_INIT(CHUNK_PLAIN_MAX);
-    r = crypto_aead_new(&c->aead);
+    r = crypto_aead_new_quick(&c->aead);
     if (r < 0) {
         free(c);
         return r;

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <unistd.h>
+#include "crypto/many.h"
 #include "crypto/random.h"
 #include "plat/fs.h"
 #include "vault/store/store_internal.h"
@@ -367,7 +368,14 @@ static int check_room(struct store *st, uint32_t client, uint64_t total)
 static int flight_check(struct store_session *s, struct flight *f)
 {
     struct pack_expect e = { &f->id, &s->st->vault, &s->info.client, &s->info.id };
-    return pack_check_new(&e, NULL, NULL, &f->check);
+    int err = s->st->has_many ? 0 : crypto_many_new(&s->st->many);
+    if (!err) {
+        s->st->has_many = true;
+        err = pack_check_new(&e, NULL, NULL, &f->check);
+    }
+    if (!err)
+        pack_check_use(f->check, s->st->many);
+    return err;
 }
 
 /* What the last process received of it: taken up as far as it proves sound. */

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <unistd.h>
 #include "plat/clock.h"
+#include "crypto/many.h"
 #include "plat/fs.h"
 #include "vault/store/store_internal.h"
 
@@ -489,6 +490,7 @@ void store_close(struct store *st)
     /* Ended but never flushed, so never acknowledged: its bytes stay in tmp and can be taken up again. */
     for (size_t i = 0; i < st->pendings; i++)
         flight_free(st->pending[i].f);
+    crypto_many_free(st->many);
     place_close(st);
     store_queue_drop(st);
     free(st->queue.p);

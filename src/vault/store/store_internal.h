@@ -132,6 +132,7 @@ struct store {
     uint64_t objects, pack_bytes;
     struct deletion deletion;
     uint8_t format;                       /* the number in the file "format" */
+    struct crypto_many *many; bool has_many; /* for packs that come in; made with the first */
     json_t *takeover;                     /* the newest record of type 42 */
 };
 
