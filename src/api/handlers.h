@@ -23,6 +23,8 @@ void h_logs_event(struct api_call *c);
 void h_logs_export(struct api_call *c);
 void h_logs_histogram(struct api_call *c);
 void h_logs_search(struct api_call *c);
+void h_logs_verify(struct api_call *c);
+void h_logs_verify_post(struct api_call *c);
 void h_rule_patch(struct api_call *c);
 void h_rules(struct api_call *c);
 void h_rules_reload(struct api_call *c);

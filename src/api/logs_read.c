@@ -148,6 +148,17 @@ void h_logs_export(struct api_call *c)
     json_decref(ask);
 }
 
+/* It runs on; how far, and what it found, is what GET says. */
+void h_logs_verify_post(struct api_call *c)
+{
+    api_ask(c, "J_VERIFY", json_pack("{s:b,s:s}", "start", 1, "key", api_str(c->api->keys, "seal_pub")), answered);
+}
+
+void h_logs_verify(struct api_call *c)
+{
+    api_ask(c, "J_VERIFY", json_object(), answered);
+}
+
 /* ---- agents ---- */
 
 static void taken(struct api_call *c, int err, struct sm_span body, const char *text)

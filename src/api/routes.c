@@ -75,6 +75,8 @@ const struct api_route api_routes[] = {
     { "GET", V1 "/logs/histogram", CHIEFS, API_NO_BODY, 0, 0, "log.histogram", h_logs_histogram },
     { "GET", V1 "/logs/events/{id}", CHIEFS, API_NO_BODY, 0, 0, "log.event", h_logs_event },
     { "GET", V1 "/logs/export", CHIEFS, API_NO_BODY, 0, API_AUDIT, "log.export", h_logs_export },
+    { "POST", V1 "/logs/verify", CHIEFS | API_VENDOR, API_JSON, K(1), API_AUDIT, "log.verify", h_logs_verify_post },
+    { "GET", V1 "/logs/verify", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "log.verify.read", h_logs_verify },
     { "GET", V1 "/rules", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "rules", h_rules },
     { "PATCH", V1 "/rules/{id}", CHIEFS, API_JSON, K(1), API_AUDIT, "rule.switch", h_rule_patch },
     { "POST", V1 "/rules/reload", CHIEFS | API_VENDOR, API_JSON, K(1), API_AUDIT, "rules.reload", h_rules_reload },

@@ -98,6 +98,7 @@ int cmd_logs_status(struct cli *c);
 int cmd_logs_search(struct cli *c);
 int cmd_logs_tail(struct cli *c);
 int cmd_logs_export(struct cli *c);
+int cmd_logs_verify(struct cli *c);
 int cmd_logs_sources(struct cli *c);
 int cmd_logs_source_set(struct cli *c);
 int cmd_rule_list(struct cli *c);

@@ -155,6 +155,34 @@ int cmd_logs_status(struct cli *c)
     return e;
 }
 
+int cmd_logs_verify(struct cli *c)
+{
+    static const struct cli_col cols[] = { { "block", CLI_TEXT, "かたまり", "Block" }, { "file", CLI_TEXT, "ファイル", "File" },
+        { "text", CLI_TEXT, "見つかったこと", "Found" } };
+    json_t *j = NULL, *f;
+    size_t i;
+    int e = cli_call(c, "POST", "/api/v1/logs/verify", json_object(), &j);
+    while (e == CLI_OK && json_is_true(json_object_get(j, "running"))) {
+        json_decref(j);
+        j = NULL;
+        cli_sleep_ms(300);
+        e = cli_call(c, "GET", "/api/v1/logs/verify", NULL, &j);
+    }
+    bool ok = json_is_true(json_object_get(j, "ok"));
+    json_array_foreach(json_object_get(j, "findings"), i, f)
+        json_object_set(f, "text", json_object_get(f, c->ja ? "ja" : "en"));
+    if (e == CLI_OK && c->json)
+        cli_json(j);
+    else if (e == CLI_OK) {
+        cli_table(c, json_object_get(j, "findings"), cols, sizeof cols / sizeof *cols);
+        printf(ok ? T(c, "%lld 件、変わりありません。しるし: %s\n", "%lld events are as they were written. Head: %s\n") :
+            T(c, "%lld 件のうちに、書きかえられたところがあります。 %s\n", "Among %lld events something was altered. %s\n"),
+            (long long)json_integer_value(json_object_get(j, "events")), cli_str(j, "head"));
+    }
+    json_decref(j);
+    return e == CLI_OK && !ok ? CLI_FAILED : e;
+}
+
 int cmd_logs_sources(struct cli *c)
 {
     static const struct cli_col cols[] = { { "id", CLI_TEXT, "番号", "Id" }, { "state", CLI_WORD, "状態", "State" }, { "listener", CLI_TEXT, "口", "Over" },

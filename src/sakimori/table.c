@@ -357,6 +357,7 @@ const struct cli_cmd cli_commands[] = {
     { "logs search", "[QUERY]", 0, 1, cmd_logs_search, "ログをさがす(例: host:fw1 AND 失敗)", "search the logs, newest first", o_logs_search },
     { "logs tail", "[QUERY]", 0, 1, cmd_logs_tail, "来るログをそのまま見る(Ctrl-C で終わる)", "logs as they come, until Ctrl-C", NULL },
     { "logs export", "QUERY [FILE]", 1, 2, cmd_logs_export, "ログを取り出す(古いものから、全部)", "all that match, oldest first", o_logs_export },
+    { "logs verify", "", 0, 0, cmd_logs_verify, "ログの記録が書きかえられていないかを、全部確かめる", "check the whole record against its hashes and seals", NULL },
     { "logs sources", "", 0, 0, cmd_logs_sources, "ログを送ってくる機器", "who sends logs", NULL },
     { "logs source", "ID", 1, 1, cmd_logs_source_set, "その送り手を確かめたことにし、分かっていることを決める", "a source is right, and what is known of it", o_logs_source },
     { "rule list", "[TEXT]", 0, 1, cmd_rule_list, "検知ルールの一覧", "detection rules", NULL },

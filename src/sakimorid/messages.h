@@ -63,7 +63,7 @@ enum msg_type {
     W_EVENTS = 0x0e00, W_CONFIG = 0x0e01, W_STATUS = 0x0e02, W_RULES = 0x0e03,
     W_SOURCES = 0x0e10, W_SIGNALS = 0x0e11, W_EVENT = 0x0e12,
     /* brain → seeker */
-    J_SEARCH = 0x0f00, J_HISTOGRAM = 0x0f01, J_EXPORT = 0x0f03, J_EVENT = 0x0f04,
+    J_SEARCH = 0x0f00, J_HISTOGRAM = 0x0f01, J_VERIFY = 0x0f02, J_EXPORT = 0x0f03, J_EVENT = 0x0f04,
 };
 
 enum msg_kind { MSG_NOTICE, MSG_REQUEST };

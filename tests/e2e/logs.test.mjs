@@ -228,6 +228,7 @@ test('the command line searches, exports and names a wrong query', { timeout: 60
   assert.match((await cli(['logs', 'export', 'marker-lines'], { env })).out, /marker-lines one/);
   assert.match((await cli(['logs', 'export', 'marker-lines', '--csv'], { env })).out, /"srv-1"/);
   assert.match((await cli(['logs', 'sources'], { env })).out, /srv-1/);
+  assert.match((await cli(['logs', 'verify'], { env })).out, /as they were written/);
   const bad = await cli(['logs', 'search', 'host:(a OR'], { env, any: true });
   assert.notEqual(bad.code, 0);
   assert.match(bad.err, /\^/);

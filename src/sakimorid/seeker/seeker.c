@@ -12,6 +12,7 @@
 #include "event/names.h"
 #include "journal/search.h"
 #include "plat/clock.h"
+#include "sakimorid/seeker/seeker.h"
 #include "sakimorid/wire.h"
 
 enum {
@@ -27,6 +28,7 @@ enum {
 struct seeker {
     struct child *c;
     struct evreader *reader;
+    struct verifying *verifying;
     struct sm_timer *idle;
     uint64_t until_ms;
     char dir[4200];
@@ -436,6 +438,13 @@ static void on_export(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     json_decref(in);
 }
 
+static void on_verify(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct seeker *k = c->state;
+
+    verifying_on(k->verifying, ipc, m);
+}
+
 /* ---- life ---- */
 
 static int start(struct child *c)
@@ -445,6 +454,9 @@ static int start(struct child *c)
 
     if (n < 0 || (size_t)n >= sizeof k->dir)
         return -SM_ELIMIT;
+    k->verifying = verifying_new(k->dir);
+    if (!k->verifying)
+        return -ENOMEM;
     return sm_loop_timer(c->loop, UINT64_MAX, 0, on_idle, k, &k->idle);
 }
 
@@ -452,6 +464,7 @@ static void end(struct child *c)
 {
     struct seeker *k = c->state;
 
+    verifying_free(k->verifying);
     evreader_free(k->reader);
     sm_timer_free(k->idle);
 }
@@ -468,6 +481,7 @@ int seeker_main(struct child *c)
         { WHO_BRAIN, J_HISTOGRAM, on_histogram },
         { WHO_BRAIN, J_EVENT, on_event },
         { WHO_BRAIN, J_EXPORT, on_export },
+        { WHO_BRAIN, J_VERIFY, on_verify },
     };
     static const struct child_spec spec = {
         .handlers = handlers, .handlers_n = sizeof handlers / sizeof handlers[0], .early = early, .start = start, .end = end,
