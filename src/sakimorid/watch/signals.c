@@ -1,5 +1,5 @@
 /*
- * Signals: a rule that matched.  The same rule at the same source is told at once and then, as long as it goes on, every FOLD_MS with how
+ * Signals: a rule that matched.  The same rule about the same machine, account and address is told at once and then, as long as it goes on, every FOLD_MS with how
  * often it did: a flood of matches is a few lines.  Nothing is told before what it rests on is kept.
  */
 #include <errno.h>
@@ -17,7 +17,8 @@ static const uint16_t told[] = { EVENT_F_Computer, EVENT_F_EventID, EVENT_F_User
 /* What joins signals into one story, the most particular first. */
 static const struct { const char *kind; uint16_t field; } joins[] = { { "process", EVENT_F_ProcessGuid }, { "account", EVENT_F_TargetUserName },
     { "account", EVENT_F_username }, { "account", EVENT_F_User }, { "account", EVENT_F_SubjectUserName }, { "address", EVENT_F_IpAddress },
-    { "address", EVENT_F_src_ip }, { "address", EVENT_F_SourceIp }, { "address", EVENT_F_c_ip }, { "host", EVENT_F_Computer } };
+    { "address", EVENT_F_src_ip }, { "address", EVENT_F_SourceIp }, { "address", EVENT_F_c_ip },
+    { "address", EVENT_F_tunnel_ip }, { "host", EVENT_F_Computer } };
 enum { ENTITIES_MAX = DECIDE_ENTITIES_MAX };
 
 static json_t *text_of(struct sm_span s, size_t max)
@@ -49,12 +50,19 @@ static void entity(json_t *list, const char *kind, struct sm_span text)
     json_t *v;
 
     json_array_foreach(list, i, v)
-        if (json_equal(v, one)) {
+        if (one && !strcmp(json_string_value(json_array_get(v, 0)), kind) &&
+            !strcasecmp(json_string_value(json_array_get(v, 1)), json_string_value(json_array_get(one, 1)))) {
             json_decref(one);
             return;
         }
     if (one)
         (void)json_array_append_new(list, one); /* one less when memory is short */
+}
+
+/* A device of the network tells of others: that two things went through one firewall joins nothing. */
+static bool tells_of_others(const struct event *e)
+{
+    return e->product == EVENT_W_fortigate || e->product == EVENT_W_yamaha || e->product == EVENT_W_nec || e->product == EVENT_W_cisco;
 }
 
 static json_t *entities_of(const struct event *e, const struct source *s)
@@ -66,7 +74,7 @@ static json_t *entities_of(const struct event *e, const struct source *s)
         entity(list, joins[i].kind, event_text(e, joins[i].field));
     if (!host.n && s)
         host = SM_SPAN_STR(s->origin->address);
-    if (list)
+    if (list && (!tells_of_others(e) || !json_array_size(list)))
         entity(list, "host", host);
     return list;
 }
@@ -102,21 +110,57 @@ static json_t *signal_json(const struct sigma_rule *rule, const struct event *e,
     return j;
 }
 
+/* Whom it is about, as one number: two machines behind one source are two signals. */
+static uint64_t who_of(const struct event *e)
+{
+    uint64_t h = 1469598103934665603u;
+
+    for (size_t i = 0; i <= sizeof joins / sizeof joins[0]; i++) {
+        struct sm_span v = i < sizeof joins / sizeof joins[0] ? event_text(e, joins[i].field) : e->host;
+        for (size_t k = 0; k < v.n; k++)
+            h = (h ^ v.p[k]) * 1099511628211u;
+        h = (h ^ 0xff) * 1099511628211u;
+    }
+    return h;
+}
+
+static void alias(struct watch *w, struct sm_span address, struct sm_span host, int64_t at_s)
+{
+    if (!address.n || !host.n || json_array_size(w->aliases) >= ALIASES_MAX)
+        return;
+    json_t *a = text_of(address, 63), *h = text_of(host, DECIDE_TEXT_MAX - 1);
+    json_t *j = a && h ? json_pack("{sO sO sI}", "address", a, "host", h, "at_s", (json_int_t)at_s) : NULL;
+
+    json_decref(a);
+    json_decref(h);
+    if (j)
+        (void)json_array_append_new(w->aliases, j); /* a hint */
+}
+
+/* A machine that sends for itself, and who came from where to sign in. */
+static void aliases_of(struct watch *w, const struct event *e, const struct source *s)
+{
+    if (s && s->origin->hosts == 1 && s->host[0])
+        alias(w, SM_SPAN_STR(s->origin->address), SM_SPAN_STR(s->host), e->time.s);
+    alias(w, event_text(e, EVENT_F_IpAddress), event_text(e, EVENT_F_WorkstationName), e->time.s);
+}
+
 static void fold_drop(struct fold *f)
 {
     json_decref(f->signal);
     *f = (struct fold){ .rule = 0 };
 }
 
-static struct fold *fold_of(struct watch *w, uint32_t rule, uint64_t source)
+static struct fold *fold_of(struct watch *w, uint32_t rule, uint64_t source, uint64_t who)
 {
-    struct fold *f = &w->folds[(rule * 2654435761u ^ (size_t)source) % FOLDS_MAX];
+    struct fold *f = &w->folds[(rule * 2654435761u ^ (size_t)source ^ (size_t)(who >> 16)) % FOLDS_MAX];
 
     /* Two that fall together take turns: each is told at once then, which is more, not less. */
-    if (f->used && (f->rule != rule || f->source != source))
+    if (f->used && (f->rule != rule || f->source != source || f->who != who))
         fold_drop(f);
     f->rule = rule;
     f->source = source;
+    f->who = who;
     f->used = true;
     return f;
 }
@@ -134,7 +178,7 @@ void signals_add(struct watch *w, const struct sigma_rule *rule, const struct ev
 
     if (rule->kind == SIGMA_FILTER || rule->off)
         return;
-    f = fold_of(w, rule->number, s ? s->number : 0);
+    f = fold_of(w, rule->number, s ? s->number : 0, who_of(e));
     if (now < f->until_ms) {
         f->more++;
         f->last_id = id;
@@ -142,6 +186,7 @@ void signals_add(struct watch *w, const struct sigma_rule *rule, const struct ev
         return;
     }
     json_decref(f->signal);
+    aliases_of(w, e, s);
     f->signal = json_array_size(w->signals) < SIGNALS_MAX ? signal_json(rule, e, s, id, f->more + 1) : NULL;
     put(w, json_incref(f->signal));
     f->more = 0;
@@ -178,7 +223,7 @@ void signals_tell(struct watch *w)
         json_t *list = json_array(), *body;
         for (size_t i = from; list && i < n && i < from + TELL_MAX; i++)
             (void)json_array_append(list, json_array_get(w->signals, i)); /* one less when memory is short */
-        body = json_pack("{so sI}", "signals", list, "lost", (json_int_t)w->signals_lost);
+        body = json_pack("{so sO sI}", "signals", list, "aliases", w->aliases, "lost", (json_int_t)w->signals_lost);
         int r = body ? child_notify_json(w->c, WHO_BRAIN, W_SIGNALS, body) : -ENOMEM;
         json_decref(body);
         if (r < 0) {
@@ -188,7 +233,8 @@ void signals_tell(struct watch *w)
         }
         w->signals_lost = 0;
     }
-    (void)json_array_clear(w->signals); /* an array: cannot fail */
+    (void)json_array_clear(w->signals); /* arrays: cannot fail */
+    (void)json_array_clear(w->aliases);
 }
 
 /* What was folded is told with its number when its time is over. */

@@ -123,9 +123,10 @@ static int start(struct child *c)
     w->own = strdup(own);
     w->faults = json_array();
     w->signals = json_array();
+    w->aliases = json_array();
     w->off = json_array();
     w->hints = json_array();
-    if (r >= 0 && (!w->shipped || !w->own || !w->faults || !w->signals || !w->off || !w->hints))
+    if (r >= 0 && (!w->shipped || !w->own || !w->faults || !w->signals || !w->aliases || !w->off || !w->hints))
         r = -ENOMEM;
     if (r >= 0)
         r = event_init(&w->e);
@@ -178,6 +179,7 @@ static void end(struct child *c)
     event_names_free(w->names);
     json_decref(w->faults);
     json_decref(w->signals);
+    json_decref(w->aliases);
     json_decref(w->off);
     sm_buf_wipe(&w->tombstone);
     if (w->state_dir >= 0)

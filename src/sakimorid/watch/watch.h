@@ -27,7 +27,8 @@ enum {
     STREAMS_MAX = 4096,
     HITS_MAX = 64,                  /* rules kept with one event */
     FOLDS_MAX = 1024,
-    FOLD_MS = 10000,                /* the same rule at the same source is told again after this, with a count */
+    FOLD_MS = 10000,                /* the same rule about the same machine, account and address is told again after this, with a count */
+    ALIASES_MAX = 64,
     SIGNALS_MAX = 512,              /* of one commit; more are counted */
     FAULTS_MAX = 500,
     RULE_FILES_MAX = 20000,
@@ -71,7 +72,7 @@ struct job {
 
 struct stream { uint8_t id[16]; uint64_t done, next; int64_t used_s; };
 
-struct fold { uint32_t rule; uint64_t source, more, last_id; int64_t last_s; uint64_t until_ms; bool used; json_t *signal; };
+struct fold { uint32_t rule; uint64_t source, who, more, last_id; int64_t last_s; uint64_t until_ms; bool used; json_t *signal; };
 
 struct hit { const struct sigma_rule *rule; };
 
@@ -121,7 +122,7 @@ struct watch {
 
     /* signals.c */
     struct fold folds[FOLDS_MAX];
-    json_t *signals;
+    json_t *signals, *aliases;      /* aliases: which machine has which address, as far as signals need it */
     uint64_t signals_lost;
 
     /* sealing.c */
