@@ -113,7 +113,7 @@ static void every_step_of_the_chain_is_seen(void **state)
                   "up\" action=\"tunnel-up\" "
                   "tunneltype=\"ssl-tunnel\" remip=203.0.113.77 tunnelip=10.212.134.200 user=\"hoshu\" "
                   "group=\"VENDOR%d\" msg=\"SSL tunnel established\""),
-            "vpn_failures_then_success vpn_night" },
+            "vpn_success vpn_failures_then_success vpn_night" },
         { 480, 1, 0, 7,
             SECURITY(
                 "4625", "\"LogonType\":\"3\",\"TargetUserName\":\"Administrator\",\"IpAddress\":\"10.212.134.200\""),
@@ -213,7 +213,7 @@ static void a_quiet_day_fires_nothing(void **state)
         { 60, 1, 0, 0,
             FORTI("type=\"event\" subtype=\"vpn\" action=\"tunnel-up\" remip=198.51.100.20 user=\"hoshu\" "
                   "group=\"V%d\" logdesc=\"SSL VPN tunnel up\""),
-            "" },
+            "vpn_success" }, /* compared with what is booked before anybody hears of it */
         { 100, 1, 0, 3,
             SECURITY("4625", "\"LogonType\":\"3\",\"TargetUserName\":\"jimu\",\"IpAddress\":\"192.168.10.3\""), "" },
         { 110, 40, 20, 3,
