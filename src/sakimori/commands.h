@@ -141,6 +141,7 @@ int cmd_takeover(struct cli *c);
 int cmd_vault_verify(struct cli *c);
 int cmd_vault_scrub(struct cli *c);
 int cmd_journal_show(struct cli *c);
+int cmd_evidence_import(struct cli *c);
 int cmd_evidence_verify(struct cli *c);
 int cmd_evidence_search(struct cli *c);
 int cmd_evidence_pack(struct cli *c);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "journal/journal.h"
 #include "normalise/evtx.h"
 #include "normalise/normalise.h"
 #include "plat/clock.h"
@@ -15,6 +16,7 @@ enum {
     ROOM = 2 * EVENT_RAW_MAX,                   /* bytes of a file in memory */
     PROGRESS_EVERY = 4096,                      /* records */
     MAPPING_MAX = 64 << 10,
+    COMMIT_EVERY = 1000,                        /* events, of journal import */
 };
 
 struct events {
@@ -27,6 +29,8 @@ struct events {
     struct normalise_hint hint;
     struct event_time now;          /* stands in for times that are missing, and says the year where none is */
     struct sm_buf line;
+    struct evidence *journal;       /* journal import: where events go instead of standard output */
+    uint64_t kept;
     uint8_t *room;
     bool xml;
     uint32_t flags;
@@ -60,8 +64,20 @@ static int put(struct events *s)
     return r;
 }
 
+static int keep_event(struct events *s)
+{
+    s->e.seen = s->now; /* of a file nobody knows when it came: the record says when it was taken in */
+    int r = evidence_append(s->journal, s->names, &s->e, NULL, NULL);
+
+    if (r == 0 && ++s->kept % COMMIT_EVERY == 0)
+        r = evidence_commit(s->journal);
+    return r;
+}
+
 static int put_event(struct events *s)
 {
+    if (s->journal)
+        return keep_event(s);
     s->e.seen = (struct event_time){ 0 }; /* of a file nobody knows when it came */
     int r = event_json(&s->e, s->names, &s->line);
 
@@ -314,9 +330,10 @@ static int mapping(struct events *s)
     return r < 0 ? CLI_USAGE : CLI_OK;
 }
 
-int cmd_events(struct cli *c)
+/* The files from the first-th argument on. */
+static int all_files(struct cli *c, size_t first, struct evidence *journal)
 {
-    struct events s = { .c = c, .line = SM_BUF_INIT(64 << 20), .names = event_names_new() };
+    struct events s = { .c = c, .line = SM_BUF_INIT(64 << 20), .names = event_names_new(), .journal = journal };
     int e = s.names ? options(&s) : out_of_memory(c);
 
     if (e == CLI_OK)
@@ -331,7 +348,7 @@ int cmd_events(struct cli *c)
         r = evtx_new(s.names, &s.evtx);
     if (r == 0)
         r = normalise_new(s.names, &s.normalise);
-    for (size_t i = 0; r == 0 && cli_arg(c, i); i++)
+    for (size_t i = first; r == 0 && cli_arg(c, i); i++)
         r = one_file(&s, cli_arg(c, i));
     normalise_free(s.normalise);
     normalise_state_free(s.hint.state);
@@ -342,5 +359,41 @@ int cmd_events(struct cli *c)
     event_names_free(s.names);
     sm_buf_wipe(&s.line);
     free(s.room);
+    if (r < 0 && r != -ENOMEM && journal) {
+        cli_note(c, "%s: %s", cli_arg(c, 0), sm_strerror(r));
+        return CLI_FAILED;
+    }
     return r == -ENOMEM ? out_of_memory(c) : s.worst;
+}
+
+int cmd_events(struct cli *c)
+{
+    return all_files(c, 0, NULL);
+}
+
+int cmd_evidence_import(struct cli *c)
+{
+    struct evidence *j = NULL;
+    struct evidence_status before, after;
+    const char *dir = cli_arg(c, 0);
+    int r = plat_fs_mkdir_p(dir, 0700);
+
+    if (r >= 0)
+        r = evidence_open(dir, NULL, &j, NULL);
+    if (r < 0) {
+        cli_note(c, "%s: %s", dir, sm_strerror(r));
+        return CLI_FAILED;
+    }
+    evidence_status(j, &before);
+    int e = all_files(c, 1, j);
+    r = evidence_flush(j);
+    evidence_status(j, &after);
+    evidence_free(j);
+    if (r < 0) {
+        cli_note(c, "%s: %s", dir, sm_strerror(r));
+        return CLI_FAILED;
+    }
+    printf(c->json ? "{\"events\":%llu}\n" : T(c, "%llu 件を記録しました\n", "%llu events kept\n"),
+        (unsigned long long)(after.next_id - before.next_id));
+    return e;
 }

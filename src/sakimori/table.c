@@ -147,6 +147,11 @@ static const struct cli_opt o_events[] = {
     { .name = "mapping", .value = "FILE", .ja = "CSV の列の対応表(JSON)", .en = "mapping of CSV columns (JSON)" },
     { .name = "xml", .ja = "EVTX を XML で(一行に一件)", .en = "EVTX as XML, an event a line" },
     { .name = "slack", .ja = "EVTX の、消えたはずの古い記録も出す", .en = "also old records behind the ends that an EVTX states" }, END };
+static const struct cli_opt o_import[] = {
+    { .name = "format", .value = "NAME", .ja = "形式(なければ自分で見分ける)", .en = "format (standard: found out)" },
+    { .name = "encoding", .value = "NAME", .ja = "文字コード(なければ自分で見分ける)", .en = "encoding (standard: found out)" },
+    { .name = "zone", .value = "+09:00", .ja = "時差の書かれていない時刻の時差(なければ日本)", .en = "zone of times that have none (standard: Japan)" },
+    { .name = "mapping", .value = "FILE", .ja = "CSV の列の対応表(JSON)", .en = "mapping of CSV columns (JSON)" }, END };
 static const struct cli_opt o_evidence_verify[] = {
     { .name = "key", .value = "FILE", .ja = "記録の鍵(設置のときに紙に出したもの。ファイルか16進64文字)",
         .en = "key of the record, printed at set-up (a file, or 64 hexadecimal digits)" },
@@ -434,6 +439,8 @@ const struct cli_cmd cli_commands[] = {
         "read all of a vault's files again; --heal repairs", o_scrub },
     { "events", "FILE...", 1, CLI_VALUES_MAX, cmd_events, "ログのファイルを、一件一行の JSON にする(- は標準入力)",
         "events of log files as JSON, one a line (- = standard input)", o_events },
+    { "journal import", "DIR FILE...", 2, CLI_VALUES_MAX, cmd_evidence_import, "ログのファイルを、フォルダーの記録に加える(箱の記録ではないもの)",
+        "add log files to a record in a folder (not that of a running box)", o_import },
     { "journal verify", "DIR", 1, 1, cmd_evidence_verify, "ログの記録が書き換えられていないか、フォルダーを直接検査する",
         "verify that the record of logs in a folder was not altered", o_evidence_verify },
     { "journal search", "DIR [QUERY]", 1, 2, cmd_evidence_search, "ログの記録をフォルダーから直接探す", "search the record of logs in a folder",
