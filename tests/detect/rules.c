@@ -329,6 +329,32 @@ static void what_the_event_has_beside_its_fields_can_be_asked_for(void **state)
     kit_close(&k);
 }
 
+/* Names that events brought before the rules stand anywhere in the table of names. */
+static void a_field_of_such_a_name_does_not_stand_before_it(void **state)
+{
+    struct kit k;
+
+    kit_open(&k);
+    sigma_set_free(k.set);
+    event_names_free(k.names);
+    k.names = event_names_new();
+    (void)event_names_add(k.names, SM_SPAN_STR("@severity"));
+    for (int i = 0; i < 300; i++) {
+        char name[16];
+        int n = snprintf(name, sizeof name, "f%d", i);
+        (void)event_names_add(k.names, SM_SPAN(name, (size_t)n));
+    }
+    (void)event_names_add(k.names, SM_SPAN_STR("@timestamp"));
+    k.set = sigma_set_new(k.names);
+    assert_non_null(k.set);
+    kit_rule(&k, "        '@timestamp|hour|lt': 6\n        f150: x\n        f299|exists: false");
+    kit_compile(&k);
+    kit_event(&k, "@timestamp", "2026-11-22T17:38:00Z", "f150", "x", NULL);
+    k.e.time.s = 1795365480;
+    assert_int_equal(kit_match(&k), 1);
+    kit_close(&k);
+}
+
 static void print_fault(void *ctx, const struct sigma_fault *f)
 {
     print_message("%s:%u: %s\n", f->file, f->line, f->why);
@@ -370,6 +396,7 @@ int main(void)
         cmocka_unit_test(the_same_rule_twice_counts_once),
         cmocka_unit_test(a_miss_is_explained_field_by_field),
         cmocka_unit_test(what_the_event_has_beside_its_fields_can_be_asked_for),
+        cmocka_unit_test(a_field_of_such_a_name_does_not_stand_before_it),
         cmocka_unit_test(every_rule_of_the_public_collection_loads),
     };
 

@@ -107,7 +107,7 @@ static struct anchor *anchor_new(struct build *b, size_t n)
 static bool placed(const struct build *b, uint16_t name)
 {
     return name == EVENT_F_EventID || name == EVENT_F_Channel || name == EVENT_F_Provider_Name ||
-           (name >= b->set->at_timestamp && name <= b->set->at_severity);
+           at_of(b->set, name) != AT_COUNT;
 }
 
 static struct anchor *of_atom(struct build *b, const struct atom *a)

@@ -73,36 +73,36 @@ void view_open(struct view *v, const struct event *e)
 }
 
 /* @timestamp, @host and such: what the event has beside its fields. */
-static const struct event_field *extra(struct view *v, uint16_t name)
+static const struct event_field *extra(struct view *v, enum at which)
 {
     const struct sigma_set *s = v->set;
-    struct event_field *f = &v->extra[name - s->at_timestamp];
+    struct event_field *f = &v->extra[which];
     const struct event *e = v->e;
     struct sm_span text = { 0 };
 
     if (f->p)
         return f;
-    if (name == s->at_timestamp) {
+    if (which == AT_TIMESTAMP) {
         int64_t local = e->time.s + v->zone_s;
         int n = snprintf(v->extra_text, sizeof v->extra_text, "%04.0f-%02.0f-%02.0fT%02.0f:%02.0f:%02d",
             unit_of(UNIT_YEAR, local), unit_of(UNIT_MONTH, local), unit_of(UNIT_DAY, local), unit_of(UNIT_HOUR, local),
             unit_of(UNIT_MINUTE, local), (int)((local % 60 + 60) % 60));
         text = SM_SPAN(v->extra_text, (size_t)n);
-    } else if (name == s->at_host) {
+    } else if (which == AT_HOST) {
         text = e->host.n < 1024 ? e->host : SM_SPAN(e->host.p, 1024);
-    } else if (name == s->at_severity) {
+    } else if (which == AT_SEVERITY) {
         static const char digit[] = "01234567";
         text = e->severity < 8 ? SM_SPAN(digit + e->severity, 1) : (struct sm_span){ 0 };
     } else {
-        uint16_t word = name == s->at_product    ? e->product
-                        : name == s->at_category ? e->category
-                        : name == s->at_service  ? e->service
-                                                 : e->format;
+        uint16_t word = which == AT_PRODUCT    ? e->product
+                        : which == AT_CATEGORY ? e->category
+                        : which == AT_SERVICE  ? e->service
+                                               : e->format;
         text = word ? event_names_text(s->names, word) : (struct sm_span){ 0 };
     }
     if (!text.n)
         return NULL;
-    *f = (struct event_field){ .p = text.p, .n = (uint32_t)text.n, .name = name, .type = EVENT_TEXT };
+    *f = (struct event_field){ .p = text.p, .n = (uint32_t)text.n, .name = s->at[which], .type = EVENT_TEXT };
     return f;
 }
 
@@ -113,10 +113,11 @@ const struct event_field *view_get(struct view *v, uint16_t name)
             name = v->rename[i].to;
             break;
         }
+    enum at which = at_of(v->set, name);
+    if (which != AT_COUNT)
+        return extra(v, which); /* a field of that name, as some senders have, does not stand before it */
     if (v->index[name].stamp == v->stamp)
         return &v->e->fields[v->index[name].at];
-    if (name >= v->set->at_timestamp && name <= v->set->at_severity)
-        return extra(v, name);
     return NULL;
 }
 
@@ -214,7 +215,7 @@ static bool unit(struct view *v, const struct atom *a, const struct event_field 
 {
     double have;
 
-    if (f->name == v->set->at_timestamp && is_extra(v, f))
+    if (f->name == v->set->at[AT_TIMESTAMP] && is_extra(v, f))
         have = unit_of((enum unit)a->unit, v->e->time.s + v->zone_s);
     else if (!unit_read((enum unit)a->unit, event_value(f), &have))
         return false;

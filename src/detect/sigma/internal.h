@@ -211,6 +211,7 @@ struct list {
     const char **value;
     struct list *next;
 };
+enum at { AT_TIMESTAMP, AT_HOST, AT_PRODUCT, AT_CATEGORY, AT_SERVICE, AT_FORMAT, AT_SEVERITY, AT_COUNT };
 struct sigma_set {
     struct event_names *names;
     struct pool pool;
@@ -221,8 +222,7 @@ struct sigma_set {
     struct list *lists;
     struct regex **regex; /* owned: pools free no foreign memory */
     size_t regex_n, regex_cap;
-    uint16_t at_timestamp, at_host, at_product, at_category, at_service, at_format,
-        at_severity; /* names of what is not a field */
+    uint16_t at[AT_COUNT], at_first, at_last; /* names of what is no field of an event */
 };
 
 /* Reading one document; err is sticky: -SM_EFORMAT with why and line, or -ENOMEM. */
@@ -256,6 +256,17 @@ const struct correlation *sigma_correlation(const struct sigma_rule *rule);
  * event. */
 const struct found *sources_find(
     const struct sigma_set *set, const struct rule *rule, struct found *ret_words, size_t *ret_n);
+
+/* Which of what is no field that name is; AT_COUNT: none. */
+static inline enum at at_of(const struct sigma_set *s, uint16_t name)
+{
+    enum at i = AT_COUNT;
+
+    if (name >= s->at_first && name <= s->at_last)
+        for (i = 0; i < AT_COUNT && s->at[i] != name;)
+            i++;
+    return i;
+}
 
 /* ---- evaluating (eval.c) ---- */
 struct view { /* an event as the matcher sees it */

@@ -18,13 +18,21 @@ struct sigma_set *sigma_set_new(struct event_names *names)
     if (!s)
         return NULL;
     s->names = names;
-    s->at_timestamp = add_name(s, "@timestamp");
-    s->at_host = add_name(s, "@host");
-    s->at_product = add_name(s, "@product");
-    s->at_category = add_name(s, "@category");
-    s->at_service = add_name(s, "@service");
-    s->at_format = add_name(s, "@format");
-    s->at_severity = add_name(s, "@severity");
+    static const char *const at[AT_COUNT] = {
+        [AT_TIMESTAMP] = "@timestamp",
+        [AT_HOST] = "@host",
+        [AT_PRODUCT] = "@product",
+        [AT_CATEGORY] = "@category",
+        [AT_SERVICE] = "@service",
+        [AT_FORMAT] = "@format",
+        [AT_SEVERITY] = "@severity",
+    };
+    s->at_first = UINT16_MAX;
+    for (size_t i = 0; i < AT_COUNT; i++) {
+        s->at[i] = add_name(s, at[i]);
+        s->at_first = s->at[i] < s->at_first ? s->at[i] : s->at_first;
+        s->at_last = s->at[i] > s->at_last ? s->at[i] : s->at_last;
+    }
     return s;
 }
 
