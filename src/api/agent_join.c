@@ -195,9 +195,9 @@ static void renewed(struct api_call *c, int err, struct sm_span body, const char
     json_t *j = api_answer(c, err, body, text);
     if (!j)
         return;
-    /* The old certificate goes on until its own end: the answer may be lost on its way. */
+    /* The one it came with goes on until its own end: the answer may be lost on its way, and that more than once. */
     if (api_do(c, STATE_device_cert,
-            STATE_ARGS(
+            STATE_ARGS(state_t(api_str(json_object_get(c->req, "peer"), "cert_sha256")),
                 state_t(api_str(j, "cert_sha256")), state_i(api_int(j, "not_after_s", 0)), state_t(c->who.device))))
         api_reply(c, 200,
             json_pack(

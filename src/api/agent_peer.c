@@ -7,7 +7,7 @@
 #include "api/internal.h"
 
 #define CSR_MAX 8192
-#define CERT_DAYS 3650
+#define CERT_DAYS 397 /* the near box renews it by itself, from 90 days before its end on */
 #define CALLS_OF_ONE 8             /* at a time */
 #define SEEN_EVERY_S 60
 #define CHECK_EVERY_S (12 * 3600)  /* all is read again by itself every week; a person may ask at any time */
@@ -63,6 +63,26 @@ static void folder_made(struct api_call *c, int err, struct sm_span body, const 
     joined(c);
 }
 
+/* A neighbour that is known: its certificate counts now, the one before is nobody's. */
+static void known_joined(struct api_call *c)
+{
+    const json_t *m = c->mem;
+    if (api_do(c, STATE_peer_cert,
+            STATE_ARGS(state_t(api_str(m, "cert")), state_i(api_int(m, "until_s", 0)), state_t(api_str(m, "id")))))
+        joined(c);
+}
+
+/* Its folder: there from before, or made anew, for a box that took over has none of them.  A label that does not fit changes
+ * nothing there and is no reason to keep the neighbour out. */
+static void folder_again(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    (void)body;
+    (void)text;
+    if (err >= 0)
+        peer_back(c->api, api_str(c->mem, "id"));
+    known_joined(c);
+}
+
 static void cert_made(struct api_call *c, int err, struct sm_span body, const char *text)
 {
     json_t *m = c->mem;
@@ -80,10 +100,11 @@ static void cert_made(struct api_call *c, int err, struct sm_span body, const ch
             api_str(m, "head_pub"), "quota", (json_int_t)api_int(m, "quota", 0));
         api_ask(c, "V_PEER", json_pack("{s:o,s:s,s:s}", "peer", peer, "label", api_str(m, "label"), "by",
             api_str(m, "by")), folder_made);
-    } else if (api_do(c, STATE_peer_cert,
-                   STATE_ARGS(state_t(api_str(m, "cert")), state_i(api_int(m, "until_s", 0)), state_t(api_str(m,
-                       "id"))))) {
-        joined(c); /* the certificate before is nobody's now */
+    } else if (*api_str(c->body, "label") && strlen(api_str(c->body, "label")) <= 512) {
+        api_ask(c, "V_PEER", json_pack("{s:o,s:s,s:s}", "peer", peer_said(c->api, api_str(m, "id")), "label",
+            api_str(c->body, "label"), "by", api_str(m, "by")), folder_again);
+    } else {
+        known_joined(c);
     }
 }
 
@@ -150,6 +171,33 @@ void h_far_join(struct api_call *c)
         join_wrong(c, key);
     else
         api_ask(c, "K_CERT_DEVICE", json_pack("{s:s,s:s,s:i}", "csr", csr, "device", cn, "days", CERT_DAYS), cert_made);
+}
+
+/* ---- a new certificate before the old one ends ---- */
+
+static void peer_renewed(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    /* The one it came with goes on until its own end: the answer may be lost on its way. */
+    if (api_do(c, STATE_peer_renew,
+            STATE_ARGS(state_t(api_str(json_object_get(c->req, "peer"), "cert_sha256")), state_t(api_str(j, "cert_sha256")),
+                state_i(api_int(j, "not_after_s", 0)), state_t(c->who.device))))
+        api_reply(c, 200, json_pack("{s:s,s:o}", "cert_pem", api_str(j, "cert_pem"), "not_after",
+            api_time(api_int(j, "not_after_s", 0))));
+    json_decref(j);
+}
+
+void h_far_renew(struct api_call *c)
+{
+    struct sm_obj o = SM_OBJ(c->body);
+    char cn[sizeof PEER_CN + API_ID_TEXT];
+    const char *csr = sm_obj_str(&o, "csr", 1, CSR_MAX);
+    if (api_refused(c, &o))
+        return;
+    (void)snprintf(cn, sizeof cn, PEER_CN "%s", c->who.device); /* fits */
+    api_ask(c, "K_CERT_DEVICE", json_pack("{s:s,s:s,s:i}", "csr", csr, "device", cn, "days", CERT_DAYS), peer_renewed);
 }
 
 /* ---- every request after that ---- */

@@ -63,6 +63,7 @@ void h_far_format(struct api_call *c);
 void h_far_head(struct api_call *c);
 void h_far_file(struct api_call *c);
 void h_far_list(struct api_call *c);
+void h_far_renew(struct api_call *c);
 void h_far_forked(struct api_call *c);
 void h_far_check(struct api_call *c);
 void h_copy(struct api_call *c);

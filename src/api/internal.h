@@ -223,6 +223,9 @@ void peers_event(struct api *a, const json_t *e);
 bool peer_is_forked(struct api *a, const char *id); /* a person was called, and did not close it yet */
 void peer_forked(struct api *a, const char *id, const char *why);
 void peer_full(struct api *a, const char *id);
+/* After a take-over: what was kept for other boxes is not here, and a person is told, for each; until it is let in again. */
+void peers_lost(struct api *a);
+void peer_back(struct api *a, const char *id);
 /* What every message to the vault says of one: {id, vault, head_pub, quota}.  NULL when there is none. */
 json_t *peer_said(struct api *a, const char *id);
 void peer_keep(struct api *a, const char *id, const json_t *state);

@@ -69,6 +69,21 @@ bool peer_is_forked(struct api *a, const char *id)
     return state_number(a->state, STATE_alarm_is_open, 0, STATE_ARGS(state_t(key))) > 0;
 }
 
+void peers_lost(struct api *a)
+{
+    json_t *rows = api_rows(a, STATE_peers, STATE_NONE), *row;
+    size_t i;
+    json_array_foreach(rows, i, row)
+        if (api_bool(row, "accepting"))
+            raise(a, "peer_gone", "look", api_str(row, "id"), "");
+    json_decref(rows);
+}
+
+void peer_back(struct api *a, const char *id)
+{
+    lower(a, "peer_gone", id);
+}
+
 void peer_full(struct api *a, const char *id)
 {
     raise(a, "peer_full", "look", id, "");

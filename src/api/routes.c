@@ -206,6 +206,7 @@ const struct api_route api_routes[] = {
     { "PUT", A1 "/peer/head", API_PEER, API_RAW, K(1), API_AUDIT, "peer.head", h_far_head },
     { "GET", A1 "/peer/file", API_PEER, API_NO_BODY, 0, 0, "peer.file", h_far_file },
     { "GET", A1 "/peer/list/{kind}/{digits}", API_PEER, API_NO_BODY, 0, 0, "peer.list", h_far_list },
+    { "POST", A1 "/peer/renew", API_PEER, API_JSON, K(64), API_AUDIT, "peer.renew", h_far_renew },
     { "POST", A1 "/peer/forked", API_PEER, API_JSON, K(2), API_AUDIT, "peer.forked", h_far_forked },
     { "POST", A1 "/peer/check", API_PEER, API_JSON, K(1), 0, "peer.check", h_far_check },
 };

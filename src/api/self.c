@@ -303,6 +303,7 @@ static void took_over(struct api *a, const json_t *m)
     api_set(s, "tried_s", json_integer(0));
     keep(a, s);
     alarm_open(a, &n);
+    peers_lost(a);
     access_note(a, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "what", "takeover", "who", "sheet", "role", "sheet", "from", "box",
                        "why", api_str(m, "seq"), "result", "ok"));
 }

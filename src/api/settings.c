@@ -508,7 +508,18 @@ static const char card_head[] =
     "td,th{border:.3mm solid #000;padding:1mm "
     "2mm;text-align:left;font-weight:400;font-size:11pt}td.no{font-size:17pt;font-weight:700;white-space:nowrap}\n"
     ".say{border:.6mm solid #000;padding:2mm}.foot{display:flex;justify-content:space-between;gap:4mm;font-size:10pt}\n"
+    ".guide{break-before:page;margin-top:12mm}.guide li{margin:2mm 0}\n"
     "</style>\n</head>\n<body>\n<h1>\1</h1>\n<p>\1</p>\n<p>\1</p>\n<section class=\"dont\"><h2>\1</h2><ul>\n";
+
+/* Of no machine: whoever stands before the box may read this page, and what a machine is tells an attacker where to begin. */
+static int card_guide(struct sm_buf *b, enum text_lang lang)
+{
+    int r = PUT(b, "<section class=\"guide\"><h1>\1</h1>\n<p>\1</p>\n<ol>\n", text_get(lang, T_GUIDE_TITLE),
+        text_get(lang, T_GUIDE_LEAD));
+    for (int i = T_GUIDE_1; i <= T_GUIDE_8; i++)
+        r = r < 0 ? r : PUT(b, "<li>\1</li>\n", text_get(lang, (enum text_key)i));
+    return r < 0 ? r : PUT(b, "</ol>\n<p>\1</p></section>\n", text_get(lang, T_GUIDE_FACTS));
+}
 
 static int card_body(struct sm_buf *b, const json_t *card, enum text_lang lang)
 {
@@ -535,12 +546,13 @@ static int card_body(struct sm_buf *b, const json_t *card, enum text_lang lang)
                   : PUT(b, "<tr><th scope=\"row\">\1\1</th><td class=\"no\">\1</td><td>\1 \1</td></tr>\n", n,
                         api_str(v, "name"), api_str(v, "phone"), api_str(v, "hours"), api_str(v, "note"));
     }
-    return r < 0 ? r
-                 : PUT(b,
-                       "</tbody></table>\n<p class=\"say\">\1</p>\n<p class=\"foot\"><span>\1 "
-                       "\1</span><span>\1</span></p>\n</body>\n</html>\n",
-                       api_str(card, "say"), api_str(card, "institution"), api_str(card, "printed"),
-                       api_str(card, "review"));
+    r = r < 0 ? r
+              : PUT(b,
+                    "</tbody></table>\n<p class=\"say\">\1</p>\n<p class=\"foot\"><span>\1 "
+                    "\1</span><span>\1</span></p>\n",
+                    api_str(card, "say"), api_str(card, "institution"), api_str(card, "printed"), api_str(card, "review"));
+    r = r < 0 ? r : card_guide(b, lang);
+    return r < 0 ? r : PUT(b, "</body>\n</html>\n", NULL);
 }
 
 void card_write(struct api *a)

@@ -319,6 +319,16 @@ int http_new(const struct http_config *config, struct http **ret)
     return 0;
 }
 
+int http_cert(struct http *h, const char *cert_file)
+{
+    char *s = strdup(cert_file);
+    if (!s)
+        return -ENOMEM;
+    free(h->cert);
+    h->cert = s;
+    return 0;
+}
+
 void http_free(struct http *h)
 {
     if (!h)

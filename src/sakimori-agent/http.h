@@ -18,6 +18,8 @@ struct http_config {
 sm_must_use int http_new(const struct http_config *c, struct http **ret);
 void http_free(struct http *h); /* open requests are answered with -SM_EPEER */
 
+sm_must_use int http_cert(struct http *h, const char *cert_file); /* of connections from now on */
+
 struct http_call;
 /* status: HTTP status, or a negative error (-SM_EPEER could not reach, -SM_EAUTH the box is not who it should be,
  * -SM_ETIME, -SM_ELIMIT answer too long).  body is borrowed. */

@@ -12,6 +12,7 @@
 #include "sakimori-agent/agent.h"
 #include "sakimori-agent/http.h"
 #include "sakimori-agent/orders.h"
+#include "sakimori-agent/renew.h"
 
 #define PREFIX "/agent/v1/"
 #define POLL_WAIT_S 25
@@ -48,6 +49,9 @@ struct link {
     bool whole;              /* runs is all that the backup part has: it began under this link */
     struct sm_timer *died;   /* running: those of runs belong to a backup part that is gone */
     struct carry *carries;
+    struct http_call *renewing;
+    uint64_t renew_ms;       /* when to look at the certificate again */
+    char cert[AGENT_PATH_MAX + 48];
 };
 
 /* One carried request. */
@@ -652,6 +656,57 @@ static void on_settings(struct link *l, const json_t *settings)
     sm_buf_wipe(&b);
 }
 
+/* ---- the certificate, before it ends ---- */
+
+#define RENEW_LOOK_MS ((uint64_t)86400 * 1000)
+#define RENEW_TAKE_MS 2000 /* the supervisor has kept it by then */
+
+static void renew_done(void *arg, int status, struct sm_span body)
+{
+    struct link *l = arg;
+    struct sm_buf pem = SM_BUF_INIT(16384);
+    l->renewing = NULL;
+    int r = status == 200 ? renew_take(l->config.data, body, &pem) : status < 0 ? status : -SM_EDENIED;
+    if (!r)
+        r = sm_ipc_send(l->up, A_CERT, sm_buf_span(&pem), -1);
+    if (!r)
+        l->renew_ms = plat_clock_mono_ms() + RENEW_TAKE_MS;
+    else
+        sm_warn("the certificate of this machine could not be renewed: %s", sm_strerror(r)); /* again tomorrow */
+    sm_buf_wipe(&pem);
+}
+
+static void renew_look(struct link *l)
+{
+    char path[sizeof l->cert];
+    struct sm_buf b = SM_BUF_INIT(65536);
+    int64_t until_s = 0;
+    uint64_t now = plat_clock_mono_ms();
+    if (now < l->renew_ms || l->renewing)
+        return;
+    l->renew_ms = now + RENEW_LOOK_MS;
+    int r = renew_pick(l->config.data, path, sizeof path, &until_s);
+    if (!r && strcmp(path, l->cert) != 0)
+        r = http_cert(l->http, path);
+    if (!r)
+        snprintf(l->cert, sizeof l->cert, "%s", path);
+    if (!r && until_s - plat_clock_wall().s < RENEW_BEFORE_S)
+        r = renew_request(l->config.data, &b);
+    const struct http_request q = {.method = "POST",
+        .path = PREFIX "renew",
+        .headers = {"Content-Type: application/json"},
+        .body = sm_buf_span(&b),
+        .copy_body = true,
+        .timeout_s = 60,
+        .done = renew_done,
+        .arg = l};
+    if (!r && b.n)
+        r = http_start(l->http, &q, &l->renewing);
+    if (r)
+        sm_warn("the certificate of this machine could not be looked at: %s", sm_strerror(r));
+    sm_buf_wipe(&b);
+}
+
 /* ---- poll ---- */
 
 static void poll_done(void *arg, int status, struct sm_span body)
@@ -670,6 +725,7 @@ static void poll_done(void *arg, int status, struct sm_span body)
     if (l->backoff_ms)
         sm_info("the box answers again");
     l->backoff_ms = 0;
+    renew_look(l);
     const char *now = json_string_value(json_object_get(o, "now"));
     on_settings(l, json_object_get(o, "settings"));
     json_t *orders = json_object_get(o, "orders");
@@ -843,8 +899,11 @@ static int link_start(struct link *l, const char *data, char *why)
         r = -errno;
         snprintf(why, 160, "link/cert.pem: %s (every folder above the agent's must be enterable)", sm_strerror(r));
     }
+    int64_t until_s;
+    if (!r && renew_pick(data, l->cert, sizeof l->cert, &until_s))
+        snprintf(l->cert, sizeof l->cert, "%s", cert); /* the connection will say what is wrong with it */
     const struct http_config h = {
-        .loop = l->loop, .base = l->config.url, .ca_file = ca, .cert_file = cert, .key_file = key};
+        .loop = l->loop, .base = l->config.url, .ca_file = ca, .cert_file = l->cert, .key_file = key};
     if (!r)
         r = http_new(&h, &l->http);
     if (!r)

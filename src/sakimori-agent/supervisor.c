@@ -19,6 +19,7 @@
 #include "sakimori-agent/drill.h"
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/join.h"
+#include "sakimori-agent/renew.h"
 
 #define RESTART_MAX_MS 8000u
 #define STOP_MS 8000
@@ -203,6 +204,12 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
             s->part[P_RESTORE].waiting = true; /* link heard sooner than we that the one before ended */
     } else if (m->type == A_HELP) {
         on_help(s, p->id, m->body);
+    } else if (m->type == A_CERT) {
+        int r = renew_keep(s->data, m->body);
+        if (r)
+            sm_warn("the renewed certificate could not be kept: %s", sm_strerror(r));
+        else
+            sm_info("the certificate of this machine was renewed");
     } else if (m->type == L_SETTINGS) {
         sm_buf_clear(&s->settings);
         if (!sm_buf_put_span(&s->settings, m->body) && s->part[P_DECOY].proc.pid == 0)
@@ -216,6 +223,7 @@ static const struct sm_ipc_rule from_link[] = {
     {A_READY, 1024, false, "A_READY"},
     {A_RESTORE, 16, false, "A_RESTORE"},
     {L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS"},
+    {A_CERT, 16384, false, "A_CERT"},
 };
 static const struct sm_ipc_rule from_part[] = {{A_READY, 1024, false, "A_READY"}};
 static const struct sm_ipc_rule from_asking[] = {
@@ -323,7 +331,7 @@ static void start(struct part *p)
     int pair[2];
     bool link = p->id == P_LINK, asks = p->id == P_BACKUP || p->id == P_RESTORE;
     const struct sm_ipc_config c = {.may_receive = link ? from_link : asks ? from_asking : from_part,
-        .may_receive_n = link ? 3 : asks ? 2 : 1,
+        .may_receive_n = link ? sizeof from_link / sizeof from_link[0] : asks ? 2 : 1,
         .body_max = SM_IPC_BODY_MAX,
         .queue_max = (size_t)4 << 20,
         .on_message = on_message,

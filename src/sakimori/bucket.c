@@ -206,6 +206,8 @@ int cmd_copy_fetch(struct cli *c)
     json_t *o = NULL;
     int64_t before_s = 0;
     const char *to = cli_opt(c, "to");
+    if (cli_flag(c, "box"))
+        return copy_fetch_box(c);
     if (!to) {
         cli_note(c, T(c, "--to フォルダー が要ります", "--to DIR is needed"));
         return CLI_USAGE;

@@ -41,6 +41,7 @@ int cmd_peer_export(struct cli *c);
 int cmd_copy_add(struct cli *c);
 int cmd_copy_keys(struct cli *c);
 int cmd_copy_fetch(struct cli *c);
+int copy_fetch_box(struct cli *c);      /* with --box */
 /* Until the run of the copy at this route ends: CLI_OK when it went well. */
 int copy_watch(struct cli *c, const char *path);
 int cmd_copy_show(struct cli *c);

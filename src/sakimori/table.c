@@ -223,6 +223,7 @@ static const struct cli_opt o_copy_add[] = { { .name = "kind", .value = "s3", .j
     BUCKET_FIELDS, OPT_WAIT, END };
 static const struct cli_opt o_copy_fetch[] = { { .name = "to", .value = "DIR", .ja = "保管庫を作るフォルダー",
     .en = "folder that becomes the vault" },
+    { .name = "box", .ja = "ほかの箱にある写しから(その箱のコードを聞く)", .en = "from the copy at another box (asks for its code)" },
     { .name = "before", .value = "TIME", .ja = "この時より前の写し(2026-11-24 など)", .en = "as it was before this day or time" },
     BUCKET_FIELDS, END };
 static const struct cli_opt o_copy_set[] = { { .name = "name", .value = "TEXT", .ja = "新しい名前", .en = "new name" },
@@ -330,8 +331,8 @@ const struct cli_cmd cli_commands[] = {
     { "copy add", "URL", 1, 1, cmd_copy_add, "バケット(S3)への写しを作る: https://サーバー/バケット/場所",
         "make a copy in a bucket (S3): https://SERVER/BUCKET/PREFIX", o_copy_add },
     { "copy keys", "COPY", 1, 1, cmd_copy_keys, "バケットの鍵を入れかえる", "new keys for a copy in a bucket", o_secret },
-    { "copy fetch", "URL", 1, 1, cmd_copy_fetch, "バケットだけから保管庫を取りもどす(箱なしで)",
-        "bring the vault back from a bucket alone (without the box)", o_copy_fetch },
+    { "copy fetch", "URL", 1, 1, cmd_copy_fetch, "バケットか、ほかの箱だけから保管庫を取りもどす(箱なしで)",
+        "bring the vault back from a bucket, or another box, alone (without the box)", o_copy_fetch },
     { "copy show", "COPY", 1, 1, cmd_copy_show, "一つの写しと、その記録", "one copy and its history", NULL },
     { "copy run", "COPY", 1, 1, cmd_copy_run, "今すぐ写す", "copy now", o_wait },
     { "copy verify", "COPY", 1, 1, cmd_copy_verify, "写しを全部読み返す", "read all of a copy back", o_wait },

@@ -129,7 +129,9 @@ static const char v4[] =
     " first_s INTEGER NOT NULL, last_s INTEGER NOT NULL, skew_s INTEGER NOT NULL, said INTEGER NOT NULL DEFAULT 0);"
     /* What is asked with every backup is found, however many there were. */
     "CREATE INDEX runs_created ON runs(created_s); CREATE INDEX runs_finished ON runs(finished_s);"
-    "CREATE INDEX uploads_run ON uploads(run); CREATE INDEX orders_ref ON orders(ref, kind);";
+    "CREATE INDEX uploads_run ON uploads(run); CREATE INDEX orders_ref ON orders(ref, kind);"
+    /* What a neighbour renewed: the certificate before goes on until its own end, for the answer may be lost. */
+    "ALTER TABLE peers ADD COLUMN cert_old TEXT;";
 
 const char *const state_schema[] = { v1, v2, v3, v4 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

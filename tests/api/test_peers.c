@@ -2,6 +2,7 @@
 #include "api_kit.h"
 #include <errno.h>
 #include <stdio.h>
+#include "api/internal.h"
 #include "core/buf.h"
 #include "plat/clock.h"
 #include "state/state.h"
@@ -252,6 +253,53 @@ static void a_box_that_finds_itself_rolled_back_says_so_here(void **state)
     }
 }
 
+static void a_renewed_certificate_leaves_the_one_it_was_asked_with(void **state)
+{
+    struct kit *k = *state;
+    static const char second[] = "1edcbafedcbafedcbafedcbafedcbafedcbafedcbafedcbafedcbafedcbafedc",
+                      third[] = "2edcbafedcbafedcbafedcbafedcbafedcbafedcbafedcbafedcbafedcbafedc";
+    const struct kit_who with2 = { .port = "agent", .cert = second, .cn = "peer-x" },
+                         with3 = { .port = "agent", .cert = third, .cn = "peer-x" };
+    char id[33];
+    kit_people(k);
+    kit_peer(k, NEIGHBOUR, id);
+    json_object_set_new(k->answers, "K_CERT_DEVICE", json_pack("{s:s,s:s,s:I}", "cert_pem", "PEM", "cert_sha256", second,
+        "not_after_s", (json_int_t)plat_clock_wall().s + 86400 * 397));
+    assert_int_equal(kit_call(k, &neighbour, "POST", "/agent/v1/peer/renew", "{\"csr\":\"CSR\"}"), 200);
+    assert_string_equal(kit_str(k, "cert_pem"), "PEM");
+    assert_int_equal(json_integer_value(json_object_get(asked(k, "K_CERT_DEVICE"), "days")), 397);
+    assert_int_equal(kit_call(k, &with2, "GET", "/agent/v1/peer", NULL), 200);
+    assert_int_equal(kit_call(k, &neighbour, "GET", "/agent/v1/peer", NULL), 200); /* the answer may have been lost: */
+    json_object_set_new(k->answers, "K_CERT_DEVICE", json_pack("{s:s,s:s,s:I}", "cert_pem", "PEM", "cert_sha256", third,
+        "not_after_s", (json_int_t)plat_clock_wall().s + 86400 * 397));
+    assert_int_equal(kit_call(k, &neighbour, "POST", "/agent/v1/peer/renew", "{\"csr\":\"CSR\"}"), 200);
+    assert_int_equal(kit_call(k, &neighbour, "GET", "/agent/v1/peer", NULL), 200); /* and that again */
+    assert_int_equal(kit_call(k, &with3, "GET", "/agent/v1/peer", NULL), 200);
+    assert_int_equal(kit_call(k, &with2, "GET", "/agent/v1/peer", NULL), 401); /* nobody had it */
+    assert_int_equal(kit_call(k, &neighbour, "POST", "/agent/v1/peer/renew", "{}"), 400);
+}
+
+static void after_a_take_over_each_copy_that_was_kept_is_asked_for(void **state)
+{
+    struct kit *k = *state;
+    char id[33], secret[21], body[1024], ask[80];
+    kit_people(k);
+    kit_peer(k, NEIGHBOUR, id);
+    peers_lost(k->api);
+    assert_true(alarm(k, "peer_gone"));
+    (void)snprintf(ask, sizeof ask, "{\"peer\":\"%s\"}", id);
+    code(k, ask, secret);
+    (void)snprintf(body, sizeof body, "{\"secret\":\"%s\",\"csr\":\"CSR\",\"label\":\"sakimori copy 1\\n\"}", secret);
+    assert_int_equal(kit_call(k, &stranger, "POST", "/agent/v1/peer/join", body), 200);
+    assert_string_equal(json_string_value(json_object_get(asked(k, "V_PEER"), "label")), "sakimori copy 1\n");
+    assert_false(alarm(k, "peer_gone")); /* let in again: it sends all of it */
+    /* A label that does not fit keeps nobody out. */
+    code(k, ask, secret);
+    (void)snprintf(body, sizeof body, "{\"secret\":\"%s\",\"csr\":\"CSR\",\"label\":\"another\"}", secret);
+    json_object_set_new(k->answers, "V_PEER", json_integer(-SM_EMISMATCH));
+    assert_int_equal(kit_call(k, &stranger, "POST", "/agent/v1/peer/join", body), 200);
+}
+
 static void a_box_has_all_read_again_twice_a_day_at_most(void **state)
 {
     struct kit *k = *state;
@@ -424,6 +472,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_the_vault_refuses_is_said_and_raises_an_alarm, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(a_box_that_finds_itself_rolled_back_says_so_here, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(a_box_has_all_read_again_twice_a_day_at_most, kit_open, kit_close),
+        cmocka_unit_test_setup_teardown(after_a_take_over_each_copy_that_was_kept_is_asked_for, kit_open, kit_close),
+        cmocka_unit_test_setup_teardown(a_renewed_certificate_leaves_the_one_it_was_asked_with, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(the_same_head_again_leaves_no_line, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(what_is_asked_for_has_bounds, kit_open, kit_close),
         cmocka_unit_test_setup_teardown(a_copy_at_another_box_keeps_its_key_with_the_parent_alone, kit_open, kit_close),

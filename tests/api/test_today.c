@@ -736,6 +736,11 @@ static void the_card_is_one_file_that_needs_nothing_else(void **state)
     assert_null(strstr(s, "href="));
     assert_null(strstr(s, "src="));
     assert_true(strstr(s, "写真") < strstr(s, "保存を守る"));
+    const char *guide = strstr(s, "建て直しの手順"); /* behind the card, for the day the console is dead */
+    assert_true(guide && guide > strstr(s, "保存を守る"));
+    assert_non_null(strstr(guide, "sakimori recover --vault"));
+    assert_non_null(strstr(guide, "sakimori takeover"));
+    assert_null(strstr(s, "pc1")); /* nothing of a machine: anybody may read it */
     sm_buf_wipe(&html);
 }
 

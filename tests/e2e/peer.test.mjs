@@ -2,6 +2,7 @@
 // everything restored from what lies at the far one, with the recovery sheet alone.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import crypto from 'node:crypto';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
@@ -272,6 +273,30 @@ test('both screens: a code is made there and entered here, one after the other',
   }
 });
 
+test('the certificate is renewed by itself before it ends, and the one before goes on until its own end', { timeout: 120e3 }, async () => {
+  const kept = () => JSON.parse(fs.readFileSync(path.join(near.box.data, 'copies.json'), 'utf8'))[copy];
+  const days = (pem) => (Date.parse(new crypto.X509Certificate(pem).validTo) - Date.now()) / 86400e3;
+  assert.ok(Math.abs(days(kept().cert) - 397) < 2, `it lasts ${days(kept().cert)} days`);
+  // One that has but sixty days left: made while the far box believed it was last year.
+  L.setClock(far.clock, -337 * 86400e3);
+  const code = await far.c.post('peers/codes', { peer });
+  await near.c.must('POST', `copies/${copy}/keys`, { code: code.code }); // it tries at once; the door takes no certificate last year
+  await L.until('the new certificate', () => kept().cert && kept().secret === '' && days(kept().cert) < 90, 60000);
+  const short = kept().cert;
+  L.setClock(far.clock, 0);
+  far.c = await L.signIn(far.box, { ...far.person, totp_secret: undefined, one_time: far.person.codes[4] }); // the jumps ended it
+  assert.ok(days(short) > 50 && days(short) < 70, `${days(short)}`);
+  await settled(['ok', 'failed', 'old']);
+  const c = await run();
+  assert.equal(c.state, 'ok', JSON.stringify(c));
+  await L.until('the renewal', () => days(kept().cert) > 390, 20000).catch((e) => { throw new Error(`${e.message} ${near.box.log.join('').slice(-1500)} ${far.box.log.join('').slice(-1500)}`); });
+  const ask = (cert) => L.request('GET', `${far.box.agentUrl}/agent/v1/peer`, undefined, { ca: kept().ca, cert, key: kept().key });
+  assert.equal((await ask(kept().cert)).status, 200);
+  assert.equal((await ask(short)).status, 200, 'the answer could have been lost');
+  assert.equal((await run()).state, 'ok');
+  assert.ok((await far.c.get('audit')).items.some((l) => l.act === 'peer.renew' && l.result === 'ok'));
+});
+
 test('a near box that was rolled back touches nothing there, and both boxes raise an alarm', { timeout: 240e3 }, async () => {
   const manifest = (await near.generations())[0].id;
   const vault = path.join(near.box.data, 'vault'), old = path.join(near.place, 'old-vault');
@@ -299,4 +324,31 @@ test('a near box that was rolled back touches nothing there, and both boxes rais
   assert.ok(fs.readFileSync(path.join(vaultThere(), 'heads/0.head')).equals(heads));
   await recoverFrom(vaultThere(), manifest);
   assert.ok(L.readJournal(path.join(far.box.data, 'vault')).some((r) => r.type === 40 && r.payload.what === 'refused'));
+});
+
+test('with the near box gone, its copy is fetched from the far box with a code, and the sheet alone restores from it', { timeout: 120e3 }, async () => {
+  const manifest = (await near.generations())[0].id, code = await far.c.post('peers/codes', { peer });
+  await near.stop();
+  const to = path.join(near.place, 'fetched'), url = far.box.agentUrl;
+  const fetch = (dir, text) => L.run(L.programs.cli, ['copy', 'fetch', url, '--box', '--to', dir, '--password-stdin', '--lang', 'ja'], { any: true, input: `${text}\n` });
+  const wrong = await fetch(to, 'SKP1-AAAA');
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.err, /SKP1- で始まります/);
+  const pack = packsOf(vaultThere())[0], bytes = fs.readFileSync(pack);
+  const r = await fetch(to, code.code.toLowerCase());
+  assert.equal(r.code, 0, r.out + r.err);
+  assert.match(r.err, /recover --vault/);
+  await recoverFrom(to, manifest);
+  assert.equal((await fetch(to, code.code)).code, 3, 'a code is good once');
+  // What does not fit its name is left out and named, and what is here already is not fetched again.
+  const bad = Buffer.from(bytes);
+  bad[bytes.length >> 1] ^= 1;
+  fs.writeFileSync(pack, bad);
+  fs.rmSync(path.join(to, 'packs', path.basename(path.dirname(pack)), path.basename(pack)));
+  const again = await far.c.post('peers/codes', { peer });
+  const part = await fetch(to, again.code);
+  fs.writeFileSync(pack, bytes);
+  assert.notEqual(part.code, 0, part.out + part.err);
+  assert.ok(part.err.includes(path.basename(pack)), part.err);
+  say('fetched, restored, a flipped pack named');
 });

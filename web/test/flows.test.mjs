@@ -140,13 +140,15 @@ test('the sheet must be printed before the words are asked', async () => {
     await page.getByText('印刷してから、印を付けてください。').waitFor();
 });
 
-test('the recovery sheet prints on one page with both keys and the card', async () => {
+test('the recovery sheet prints on one page with both keys and the card, and the steps to build anew on the next', async () => {
     mock.set({ role: 'nobody', setup: 'open' });
     page = await browser.page({ base: mock.url });
     await toSetup(page, 'sheet');
-    assert.equal(await page.locator('.rs .qr').count(), 3);
+    assert.equal(await page.locator('.rs-sec .qr, .rs-card .qr').count(), 3);
     assert.equal(await page.locator('.rs-words li').count(), 48);
-    assert.equal(pages(await page.pdf({ preferCSSPageSize: true })), 1);
+    assert.equal(pages(await page.pdf({ preferCSSPageSize: true })), 2);
+    await page.locator('.rs-guide').evaluate((e) => { e.hidden = true; });
+    assert.equal(pages(await page.pdf({ preferCSSPageSize: true })), 1, 'the sheet alone');
 });
 
 test('signing in asks for the second factor and then goes where one wanted to go', async () => {

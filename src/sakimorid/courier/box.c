@@ -1,6 +1,8 @@
 /* The courier's kind "box": the copy at another box.  The first run is let in by the code, and tells brain what it
  * got. */
 #include <errno.h>
+#include "core/log.h"
+#include "plat/clock.h"
 #include "sakimorid/courier/courier.h"
 #include "sakimorid/wire.h"
 #include "vault/copy/box.h"
@@ -36,6 +38,21 @@ static int join(const struct courier_job *job, char why[BOX_WHY])
     return r;
 }
 
+/* In time, while the present one still opens the door.  That it did not work is no error of this run: the next one tries. */
+static void renew(const struct courier_job *job, const struct box_args *args)
+{
+    struct sm_buf cert = SM_BUF_INIT(16384);
+    char why[BOX_WHY] = "";
+    if (box_renew_due(args->cert, plat_clock_wall().s) <= 0) {
+        int r = box_renew(args, &cert, why);
+        if (!r)
+            job->tell(job->arg, "joined", json_pack("{s:s,s:s}", "cert", sm_buf_str(&cert), "ca", args->ca));
+        else
+            sm_warn("the certificate at the other box was not renewed: %s", *why ? why : sm_strerror(r));
+    }
+    sm_buf_wipe(&cert);
+}
+
 static int open_box(const struct courier_job *job, void **ret, char ret_why[COURIER_WHY])
 {
     char why[BOX_WHY] = "";
@@ -52,6 +69,8 @@ static int open_box(const struct courier_job *job, void **ret, char ret_why[COUR
         .rate_bytes = rate > 0 ? (uint64_t)rate : 0 };
     if (!r)
         r = box_open(&args, ret, why);
+    if (!r && known)
+        renew(job, &args);
     (void)snprintf(ret_why, COURIER_WHY, "%s", why); /* shorter */
     return r;
 }

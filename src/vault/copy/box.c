@@ -155,6 +155,24 @@ static int listed(struct box *b, const char *name, uint64_t *ret)
     return r ? r : -SM_ENOTFOUND;
 }
 
+int box_rows(void *t, bool packs, unsigned digits, struct box_row **ret, size_t *ret_n)
+{
+    struct list *l;
+    int r = list_of(t, packs, digits, &l);
+    size_t n = r ? 0 : l->rows.n / LIST_ROW;
+    struct box_row *rows = r ? NULL : calloc(n + 1, sizeof *rows);
+    if (r || !rows)
+        return r ? r : -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        struct sm_rd rd = SM_RD(SM_SPAN(l->rows.p + i * LIST_ROW + 32, 8));
+        memcpy(rows[i].id.b, l->rows.p + i * LIST_ROW, 32);
+        rows[i].size = sm_rd_u64(&rd);
+    }
+    *ret = rows;
+    *ret_n = n;
+    return 0;
+}
+
 static int file(struct box *b, const char *name, uint64_t off, size_t n, uint64_t *ret_size, struct sm_span *ret)
 {
     char path[256];

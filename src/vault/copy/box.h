@@ -32,6 +32,12 @@ struct box_join {
 sm_must_use int box_join(const struct box_join *j, struct sm_buf *ret_cert, struct sm_buf *ret_ca,
     char ret_why[BOX_WHY]);
 
+/* A new certificate for the same key, before the old one ends; a is how it is reached now.  PEM, appended: of that key and
+ * name, and later than the present one.  -SM_EAUTH, -SM_EDENIED, -SM_EPEER, -SM_ETIME, -SM_EPROTO, -ENOMEM. */
+sm_must_use int box_renew(const struct box_args *a, struct sm_buf *ret_cert, char ret_why[BOX_WHY]);
+/* Seconds of wall time until a certificate (PEM) should be renewed; 0 or less: now.  INT64_MAX: it cannot be read. */
+int64_t box_renew_due(const char *cert_pem, int64_t now_s);
+
 extern const struct copy_target_ops copy_box; /* opened by box_open, not by its open */
 /* -SM_EAUTH (certificates), -SM_EDENIED (it accepts us no more), -SM_EPEER, -SM_ETIME, -ENOMEM … */
 sm_must_use int box_open(const struct box_args *a, void **ret, char ret_why[BOX_WHY]);

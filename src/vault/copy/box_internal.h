@@ -30,4 +30,8 @@ static inline uint64_t box_limit_ms(uint64_t sent, uint64_t answer_max, uint64_t
  * -SM_ECANCEL, -SM_ELIMIT, -ENOMEM. */
 sm_must_use int box_http_do(struct box_http *h, const struct box_request *r, struct sm_buf *ret_body);
 const char *box_http_why(const struct box_http *h);
+
+/* What lies there whose names begin with these two digits; *ret is the caller's (free). */
+struct box_row { struct cid id; uint64_t size; };
+sm_must_use int box_rows(void *t, bool packs, unsigned digits, struct box_row **ret, size_t *ret_n);
 #endif

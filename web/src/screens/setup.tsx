@@ -235,7 +235,7 @@ function SheetStep({ sheet, lost, institution, onMade, onDone }: { sheet: Sheet 
             : <div class="stack"><section class="card dont-row not-sheet"><h2>{t(T.sheetWarn3)}</h2><ul class="dont">{[T.sheetWarn1, T.sheetWarn2].map((x) => <li><span class="ic" aria-hidden="true">✕</span><b>{t(x)}</b></li>)}</ul></section>
                 <div class="btn-row not-sheet"><button type="button" class="btn btn-main btn-lg btn-wide" onClick={() => window.print()}>{t(T.sheetPrint)}</button>
                     <button type="button" class="linkbtn" onClick={make}>{t(T.sheetAgain)}</button></div>
-                <Paper sheet={sheet} institution={institution} />
+                <Paper sheet={sheet} institution={institution} /><Bare institution={institution} />
                 <p class="not-sheet narrow">{t(G.withSheet)}</p>
                 <div class="not-sheet narrow stack"><div class="ticks"><Tick type="checkbox" name="printed" checked={printed} onChange={(on) => { setPrinted(on); setBad(false); }} title={t(T.sheetPrinted)} text={t(T.sheetPrintedHelp)} /></div>
                     {bad && <p role="alert" class="field"><span class="err">{t(T.sheetNeed)}</span></p>}
@@ -248,6 +248,12 @@ function Paper({ sheet, institution }: { sheet: Sheet; institution: string }) {
         <Words title={t(T.rsOrders)} help={t(T.rsOrdersHelp)} qr={t(T.rsQrOrders)} s={sheet.orders} />
         <div class="rs-cut"><p>✂ {t(T.rsCut)}</p><div class="rs-card"><Qr svg={sheet.card.qr_svg} label={t(T.rsQrCard)} />
             <div><b>{t(T.rsCard)}</b> <span class="rs-note">{institution}</span><p class="txt">{sheet.card.text}</p><p class="rs-note">{t(T.rsCardHelp)}</p></div></div></div><PrintHead page="sheet" always /></article>;
+}
+
+/** Printed with the sheet: what to do with it when a machine is gone, for the day no screen tells. */
+function Bare({ institution }: { institution: string }) {
+    return <article class="rs rs-guide"><div class="rs-top"><div><h2>{t(G.title)}</h2><p>{institution} ・ {t(G.bareLead)}</p></div></div>
+        <ol class="guide-order">{[G.b1, G.b2, G.b3, G.b4, G.b5, G.b6, G.s6, G.s7].map((x) => <li>{t(x)}</li>)}</ol></article>;
 }
 
 function Words({ title, help, qr, s }: { title: string; help: string; qr: string; s: SheetSecret }) {

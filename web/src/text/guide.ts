@@ -42,5 +42,12 @@ export const T = {
     together: { ja: '合わせて {size}、約{took}', en: 'Together {size}, about {took}' },
     togetherUnknown: { ja: '合わせて {size}。時間は、戻す練習をすると出ます。', en: 'Together {size}. A drill tells how long it takes.' },
     by: { ja: '印刷した日', en: 'Printed' },
+    bareLead: { ja: '機器がこわれたとき、この順に行います。', en: 'When a machine is gone, in this order.' },
+    b1: { ja: 'OSを入れる(前と同じ版)。ディスク、名前、アドレスを前のとおりにする。', en: 'Install the system (the same release); disks, name and addresses as before.' },
+    b2: { ja: '入っていた物を入れる。データベースは同じ版か新しい版。まだ動かさない。', en: 'Install what was installed; servers of databases in the same version or a newer one. Start nothing yet.' },
+    b3: { ja: '箱があれば: sakimori-agent を入れ、箱で作った番号でつなぐ。', en: 'With a box: install sakimori-agent and join with a code from the box.' },
+    b4: { ja: '箱がなければ: この紙と写しのディスクで sakimori recover を使う。', en: 'Without a box: sakimori recover with this sheet and a copy on a disk.' },
+    b5: { ja: '箱も作り直すとき: sakimori takeover。先に箱、次に機器。', en: 'To make the box anew: sakimori takeover. The box first, then the machines.' },
+    b6: { ja: 'ファイルを戻す。データベースは別の場所に戻し、db-restore で入れる。', en: 'Restore the files; databases to another place, and load them with db-restore.' },
     withSheet: { ja: '最初の保存が終わったら、「機器と保存」の「建て直しの手順」も見てください。この紙といっしょに印刷して、置いておきます。', en: 'When machines have joined and the first backups are done, print “Building anew” under “Machines and saving” too, and keep it with this sheet.' },
 } as const;
