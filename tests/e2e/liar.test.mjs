@@ -17,7 +17,7 @@ const copy = (x) => JSON.parse(JSON.stringify(x));
 const flip = (hex, at = 10) => hex.slice(0, at) + (hex[at] === '0' ? '1' : '0') + hex.slice(at + 1);
 const status = async () => (await L.run(L.programs.agent, ['status', '--data', w.agent.data], { any: true })).out;
 async function lie(name, tells, fn) {
-  const lies = tells.map((x) => liar.tell(...x));
+  const lies = tells.map(([method, pattern, fn, swallows]) => (swallows ? liar.swallow(method, pattern, fn) : liar.tell(method, pattern, fn)));
   try { await fn(); } finally { liar.honest(); }
   for (const l of lies) assert.ok(l.told > 0, `${name}: ${l.method} ${l.pattern} was never told`);
   told += lies.length;
@@ -38,8 +38,7 @@ test('an agent works through a front that only hands on', { timeout: 180e3 }, as
   w.first = { manifest: r.manifest, tree: L.treeOf(w.root) };
 });
 
-test('an order with a forged signature, one of another machine, and one told again start nothing', { timeout: 120e3 }, async () => {
-  const acks = () => liar.seen.filter((s) => /orders\/[0-9a-f]+\/ack|orders\/[0-9a-f]+$/.test(s.path)).length;
+test('an order with a forged signature, and one told again, start nothing', { timeout: 120e3 }, async () => {
   const before = (await w.generations()).length;
   let kept;
   await lie('an order whose signature is forged', [['POST', /\/poll$/, ({ json }) => {
@@ -66,11 +65,11 @@ test('an order with a forged signature, one of another machine, and one told aga
     assert.ok(w.good, 'an order was seen');
     const n = (await w.generations()).length;
     w.again = w.good;
+    await w.c.must('PATCH', `sources/${w.source.id}`, { enabled: true }); // a held poll is answered
     await L.sleep(4000);
     w.again = undefined;
     assert.equal((await w.generations()).length, n, 'nothing was done twice');
   });
-  void acks;
 });
 
 test('a head that went back, and one that nobody signed, are named', { timeout: 200e3 }, async () => {
@@ -91,20 +90,19 @@ test('a head that went back, and one that nobody signed, are named', { timeout: 
   });
 });
 
-test('a box that says it has what it has not is found out when the manifest is laid down', { timeout: 200e3 }, async () => {
+test('a pack that is acknowledged and thrown away is found out when the manifest is laid down, and sent again', { timeout: 200e3 }, async () => {
   fs.writeFileSync(path.join(w.root, 'never-seen.bin'), Buffer.from(Array.from({ length: 300000 }, (_, i) => (i * 7919 + (i >> 3)) & 255)));
-  await lie('"I have all of it"', [['POST', /\/have$/, ({ status: s, body }) => (s === 200 ? Buffer.alloc(body.length, 255) : undefined)]], async () => {
-    const { run } = await w.c.post(`sources/${w.source.id}/run`);
-    const x = await L.until('the end of that run', async () => { const one = await w.c.get(`runs/${run}`); return !['waiting', 'running'].includes(one.state) && one; }, 120000);
-    if (x.state === 'complete' || x.state === 'partial') { // then everything is there, and comes back
-      await w.unlock();
-      assert.deepEqual(await w.fetch(x.manifest), L.treeOf(w.root));
-    } else assert.equal(x.state, 'failed');
+  let n = 0;
+  await lie('a pack that was acknowledged and is not there', [['PUT', /\/packs\/[0-9a-f]{64}$/, ({ path: p }) => {
+    const head = liar.seen.filter((x) => x.json?.head).at(-1).json.head;
+    return n++ ? undefined : { pack: p.slice(-64), duplicate: false, head };
+  }, true]], async () => {
+    const r = await L.backup(w.c, w.source.id);
+    assert.ok(['complete', 'partial'].includes(r.state), JSON.stringify(r) + w.agent.log.join('').slice(-1500));
+    assert.ok(liar.seen.some((x) => /\/manifest$/.test(x.path) && x.status === 409 && x.json?.error?.code === 'missing'), 'the box said what it lacks');
+    await w.unlock();
+    assert.deepEqual(await w.fetch(r.manifest), L.treeOf(w.root));
   });
-  const r = await L.backup(w.c, w.source.id);
-  assert.ok(['complete', 'partial'].includes(r.state), JSON.stringify(r));
-  await w.unlock();
-  assert.deepEqual(await w.fetch(r.manifest), L.treeOf(w.root));
 });
 
 test('recipients that the sheet did not sign are not used', { timeout: 120e3 }, async () => {
@@ -126,9 +124,12 @@ test('a restore of another manifest, and of altered objects, is refused or named
     const { id } = await w.c.must('POST', 'restores', { manifest: latest, device: w.agent.device.id, paths_b64: [], target: { mode: 'place', place }, existing: 'aside', why: 'test', suspicious_ok: true });
     return { place, end: await L.until('the restore to end', async () => { const r = await w.c.get(`restores/${id}`); return !['waiting', 'running'].includes(r.state) && r; }, 90000) };
   };
-  const other = liar.seen.find((s) => /manifest/.test(s.path) && s.method === 'GET');
-  void other;
-  await lie('a manifest with a changed byte', [['GET', /\/manifest/, ({ status: s, body }) => { if (s !== 200 || body.length < 40) return undefined; const b = Buffer.from(body); b[b.length - 5] ^= 1; return b; }]], async () => {
+  await lie('a manifest with a changed byte', [['POST', /\/restores\/[^/]+\/key$/, ({ status: s, json }) => {
+    if (s !== 200 || !json?.manifest_bytes) return undefined;
+    const b = Buffer.from(json.manifest_bytes, 'base64');
+    b[b.length - 5] ^= 1;
+    return { ...json, manifest_bytes: b.toString('base64') };
+  }]], async () => {
     const r = await restore();
     assert.equal(r.end.state, 'failed', JSON.stringify(r.end));
   });
