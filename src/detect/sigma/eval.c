@@ -73,7 +73,7 @@ void view_open(struct view *v, const struct event *e)
 }
 
 /* @timestamp, @host and such: what the event has beside its fields. */
-static const struct event_field *extra(struct view *v, enum at which)
+static const struct event_field *extra(struct view *v, enum beside which)
 {
     const struct sigma_set *s = v->set;
     struct event_field *f = &v->extra[which];
@@ -113,7 +113,7 @@ const struct event_field *view_get(struct view *v, uint16_t name)
             name = v->rename[i].to;
             break;
         }
-    enum at which = at_of(v->set, name);
+    enum beside which = at_of(v->set, name);
     if (which != AT_COUNT)
         return extra(v, which); /* a field of that name, as some senders have, does not stand before it */
     if (v->index[name].stamp == v->stamp)

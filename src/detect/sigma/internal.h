@@ -211,7 +211,7 @@ struct list {
     const char **value;
     struct list *next;
 };
-enum at { AT_TIMESTAMP, AT_HOST, AT_PRODUCT, AT_CATEGORY, AT_SERVICE, AT_FORMAT, AT_SEVERITY, AT_COUNT };
+enum beside { AT_TIMESTAMP, AT_HOST, AT_PRODUCT, AT_CATEGORY, AT_SERVICE, AT_FORMAT, AT_SEVERITY, AT_COUNT };
 struct sigma_set {
     struct event_names *names;
     struct pool pool;
@@ -258,9 +258,9 @@ const struct found *sources_find(
     const struct sigma_set *set, const struct rule *rule, struct found *ret_words, size_t *ret_n);
 
 /* Which of what is no field that name is; AT_COUNT: none. */
-static inline enum at at_of(const struct sigma_set *s, uint16_t name)
+static inline enum beside at_of(const struct sigma_set *s, uint16_t name)
 {
-    enum at i = AT_COUNT;
+    enum beside i = AT_COUNT;
 
     if (name >= s->at_first && name <= s->at_last)
         for (i = 0; i < AT_COUNT && s->at[i] != name;)
