@@ -225,7 +225,7 @@ static void set_body(struct http_call *c, const struct http_request *r)
     curl_easy_setopt(e, CURLOPT_READDATA, c);
     curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
     curl_easy_setopt(e, CURLOPT_SEEKDATA, c);
-    curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10);
+    curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10);
     c->headers = curl_slist_append(c->headers, "Expect:"); /* no waiting for "100 Continue" */
 }
 

@@ -12,10 +12,10 @@
 #include "vault/seal/chunk.h"
 
 #define PIPE_SLOTS 1024u
-#define PIPE_BLOCK ((size_t)3 << 19)
+#define PIPE_BLOCK ((size_t)5 << 18)
 #define PIPE_BLOCKS 3u
 #define PIPE_SEALED ((size_t)2 << 20) /* sealed bytes waiting to be packed */
-#define PIPE_SHARED 10u      /* blocks for shared chunks besides */
+#define PIPE_SHARED 8u       /* blocks for shared chunks besides */
 #define PIPE_JOBS 16u        /* taken by a sealer at once: together they are hashed quicker */
 
 /* Plain bytes, shared by the jobs cut from them; back in its pool when the last one is done. */
