@@ -645,6 +645,17 @@ static void acted(struct api_call *c)
     api_reply(c, 200, j);
 }
 
+/* What the vault saw and told by this alarm is over with it. */
+static void own_over(struct api_call *c, const json_t *alarm, const char *note, bool false_alarm)
+{
+    const char *kind = api_str(alarm, "kind");
+    const char *rule = !strcmp(kind, "suspicion") ? "sakimori.vault.suspicion" : !strcmp(kind, "hostile") ? "sakimori.vault.refused" : NULL;
+    json_t *d = rule ? api_row(c->api, STATE_device, STATE_ARGS(state_t(api_str(alarm, "device")))) : NULL;
+    if (d)
+        signal_own_over(c->api, rule, device_host(d), c->who.account, note, false_alarm);
+    json_decref(d);
+}
+
 static void thawed(struct api_call *c, int err, struct sm_span body, const char *text)
 {
     json_t *j = api_answer(c, err, body, text);
@@ -652,6 +663,9 @@ static void thawed(struct api_call *c, int err, struct sm_span body, const char 
         return;
     json_decref(j);
     schedule_anew(c->api, api_str(c->mem, "device"));
+    json_t *alarm = api_row(c->api, STATE_alarm, STATE_ARGS(state_t(c->part[0])));
+    own_over(c, alarm, api_str(c->body, "note"), api_bool(c->body, "false_alarm"));
+    json_decref(alarm);
     if (api_do(c, STATE_alarm_close,
             STATE_ARGS(
                 state_i(api_now()), state_t(c->who.account), state_t(api_str(c->body, "note")), state_t(c->part[0]))))
@@ -697,6 +711,7 @@ void h_alarm_act(struct api_call *c)
     } else if (!strcmp(action, "close")) {
         if (!strcmp(api_str(row, "kind"), "incident"))
             incident_close(c->api, api_int(json_object_get(row, "facts"), "incident", 0), "closed", c->who.account, note);
+        own_over(c, row, note, false);
         if (api_do(c, STATE_alarm_close,
                 STATE_ARGS(state_i(api_now()), state_t(c->who.account), state_t(note), state_t(c->part[0]))))
             acted(c);

@@ -321,6 +321,10 @@ void h_playbook_post(struct api_call *c)
         api_fail(c, 409, "limit", NULL, NULL);
         return;
     }
+    if (state_number(c->api->state, STATE_playbook_named, 0, STATE_ARGS(state_t(name))) > 0) {
+        api_fail(c, 409, "conflict", "name", NULL);
+        return;
+    }
     api_id(id);
     api_audit_what(c, "%s %s", id, name);
     json_t *none = json_object();

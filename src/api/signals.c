@@ -203,6 +203,16 @@ void signal_take(struct api *a, const json_t *s, bool own)
     free(booked);
 }
 
+void signal_own_over(struct api *a, const char *rule, const char *host, const char *by, const char *note, bool false_alarm)
+{
+    json_t *entities = json_pack("[[s,s]]", "host", host), *rows = api_rows(a, STATE_incidents_own, STATE_ARGS(state_t(rule), state_j(entities))), *row;
+    size_t i;
+    json_array_foreach(rows, i, row)
+        incident_close(a, api_int(row, "id", 0), false_alarm ? "false-alarm" : "closed", by, note);
+    json_decref(rows);
+    json_decref(entities);
+}
+
 void signal_own(struct api *a, const char *rule, const char *level, const char *stage, const char *host, const char *title_ja,
     const char *title_en)
 {
@@ -332,6 +342,8 @@ void h_signal_false(struct api_call *c)
         json_t *entities = everywhere ? json_array() : json_incref(json_object_get(held, "entities"));
         if (!everywhere && json_array_size(entities) == 0) {
             api_fail(c, 409, "conflict", "scope", NULL); /* nothing particular: it would be the whole rule */
+        } else if (state_number(c->api->state, STATE_filter_same, 0, STATE_ARGS(state_t(api_str(row, "rule")), state_j(entities))) > 0) {
+            api_fail(c, 409, "conflict", NULL, NULL); /* it is kept quiet already */
         } else if (api_do(c, STATE_filter_add, STATE_ARGS(state_t(api_str(row, "rule")), state_j(json_object_get(row, "title")), state_j(entities),
                        state_t(why), state_t(c->who.account), state_i(api_now())))) {
             int64_t id = state_number(c->api->state, STATE_filter_last, 0, STATE_NONE);

@@ -13,6 +13,8 @@ void signal_take(struct api *a, const json_t *signal, bool own);
 /* Of the box's own: rule, level, stage, and the machine it is about. */
 void signal_own(struct api *a, const char *rule, const char *level, const char *stage, const char *host, const char *title_ja,
     const char *title_en);
+/* The alarm that told of it is over: an incident of nothing else is, too. */
+void signal_own_over(struct api *a, const char *rule, const char *host, const char *by, const char *note, bool false_alarm);
 void signals_daily(struct api *a, int64_t now);
 /* Closes it for decide, database and alarm.  verdict: "attack", "harmless", "false-alarm" or NULL. */
 void incident_close(struct api *a, int64_t incident, const char *verdict, const char *by, const char *note);

@@ -150,7 +150,8 @@ static void judge(struct incident *in)
     unsigned shape = 0;
     bool critical = false, impact = false;
 
-    in->i.stage = 0;
+    uint8_t gravest = 0, stage[DECIDE_CRITICAL + 1] = { 0 };
+
     for (size_t k = 0; k < in->rules_n; k++) {
         const struct rule *r = &in->rule[k];
         score += weight[r->level];
@@ -158,9 +159,12 @@ static void judge(struct incident *in)
         impact |= r->stage == DECIDE_STAGE_impact && r->level >= DECIDE_HIGH;
         if (weight[r->level])
             shape |= 1u << r->stage;
-        if (r->stage > in->i.stage && r->level >= DECIDE_MEDIUM)
-            in->i.stage = r->stage;
+        if (r->stage > stage[r->level])
+            stage[r->level] = r->stage;
+        gravest = r->level > gravest ? r->level : gravest;
     }
+    /* It is called after what is grave in it: tries that failed do not hide that somebody came in. */
+    in->i.stage = gravest >= DECIDE_HIGH && stage[DECIDE_HIGH] > stage[DECIDE_CRITICAL] ? stage[DECIDE_HIGH] : stage[gravest];
     in->i.stages = (uint16_t)shape;
     if (bits(shape) > 1)
         score += STAGE_ADDS * (uint32_t)(bits(shape) - 1);

@@ -58,10 +58,12 @@ static const struct respond_param task_params[] = { { "text", true, NULL, "す�
 
 static int plan_task(const json_t *params, const json_t *incident, json_t **ret, char *ret_why)
 {
+    const char *text = respond_text(params, "text");
+
     (void)incident;
     (void)ret_why;
-    return made(ret, json_pack("{s:s,s:s,s:s,s:s}", "effect", "task", "ja", "すること一つを、この件に加えます", "en", "Adds a thing to do to this incident",
-        "text", respond_text(params, "text")));
+    return made(ret, json_pack("{s:s,s:o,s:o,s:s}", "effect", "task", "ja", json_sprintf("すること: %s", text), "en", json_sprintf("To do: %s", text),
+        "text", text));
 }
 
 const struct respond_action respond_task = { "task", "することを加える", "add a thing to do", task_params, false, plan_task };

@@ -164,6 +164,8 @@ static const struct { const char *word, *ja, *en;
     { "expired", "時間切れ", "expired" },
     { "auto", "ひとりでに", "auto" },
     { "click", "人が押して", "click" },
+    { "closed", "終わりました", "closed" },
+    { "new", "はじめて", "new" },
     { "late", "遅れ", "late" },
     { "folder", "フォルダー", "folder" },
     { "disk", "ディスク", "disk" },

@@ -112,7 +112,7 @@ int cmd_playbook_try(struct cli *c)
     json_array_foreach(json_object_get(j, "steps"), i, s) {
         if (c->json)
             break;
-        printf("%zu. [%s] ", i + 1, cli_str(s, "mode"));
+        printf("%zu. [%s] ", i + 1, cli_word(c, cli_str(s, "mode")));
         cli_text(stdout, *cli_str(s, "error") ? cli_str(s, "error") : cli_str(s, c->ja ? "plan.ja" : "plan.en"));
         putchar('\n');
     }

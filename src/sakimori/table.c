@@ -388,7 +388,7 @@ const struct cli_cmd cli_commands[] = {
     { "playbook off", "PLAYBOOK", 1, 1, cmd_playbook_on, "止める", "switch off", NULL },
     { "playbook remove", "PLAYBOOK", 1, 1, cmd_playbook_remove, "除く", "remove", NULL },
     { "playbook try", "PLAYBOOK INCIDENT", 2, 2, cmd_playbook_try, "試す: 何をするかを言うだけ", "dry run: says what it would do", NULL },
-    { "response run", "STEP", 1, 1, cmd_response, "手順を行う(番号は incident show --json)", "carry a step out (numbers: incident show --json)", NULL },
+    { "response run", "STEP", 1, 1, cmd_response, "手順を行う(番号は incident show)", "carry a step out (numbers: incident show)", NULL },
     { "response undo", "STEP", 1, 1, cmd_response, "元に戻す", "take it back", NULL },
     { "response done", "STEP", 1, 1, cmd_response, "人がした、と記す", "say that a person did it", NULL },
     { "response skip", "STEP", 1, 1, cmd_response, "しない、と記す", "say that it is not done", NULL },

@@ -143,6 +143,7 @@ static void a_false_alarm_is_learnt_shown_and_taken_back(void **state)
     assert_int_equal(kit_call(k, &me, "POST", path, "{\"why\":\"\"}"), 400);
     assert_int_equal(kit_call(k, &me, "POST", path, "{\"why\":\"夜の集計\",\"scope\":\"there\"}"), 400);
     assert_int_equal(kit_call(k, &me, "POST", path, "{\"why\":\"夜の集計\"}"), 201);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{\"why\":\"もう一度\"}"), 409);
     assert_int_equal(kit_call(k, &me, "GET", "/api/v1/incidents/1", NULL), 200);
     assert_string_equal(kit_str(k, "state"), "closed");
     assert_string_equal(kit_str(k, "verdict"), "false-alarm");
@@ -254,6 +255,16 @@ static void what_the_vault_saw_is_told_once_and_joins_the_story(void **state)
     get(k, "director", "/api/v1/alarms?open=1");
     assert_int_equal(items(k), 1);
     assert_string_equal(of(item(k, 0), "kind"), "suspicion");
+    char path[90];
+    (void)snprintf(path, sizeof path, "/api/v1/alarms/%s", of(item(k, 0), "id"));
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "POST", path, "{\"action\":\"thaw\",\"false_alarm\":true,\"note\":\"引っこし\"}"), 200);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/incidents/1", NULL), 200);
+    assert_string_equal(kit_str(k, "verdict"), "false-alarm"); /* it ends with its alarm */
+    e = json_pack("{s:s,s:s,s:s,s:i}", "what", "froze", "client", "bcdefabcdefabcdefabcdefabcdefabc", "manifest", cert, "score", 90);
+    api_on_vault(k->api, e);
+    json_decref(e);
+    kit_run(k);
     told(k, 10, "note", "medium", "impact", "[[\"host\",\"PC1.clinic.local\"]]", false);
     get(k, "director", "/api/v1/incidents?open=1");
     assert_int_equal(items(k), 1);

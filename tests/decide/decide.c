@@ -123,6 +123,20 @@ static void an_attack_of_a_week_is_one_story_told_three_times(void **state)
     assert_string_equal(step[0].id, "unplug_machine");
 }
 
+static void an_incident_is_called_after_what_is_grave_in_it(void **state)
+{
+    struct decide_incident in;
+
+    assert_int_equal(tell(0, "failures", DECIDE_MEDIUM, DECIDE_STAGE_credential_access, "uhoshu a203.0.113.9"), DECIDE_WAITS);
+    assert_int_equal(tell(60, "abroad", DECIDE_HIGH, DECIDE_STAGE_initial_access, "uhoshu a203.0.113.9"), DECIDE_OPENED);
+    assert_int_equal(decide_get(d, 7, &in), 0);
+    assert_int_equal(in.stage, DECIDE_STAGE_initial_access);
+    assert_int_equal(tell(120, "cleared", DECIDE_CRITICAL, DECIDE_STAGE_defense_evasion, "uhoshu hpc1"), DECIDE_JOINED);
+    assert_int_equal(tell(180, "outflow", DECIDE_HIGH, DECIDE_STAGE_exfiltration, "hpc1"), DECIDE_JOINED);
+    assert_int_equal(decide_get(d, 7, &in), 0);
+    assert_int_equal(in.stage, DECIDE_STAGE_exfiltration);
+}
+
 static void two_stories_become_one_when_a_signal_belongs_to_both(void **state)
 {
     assert_int_equal(tell(0, "a", DECIDE_HIGH, DECIDE_STAGE_initial_access, "uhoshu"), DECIDE_OPENED);
@@ -253,6 +267,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(weak_signals_wait_and_are_adopted_when_they_make_sense_together, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_everybody_shares_joins_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_attack_of_a_week_is_one_story_told_three_times, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_incident_is_called_after_what_is_grave_in_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_stories_become_one_when_a_signal_belongs_to_both, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_false_alarm_is_learnt_and_can_be_taken_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(old_things_join_less_the_weaker_a_signal_is, set_up, tear_down),

@@ -203,6 +203,23 @@ static void what_happens_again_and_again_on_one_machine(void **state)
     play(rows, sizeof rows / sizeof *rows, NIGHT);
 }
 
+/* Each address tries too rarely to be seen by itself. */
+static void passwords_tried_at_random_are_one_thing(void **state)
+{
+    static const struct row rows[] = {
+        { 0, 499, 2, 100,
+            FORTI("type=\"event\" subtype=\"vpn\" action=\"ssl-login-fail\" remip=2001:db8::%d user=\"x\" "
+                  "reason=\"typing\" logdesc=\"SSL VPN login fail\""),
+            "" },
+        { 1100, 200, 2, 700,
+            FORTI("type=\"event\" subtype=\"vpn\" action=\"ssl-login-fail\" remip=2001:db8::%d user=\"x\" "
+                  "reason=\"typing\" logdesc=\"SSL VPN login fail\""),
+            "vpn_spray" },
+    };
+
+    play(rows, sizeof rows / sizeof *rows, NOON);
+}
+
 static void a_quiet_day_fires_nothing(void **state)
 {
     static const struct row rows[] = {
@@ -270,6 +287,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_step_of_the_chain_is_seen),
         cmocka_unit_test(what_happens_again_and_again_on_one_machine),
+        cmocka_unit_test(passwords_tried_at_random_are_one_thing),
         cmocka_unit_test(a_quiet_day_fires_nothing),
         cmocka_unit_test(every_rule_that_people_see_speaks_japanese),
     };

@@ -96,7 +96,7 @@ export const incidentAlarm = () => ({ id: I7, kind: 'incident', state: 'call', o
 const step = (id, action, mode, state, text, plan, by = null) => ({ id, incident: 7, playbook: 'p1', n: id, action, mode, text, state, plan, at: iso(jst(18, 2, 40)), by, done: by ? iso(jst(18, 2, 40)) : null });
 export const responses = () => [step(1, 'freeze-vault', 'auto', 'done', L('reception-1 の古い保存を、消えないように止めます', 'Holds the older backups of reception-1'), { undo: true }, 'sakimori'),
     step(2, 'block-address', 'click', 'offered', L('203.0.113.9 を入口で止めます', 'Blocks at the edge: 203.0.113.9'), { undo: true, device: 'fortigate', commands: ['diagnose user banned-ip add src4 203.0.113.9 86400 admin'], undo_commands: ['diagnose user banned-ip delete src4 203.0.113.9'] }),
-    step(3, 'task', 'auto', 'todo', L('すること一つを、この件に加えます', 'Adds a thing to do to this incident'), { undo: false }, 'sakimori')];
+    step(3, 'task', 'auto', 'todo', L('すること: 業者に電話', 'To do: telephone the vendor'), { undo: false }, 'sakimori')];
 export const actions = () => [{ name: 'freeze-vault', title: L('古い保存を消えないように止める', 'hold older backups'), undo: true, params: [] },
     { name: 'block-address', title: L('相手のアドレスを入口で止める', 'block an address at the edge'), undo: true, params: [{ name: 'device', needed: true, one_of: ['fortigate', 'yamaha-rtx'], title: L('入口の機器', 'device at the edge') }, { name: 'address', needed: false, one_of: null, title: L('止めるアドレス', 'address to block') }] },
     { name: 'mail', title: L('メールで知らせる', 'tell by mail'), undo: false, params: [{ name: 'to', needed: true, one_of: null, title: L('宛先(,で区切る)', 'addresses, separated by commas') }] }];
