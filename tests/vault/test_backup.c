@@ -173,6 +173,84 @@ static void files_read_again_out_of_caution_are_not_called_changed(void **state)
     kit_free(k);
 }
 
+/* Forty records, all of them touched, and a new archive of noise beside them. */
+static void touched_by(struct kit *k, void (*touch)(const struct kit *, const char *, unsigned))
+{
+    char name[32];
+    for (unsigned i = 0; i < 40; i++) {
+        (void)snprintf(name, sizeof name, "record-%02u.csv", i);
+        tree_fill(k->src, name, i % 2 ? 3000 : 300000, 0, i);
+    }
+    usleep(5000);
+    assert_int_equal(kit_backup(k), 0);
+    for (unsigned i = 0; i < 40; i++) {
+        (void)snprintf(name, sizeof name, "record-%02u.csv", i);
+        touch(k, name, i);
+    }
+    tree_fill(k->src, "export.zip", (size_t)10 << 20, 1, 99);
+    usleep(5000);
+    assert_int_equal(kit_backup(k), 0);
+    kit_restore_equal(k);
+}
+
+static void touch_mode(const struct kit *k, const char *name, unsigned i)
+{
+    char path[700];
+    (void)i;
+    kit_path(k, name, path);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+static void touch_restored(const struct kit *k, const char *name, unsigned i)
+{
+    char path[700], put[700];
+    kit_path(k, name, path);
+    kit_path(k, "restored.tmp", put);
+    tree_fill(k->src, "restored.tmp", i % 2 ? 3000 : 300000, 0, i);
+    assert_int_equal(rename(put, path), 0);
+}
+
+static void touch_linked(const struct kit *k, const char *name, unsigned i)
+{
+    char path[700], other[700], text[32];
+    (void)snprintf(text, sizeof text, "link-%02u", i);
+    kit_path(k, name, path);
+    kit_path(k, text, other);
+    assert_int_equal(link(path, other), 0);
+}
+
+static void touch_noise(const struct kit *k, const char *name, unsigned i)
+{
+    tree_fill(k->src, name, 300000, 1, 1000 + i);
+}
+
+static void files_with_the_same_bytes_as_before_are_not_called_changed(void **state)
+{
+    void (*const touch[])(const struct kit *, const char *, unsigned) = { touch_mode, touch_restored, touch_linked };
+    (void)state;
+    for (size_t i = 0; i < sizeof touch / sizeof *touch; i++) {
+        struct kit *k = kit_new();
+        touched_by(k, touch[i]);
+        assert_int_equal(k->result.counts.files_read >= 41, 1);
+        assert_int_equal(k->result.counts.files_changed, 0);
+        assert_int_equal(k->result.counts.files_new, touch[i] == touch_linked ? 41 : 1);
+        assert_int_equal(k->result.counts.new_files_plain, k->result.counts.bytes_new_plain);
+        assert_in_range(k->result.counts.client_suspicion, 0, 9);
+        kit_free(k);
+    }
+}
+
+static void files_written_over_with_noise_are_called_changed_beside_a_new_archive(void **state)
+{
+    struct kit *k = kit_new();
+    (void)state;
+    touched_by(k, touch_noise);
+    assert_int_equal(k->result.counts.files_changed, 40);
+    assert_int_equal(k->result.counts.bytes_new_plain - k->result.counts.new_files_plain, 40 * 300000);
+    assert_in_range(k->result.counts.client_suspicion, 90, 100);
+    kit_free(k);
+}
+
 /* More unchanged files than the row between the threads is long, and then work for the sealers. */
 static void new_files_behind_thousands_of_unchanged_ones_are_saved(void **state)
 {
@@ -596,6 +674,8 @@ int main(void)
         cmocka_unit_test(packs_under_way_are_no_more_than_the_sink_takes_and_all_are_awaited),
         cmocka_unit_test(what_was_not_acknowledged_is_not_taken_for_granted),
         cmocka_unit_test(files_read_again_out_of_caution_are_not_called_changed),
+        cmocka_unit_test(files_with_the_same_bytes_as_before_are_not_called_changed),
+        cmocka_unit_test(files_written_over_with_noise_are_called_changed_beside_a_new_archive),
         cmocka_unit_test(new_files_behind_thousands_of_unchanged_ones_are_saved),
         cmocka_unit_test(what_the_box_lost_is_sent_again),
         cmocka_unit_test(lost_caches_cost_reading_but_no_sending),

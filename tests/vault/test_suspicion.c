@@ -216,6 +216,28 @@ static void a_folder_that_moved_is_clean(void **state)
     ALARM(in);
 }
 
+static void a_new_archive_is_no_evidence_against_the_files_that_changed(void **state)
+{
+    (void)state;
+    /* Three hundred of three hundred records edited a little, and an export of 200 MB beside them. */
+    struct suspicion_measures m = { .chunks = 300, .chunk_bytes = 60 * MIB, .pages = 4, .page_bytes = 40 * KIB };
+    struct suspicion_input in = after(m, 6, MIB, 0, 220, 201 * MIB, 200 * MIB);
+    in.facts = (struct suspicion_facts){ .files = 301, .files_new = 1, .files_changed = 300, .bytes = 320 * MIB,
+        .bytes_new_plain = 202 * MIB, .bytes_new_stored = 201 * MIB, .new_files_plain = 200 * MIB,
+        .new_files_stored = 200 * MIB };
+    assert_int_equal(score(&in), 0);
+    /* An older client that does not tell them apart is judged as before. */
+    in.facts.new_files_plain = in.facts.new_files_stored = 0;
+    ALARM(in);
+    /* The same files written over with noise, the same export beside them. */
+    in = after(m, 20, 3 * MIB, 0, 240, 260 * MIB, 260 * MIB);
+    in.facts = (struct suspicion_facts){ .files = 301, .files_new = 1, .files_changed = 300, .bytes = 320 * MIB,
+        .bytes_new_plain = 300 * MIB, .bytes_new_stored = 300 * MIB, .new_files_plain = 200 * MIB,
+        .new_files_stored = 200 * MIB };
+    ALARM(in);
+    assert_true(has(&in, SUSPICION_CHANGED) && has(&in, SUSPICION_INCOMPRESSIBLE));
+}
+
 static void a_tenth_renamed_into_mush_alarms(void **state)
 {
     (void)state;
@@ -256,6 +278,7 @@ int main(void)
         cmocka_unit_test(canaries_and_the_clients_word_only_raise),
         cmocka_unit_test(a_slow_drip_shows_against_months_ago),
         cmocka_unit_test(a_folder_that_moved_is_clean),
+        cmocka_unit_test(a_new_archive_is_no_evidence_against_the_files_that_changed),
         cmocka_unit_test(a_tenth_renamed_into_mush_alarms),
         cmocka_unit_test(facts_from_outside_are_checked),
     };

@@ -110,6 +110,7 @@ struct backup_config {
 struct backup_counts {
     uint64_t files, dirs, others, bytes, files_new, files_changed, files_deleted;
     uint64_t bytes_read, files_read, bytes_new_plain, bytes_new_stored, chunks_new;
+    uint64_t new_files_plain, new_files_stored;    /* of bytes_new_*: of files that are new themselves */
     uint64_t lost_magic, extension_changed, renamed;
     uint64_t canaries, canaries_changed, canaries_missing, unreadable, changed_while_read;
     uint64_t client_suspicion;

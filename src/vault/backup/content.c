@@ -59,6 +59,7 @@ static int shared_push(struct content *c, struct shared *s)
         return -ECANCELED;
     }
     e->group = s->group;
+    e->fresh = s->fresh;
     e->type = OBJ_CHUNK;
     e->how = s->plain ? (struct seal_how){ .level = 0 } : (struct seal_how)RUN_HOW_SHARED;
     e->block = s->block; /* the hold goes with it */
@@ -115,7 +116,7 @@ static int shared_for(struct content *c, uint32_t uid, bool plain, size_t n, str
         struct block *b = pipe_block(c->run->pipe, true);
         if (!b)
             return -ECANCELED;
-        *s = (struct shared){ .open = true, .uid = uid, .plain = plain, .group = ++c->groups, .block = b };
+        *s = (struct shared){ .open = true, .uid = uid, .plain = plain, .fresh = true, .group = ++c->groups, .block = b };
     }
     *ret = s;
     return 0;
@@ -164,6 +165,7 @@ static int read_member(struct content *c, int fd, const struct scan_entry *e, co
     ret->offset = s->n;
     ret->size = (uint64_t)n;
     ret->member = n > 0;
+    s->fresh = s->fresh && c->fresh;
     ret->data = ret->size;
     struct content_sum sum;
     sum_begin(&sum, &c->run->sum_key);
@@ -200,6 +202,7 @@ static int chunk_push(struct reading *f, size_t n)
     if (!e)
         return -ECANCELED;
     e->type = f->type;
+    e->fresh = c->fresh;
     e->how = how_for(c, f->policy->compress);
     e->block = c->block;
     e->plain = SM_SPAN(c->block->p + c->used, n);

@@ -59,7 +59,9 @@ unsigned facts_suspicion(const struct backup_counts *c)
     score = s > score ? s : score;
     s = c->extension_changed < 10 || s == 0 ? 0 : 30 + s;
     score = s > score ? s : score;
-    bool flat = c->bytes_new_plain >= ((uint64_t)8 << 20) && c->bytes_new_stored >= c->bytes_new_plain / 10 * 9;
+    /* What new files brought says nothing of those that changed: a new archive never compresses. */
+    uint64_t plain = c->bytes_new_plain - c->new_files_plain, stored = c->bytes_new_stored - c->new_files_stored;
+    bool flat = plain >= ((uint64_t)8 << 20) && stored >= plain / 10 * 9;
     s = flat && known ? share(c->files_changed, known) : 0;
     score = s > score ? s : score;
     return score > 100 ? 100 : score;
@@ -76,7 +78,8 @@ int facts_json(const struct backup_counts *c, struct sm_span machine, struct sm_
         { "canaries_changed", c->canaries_changed }, { "canaries_missing", c->canaries_missing },
         { "unreadable", c->unreadable }, { "changed_while_read", c->changed_while_read },
         { "client_suspicion", c->client_suspicion }, { "reread", c->reread }, { "reread_bytes", c->reread_bytes },
-        { "reread_changed", c->reread_changed },
+        { "reread_changed", c->reread_changed }, { "new_files_plain", c->new_files_plain },
+        { "new_files_stored", c->new_files_stored },
     };
     json_t *o = json_object();
     int e = o ? 0 : -SM_EINVAL;

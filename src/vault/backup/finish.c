@@ -206,6 +206,8 @@ static int add_job(struct finisher *f, struct event *ev)
     c->chunks_new++;
     c->bytes_new_plain += ev->plain.n;
     c->bytes_new_stored += ev->sealed_n;
+    c->new_files_plain += ev->fresh ? ev->plain.n : 0;
+    c->new_files_stored += ev->fresh ? ev->sealed_n : 0;
     return out_add(f->r, ev->type, ev->look, &ev->info.cid, SM_SPAN(ev->sealed, ev->sealed_n));
 }
 

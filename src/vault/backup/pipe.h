@@ -36,7 +36,7 @@ enum event_kind {
 };
 struct event {
     uint8_t kind;
-    bool done, known, intact, changed, fresh; /* known: the box has the chunk; fresh: not in the last generation */
+    bool done, known, intact, changed, fresh; /* known: the box has the chunk; fresh: of new files only */
     uint64_t group, offset, length;
     struct sm_buf rec, rec2;
     /* a job */

@@ -26,6 +26,7 @@ struct taking {
     uint64_t id;
     int canary;                      /* index, or -1 */
     bool link, link_first;
+    bool counted;                    /* as changed, by its times */
     size_t link_slot;
 };
 
@@ -168,11 +169,13 @@ static bool looks_the_same(const struct taking *t)
     const struct tree_record *o = t->old;
     const struct plat_meta *m = t->e->meta;
     bool fresh = o->ctime.ns == UINT32_MAX && o->ctime.s == m->ctime.s;
+    if (t->link && !t->link_first && o->size == m->size && sm_time_cmp(o->mtime, m->mtime) == 0)
+        return true; /* another name of a file whose content the first name tells */
     return o->id == t->id && o->size == m->size && sm_time_cmp(o->mtime, m->mtime) == 0 &&
         (fresh || sm_time_cmp(o->ctime, m->ctime) == 0);
 }
 
-static void count_entry(struct reader *r, const struct taking *t, bool kept)
+static void count_entry(struct reader *r, struct taking *t, bool kept)
 {
     struct backup_counts *c = &r->run->read;
     const struct plat_meta *m = t->e->meta;
@@ -183,10 +186,18 @@ static void count_entry(struct reader *r, const struct taking *t, bool kept)
     c->files++;
     c->bytes += m->size;
     atomic_fetch_add(&r->run->files, 1);
-    if (!kept && t->old)
-        c->files_changed += !looks_the_same(t);
-    else if (!kept)
+    if (!kept && t->old) {
+        t->counted = !looks_the_same(t);
+        c->files_changed += t->counted;
+    } else if (!kept) {
         c->files_new++;
+    }
+}
+
+/* Other times, another owner, restored in place: the same bytes are no change of the file. */
+static bool same_content(const struct taking *t, const struct content_result *c)
+{
+    return t->old && t->old->has_sum && t->old->size == c->size && t->old->sum == c->sum;
 }
 
 static int push(struct reader *r, struct event *e)
@@ -337,6 +348,7 @@ static void count_read(struct reader *r, const struct taking *t, const struct co
     n->files_read++;
     n->bytes_read += c->data;
     n->changed_while_read += changed;
+    n->files_changed -= t->counted && same_content(t, c);
     n->lost_magic += t->old && class_is_lost(t->old->class, c->class);
 }
 
@@ -344,6 +356,7 @@ static int take_open_file(struct reader *r, struct taking *t, int fd, struct pla
 {
     struct content_result c = { 0 };
     bool changed = false;
+    r->content.fresh = !t->old;
     int e = read_twice(r, t, fd, m, &c, &changed);
     if (e == 0) {
         struct meta_extra x = extra_of(t, m);

@@ -39,7 +39,7 @@ void merge_new(struct merge *m, uint64_t id, struct sm_span name);
 void merge_wipe(struct merge *m);
 
 /* ---- content.c ---- */
-struct shared { bool open; uint32_t uid; bool plain; uint64_t group; struct block *block; size_t n; };
+struct shared { bool open; uint32_t uid; bool plain, fresh; uint64_t group; struct block *block; size_t n; };
 struct content {
     struct run *run;
     struct block *block;             /* being filled */
@@ -48,6 +48,7 @@ struct content {
     struct shared shared[SHARED_OPEN];
     uint64_t groups;                 /* numbers given so far */
     unsigned waiting;                /* events since a shared chunk was opened */
+    bool fresh;                      /* the file being read is new; set by the caller of content_read */
 };
 /* What reading a file found out. */
 /* data: bytes that were really read, holes left out. */

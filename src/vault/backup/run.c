@@ -181,6 +181,8 @@ static void counts_join(const struct run *r, struct backup_counts *to)
     *to = *a;
     to->bytes_new_plain = b->bytes_new_plain;
     to->bytes_new_stored = b->bytes_new_stored;
+    to->new_files_plain = b->new_files_plain;
+    to->new_files_stored = b->new_files_stored;
     to->chunks_new = b->chunks_new;
     to->pages_new = b->pages_new;
     to->canaries_changed = b->canaries_changed;

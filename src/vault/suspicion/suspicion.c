@@ -136,6 +136,20 @@ static void judge_slow(const struct suspicion_input *in, const struct suspicion_
 
 /* ---- the client's word ---- */
 
+static uint64_t without(uint64_t all, uint64_t part)
+{
+    return all - (part < all ? part : all);
+}
+
+/* Did files that were there before get new content worth speaking of?  New files beside them are no sign of it. */
+static bool is_rewritten(const struct suspicion_facts *f, double x)
+{
+    uint64_t plain = without(f->bytes_new_plain, f->new_files_plain);
+    if (x >= 0.1 || (!plain && f->new_files_plain))
+        return x >= 0.1;
+    return plain >= without(f->bytes, f->new_files_plain) / 5;
+}
+
 static void judge_files(const struct suspicion_facts *f, double x, struct suspicion_result *r)
 {
     uint64_t before = f->files - (f->files_new < f->files ? f->files_new : f->files) + f->files_deleted;
@@ -150,14 +164,15 @@ static void judge_files(const struct suspicion_facts *f, double x, struct suspic
         say(r, SUSPICION_DELETED, grade(gone, FILES_DELETED, FILES_DELETED), gone, "%llu of %llu files were deleted",
             (unsigned long long)left, (unsigned long long)before);
     double changed = (double)(f->files_changed + f->files_deleted) / ((double)before + 2);
-    bool content = x >= 0.1 || f->bytes_new_plain >= f->bytes / 5;
+    bool content = is_rewritten(f, x);
     if (changed >= FILES_CHANGED && content)
         say(r, SUSPICION_CHANGED, grade(changed, FILES_CHANGED, FILES_CHANGED), changed,
             "%llu of %llu files were changed or deleted", (unsigned long long)(f->files_changed + f->files_deleted),
             (unsigned long long)before);
-    double ratio = share(f->bytes_new_plain, f->bytes_new_stored);
+    uint64_t stored = without(f->bytes_new_stored, f->new_files_stored);
+    double ratio = share(without(f->bytes_new_plain, f->new_files_plain), stored);
     bool work = f->files_changed >= 10 && f->files_changed * 10 >= f->files && f->files_new < f->files_changed;
-    if (work && f->bytes_new_stored && ratio <= 1.2 && content)
+    if (work && stored && ratio <= 1.2 && content)
         say(r, SUSPICION_INCOMPRESSIBLE, 60, ratio, "changed files hardly compress any more (%.2f; 2.3 is usual)",
             ratio);
 }
@@ -231,6 +246,7 @@ int suspicion_facts_parse(struct sm_span json, struct suspicion_facts *ret)
         { "extension_changed", &f.extension_changed, INT64_MAX / 16 }, { "renamed", &f.renamed, INT64_MAX / 16 },
         { "canaries", &f.canaries, INT64_MAX }, { "canaries_changed", &f.canaries_changed, INT64_MAX },
         { "canaries_missing", &f.canaries_missing, INT64_MAX }, { "client_suspicion", &f.client_suspicion, 100 },
+        { "new_files_plain", &f.new_files_plain, INT64_MAX }, { "new_files_stored", &f.new_files_stored, INT64_MAX },
     };
     struct sm_obj o = SM_OBJ(v);
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)

@@ -27,11 +27,12 @@ struct suspicion_measures {
 };
 /* The client's word (manifest facts); all 0 when it says nothing. */
 struct suspicion_facts {
-    uint64_t files, files_new, files_changed, files_deleted;
+    uint64_t files, files_new, files_changed, files_deleted; /* changed: other bytes, not other times or rights */
     uint64_t bytes, bytes_read, bytes_new_plain, bytes_new_stored, chunks_new;
     uint64_t lost_magic, extension_changed, renamed;
     uint64_t canaries, canaries_changed, canaries_missing;
     uint64_t client_suspicion;                 /* 0..100 */
+    uint64_t new_files_plain, new_files_stored; /* of bytes_new_*: of files that are new themselves; 0: not told */
 };
 struct suspicion_past { bool known; struct suspicion_measures m; };
 struct suspicion_input {
