@@ -65,6 +65,8 @@ int cli_watch(struct cli *c, const char *what, const char *id)
     }
 }
 
+#define RUNS "/api/v1/runs"
+
 int cmd_backup_run(struct cli *c)
 {
     json_t *s = NULL, *answer = NULL;
@@ -107,15 +109,19 @@ int cmd_backup_list(struct cli *c)
 
 int cmd_backup_watch(struct cli *c)
 {
-    return cli_watch(c, "runs", cli_arg(c, 0));
+    char id[CLI_ID_TEXT];
+    int e = cli_whole_id(c, RUNS, cli_arg(c, 0), CLI_ID_FULL, id);
+    return e == CLI_OK ? cli_watch(c, "runs", id) : e;
 }
 
 int cmd_backup_show(struct cli *c)
 {
-    char path[256];
+    char path[256], id[CLI_ID_TEXT] = "";
     json_t *o = NULL;
-    (void)snprintf(path, sizeof path, "/api/v1/runs/%.80s", cli_arg(c, 0)); /* a longer one is no id */
-    int e = cli_call(c, "GET", path, NULL, &o);
+    int e = cli_whole_id(c, RUNS, cli_arg(c, 0), CLI_ID_FULL, id);
+    (void)snprintf(path, sizeof path, RUNS "/%s", id); /* ids are short */
+    if (e == CLI_OK)
+        e = cli_call(c, "GET", path, NULL, &o);
     if (e == CLI_OK && c->json)
         cli_json(o);
     else if (e == CLI_OK)
@@ -128,7 +134,8 @@ int cmd_backup_show(struct cli *c)
 
 int cmd_backup_cancel(struct cli *c)
 {
-    char path[256];
-    (void)snprintf(path, sizeof path, "/api/v1/runs/%.80s/cancel", cli_arg(c, 0)); /* a longer one is no id */
-    return cli_call(c, "POST", path, NULL, NULL);
+    char path[256], id[CLI_ID_TEXT] = "";
+    int e = cli_whole_id(c, RUNS, cli_arg(c, 0), CLI_ID_FULL, id);
+    (void)snprintf(path, sizeof path, RUNS "/%s/cancel", id); /* ids are short */
+    return e == CLI_OK ? cli_call(c, "POST", path, NULL, NULL) : e;
 }

@@ -169,6 +169,11 @@ int cli_net_data(struct cli *c, const char *data);
 int cli_generation(struct cli *c, const char *text, char ret[65]);
 /* Find one item of a list by id, beginning of an id, or name.  ret becomes the caller's. */
 int cli_find(struct cli *c, const char *list, const char *text, json_t **ret);
+/* The whole id meant by `text`, the beginning (6 characters up) of one in that list; what is shorter, or `full` long and
+ * more, is taken as it is.  ret has CLI_ID_TEXT bytes. */
+#define CLI_ID_TEXT 81
+#define CLI_ID_FULL 32 /* of runs, restores */
+int cli_whole_id(struct cli *c, const char *list, const char *text, size_t full, char *ret);
 const char *cli_str(const json_t *o, const char *key);  /* "" when it is no string; key may be "a.b" */
 const json_t *cli_at(const json_t *o, const char *key);
 void cli_sleep_ms(unsigned ms);

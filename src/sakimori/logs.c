@@ -241,13 +241,19 @@ int cmd_rule_faults(struct cli *c)
     return e;
 }
 
+#define RULE_ID_FULL 36 /* a UUID */
+
 static int rule_switch(struct cli *c, bool on)
 {
     struct sm_buf path = SM_BUF_INIT(1024);
+    char id[CLI_ID_TEXT];
+    int e = cli_whole_id(c, "/api/v1/rules?limit=200", cli_arg(c, 0), RULE_ID_FULL, id);
+    if (e != CLI_OK)
+        return e;
     int r = sm_buf_printf(&path, "/api/v1/rules/");
     if (r == 0)
-        r = cli_escape(&path, cli_arg(c, 0));
-    int e = r == 0 && sm_buf_str(&path) ? cli_call(c, "PATCH", (const char *)path.p, json_pack("{s:b}", "on", on), NULL) : CLI_FAILED;
+        r = cli_escape(&path, id);
+    e = r == 0 && sm_buf_str(&path) ? cli_call(c, "PATCH", (const char *)path.p, json_pack("{s:b}", "on", on), NULL) : CLI_FAILED;
     sm_buf_wipe(&path);
     return e;
 }

@@ -546,6 +546,17 @@ int cli_find(struct cli *c, const char *list, const char *text, json_t **ret)
     return e;
 }
 
+int cli_whole_id(struct cli *c, const char *list, const char *text, size_t full, char *ret)
+{
+    json_t *o = NULL;
+    size_t n = strlen(text);
+    int e = n >= 6 && n < full ? cli_find(c, list, text, &o) : CLI_OK;
+    if (e == CLI_OK)
+        (void)snprintf(ret, CLI_ID_TEXT, "%.80s", o ? cli_str(o, "id") : text); /* a longer one is no id */
+    json_decref(o);
+    return e;
+}
+
 void cli_sleep_ms(unsigned ms)
 {
     struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };

@@ -90,14 +90,17 @@ int cmd_restore_list(struct cli *c)
 
 int cmd_restore_watch(struct cli *c)
 {
-    return cli_watch(c, "restores", cli_arg(c, 0));
+    char id[CLI_ID_TEXT];
+    int e = cli_whole_id(c, "/api/v1/restores", cli_arg(c, 0), CLI_ID_FULL, id);
+    return e == CLI_OK ? cli_watch(c, "restores", id) : e;
 }
 
 int cmd_restore_cancel(struct cli *c)
 {
-    char path[256];
-    (void)snprintf(path, sizeof path, "/api/v1/restores/%.80s/cancel", cli_arg(c, 0)); /* a longer one is no id */
-    return cli_call(c, "POST", path, NULL, NULL);
+    char path[256], id[CLI_ID_TEXT] = "";
+    int e = cli_whole_id(c, "/api/v1/restores", cli_arg(c, 0), CLI_ID_FULL, id);
+    (void)snprintf(path, sizeof path, "/api/v1/restores/%s/cancel", id); /* ids are short */
+    return e == CLI_OK ? cli_call(c, "POST", path, NULL, NULL) : e;
 }
 
 /* ---- verify ---- */

@@ -41,7 +41,21 @@ static const struct { const char *request, *status, *body;
     { "GET /api/v1/runs/bbbb", "200 OK",
         "{\"id\":\"bbbb\",\"state\":\"partial\",\"problems\":[{\"path\":\"/x\",\"what\":\"open\"}]}" },
     { "GET /api/v1/runs/cccc", "200 OK", "{\"id\":\"cccc\",\"state\":\"failed\"}" },
+    { "GET /api/v1/runs/eeeeeeeeeeee00000000000000000000", "200 OK",
+        "{\"id\":\"eeeeeeeeeeee00000000000000000000\",\"state\":\"complete\"}" },
+    { "GET /api/v1/restores/feedfeedfeedfeedfeedfeedfeedfeed", "200 OK",
+        "{\"id\":\"feedfeedfeedfeedfeedfeedfeedfeed\",\"state\":\"complete\"}" },
     { "GET /api/v1/runs/dddd", "200 OK", "{\"id\":\"dddd\",\"state\":\"complete\"}" },
+    { "GET /api/v1/runs?cursor=", "200 OK",
+        "{\"items\":[{\"id\":\"0123456789abcdef0123456789abcdef\"},{\"id\":\"0123456789abffff0123456789abcdef\"},"
+        "{\"id\":\"eeeeeeeeeeee00000000000000000000\"}],\"next\":null}" },
+    { "GET /api/v1/runs", "200 OK", "{\"items\":[{\"id\":\"0123456789abcdef0123456789abcdef\"}],\"next\":\"1\"}" },
+    { "GET /api/v1/restores", "200 OK", "{\"items\":[{\"id\":\"feedfeedfeedfeedfeedfeedfeedfeed\"}],\"next\":null}" },
+    { "POST /api/v1/runs/eeeeeeeeeeee00000000000000000000/cancel", "200 OK", "{\"ok\":true}" },
+    { "POST /api/v1/restores/feedfeedfeedfeedfeedfeedfeedfeed/cancel", "200 OK", "{\"ok\":true}" },
+    { "GET /api/v1/rules?limit=200", "200 OK",
+        "{\"items\":[{\"id\":\"11111111-2222-3333-4444-555555555555\",\"level\":\"high\"}],\"next\":null}" },
+    { "PATCH /api/v1/rules/11111111-2222-3333-4444-555555555555", "200 OK", "{\"ok\":true}" },
     { "POST /api/v1/audit/verify", "200 OK",
         "{\"ok\":false,\"lines\":9,\"first_bad\":{\"line\":4,\"why\":\"changed\"}}" },
     { "GET /api/v1/session", "200 OK", "{\"institution\":\"Sakura Clinic\",\"person\":{\"name\":\"院長\",\"role\":\"director\"}}" },
@@ -251,6 +265,24 @@ static void all_pages_of_a_list_are_fetched(void **state)
     assert_non_null(strstr(out, "\"two\""));
 }
 
+/* Tables show twelve characters of an id: these are taken wherever an id is. */
+static void the_beginning_of_an_id_serves_where_a_table_shows_it(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("backup", "show", "eeeeeeeeeeee", BOX), 0);
+    assert_int_equal(RUN("backup", "show", "eeeeeeeeeeee00000000000000000000", BOX), 0);
+    assert_int_equal(RUN("backup", "watch", "eeeeeeee", BOX), 0);
+    assert_non_null(strstr(out, "eeeeeeeeeeee00000000000000000000"));
+    assert_int_equal(RUN("backup", "cancel", "eeeeeeeeeeee", BOX), 0);
+    assert_int_equal(RUN("restore", "watch", "feedfeedfeed", BOX), 0);
+    assert_int_equal(RUN("restore", "cancel", "feedfeedfeed", BOX), 0);
+    assert_int_equal(RUN("rule", "off", "11111111-222", BOX), 0);
+    assert_int_equal(RUN("backup", "show", "0123456789ab", BOX), 4);
+    assert_non_null(strstr(err, "more than one fits"));
+    assert_int_equal(RUN("backup", "show", "999999999999", BOX), 4);
+    assert_non_null(strstr(err, "not found"));
+}
+
 static void an_answer_that_is_no_json_is_no_crash(void **state)
 {
     (void)state;
@@ -412,6 +444,7 @@ int main(void)
         cmocka_unit_test(card_status_and_errors_are_for_people),
         cmocka_unit_test(lists_are_tables_or_json_and_never_raw_bytes),
         cmocka_unit_test(all_pages_of_a_list_are_fetched),
+        cmocka_unit_test(the_beginning_of_an_id_serves_where_a_table_shows_it),
         cmocka_unit_test(an_answer_that_is_no_json_is_no_crash),
         cmocka_unit_test(sign_in_reads_the_password_from_standard_input_and_keeps_a_private_token),
         cmocka_unit_test(a_director_changes_the_password_with_old_new_and_card),
