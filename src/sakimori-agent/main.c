@@ -260,11 +260,33 @@ static int part(const struct args *a)
     return 2;
 }
 
+/* The parts work in "/": their folder is named whole. */
+static int whole_data(struct args *a)
+{
+    static char data[PLAT_PATH_MAX];
+    char here[PLAT_PATH_MAX], path[2 * PLAT_PATH_MAX];
+    size_t there;
+    if (a->data[0] == '/')
+        return 0;
+    int r = !a->data[0] ? -SM_EINVAL : getcwd(here, sizeof here) ? 0 : -errno;
+    if (!r) {
+        snprintf(path, sizeof path, "%s/%s", here, a->data); /* too long: refused by the next line */
+        r = plat_real_path(path, data, &there);
+    }
+    if (r)
+        fprintf(stderr, "--data %s: %s\n", a->data, sm_errtext(r, japanese()));
+    else
+        a->data = data;
+    return r;
+}
+
 int main(int argc, char **argv)
 {
     struct args a = {.data = standard_data()};
     if (read_args(argc, argv, &a))
         return usage(stderr);
+    if (whole_data(&a))
+        return 2;
     if (a.version) {
         puts("sakimori-agent " SM_VERSION);
         return 0;

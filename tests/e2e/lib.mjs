@@ -265,13 +265,14 @@ export async function signIn(box, who, at) {
 }
 
 export class Agent {
-  /** Join by a code made by c, then run. */
+  /** Join by a code made by c, then run.  options.at: the folder it is started in, --data is said relative to it. */
   static async join(box, c, name, options = {}) {
     const a = new Agent();
     a.options = options;
     a.data = options.data ?? path.join(tempDir('agent', 0o755), 'data');
     const code = await c.post('devices/codes', { name, ...(options.days && { days: options.days }) });
-    await run(programs.agent, ['join', box.agentUrl, code.code, '--data', a.data, '--name', name], { uid: options.uid, gid: options.gid });
+    a.said = options.at ? path.relative(options.at, a.data) : a.data;
+    await run(programs.agent, ['join', box.agentUrl, code.code, '--data', a.said, '--name', name], { uid: options.uid, gid: options.gid, cwd: options.at });
     a.start();
     a.device = await until('the machine in the list', async () => (await c.get('devices')).items.find((d) => d.name === name && d.state === 'ok')).catch(async (e) => {
       throw new Error(`${e.message}: ${JSON.stringify((await c.get('devices')).items)}\n${a.log.join('')}`);
@@ -281,7 +282,7 @@ export class Agent {
 
   start() {
     this.log = [];
-    this.process = spawn(programs.agent, ['run', '--data', this.data, ...(this.options?.args ?? [])], { stdio: ['ignore', 'ignore', 'pipe'], uid: this.options?.uid, gid: this.options?.gid });
+    this.process = spawn(programs.agent, ['run', '--data', this.said ?? this.data, ...(this.options?.args ?? [])], { stdio: ['ignore', 'ignore', 'pipe'], cwd: this.options?.at, uid: this.options?.uid, gid: this.options?.gid });
     track(this.process);
     this.process.stderr.on('data', (d) => this.log.push(d.toString()));
     this.ended = new Promise((ok) => this.process.on('exit', (code, signal) => ok({ code, signal })));

@@ -23,7 +23,7 @@ test('an ordinary user runs box and agent, backs up and restores', { timeout: 12
   box = await L.Box.start({ data: path.join(place, 'box'), uid, gid });
   const s = await L.setUp(box);
   const c = s.client;
-  agent = await L.Agent.join(box, c, 'own-machine', { data: path.join(place, 'agent/data'), uid, gid });
+  agent = await L.Agent.join(box, c, 'own-machine', { data: path.join(place, 'agent/data'), at: path.join(place, 'agent'), uid, gid });
   for (const pid of [...L.family(box.process.pid), ...L.family(agent.process.pid)]) {
     const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');
     assert.match(status, /Uid:\t65534\t65534\t65534\t65534/);
