@@ -215,6 +215,13 @@ test('a rule of the house makes a signal; switched off it makes none', { timeout
   const [two] = await wait('"marker-alert two"', 1);
   assert.deepEqual(two.rules, []);
   s.destroy();
+  assert.equal((await c.call('PATCH', 'rules/0b2c0a55-6f1', { on: false })).status, 404, 'the beginning of an id is no rule');
+  assert.equal((await c.call('PATCH', 'rules/no-such-rule', { on: true })).status, 404);
+  fs.rmSync(`${box.data}/rules/house.yml`);
+  await c.post('rules/reload', {});
+  await L.until('the rule gone', async () => !(await c.get('rules?text=House')).items.some((r) => r.title === 'House rule'));
+  await c.must('PATCH', 'rules/0b2c0a55-6f1c-4f3e-9a51-4f5a2b1c0d11', { on: true });
+  assert.equal((await c.call('PATCH', 'rules/0b2c0a55-6f1c-4f3e-9a51-4f5a2b1c0d11', { on: true })).status, 404, 'neither loaded nor switched off');
 });
 
 test('the command line searches, exports and names a wrong query', { timeout: 60e3 }, async () => {
@@ -229,6 +236,14 @@ test('the command line searches, exports and names a wrong query', { timeout: 60
   assert.match((await cli(['logs', 'export', 'marker-lines', '--csv'], { env })).out, /"srv-1"/);
   assert.match((await cli(['logs', 'sources'], { env })).out, /srv-1/);
   assert.match((await cli(['logs', 'verify'], { env })).out, /as they were written/);
+  assert.match((await cli(['rule', 'list', 'House count base'], { env })).out, /0b2c0a55-6f1\s/);
+  assert.equal((await cli(['rule', 'off', '0b2c0a55-6f1'], { env, any: true })).code, 4, 'two rules begin so');
+  assert.equal((await cli(['rule', 'off', '0b2c0a55-6f1c-4f3e-9a51-4f5a2b1c0dff'], { env, any: true })).code, 4);
+  const [some] = (await c.get('rules?limit=1')).items;
+  for (const [word, off] of [['off', true], ['on', false]]) {
+    await cli(['rule', word, some.id.slice(0, 12)], { env });
+    await L.until(`rule ${word}`, async () => (await c.get(`rules?id=${some.id}&limit=200`)).items[0]?.off === off || (await c.get(`rules?text=${some.id}`)).items[0]?.off === off);
+  }
   const bad = await cli(['logs', 'search', 'host:(a OR'], { env, any: true });
   assert.notEqual(bad.code, 0);
   assert.match(bad.err, /\^/);

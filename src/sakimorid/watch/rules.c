@@ -245,7 +245,8 @@ void rules_on_list(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
         const struct sigma_rule *r = sigma_rule_at(w->set, i);
         if (id && strcmp(r->id, id) != 0 && strcmp(r->name, id) != 0)
             continue;
-        if (text && !has(r->title, text) && !has(r->title_ja, text) && !has(r->id, text) && !has(r->file, text))
+        if (text && !has(r->title, text) && !has(r->title_ja, text) && !has(r->id, text) && !has(r->name, text) &&
+            !has(r->file, text))
             continue;
         if (json_array_append_new(items, rule_json(w, r)) < 0)
             break;
