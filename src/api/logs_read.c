@@ -9,11 +9,21 @@ enum { QUERY_MAX = 8192, STREAM_MAX = 60, AGENT = 4 /* LOG_AGENT of src/sakimori
 
 /* ---- the question ---- */
 
+/* The parser's own words, in the language asked for, and where they belong; why is taken. */
+static void bad_query(struct api_call *c, json_t *why)
+{
+    bool en = c->lang == TEXT_EN;
+    char message[700];
+
+    (void)snprintf(message, sizeof message, en ? "Query, character %lld: %s" : "検索の文の %lld 文字目: %s",
+        (long long)api_int(why, "at", 0) + 1, api_str(why, en ? "en" : "ja")); /* its longest is 640 */
+    api_fail_say(c, 400, "bad_query", "q", message, why ? why : json_object());
+}
+
 static void answered(struct api_call *c, int err, struct sm_span body, const char *text)
 {
     if (err == -SM_EINVAL && text && *text) { /* the query's own words, made by us: where and what was expected */
-        json_t *why = json_loads(text, 0, NULL);
-        api_fail(c, 400, "bad_query", "q", why ? why : json_object());
+        bad_query(c, json_loads(text, 0, NULL));
         return;
     }
     json_t *j = api_answer(c, err, body, text);

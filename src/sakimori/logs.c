@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "sakimori/commands.h"
@@ -115,6 +116,20 @@ int cmd_logs_tail(struct cli *c)
     }
 }
 
+/* A file that nothing came into is no export: none stays. */
+static int export_end(const struct cli *c, const char *to, int fd, int e)
+{
+    struct stat st;
+    bool nothing = e != CLI_OK && fstat(fd, &st) == 0 && st.st_size == 0;
+    if ((fsync(fd) < 0) | (close(fd) < 0) && e == CLI_OK) {
+        cli_note(c, "%s: %s", to, strerror(errno));
+        e = CLI_FAILED;
+    }
+    if (nothing)
+        (void)unlink(to); /* made by us a moment ago */
+    return e;
+}
+
 int cmd_logs_export(struct cli *c)
 {
     const char *to = cli_arg(c, 1);
@@ -131,11 +146,7 @@ int cmd_logs_export(struct cli *c)
         (void)snprintf(next, sizeof next, "%s", cli_next(c)); /* ours, short */
         free(path);
     } while (e == CLI_OK && *next);
-    if (to && (fsync(fd) < 0) | (close(fd) < 0) && e == CLI_OK) {
-        cli_note(c, "%s: %s", to, strerror(errno));
-        e = CLI_FAILED;
-    }
-    return e;
+    return to ? export_end(c, to, fd, e) : e;
 }
 
 int cmd_logs_status(struct cli *c)

@@ -247,4 +247,11 @@ test('the command line searches, exports and names a wrong query', { timeout: 60
   const bad = await cli(['logs', 'search', 'host:(a OR'], { env, any: true });
   assert.notEqual(bad.code, 0);
   assert.match(bad.err, /\^/);
+  const wrong = await cli(['logs', 'export', 'host:((', `${home}/none.jsonl`], { env, any: true });
+  assert.notEqual(wrong.code, 0);
+  assert.match(wrong.err, /[Qq]uery, character 7: /);
+  assert.ok(!fs.existsSync(`${home}/none.jsonl`), 'no empty file stays');
+  const said = await c.call('GET', 'logs/export?q=((');
+  assert.equal(said.status, 400);
+  assert.equal(said.json?.error?.field ?? said.body?.error?.field, 'q');
 });
