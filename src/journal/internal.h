@@ -272,7 +272,7 @@ sm_must_use int ev_record_get(struct sm_span in, const struct sm_span *names, si
     struct ev_record_buf *store,
     struct ev_record *ret);
 typedef int (*ev_wal_fn)(void *arg, const struct ev_record *r);
-struct ev_wal_found { uint64_t number, good, size, events, skipped_bytes; };
+struct ev_wal_found { uint64_t number, good, size, events, skipped_bytes, skipped_at /* the first */; };
 /* Every event of a write-ahead file, from ret->good on (0: all of it).  A bad frame is stepped over when a good one
  * follows it, else it is the torn end. */
 sm_must_use int ev_wal_read(int fd, ev_wal_fn fn, void *arg, struct ev_wal_found *ret);

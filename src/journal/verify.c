@@ -7,12 +7,13 @@
 #include "journal/internal.h"
 #include "plat/fs.h"
 
-enum { BLOCKS_MAX = 16 << 20, FILES_MAX = 1 << 20 };
+enum { BLOCKS_MAX = 16 << 20, FILES_MAX = 1 << 20, WALS_MAX = 64 };
 
 struct seen {                   /* a block, or what a tombstone says of one */
     uint64_t number, segment, offset, place; /* place: how many blocks of the segment lie before it */
     uint8_t hash[32], before[32];
     uint8_t gone;
+    uint32_t events;
 };
 struct root { uint64_t block; uint8_t hash[32]; };
 struct work {
@@ -30,6 +31,10 @@ struct work {
     struct evseal_walk walk;
     uint64_t done, all;
     bool ledger_bad;
+    uint64_t closed_id[EVIDENCE_CLASSES_MAX];   /* the last event of each class that is in a block, or was */
+    int wal[WALS_MAX];
+    uint64_t wal_number[WALS_MAX];
+    size_t wals;
 };
 
 static const struct { enum evverify_kind kind; const char *word, *ja, *en; } words[] = {
@@ -50,6 +55,8 @@ static const struct { enum evverify_kind kind; const char *word, *ja, *en; } wor
         "an unfinished end, as after loss of power; the next start mends it" },
     { EVVERIFY_NOTE_KEY, "key", "確かめる鍵が渡されていないため、フォルダの中の鍵を使いました",
     "no key was given: the one in the folder was believed" },
+    { EVVERIFY_NOTE_NOKEY, "no_key", "確かめる鍵が渡されず、フォルダの中にもないため、封印の署名は確かめていません",
+        "no key was given and the folder has none: signatures were not checked" },
 };
 
 const char *evverify_word(enum evverify_kind kind)
@@ -151,14 +158,34 @@ static int add_root(struct work *w, const struct evseal_root *r)
     return 0;
 }
 
+/* Opened before the segments are: what goes from the one to the other meanwhile is seen. */
+static int take_wal(struct work *w, uint64_t number)
+{
+    char text[EV_NAME_LEN];
+
+    snprintf(text, sizeof text, EV_WAL_NAME, (unsigned long long)number);
+    w->sum.record = true;
+    if (w->wals == WALS_MAX)
+        return -SM_ELIMIT;
+    int fd = plat_fs_open_read(w->dirfd, text);
+    if (fd == -ENOENT)
+        return 0; /* its events are in blocks by now */
+    if (fd < 0)
+        return fd;
+    w->wal_number[w->wals] = number;
+    w->wal[w->wals++] = fd;
+    return 0;
+}
+
 static int take_file(void *arg, struct sm_span name, unsigned char type)
 {
     struct work *w = arg;
-    uint64_t n = ev_name_number(name, "seg-", ".sjs");
+    uint64_t n = ev_name_number(name, "seg-", ".sjs"), wal = n ? 0 : ev_name_number(name, "wal-", ".sjw");
 
     (void)type; /* opened as files, or not at all */
     if (!n)
-        return 0;
+        return wal ? take_wal(w, wal) : 0;
+    w->sum.record = true;
     if (w->files == FILES_MAX)
         return -SM_ELIMIT;
     if (w->files == w->file_cap) {
@@ -198,6 +225,8 @@ static int tomb(struct work *w, struct sm_span body)
 
     if (r < 0)
         return r;
+    if (t.last_id > w->closed_id[t.klass])
+        w->closed_id[t.klass] = t.last_id;
     struct sm_rd rd = SM_RD(t.blocks);
     struct seen first = { 0 };
     for (uint64_t i = 0; i < t.n && r >= 0; i++) {
@@ -246,8 +275,9 @@ static int find_key(struct work *w)
     }
     int r = plat_fs_read_file(w->dirfd, "epoch0", 256, &b);
     w->walk.unsigned_ = r < 0 || b.n < 64 || sm_unhex((const char *)b.p, 64, w->walk.key, sizeof w->walk.key) < 0;
+    w->sum.record |= !w->walk.unsigned_;
     sm_buf_wipe(&b);
-    return say(w, (struct evverify_finding){ .kind = EVVERIFY_NOTE_KEY });
+    return w->walk.unsigned_ ? 0 : say(w, (struct evverify_finding){ .kind = EVVERIFY_NOTE_KEY });
 }
 
 /*
@@ -288,7 +318,11 @@ static int ledger(struct work *w)
         return 0; /* never sealed, or taken away: heads tell */
     if (fd < 0)
         return fd;
-    r = ev_ledger_read(fd, statement, w, &good);
+    w->sum.record = true;
+    if (w->walk.unsigned_)
+        r = say(w, (struct evverify_finding){ .kind = EVVERIFY_NOTE_NOKEY, .file = "seals" });
+    if (!r)
+        r = ev_ledger_read(fd, statement, w, &good);
     if (r == -SM_EFORMAT)
         r = say(w, (struct evverify_finding){ .kind = EVVERIFY_LEDGER, .file = "seals" });
     else if (!r && plat_fs_size(fd, &size) >= 0 && size > good)
@@ -308,6 +342,8 @@ static void count_block(struct work *w, const struct ev_head *h)
     w->sum.any = true;
     w->sum.blocks++;
     w->sum.events += h->events;
+    if (h->last_id > w->closed_id[h->klass])
+        w->closed_id[h->klass] = h->last_id;
 }
 
 /* All that is stored of one block. */
@@ -354,6 +390,7 @@ static int one_block(struct work *w, struct place *p, struct sm_buf *header)
         return 0;
     }
     s.number = h.number;
+    s.events = h.events;
     memcpy(s.before, h.before, 32);
     ev_block_hash(sm_buf_span(header), s.hash);
     count_block(w, &h);
@@ -612,6 +649,35 @@ static int seals(struct work *w)
     return r;
 }
 
+/* ---- what no seal is on yet ---- */
+
+static int open_event(void *arg, const struct ev_record *r)
+{
+    struct work *w = arg;
+
+    w->sum.open_events += r->id > w->closed_id[r->klass];
+    return 0;
+}
+
+static int unsealed(struct work *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (!w->seen[i].gone && w->seen[i].number > w->sum.sealed_block)
+            w->sum.unsealed_events += w->seen[i].events;
+    for (size_t i = 0; i < w->wals; i++) {
+        struct ev_wal_found f = { 0 };
+        int r = ev_wal_read(w->wal[i], open_event, w, &f);
+        if (r == -SM_EFORMAT || (r >= 0 && f.skipped_bytes)) {
+            struct evverify_finding bad = { .kind = EVVERIFY_UNREADABLE, .offset = f.skipped_at };
+            snprintf(bad.file, sizeof bad.file, EV_WAL_NAME, (unsigned long long)w->wal_number[i]);
+            r = say(w, bad);
+        }
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
 int evidence_verify(const char *dir, const struct evverify *v, evverify_fn fn, void *arg, struct evverify_summary *ret)
 {
     struct work w = { .v = v, .fn = fn, .arg = arg };
@@ -627,6 +693,10 @@ int evidence_verify(const char *dir, const struct evverify *v, evverify_fn fn, v
         r = chain(&w);
     if (!r)
         r = seals(&w);
+    if (!r)
+        r = unsealed(&w);
+    for (size_t i = 0; i < w.wals; i++)
+        (void)close(w.wal[i]);
     (void)close(w.dirfd);
     free(w.seen);
     free(w.root);

@@ -29,6 +29,7 @@ enum evverify_kind {
     EVVERIFY_NOTE_TORN,     /* bytes behind the last whole block of an open segment, or of the ledger */
     /* no key was given: that of the folder was believed, which whoever wrote it may have made */
     EVVERIFY_NOTE_KEY,
+    EVVERIFY_NOTE_NOKEY,    /* nor has the folder one: no signature was checked */
 };
 struct evverify_finding {
     enum evverify_kind kind;
@@ -60,7 +61,10 @@ struct evverify_summary {
     int64_t sealed_time_s;
     struct event_time first, last;
     struct evverify_head head;          /* newest block there is: to be kept elsewhere */
+    /* Not under a seal: in closed blocks, and in write-ahead files, where no more than a checksum keeps them. */
+    uint64_t unsealed_events, open_events;
     bool any, has_key;
+    bool record;                        /* there is anything of a record in the folder */
 };
 typedef int (*evverify_fn)(void *arg, const struct evverify_finding *f);
 /*

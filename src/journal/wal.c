@@ -194,6 +194,7 @@ static int wal_frames(int fd, ev_wal_fn fn, void *arg, struct ev_wal_found *f, s
             r = frame_at(fd, f->number, next, f->size, b, &beyond);
             if (r <= 0)
                 return r;
+            f->skipped_at = f->skipped_bytes ? f->skipped_at : bad;
             f->skipped_bytes += next - bad;
             off = next;
             next = beyond;

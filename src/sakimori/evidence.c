@@ -73,6 +73,35 @@ static int key_of(const struct cli *c, const char *text, uint8_t ret[32])
     return r < 0 ? CLI_USAGE : CLI_OK;
 }
 
+static int not_a_record(const struct checking *k, const char *dir)
+{
+    if (k->c->json) {
+        json_t *o = json_pack("{s:b,s:b,s:O}", "sound", 0, "record", 0, "found", k->found);
+        cli_json(o);
+        json_decref(o);
+    }
+    cli_note(k->c, T(k->c, "%s: ログの記録ではありません(seg-….sjs、seals のあるフォルダを)",
+        "%s: no record of logs (the folder that has seg-….sjs and seals is)"), dir);
+    return CLI_NOT_FOUND;
+}
+
+/* What the checks above cannot vouch for. */
+static void say_open(const struct cli *c, const struct evverify_summary *s)
+{
+    uint64_t n = s->unsealed_events + s->open_events;
+
+    if (!s->blocks && !s->removed_blocks)
+        printf("%s\n", T(c, "束になった記録がまだありません。確かめられるものは、まだありません",
+            "no block is closed yet: nothing could be verified yet"));
+    else if (!s->sealed_block)
+        printf("%s\n", T(c, "まだ封印がありません。つながりだけを確かめました(書いた人が作りなおせます)",
+            "nothing is sealed yet: only the chain was checked, which whoever wrote it can make anew"));
+    if (n)
+        printf(T(c, "まだ封印されていない記録 %llu 件(うち束になる前 %llu 件): 確かめていません\n",
+            "%llu events not yet sealed (%llu of them not yet in a block): not verified\n"), (unsigned long long)n,
+            (unsigned long long)s->open_events);
+}
+
 static int report(const struct checking *k, const struct evverify_summary *s)
 {
     char head[96] = "", first[SM_TIME_TEXT] = "-", last[SM_TIME_TEXT] = "-";
@@ -81,7 +110,9 @@ static int report(const struct checking *k, const struct evverify_summary *s)
     if (s->head.block)
         evverify_head_text(&s->head, head);
     if (c->json) {
-        json_t *o = json_pack("{s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:O}", "sound", s->faults == 0, "faults",
+        json_t *o = json_pack("{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:O}", "sound", s->faults == 0,
+            "record", 1, "not_sealed", (json_int_t)(s->unsealed_events + s->open_events), "not_in_a_block",
+            (json_int_t)s->open_events, "faults",
             (json_int_t)s->faults,
             "blocks", (json_int_t)s->blocks, "events", (json_int_t)s->events, "bytes", (json_int_t)s->bytes, "removed",
             (json_int_t)s->removed_blocks, "sealed_block", (json_int_t)s->sealed_block, "epoch", (json_int_t)s->epoch,
@@ -103,9 +134,10 @@ static int report(const struct checking *k, const struct evverify_summary *s)
         (unsigned long long)s->epoch);
     if (head[0])
         printf(T(c, "しるし(別の場所に控える): %s\n", "head, to be kept elsewhere: %s\n"), head);
+    say_open(c, s);
     if (s->faults)
         printf(T(c, "異常 %llu 件\n", "%llu faults\n"), (unsigned long long)s->faults);
-    else
+    else if (s->blocks || s->removed_blocks)
         printf("%s\n", T(c, "書き換えられたところは見つかりませんでした", "nothing altered was found"));
     return s->faults ? CLI_FAILED : CLI_OK;
 }
@@ -130,7 +162,7 @@ int cmd_evidence_verify(struct cli *c)
     if (e == CLI_OK) {
         int r = evidence_verify(cli_arg(c, 0), &v, one_finding, &k, &s);
         cli_progress_end(c);
-        e = r < 0 ? failed(c, cli_arg(c, 0), r) : report(&k, &s);
+        e = r < 0 ? failed(c, cli_arg(c, 0), r) : s.record ? report(&k, &s) : not_a_record(&k, cli_arg(c, 0));
     }
     json_decref(k.found);
     return e;
@@ -361,6 +393,31 @@ int cmd_evidence_search(struct cli *c)
 
 /* ---- evidence pack ---- */
 
+static int no_finding(void *arg, const struct evverify_finding *f)
+{
+    (void)arg;
+    (void)f;
+    return 0;
+}
+
+/* Which of three: no record, nothing of that time, or nothing in a block yet. */
+static int nothing_to_pack(const struct cli *c, const char *dir)
+{
+    struct evverify_summary s;
+    int r = evidence_verify(dir, &(struct evverify){ 0 }, no_finding, NULL, &s);
+
+    if (r < 0)
+        return failed(c, dir, r);
+    if (!s.record || s.blocks || s.removed_blocks) {
+        cli_note(c, s.record ? T(c, "%s: その期間の記録の束がありません", "%s: no block of that time") :
+            T(c, "%s: ログの記録ではありません", "%s: no record of logs"), dir);
+        return CLI_NOT_FOUND;
+    }
+    cli_note(c, T(c, "%s: 束になった記録がまだありません。束になるのは、65536 件たまったときか、最初の記録から 1 時間のあと、または箱を止めるときです",
+        "%s: no block is closed yet; one is after 65536 events, an hour after its first, or when the box stops"), dir);
+    return CLI_FAILED;
+}
+
 int cmd_evidence_pack(struct cli *c)
 {
     struct evpack p = { .from_s = INT64_MIN, .to_s = INT64_MAX, .title = cli_opt(c, "title"),
@@ -383,7 +440,7 @@ int cmd_evidence_pack(struct cli *c)
     (void)close(fd); /* synced, or useless */
     if (r < 0) {
         (void)unlink(file);
-        return failed(c, cli_arg(c, 0), r);
+        return r == -SM_ENOTFOUND ? nothing_to_pack(c, cli_arg(c, 0)) : failed(c, cli_arg(c, 0), r);
     }
     sm_hex(s.digest, 32, hex);
     if (c->json)

@@ -171,6 +171,7 @@ int cmd_logs_verify(struct cli *c)
     static const struct cli_col cols[] = { { "block", CLI_TEXT, "かたまり", "Block" }, { "file", CLI_TEXT, "ファイル", "File" },
         { "text", CLI_TEXT, "見つかったこと", "Found" } };
     json_t *j = NULL, *f;
+    json_int_t n;
     size_t i;
     int e = cli_call(c, "POST", "/api/v1/logs/verify", json_object(), &j);
     while (e == CLI_OK && json_is_true(json_object_get(j, "running"))) {
@@ -190,6 +191,10 @@ int cmd_logs_verify(struct cli *c)
             T(c, "%lld 件のうちに、書きかえられたところがあります。 %s\n", "Among %lld events something was altered. %s\n"),
             (long long)json_integer_value(json_object_get(j, "events")), cli_str(j, "head"));
     }
+    if (e == CLI_OK && !c->json && (n = json_integer_value(json_object_get(j, "not_sealed"))) > 0)
+        printf(T(c, "まだ封印されていない記録 %lld 件(うち束になる前 %lld 件): 確かめていません\n",
+            "%lld events not yet sealed (%lld of them not yet in a block): not verified\n"), (long long)n,
+            (long long)json_integer_value(json_object_get(j, "not_in_a_block")));
     json_decref(j);
     return e == CLI_OK && !ok ? CLI_FAILED : e;
 }

@@ -93,6 +93,60 @@ static void a_sound_folder_verifies_and_a_changed_byte_is_named(void **state)
     assert_non_null(strstr(out, "異常"));
 }
 
+static void a_folder_that_is_no_record_is_not_called_sound(void **state)
+{
+    const struct kit *k = *state;
+
+    assert_int_equal(RUN(k, "journal", "verify", k->dir, "--lang", "en"), 4);
+    assert_non_null(strstr(err, "no record of logs"));
+    assert_null(strstr(out, "nothing altered"));
+    assert_null(strstr(err, "key"));
+    assert_int_equal(RUN(k, "--json", "journal", "verify", "/etc"), 4);
+    json_t *j = json_loads(out, 0, NULL);
+    assert_true(json_is_false(json_object_get(j, "sound")));
+    json_decref(j);
+}
+
+static void what_no_seal_is_on_is_counted_and_not_called_verified(void **state)
+{
+    struct kit *k = *state;
+    char tar[96], path[128];
+
+    k->conf = (struct evidence_conf){ .block_events = 30, .segment_bytes = 12000 };
+    kit_open(k, NULL);
+    kit_fill(k, 0, 20);
+    assert_int_equal(RUN(k, "journal", "verify", k->dir, "--lang", "en"), 0);
+    assert_non_null(strstr(out, "nothing could be verified yet"));
+    assert_non_null(strstr(out, "20 events not yet sealed (20 of them not yet in a block): not verified"));
+    assert_null(strstr(out, "nothing altered"));
+    snprintf(tar, sizeof tar, "%s.tar", k->dir);
+    assert_int_equal(RUN(k, "journal", "pack", k->dir, tar, "--lang", "en"), 1);
+    assert_non_null(strstr(err, "no block is closed yet"));
+    assert_int_equal(access(tar, F_OK), -1);
+
+    kit_fill(k, 20, 70);
+    assert_int_equal(RUN(k, "journal", "verify", k->dir, "--lang", "en"), 0);
+    assert_non_null(strstr(out, "nothing is sealed yet"));
+    assert_int_equal(RUN(k, "--json", "journal", "verify", k->dir), 0);
+    json_t *j = json_loads(out, 0, NULL);
+    assert_int_equal(json_integer_value(json_object_get(j, "not_sealed")), 70);
+    assert_int_equal(json_integer_value(json_object_get(j, "not_in_a_block")),
+        70 - json_integer_value(json_object_get(j, "events")));
+    json_decref(j);
+
+    /* A frame in the middle of a write-ahead file that is not what was written. */
+    kit_close(k);
+    snprintf(path, sizeof path, "%s/wal-%020u.sjw", k->dir, 1);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    uint8_t x;
+    assert_int_equal(pread(fd, &x, 1, 200), 1);
+    x ^= 4;
+    assert_int_equal(pwrite(fd, &x, 1, 200), 1);
+    close(fd);
+    assert_int_equal(RUN(k, "journal", "verify", k->dir, "--lang", "en"), 1);
+    assert_non_null(strstr(err, "wal-00000000000000000001.sjw at byte"));
+}
+
 static void search_answers_as_lines_json_csv_and_counts(void **state)
 {
     struct kit *k = *state;
@@ -163,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, kit_set_up, kit_tear_down)
+        T(a_folder_that_is_no_record_is_not_called_sound), T(what_no_seal_is_on_is_counted_and_not_called_verified),
         T(a_sound_folder_verifies_and_a_changed_byte_is_named),
         T(search_answers_as_lines_json_csv_and_counts),
         T(logs_are_imported_searched_and_verified),

@@ -254,4 +254,5 @@ test('the command line searches, exports and names a wrong query', { timeout: 60
   const said = await c.call('GET', 'logs/export?q=((');
   assert.equal(said.status, 400);
   assert.equal(said.json?.error?.field ?? said.body?.error?.field, 'q');
+  assert.match((await cli(['logs', 'verify'], { env })).out, /\d+ events not yet sealed/);
 });

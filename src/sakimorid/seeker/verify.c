@@ -127,10 +127,11 @@ static json_t *told(const struct verifying *v)
         return json_pack("{sb}", "running", 0);
     if (s->any)
         evverify_head_text(&s->head, head);
-    return json_pack("{sb sb ss sI sI sI sI sI sI sb ss so}", "running", 0, "ok", v->result == 0 && !s->faults, "error",
+    return json_pack("{sb sb ss sI sI sI sI sI sI sI sI sb ss so}", "running", 0, "ok", v->result == 0 && !s->faults, "error",
         v->result < 0 ? sm_strerror(v->result) : "", "segments", (json_int_t)s->segments, "blocks", (json_int_t)s->blocks, "events",
         (json_int_t)s->events, "bytes", (json_int_t)s->bytes, "sealed_block", (json_int_t)s->sealed_block, "faults",
-        (json_int_t)s->faults, "has_key", s->has_key, "head", head, "findings", findings(v));
+        (json_int_t)s->faults, "not_sealed", (json_int_t)(s->unsealed_events + s->open_events), "not_in_a_block",
+        (json_int_t)s->open_events, "has_key", s->has_key, "head", head, "findings", findings(v));
 }
 
 void verifying_on(struct verifying *v, struct sm_ipc *ipc, struct sm_ipc_msg *m)
