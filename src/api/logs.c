@@ -71,6 +71,8 @@ void api_on_log_event(struct api *a, const json_t *e)
         lower(a, "log_stopped");
     else if (!strcmp(what, "unsealed"))
         raise(a, "log_unsealed", "call", "log_unsealed", api_str(e, "why"));
+    else if (!strcmp(what, "damaged"))
+        raise(a, "log_damaged", "call", "log_damaged", api_str(e, "why"));
 }
 
 /* ---- what is heard ---- */

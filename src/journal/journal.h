@@ -43,6 +43,7 @@ struct evidence_found {
     uint64_t events;            /* of the write-ahead file taken into open blocks again */
     uint64_t torn_bytes;        /* cut off behind the last whole record: never acknowledged */
     uint64_t torn_block_bytes;  /* of a block that was being written; its events were in the write-ahead file */
+    bool damaged;               /* bytes that were written whole once are not so now: no torn end, and note says where */
     char note[160];             /* "" when nothing was out of order */
 };
 

@@ -72,6 +72,12 @@ static void note(struct evidence_found *f, const char *what, uint64_t number)
     snprintf(f->note + n, sizeof f->note - n, "%s%s %llu", n ? "; " : "", what, (unsigned long long)number);
 }
 
+static void damage(struct evidence_found *f, const char *what, uint64_t number)
+{
+    f->damaged = true;
+    note(f, what, number);
+}
+
 /*
  * The last block of a segment without a footer: all of its bytes must be there.  When the power went its pages may
  * have been
@@ -111,7 +117,7 @@ static int mend(struct ev_segment *s, struct evidence_found *f)
         if (r < 0)
             return r;
         if (r > 0) {
-            note(f, "damaged segment", s->number);
+            damage(f, "damaged segment", s->number);
             return 1;
         }
         f->torn_block_bytes += s->size - s->good;
@@ -161,7 +167,7 @@ static int one_segment(struct evidence *j, uint64_t number, bool last, struct ev
             return r;
         if (last && blank)
             return begun_only(j, number);
-        note(f, "unreadable segment", number);
+        damage(f, "unreadable segment", number);
         return 0; /* kept as it is; verify names it */
     }
     bool damaged = false;
@@ -240,7 +246,7 @@ static int one_wal(struct evidence *j, uint64_t number, struct evidence_found *f
             r = plat_fs_truncate(fd, w.good);
         }
         if (w.skipped_bytes)
-            note(f, "damaged part in write-ahead file", number);
+            damage(f, "damaged part in write-ahead file", number);
     }
     (void)close(fd);
     if (number >= j->wal_number)

@@ -155,7 +155,8 @@ int cmd_logs_status(struct cli *c)
         { "stored_bytes", CLI_BYTES, "書いた量", "Stored" }, { "segments", CLI_TEXT, "つづり", "Segments" }, { "next_block", CLI_TEXT, "次のかたまり", "Next block" },
         { "sealed_block", CLI_TEXT, "封をしたところまで", "Sealed up to block" }, { "rules", CLI_TEXT, "ルール", "Rules" },
         { "seal_pub", CLI_TEXT, "封を確かめる鍵", "Key that verifies the seal" },
-        { "stopped", CLI_YES, "受け取りを止めている", "Stopped" }, { "unsealed", CLI_YES, "封ができない", "Cannot be sealed" } };
+        { "stopped", CLI_YES, "受け取りを止めている", "Stopped" }, { "unsealed", CLI_YES, "封ができない", "Cannot be sealed" },
+        { "damaged", CLI_TEXT, "壊れたところ", "Damaged" } };
     json_t *j = NULL;
     int e = cli_call(c, "GET", "/api/v1/logs", NULL, &j);
     if (e == CLI_OK && c->json)

@@ -256,3 +256,27 @@ test('the command line searches, exports and names a wrong query', { timeout: 60
   assert.equal(said.json?.error?.field ?? said.body?.error?.field, 'q');
   assert.match((await cli(['logs', 'verify'], { env })).out, /\d+ events not yet sealed/);
 });
+
+test('a damaged write-ahead file calls a person, and the record says so', { timeout: 60e3 }, async () => {
+  for (const mark of ['marker-wal-1', 'marker-wal-2']) {
+    const s = await dial(port.tcp);
+    await push(s, `<34>Nov 23 01:02:03 srv-9 sshd[7]: ${mark}\n`);
+    s.destroy();
+    await wait(`"${mark}"`, 1);
+  }
+  const name = fs.readdirSync(`${box.data}/journal`).filter((n) => n.startsWith('wal-')).sort().at(-1);
+  const fd = fs.openSync(`${box.data}/journal/${name}`, 'r+');
+  const b = Buffer.alloc(1);
+  fs.readSync(fd, b, 0, 1, 60);
+  fs.writeSync(fd, Buffer.from([b[0] ^ 4]), 0, 1, 60);
+  fs.closeSync(fd);
+  process.kill(box.children().watch, 'SIGKILL');
+  const alarm = await L.until('the alarm', async () => (await c.get('alarms')).items.find((a) => a.kind === 'log_damaged'), 30000);
+  assert.equal(alarm.state, 'call');
+  assert.match(JSON.stringify(alarm), /write-ahead file/);
+  assert.match((await L.until('watch', () => c.get('logs').catch(() => null))).damaged, /write-ahead file/);
+  await c.post('logs/verify', {});
+  const done = await L.until('verified', async () => { const v = await c.get('logs/verify'); return !v.running && v; });
+  assert.equal(done.ok, false);
+  assert.ok(done.findings.some((f) => f.file === name && f.fault));
+});

@@ -69,6 +69,35 @@ static void what_was_committed_is_there_again_after_the_writer_was_killed(void *
     holds(k->dir, s.next_id - 1);
 }
 
+static void damage_in_a_write_ahead_file_is_told_and_a_torn_end_is_none(void **state)
+{
+    struct kit *k = *state;
+    struct evidence_found found;
+    char path[128];
+    uint8_t x;
+
+    k->conf = small;
+    kit_open(k, NULL);
+    kit_fill(k, 0, 5);
+    kit_fill(k, 5, 10);
+    kit_close(k);
+    snprintf(path, sizeof path, "%s/wal-%020u.sjw", k->dir, 1);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, "torn", 4, lseek(fd, 0, SEEK_END)), 4);
+    kit_open(k, &found);
+    assert_false(found.damaged);
+    kit_close(k);
+    assert_int_equal(pread(fd, &x, 1, 60), 1);
+    x ^= 4;
+    assert_int_equal(pwrite(fd, &x, 1, 60), 1);
+    close(fd);
+    kit_open(k, &found);
+    assert_true(found.damaged);
+    assert_non_null(strstr(found.note, "write-ahead file"));
+    assert_int_equal(found.events, 5);
+}
+
 static void write_some(struct kit *k, uint64_t *acknowledged)
 {
     for (unsigned n = 0; n < 90; n++) {
@@ -344,6 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, kit_set_up, kit_tear_down)
         T(what_was_committed_is_there_again_after_the_writer_was_killed),
+        T(damage_in_a_write_ahead_file_is_told_and_a_torn_end_is_none),
         T(a_full_disk_at_any_moment_loses_nothing_acknowledged),
         T(any_single_failing_operation_loses_nothing_acknowledged),
         T(memory_that_ends_at_any_moment_loses_nothing_acknowledged),

@@ -49,12 +49,12 @@ static void on_status(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     struct evidence_status s;
 
     evidence_status(w->journal, &s);
-    wire_answer(ipc, m, json_pack("{sI sI sI sI sI sI sI sI sI sI sI sI sI sb sb sI}", "events", (json_int_t)(s.next_id ? s.next_id - 1 : 0),
+    wire_answer(ipc, m, json_pack("{sI sI sI sI sI sI sI sI sI sI sI sI sI sb sb sI ss}", "events", (json_int_t)(s.events + s.open_events),
         "open_events", (json_int_t)s.open_events, "blocks", (json_int_t)s.blocks, "segments", (json_int_t)s.segments, "stored_bytes",
         (json_int_t)s.stored_bytes, "raw_bytes", (json_int_t)s.raw_bytes, "next_block", (json_int_t)s.next_block, "sealed_block",
         (json_int_t)s.sealed_block, "first_s", (json_int_t)s.first.s, "last_s", (json_int_t)s.last.s, "taken", (json_int_t)w->taken,
         "matched", (json_int_t)w->matched, "rules", (json_int_t)(w->set ? sigma_count(w->set) : 0), "stopped", w->full, "unsealed",
-        w->broken_seal, "waiting", (json_int_t)w->jobs_n), 0, NULL);
+        w->broken_seal, "waiting", (json_int_t)w->jobs_n, "damaged", w->damaged), 0, NULL);
 }
 
 static void on_tick(void *arg)
@@ -106,6 +106,8 @@ static int open_journal(struct watch *w)
     }
     if (found.note[0])
         sm_warn("the record: %s", found.note);
+    if (found.damaged)
+        snprintf(w->damaged, sizeof w->damaged, "%s", found.note);
     n = snprintf(path, sizeof path, "%s/watch", w->c->data);
     w->state_dir = n < 0 || (size_t)n >= sizeof path ? -SM_ELIMIT : plat_fs_open_dir(AT_FDCWD, path);
     return w->state_dir < 0 ? w->state_dir : streams_open(w);
@@ -145,8 +147,14 @@ static int start(struct child *c)
 
 static void attached(struct child *c, unsigned peer, struct sm_ipc *ipc)
 {
+    struct watch *w = c->state;
+
     if (peer == WHO_KEYD)
-        sealing_attached(c->state);
+        sealing_attached(w);
+    if (peer == WHO_BRAIN && w->damaged[0] && !w->damage_told) {
+        w->damage_told = true; /* once in a life: W_STATUS goes on saying it */
+        watch_say(w, json_pack("{ss ss}", "what", "damaged", "why", w->damaged));
+    }
 }
 
 static void stop(struct child *c)

@@ -127,6 +127,8 @@ struct watch {
 
     /* sealing.c */
     bool seal_begun, sealing, broken_seal;
+    bool damage_told;
+    char damaged[160];              /* what opening the record found, "" nothing */
     uint64_t seal_due_ms, retire_due_ms;
     struct sm_buf tombstone;
 };
