@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include "api/watch.h"
+#include "normalise/normalise.h"
 
 enum { SOURCES_MAX = 9000, SENDERS_MAX = 5000, CLASSES_MAX = 16, LOST_LOOK = 1000, RULES_OFF_MAX = 10000, FORGET_S = 30 * 86400 };
 
@@ -213,7 +214,28 @@ static bool known_zone(int64_t zone)
     return zone >= -14 * 3600 && zone <= 14 * 3600;
 }
 
-/* What people may say of a source.  Names of formats and encodings are watch's to know: one it does not know is as if none were said. */
+/* A name that is said and not known is refused, with the names there are.  One that was kept before is let be. */
+static bool reading_known(struct api_call *c)
+{
+    const char *format = api_str(c->body, "format"), *encoding = api_str(c->body, "encoding"), *field = NULL;
+    char message[700];
+    int n = snprintf(message, sizeof message, "%s", c->lang == TEXT_EN ? "Not known. One of: " : "知られていない名前です。次のどれか: ");
+
+    if (*format && !normalise_knows_format(format)) {
+        const struct normalise_row *row;
+        field = "format";
+        for (size_t i = 0; (row = normalise_row(i)) != NULL && n < (int)sizeof message; i++)
+            n += snprintf(message + n, sizeof message - (size_t)n, "%s%s", i ? ", " : "", row->name); /* some 25 short names */
+    } else if (*encoding && !normalise_knows_encoding(encoding)) {
+        field = "encoding";
+        (void)snprintf(message + n, sizeof message - (size_t)n, "utf-8, cp932, euc-jp, iso-2022-jp, utf-16le, utf-16be, latin-1"); /* fits */
+    }
+    if (field)
+        api_fail_say(c, 400, "bad_request", field, message, NULL);
+    return !field;
+}
+
+/* What people may say of a source. */
 void h_log_source_patch(struct api_call *c)
 {
     static const char *const words[] = { "name", "state", "format", "encoding", "product", "category", "service" };
@@ -232,7 +254,7 @@ void h_log_source_patch(struct api_call *c)
     int64_t klass = sm_obj_int_opt(&o, "class", 0, CLASSES_MAX - 1, api_int(row, "class", 0)),
             zone = sm_obj_int_opt(&o, "zone_s", -50400, 50400, api_int(row, "zone_s", 32400)),
             silent = sm_obj_int_opt(&o, "silent_s", 0, 366 * 86400, api_int(row, "silent_s", 0));
-    if (api_refused(c, &o)) {
+    if (api_refused(c, &o) || !reading_known(c)) {
         json_decref(row);
         return;
     }

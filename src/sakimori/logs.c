@@ -8,10 +8,22 @@
 #include <unistd.h>
 #include "sakimori/commands.h"
 
-enum { TAIL_MS = 1000, TAIL_BACK_S = 2 };
+enum { TAIL_MS = 1000, TAIL_BACK_S = 2, TEXT_SHOWN = 300 /* bytes: 100 characters of Japanese */ };
 
 static const struct cli_col event_cols[] = { { "id", CLI_TEXT, "番号", "Id" }, { "time", CLI_TIME, "時刻", "Time" },
     { "event.@host", CLI_TEXT, "機器", "Host" }, { "hits", CLI_TEXT, "ルール", "Rules" }, { "text", CLI_TEXT, "内容", "Text" } };
+
+/* One long record must not push the others off the screen; --json has all of it. */
+static json_t *shortened(const char *text)
+{
+    size_t n = strlen(text);
+    if (n <= TEXT_SHOWN)
+        return json_string(text);
+    n = TEXT_SHOWN;
+    while (n && ((unsigned char)text[n] & 0xc0) == 0x80)
+        n--;
+    return json_sprintf("%.*s…", (int)n, text);
+}
 
 /* What a line of a table can hold of an event: its time, how many rules matched, and its message or the bytes as they came. */
 static void flatten(json_t *items)
@@ -28,9 +40,7 @@ static void flatten(json_t *items)
         json_object_set_new(row, "hits", json_string(hits));
         json_object_set_new(row, "time", json_string(json_string_value(json_object_get(event, "@timestamp")) ?
             json_string_value(json_object_get(event, "@timestamp")) : ""));
-        json_object_set(row, "text", json_is_string(message) ? message : json_object_get(row, "raw"));
-        if (!json_is_string(json_object_get(row, "text")))
-            json_object_set_new(row, "text", json_string(*raw ? raw : ""));
+        json_object_set_new(row, "text", shortened(json_is_string(message) ? json_string_value(message) : raw));
     }
 }
 

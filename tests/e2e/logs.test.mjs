@@ -251,6 +251,21 @@ test('the command line searches, exports and names a wrong query', { timeout: 60
   assert.notEqual(wrong.code, 0);
   assert.match(wrong.err, /[Qq]uery, character 7: /);
   assert.ok(!fs.existsSync(`${home}/none.jsonl`), 'no empty file stays');
+  const [from] = (await c.get('logs/sources')).items;
+  for (const [option, name, known] of [['--format', 'nosuch', /format|windows-xml/], ['--encoding', 'klingon', /cp932/]]) {
+    const no = await cli(['logs', 'source', from.id, option, name], { env, any: true });
+    assert.notEqual(no.code, 0);
+    assert.match(no.err, known);
+  }
+  assert.ok(!(await c.get('logs/sources')).items.some((x) => x.format === 'nosuch' || x.encoding === 'klingon'));
+  await cli(['logs', 'source', from.id, '--format', 'syslog', '--encoding', 'cp932'], { env });
+  await cli(['logs', 'source', from.id, '--format', '', '--encoding', ''], { env });
+  const long = await dial(port.tcp);
+  await push(long, `<34>Nov 23 01:02:03 srv-9 app: marker-long ${'長い'.repeat(1000)}\n`);
+  long.destroy();
+  await wait('"marker-long"', 1);
+  assert.ok(Math.max(...(await cli(['logs', 'search', '"marker-long"'], { env })).out.split('\n').map((l) => l.length)) < 400);
+  assert.ok((await cli(['logs', 'search', '"marker-long"', '--json'], { env })).out.includes('長い'.repeat(1000)));
   const said = await c.call('GET', 'logs/export?q=((');
   assert.equal(said.status, 400);
   assert.equal(said.json?.error?.field ?? said.body?.error?.field, 'q');
