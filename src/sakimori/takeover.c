@@ -441,7 +441,8 @@ static void told(struct takeover_run *t)
     sm_time_jst(t->g.time, at);
     printf(T(c, "箱の控え: %s\n", "the box's backup: %s\n"), at);
     if (t->check) {
-        printf("%s\n", T(c, "この写しと紙で、新しい箱を作れます。", "a new box can be made from this copy and sheet"));
+        printf("%s\n", T(c, "この写しと紙で、新しい箱を作れます。ログの記録はここになく、新しく始まります。",
+            "a new box can be made from this copy and sheet; the record of logs is not in it and begins anew"));
         return;
     }
     printf(T(c,
