@@ -35,6 +35,7 @@ struct api_config {
     const json_t *names;           /* array: names and addresses of this box, for its certificate */
     const char *agent_url;         /* where machines join; shown with a join code.  NULL: made from names */
     const char *disks;             /* folder where disks are found by UUID; NULL: not known */
+    const char *machine;           /* id of the machine the box stands on; NULL: not known */
     int64_t copier_uid, copier_gid; /* whose a prepared target must be */
     struct api_ops ops;
     /* The room decide, asked by name (src/sakimorid/brain/decider.h); NULL: signals are not taken. */

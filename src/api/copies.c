@@ -232,6 +232,8 @@ static void copy_add(struct api_call *c, const char *label)
         api_set(out, "label", json_string(label));
         api_set(out, "uid", json_integer(c->api->cfg.copier_uid));
         api_set(out, "gid", json_integer(c->api->cfg.copier_gid));
+        if (json_object_get(c->mem, "warning"))
+            api_set(out, "warning", json_incref(json_object_get(c->mem, "warning")));
         copy_changed(c->api, id);
         /* Whether the place and the keys are right shows the first run. */
         if (copy_kind(kind)->net)
@@ -369,6 +371,8 @@ void h_copy_post(struct api_call *c)
         api_fail(c, 409, "conflict", "kind", NULL);
         return;
     }
+    if (!net && !k->detachable && copy_place_refused(c, place))
+        return;
     api_id(id);
     api_set(c->mem, "id", json_string(id));
     api_set(c->mem, "kind", json_string(kind));

@@ -28,6 +28,11 @@ struct lamp_copy copy_facts(const json_t *row);
 struct lamp_facts copies_facts(struct api *a, struct lamp_copy room[COPIES_MAX], json_t **ret_rows);
 /* Another box let this one in: its certificate goes to the parent (copies_box.c). */
 void copy_joined(struct api *a, const json_t *e);
+/* ---- copies_place.c ---- */
+/* A folder that is no place for a copy is answered with 400 (true).  Where it may be one of those that a source of this
+ * machine saves, and it cannot be told, c->mem has a "warning". */
+bool copy_place_refused(struct api_call *c, const char *place);
+
 /* What is kept of another box, from the fields of a body; NULL with o->err. */
 json_t *copy_box_address(struct api_call *c, struct sm_obj *o, char *ret_place, size_t size);
 /* A new code for one that is known: the fields of its address that change. */

@@ -316,6 +316,8 @@ static int prepare(struct cli *c, const struct place *p)
         json_decref(o);
         return e;
     }
+    if (*cli_str(o, "warning"))
+        cli_note(c, "%s", cli_str(o, "warning"));
     int r = write_place(p, cli_str(o, "label"));
     if (r < 0) {
         cli_note(c, "%s: %s", p->base, sm_errtext(r, c->ja));

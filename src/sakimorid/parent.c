@@ -410,6 +410,17 @@ static int kid_open(struct kid *k)
     return 0;
 }
 
+/* By it the brain knows which of the machines is the box itself; without it, it only warns. */
+static void put_machine(json_t *config)
+{
+    struct sm_buf id = SM_BUF_INIT(256);
+    int r = plat_fs_read_file(AT_FDCWD, "/etc/machine-id", 256, &id);
+    const char *text = r < 0 ? NULL : sm_buf_str(&id);
+    if (text)
+        (void)json_object_set_new(config, "machine", json_stringn(text, strcspn(text, "\n"))); /* or without it */
+    sm_buf_wipe(&id);
+}
+
 static json_t *config_of(struct kid *k)
 {
     struct kid *copier = kid_of(k->p, WHO_COPIER);
@@ -424,6 +435,7 @@ static json_t *config_of(struct kid *k)
         child_user(copier->row, &uid, &gid);
         if (json_object_set_new(j, "copier", json_pack("{sIsI}", "uid", (json_int_t)uid, "gid", (json_int_t)gid)) < 0)
             return NULL;
+        put_machine(j);
     }
     return j;
 }

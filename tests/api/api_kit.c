@@ -120,6 +120,7 @@ int kit_open(void **state)
     const struct api_config c = { .state = k->state,
         .data = k->dir,
         .agent_url = "https://box:8444",
+        .machine = "m", /* as kit_device's */
         .pass_memory_kib = 64,
         .ops = { .arg = k, .ask = op_ask, .note = op_note, .event = op_event } };
     struct api_config given = c;

@@ -1,6 +1,7 @@
 /* The five lamps, and how a copy is made from order to result. */
 #include "api_kit.h"
 #include <stdio.h>
+#include <unistd.h>
 #include "api/lamps.h"
 #include "core/time.h"
 #include "plat/clock.h"
@@ -406,6 +407,91 @@ static void places_are_checked_and_not_taken_twice(void **state)
         "{\"kind\":\"folder\",\"name\":\"y\",\"place\":\"/srv/copy\"}"), 201);
 }
 
+static int post_folder(struct kit *k, const char *place)
+{
+    char body[400];
+    struct kit_who w = me(k);
+    (void)snprintf(body, sizeof body, "{\"kind\":\"folder\",\"name\":\"x\",\"place\":\"%s\"}", place);
+    return kit_call(k, &w, "POST", "/api/v1/copies", body);
+}
+
+static void save(struct kit *k, const char *id, const char *device, const char *name, const char *paths,
+    const char *include, const char *exclude)
+{
+    json_t *p = json_loads(paths, 0, NULL), *i = json_loads(include, 0, NULL), *e = json_loads(exclude, 0, NULL),
+           *s = json_object();
+    assert_int_equal(state_do(k->state, STATE_source_add,
+        STATE_ARGS(state_t(id), state_t(device), state_t(name), state_t("emr"), state_t("files"), state_j(s), state_j(p),
+            state_j(i), state_j(e), state_j(s), state_t(""), state_i(0), state_i(0), state_i(0), state_i(1), state_i(1),
+            state_i(0))), 1);
+    json_decref(p);
+    json_decref(i);
+    json_decref(e);
+    json_decref(s);
+}
+
+static void another_machine(struct kit *k)
+{
+    assert_int_equal(state_do(k->state, STATE_device_add,
+        STATE_ARGS(state_t("another"), state_t("another"), state_t("外来"), state_t("pc2"), state_t("Linux"),
+            state_t("m2"), state_t("1"), state_t("22"), state_t("cc"), state_i(NOW), state_i(365), state_i(1),
+            state_j(NULL))), 1);
+}
+
+static const char *message(const struct kit *k)
+{
+    return json_string_value(json_object_get(json_object_get(k->body, "error"), "message"));
+}
+
+static void the_boxs_own_data_is_no_place_for_a_copy(void **state)
+{
+    struct kit *k = *state;
+    char id[40], path[100], link_path[100];
+    make(k, "folder", "/srv/copy", id);
+    assert_int_equal(post_folder(k, k->dir), 400);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(k->body, "error"), "field")), "place");
+    (void)snprintf(path, sizeof path, "%s/copies", k->dir);
+    assert_int_equal(post_folder(k, path), 400);
+    assert_int_equal(post_folder(k, "/tmp"), 400);
+    (void)snprintf(path, sizeof path, "%s-beside", k->dir);
+    assert_int_equal(post_folder(k, path), 201);
+    (void)snprintf(link_path, sizeof link_path, "%s-link", k->dir);
+    assert_int_equal(symlink(k->dir, link_path), 0);
+    assert_int_equal(post_folder(k, link_path), 400); /* by its real path */
+    assert_int_equal(unlink(link_path), 0);
+}
+
+static void a_folder_that_a_source_of_this_machine_saves_is_no_place_for_a_copy(void **state)
+{
+    struct kit *k = *state;
+    char id[40], device[33], other[33];
+    make(k, "folder", "/srv/copy", id);
+    kit_device(k, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", device);
+    save(k, "s1", device, "電子カルテ", "[\"/none/emr\",\"/none/more\"]", "[]", "[\"*.tmp\",\"cache/\"]");
+    save(k, "s2", device, "書類", "[\"/none/papers\"]", "[]", "[\"/none/papers/copy\"]");
+    save(k, "s3", device, "画像", "[\"/none/pictures\"]", "[\"*.dcm\"]", "[]");
+    assert_int_equal(post_folder(k, "/none/more/copy"), 400);
+    assert_non_null(strstr(message(k), "電子カルテ"));
+    assert_int_equal(post_folder(k, "/none/emr"), 400);
+    assert_int_equal(post_folder(k, "/none/emr-beside"), 201);
+    assert_null(json_object_get(k->body, "warning"));
+    assert_int_equal(post_folder(k, "/none"), 201); /* above is beside: sakimori-copy is made next to it */
+    assert_int_equal(post_folder(k, "/none/emr/cache/x"), 201);
+    assert_null(json_object_get(k->body, "warning"));
+    assert_int_equal(post_folder(k, "/none/papers/copy"), 201); /* perhaps left out */
+    assert_non_null(strstr(kit_str(k, "warning"), "書類"));
+    assert_int_equal(post_folder(k, "/none/pictures/copy"), 201);
+    assert_non_null(strstr(kit_str(k, "warning"), "画像"));
+    /* The same path on another machine is another folder. */
+    kit_device(k, "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", other);
+    save(k, "s4", other, "受付", "[\"/none/desk\"]", "[]", "[]");
+    assert_int_equal(post_folder(k, "/none/desk/a"), 400);
+    another_machine(k);
+    save(k, "s5", "another", "外来", "[\"/none/ward\"]", "[]", "[]");
+    assert_int_equal(post_folder(k, "/none/ward/b"), 201);
+    assert_null(json_object_get(k->body, "warning"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +513,8 @@ int main(void)
         API_TEST(a_clean_up_in_between_begins_again_with_a_newer_head),
         API_TEST(a_place_that_is_gone_is_told_and_twice_is_an_alarm),
         API_TEST(places_are_checked_and_not_taken_twice),
+        API_TEST(the_boxs_own_data_is_no_place_for_a_copy),
+        API_TEST(a_folder_that_a_source_of_this_machine_saves_is_no_place_for_a_copy),
     };
     return cmocka_run_group_tests_name("api copies", tests, NULL, NULL);
 }

@@ -56,6 +56,15 @@ test('a folder is prepared, filled after a backup, read back, and shown', { time
   assert.equal(await lamps(), '----?');
   const p = await cli(['sign-in', 'incho', '--password-stdin'], { input: `${L.password}\n${w.person.codes[0]}\n` });
   assert.equal(p.code, 0, p.out + p.err);
+  const inside = await cli(['copy', 'prepare', path.join(w.box.data, 'vault')]);
+  assert.notEqual(inside.code, 0, 'not in the box itself');
+  assert.match(inside.err, /keeps its own data/);
+  if (fs.existsSync('/etc/machine-id') && fs.readFileSync('/etc/machine-id', 'utf8').trim()) {
+    const saved = await cli(['copy', 'prepare', w.root]);
+    assert.notEqual(saved.code, 0, 'not where it is saved again');
+    assert.match(saved.err, /電子カルテ/);
+  }
+  assert.ok(!fs.existsSync(path.join(w.root, 'sakimori-copy')));
   folder = path.join(w.place, 'second');
   fs.mkdirSync(folder, { mode: 0o755 });
   const made = await cli(['copy', 'prepare', folder, '--name', '二つ目のディスク', '--json']);

@@ -324,6 +324,7 @@ static int brain_start(struct child *c)
         .data = c->data,
         .names = names,
         .disks = json_string_value(json_object_get(json_object_get(c->config, "settings"), "disks")),
+        .machine = json_string_value(json_object_get(c->config, "machine")),
         .copier_uid = json_integer_value(json_object_get(json_object_get(c->config, "copier"), "uid")),
         .copier_gid = json_integer_value(json_object_get(json_object_get(c->config, "copier"), "gid")),
         .agent_url = json_string_value(json_object_get(c->config, "agent_url")),
