@@ -28,7 +28,7 @@ export function Lanes({ list }: { list: Signal[] }) {
     if (marked.length < 2) return null;
     return <figure class="fig">
         <div class="only-l"><Drawing marked={marked} lanes={lanes} width={718} label={150} /></div>
-        <div class="only-s"><Drawing marked={marked.slice(-6)} lanes={lanes} width={300} label={96} /></div>
+        <div class="only-s"><Drawing marked={marked.slice(-6)} lanes={lanes} width={292} label={92} /></div>
         <figcaption><span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><circle class="node" cx="10" cy="10" r="7" /></svg>{t(T.keyMild)}</span>
             <span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><rect class="node-bad" x="3" y="3" width="14" height="14" /></svg>{t(T.keyBad)}</span></figcaption></figure>;
 }
