@@ -28,6 +28,13 @@ struct api_ops {
     void (*cert)(void *arg, const char *chain_pem);                                       /* serve with this */
 };
 
+/* What logs can be read as (the room normalise); format NULL: any name is taken.  format_at: NULL past the end. */
+struct api_log_names {
+    bool (*format)(const char *name);
+    bool (*encoding)(const char *name);
+    const char *(*format_at)(size_t i);
+};
+
 struct api_config {
     struct sm_loop *loop;          /* NULL: no timers, no worker thread; the test calls api_tick */
     struct state *state;           /* borrowed */
@@ -41,6 +48,7 @@ struct api_config {
     /* The room decide, asked by name (src/sakimorid/brain/decider.h); NULL: signals are not taken. */
     int (*decide)(void *arg, const char *what, const json_t *in, json_t **ret);
     void *decide_arg;
+    struct api_log_names log_names;
     /* The room respond (src/sakimorid/brain/responder.h); NULL: no playbooks.  ret_why: 200 bytes, English. */
     int (*respond)(const char *what, const json_t *in, json_t **ret, char *ret_why);
     unsigned pass_memory_kib;      /* Argon2id memory at sign-in; 0 = the standard.  Smaller in tests only */

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include "api/watch.h"
-#include "normalise/normalise.h"
 
 enum { SOURCES_MAX = 9000, SENDERS_MAX = 5000, CLASSES_MAX = 16, LOST_LOOK = 1000, RULES_OFF_MAX = 10000, FORGET_S = 30 * 86400 };
 
@@ -221,12 +220,13 @@ static bool reading_known(struct api_call *c)
     char message[700];
     int n = snprintf(message, sizeof message, "%s", c->lang == TEXT_EN ? "Not known. One of: " : "知られていない名前です。次のどれか: ");
 
-    if (*format && !normalise_knows_format(format)) {
-        const struct normalise_row *row;
+    const struct api_log_names *known = &c->api->cfg.log_names;
+    if (*format && known->format && !known->format(format)) {
+        const char *name;
         field = "format";
-        for (size_t i = 0; (row = normalise_row(i)) != NULL && n < (int)sizeof message; i++)
-            n += snprintf(message + n, sizeof message - (size_t)n, "%s%s", i ? ", " : "", row->name); /* some 25 short names */
-    } else if (*encoding && !normalise_knows_encoding(encoding)) {
+        for (size_t i = 0; (name = known->format_at(i)) != NULL && n < (int)sizeof message; i++)
+            n += snprintf(message + n, sizeof message - (size_t)n, "%s%s", i ? ", " : "", name); /* some 25 short names */
+    } else if (*encoding && known->encoding && !known->encoding(encoding)) {
         field = "encoding";
         (void)snprintf(message + n, sizeof message - (size_t)n, "utf-8, cp932, euc-jp, iso-2022-jp, utf-16le, utf-16be, latin-1"); /* fits */
     }

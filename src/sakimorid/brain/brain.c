@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "crypto/init.h"
 #include "decide/decide.h"
+#include "normalise/normalise.h"
 #include "plat/fs.h"
 #include "sakimorid/brain/decider.h"
 #include "sakimorid/brain/responder.h"
@@ -303,6 +304,12 @@ static json_t *names_of(const json_t *config)
     return out;
 }
 
+static const char *log_format_at(size_t i)
+{
+    const struct normalise_row *row = normalise_row(i);
+    return row ? row->name : NULL;
+}
+
 static int brain_start(struct child *c)
 {
     struct brain *b = c->state;
@@ -330,6 +337,7 @@ static int brain_start(struct child *c)
         .agent_url = json_string_value(json_object_get(c->config, "agent_url")),
         .decide = decider_ask,
         .decide_arg = b->decide,
+        .log_names = { normalise_knows_format, normalise_knows_encoding, log_format_at },
         .respond = responder_ask,
         .ops = { .arg = b, .ask = op_ask, .note = op_note, .event = op_event, .drop = op_drop, .cert = op_cert } };
     r = api_new(&config, &b->api);
