@@ -24,7 +24,6 @@ ALLOWED = {
     ("src/core", "plat/clock.h"): "the loop waits; the clock is a seam of tests, compiled into core",
     ("src/core", "plat/poll.h"): "the loop waits; one header, no other floor behind it",
     ("src/core", "plat/fault.h"): "the countdown of failing allocations is compiled into core",
-    ("src/api/logs.c", "normalise/normalise.h"): "the names of formats and encodings a person may set are those of the one table",
     ("src/sakimori/settings.c", "sakimorid/options.h"): "the settings file is printed from the one table of options",
 }
 
