@@ -126,8 +126,12 @@ test('without a box the sources are known by their names; several are listed, an
   try {
     const folder = (n) => { const p = path.join(v.place, n); fs.mkdirSync(p); fs.writeFileSync(path.join(p, `${n}.txt`), `${n}\n`); return p; };
     const roots = [v.root, folder('b'), folder('c')];
-    const sources = [v.source, await v.addSource(v.agent.device.id, roots[1], { name: '電子カルテ' }), await v.addSource(v.agent.device.id, roots[2], { name: '電子カルテ' })];
+    /* Two of one name at once are refused; one that was removed keeps what it saved, under the name of its successor. */
+    const sources = [v.source, await v.addSource(v.agent.device.id, roots[1], { name: '電子カルテ' })];
     for (const s of sources) assert.equal((await L.backup(v.c, s.id)).state, 'complete');
+    await v.c.must('DELETE', `sources/${sources[1].id}`, {});
+    sources.push(await v.addSource(v.agent.device.id, roots[2], { name: '電子カルテ' }));
+    assert.equal((await L.backup(v.c, sources[2].id)).state, 'complete');
     await v.agent.stop();
     await v.box.stop();
     const words = path.join(v.place, 'sheet.txt'), where = ['recover', '--vault', path.join(v.box.data, 'vault'), '--sheet', words];
