@@ -27,8 +27,9 @@ export function Lanes({ list }: { list: Signal[] }) {
     const lanes = [...new Set(marked.map(laneOf))].slice(0, LANES_MAX);
     if (marked.length < 2) return null;
     return <figure class="fig">
-        <div class="only-l"><Drawing marked={marked} lanes={lanes} width={718} label={150} /></div>
-        <div class="only-s"><Drawing marked={marked.slice(-6)} lanes={lanes} width={292} label={92} /></div>
+        <div class="tl-l"><Drawing marked={marked} lanes={lanes} width={716} label={150} /></div>
+        <div class="tl-m"><Drawing marked={marked} lanes={lanes} width={540} label={130} /></div>
+        <div class="tl-s"><Drawing marked={marked.slice(-6)} lanes={lanes} width={292} label={92} /></div>
         <figcaption><span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><circle class="node" cx="10" cy="10" r="7" /></svg>{t(T.keyMild)}</span>
             <span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><rect class="node-bad" x="3" y="3" width="14" height="14" /></svg>{t(T.keyBad)}</span></figcaption></figure>;
 }
