@@ -58,7 +58,9 @@ test('a drill that is due begins by itself under an unlock, once, and not when t
   const there = async () => { await L.poke(w.agent); await L.until('the machine', async () => (await w.c.get('devices')).items.find((d) => d.state === 'ok')); };
   const quiet = async () => { // a day of runs is made up at once after such a jump
     await L.until('the runs to end', async () => !(await w.c.get('runs?limit=10')).items.some((r) => ['waiting', 'running'].includes(r.state)), 60000);
-    for (const a of (await w.c.get('alarms?open=1')).items.filter((x) => x.state === 'call')) await w.c.post(`alarms/${a.id}/close`, { why: '試験' });
+    /* Every server was late for a moment; that ends by itself once they are saved. */
+    await L.until('no alarm that calls', async () => !(await w.c.get('alarms?open=1')).items.some((x) => x.state === 'call'), 90000)
+      .catch(async (e) => { throw new Error(`${e.message} ${JSON.stringify((await w.c.get('alarms?open=1')).items)}`); });
   };
   const before = await list();
   assert.ok(before.every((d) => !d.plan.by_itself), 'what was not due did not begin by itself');
