@@ -7,6 +7,7 @@
 
 #define KEPT_S ((int64_t)400 * 86400)
 #define ALONE_MAX 200000            /* rows of signals that belong to no incident */
+#define TRIM_EVERY 1024             /* a flood does not wait for the night */
 #define WAITS_S ((int64_t)3 * 86400)
 #define REPEAT_S ((int64_t)3600)    /* the same that waits is one row an hour */
 #define TEXT_BYTES 2000
@@ -186,6 +187,8 @@ void signal_take(struct api *a, const json_t *s, bool own)
         keep_signal(a, &t);
     } else if (decide(a, "signal", json_pack("{s:I,s:I,s:s,s:s,s:s,s:O}", "id", (json_int_t)t.id, "at_s", (json_int_t)t.at_s, "rule",
                    api_str(s, "rule"), "level", api_str(s, "level"), "stage", api_str(s, "stage"), "entities", t.entities), &answer) == 0) {
+        if (t.id % TRIM_EVERY == 0)
+            (void)!state_do(a->state, STATE_signals_trim, STATE_ARGS(state_i(ALONE_MAX))); /* and every day */
         t.what = api_str(answer, "what");
         t.incident = api_int(answer, "incident", 0);
         t.filter = api_int(answer, "filter", 0);

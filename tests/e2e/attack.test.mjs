@@ -78,6 +78,20 @@ test('each step of the attack updates one incident, and people are told at most 
   console.log(`# ${seen.map((s) => `${s.name}: ${s.signals} ${s.severity}`).join('; ')}`);
 });
 
+test('a burst of large signals is told, its repeats are counted, and no part is ended by it', { timeout: 120e3 }, async () => {
+  const long = 'x'.repeat(290), at = start + 9 * 3600e3;
+  await send(many(400, (i) => windows(at + i, `BURST${i}`, 4624, { TargetUserName: 'Administrator', LogonType: '10', IpAddress: `10.9.${i >> 8}.${i & 255}`, WorkstationName: `W${i}`,
+    Image: long, ParentImage: long, CommandLine: long, TargetFilename: long, SubjectUserName: long, SourceIp: long, DestinationIp: long })));
+  const burst = await L.until('the burst', async () => {
+    const got = (await c.get('signals?limit=200')).items.filter((s) => JSON.stringify(s.entities).includes('BURST'));
+    return got.length >= 20 && got;
+  }, 60000);
+  assert.ok(burst.length <= 120, `${burst.length} rows of one rule`);
+  const watch = (await c.get('box')).children.find((k) => k.name === 'watch');
+  assert.equal(watch.restarts, 0, JSON.stringify(watch));
+  assert.equal((await c.get('logs/search?q=BURST399&limit=5')).items.length, 1);
+});
+
 test('booked maintenance is filed, and the story can be read on the command line', { timeout: 90e3 }, async () => {
   const before = (await incidents()).length;
   await c.post('maintenance', { vendor: 'カルテ社', purpose: '点検', account: 'gyosha', from: utc(Date.now() - 10 * MIN), until: utc(Date.now() + 60 * MIN) });

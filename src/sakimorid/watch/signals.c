@@ -8,7 +8,7 @@
 #include "decide/decide.h"
 #include "sakimorid/watch/watch.h"
 
-enum { VALUE_MAX = 300, FIELDS_TOLD = 16, TELL_MAX = 60 };
+enum { VALUE_MAX = 300, FIELDS_TOLD = 16 };
 
 /* What people see of the event. */
 static const uint16_t told[] = { EVENT_F_Computer, EVENT_F_EventID, EVENT_F_User, EVENT_F_SubjectUserName, EVENT_F_TargetUserName, EVENT_F_IpAddress,
@@ -151,9 +151,14 @@ static void fold_drop(struct fold *f)
     *f = (struct fold){ .rule = 0 };
 }
 
+static size_t fold_at(uint32_t rule, uint64_t source, uint64_t who)
+{
+    return (rule * 2654435761u ^ (size_t)source ^ (size_t)(who >> 16)) % FOLDS_MAX;
+}
+
 static struct fold *fold_of(struct watch *w, uint32_t rule, uint64_t source, uint64_t who)
 {
-    struct fold *f = &w->folds[(rule * 2654435761u ^ (size_t)source ^ (size_t)(who >> 16)) % FOLDS_MAX];
+    struct fold *f = &w->folds[fold_at(rule, source, who)];
 
     /* Two that fall together take turns: each is told at once then, which is more, not less. */
     if (f->used && (f->rule != rule || f->source != source || f->who != who))
@@ -163,6 +168,23 @@ static struct fold *fold_of(struct watch *w, uint32_t rule, uint64_t source, uin
     f->who = who;
     f->used = true;
     return f;
+}
+
+/* May one more be told apart?  Past the number all the rest is one signal that is counted. */
+static bool apart(struct watch *w, uint32_t rule, const struct origin *origin, uint64_t now)
+{
+    struct budget *b = &w->budgets[(rule * 2654435761u ^ (uintptr_t)origin >> 4) % BUDGETS_MAX];
+
+    if (now >= b->until_ms || b->rule != rule || b->origin != origin)
+        *b = (struct budget){ .rule = rule, .origin = origin, .until_ms = now + WHOS_MS };
+    return ++b->n <= WHOS_MAX;
+}
+
+static bool folds_now(const struct watch *w, uint32_t rule, uint64_t source, uint64_t who, uint64_t now)
+{
+    const struct fold *f = &w->folds[fold_at(rule, source, who)];
+
+    return f->used && f->rule == rule && f->source == source && f->who == who && now < f->until_ms;
 }
 
 static void put(struct watch *w, json_t *signal)
@@ -178,7 +200,10 @@ void signals_add(struct watch *w, const struct sigma_rule *rule, const struct ev
 
     if (rule->kind == SIGMA_FILTER || rule->off)
         return;
-    f = fold_of(w, rule->number, s ? s->number : 0, who_of(e));
+    uint64_t source = s ? s->number : 0, who = who_of(e);
+    if (!folds_now(w, rule->number, source, who, now) && !apart(w, rule->number, s ? s->origin : NULL, now))
+        source = who = 0;
+    f = fold_of(w, rule->number, source, who);
     if (now < f->until_ms) {
         f->more++;
         f->last_id = id;
@@ -213,16 +238,29 @@ void signals_correlated(void *ctx, const struct correlate_hit *hit)
     signals_add(w, hit->rule, e, hit->event ? w->now_source : NULL, hit->ref_n ? hit->ref[hit->ref_n - 1] : w->now_id);
 }
 
+/* As many from `from` on as one message holds, into list; where the next begins.  One by itself always has room. */
+static size_t lot(const json_t *signals, size_t from, json_t *list)
+{
+    size_t bytes = 0, i = from;
+
+    for (; i < json_array_size(signals); i++) {
+        bytes += json_dumpb(json_array_get(signals, i), NULL, 0, JSON_COMPACT);
+        if (i > from && bytes > LOT_BYTES)
+            break;
+        (void)json_array_append(list, json_array_get(signals, i)); /* one less when memory is short */
+    }
+    return i;
+}
+
 void signals_tell(struct watch *w)
 {
     size_t n = json_array_size(w->signals);
 
     if (w->group_open || (!n && !w->signals_lost) || !child_peer(w->c, WHO_BRAIN))
         return;
-    for (size_t from = 0; from < n || w->signals_lost; from += TELL_MAX) {
+    for (size_t from = 0, next; from < n || w->signals_lost; from = next) {
         json_t *list = json_array(), *body;
-        for (size_t i = from; list && i < n && i < from + TELL_MAX; i++)
-            (void)json_array_append(list, json_array_get(w->signals, i)); /* one less when memory is short */
+        next = list ? lot(w->signals, from, list) : n;
         body = json_pack("{so sO sI}", "signals", list, "aliases", w->aliases, "lost", (json_int_t)w->signals_lost);
         int r = body ? child_notify_json(w->c, WHO_BRAIN, W_SIGNALS, body) : -ENOMEM;
         json_decref(body);
@@ -260,6 +298,7 @@ void signals_tick(struct watch *w)
 
 void signals_forget(struct watch *w)
 {
+    memset(w->budgets, 0, sizeof w->budgets);
     for (size_t i = 0; i < FOLDS_MAX; i++)
         fold_drop(&w->folds[i]);
 }

@@ -29,6 +29,9 @@ enum {
     FOLDS_MAX = 1024,
     FOLD_MS = 10000,                /* the same rule about the same machine, account and address is told again after this, with a count */
     ALIASES_MAX = 64,
+    WHOS_MAX = 24, WHOS_MS = 60000, /* so many machines, accounts or addresses of one rule of one sender are told apart in that time */
+    BUDGETS_MAX = 512,
+    LOT_BYTES = 160 << 10,          /* of signals in one message: W_SIGNALS has room for 256 KiB, aliases included */
     SIGNALS_MAX = 512,              /* of one commit; more are counted */
     FAULTS_MAX = 500,
     RULE_FILES_MAX = 20000,
@@ -73,6 +76,9 @@ struct job {
 struct stream { uint8_t id[16]; uint64_t done, next; int64_t used_s; };
 
 struct fold { uint32_t rule; uint64_t source, who, more, last_id; int64_t last_s; uint64_t until_ms; bool used; json_t *signal; };
+
+/* How many the rule has told apart of a sender: one who makes up machines or accounts makes no flood of signals. */
+struct budget { uint32_t rule; const struct origin *origin; uint64_t until_ms; unsigned n; };
 
 struct hit { const struct sigma_rule *rule; };
 
@@ -122,6 +128,7 @@ struct watch {
 
     /* signals.c */
     struct fold folds[FOLDS_MAX];
+    struct budget budgets[BUDGETS_MAX];
     json_t *signals, *aliases;      /* aliases: which machine has which address, as far as signals need it */
     uint64_t signals_lost;
 
