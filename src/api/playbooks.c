@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include "api/notify.h"
 #include "api/watch.h"
 
 #define STEPS_MAX 12
@@ -63,7 +64,9 @@ static const char *do_mail(struct api *a, const json_t *plan, const json_t *inci
     enum text_lang lang = api_box_lang(a);
     const char *title = both_in(json_object_get(incident, "title"), lang);
     (void)undo;
-    json_t *text = json_sprintf("%s\n\n%s\n", title, api_str(plan, "words")), *subject = json_sprintf("Sakimori: %s", title);
+    /* What a log says of itself is not put in front: the number is enough to find it. */
+    json_t *subject = json_sprintf(lang == TEXT_JA ? "Sakimori: 第%lld号" : "Sakimori: incident %lld", (long long)api_int(incident, "id", 0));
+    json_t *text = json_sprintf("%s\n\n%s\n", title, api_str(plan, "words"));
     outbox_put(a, "mail", json_pack("{s:O,s:o,s:o}", "to", json_object_get(plan, "to"), "subject", subject, "text", text));
     return "done";
 }
@@ -272,6 +275,26 @@ void h_playbooks(struct api_call *c)
     json_decref(actions);
 }
 
+/* Mail and web hook by the same rules as in the settings: what cannot be sent is refused now, not when it is needed. */
+static bool reachable(struct api *a, const char *action, json_t *params, char why[WHY])
+{
+    json_t *plan = NULL, *to;
+    bool ok = true;
+    size_t i;
+    if (strcmp(action, "mail") != 0 && strcmp(action, "webhook") != 0)
+        return true;
+    if (respond(a, "plan", json_pack("{s:s,s:O,s:{}}", "action", action, "params", params, "incident"), &plan, why) < 0)
+        return false;
+    json_array_foreach(json_object_get(plan, "to"), i, to)
+        ok = ok && notify_address_ok(json_string_value(to));
+    if (json_object_get(plan, "url"))
+        ok = ok && notify_url_ok(api_str(plan, "url"));
+    if (!ok)
+        (void)snprintf(why, WHY, "not an address that can be reached");
+    json_decref(plan);
+    return ok;
+}
+
 /* NULL when all is well, else the field that is not (and why, in English). */
 static const char *bad_step(struct api_call *c, const json_t *step, char why[WHY])
 {
@@ -283,9 +306,11 @@ static const char *bad_step(struct api_call *c, const json_t *step, char why[WHY
     (void)snprintf(why, WHY, "60 seconds to 30 days");
     if (limit < 60 || limit > 30 * 86400)
         return "steps.limit_s";
-    json_t *params = json_object_get(step, "params");
-    int r = respond(c->api, "check", json_pack("{s:s,s:o}", "action", api_str(step, "action"), "params", params ? json_incref(params) : json_object()), NULL, why);
-    return r < 0 ? "steps" : NULL;
+    json_t *given = json_object_get(step, "params"), *params = given ? json_incref(given) : json_object();
+    int r = respond(c->api, "check", json_pack("{s:s,s:O}", "action", api_str(step, "action"), "params", params), NULL, why);
+    bool ok = r >= 0 && reachable(c->api, api_str(step, "action"), params, why);
+    json_decref(params);
+    return ok ? NULL : "steps";
 }
 
 static bool playbook_ok(struct api_call *c, struct sm_obj *o, const char **ret_name, const json_t **ret_when, const json_t **ret_steps)

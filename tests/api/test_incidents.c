@@ -298,6 +298,14 @@ static void a_playbook_acts_offers_and_takes_back(void **state)
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks", "{\"name\":\"x\",\"steps\":[]}"), 400);
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks", "{\"name\":\"x\",\"steps\":[{\"action\":\"dance\",\"mode\":\"auto\"}]}"), 400);
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks", "{\"name\":\"x\",\"steps\":[{\"action\":\"freeze-vault\",\"mode\":\"maybe\"}]}"), 400);
+    static const char *const unreachable[] = { "\"mail\",\"params\":{\"to\":\"a@b\\r\\nBcc: x@y\"}", "\"mail\",\"params\":{\"to\":\"nobody\"}",
+        "\"webhook\",\"params\":{\"url\":\"https://user:x@example.jp/\"}", "\"mail\",\"params\":7", "\"mail\"" };
+    for (size_t i = 0; i < sizeof unreachable / sizeof *unreachable; i++) {
+        char bad[300];
+        (void)snprintf(bad, sizeof bad, "{\"name\":\"x\",\"steps\":[{\"mode\":\"auto\",\"action\":%s}]}", unreachable[i]);
+        assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks", bad), 400);
+    }
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks", "{\"name\":\"m\",\"when\":{\"stages\":[\"impact\"]},\"steps\":[{\"mode\":\"auto\",\"action\":\"mail\",\"params\":{\"to\":\"a@example.jp\"}}]}"), 201);
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks",
         "{\"name\":\"外から\",\"when\":{\"stages\":[\"initial-access\"]},\"steps\":[{\"action\":\"freeze-vault\",\"mode\":\"auto\"},"
         "{\"action\":\"block-address\",\"mode\":\"click\",\"params\":{\"device\":\"fortigate\"}},"
@@ -334,7 +342,7 @@ static void a_playbook_acts_offers_and_takes_back(void **state)
     assert_int_equal(kit_call(k, &me, "DELETE", path, NULL), 200);
     assert_int_equal(kit_call(k, &me, "DELETE", path, NULL), 404);
     assert_int_equal(kit_call(k, &me, "GET", "/api/v1/playbooks", NULL), 200);
-    assert_int_equal(items(k), 0);
+    assert_int_equal(items(k), 1);
     assert_true(json_array_size(json_object_get(k->body, "actions")) >= 7);
 }
 
