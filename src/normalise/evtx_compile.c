@@ -242,7 +242,7 @@ static void push_character(struct build *b)
     if (!p)
         b->err = -ENOMEM;
     else
-        push(b, p, (uint32_t)evtx_put_char(p, c));
+        push(b, p, (uint32_t)utf8_put(p, c));
 }
 
 /* What stands at the cursor as a piece of text: true when it was one. */

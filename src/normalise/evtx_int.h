@@ -5,6 +5,7 @@
 #include <iconv.h>
 #include <string.h>
 #include "normalise/evtx.h"
+#include "normalise/utf8.h"
 
 enum {
     EVTX_PROGRAMS_MAX = 512,            /* templates of one chunk; it has room for few hundred */
@@ -119,7 +120,6 @@ size_t evtx_text(struct evtx *x, const struct bx_value *v, uint8_t *to, enum eve
 /* The next element of an array, from *at on; false at its end. */
 bool evtx_element(const struct bx_value *array, uint32_t *at, struct bx_value *ret);
 struct event_time evtx_filetime(uint64_t t);
-size_t evtx_put_char(uint8_t *to, uint32_t c);
 
 /* ---- templates (evtx_compile.c) ---- */
 

@@ -7,30 +7,6 @@
 #include <emmintrin.h>
 #endif
 
-size_t evtx_put_char(uint8_t *to, uint32_t c)
-{
-    if (c < 0x80) {
-        to[0] = (uint8_t)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        to[0] = (uint8_t)(0xc0 | c >> 6);
-        to[1] = (uint8_t)(0x80 | (c & 0x3f));
-        return 2;
-    }
-    if (c < 0x10000) {
-        to[0] = (uint8_t)(0xe0 | c >> 12);
-        to[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-        to[2] = (uint8_t)(0x80 | (c & 0x3f));
-        return 3;
-    }
-    to[0] = (uint8_t)(0xf0 | c >> 18);
-    to[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-    to[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-    to[3] = (uint8_t)(0x80 | (c & 0x3f));
-    return 4;
-}
-
 /* units that are plain ASCII without NUL, 8 at a time, as far as they go. */
 static uint32_t ascii_run(const uint8_t *p, uint32_t units, uint8_t *to)
 {
@@ -71,7 +47,7 @@ size_t evtx_utf8(struct bx_text t, uint8_t *to, bool *ret_replaced)
                 c = 0xfffd;
                 *ret_replaced = true;
             }
-            n += evtx_put_char(to + n, c);
+            n += utf8_put(to + n, c);
         }
     }
     return n;
@@ -284,7 +260,7 @@ static size_t ansi(struct evtx *x, const uint8_t *p, size_t n, uint8_t *to, uint
     while (n) {
         size_t k = ansi_char(x, p, n, &w);
         if (!k) {
-            w += evtx_put_char(w, 0xfffd);
+            w += utf8_put(w, 0xfffd);
             *notes |= EVENT_REPLACED;
             k = 1;
         }

@@ -142,7 +142,7 @@ static bool piece(struct xml *w, struct bx *c, const struct values *s, struct bx
     case BX_ENTITY: {
         uint32_t ch = bx_character(c, &name);
         if (ch)
-            escaped(w, one, evtx_put_char(one, ch));
+            escaped(w, one, utf8_put(one, ch));
         else
             text(w, name, true);
         return true;

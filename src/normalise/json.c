@@ -1,4 +1,5 @@
 #include "normalise/json.h"
+#include "normalise/utf8.h"
 
 #include <errno.h>
 #include <string.h>
@@ -90,30 +91,6 @@ static int hex4(const uint8_t *p, uint32_t *ret)
     return 0;
 }
 
-static size_t put_utf8(uint8_t *to, uint32_t c)
-{
-    if (c < 0x80) {
-        to[0] = (uint8_t)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        to[0] = (uint8_t)(0xc0 | c >> 6);
-        to[1] = (uint8_t)(0x80 | (c & 0x3f));
-        return 2;
-    }
-    if (c < 0x10000) {
-        to[0] = (uint8_t)(0xe0 | c >> 12);
-        to[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-        to[2] = (uint8_t)(0x80 | (c & 0x3f));
-        return 3;
-    }
-    to[0] = (uint8_t)(0xf0 | c >> 18);
-    to[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-    to[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-    to[3] = (uint8_t)(0x80 | (c & 0x3f));
-    return 4;
-}
-
 /* At "uXXXX" of an escape, and its second half when it is a pair. */
 static int unicode(struct at *a, uint32_t *ret)
 {
@@ -150,7 +127,7 @@ static int escape(struct at *a, uint8_t *to, size_t *n)
     }
     if (*a->p != 'u' || unicode(a, &c) < 0)
         return -SM_EFORMAT;
-    *n += put_utf8(to + *n, c);
+    *n += utf8_put(to + *n, c);
     return 0;
 }
 

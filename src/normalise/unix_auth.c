@@ -121,6 +121,12 @@ static bool sshd(struct format_ctx *c, struct sm_span body)
 
 /* ---- su, sudo, doas ---- */
 
+static void su_said(struct format_ctx *c, bool failed)
+{
+    put_str(c, EVENT_F_action, "su");
+    put_str(c, EVENT_F_outcome, failed ? "failure" : "success");
+}
+
 static bool su(struct format_ctx *c, struct sm_span body)
 {
     struct scan s = scan_of(body);
@@ -129,11 +135,10 @@ static bool su(struct format_ctx *c, struct sm_span body)
     if (pam(c, body))
         return true;
     bool failed = scan_lit(&s, "FAILED SU ") || scan_lit(&s, "BAD SU ") || scan_lit(&s, "FAILED su ");
-    if (failed || scan_lit(&s,
-        "Successful su ")) { /* FAILED SU (to root) user on pts/0; BAD SU a to b on x; Successful su for root by user */
+    /* FAILED SU (to root) user on pts/0; BAD SU a to b on x; Successful su for root by user */
+    if (failed || scan_lit(&s, "Successful su ")) {
         struct sm_span rest = scan_rest(&s);
-        put_str(c, EVENT_F_action, "su");
-        put_str(c, EVENT_F_outcome, failed ? "failure" : "success");
+        su_said(c, failed);
         if (scan_lit(&s, "(to ")) {
             put(c, EVENT_F_target_user, scan_past(&s, ')'));
             put(c, EVENT_F_username, scan_word(&s));
@@ -148,8 +153,7 @@ static bool su(struct format_ctx *c, struct sm_span body)
         return true;
     }
     if (scan_lit(&s, "failed: ")) { /* failed: ttyq4 changing from ldap to root */
-        put_str(c, EVENT_F_action, "su");
-        put_str(c, EVENT_F_outcome, "failure");
+        su_said(c, true);
         put(c, EVENT_F_TTY, scan_word(&s));
         put(c, EVENT_F_username, span_word_after(body, " from ", ""));
         put(c, EVENT_F_target_user, span_word_after(body, " to ", ""));
@@ -159,24 +163,21 @@ static bool su(struct format_ctx *c, struct sm_span body)
     if (minus || scan_lit(&s, "+ ")) { /* + pts/1 user:root */
         put(c, EVENT_F_TTY, scan_word(&s));
         scan_blank(&s);
-        put_str(c, EVENT_F_action, "su");
-        put_str(c, EVENT_F_outcome, minus ? "failure" : "success");
+        su_said(c, minus);
         put(c, EVENT_F_username, scan_past(&s, ':'));
         put(c, EVENT_F_target_user, scan_word(&s));
         return true;
     }
     if (span_starts(body, "(to ")) { /* (to root) user on pts/1 */
         s.p += 4;
-        put_str(c, EVENT_F_action, "su");
-        put_str(c, EVENT_F_outcome, "success");
+        su_said(c, false);
         put(c, EVENT_F_target_user, scan_past(&s, ')'));
         put(c, EVENT_F_username, scan_word(&s));
         return true;
     }
     struct sm_span first = scan_word(&s);
     if (scan_lit(&s, " to ")) { /* BSD: user to root on /dev/ttyp1 */
-        put_str(c, EVENT_F_action, "su");
-        put_str(c, EVENT_F_outcome, "success");
+        su_said(c, false);
         put(c, EVENT_F_username, first);
         put(c, EVENT_F_target_user, scan_word(&s));
         put(c, EVENT_F_TTY, span_word_after(body, " on ", ""));
