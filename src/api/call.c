@@ -711,16 +711,11 @@ void api_handle(struct api *a, const json_t *req, struct sm_span body, api_done_
     }
 }
 
-static void nobody_waits(void *arg, const struct api_response *r)
-{
-    (void)arg;
-    (void)r;
-}
-
-void api_by_itself(struct api *a, const struct api_caller_info *who, const char *method, const char *path, json_t *body)
+void api_by_itself(struct api *a, const struct api_caller_info *who, const char *method, const char *path, json_t *body,
+    api_done_fn done, void *arg)
 {
     json_t *req = json_pack("{s:s,s:s}", "method", method, "path", path);
-    struct api_call *c = req ? call_new(a, req, nobody_waits, NULL) : NULL;
+    struct api_call *c = req ? call_new(a, req, done, arg) : NULL;
     struct api_match m;
     json_decref(req);
     if (!c) {

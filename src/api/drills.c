@@ -152,7 +152,8 @@ void h_drill_post(struct api_call *c)
 
 /* ---- by itself ---- */
 
-#define CALM_S 20 /* after the unlock: whoever unlocked for a restore comes first */
+#define TRIES 3         /* an unlock */
+#define TRY_AGAIN_S 20  /* after one that could not begin: a child was busy or was being started again */
 
 bool drill_by_itself(struct api *a)
 {
@@ -206,20 +207,30 @@ static json_t *due_source(struct api *a, int64_t now)
     return best;
 }
 
+static void drill_begun(void *arg, const struct api_response *r)
+{
+    struct api *a = arg;
+    a->unlock.drilled = r->status < 300;
+    a->unlock.drill_next_s = api_now() + TRY_AGAIN_S;
+}
+
 void drill_tick(struct api *a)
 {
     int64_t now = api_now();
-    if (!api_unlocked(a) || a->unlock.drilled || now - a->unlock.since_s < CALM_S || !drill_by_itself(a) || !calm(a))
+    struct api_unlock *u = &a->unlock;
+    if (!api_unlocked(a) || u->drilled || u->drill_tries >= TRIES || now < u->drill_next_s || !drill_by_itself(a) || !calm(a))
         return;
-    json_t *person = api_row(a, STATE_person, STATE_ARGS(state_t(a->unlock.by))), *s = person ? due_source(a, now) : NULL;
-    a->unlock.drilled = s != NULL; /* once an unlock, however it goes */
+    json_t *person = api_row(a, STATE_person, STATE_ARGS(state_t(u->by))), *s = person ? due_source(a, now) : NULL;
     if (s) {
+        u->drill_tries++;
+        u->drilled = true; /* or it is said otherwise */
         struct api_caller_info who = { .bit = API_DIRECTOR, .remote = "box", .by_itself = true };
-        (void)snprintf(who.person, sizeof who.person, "%s", a->unlock.by);               /* same size */
+        (void)snprintf(who.person, sizeof who.person, "%s", u->by);                      /* same size */
         (void)snprintf(who.account, sizeof who.account, "%s", api_str(person, "account")); /* checked when it was made */
         (void)snprintf(who.name, sizeof who.name, "%s", api_str(person, "name"));          /* the same */
         (void)snprintf(who.role, sizeof who.role, "%s", api_str(person, "role"));          /* a word */
-        api_by_itself(a, &who, "POST", "/api/v1/drills", json_pack("{s:s}", "source", api_str(s, "id")));
+        api_by_itself(a, &who, "POST", "/api/v1/drills", json_pack("{s:s}", "source", api_str(s, "id")),
+            drill_begun, a);
     }
     json_decref(s);
     json_decref(person);

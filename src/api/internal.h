@@ -21,8 +21,8 @@
 #define API_LIST_STANDARD 50
 #define API_PATH_MAX 1024
 
-/* drilled: under this unlock a drill began by itself, or was tried. */
-struct api_unlock { char until[SM_TIME_TEXT]; int64_t until_s, since_s; char by[API_ID_TEXT]; bool drilled; };
+/* drilled: under this unlock a drill began by itself; drill_tries, drill_next_s: what was tried until then, when again. */
+struct api_unlock { char until[SM_TIME_TEXT]; int64_t until_s, since_s, drill_next_s; char by[API_ID_TEXT]; unsigned drill_tries; bool drilled; };
 
 struct api {
     struct api_config cfg;
@@ -130,7 +130,8 @@ void api_work(struct api_call *c, void (*work)(void *ctx), void *ctx, void (*the
 
 /* A call of the box's own, under somebody's name: this person acted, and what follows of it is done here.  Takes body.
  * Nobody waits for the answer; the audit log has it as any other. */
-void api_by_itself(struct api *a, const struct api_caller_info *who, const char *method, const char *path, json_t *body);
+void api_by_itself(struct api *a, const struct api_caller_info *who, const char *method, const char *path, json_t *body,
+    api_done_fn done, void *arg);
 
 /* ---- small things ---- */
 int64_t api_now(void);
@@ -324,6 +325,7 @@ void drill_go(struct api_call *c);
 void drill_ended(struct api *a, const char *restore, const char *status, const json_t *told);
 json_t *drill_last(struct api *a, const char *manifest /* NULL: any */);
 bool drill_due(struct api *a, int64_t now);
+#define DRILL_CALM_S 20 /* after an unlock: whoever unlocked for a restore comes first */
 void drill_tick(struct api *a);       /* the director unlocked: a drill that is due begins by itself */
 bool drill_by_itself(struct api *a);  /* the setting */
 void restores_grant_again(struct api *a);

@@ -73,6 +73,8 @@ static void unlock_done(struct api_call *c, int err, struct sm_span body, const 
     json_decref(j);
     a->unlock.since_s = api_now();
     a->unlock.drilled = false;
+    a->unlock.drill_tries = 0;
+    a->unlock.drill_next_s = a->unlock.since_s + DRILL_CALM_S;
     (void)snprintf(a->unlock.by, sizeof a->unlock.by, "%s", c->who.person); /* same size */
     sm_time_rfc3339((struct sm_time){ .s = a->unlock.until_s }, a->unlock.until);
     fails_clear(a, "unlock");
