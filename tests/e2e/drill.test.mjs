@@ -53,7 +53,7 @@ test('a drill restores a sample, compares it, leaves nothing, and its report sta
   console.log(`# sample ${d.report.files} files ${d.report.restore_ms} + ${d.report.compare_ms} ms, estimate ${d.report.estimate_s} s; all ${all.report.files} files ${all.report.restore_ms} + ${all.report.compare_ms} ms`);
 });
 
-test('a drill that is due begins by itself under an unlock, once, and not when that is switched off', { timeout: 240e3 }, async () => {
+test('a drill that is due begins by itself under an unlock, once, and not when that is switched off', { timeout: 600e3 }, async () => {
   const DAY = 86400e3, list = async () => (await w.c.get('drills?limit=100')).items;
   const there = async () => { await L.poke(w.agent); await L.until('the machine', async () => (await w.c.get('devices')).items.find((d) => d.state === 'ok')); };
   const quiet = async () => { // a day of runs is made up at once after such a jump
@@ -73,7 +73,8 @@ test('a drill that is due begins by itself under an unlock, once, and not when t
   await L.sleep(25000);
   assert.equal((await list()).length, before.length);
   await w.c.must('PATCH', 'settings', { drills: { by_itself: true } });
-  const d = await L.until('a drill', async () => (await list()).find((x) => x.plan.by_itself), 30000);
+  const d = await L.until('a drill', async () => (await list()).find((x) => x.plan.by_itself), 120000)
+    .catch(async (e) => { throw new Error(`${e.message} ${JSON.stringify([(await w.c.get('today')).unlock, (await w.c.get('alarms?open=1')).items, (await w.c.get('restores?limit=5')).items])}`); });
   const done = await over(d.id);
   assert.equal(done.ok, true, JSON.stringify(done));
   assert.equal(done.plan.amount, 'sample');

@@ -27,7 +27,7 @@ export const sleep = (ms) => new Promise((ok) => setTimeout(ok, ms));
 const late = (ms) => new Promise((ok) => setTimeout(() => ok(null), ms).unref());
 
 /** Wait until fn gives something true, or fail with what after ms. */
-export async function until(what, fn, ms = 30000) {
+export async function until(what, fn, ms = 60000) {
   const end = Date.now() + ms;
   let last;
   for (;;) {
@@ -396,6 +396,12 @@ export async function startBrowser() {
   const { chromium } = createRequire(path.join(top, 'web/package.json'))('playwright-core');
   const browser = await chromium.launch({ executablePath: process.env.SAKIMORI_CHROMIUM || '/usr/bin/chromium', headless: true,
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+  const open = browser.newContext.bind(browser);
+  browser.newContext = async (options) => {
+    const context = await open(options);
+    context.setDefaultTimeout(90e3); // a machine that stands still for a moment is no failure
+    return context;
+  };
   return browser;
 }
 export async function picture(page, name) {
