@@ -206,11 +206,22 @@ static bool folded(struct incident *in, const struct decide_signal *s)
     return false;
 }
 
+/* Each rule counts once in a stage and level, however often it fires. */
+static void count_rule(struct incident *in, const struct rule *r)
+{
+    size_t k = 0;
+
+    while (k < in->rules_n && (strcmp(in->rule[k].id, r->id) != 0 || in->rule[k].stage != r->stage || in->rule[k].level != r->level))
+        k++;
+    if (k == in->rules_n && k < DECIDE_INCIDENT_RULES)
+        in->rule[in->rules_n++] = *r;
+}
+
 /* True: it was something new. */
 static bool take(struct incident *in, const struct decide_signal *s)
 {
+    struct rule r = { .level = s->level, .stage = s->stage };
     bool again = folded(in, s);
-    size_t k = 0;
 
     in->i.signals++;
     if (s->at_s < in->i.first_s)
@@ -219,13 +230,8 @@ static bool take(struct incident *in, const struct decide_signal *s)
         in->i.last_s = s->at_s;
     for (size_t m = 0; m < s->n; m++)
         see(in, &s->entity[m], s->at_s);
-    while (k < in->rules_n && (strcmp(in->rule[k].id, s->rule) != 0 || in->rule[k].stage != s->stage || in->rule[k].level != s->level))
-        k++;
-    if (k == in->rules_n && k < DECIDE_INCIDENT_RULES) {
-        in->rule[k] = (struct rule){ .level = s->level, .stage = s->stage };
-        memcpy(in->rule[k].id, s->rule, sizeof s->rule);
-        in->rules_n++;
-    }
+    memcpy(r.id, s->rule, sizeof r.id);
+    count_rule(in, &r);
     judge(in);
     return !again;
 }
@@ -259,8 +265,8 @@ static void merge(struct incident *into, const struct incident *other)
 {
     for (size_t k = 0; k < other->seen_n; k++)
         see(into, &other->seen[k].e, other->seen[k].at_s);
-    for (size_t k = 0; k < other->rules_n && into->rules_n < DECIDE_INCIDENT_RULES; k++)
-        into->rule[into->rules_n++] = other->rule[k];
+    for (size_t k = 0; k < other->rules_n; k++)
+        count_rule(into, &other->rule[k]);
     into->i.signals += other->i.signals;
     into->i.told |= other->i.told;
     if (other->i.first_s < into->i.first_s)

@@ -152,6 +152,17 @@ static void two_stories_become_one_when_a_signal_belongs_to_both(void **state)
     assert_int_equal(in.score, 8 + 8 + 3 + 2 * 4);
 }
 
+static void a_rule_that_both_stories_had_counts_once(void **state)
+{
+    assert_int_equal(tell(0, "a", DECIDE_HIGH, DECIDE_STAGE_initial_access, "uhoshu"), DECIDE_OPENED);
+    assert_int_equal(tell(60, "a", DECIDE_HIGH, DECIDE_STAGE_initial_access, "hpc1"), DECIDE_OPENED);
+    assert_int_equal(tell(120, "b", DECIDE_MEDIUM, DECIDE_STAGE_initial_access, "hpc1 uhoshu"), DECIDE_JOINED);
+    struct decide_incident in;
+    assert_int_equal(got.merged_n, 1);
+    assert_int_equal(decide_get(d, 7, &in), 0);
+    assert_int_equal(in.score, 8 + 3);
+}
+
 static void a_false_alarm_is_learnt_and_can_be_taken_back(void **state)
 {
     struct decide_signal s = make(0, "night-batch", DECIDE_HIGH, DECIDE_STAGE_execution, "hsrv1 ubatch a192.168.1.5");
@@ -269,6 +280,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_attack_of_a_week_is_one_story_told_three_times, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_incident_is_called_after_what_is_grave_in_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_stories_become_one_when_a_signal_belongs_to_both, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_rule_that_both_stories_had_counts_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_false_alarm_is_learnt_and_can_be_taken_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(old_things_join_less_the_weaker_a_signal_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_incident_survives_a_restart, set_up, tear_down),

@@ -72,6 +72,12 @@ static void on_hit(void *ctx, const struct sigma_rule *rule, const struct event 
         w->hits[w->hits_n++].rule = rule;
 }
 
+/* The moment that correlations and incidents go by: nobody moves others out of their windows by a clock that is ahead. */
+static struct event_time moment_of(const struct event *e)
+{
+    return e->seen.s > 0 && e->time.s > e->seen.s + CORRELATE_LATE_S ? e->seen : e->time;
+}
+
 static int keep(struct watch *w, struct event *e, struct origin *o)
 {
     struct source *s = source_of(w, o, e->host);
@@ -107,6 +113,7 @@ static int keep(struct watch *w, struct event *e, struct origin *o)
         source_saw(w, s, e);
     w->now_source = s;
     w->now_id = id;
+    e->time = moment_of(e); /* what was said is in the record */
     for (size_t i = 0; i < w->hits_n; i++) {
         const struct sigma_rule *rule = w->hits[i].rule;
         if (!rule->correlated)
