@@ -207,7 +207,7 @@ test('a rule of the house makes a signal; switched off it makes none', { timeout
   await push(s, `<34>1 ${new Date(Date.now() + 3 * 86400e3).toISOString()} srv-ahead sshd 7 - - marker-alert of a clock that is ahead\n`);
   const ahead = await L.until('the signal of the clock', async () => (await c.get('signals')).items.find((x) => JSON.stringify(x.entities).includes('srv-ahead')));
   assert.ok(Math.abs(Date.parse(ahead.at) - Date.now()) < 15 * 60e3, `${ahead.at}: what counts is when it came`);
-  assert.ok(Date.parse((await wait('"clock that is ahead"', 1))[0].event['@time']) > Date.now() + 2 * 86400e3, 'the record has what was said');
+  assert.ok(Date.parse((await wait('"clock that is ahead"', 1))[0].event['@timestamp']) > Date.now() + 2 * 86400e3, 'the record has what was said');
   const stamp = new Date().toLocaleTimeString('en-GB', { timeZone: 'Asia/Tokyo' });
   const day = new Date().toLocaleDateString('en-US', { timeZone: 'Asia/Tokyo', month: 'short', day: '2-digit' });
   for (let i = 0; i < 3; i++) await push(s, `<34>${day} ${stamp} srv-9 sshd[7]: marker-count ${i}\n`);
