@@ -267,7 +267,7 @@ sm_must_use int ev_segment_block(const struct ev_segment *s, size_t i, struct ev
 /* Event records of a frame: both sides of one form.  names: a number of the frame for each field of r. */
 sm_must_use int ev_record_put(const struct ev_record *r, const uint32_t *names, struct sm_buf *ret);
 struct ev_record_buf { struct ev_field *field; size_t cap; };
-/* names: texts of the frame.  Fields in ret are of store. */
+/* names: texts of the frame.  Fields in ret are of store, their number that of the frame + 1. */
 sm_must_use int ev_record_get(struct sm_span in, const struct sm_span *names, size_t names_n,
     struct ev_record_buf *store,
     struct ev_record *ret);
@@ -278,6 +278,8 @@ struct ev_wal_found { uint64_t number, good, size, events, skipped_bytes, skippe
 sm_must_use int ev_wal_read(int fd, ev_wal_fn fn, void *arg, struct ev_wal_found *ret);
 /* The events of one payload (of outside bytes: checked whole).  *events counts on. */
 sm_must_use int ev_frame_read(struct sm_span payload, ev_wal_fn fn, void *arg, uint64_t *events);
+/* Check of a frame, of a payload in n ≤ 7 parts. */
+void ev_wal_checkv(uint64_t number, uint64_t off, const struct sm_span *payload, size_t n, uint8_t ret[8]);
 void ev_wal_check(uint64_t number, uint64_t off, struct sm_span payload, uint8_t ret[8]);
 
 /* ---- ledger.c ---- */

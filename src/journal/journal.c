@@ -7,7 +7,7 @@
 #include "journal/writer.h"
 #include "plat/fs.h"
 
-enum { FRAME_HEAD = 12, FRAME_FULL = 24 << 20, MODE = 0600 };
+enum { FRAME_HEAD = 12, MODE = 0600 };
 
 /* ---- closing ---- */
 
@@ -199,7 +199,7 @@ int ev_close_block(struct evidence *j, struct ev_lane *l)
 /* The first event that is in no block; UINT64_MAX when all are. */
 static uint64_t first_open(const struct evidence *j)
 {
-    uint64_t first = UINT64_MAX;
+    uint64_t first = j->handed_written ? j->handed_next : UINT64_MAX;
 
     for (size_t i = 0; i < EVIDENCE_CLASSES_MAX; i++) {
         if (!j->lane[i].build)
@@ -233,7 +233,7 @@ void ev_wal_clean(struct evidence *j)
             j->old[kept++] = j->old[i];
     }
     j->old_n = kept;
-    if (j->wal >= 0 && open == UINT64_MAX && !j->frame_events_n && j->wal_off > EV_WAL_HEAD) {
+    if (j->wal >= 0 && open == UINT64_MAX && j->wal_off > EV_WAL_HEAD) {
         (void)close(j->wal);
         j->wal = -1;
         (void)unlink_wal(j, j->wal_number);
@@ -302,109 +302,33 @@ static int turn_wal(struct evidence *j)
 
 static int frame_write(struct evidence *j)
 {
+    const struct ev_frame *f = &j->handed;
     uint8_t head[FRAME_HEAD];
     struct sm_buf counts[2] = { SM_BUF_INIT(16), SM_BUF_INIT(16) };
-    struct sm_buf payload = SM_BUF_INIT(EV_FRAME_MAX);
-    int r = sm_buf_put_varint(&counts[0], j->frame_names_n);
+    int r = sm_buf_put_varint(&counts[0], f->names_n);
 
     if (r >= 0)
-        r = sm_buf_put_varint(&counts[1], j->frame_events_n);
-    const struct sm_span part[] = { sm_buf_span(&counts[0]), sm_buf_span(&j->frame_names), sm_buf_span(&counts[1]),
-        sm_buf_span(&j->frame_events) };
-    for (size_t i = 0; i < 4 && r >= 0; i++)
-        r = sm_buf_put_span(&payload, part[i]);
+        r = sm_buf_put_varint(&counts[1], f->events_n);
+    const struct sm_span part[] = { SM_SPAN(head, sizeof head), sm_buf_span(&counts[0]), sm_buf_span(&f->names),
+        sm_buf_span(&counts[1]), sm_buf_span(&f->events) };
+    uint64_t n = part[1].n + part[2].n + part[3].n + part[4].n;
+    if (r >= 0 && n > EV_FRAME_MAX)
+        r = -SM_ELIMIT;
     if (r >= 0) {
-        uint32_t n = (uint32_t)payload.n;
-        memcpy(head, &n, 4);
-        ev_wal_check(j->wal_number, j->wal_off, sm_buf_span(&payload), head + 4);
-        const struct sm_span both[] = { SM_SPAN(head, sizeof head), sm_buf_span(&payload) };
-        r = plat_fs_pwritev_all(j->wal, both, 2, j->wal_off);
+        uint32_t n32 = (uint32_t)n;
+        memcpy(head, &n32, 4);
+        ev_wal_checkv(j->wal_number, j->wal_off, part + 1, 4, head + 4);
+        r = plat_fs_pwritev_all(j->wal, part, 5, j->wal_off);
     }
     if (r >= 0)
         r = plat_fs_datasync(j->wal);
     if (r >= 0) {
-        j->wal_off += FRAME_HEAD + payload.n;
-        j->wal_last_id = j->frame_last_id;
+        j->wal_off += FRAME_HEAD + n;
+        j->wal_last_id = f->last_id;
     }
-    sm_buf_wipe(&payload);
     sm_buf_wipe(&counts[0]);
     sm_buf_wipe(&counts[1]);
     return r;
-}
-
-static void frame_clear(struct evidence *j)
-{
-    sm_buf_clear(&j->frame_names);
-    sm_buf_clear(&j->frame_events);
-    memset(j->frame_name, 0, EV_NAMES_FRAME * sizeof *j->frame_name);
-    j->frame_names_n = j->frame_events_n = 0;
-    j->frame_table = NULL;
-}
-
-int evidence_commit(struct evidence *j)
-{
-    int r = 0;
-
-    if (!j->frame_events_n)
-        return 0;
-    if (j->wal < 0)
-        r = open_wal(j);
-    if (r >= 0)
-        r = frame_write(j);
-    if (r < 0)
-        return r;
-    frame_clear(j);
-    if (j->wal_off > EV_WAL_BYTES_MAX) {
-        r = turn_wal(j);
-        if (r < 0)
-            return 0; /* the events are safe; making room is tried again after the next commit */
-    }
-    ev_wal_clean(j);
-    return 0;
-}
-
-/* ---- taking in ---- */
-
-static int frame_number(struct evidence *j, uint16_t number, struct sm_span name, uint32_t *ret)
-{
-    uint16_t *known = &j->frame_name[number <= EVENT_NAMES_MAX ? number : 0];
-
-    if (!*known) {
-        int r = sm_buf_put_blob(&j->frame_names, name);
-        if (r < 0)
-            return r;
-        *known = (uint16_t)++j->frame_names_n;
-    }
-    *ret = *known - 1u;
-    return 0;
-}
-
-/* e as a record; a table of names other than the last one's begins a new frame, since numbers differ. */
-static int record(struct evidence *j, const struct event_names *names, const struct event *e,
-    const struct evidence_extra *extra, struct ev_record *ret)
-{
-    struct ev_record r = { .id = j->next_id, .source = e->source, .time = e->time, .seen = e->seen, .notes = e->notes,
-        .klass = extra ? extra->klass : 0, .severity = e->severity, .host = e->host, .raw_n = e->raw.n, .n = e->n,
-        .fields = j->field };
-    const uint16_t word[4] = { e->product, e->category, e->service, e->format };
-    int err = ev_rest_make(e, &j->rest, &j->scratch);
-
-    if (r.host.n > EVENT_NAME_MAX)
-        r.host.n = EVENT_NAME_MAX;
-    for (size_t i = 0; i < 4; i++)
-        r.word[i] = event_names_text(names, word[i]);
-    if (extra)
-        r.rules = SM_SPAN(extra->rules.p, extra->rules.n < EVIDENCE_RULES_MAX ? extra->rules.n : EVIDENCE_RULES_MAX);
-    for (size_t i = 0; i < e->n && err >= 0; i++) {
-        const struct event_field *f = &e->fields[i];
-        j->field[i] = (struct ev_field){ .name = event_names_text(names, f->name), .value = event_value(f),
-            .type = f->type & 3,
-            .number = f->name };
-        err = frame_number(j, f->name, j->field[i].name, &j->name[i]);
-    }
-    r.rest = sm_buf_span(&j->rest);
-    *ret = r;
-    return err;
 }
 
 static int build_add(struct evidence *j, struct ev_lane *l, const struct ev_record *r)
@@ -424,46 +348,84 @@ static int build_add(struct evidence *j, struct ev_lane *l, const struct ev_reco
     return err < 0 ? err : err ? 0 : -SM_ELIMIT;
 }
 
-int evidence_append(struct evidence *j, const struct event_names *names, const struct event *e,
-    const struct evidence_extra *extra, uint64_t *ret_id)
+static int frame_names(const struct ev_frame *f, struct sm_span **ret)
 {
-    struct event cut = *e;
-    struct ev_record rec;
+    struct sm_rd rd = SM_RD(sm_buf_span(&f->names));
+    struct sm_span *name = calloc(f->names_n + 1, sizeof *name);
+
+    for (uint64_t i = 0; name && i < f->names_n; i++)
+        name[i] = sm_rd_blob(&rd, EVENT_NAME_MAX);
+    *ret = name;
+    return name ? 0 : -ENOMEM;
+}
+
+/* The events of the frame into open blocks, from where the last try ended. */
+static int frame_add(struct evidence *j)
+{
+    const struct ev_frame *f = &j->handed;
+    struct sm_span *name = NULL;
+    int r = frame_names(f, &name);
+
+    while (r >= 0 && j->handed_at < f->events.n) {
+        struct sm_rd rd = SM_RD(SM_SPAN(f->events.p + j->handed_at, f->events.n - j->handed_at));
+        struct sm_span bytes = sm_rd_blob(&rd, EV_RECORD_MAX);
+        struct ev_record rec;
+        r = rd.err ? -SM_EFORMAT : ev_record_get(bytes, name, f->names_n, &j->store, &rec);
+        for (size_t i = 0; r >= 0 && i < rec.n; i++)
+            j->store.field[i].number = f->number[j->store.field[i].number - 1];
+        if (r >= 0)
+            r = build_add(j, &j->lane[rec.klass], &rec);
+        if (r >= 0) {
+            j->handed_at = f->events.n - rd.n;
+            j->handed_next = rec.id + 1;
+        }
+    }
+    free(name);
+    return r;
+}
+
+int evidence_keep(struct evidence *j)
+{
+    struct ev_frame *f = &j->handed;
     int r = 0;
 
-    if (cut.raw.n > EVENT_RAW_MAX) { /* says so as the parsers do */
-        cut.raw.n = EVENT_RAW_MAX;
-        cut.notes |= EVENT_CUT;
+    if (!f->events_n)
+        return 0;
+    if (!j->handed_written) {
+        if (j->wal < 0)
+            r = open_wal(j);
+        if (r >= 0)
+            r = frame_write(j);
+        if (r < 0)
+            return r;
+        j->handed_written = true;
+        j->handed_at = 0;
+        j->handed_next = f->first_id;
     }
-    if (extra && extra->klass >= EVIDENCE_CLASSES_MAX)
-        return -SM_EINVAL;
-    if (j->frame_events_n && (j->frame_table != names || j->frame_events.n > FRAME_FULL))
-        r = evidence_commit(j);
+    r = frame_add(j);
     if (r < 0)
         return r;
-    if (!j->frame_events_n)
-        frame_clear(j); /* names left by an event that was not taken */
-    j->frame_table = names;
-    r = record(j, names, &cut, extra, &rec);
-    size_t was = j->frame_events.n;
-    sm_buf_clear(&j->record);
-    if (r >= 0)
-        r = ev_record_put(&rec, j->name, &j->record);
-    if (r >= 0)
-        r = sm_buf_put_blob(&j->frame_events, sm_buf_span(&j->record));
-    if (r >= 0)
-        r = build_add(j, &j->lane[rec.klass], &rec);
-    if (r < 0) {
-        j->frame_events.n = was;
-        return r;
+    ev_frame_clear(f);
+    j->handed_written = false;
+    if (j->wal_off > EV_WAL_BYTES_MAX) {
+        r = turn_wal(j);
+        if (r < 0)
+            return 0; /* the events are safe; making room is tried again after the next commit */
     }
-    j->frame_events_n++;
-    j->frame_last_id = rec.id;
-    j->next_id++;
-    if (ret_id)
-        *ret_id = rec.id;
+    ev_wal_clean(j);
     return 0;
 }
+
+int evidence_commit(struct evidence *j)
+{
+    int r = evidence_keep(j); /* what a try before left */
+
+    if (r >= 0)
+        r = evidence_hand(j);
+    return r < 0 ? r : evidence_keep(j);
+}
+
+/* ---- the clock, the end ---- */
 
 int evidence_step(struct evidence *j, uint64_t monotonic_ms)
 {
@@ -484,13 +446,12 @@ int evidence_step(struct evidence *j, uint64_t monotonic_ms)
 
 int evidence_flush(struct evidence *j)
 {
-    for (size_t i = 0; i < EVIDENCE_CLASSES_MAX; i++) {
-        struct ev_lane *l = &j->lane[i];
-        int r = l->build && ev_build_state(l->build).events ? ev_close_block(j, l) : 0;
-        if (r < 0)
-            return r;
-    }
     int r = evidence_commit(j);
+
+    for (size_t i = 0; i < EVIDENCE_CLASSES_MAX && r >= 0; i++) {
+        struct ev_lane *l = &j->lane[i];
+        r = l->build && ev_build_state(l->build).events ? ev_close_block(j, l) : 0;
+    }
     if (r >= 0)
         ev_wal_clean(j);
     return r;
@@ -508,20 +469,17 @@ void evidence_free(struct evidence *j)
         ev_build_free(j->lane[i].build);
         ev_segment_wipe(&j->lane[i].open);
     }
-    struct sm_buf *const b[] = { &j->frame_names, &j->frame_events, &j->record, &j->rest, &j->scratch };
-    for (size_t i = 0; i < sizeof b / sizeof *b; i++)
-        sm_buf_wipe(b[i]);
+    ev_front_wipe(&j->front);
+    ev_frame_wipe(&j->handed);
+    free(j->store.field);
     free(j->closed);
-    free(j->frame_name);
-    free(j->field);
-    free(j->name);
     free(j);
 }
 
 void evidence_status(const struct evidence *j, struct evidence_status *ret)
 {
     struct evidence_status s = { .events = j->total_events, .raw_bytes = j->total_raw, .segments = j->closed_n,
-        .waiting = j->frame_events_n, .next_id = j->next_id, .next_block = j->next_block, .blocks = j->next_block - 1,
+        .waiting = j->front.frame.events_n + j->handed.events_n, .next_id = j->front.next_id, .next_block = j->next_block, .blocks = j->next_block - 1,
         .sealed_block = j->sealed_block, .first = j->first, .last = j->last };
 
     for (size_t i = 0; i < j->closed_n; i++)

@@ -1,15 +1,12 @@
 /*
  * The evidence record: writing.  docs/FORMAT-journal.md is the form on disk and the argument.
  *
- * A journal is a folder with one writer.  evidence_append() takes an event into the open block of its class and
- * into the bytes
- * waiting for the write-ahead file; evidence_commit() writes and syncs those with one fdatasync: what was appended
- * before a
- * commit that returned 0 survives kill -9 and power loss, and only then may the sender be told so.  A block is
- * closed when it is
- * full or old; closed blocks lie in segments, are never changed, and each holds the hash of the one before.
+ * A journal is a folder with one writer.  evidence_append() puts an event into the bytes waiting for the write-ahead
+ * file; evidence_commit() writes and syncs those with one fdatasync and takes their events into the open block of their
+ * class: what was appended before a commit that returned 0 survives kill -9 and power loss, and only then may the sender
+ * be told so.  A block is closed when it is full or old; closed blocks lie in segments, are never changed, and each holds the hash of the one before.
  *
- * One journal is for one thread.  The room sees events, never keys (seal.h: what keyd calls).  Names begin with
+ * One journal is for one thread, or two that share it as evidence_keep says.  The room sees events, never keys (seal.h: what keyd calls).  Names begin with
  * evidence_, evseal_, evsearch_:
  * journal_ is the vault's.
  */
@@ -36,6 +33,7 @@ struct evidence_conf {
     /* [7] a segment does not hold more days than this, so that retention can take whole ones */
     uint32_t segment_days;
     int level;                  /* [3] of zstd */
+    bool apart;                 /* evidence_keep runs on a thread of its own: evidence_append writes nothing by itself */
 };
 
 /* What opening found and did; texts are English, for the log, and hold no outside bytes. */
@@ -70,17 +68,28 @@ struct evidence_extra {
 /*
  * Take e in.  names is the table its numbers belong to (may differ from call to call).  extra may be NULL.
  * *ret_id (may be NULL) is
- * its number in this journal, from 1, never used twice.  May close a block (which writes and syncs).
+ * its number in this journal, from 1, never used twice.  When very much waits it is committed first; with conf.apart
+ * -SM_EAGAIN says so: hand over, keep, and call again.
  * After -ENOSPC or another -errno of the disk the event was NOT taken in, everything acknowledged is kept, and the
  * same call
  * may be tried again later.  -ENOMEM as well.  -SM_EINVAL: klass.
  */
 sm_must_use int evidence_append(struct evidence *j, const struct event_names *names, const struct event *e,
     const struct evidence_extra *extra, uint64_t *ret_id);
-/* One write, one fdatasync.  Every event appended so far is then safe.  After an error (-errno) none of those
- * since the last
- * commit may be acknowledged; try again, they are kept in memory.  Nothing waiting: 0 at once. */
+/* One write, one fdatasync; then the events go into open blocks, which are closed when they are full.  Every event
+ * appended so far is then safe.  After an error (-errno) none of those since the last commit may be acknowledged; try
+ * again, they are kept in memory.  Nothing waiting: 0 at once. */
 sm_must_use int evidence_commit(struct evidence *j);
+/*
+ * Commit in two halves, for two threads.  evidence_hand: what was appended waits to be kept, and what is appended from
+ * now on is the next commit's; -SM_EAGAIN: the one before was not kept yet.  evidence_keep: as evidence_commit, of what
+ * was handed over.  While one thread is in evidence_keep, another may call evidence_append and evidence_next_id, and
+ * nothing else; a mutex or a join has to lie between evidence_hand and evidence_keep.
+ */
+sm_must_use int evidence_hand(struct evidence *j);
+sm_must_use int evidence_keep(struct evidence *j);
+/* The number the next event gets. */
+uint64_t evidence_next_id(const struct evidence *j);
 /* To be called about once a second with a clock that only moves forward: closes blocks that are old. */
 sm_must_use int evidence_step(struct evidence *j, uint64_t monotonic_ms);
 /* Close every open block now (before a seal that must cover everything, at the end of the program, before an

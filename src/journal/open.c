@@ -57,8 +57,8 @@ static void advance(struct evidence *j, const struct ev_segment *s)
             j->next_block = e->number + 1;
             memcpy(j->last_hash, e->hash, 32);
         }
-        if (e->last_id >= j->next_id)
-            j->next_id = e->last_id + 1;
+        if (e->last_id >= j->front.next_id)
+            j->front.next_id = e->last_id + 1;
         if (e->last_id > l->closed_id)
             l->closed_id = e->last_id;
     }
@@ -212,8 +212,8 @@ static int replay_event(void *arg, const struct ev_record *r)
     struct ev_lane *l = &j->lane[r->klass];
 
     p->last_id = r->id > p->last_id ? r->id : p->last_id;
-    if (r->id >= j->next_id)
-        j->next_id = r->id + 1;
+    if (r->id >= j->front.next_id)
+        j->front.next_id = r->id + 1;
     if (r->id <= l->closed_id)
         return 0;
     int e = ev_lane_build(l);
@@ -303,11 +303,8 @@ static struct evidence *new_journal(const struct evidence_conf *conf)
     if (conf)
         j->conf = *conf;
     standard(&j->conf);
-    j->next_id = j->next_block = j->next_segment = j->wal_number = 1;
-    j->frame_name = calloc(EV_NAMES_FRAME, sizeof *j->frame_name);
-    j->field = calloc(EVENT_FIELDS_MAX, sizeof *j->field);
-    j->name = calloc(EVENT_FIELDS_MAX, sizeof *j->name);
-    if (!j->frame_name || !j->field || !j->name) {
+    j->next_block = j->next_segment = j->wal_number = 1;
+    if (ev_front_init(&j->front) < 0 || ev_frame_init(&j->handed) < 0) {
         evidence_free(j);
         return NULL;
     }

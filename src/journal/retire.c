@@ -21,8 +21,8 @@ static void removed(struct evidence *j, const struct ev_tomb *t)
             memcpy(j->last_hash, hash.p, 32);
         }
     }
-    if (t->last_id >= j->next_id)
-        j->next_id = t->last_id + 1;
+    if (t->last_id >= j->front.next_id)
+        j->front.next_id = t->last_id + 1;
     if (t->last_id > j->lane[t->klass].closed_id)
         j->lane[t->klass].closed_id = t->last_id;
     if (t->segment >= j->next_segment)
@@ -64,8 +64,8 @@ static int entry(void *arg, uint64_t off, const uint8_t *statement, struct sm_sp
     r = evseal_parse(statement, &s);
     if (r >= 0 && s.kind == EVSEAL_BLOCKS && evseal_root_unpack(body, &root) >= 0) {
         j->sealed_block = root.block;
-        if (root.last_id >= j->next_id)
-            j->next_id = root.last_id + 1;
+        if (root.last_id >= j->front.next_id)
+            j->front.next_id = root.last_id + 1;
     }
     if (r >= 0 && s.kind == EVSEAL_TOMBSTONE && ev_tomb_parse(body, &t) >= 0) {
         removed(j, &t);

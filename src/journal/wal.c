@@ -75,7 +75,7 @@ static int rd_fields(struct sm_rd *rd, const struct sm_span *names, size_t names
     for (size_t i = 0; i < r->n; i++) {
         struct ev_field *f = &store->field[i];
         uint64_t name = sm_rd_varint(rd);
-        *f = (struct ev_field){ .type = sm_rd_u8(rd), .number = 0 };
+        *f = (struct ev_field){ .type = sm_rd_u8(rd), .number = (uint16_t)(name + 1) };
         f->value = sm_rd_blob(rd, EVENT_VALUE_MAX);
         if (rd->err || name >= names_n || f->type > EVENT_NULL)
             return -SM_EFORMAT;
@@ -114,14 +114,21 @@ int ev_record_get(struct sm_span in, const struct sm_span *names, size_t names_n
 
 /* ---- frames ---- */
 
-void ev_wal_check(uint64_t number, uint64_t off, struct sm_span payload, uint8_t ret[8])
+void ev_wal_checkv(uint64_t number, uint64_t off, const struct sm_span *payload, size_t n, uint8_t ret[8])
 {
     uint8_t hash[32];
     const uint64_t where[2] = { number, off };
-    const struct sm_span parts[] = { SM_SPAN(where, sizeof where), payload };
+    struct sm_span parts[8] = { SM_SPAN(where, sizeof where) };
 
-    crypto_sha256v(parts, 2, hash);
+    for (size_t i = 0; i < n && i < 7; i++)
+        parts[i + 1] = payload[i];
+    crypto_sha256v(parts, n + 1, hash);
     memcpy(ret, hash, 8);
+}
+
+void ev_wal_check(uint64_t number, uint64_t off, struct sm_span payload, uint8_t ret[8])
+{
+    ev_wal_checkv(number, off, &payload, 1, ret);
 }
 
 int ev_frame_read(struct sm_span payload, ev_wal_fn fn, void *arg, uint64_t *events)

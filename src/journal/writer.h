@@ -1,4 +1,4 @@
-/* The writer's own: journal.c (taking in, closing), open.c (recovery), retire.c (ledger, retention). */
+/* The writer's own: front.c (taking in), journal.c (keeping, closing), open.c (recovery), retire.c (ledger, retention). */
 #ifndef EVIDENCE_WRITER_H
 #define EVIDENCE_WRITER_H
 
@@ -24,6 +24,23 @@ struct ev_closed {                  /* a closed segment */
 };
 struct ev_wal { uint64_t number, last_id; };
 
+/* Events on their way to the disk, in the form of a write-ahead frame: it is also how they get into blocks. */
+struct ev_frame {
+    struct sm_buf names, events;
+    uint64_t names_n, events_n, first_id, last_id;
+    uint16_t *number;               /* of the process' table, by name of the frame */
+};
+/* All that evidence_append touches: the rest of struct evidence may be another thread's meanwhile. */
+struct ev_front {
+    struct ev_frame frame;
+    struct sm_buf record, rest, scratch;
+    uint16_t *known;                /* number of a process' name → its number in the frame + 1 */
+    const struct event_names *table;
+    struct ev_field *field;
+    uint32_t *name;
+    uint64_t next_id;
+};
+
 struct evidence {
     struct evidence_conf conf;
     int dirfd, lock, wal, ledger;
@@ -36,14 +53,14 @@ struct evidence {
     struct ev_wal old[EV_WALS_MAX]; /* files before the present one */
     size_t old_n;
     uint64_t wal_number, wal_off, wal_last_id;
-    struct sm_buf frame_names, frame_events, record, rest, scratch;
-    uint64_t frame_names_n, frame_events_n, frame_last_id;
-    uint16_t *frame_name;           /* number of a process' name → its number in the frame + 1 */
-    const struct event_names *frame_table;
-    struct ev_field *field;
-    uint32_t *name;
+    struct ev_front front;
+    struct ev_frame handed;         /* what evidence_keep writes and puts into blocks */
+    bool handed_written;            /* it is in the write-ahead file */
+    size_t handed_at;               /* what of it is in open blocks, and the id of the next one */
+    uint64_t handed_next;
+    struct ev_record_buf store;
 
-    uint64_t next_id, next_block;
+    uint64_t next_block;
     uint8_t last_hash[32];
     uint64_t total_events, total_raw;
     struct event_time first, last;
@@ -54,6 +71,11 @@ struct evidence {
     bool has_key;
 };
 
+sm_must_use int ev_front_init(struct ev_front *f);
+void ev_front_wipe(struct ev_front *f);
+sm_must_use int ev_frame_init(struct ev_frame *f);
+void ev_frame_wipe(struct ev_frame *f);
+void ev_frame_clear(struct ev_frame *f);
 /* Close the open block of a class (something is in it). */
 sm_must_use int ev_close_block(struct evidence *j, struct ev_lane *l);
 sm_must_use int ev_close_segment(struct evidence *j, struct ev_lane *l);

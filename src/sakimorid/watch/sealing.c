@@ -37,6 +37,8 @@ static void broken(struct watch *w, int err, const char *text)
 static void on_statements(void *arg, int err, const struct sm_ipc_msg *m, const char *text)
 {
     struct watch *w = arg;
+
+    (void)keeper_wait(w); /* the journal is ours again */
     int r = err < 0 ? err : put_all(w, m->body);
 
     w->sealing = false;
@@ -70,6 +72,8 @@ static void ask(struct watch *w, uint8_t kind, struct sm_span body)
 static void on_begun(void *arg, int err, const struct sm_ipc_msg *m, const char *text)
 {
     struct watch *w = arg;
+
+    (void)keeper_wait(w); /* as above */
     int r = err < 0 ? err : m->body.n != 32 ? -SM_EFORMAT : evidence_seal_begin(w->journal, m->body.p);
 
     w->sealing = false;

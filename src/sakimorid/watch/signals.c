@@ -252,27 +252,49 @@ static size_t lot(const json_t *signals, size_t from, json_t *list)
     return i;
 }
 
-void signals_tell(struct watch *w)
+static void tell(struct watch *w)
 {
-    size_t n = json_array_size(w->signals);
+    size_t n = json_array_size(w->ready);
 
-    if (w->group_open || (!n && !w->signals_lost) || !child_peer(w->c, WHO_BRAIN))
+    if ((!n && !w->signals_lost) || !child_peer(w->c, WHO_BRAIN))
         return;
     for (size_t from = 0, next; from < n || w->signals_lost; from = next) {
         json_t *list = json_array(), *body;
-        next = list ? lot(w->signals, from, list) : n;
+        next = list ? lot(w->ready, from, list) : n;
         body = json_pack("{so sO sI}", "signals", list, "aliases", w->aliases, "lost", (json_int_t)w->signals_lost);
         int r = body ? child_notify_json(w->c, WHO_BRAIN, W_SIGNALS, body) : -ENOMEM;
         json_decref(body);
         if (r < 0) {
             for (size_t i = 0; i < from; i++)
-                (void)json_array_remove(w->signals, 0); /* those were told */
+                (void)json_array_remove(w->ready, 0); /* those were told */
             return;
         }
         w->signals_lost = 0;
     }
-    (void)json_array_clear(w->signals); /* arrays: cannot fail */
+    (void)json_array_clear(w->ready); /* arrays: cannot fail */
     (void)json_array_clear(w->aliases);
+}
+
+/* More than are kept, or than there is memory for, are lost and counted. */
+static void move(struct watch *w, json_t *from, json_t *to)
+{
+    size_t n = json_array_size(from);
+
+    for (size_t i = 0; i < n; i++)
+        if (json_array_size(to) >= SIGNALS_MAX || json_array_append(to, json_array_get(from, i)) < 0)
+            w->signals_lost++;
+    (void)json_array_clear(from); /* an array: cannot fail */
+}
+
+void signals_hold(struct watch *w)
+{
+    move(w, w->signals, w->held);
+}
+
+void signals_kept(struct watch *w)
+{
+    move(w, w->held, w->ready);
+    tell(w);
 }
 
 /* What was folded is told with its number when its time is over. */
@@ -280,7 +302,7 @@ void signals_tick(struct watch *w)
 {
     uint64_t now = plat_clock_mono_ms();
 
-    for (size_t i = 0; i < FOLDS_MAX && !w->group_open; i++) {
+    for (size_t i = 0; i < FOLDS_MAX; i++) {
         struct fold *f = &w->folds[i];
         if (!f->used || now < f->until_ms)
             continue;
@@ -293,7 +315,9 @@ void signals_tick(struct watch *w)
         }
         fold_drop(f);
     }
-    signals_tell(w);
+    if (!w->group_open && !w->keeping)
+        move(w, w->signals, w->ready);
+    tell(w);
 }
 
 void signals_forget(struct watch *w)

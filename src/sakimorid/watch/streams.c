@@ -1,6 +1,6 @@
 /*
- * Every batch once.  Before a group is taken in, its batches are written down together with the number the journal will give
- * next; a group is one commit.  At a start the journal says whether that commit was: its next number has moved on or not.
+ * Every batch once.  Before a group is kept, its batches are written down together with the number of its first event; a group is
+ * one commit.  At a start the journal says whether that commit was: its next number has moved on or not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,16 +11,7 @@
 #include "sakimorid/watch/watch.h"
 
 #define STREAMS_FILE "streams"
-enum { FILE_BYTES_MAX = 64 + STREAMS_MAX * 40 };
 static const char magic[4] = "SWS1";
-
-static uint64_t next_id(const struct watch *w)
-{
-    struct evidence_status s;
-
-    evidence_status(w->journal, &s);
-    return s.next_id;
-}
 
 static int read_streams(struct watch *w, struct sm_span text)
 {
@@ -35,7 +26,7 @@ static int read_streams(struct watch *w, struct sm_span text)
     sm_rd_copy(&rd, head, sizeof head);
     if (rd.err || memcmp(head, magic, 4) != 0 || memcmp(hash, sum, sizeof sum) != 0)
         return -SM_EFORMAT;
-    bool committed = next_id(w) > sm_rd_u64(&rd);
+    bool committed = evidence_next_id(w->journal) > sm_rd_u64(&rd);
     uint32_t n = sm_rd_u32(&rd);
     if (n > STREAMS_MAX)
         return -SM_EFORMAT;
@@ -56,8 +47,8 @@ static int read_streams(struct watch *w, struct sm_span text)
 
 int streams_open(struct watch *w)
 {
-    struct sm_buf text = SM_BUF_INIT(FILE_BYTES_MAX);
-    int r = plat_fs_read_file(w->state_dir, STREAMS_FILE, FILE_BYTES_MAX, &text);
+    struct sm_buf text = SM_BUF_INIT(STREAMS_BYTES_MAX);
+    int r = plat_fs_read_file(w->state_dir, STREAMS_FILE, STREAMS_BYTES_MAX, &text);
 
     if (r >= 0 && read_streams(w, sm_buf_span(&text)) < 0)
         sm_warn("the list of batches that were taken in cannot be read: one that is sent again would be kept twice");
@@ -99,41 +90,44 @@ bool streams_known(struct watch *w, const struct log_batch *b)
     return s && b->number <= s->done;
 }
 
-int streams_intend(struct watch *w)
+int streams_intend(struct watch *w, struct sm_buf *text)
 {
-    struct sm_buf text = SM_BUF_INIT(FILE_BYTES_MAX);
     uint8_t hash[32];
-    int r;
+    bool any = false;
 
+    sm_buf_clear(text);
     for (struct job *j = w->jobs; j && j->in_group; j = j->next) {
-        struct stream *s = j->bad || j->done ? NULL : make(w, j->batch.stream);
+        struct stream *s = j->keeping || !j->intended ? NULL : make(w, j->batch.stream);
         if (!s)
             continue;
+        any = true;
         s->next = j->batch.number;
         s->used_s = plat_clock_wall().s;
     }
-    r = sm_buf_put(&text, magic, 4);
+    if (!any)
+        return 0;
+    int r = sm_buf_put(text, magic, 4);
     if (r >= 0)
-        r = sm_buf_put_u64(&text, next_id(w));
+        r = sm_buf_put_u64(text, w->group_first);
     if (r >= 0)
-        r = sm_buf_put_u32(&text, (uint32_t)w->streams_n);
+        r = sm_buf_put_u32(text, (uint32_t)w->streams_n);
     for (size_t i = 0; r >= 0 && i < w->streams_n; i++) {
         const struct stream *s = &w->streams[i];
-        r = sm_buf_put(&text, s->id, sizeof s->id);
+        r = sm_buf_put(text, s->id, sizeof s->id);
         if (r >= 0)
-            r = sm_buf_put_u64(&text, s->done);
+            r = sm_buf_put_u64(text, s->done);
         if (r >= 0)
-            r = sm_buf_put_u64(&text, s->next);
+            r = sm_buf_put_u64(text, s->next);
         if (r >= 0)
-            r = sm_buf_put_u64(&text, (uint64_t)s->used_s);
+            r = sm_buf_put_u64(text, (uint64_t)s->used_s);
     }
-    crypto_sha256(sm_buf_span(&text), hash);
-    if (r >= 0)
-        r = sm_buf_put(&text, hash, sizeof hash);
-    if (r >= 0)
-        r = plat_replace(w->state_dir, STREAMS_FILE, sm_buf_span(&text), 0600);
-    sm_buf_wipe(&text);
-    return r;
+    crypto_sha256(sm_buf_span(text), hash);
+    return r < 0 ? r : sm_buf_put(text, hash, sizeof hash);
+}
+
+int streams_write(const struct watch *w, struct sm_span intent)
+{
+    return plat_replace(w->state_dir, STREAMS_FILE, intent, 0600);
 }
 
 void streams_done(struct watch *w)

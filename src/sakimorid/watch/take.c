@@ -16,7 +16,7 @@ static void job_drop(struct watch *w)
     if (!w->jobs)
         w->jobs_last = &w->jobs;
     w->jobs_n--;
-    w->jobs_bytes -= j->body.n;
+    w->jobs_bytes -= j->bytes;
     sm_buf_wipe(&j->body);
     free(j);
 }
@@ -52,8 +52,11 @@ void take_batch(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
     *w->jobs_last = j;
     w->jobs_last = &j->next;
     w->jobs_n++;
-    w->jobs_bytes += j->body.n;
-    if (w->jobs_bytes >= GROUP_BYTES && !w->full)
+    j->bytes = j->body.n;
+    w->jobs_bytes += j->bytes;
+    w->waiting_n++;
+    w->waiting_bytes += j->bytes;
+    if (w->waiting_bytes >= GROUP_BYTES && !w->full)
         arm(w, 0);
     else if (!w->group_set)
         arm(w, GROUP_MS);
@@ -105,6 +108,13 @@ static int keep(struct watch *w, struct event *e, struct origin *o)
     }
     const struct evidence_extra extra = { .klass = s ? s->klass : 0, .rules = SM_SPAN(rules, n) };
     int r = evidence_append(w->journal, w->names, e, &extra, &id);
+    if (r == -SM_EAGAIN) { /* very large records: a commit in the midst of the group, which is only known after its end */
+        (void)keeper_wait(w);
+        r = evidence_commit(w->journal);
+        w->group_first = evidence_next_id(w->journal);
+        if (r >= 0)
+            r = evidence_append(w->journal, w->names, e, &extra, &id);
+    }
     if (r < 0)
         return r;
     w->taken++;
@@ -170,35 +180,42 @@ static int check_room(const struct watch *w)
     return r < 0 ? r : space.avail_bytes < FREE_BYTES ? -ENOSPC : 0;
 }
 
-/* Which batches are kept together, and that they are about to be is on the disk; no block is closed in the midst of them. */
+/* Is batch b one that stands before j in the list, of an earlier try of its sender? */
+static bool came_before(const struct watch *w, const struct job *j)
+{
+    for (const struct job *k = w->jobs; k != j; k = k->next)
+        if (!k->bad && k->batch.number >= j->batch.number && !memcmp(k->batch.stream, j->batch.stream, 16))
+            return true;
+    return false;
+}
+
+/* Which batches are kept together. */
 static int group_begin(struct watch *w)
 {
-    struct evidence_status s;
     size_t records = 0, bytes = 0;
     int r = check_room(w);
 
     if (r < 0)
         return r;
     for (struct job *j = w->jobs; j; j = j->next) {
-        if (bytes && (bytes + j->body.n > GROUP_BYTES || records >= GROUP_RECORDS))
+        if (j->keeping)
+            continue;
+        if (bytes && (bytes + j->bytes > GROUP_BYTES || records >= GROUP_RECORDS))
             break;
         j->in_group = true;
-        j->records = count_records(j->batch.runs, &j->bad);
-        j->done = !j->bad && streams_known(w, &j->batch);
-        for (struct job *k = w->jobs; k != j && !j->done; k = k->next) /* the same twice, in one group */
-            j->done = !memcmp(k->batch.stream, j->batch.stream, 16) && k->batch.number >= j->batch.number;
-        if (j->bad || j->done)
+        w->waiting_n--;
+        w->waiting_bytes -= j->bytes;
+        size_t n = count_records(j->batch.runs, &j->bad);
+        j->done = !j->bad && (streams_known(w, &j->batch) || came_before(w, j));
+        j->intended = !j->bad && !j->done;
+        if (!j->intended)
             continue;
-        records += j->records;
-        bytes += j->body.n;
+        records += n;
+        bytes += j->bytes;
     }
-    evidence_status(w->journal, &s);
-    if (s.open_events && (s.open_events + records > BLOCK_EVENTS - 1 || s.open_bytes + bytes * 2 > EVIDENCE_BLOCK_BYTES_MAX))
-        r = evidence_flush(w->journal);
-    if (r >= 0 && records)
-        r = streams_intend(w);
-    w->group_open = r >= 0;
-    return r;
+    w->group_first = evidence_next_id(w->journal);
+    w->group_open = true;
+    return 0;
 }
 
 static int job_run(struct watch *w, struct job *j)
@@ -229,24 +246,45 @@ static int job_run(struct watch *w, struct job *j)
     }
 }
 
-static int group_go(struct watch *w)
+/* Read and match; a record that could not be taken is where the next call goes on. */
+static int group_fill(struct watch *w)
 {
     int r = w->group_open ? 0 : group_begin(w);
 
-    for (struct job *j = w->jobs; r >= 0 && j && j->in_group; j = j->next)
-        if (!j->bad && !j->done) {
-            r = job_run(w, j);
-            j->done = r >= 0;
-        }
-    if (r >= 0)
-        r = evidence_commit(w->journal);
+    for (struct job *j = w->jobs; r >= 0 && j && j->in_group; j = j->next) {
+        if (j->keeping || j->bad || j->done)
+            continue;
+        r = job_run(w, j);
+        if (r < 0)
+            break;
+        j->done = true;
+        sm_buf_wipe(&j->body); /* its events are the journal's now */
+    }
+    w->group_ready = r >= 0;
     return r;
+}
+
+static int group_keep(struct watch *w)
+{
+    int r = streams_intend(w, keeper_intent(w));
+
+    if (r >= 0)
+        r = evidence_hand(w->journal);
+    if (r < 0)
+        return r;
+    for (struct job *j = w->jobs; j && j->in_group; j = j->next)
+        j->keeping = true;
+    w->group_open = w->group_ready = false;
+    w->keeping = true;
+    signals_hold(w);
+    keeper_go(w);
+    return 0;
 }
 
 static void group_end(struct watch *w)
 {
     streams_done(w);
-    while (w->jobs && w->jobs->in_group) {
+    while (w->jobs && w->jobs->keeping) {
         struct job *j = w->jobs;
         if (j->bad)
             child_reply_late_error(w->c, &j->late, -SM_EFORMAT, "not a batch of records");
@@ -254,8 +292,8 @@ static void group_end(struct watch *w)
             (void)child_reply_late(w->c, &j->late, 0, SM_SPAN("", 0)); /* gone: it comes again and is known then */
         job_drop(w);
     }
-    w->group_open = false;
-    signals_tell(w);
+    w->keeping = false;
+    signals_kept(w);
 }
 
 static void say_full(struct watch *w, int err)
@@ -270,23 +308,61 @@ static void say_full(struct watch *w, int err)
     watch_say(w, json_pack("{ss ss}", "what", err < 0 ? "stopped" : "going", "why", err < 0 ? sm_strerror(err) : ""));
 }
 
+/* The next group is read while the one before is being kept; a third one waits. */
+static void advance(struct watch *w)
+{
+    int r = 0;
+
+    if (!w->group_ready && (w->group_open || w->waiting_n))
+        r = group_fill(w);
+    if (r >= 0 && w->group_ready && !w->keeping)
+        r = group_keep(w);
+    if (r < 0) {
+        say_full(w, r);
+        arm(w, AGAIN_MS);
+    } else if (w->waiting_n && !w->group_ready && !w->group_set) {
+        arm(w, w->waiting_bytes >= GROUP_BYTES ? 0 : GROUP_MS / 2);
+    }
+}
+
 void take_go(void *arg)
 {
     struct watch *w = arg;
-    int r;
 
     w->group_set = false;
-    if (!w->jobs)
+    if (w->keep_failed) {
+        w->keep_failed = false;
+        keeper_go(w);
+    }
+    advance(w);
+}
+
+void take_kept(struct watch *w)
+{
+    if (!w->keeping || w->keep_failed || keeper_busy(w))
         return;
-    r = group_go(w);
+    int r = keeper_wait(w);
     say_full(w, r < 0 ? r : 0);
     if (r < 0) {
+        w->keep_failed = true;
         arm(w, AGAIN_MS);
         return;
     }
     group_end(w);
-    if (w->jobs)
-        arm(w, w->jobs_bytes >= GROUP_BYTES ? 0 : GROUP_MS / 2);
+    evidence_status(w->journal, &w->status);
+    if (w->tick_due)
+        watch_due(w);
+    advance(w);
+}
+
+void take_finish(struct watch *w)
+{
+    for (int i = 0; i < 1000 && w->jobs && !w->full; i++) {
+        take_go(w);
+        (void)keeper_wait(w); /* take_kept looks at it */
+        take_kept(w);
+    }
+    (void)keeper_wait(w);
 }
 
 void take_free(struct watch *w)

@@ -46,9 +46,10 @@ static void on_config(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
 static void on_status(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct watch *w = c->state;
-    struct evidence_status s;
 
-    evidence_status(w->journal, &s);
+    if (!keeper_busy(w))
+        evidence_status(w->journal, &w->status);
+    const struct evidence_status s = w->status;
     wire_answer(ipc, m, json_pack("{sI sI sI sI sI sI sI sI sI sI sI sI sI sb sb sI ss}", "events", (json_int_t)(s.events + s.open_events),
         "open_events", (json_int_t)s.open_events, "blocks", (json_int_t)s.blocks, "segments", (json_int_t)s.segments, "stored_bytes",
         (json_int_t)s.stored_bytes, "raw_bytes", (json_int_t)s.raw_bytes, "next_block", (json_int_t)s.next_block, "sealed_block",
@@ -57,15 +58,27 @@ static void on_status(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
         w->broken_seal, "waiting", (json_int_t)w->jobs_n, "damaged", w->damaged), 0, NULL);
 }
 
+void watch_due(struct watch *w)
+{
+    uint64_t now = plat_clock_mono_ms();
+    int r = w->keep_failed ? 0 : evidence_step(w->journal, now);
+
+    w->tick_due = false;
+    if (r < 0)
+        sm_warn("a block cannot be closed: %s", sm_strerror(r));
+    sealing_tick(w, now);
+    evidence_status(w->journal, &w->status);
+}
+
 static void on_tick(void *arg)
 {
     struct watch *w = arg;
     uint64_t now = plat_clock_mono_ms();
-    int r = w->group_open ? 0 : evidence_step(w->journal, now);
 
-    if (r < 0)
-        sm_warn("a block cannot be closed: %s", sm_strerror(r));
-    sealing_tick(w, now);
+    if (keeper_busy(w))
+        w->tick_due = true;
+    else
+        watch_due(w);
     if (now / TICK_MS % CORRELATE_TICKS == 0) {
         struct sm_time t = plat_clock_wall();
         if (correlate_tick(w->correlate, (struct event_time){ t.s, t.ns }, signals_correlated, w) < 0)
@@ -98,7 +111,7 @@ static int open_journal(struct watch *w)
     char path[4200];
     int n = snprintf(path, sizeof path, "%s/journal", w->c->data);
     int r = n < 0 || (size_t)n >= sizeof path ? -SM_ELIMIT :
-        evidence_open(path, &(struct evidence_conf){ .block_events = BLOCK_EVENTS }, &w->journal, &found);
+        evidence_open(path, &(struct evidence_conf){ .apart = true }, &w->journal, &found);
 
     if (r < 0) {
         child_fatal(w->c, "the record: %s", sm_strerror(r));
@@ -125,15 +138,19 @@ static int start(struct child *c)
     w->own = strdup(own);
     w->faults = json_array();
     w->signals = json_array();
+    w->held = json_array();
+    w->ready = json_array();
     w->aliases = json_array();
     w->off = json_array();
     w->hints = json_array();
-    if (r >= 0 && (!w->shipped || !w->own || !w->faults || !w->signals || !w->aliases || !w->off || !w->hints))
+    if (r >= 0 && (!w->shipped || !w->own || !w->faults || !w->signals || !w->held || !w->ready || !w->aliases || !w->off || !w->hints))
         r = -ENOMEM;
     if (r >= 0)
         r = event_init(&w->e);
     if (r >= 0)
         r = event_init(&w->more);
+    if (r >= 0)
+        r = keeper_new(w);
     if (r >= 0)
         r = open_journal(w);
     if (r >= 0)
@@ -143,6 +160,11 @@ static int start(struct child *c)
     if (r >= 0)
         r = rules_load(w);
     return r;
+}
+
+static int ready(struct child *c)
+{
+    return keeper_start(c->state);
 }
 
 static void attached(struct child *c, unsigned peer, struct sm_ipc *ipc)
@@ -161,9 +183,8 @@ static void stop(struct child *c)
 {
     struct watch *w = c->state;
 
-    for (int i = 0; i < 1000 && w->jobs && !w->full; i++)
-        take_go(w);
-    int r = w->group_open ? 0 : evidence_flush(w->journal);
+    take_finish(w);
+    int r = w->group_open || w->keeping ? 0 : evidence_flush(w->journal);
     if (r < 0)
         sm_warn("the last block stays open: %s", sm_strerror(r)); /* its events are kept in the write-ahead file */
     sources_tell(w);
@@ -174,6 +195,7 @@ static void end(struct child *c)
 {
     struct watch *w = c->state;
 
+    keeper_free(w);
     take_free(w);
     signals_forget(w);
     rules_free(w);
@@ -187,6 +209,8 @@ static void end(struct child *c)
     event_names_free(w->names);
     json_decref(w->faults);
     json_decref(w->signals);
+    json_decref(w->held);
+    json_decref(w->ready);
     json_decref(w->aliases);
     json_decref(w->off);
     sm_buf_wipe(&w->tombstone);
@@ -207,7 +231,7 @@ int watch_main(struct child *c)
     };
     static const struct child_spec spec = {
         .handlers = handlers, .handlers_n = sizeof handlers / sizeof handlers[0], .early = early, .start = start,
-        .attached = attached, .stop = stop, .end = end, .queue_max = 8 << 20,
+        .ready = ready, .attached = attached, .stop = stop, .end = end, .queue_max = 8 << 20,
     };
     struct watch *w = calloc(1, sizeof *w);
 

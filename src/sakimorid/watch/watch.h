@@ -3,7 +3,8 @@
  * It reads what strangers wrote, so it has no network and no key; keyd seals what it kept.
  *
  * Batches are taken in groups.  A group is one commit of the journal: what a batch was answered for is on the disk, and what
- * was on its way when this process died is sent again and taken once (streams.c).
+ * was on its way when this process died is sent again and taken once (streams.c).  While a thread keeps one group (keeper.c),
+ * the next one is read and matched; groups are kept and answered in the order they came.
  */
 #ifndef SAKIMORID_WATCH_H
 #define SAKIMORID_WATCH_H
@@ -19,12 +20,11 @@ enum {
     GROUP_MS = 100,                 /* a batch waits at most so long for others to be kept with */
     GROUP_BYTES = 4 << 20,
     GROUP_RECORDS = 24000,
-    BLOCK_EVENTS = 65536,
     JOBS_MAX = 512,                 /* batches that wait, and their bytes: past it they are refused, and come again */
     JOBS_BYTES = 48 << 20,
     SOURCES_MAX = 8192, HOSTS_MAX = 256 /* of one sender */,
     STATES_MAX = 128,               /* streams of agents whose records belong together */
-    STREAMS_MAX = 4096,
+    STREAMS_MAX = 4096, STREAMS_BYTES_MAX = 64 + STREAMS_MAX * 40,
     HITS_MAX = 64,                  /* rules kept with one event */
     FOLDS_MAX = 1024,
     FOLD_MS = 10000,                /* the same rule about the same machine, account and address is told again after this, with a count */
@@ -69,8 +69,8 @@ struct job {
     struct sm_buf body;
     struct log_batch batch;         /* spans of body: what is left of it */
     struct log_run run;
-    size_t records;
-    bool in_group, bad, done;
+    size_t bytes;                   /* of the body, also after it was read and dropped */
+    bool in_group, keeping, bad, done, intended; /* intended: its records are of this group, not known already */
 };
 
 struct stream { uint8_t id[16]; uint64_t done, next; int64_t used_s; };
@@ -87,7 +87,10 @@ struct watch {
     struct event_names *names;
     struct normalise *normalise;
     struct event e, more;
-    struct evidence *journal;
+    struct evidence *journal;       /* shared with the keeper's thread */
+    struct evidence_status status;  /* as it was when the keeper was idle last */
+    struct keeper *keeper;
+    bool tick_due;                  /* the keeper was busy when the clock came by */
     struct evidence_rules retention;
     int state_dir;                  /* DATA/watch */
 
@@ -105,8 +108,11 @@ struct watch {
 
     /* take.c */
     struct job *jobs, **jobs_last;
-    size_t jobs_n, jobs_bytes;
-    bool group_open, full;
+    size_t jobs_n, jobs_bytes, waiting_n, waiting_bytes; /* waiting: those that are in no group yet */
+    /* A group is open while its records are read, ready when all were, keeping from when it was handed to the keeper until it is
+     * on the disk; keep_failed: it is not, and is tried again. */
+    bool group_open, group_ready, keeping, keep_failed, full;
+    uint64_t group_first;           /* number of its first event */
     struct sm_timer *group, *tick;
     bool group_set;
     const struct source *now_source; /* of the event that is kept just now, and its number */
@@ -129,7 +135,8 @@ struct watch {
     /* signals.c */
     struct fold folds[FOLDS_MAX];
     struct budget budgets[BUDGETS_MAX];
-    json_t *signals, *aliases;      /* aliases: which machine has which address, as far as signals need it */
+    json_t *signals, *held, *ready; /* of events not yet handed to the keeper; that are being kept; that may be told */
+    json_t *aliases;                /* which machine has which address, as far as signals need it */
     uint64_t signals_lost;
 
     /* sealing.c */
@@ -143,12 +150,25 @@ struct watch {
 /* take.c */
 void take_batch(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void take_go(void *arg);            /* timer */
+void take_kept(struct watch *w);    /* the keeper is idle again */
+void take_finish(struct watch *w);  /* all that can be kept now */
 void take_free(struct watch *w);
+
+/* keeper.c.  keeper_start when the process is confined; all others from the main thread.  keeper_go: streams_write (if there is
+ * an intent), evidence_keep; then take_kept.  keeper_wait: until it is idle; what the last one said. */
+int keeper_new(struct watch *w);
+int keeper_start(struct watch *w);
+struct sm_buf *keeper_intent(struct watch *w);
+void keeper_go(struct watch *w);
+bool keeper_busy(struct watch *w);
+int keeper_wait(struct watch *w);
+void keeper_free(struct watch *w);
 
 /* streams.c: which batches of a stream were kept.  -errno. */
 int streams_open(struct watch *w);
 bool streams_known(struct watch *w, const struct log_batch *b);
-int streams_intend(struct watch *w);            /* before a group: its batches, and the journal's next number */
+int streams_intend(struct watch *w, struct sm_buf *ret);            /* before a group is kept: its batches, and the number of its first event */
+int streams_write(const struct watch *w, struct sm_span intent);    /* on the keeper's thread */
 void streams_done(struct watch *w);             /* after its commit */
 
 /* sources.c */
@@ -167,7 +187,8 @@ void rules_free(struct watch *w);
 /* signals.c */
 void signals_add(struct watch *w, const struct sigma_rule *rule, const struct event *e, const struct source *s, uint64_t id);
 void signals_correlated(void *ctx, const struct correlate_hit *hit);
-void signals_tell(struct watch *w);             /* what was kept may be told */
+void signals_hold(struct watch *w);             /* those there are rest on what is being kept now */
+void signals_kept(struct watch *w);             /* and may be told */
 void signals_tick(struct watch *w);
 void signals_forget(struct watch *w);
 
@@ -177,5 +198,6 @@ void sealing_tick(struct watch *w, uint64_t now_ms);
 void sealing_retention(struct watch *w, const json_t *list);
 
 /* watch.c */
+void watch_due(struct watch *w);                            /* what the clock wants of the journal; the keeper is idle */
 void watch_say(struct watch *w, json_t *body /* taken */);  /* W_EVENT */
 #endif
