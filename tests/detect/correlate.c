@@ -133,6 +133,41 @@ static void order_matters_where_it_is_asked_for(void **state)
     close_track(&t);
 }
 
+/* Version 2.2 of the specification: the condition of temporal correlations as an expression. */
+static void a_condition_says_which_rules_have_to_be_near(void **state)
+{
+    struct track t;
+
+    open_track(&t, BASE("a") BASE("b") BASE("c") "title: some\ncorrelation: {type: temporal, rules: [a, b, c], group-by: [User], "
+                                                 "timespan: 1m, condition: a AND (b or c)}\n");
+    assert_int_equal(at(&t, 0, "b", "u", "A", ""), 0);
+    assert_int_equal(at(&t, 1, "c", "u", "A", ""), 0);
+    assert_int_equal(at(&t, 2, "a", "v", "A", ""), 0);
+    assert_int_equal(at(&t, 3, "a", "u", "A", ""), 1);
+    close_track(&t);
+    /* Rules that only the condition names; in order. */
+    open_track(&t, BASE("a") BASE("b") "title: order\ncorrelation: {type: temporal_ordered, group-by: [User], timespan: 1m, "
+                                       "condition: a and b}\n");
+    assert_int_equal(at(&t, 0, "b", "u", "A", ""), 0);
+    assert_int_equal(at(&t, 1, "a", "u", "A", ""), 0);
+    assert_int_equal(at(&t, 2, "b", "u", "A", ""), 1);
+    close_track(&t);
+}
+
+static void what_must_not_come_is_waited_for(void **state)
+{
+    struct track t;
+    struct event_time later = { .s = 1000000 + 1000 };
+
+    open_track(&t, BASE("a") BASE("b") "title: alone\ncorrelation: {type: temporal, rules: [a, b], group-by: [User], "
+                                       "timespan: 1m, condition: a and not b}\n");
+    assert_int_equal(at(&t, 0, "a", "u", "A", ""), 0);
+    assert_int_equal(at(&t, 0, "a", "v", "A", ""), 0);
+    assert_int_equal(at(&t, 30, "b", "v", "A", ""), 0);
+    assert_int_equal(correlate_tick(t.c, later, on_correlation, &t), 1);
+    close_track(&t);
+}
+
 /* The example of the specification, whole. */
 static void failed_sign_ins_followed_by_one_that_works(void **state)
 {
@@ -289,6 +324,9 @@ static void correlations_that_cannot_be_are_named(void **state)
         { "{type: value_count, rules: [one], timespan: 1h, condition: {gte: 1}}", "a field is needed" },
         { "{type: event_count, rules: [one], timespan: 1h, condition: {gte: many}}", "needs a number" },
         { "{type: event_count, rules: [gone], timespan: 1h, condition: {gte: 1}}", "is not there" },
+        { "{type: temporal, rules: [one], timespan: 1h, condition: not one}", "nothing happens" },
+        { "{type: temporal, rules: [one], timespan: 1h, condition: one and two}", "\"two\"" },
+        { "{type: event_count, rules: [one], timespan: 1h, condition: one}", "a map" },
         { "{type: event_count, rules: [self], timespan: 1h, condition: {gte: 1}}\nname: self", "circle" },
     };
 
@@ -317,6 +355,8 @@ int main(void)
         cmocka_unit_test(different_values_are_counted),
         cmocka_unit_test(rules_near_each_other_in_any_order),
         cmocka_unit_test(order_matters_where_it_is_asked_for),
+        cmocka_unit_test(a_condition_says_which_rules_have_to_be_near),
+        cmocka_unit_test(what_must_not_come_is_waited_for),
         cmocka_unit_test(failed_sign_ins_followed_by_one_that_works),
         cmocka_unit_test(fields_of_different_names_are_one_by_aliases),
         cmocka_unit_test(numbers_are_added_up_and_averaged),

@@ -59,8 +59,11 @@ struct correlate {
     struct correlate_counts counts;
 };
 
+/* Decided when its window has ended: what must not be there may still come. */
 static bool upper_bound(const struct correlation *c)
 {
+    if (c->when)
+        return c->absence;
     return (c->has[CORRELATE_LT] || c->has[CORRELATE_LTE] || c->has[CORRELATE_EQ] || c->has[CORRELATE_NEQ]) &&
            !c->has[CORRELATE_GT] && !c->has[CORRELATE_GTE] && c->type != CORRELATE_VALUE_PERCENTILE &&
            c->type != CORRELATE_TEMPORAL && c->type != CORRELATE_TEMPORAL_ORDERED;
@@ -410,11 +413,27 @@ static double share(const struct moment *m, size_t n, const struct moment *of)
     return 100.0 * (double)same / (double)n;
 }
 
-/* How many of the rules have a moment; in the order of the rules when ordered. */
+/* Do those of the rules that are there come in the order of the rules? */
+static bool in_order(const struct moment *m, size_t n, uint64_t there)
+{
+    for (size_t i = 0; i < n && there; i++)
+        if (there & -there & (uint64_t)1 << m[i].rule)
+            there &= there - 1;
+    return !there;
+}
+
+/* How many of the rules have a moment, 0 when the condition on them does not hold; in the order of the rules when ordered. */
 static double kinds(const struct correlation *c, const struct moment *m, size_t n)
 {
     uint64_t seen = 0;
     size_t count = 0;
+
+    for (size_t i = 0; c->when && i < n; i++)
+        seen |= (uint64_t)1 << m[i].rule;
+    if (c->when) {
+        bool order = c->type == CORRELATE_TEMPORAL || in_order(m, n, seen);
+        return order && correlation_when(c->when, seen) ? __builtin_popcountll(seen) : 0;
+    }
 
     if (c->type == CORRELATE_TEMPORAL_ORDERED) {
         for (size_t i = 0; i < n && count < c->rules_n; i++)
@@ -456,6 +475,8 @@ static bool holds(const struct correlation *c, double v)
 {
     bool temporal = c->type == CORRELATE_TEMPORAL || c->type == CORRELATE_TEMPORAL_ORDERED;
 
+    if (c->when)
+        return v > 0;
     return temporal && !any_limit(c) ? v >= (double)c->rules_n : within(c, v);
 }
 

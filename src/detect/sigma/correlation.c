@@ -139,15 +139,88 @@ static void limit_read(struct reader *r, const struct node *n, struct correlatio
     sigma_fail(r, n->line, "condition: nothing is called \"%.60s\"", n->key->text);
 }
 
+static bool is_temporal(const struct correlation *c)
+{
+    return c->type == CORRELATE_TEMPORAL || c->type == CORRELATE_TEMPORAL_ORDERED;
+}
+
+static bool says_not(const struct expr *x)
+{
+    bool not = x->op == OP_NOT;
+
+    for (uint32_t i = 0; x->op != OP_RULE && i < x->n; i++)
+        not |= says_not(x->kid[i]);
+    return not;
+}
+
+bool correlation_when(const struct expr *when, uint64_t there)
+{
+    bool all = true, any = false;
+
+    if (when->op == OP_RULE)
+        return there >> when->n & 1;
+    for (uint32_t i = 0; i < when->n; i++) {
+        bool holds = correlation_when(when->kid[i], there);
+        all &= holds;
+        any |= holds;
+    }
+    return when->op == OP_NOT ? !any : when->op == OP_AND ? all : any;
+}
+
+/* Rules that are named in the condition alone. */
+static void rules_of_condition(struct reader *r, const struct node *n, struct correlation *c)
+{
+    static const char space[] = " \t\r\n()";
+    const char *p = n->text + strspn(n->text, space);
+
+    c->rule_name = sigma_get(r, (RULES_MAX + 1) * sizeof *c->rule_name);
+    for (size_t len; *p && c->rule_name; p += len + strspn(p + len, space)) {
+        len = strcspn(p, space);
+        char *word = pool_text(r->pool, p, len);
+        bool known = !word || !strcasecmp(word, "and") || !strcasecmp(word, "or") || !strcasecmp(word, "not");
+        for (size_t i = 0; i < c->rules_n && !known; i++)
+            known = !strcmp(c->rule_name[i], word);
+        if (known)
+            continue;
+        if (c->rules_n == RULES_MAX) {
+            sigma_fail(r, n->line, "condition: at most %d rules", RULES_MAX);
+            return;
+        }
+        c->rule_name[c->rules_n++] = word;
+    }
+}
+
+/* Version 2.2: a temporal correlation may say by and, or, not which rules have to be there. */
+static void when_read(struct reader *r, const struct node *n, struct correlation *c)
+{
+    struct named *named = sigma_get(r, (c->rules_n + 1) * sizeof *named);
+
+    for (size_t i = 0; named && i < c->rules_n && r->err >= 0; i++) {
+        named[i] = (struct named){ .name = c->rule_name[i], .expr = expr_new(r, OP_RULE, 0) };
+        if (named[i].expr)
+            named[i].expr->n = (uint32_t)i;
+    }
+    if (r->err >= 0)
+        c->when = condition_read(r, named, c->rules_n, n->text, n->line);
+    c->absence = c->when && says_not(c->when);
+    if (c->when && correlation_when(c->when, 0))
+        sigma_fail(r, n->line, "condition: it would hold when nothing happens");
+}
+
 static void condition_of(struct reader *r, const struct node *n, struct correlation *c)
 {
     bool any = false;
 
-    if (n && n->kind != NODE_MAP) {
-        sigma_fail(r, n->line, "condition: a map of gt, gte, lt, lte, eq, neq and field");
+    c->percentile = -1;
+    if (n && n->kind == NODE_SCALAR && is_temporal(c)) {
+        when_read(r, n, c);
         return;
     }
-    c->percentile = -1;
+    if (n && n->kind != NODE_MAP) {
+        sigma_fail(r, n->line, is_temporal(c) ? "condition: a map of gt, gte, lt, lte, eq and neq, or rules joined by and, or, not"
+                                              : "condition: a map of gt, gte, lt, lte, eq, neq and field");
+        return;
+    }
     for (const struct node *k = n ? n->child : NULL; k && r->err >= 0; k = k->next) {
         if (!strcmp(k->key->text, "field")) {
             c->field_name = names_read(r, k, GROUPS_MAX, &c->field_n);
@@ -162,10 +235,9 @@ static void condition_of(struct reader *r, const struct node *n, struct correlat
             any = true;
         }
     }
-    bool temporal = c->type == CORRELATE_TEMPORAL || c->type == CORRELATE_TEMPORAL_ORDERED;
-    if (!any && !temporal)
+    if (!any && !is_temporal(c))
         sigma_fail(r, n ? n->line : r->line, "condition: one of gt, gte, lt, lte, eq and neq is needed");
-    if (c->type != CORRELATE_EVENT_COUNT && !temporal && !c->field_n)
+    if (c->type != CORRELATE_EVENT_COUNT && !is_temporal(c) && !c->field_n)
         sigma_fail(r, n ? n->line : r->line, "condition: a field is needed");
     if (c->type != CORRELATE_VALUE_COUNT && c->field_n > 1)
         sigma_fail(r, n->line, "condition: value_count alone takes several fields");
@@ -182,13 +254,16 @@ struct correlation *correlation_read(struct reader *r, const struct node *map)
     r->line = map->line;
     type_read(r, map, c);
     c->rule_name = names_read(r, node_get(map, "rules"), RULES_MAX, &c->rules_n);
+    const struct node *condition = node_get(map, "condition");
+    if (r->err >= 0 && !c->rules_n && condition && condition->kind == NODE_SCALAR && is_temporal(c))
+        rules_of_condition(r, condition, c);
     if (r->err >= 0 && !c->rules_n)
         sigma_fail(r, map->line, "correlation: no rules");
     c->rule = sigma_get(r, (c->rules_n + 1) * sizeof *c->rule);
     aliases_read(r, node_get(map, "aliases"), c);
     group_read(r, node_get(map, "group-by"), c);
     c->timespan_s = timespan_read(r, node_get(map, "timespan"), map->line);
-    condition_of(r, node_get(map, "condition"), c);
+    condition_of(r, condition, c);
     c->generate = !strcasecmp(sigma_text(r, node_get(map, "generate")), "true");
     return r->err < 0 ? NULL : c;
 }

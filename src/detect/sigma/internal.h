@@ -112,7 +112,7 @@ struct atom {
     double number;
     const char *want; /* as the rule has it, for people */
 };
-enum op { OP_ATOM, OP_AND, OP_OR, OP_NOT, OP_NEVER };
+enum op { OP_ATOM, OP_AND, OP_OR, OP_NOT, OP_NEVER, OP_RULE /* n: which of a correlation's rules */ };
 struct expr {
     uint8_t op;
     uint32_t n;
@@ -165,6 +165,8 @@ struct correlation {
     bool has[CORRELATE_CMPS];
     double limit[CORRELATE_CMPS];
     double percentile; /* value_percentile: which; negative: the share of a value among all, in percent */
+    struct expr *when; /* temporal, temporal_ordered: which of the rules have to be there; NULL: all, or as many as the limits say */
+    bool absence;      /* when says of a rule that it must not be there */
 };
 struct filter {
     size_t n;
@@ -248,6 +250,8 @@ struct named {
 };
 struct expr *condition_read(struct reader *r, const struct named *named, size_t n, const char *text, unsigned line);
 struct correlation *correlation_read(struct reader *r, const struct node *map);
+/* Does it hold when these rules (bits) are there? */
+bool correlation_when(const struct expr *when, uint64_t there);
 /* rule.c */
 sm_must_use int rule_read(struct reader *r, const struct node *document, struct rule **ret);
 const struct correlation *sigma_correlation(const struct sigma_rule *rule);
