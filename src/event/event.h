@@ -42,7 +42,7 @@ enum event_note {
     EVENT_CUT = 2,              /* fields or bytes beyond a maximum were left out; raw is whole up to EVENT_RAW_MAX */
     EVENT_NO_TIME = 4,          /* the record has no time: time is when the box saw it */
     EVENT_NO_ZONE = 8,          /* the record has a time without zone: the source's zone was taken */
-    EVENT_NO_YEAR = 16,         /* the record has a time without year: the nearest year was taken */
+    EVENT_NO_YEAR = 16,         /* the record has a time without year: the latest that lies in the past was taken */
     EVENT_DECODED = 32,         /* raw was not UTF-8: values were decoded (CP932, EUC-JP, ISO-2022-JP, UTF-16 ...) */
     EVENT_REPLACED = 64,        /* some bytes could not be decoded and stand as U+FFFD */
     EVENT_DAMAGED = 128,        /* the container was damaged here: what was left of the record */

@@ -36,7 +36,7 @@ struct format {
     int (*read)(struct format_ctx *c, struct sm_span text);
 };
 
-extern const struct format format_audit, format_csv, format_nec, format_text, format_yamaha;
+extern const struct format format_audit, format_cisco, format_csv, format_nec, format_text, format_yamaha;
 /* The reader of Windows events, and the mapping of CSV that is built in (rules/mappings/csv.json), of this thread. */
 struct windows;
 struct windows *windows_of(const struct normalise *n);
@@ -104,7 +104,7 @@ bool when_ctime(struct scan *s, struct when *ret);      /* Fri Dec 13 06:59:54.1
 bool when_wareki(struct scan *s, struct when *ret);     /* 令和8年11月15日 08時31分02秒, R8.11.15 08:31:40, 2026年11月15日 8:31 */
 bool when_epoch(struct scan *s, struct when *ret);      /* 1794678067, with ms, us, ns or a fraction */
 bool when_any(struct scan *s, struct when *ret);        /* whichever fits, taking most */
-/* Make it e's time: zone of the source, nearest year, notes. */
+/* Make it e's time: zone of the source, latest year that is past, notes. */
 void when_set(struct format_ctx *c, const struct when *w);
 
 /* ---- what a stream leaves (struct normalise_state) ---- */

@@ -10,7 +10,7 @@
 #include "normalise/format.h"
 #include "normalise/syslog.h"
 
-enum { PRI_MAX = 191, TAG_MAX = 96 };
+enum { PRI_MAX = 191, TAG_MAX = 96, CISCO_HEAD_MAX = 200 };
 
 static const char *const small_numbers[] = {
     "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19",
@@ -150,10 +150,77 @@ static bool host_and_time(struct scan *s, struct sm_span *ret_host, struct when 
 
 struct head { int pri; bool has_time, unset; struct when when; struct sm_span host, program, pid, body; };
 
+/* How long a device is up: "2y10w", "1d02h", "3w4d", "00:01:15". */
+static bool is_uptime(struct sm_span w)
+{
+    bool unit = false;
+
+    for (size_t i = 0; i < w.n; i++) {
+        if (!is_digit(w.p[i]) && !memchr("ywdh:", w.p[i], 5))
+            return false;
+        unit |= !is_digit(w.p[i]);
+    }
+    return unit && is_digit(w.p[0]);
+}
+
+/* Where a code of Cisco begins among the first bytes; the end when there is none. */
+static const uint8_t *cisco_code(const struct scan *s)
+{
+    struct scan t = { s->p, scan_left(s) < CISCO_HEAD_MAX ? s->end : s->p + CISCO_HEAD_MAX };
+
+    for (; t.p < t.end; t.p++) {
+        (void)scan_until(&t, '%');
+        if (t.p < t.end && format_cisco.detect(SM_SPAN(t.p, (size_t)(s->end - t.p))) > 0)
+            return t.p;
+    }
+    return s->end;
+}
+
+/*
+ * Before Cisco's code, each of them or none: the time and address of a relay, the number of the message, the name of the device
+ * (origin-id), its own count, its clock or how long it is up.  What stands last counts.  False: something else stands there.
+ */
+static bool cisco_head(struct scan s, struct head *h)
+{
+    const uint8_t *code = cisco_code(&s);
+    struct head to = { .pri = h->pri };
+    struct scan t = { s.p, code };
+    uint64_t v;
+
+    if (code == s.end)
+        return false;
+    for (unsigned words = 0;;) {
+        scan_blank(&t);
+        if (t.p == t.end)
+            break;
+        struct scan number = t;
+        if (scan_c(&t, ':') || (scan_uint(&number, 1, 10, &v) && scan_c(&number, ':') && scan_peek(&number) == ' ')) {
+            t = number.p > t.p ? number : t;
+            continue;
+        }
+        if (any_time(&t, &to.when, &to.unset)) {
+            to.has_time = true;
+            continue;
+        }
+        struct sm_span w = scan_word(&t);
+        if (w.n > 1 && w.p[w.n - 1] == ':')
+            w.n--;
+        if (++words > 3 || !tag_byte(w.p[0]) || memchr(w.p, '=', w.n) || w.n > 255)
+            return false;
+        if (!to.host.n || !is_uptime(w))
+            to.host = w;
+    }
+    to.body = SM_SPAN(code, (size_t)(s.end - code));
+    *h = to;
+    return true;
+}
+
 static void read_head(struct scan s, struct head *h)
 {
     *h = (struct head){ .pri = priority(&s) };
     scan_blank(&s);
+    if (cisco_head(s, h))
+        return;
     counter(&s);
     h->has_time = any_time(&s, &h->when, &h->unset) || host_and_time(&s, &h->host, &h->when, &h->unset);
     if (h->has_time) {

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include "normalise/format.h"
 
+enum { AHEAD_S = 7 * 86400 };
+
 /* Days since 1970-01-01 of a date of the Gregorian calendar (years from March: a leap day ends its year). */
 static int64_t days_of(int64_t y, int m, int d)
 {
@@ -447,21 +449,16 @@ static int64_t seconds(const struct when *w, int year)
     return days_of(year, w->month, w->day) * 86400 + w->h * 3600 + w->m * 60 + w->sec - w->zone_s;
 }
 
-/* Half a year away is nearer in another year; what was logged before New Year's Eve's midnight arrives after it. */
-static int nearest_year(const struct when *w, int64_t seen)
+/* The latest year by which it lies in the past: logs are read late, never before they are written.  A clock may be days ahead, and
+ * what was logged after New Year's midnight by one that is arrives before it. */
+static int latest_year(const struct when *w, int64_t seen)
 {
-    int year = year_of(seen + w->zone_s), best = year;
-    int64_t least = INT64_MAX;
+    int year = year_of(seen + w->zone_s);
 
-    for (int y = year - 1; y <= year + 1; y++) {
-        int64_t d = seconds(w, y) - seen;
-        d = d < 0 ? -d : d;
-        if (w->day > month_days(y, w->month) || d >= least)
-            continue;
-        least = d;
-        best = y;
-    }
-    return best;
+    for (int y = year + 1; y > year - 8; y--) /* a 29th of February: at most eight years back */
+        if (w->day <= month_days(y, w->month) && seconds(w, y) - seen <= AHEAD_S)
+            return y;
+    return year;
 }
 
 void when_set(struct format_ctx *c, const struct when *given)
@@ -479,7 +476,7 @@ void when_set(struct format_ctx *c, const struct when *given)
         e->notes |= EVENT_NO_ZONE;
     }
     if (!w.year) {
-        w.year = nearest_year(&w, e->seen.s);
+        w.year = latest_year(&w, e->seen.s);
         e->notes |= EVENT_NO_YEAR;
     }
     e->time = (struct event_time){ seconds(&w, w.year), w.ns };

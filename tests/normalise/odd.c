@@ -143,6 +143,55 @@ static void every_beginning_of_a_good_line_is_taken(void **state)
     normalise_state_free(st);
 }
 
+/* What Cisco may write before its code, alone or through a relay. */
+static void what_stands_before_a_code_of_cisco_is_told_apart(void **state)
+{
+    static const char *const heads[][2] = {
+        { "<190>3132517: Jul 13 08:23:43 192.168.100.2 sw01: 3132779: Jul 14 2023 08:23:43.398 UTC", "sw01" },
+        { "<190>Jul 13 08:23:43 192.168.100.2 sw01: 3132779: Jul 14 2023 08:23:43 UTC", "sw01" },
+        { "<190>31: 192.168.100.2 32: *Jul 14 2023 08:23:43 UTC", "192.168.100.2" },
+        { "<190>3132517: 3132513: Jul 14 2023 08:23:43.398 UTC", "" },
+        { "<190>: sw01: Jul 14 2023 08:23:43 UTC", "sw01" },
+        { "<190>: Jul 14 2023 08:23:43 UTC", "" },
+        { "<190>7: sw01: 3132513: 2y10w", "sw01" },
+        { "Jul 13 08:23:43 192.168.100.2 585917: Jul 14 2023 08:23:43 UTC", "192.168.100.2" },
+    };
+    char line[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        snprintf(line, sizeof line, "%s: %%SYS-5-CONFIG_I: Configured from console by admin on vty0 (10.0.0.9)", heads[i][0]);
+        assert_ok(take(NULL, line, strlen(line)));
+        assert_span_is(event_text(&e, EVENT_F_hostname), heads[i][1]);
+        assert_span_is(event_text(&e, EVENT_F_username), "admin");
+        assert_span_is(event_names_text(names, e.product), "cisco");
+        assert_int_equal(e.time.s, strchr(line, '*') || strstr(line, "2y10w") ? seen.s : 1689323023);
+    }
+    /* A code that is only spoken of is no head. */
+    const char *about = "<13>Nov 15 02:41:09 srv1 app: the switch said a=1 %SYS-5-CONFIG_I: Configured";
+    assert_ok(take(NULL, about, strlen(about)));
+    assert_span_is(event_text(&e, EVENT_F_program), "app");
+    assert_span_is(event_text(&e, EVENT_F_hostname), "srv1");
+}
+
+static void a_time_without_a_year_lies_in_the_past(void **state)
+{
+    static const struct { const char *time; int64_t s; } rows[] = {
+        { "Nov 27 00:00:00", 1795705200 },  /* a clock that is days ahead */
+        { "Nov 28 01:00:00", 1764259200 },  /* more than a week: a year ago */
+        { "Jan  6 22:11:43", 1767705103 },  { "Feb 29 12:00:00", 1709175600 },
+    };
+    char line[128];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(line, sizeof line, "<13>%s srv1 app: text", rows[i].time);
+        assert_ok(take(NULL, line, strlen(line)));
+        assert_true(e.notes & EVENT_NO_YEAR);
+        assert_int_equal(e.time.s, rows[i].s);
+    }
+}
+
 static void records_of_audit_that_never_end_fill_no_memory(void **state)
 {
     char line[300];
@@ -251,6 +300,8 @@ int main(void)
         cmocka_unit_test(long_records_of_one_thing_take_no_stack_and_no_time),
         cmocka_unit_test(every_byte_alone_and_every_pair_is_taken),
         cmocka_unit_test(every_beginning_of_a_good_line_is_taken),
+        cmocka_unit_test(what_stands_before_a_code_of_cisco_is_told_apart),
+        cmocka_unit_test(a_time_without_a_year_lies_in_the_past),
         cmocka_unit_test(records_of_audit_that_never_end_fill_no_memory),
         cmocka_unit_test(a_file_is_cut_into_the_records_of_its_format),
         cmocka_unit_test(a_mapping_that_is_wrong_says_what),
