@@ -65,7 +65,13 @@ static void numbers_are_compared_as_numbers(void **state)
     YES("f: 0x1F", "31");
     YES("f|neq: 5", "6");
     NO("f|neq: [5, 6]", "6");
-    assert_false(holds("        f|neq: 5", "other_field", "6"));
+    assert_true(holds("        f|neq: 5", "other_field", "6")); /* as `not f: 5` */
+    YES("f|contains|neq: b", "acd");
+    NO("f|contains|neq: b", "abd");
+    NO("f|re|neq: 'a.c'", "xabc");
+    YES("f|cidr|neq: 10.0.0.0/8", "192.0.2.1");
+    NO("f|cidr|neq: 10.0.0.0/8", "10.1.2.3");
+    NO("f|gt|neq: 5", "6");
 }
 
 static void null_nothing_and_empty_are_three_things(void **state)

@@ -632,21 +632,14 @@ static void value_add(
         x->kid[x->n++] = kid;
 }
 
-/* neq: the field is there and has none of the values. */
-static struct expr *negated(struct reader *r, const struct item *it, struct expr *x)
+/* neq: as `not` of the comparison, which is how the reference reads it; a field that is absent is different too. */
+static struct expr *negated(struct reader *r, struct expr *x)
 {
-    struct expr *both = expr_new(r, OP_AND, 2), *without = expr_new(r, OP_NOT, 1);
-    struct atom *a = atom_new(r, it, TEST_EXISTS, NULL);
-    struct expr *there = expr_atom(r, a);
+    struct expr *without = expr_new(r, OP_NOT, 1);
 
-    if (!both || !without || !there)
-        return NULL;
-    a->number = 1;
-    a->want = "true";
-    without->kid[without->n++] = x;
-    both->kid[both->n++] = there;
-    both->kid[both->n++] = without;
-    return both;
+    if (without)
+        without->kid[without->n++] = x;
+    return without;
 }
 
 static struct expr *values_read(struct reader *r, const struct item *it, const struct node *value)
@@ -671,7 +664,7 @@ static struct expr *values_read(struct reader *r, const struct item *it, const s
     if (x->n == 1)
         x = x->kid[0];
     if (it->neq)
-        x = negated(r, it, x);
+        x = negated(r, x);
     if (x && !x->label)
         x->label = it->key;
     return x;
