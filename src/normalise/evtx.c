@@ -52,7 +52,9 @@ void evtx_free(struct evtx *x)
 
 bool evtx_is(struct sm_span first)
 {
-    return first.n >= 8 && (!memcmp(first.p, file_magic, 8) || !memcmp(first.p, chunk_magic, 8));
+    size_t n = first.n < EVTX_FIRST_BYTES ? first.n : EVTX_FIRST_BYTES;
+
+    return n >= 8 && (!memcmp(first.p, file_magic, 8) || memmem(first.p, n, chunk_magic, 8));
 }
 
 const struct evtx_place *evtx_place(const struct evtx *x)

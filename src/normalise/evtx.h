@@ -74,7 +74,9 @@ struct evtx_place {
 /* names is borrowed and must live as long.  -ENOMEM. */
 sm_must_use int evtx_new(struct event_names *names, struct evtx **ret);
 void evtx_free(struct evtx *x);
-/* Does a file with these first bytes (16 are enough) look like one? */
+/* Enough of a file for its first chunk to begin in it, wherever the file was cut off. */
+#define EVTX_FIRST_BYTES ((size_t)128 << 10)
+/* Does a file with these first bytes look like one?  16 are enough of a whole one, EVTX_FIRST_BYTES of one without its beginning. */
 bool evtx_is(struct sm_span first);
 
 /*

@@ -243,11 +243,20 @@ static int read_records(struct events *s, int fd)
 
 /* ---- files ---- */
 
+static bool begins_as_evtx(int fd)
+{
+    uint8_t *first = malloc(EVTX_FIRST_BYTES);
+    ssize_t n = first ? pread(fd, first, EVTX_FIRST_BYTES, 0) : -1; /* of a pipe nothing: it is no EVTX then */
+    bool is = n > 0 && evtx_is(SM_SPAN(first, (size_t)n));
+
+    free(first);
+    return is;
+}
+
 static int one_file(struct events *s, const char *file)
 {
     bool in = !strcmp(file, "-");
     int fd = in ? dup(0) : open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    uint8_t first[16];
     struct stat st;
 
     if (fd < 0 || fstat(fd, &st) < 0 || S_ISDIR(st.st_mode)) {
@@ -268,8 +277,7 @@ static int one_file(struct events *s, const char *file)
     normalise_state_free(s->hint.state);
     s->hint.state = normalise_state_new();
     bool asked = s->hint.format && !strcmp(s->hint.format, "evtx");
-    ssize_t n = pread(fd, first, sizeof first, 0);
-    bool evtx = asked || s->xml || (!s->hint.format && n > 0 && evtx_is(SM_SPAN(first, (size_t)n)));
+    bool evtx = asked || s->xml || (!s->hint.format && begins_as_evtx(fd));
     int r = !s->hint.state ? -ENOMEM : !evtx ? read_records(s, fd) : S_ISREG(st.st_mode) ? read_evtx(s, fd) :
         -SM_EFORMAT;
     close(fd);

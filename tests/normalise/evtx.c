@@ -486,6 +486,11 @@ static void what_is_no_event_log_is_refused(void **state)
     assert_int_equal(evtx_open(x, SM_SPAN_STR("ElfFile"), 0), -SM_EFORMAT);
     assert_true(evtx_is(sample("two-chunks.evtx")));
     assert_false(evtx_is(SM_SPAN_STR("<Event>")));
+    /* One that was cut off its beginning, and one whose first bytes were overwritten. */
+    struct sm_span whole = sample("two-chunks.evtx");
+    assert_true(evtx_is(SM_SPAN(whole.p + 5000, whole.n - 5000)));
+    assert_true(evtx_is(SM_SPAN(whole.p + 3, whole.n - 3)));
+    assert_false(evtx_is(SM_SPAN(whole.p + 8, 4000)));
 }
 
 struct source { struct sm_span file; uint64_t shrinks_at; };
