@@ -162,30 +162,27 @@ void cleaning_quota(struct vaultd *v, const struct client_id *client, uint64_t m
 
 void cleaning_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    json_t *in = vaultd_store(v, ipc, m) ? wire_body(ipc, m) : NULL, *out = NULL;
-    if (!in)
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
-    bool go = sm_obj_bool(&o, "start", false), dry = sm_obj_bool(&o, "dry", false), stop = sm_obj_bool(&o, "cancel", false);
-    int r = o.err;
+    bool go = sm_obj_bool(&ask.o, "start", false), dry = sm_obj_bool(&ask.o, "dry", false), stop = sm_obj_bool(&ask.o, "cancel", false);
+    int r = ask.o.err;
     if (!r && stop) {
-        v->cleaning.cancel = true;
+        ask.v->cleaning.cancel = true;
         out = json_object();
     } else if (!r && go) {
-        r = start(v, dry);
+        r = start(ask.v, dry);
         out = r ? NULL : json_pack("{s:b}", "started", 1);
     } else if (!r) {
         struct clean_report report;
-        if (v->cleaning.clean)
-            clean_report(v->cleaning.clean, &report);
+        if (ask.v->cleaning.clean)
+            clean_report(ask.v->cleaning.clean, &report);
         out = json_object();
-        json_object_set_new(out, "running", v->cleaning.clean ? report_json(&v->cleaning, &report) : json_null());
-        json_object_set(out, "last", v->cleaning.last ? v->cleaning.last : json_null());
+        json_object_set_new(out, "running", ask.v->cleaning.clean ? report_json(&ask.v->cleaning, &report) : json_null());
+        json_object_set(out, "last", ask.v->cleaning.last ? ask.v->cleaning.last : json_null());
     }
-    wire_answer(ipc, m, out, r, o.err ? o.why : r == -SM_ESTATE ? "a clean-up is running already" : NULL);
-    json_decref(in);
+    vaultd_answer(&ask, out, r, ask.o.err ? ask.o.why : r == -SM_ESTATE ? "a clean-up is running already" : NULL);
 }
 
 /* ---- what is kept, and why ---- */
@@ -307,36 +304,33 @@ static int plan_row(void *arg, const struct store_generation *g, const struct re
 
 void cleaning_retention(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    json_t *in = vaultd_store(v, ipc, m) ? wire_body(ipc, m) : NULL, *out = NULL;
-    if (!in)
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     struct retention_policy p;
-    struct plan_arg plan = {.v = v, .items = json_array()};
-    store_policy(v->store, &p);
+    struct plan_arg plan = {.v = ask.v, .items = json_array()};
+    store_policy(ask.v->store, &p);
     int r = 0;
-    if (wire_hex_opt(&o, "source", plan.source.b, 16) && !o.err)
-        r = store_plan(v->store, &p, plan_row, &plan);
-    r = o.err ? o.err : r;
+    if (wire_hex_opt(&ask.o, "source", plan.source.b, 16) && !ask.o.err)
+        r = store_plan(ask.v->store, &p, plan_row, &plan);
+    r = ask.o.err ? ask.o.err : r;
     if (!r) {
         out = json_object();
         json_object_set_new(out, "policy", policy_json(&p));
         wire_int(out, "lock_max_days", RETENTION_DAYS_MAX);
         wire_int(out, "order_wait_ms", STORE_ORDER_WAIT_MS);
         wire_int(out, "pack_wait_ms", STORE_CONDEMNED_WAIT_MS);
-        wire_int(out, "running_ms", store_running_ms(v->store));
-        wire_int(out, "on_ms", store_on_ms(v->store));
-        json_object_set_new(out, "date", date_json(v));
-        json_object_set_new(out, "orders", orders_json(v));
-        json_object_set_new(out, "holds", holds_json(v));
-        json_object_set_new(out, "totals", totals_json(v));
+        wire_int(out, "running_ms", store_running_ms(ask.v->store));
+        wire_int(out, "on_ms", store_on_ms(ask.v->store));
+        json_object_set_new(out, "date", date_json(ask.v));
+        json_object_set_new(out, "orders", orders_json(ask.v));
+        json_object_set_new(out, "holds", holds_json(ask.v));
+        json_object_set_new(out, "totals", totals_json(ask.v));
         json_object_set(out, "items", plan.items);
     }
     json_decref(plan.items);
-    wire_answer(ipc, m, out, r, o.why);
-    json_decref(in);
+    vaultd_answer(&ask, out, r, ask.o.why);
 }
 
 /* ---- orders ---- */
@@ -396,28 +390,25 @@ static void change_forget(struct vaultd *v, const struct store_order *x)
 
 void cleaning_order(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    json_t *in = vaultd_store(v, ipc, m) ? wire_body(ipc, m) : NULL, *out = NULL;
-    if (!in)
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     char why[160] = "";
     uint8_t id[STORE_ORDER_ID];
     int r;
-    if (wire_hex_opt(&o, "cancel", id, sizeof id)) {
-        const char *said = sm_obj_str(&o, "why", 1, 255), *by = sm_obj_str(&o, "by", 1, 255),
-                   *role = sm_obj_str(&o, "role", 1, 32);
-        r = o.err ? o.err : store_order_cancel(v->store, id, said, by, role);
+    if (wire_hex_opt(&ask.o, "cancel", id, sizeof id)) {
+        const char *said = sm_obj_str(&ask.o, "why", 1, 255), *by = sm_obj_str(&ask.o, "by", 1, 255),
+                   *role = sm_obj_str(&ask.o, "role", 1, 32);
+        r = ask.o.err ? ask.o.err : store_order_cancel(ask.v->store, id, said, by, role);
         if (!r)
-            change_forget(v, order_of(v, id));
+            change_forget(ask.v, order_of(ask.v, id));
         out = r ? NULL : json_object();
     } else {
-        r = order_take(v, &o, &out, why);
+        r = order_take(ask.v, &ask.o, &out, why);
     }
-    vaultd_after(v, r);
-    wire_answer(ipc, m, out, r, o.err ? o.why : why);
-    json_decref(in);
+    vaultd_after(ask.v, r);
+    vaultd_answer(&ask, out, r, ask.o.err ? ask.o.why : why);
 }
 
 /* ---- recipients ---- */
@@ -494,23 +485,20 @@ static int change_bring(struct vaultd *v, const struct store_order *x, struct sm
 
 void cleaning_change(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    json_t *in = vaultd_store(v, ipc, m) ? wire_body(ipc, m) : NULL;
-    if (!in)
+    struct asked ask;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     struct sm_buf answer = SM_BUF_INIT(SM_IPC_BODY_MAX);
     uint8_t id[STORE_ORDER_ID];
     char why[160] = "";
-    sm_obj_hex(&o, "id", id, sizeof id);
-    int r = o.err ? o.err : change_bring(v, order_of(v, id), &answer, why);
+    sm_obj_hex(&ask.o, "id", id, sizeof id);
+    int r = ask.o.err ? ask.o.err : change_bring(ask.v, order_of(ask.v, id), &answer, why);
     if (r)
-        child_reply_error(ipc, m, r, o.err ? o.why : *why ? why : sm_strerror(r));
+        child_reply_error(ipc, m, r, ask.o.err ? ask.o.why : *why ? why : sm_strerror(r));
     else
         child_reply(ipc, m, sm_buf_span(&answer));
     sm_buf_wipe(&answer);
-    json_decref(in);
+    json_decref(ask.in);
 }
 
 /* ---- holds, the date, quotas ---- */
@@ -539,66 +527,56 @@ static int hold_put(struct vaultd *v, struct sm_obj *o, json_t **ret)
 
 void cleaning_hold(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    json_t *in = vaultd_store(v, ipc, m) ? wire_body(ipc, m) : NULL, *out = NULL;
-    if (!in)
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     uint8_t id[16];
     int r;
-    if (wire_hex_opt(&o, "release", id, sizeof id)) {
-        const char *why = sm_obj_str(&o, "why", 1, 255), *by = sm_obj_str(&o, "by", 1, 255),
-                   *role = sm_obj_str(&o, "role", 1, 32);
-        r = o.err ? o.err : store_hold_release(v->store, id, why, by, role);
+    if (wire_hex_opt(&ask.o, "release", id, sizeof id)) {
+        const char *why = sm_obj_str(&ask.o, "why", 1, 255), *by = sm_obj_str(&ask.o, "by", 1, 255),
+                   *role = sm_obj_str(&ask.o, "role", 1, 32);
+        r = ask.o.err ? ask.o.err : store_hold_release(ask.v->store, id, why, by, role);
         out = r ? NULL : json_object();
     } else {
-        r = hold_put(v, &o, &out);
+        r = hold_put(ask.v, &ask.o, &out);
     }
-    vaultd_after(v, r);
-    vaultd_mark_soon(v);
-    wire_answer(ipc, m, out, r, o.why);
-    json_decref(in);
+    vaultd_after(ask.v, r);
+    vaultd_mark_soon(ask.v);
+    vaultd_answer(&ask, out, r, ask.o.why);
 }
 
 void cleaning_date(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    json_t *in = vaultd_store(v, ipc, m) ? wire_body(ipc, m) : NULL, *out = NULL;
-    if (!in)
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     uint64_t gained = 0;
     int r = 0;
-    if (sm_obj_bool(&o, "confirm", false)) {
-        const char *by = sm_obj_str(&o, "by", 1, 255), *role = sm_obj_str(&o, "role", 1, 32);
-        r = o.err ? o.err : store_date_confirm(v->store, by, role, &gained);
+    if (sm_obj_bool(&ask.o, "confirm", false)) {
+        const char *by = sm_obj_str(&ask.o, "by", 1, 255), *role = sm_obj_str(&ask.o, "role", 1, 32);
+        r = ask.o.err ? ask.o.err : store_date_confirm(ask.v->store, by, role, &gained);
     }
-    r = o.err ? o.err : r;
+    r = ask.o.err ? ask.o.err : r;
     if (!r) {
-        out = date_json(v);
+        out = date_json(ask.v);
         wire_int(out, "gained_now_ms", gained);
     }
-    vaultd_after(v, r);
-    wire_answer(ipc, m, out, r, o.why);
-    json_decref(in);
+    vaultd_after(ask.v, r);
+    vaultd_answer(&ask, out, r, ask.o.why);
 }
 
 void cleaning_set_quota(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    json_t *in = vaultd_store(v, ipc, m) ? wire_body(ipc, m) : NULL;
-    if (!in)
+    struct asked ask;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     struct client_id client;
-    sm_obj_hex(&o, "client", client.b, 16);
-    uint64_t bytes = (uint64_t)sm_obj_int(&o, "bytes", 0, INT64_MAX);
-    const char *by = sm_obj_str(&o, "by", 1, 255);
-    int r = o.err ? o.err : store_quota_set(v->store, &client, bytes, by);
-    vaultd_after(v, r);
-    wire_answer(ipc, m, r ? NULL : json_object(), r, o.why);
-    json_decref(in);
+    sm_obj_hex(&ask.o, "client", client.b, 16);
+    uint64_t bytes = (uint64_t)sm_obj_int(&ask.o, "bytes", 0, INT64_MAX);
+    const char *by = sm_obj_str(&ask.o, "by", 1, 255);
+    int r = ask.o.err ? ask.o.err : store_quota_set(ask.v->store, &client, bytes, by);
+    vaultd_after(ask.v, r);
+    vaultd_answer(&ask, r ? NULL : json_object(), r, ask.o.why);
 }

@@ -163,53 +163,46 @@ static int let_in(struct peer *p, const char *label)
  * now. */
 void peers_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    json_t *in = vaultd_store(v, ipc, m) ? wire_body(ipc, m) : NULL;
-    if (!in)
+    struct asked ask;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     char why[COPY_WHY] = "";
     int r = 0;
-    const char *label = sm_obj_str_opt(&o, "label", COPY_LABEL_MAX), *by = sm_obj_str_opt(&o, "by", 255),
-               *what = sm_obj_str_opt(&o, "record", 16);
-    bool check = sm_obj_bool(&o, "check", false);
-    struct peer *p = peers_of(v, &o, label, &r, why);
+    const char *label = sm_obj_str_opt(&ask.o, "label", COPY_LABEL_MAX), *by = sm_obj_str_opt(&ask.o, "by", 255),
+               *what = sm_obj_str_opt(&ask.o, "record", 16);
+    bool check = sm_obj_bool(&ask.o, "check", false);
+    struct peer *p = peers_of(ask.v, &ask.o, label, &r, why);
     if (!r && label)
         r = let_in(p, label);
     if (!r && (label || what))
-        record(v, p, label ? "joined" : what, NULL, by);
+        record(ask.v, p, label ? "joined" : what, NULL, by);
     if (!r && check) {
         p->next_check_ms = 0;
-        sm_timer_set(v->peers_check, QUICK_MS, STEP_MS);
+        sm_timer_set(ask.v->peers_check, QUICK_MS, STEP_MS);
     }
-    wire_answer(ipc, m, r ? NULL : status_json(p), out_err(r), o.err ? o.why : why);
-    json_decref(in);
+    vaultd_answer(&ask, r ? NULL : status_json(p), out_err(r), ask.o.err ? ask.o.why : why);
 }
 
 void peers_pack(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    json_t *in = vaultd_store(v, ipc, m) ? wire_body(ipc, m) : NULL, *out = NULL;
-    if (!in)
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     char why[COPY_WHY] = "";
     struct cid id;
     uint64_t have = 0;
     int r = 0;
-    sm_obj_hex(&o, "pack", id.b, 32);
-    uint64_t length = (uint64_t)sm_obj_int(&o, "length", 1, INT64_MAX);
-    struct peer *p = peers_of(v, &o, NULL, &r, why);
+    sm_obj_hex(&ask.o, "pack", id.b, 32);
+    uint64_t length = (uint64_t)sm_obj_int(&ask.o, "length", 1, INT64_MAX);
+    struct peer *p = peers_of(ask.v, &ask.o, NULL, &r, why);
     if (!r)
-        r = peers_pack_begin(v, p, &id, length, &have);
+        r = peers_pack_begin(ask.v, p, &id, length, &have);
     if (!r) {
         out = json_pack("{s:b}", "done", have == length);
         wire_int(out, "have", have);
     }
-    wire_answer(ipc, m, out, out_err(r), o.err ? o.why : why);
-    json_decref(in);
+    vaultd_answer(&ask, out, out_err(r), ask.o.err ? ask.o.why : why);
 }
 
 /* A head that was taken, or one that must not be. */
@@ -282,21 +275,18 @@ void peers_file(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
 /* {"peer","name","offset","length"} → u64 size ‖ at most length bytes */
 void peers_read(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    json_t *in = vaultd_store(v, ipc, m) ? wire_body(ipc, m) : NULL;
-    if (!in)
+    struct asked ask;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     char why[COPY_WHY] = "";
     struct sm_buf b = SM_BUF_INIT(FAR_PIECE + 8);
     uint64_t size = 0;
     size_t got = 0;
     int r = 0;
-    const char *name = sm_obj_str(&o, "name", 1, COPY_NAME_MAX - 1);
-    uint64_t off = (uint64_t)sm_obj_int(&o, "offset", 0, INT64_MAX);
-    size_t n = (size_t)sm_obj_int(&o, "length", 0, FAR_PIECE);
-    struct peer *p = peers_of(v, &o, NULL, &r, why);
+    const char *name = sm_obj_str(&ask.o, "name", 1, COPY_NAME_MAX - 1);
+    uint64_t off = (uint64_t)sm_obj_int(&ask.o, "offset", 0, INT64_MAX);
+    size_t n = (size_t)sm_obj_int(&ask.o, "length", 0, FAR_PIECE);
+    struct peer *p = peers_of(ask.v, &ask.o, NULL, &r, why);
     if (!r)
         r = far_size(p->far, name, &size);
     if (!r)
@@ -307,36 +297,33 @@ void peers_read(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
         r = far_read(p->far, name, off, b.p + 8, n, &got);
     b.n += got;
     if (r)
-        child_reply_error(ipc, m, r, o.err ? o.why : why[0] ? why : sm_strerror(r));
+        child_reply_error(ipc, m, r, ask.o.err ? ask.o.why : why[0] ? why : sm_strerror(r));
     else
         child_reply(ipc, m, sm_buf_span(&b));
     sm_buf_wipe(&b);
-    json_decref(in);
+    json_decref(ask.in);
 }
 
 /* {"peer","packs","digits"} → (id 32 ‖ u64 size)… */
 void peers_list(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    json_t *in = vaultd_store(v, ipc, m) ? wire_body(ipc, m) : NULL;
-    if (!in)
+    struct asked ask;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     char why[COPY_WHY] = "";
     struct sm_buf b = SM_BUF_INIT(LIST_MAX);
     int r = 0;
-    const char *digits = sm_obj_str(&o, "digits", 2, 2);
-    bool packs = sm_obj_bool(&o, "packs", false);
-    struct peer *p = peers_of(v, &o, NULL, &r, why);
+    const char *digits = sm_obj_str(&ask.o, "digits", 2, 2);
+    bool packs = sm_obj_bool(&ask.o, "packs", false);
+    struct peer *p = peers_of(ask.v, &ask.o, NULL, &r, why);
     if (!r)
         r = far_list(p->far, packs, digits, &b);
     if (r)
-        child_reply_error(ipc, m, r, o.err ? o.why : why[0] ? why : sm_strerror(r));
+        child_reply_error(ipc, m, r, ask.o.err ? ask.o.why : why[0] ? why : sm_strerror(r));
     else
         child_reply(ipc, m, sm_buf_span(&b));
     sm_buf_wipe(&b);
-    json_decref(in);
+    json_decref(ask.in);
 }
 
 /* ---- reading again ---- */

@@ -116,28 +116,24 @@ static void put_details(struct vaultd *v, const struct store_generation *g, json
 
 void query_client(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    struct store *st = vaultd_store(v, ipc, m);
-    json_t *in = st ? wire_body(ipc, m) : NULL;
-    if (!in)
+    struct asked ask;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     struct store_client k = {0};
-    sm_obj_hex(&o, "client", k.id.b, 16);
-    int r = o.err;
-    if (!r && json_object_get(in, "sign_pub")) {
-        snprintf(k.name, sizeof k.name, "%s", sm_obj_str(&o, "name", 1, STORE_NAME_MAX));
-        sm_obj_hex(&o, "sign_pub", k.sign_pub, 32);
-        sm_obj_hex(&o, "recipients", k.recipients, 32);
-        int state = by_name(client_states, 4, sm_obj_str(&o, "state", 1, 16));
-        r = o.err ? o.err : state < 0 ? state : 0;
+    sm_obj_hex(&ask.o, "client", k.id.b, 16);
+    int r = ask.o.err;
+    if (!r && json_object_get(ask.in, "sign_pub")) {
+        snprintf(k.name, sizeof k.name, "%s", sm_obj_str(&ask.o, "name", 1, STORE_NAME_MAX));
+        sm_obj_hex(&ask.o, "sign_pub", k.sign_pub, 32);
+        sm_obj_hex(&ask.o, "recipients", k.recipients, 32);
+        int state = by_name(client_states, 4, sm_obj_str(&ask.o, "state", 1, 16));
+        r = ask.o.err ? ask.o.err : state < 0 ? state : 0;
         k.state = r ? 0 : (enum store_client_state)state;
         if (!r)
-            r = store_client_put(st, &k);
+            r = store_client_put(ask.st, &k);
     }
     if (!r)
-        r = store_client_get(st, &k.id, &k);
+        r = store_client_get(ask.st, &k.id, &k);
     json_t *out = r ? NULL : json_object();
     if (out) {
         wire_hex(out, "client", k.id.b, 16);
@@ -150,11 +146,10 @@ void query_client(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_
         wire_int(out, "pack_bytes", k.pack_bytes);
         wire_int(out, "unclaimed_bytes", k.unclaimed_bytes);
         wire_int(out, "generations", k.generations);
-        wire_int(out, "quota", store_quota(st, &k.id));
+        wire_int(out, "quota", store_quota(ask.st, &k.id));
     }
-    vaultd_after(v, r);
-    wire_answer(ipc, m, out, r, o.why);
-    json_decref(in);
+    vaultd_after(ask.v, r);
+    vaultd_answer(&ask, out, r, ask.o.why);
 }
 
 static json_t *session_json(struct vaultd *v, const struct store_session *s)
@@ -183,41 +178,36 @@ static json_t *session_json(struct vaultd *v, const struct store_session *s)
 
 void query_session(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    struct store *st = vaultd_store(v, ipc, m);
-    json_t *in = st ? wire_body(ipc, m) : NULL, *out = NULL;
-    if (!in)
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     struct session_id id;
     struct store_session *s = NULL;
-    bool known = wire_hex_opt(&o, "session", id.b, 16);
-    int r = o.err;
-    if (!r && sm_obj_bool(&o, "end", false)) {
-        s = known ? store_session_find(st, &id) : NULL;
+    bool known = wire_hex_opt(&ask.o, "session", id.b, 16);
+    int r = ask.o.err;
+    if (!r && sm_obj_bool(&ask.o, "end", false)) {
+        s = known ? store_session_find(ask.st, &id) : NULL;
         if (s)
             store_session_end(s);
-        wire_answer(ipc, m, json_object(), 0, NULL);
-        json_decref(in);
+        vaultd_answer(&ask, json_object(), 0, NULL);
         return;
     }
     struct store_session_args a = {.resume = known ? &id : NULL};
-    sm_obj_hex(&o, "client", a.client.b, 16);
-    sm_obj_hex(&o, "source", a.source.b, 16);
-    sm_obj_hex(&o, "run", a.run.b, 16);
-    int kind = by_name(run_names, 4, sm_obj_str(&o, "run_kind", 1, 16));
-    a.from = sm_obj_str_opt(&o, "from", 255);
-    r = o.err ? o.err : kind < 0 ? kind : 0;
+    sm_obj_hex(&ask.o, "client", a.client.b, 16);
+    sm_obj_hex(&ask.o, "source", a.source.b, 16);
+    sm_obj_hex(&ask.o, "run", a.run.b, 16);
+    int kind = by_name(run_names, 4, sm_obj_str(&ask.o, "run_kind", 1, 16));
+    a.from = sm_obj_str_opt(&ask.o, "from", 255);
+    r = ask.o.err ? ask.o.err : kind < 0 ? kind : 0;
     if (!r) {
         a.run_kind = (uint8_t)kind;
-        r = store_session_open(st, &a, &s);
+        r = store_session_open(ask.st, &a, &s);
     }
     if (!r)
-        out = session_json(v, s);
-    vaultd_after(v, r);
-    wire_answer(ipc, m, out, r, o.why);
-    json_decref(in);
+        out = session_json(ask.v, s);
+    vaultd_after(ask.v, r);
+    vaultd_answer(&ask, out, r, ask.o.why);
 }
 
 void query_pack_state(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -398,33 +388,30 @@ static json_t *named_generations(struct vaultd *v, const json_t *names)
 
 void query_generations(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    struct store *st = vaultd_store(v, ipc, m);
-    json_t *in = st ? wire_body(ipc, m) : NULL, *out = NULL;
-    if (!in)
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     struct client_id client;
     struct source_id source;
     struct store_query q = {0};
-    if (wire_hex_opt(&o, "client", client.b, 16))
+    if (wire_hex_opt(&ask.o, "client", client.b, 16))
         q.client = &client;
-    if (wire_hex_opt(&o, "source", source.b, 16))
+    if (wire_hex_opt(&ask.o, "source", source.b, 16))
         q.source = &source;
-    q.before_seq = (uint64_t)sm_obj_int_opt(&o, "before_seq", 0, INT64_MAX, 0);
-    size_t limit = (size_t)sm_obj_int_opt(&o, "limit", 1, LIST_MAX, 100);
-    const json_t *names = json_object_get(in, "manifests") ? sm_obj_arr(&o, "manifests", LIST_MAX) : NULL;
-    struct store_generation *rows = o.err || names ? NULL : calloc(limit, sizeof *rows);
-    int r = o.err ? o.err : rows || names ? 0 : -ENOMEM;
+    q.before_seq = (uint64_t)sm_obj_int_opt(&ask.o, "before_seq", 0, INT64_MAX, 0);
+    size_t limit = (size_t)sm_obj_int_opt(&ask.o, "limit", 1, LIST_MAX, 100);
+    const json_t *names = json_object_get(ask.in, "manifests") ? sm_obj_arr(&ask.o, "manifests", LIST_MAX) : NULL;
+    struct store_generation *rows = ask.o.err || names ? NULL : calloc(limit, sizeof *rows);
+    int r = ask.o.err ? ask.o.err : rows || names ? 0 : -ENOMEM;
     if (!r && names) {
-        out = named_generations(v, names);
+        out = named_generations(ask.v, names);
     } else if (!r) {
-        size_t n = store_generations(st, &q, rows, limit);
+        size_t n = store_generations(ask.st, &q, rows, limit);
         json_t *list = json_array();
         for (size_t i = 0; i < n; i++) {
-            json_t *row = query_generation_json(v, &rows[i]);
-            put_details(v, &rows[i], row);
+            json_t *row = query_generation_json(ask.v, &rows[i]);
+            put_details(ask.v, &rows[i], row);
             json_array_append_new(list, row);
         }
         out = json_object();
@@ -433,8 +420,7 @@ void query_generations(struct child *c, unsigned peer, struct sm_ipc *ipc, struc
             out, "next_before_seq", n == limit ? json_integer((json_int_t)rows[n - 1].seq) : json_null());
     }
     free(rows);
-    wire_answer(ipc, m, out, r, o.why);
-    json_decref(in);
+    vaultd_answer(&ask, out, r, ask.o.why);
 }
 
 static int manifest_arg(json_t *in, struct cid *ret, char *why)
@@ -523,30 +509,28 @@ static int closure_part(struct store *st, const struct client_id *client, const 
 
 void query_closure(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    struct store *st = vaultd_store(v, ipc, m);
-    json_t *in = st ? wire_body(ipc, m) : NULL, *out = NULL;
-    if (!in)
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
     char why[160] = "";
     struct cid id;
     struct store_generation g;
     struct sm_buf cids = SM_BUF_INIT((size_t)64 << 20), raw = SM_BUF_INIT(SM_IPC_BODY_MAX);
-    struct sm_obj o = SM_OBJ(in);
+    struct sm_obj o = SM_OBJ(ask.in);
     size_t next = 0, from = (size_t)sm_obj_int_opt(&o, "cursor", 0, INT32_MAX, 0);
     bool only = sm_obj_bool(&o, "cids", false);
-    int r = o.err ? o.err : manifest_arg(in, &id, why);
+    int r = o.err ? o.err : manifest_arg(ask.in, &id, why);
     if (!r)
-        r = store_generation(st, &id, &g);
+        r = store_generation(ask.st, &id, &g);
     if (!r)
-        r = store_envelopes(st, &id, &cids);
+        r = store_envelopes(ask.st, &id, &cids);
     if (!r && only) {
         next = cids.n - 32 * from > RAW_MAX / 32 * 32 ? from + RAW_MAX / 32 : 0;
         r = 32 * from > cids.n ? -SM_EINVAL
                                : sm_buf_put(&raw, cids.p + 32 * from, (next ? next : cids.n / 32) * 32 - 32 * from);
     } else if (!r) {
-        r = closure_part(st, &g.client, &cids, from, &raw, &next);
+        r = closure_part(ask.st, &g.client, &cids, from, &raw, &next);
     }
     if (!r) {
         out = json_object();
@@ -556,5 +540,5 @@ void query_closure(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
     reply_joined(ipc, m, out, sm_buf_span(&raw), r, why);
     sm_buf_wipe(&cids);
     sm_buf_wipe(&raw);
-    json_decref(in);
+    json_decref(ask.in);
 }

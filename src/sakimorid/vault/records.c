@@ -44,67 +44,58 @@ void query_thaw(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
 
 void query_policy(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    struct store *st = vaultd_store(v, ipc, m);
-    json_t *in = st ? wire_body(ipc, m) : NULL, *out = NULL;
-    if (!in)
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     struct retention_policy p;
-    store_policy(st, &p);
-    if (json_object_get(in, "daily")) {
-        p.hourly = (uint32_t)sm_obj_int(&o, "hourly", 0, RETENTION_SLOTS_MAX);
-        p.daily = (uint32_t)sm_obj_int(&o, "daily", 0, RETENTION_SLOTS_MAX);
-        p.weekly = (uint32_t)sm_obj_int(&o, "weekly", 0, RETENTION_SLOTS_MAX);
-        p.monthly = (uint32_t)sm_obj_int(&o, "monthly", 0, RETENTION_SLOTS_MAX);
-        p.min_days = (uint32_t)sm_obj_int(&o, "min_days", 1, RETENTION_DAYS_MAX);
-        const char *by = sm_obj_str(&o, "by", 1, 255);
-        int r = o.err ? o.err : store_policy_set(st, &p, by);
-        vaultd_after(v, r);
-        vaultd_mark_soon(v);
+    store_policy(ask.st, &p);
+    if (json_object_get(ask.in, "daily")) {
+        p.hourly = (uint32_t)sm_obj_int(&ask.o, "hourly", 0, RETENTION_SLOTS_MAX);
+        p.daily = (uint32_t)sm_obj_int(&ask.o, "daily", 0, RETENTION_SLOTS_MAX);
+        p.weekly = (uint32_t)sm_obj_int(&ask.o, "weekly", 0, RETENTION_SLOTS_MAX);
+        p.monthly = (uint32_t)sm_obj_int(&ask.o, "monthly", 0, RETENTION_SLOTS_MAX);
+        p.min_days = (uint32_t)sm_obj_int(&ask.o, "min_days", 1, RETENTION_DAYS_MAX);
+        const char *by = sm_obj_str(&ask.o, "by", 1, 255);
+        int r = ask.o.err ? ask.o.err : store_policy_set(ask.st, &p, by);
+        vaultd_after(ask.v, r);
+        vaultd_mark_soon(ask.v);
         if (r) {
-            wire_answer(ipc, m, NULL, r, o.why);
-            json_decref(in);
+            vaultd_answer(&ask, NULL, r, ask.o.why);
             return;
         }
     }
     out = json_pack("{s:i,s:i,s:i,s:i,s:i}", "hourly", (int)p.hourly, "daily", (int)p.daily, "weekly", (int)p.weekly,
         "monthly", (int)p.monthly, "min_days", (int)p.min_days);
-    wire_answer(ipc, m, out, 0, NULL);
-    json_decref(in);
+    vaultd_answer(&ask, out, 0, NULL);
 }
 
 void query_access(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    struct store *st = vaultd_store(v, ipc, m);
-    json_t *in = st ? wire_body(ipc, m) : NULL, *out = NULL;
-    if (!in)
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     struct client_id client;
     struct cid manifest;
-    struct store_access a = {.what = sm_obj_str(&o, "what", 1, 32)};
-    a.who = sm_obj_str_opt(&o, "who", 255);
-    a.role = sm_obj_str_opt(&o, "role", 255);
-    a.from = sm_obj_str_opt(&o, "from", 255);
-    a.why = sm_obj_str_opt(&o, "why", 255);
-    a.result = sm_obj_str_opt(&o, "result", 255);
-    a.path_count = (uint64_t)sm_obj_int_opt(&o, "path_count", 0, INT64_MAX, 0);
-    if (wire_hex_opt(&o, "client", client.b, 16))
+    struct store_access a = {.what = sm_obj_str(&ask.o, "what", 1, 32)};
+    a.who = sm_obj_str_opt(&ask.o, "who", 255);
+    a.role = sm_obj_str_opt(&ask.o, "role", 255);
+    a.from = sm_obj_str_opt(&ask.o, "from", 255);
+    a.why = sm_obj_str_opt(&ask.o, "why", 255);
+    a.result = sm_obj_str_opt(&ask.o, "result", 255);
+    a.path_count = (uint64_t)sm_obj_int_opt(&ask.o, "path_count", 0, INT64_MAX, 0);
+    if (wire_hex_opt(&ask.o, "client", client.b, 16))
         a.client = &client;
-    if (wire_hex_opt(&o, "manifest", manifest.b, 32))
+    if (wire_hex_opt(&ask.o, "manifest", manifest.b, 32))
         a.manifest = &manifest;
-    int r = o.err ? o.err : store_access(st, &a);
+    int r = ask.o.err ? ask.o.err : store_access(ask.st, &a);
     if (!r) {
         out = json_object();
-        wire_int(out, "seq", journal_durable(store_journal(st)).seq);
+        wire_int(out, "seq", journal_durable(store_journal(ask.st)).seq);
     }
-    vaultd_after(v, r);
-    wire_answer(ipc, m, out, r, o.why);
-    json_decref(in);
+    vaultd_after(ask.v, r);
+    vaultd_answer(&ask, out, r, ask.o.why);
 }
 
 struct log_arg {
@@ -208,19 +199,15 @@ static int head_check(struct store *st, struct sm_obj *o, uint64_t now, const ch
 
 void query_head(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    struct store *st = vaultd_store(v, ipc, m);
-    json_t *in = st ? wire_body(ipc, m) : NULL;
-    if (!in)
+    struct asked ask;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
     struct journal_signed_head h;
     json_t *out = NULL;
     const char *check = NULL;
-    int r = store_head(st, &h);
-    if (!r && json_object_get(in, "hash"))
-        r = head_check(st, &o, h.head.seq, &check);
+    int r = store_head(ask.st, &h);
+    if (!r && json_object_get(ask.in, "hash"))
+        r = head_check(ask.st, &ask.o, h.head.seq, &check);
     if (!r) {
         out = json_object();
         query_put_head(out, "head", &h);
@@ -229,28 +216,23 @@ void query_head(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ip
         if (check)
             json_object_set_new(out, "check", json_string(check));
     }
-    vaultd_after(v, r);
-    wire_answer(ipc, m, out, r, o.why);
-    json_decref(in);
+    vaultd_after(ask.v, r);
+    vaultd_answer(&ask, out, r, ask.o.why);
 }
 
 /* {"copy","number","digest"} → {"sig"}: a root of a copy over the network (FORMAT section 12.1), signed with the head key. */
 void query_copy_seal(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    if (!vaultd_store(v, ipc, m))
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    json_t *in = wire_body(ipc, m), *out = NULL;
-    if (!in)
-        return;
-    struct sm_obj o = SM_OBJ(in);
-    struct copy_root_name name = {.vault = v->vault};
+    struct copy_root_name name = {.vault = ask.v->vault};
     struct sm_buf message = SM_BUF_INIT(256), sig = SM_BUF_INIT(256);
-    sm_obj_hex(&o, "copy", name.copy, sizeof name.copy);
-    sm_obj_hex(&o, "digest", name.digest, sizeof name.digest);
-    name.number = (uint64_t)sm_obj_int(&o, "number", 1, INT64_MAX);
-    int r = o.err ? o.err : copy_root_message(&name, &message);
+    sm_obj_hex(&ask.o, "copy", name.copy, sizeof name.copy);
+    sm_obj_hex(&ask.o, "digest", name.digest, sizeof name.digest);
+    name.number = (uint64_t)sm_obj_int(&ask.o, "number", 1, INT64_MAX);
+    int r = ask.o.err ? ask.o.err : copy_root_message(&name, &message);
     if (!r)
         r = child_call(c, WHO_KEYD, K_SIGN_HEAD, sm_buf_span(&message), 10000, &sig, NULL);
     if (!r && sig.n != 64)
@@ -261,25 +243,20 @@ void query_copy_seal(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
     }
     sm_buf_wipe(&message);
     sm_buf_wipe(&sig);
-    wire_answer(ipc, m, out, r, o.err ? o.why : NULL);
-    json_decref(in);
+    vaultd_answer(&ask, out, r, ask.o.err ? ask.o.why : NULL);
 }
 
 /* {"copy"} → {"label"}: what a prepared target carries, signed with the head key. */
 void query_copy_label(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    if (!vaultd_store(v, ipc, m))
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    json_t *in = wire_body(ipc, m), *out = NULL;
-    if (!in)
-        return;
-    struct sm_obj o = SM_OBJ(in);
-    struct copy_label l = {.vault = v->vault};
+    struct copy_label l = {.vault = ask.v->vault};
     struct sm_buf message = SM_BUF_INIT(128), sig = SM_BUF_INIT(256), text = SM_BUF_INIT(COPY_LABEL_MAX);
-    sm_obj_hex(&o, "copy", l.copy, sizeof l.copy);
-    int r = o.err ? o.err : copy_label_message(&l, &message);
+    sm_obj_hex(&ask.o, "copy", l.copy, sizeof l.copy);
+    int r = ask.o.err ? ask.o.err : copy_label_message(&l, &message);
     if (!r)
         r = child_call(c, WHO_KEYD, K_SIGN_HEAD, sm_buf_span(&message), 10000, &sig, NULL);
     if (!r && sig.n != sizeof l.sig)
@@ -295,6 +272,5 @@ void query_copy_label(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     sm_buf_wipe(&message);
     sm_buf_wipe(&sig);
     sm_buf_wipe(&text);
-    wire_answer(ipc, m, out, r, o.err ? o.why : NULL);
-    json_decref(in);
+    vaultd_answer(&ask, out, r, ask.o.err ? ask.o.why : NULL);
 }

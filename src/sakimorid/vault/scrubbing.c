@@ -301,34 +301,29 @@ static int report_row(void *arg, const struct journal_record *r)
 
 void scrubbing_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    struct store *st = vaultd_store(v, ipc, m);
-    json_t *in = st ? wire_body(ipc, m) : NULL;
-    if (!in)
+    struct asked ask;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    struct sm_obj o = SM_OBJ(in);
-    bool start = sm_obj_bool(&o, "start", false);
+    bool start = sm_obj_bool(&ask.o, "start", false);
     json_t *reports = json_array(), *healed = json_array();
-    int r = o.err ? o.err : v->scrubbing ? 0 : -SM_ESTATE;
+    int r = ask.o.err ? ask.o.err : ask.v->scrubbing ? 0 : -SM_ESTATE;
     if (!r && start) {
-        json_array_clear(v->scrubbing->found);
-        scrub_begin(v->scrubbing->scrub, true);
-        sm_timer_set(v->scrubbing->timer, 1, 0);
+        json_array_clear(ask.v->scrubbing->found);
+        scrub_begin(ask.v->scrubbing->scrub, true);
+        sm_timer_set(ask.v->scrubbing->timer, 1, 0);
     }
     if (!r)
-        r = store_log(st, 0, 1u << JOURNAL_SCRUB, REPORTS_MAX, report_row, reports);
+        r = store_log(ask.st, 0, 1u << JOURNAL_SCRUB, REPORTS_MAX, report_row, reports);
     if (!r)
-        r = store_log(st, 0, 1u << JOURNAL_HEALED, REPORTS_MAX, report_row, healed);
+        r = store_log(ask.st, 0, 1u << JOURNAL_HEALED, REPORTS_MAX, report_row, healed);
     json_t *out = r ? NULL : json_object();
     if (out) {
-        json_object_set_new(out, "now", scrubbing_now(v));
+        json_object_set_new(out, "now", scrubbing_now(ask.v));
         json_object_set(out, "reports", reports);
         json_object_set(out, "healed", healed);
-        json_object_set(out, "found", v->scrubbing->found);
+        json_object_set(out, "found", ask.v->scrubbing->found);
     }
     json_decref(reports);
     json_decref(healed);
-    wire_answer(ipc, m, out, r, o.why);
-    json_decref(in);
+    vaultd_answer(&ask, out, r, ask.o.why);
 }

@@ -20,6 +20,22 @@ struct store *vaultd_store(struct vaultd *v, struct sm_ipc *ipc, struct sm_ipc_m
     return v->store;
 }
 
+bool vaultd_asked(struct child *c, struct sm_ipc *ipc, struct sm_ipc_msg *m, struct asked *ret)
+{
+    struct vaultd *v = vaultd_of(c);
+    struct store *st = vaultd_store(v, ipc, m);
+    json_t *in = st ? wire_body(ipc, m) : NULL;
+
+    *ret = (struct asked){ .v = v, .st = st, .in = in, .o = SM_OBJ(in), .ipc = ipc, .m = m };
+    return in != NULL;
+}
+
+void vaultd_answer(struct asked *q, json_t *out, int r, const char *why)
+{
+    wire_answer(q->ipc, q->m, out, r, why);
+    json_decref(q->in);
+}
+
 void vaultd_event(struct vaultd *v, const char *what, json_t *o)
 {
     if (!o)

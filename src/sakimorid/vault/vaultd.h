@@ -98,6 +98,20 @@ static inline struct vaultd *vaultd_of(struct child *c)
 
 /* The store, or NULL after answering SM_EAGAIN (not opened yet). */
 struct store *vaultd_store(struct vaultd *v, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+/* A request with a JSON body, while its handler runs. */
+struct asked {
+    struct vaultd *v;
+    struct store *st;
+    json_t *in;
+    struct sm_obj o; /* in's fields */
+    struct sm_ipc *ipc;
+    struct sm_ipc_msg *m;
+};
+/* False: answered already (the store is not open yet, or the body is no JSON).  Ended by vaultd_answer, or, when the answer is not
+ * JSON, by json_decref(in). */
+bool vaultd_asked(struct child *c, struct sm_ipc *ipc, struct sm_ipc_msg *m, struct asked *ret);
+/* As wire_answer; frees in. */
+void vaultd_answer(struct asked *q, json_t *out, int r, const char *why);
 /* A notice to brain; o is taken. */
 void vaultd_event(struct vaultd *v, const char *what, json_t *o);
 /* Ask for a flush soon (group commit), or for new marks. */

@@ -129,32 +129,27 @@ static int start(struct vaultd *v, const char *kind)
 
 void verifying_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)peer;
-    struct vaultd *v = vaultd_of(c);
-    if (!vaultd_store(v, ipc, m))
+    struct asked ask;
+    json_t *out = NULL;
+    if (!vaultd_asked(c, ipc, m, &ask))
         return;
-    json_t *in = wire_body(ipc, m), *out = NULL;
-    if (!in)
-        return;
-    struct sm_obj o = SM_OBJ(in);
-    const char *kind = sm_obj_str_opt(&o, "kind", 16);
-    bool cancel = sm_obj_bool(&o, "cancel", false);
-    int r = o.err;
+    const char *kind = sm_obj_str_opt(&ask.o, "kind", 16);
+    bool cancel = sm_obj_bool(&ask.o, "cancel", false);
+    int r = ask.o.err;
     if (!r && kind && strcmp(kind, "data") != 0 && strcmp(kind, "structure") != 0)
         r = -SM_EINVAL;
     if (!r && cancel) {
-        v->cancel = true;
+        ask.v->cancel = true;
         out = json_object();
     } else if (!r && kind) {
-        r = start(v, kind);
+        r = start(ask.v, kind);
         out = r ? NULL : json_pack("{s:b}", "started", 1);
     } else if (!r) {
         out = json_object();
-        json_t *now = verifying_now(v);
+        json_t *now = verifying_now(ask.v);
         json_object_set_new(out, "running", now ? now : json_null());
-        json_object_set(out, "last", v->last ? v->last : json_null());
-        json_object_set(out, "damaged", v->damaged ? v->damaged : json_null());
+        json_object_set(out, "last", ask.v->last ? ask.v->last : json_null());
+        json_object_set(out, "damaged", ask.v->damaged ? ask.v->damaged : json_null());
     }
-    wire_answer(ipc, m, out, r, o.err ? o.why : r == -SM_ESTATE ? "a check is running already" : NULL);
-    json_decref(in);
+    vaultd_answer(&ask, out, r, ask.o.err ? ask.o.why : r == -SM_ESTATE ? "a check is running already" : NULL);
 }
