@@ -14,16 +14,19 @@
 
 enum { COLUMN_SLOTS = 16, NAME_SLOTS = 2 * EV_COLUMNS_MAX, VALUES_FIRST = 64, RAW_MAX = 128 << 20,
     BYTES_MAX = 128 << 20 };
-enum { NUMBERS = EV_NUMBERS_END - EV_ID };
+enum { NUMBERS = EV_NUMBERS_END - EV_ID, OUT_KEPT = 8 << 20 };
 
+struct slot { uint32_t hash, value; };   /* value: number + 1, 0 free */
 struct col {
     char *name;
     uint32_t name_n;
     uint8_t kind;
     struct sm_buf bytes;
-    uint32_t *off, *index, *slot;
+    uint32_t *off, *index;
+    struct slot *slot;
     uint32_t distinct, off_cap, n, index_cap, slots, last;
 };
+struct out { struct sm_buf head, body, a, c, filter; };
 struct ev_build {
     struct col *col[EV_COLUMNS_MAX];
     size_t cols;
@@ -34,8 +37,10 @@ struct ev_build {
     struct ev_build_state state;
     uint64_t seed, raw_bytes;
     uint64_t source[EV_SOURCES_MAX];
+    uint8_t source_near[256];           /* place + 1 of a source, by its hash: a guess */
     size_t sources;
     bool sources_all;
+    struct out out;                     /* its memory is used again for every block */
     struct event_time first, last;
     int64_t seen_first, seen_last;
     struct ev_keyset keys;
@@ -101,18 +106,33 @@ static struct sm_span value_of(const struct col *c, uint32_t d)
     return SM_SPAN(c->bytes.p + c->off[d], c->off[d + 1] - c->off[d]);
 }
 
-static int col_rehash(struct col *c, uint64_t seed)
+/* Never 0. */
+static uint32_t hash_of(const struct ev_build *b, struct sm_span v)
 {
-    uint32_t n = 4 * c->slots, *more = calloc(n, sizeof *more);
+    uint32_t h = (uint32_t)(ev_hash(v.p, v.n, b->seed) >> 32);
+
+    return h ? h : 1;
+}
+
+static inline bool same(struct sm_span a, struct sm_span b)
+{
+    return a.n == b.n && (!a.n || !memcmp(a.p, b.p, a.n));
+}
+
+static int col_grow(struct col *c)
+{
+    uint32_t n = 2 * c->slots;
+    struct slot *more = calloc(n, sizeof *more);
 
     if (!more)
         return -ENOMEM;
-    for (uint32_t d = 0; d < c->distinct; d++) {
-        struct sm_span v = value_of(c, d);
-        uint32_t at = (uint32_t)ev_hash(v.p, v.n, seed) & (n - 1);
-        while (more[at])
+    for (uint32_t i = 0; i < c->slots; i++) {
+        uint32_t at = c->slot[i].hash & (n - 1);
+        if (!c->slot[i].value)
+            continue;
+        while (more[at].value)
             at = (at + 1) & (n - 1);
-        more[at] = d + 1;
+        more[at] = c->slot[i];
     }
     free(c->slot);
     c->slot = more;
@@ -133,20 +153,15 @@ static int grow32(uint32_t **p, uint32_t *cap, uint32_t want)
 }
 
 /* The number of the value, made when it is new (*ret_new). */
-static int col_value(struct ev_build *b, struct col *c, struct sm_span v, uint32_t *ret, bool *ret_new)
+static int col_value(struct ev_build *b, struct col *c, struct sm_span v, uint32_t hash, uint32_t *ret, bool *ret_new)
 {
-    *ret_new = false;
-    if (c->n && sm_span_eq(value_of(c, c->last), v)) {
-        *ret = c->last;
-        return 0;
-    }
-    int r = c->distinct + 1 > c->slots / 2 ? col_rehash(c, b->seed) : 0;
+    int r = c->distinct + 1 > c->slots / 2 ? col_grow(c) : 0;
     if (r < 0)
         return r;
-    uint32_t at = (uint32_t)ev_hash(v.p, v.n, b->seed) & (c->slots - 1);
-    for (; c->slot[at]; at = (at + 1) & (c->slots - 1))
-        if (sm_span_eq(value_of(c, c->slot[at] - 1), v)) {
-            *ret = c->slot[at] - 1;
+    uint32_t at = hash & (c->slots - 1);
+    for (; c->slot[at].value; at = (at + 1) & (c->slots - 1))
+        if (c->slot[at].hash == hash && same(value_of(c, c->slot[at].value - 1), v)) {
+            *ret = c->slot[at].value - 1;
             return 0;
         }
     r = grow32(&c->off, &c->off_cap, c->distinct + 2);
@@ -155,20 +170,27 @@ static int col_value(struct ev_build *b, struct col *c, struct sm_span v, uint32
     if (r < 0)
         return r;
     c->off[c->distinct + 1] = (uint32_t)c->bytes.n;
-    c->slot[at] = ++c->distinct;
+    c->slot[at] = (struct slot){ hash, ++c->distinct };
     *ret = c->distinct - 1;
     *ret_new = true;
     b->state.bytes += v.n + 12;
     return 0;
 }
 
-static int col_put(struct ev_build *b, struct col *c, struct sm_span v, bool *ret_new)
+static bool is_last(const struct col *c, struct sm_span v)
 {
-    uint32_t d;
+    return c->n && same(value_of(c, c->last), v);
+}
+
+/* hash: of v; 0: not known, since v may be the column's last value again. */
+static int col_put(struct ev_build *b, struct col *c, struct sm_span v, uint32_t hash, bool *ret_new)
+{
+    uint32_t d = c->last;
     int r = grow32(&c->index, &c->index_cap, c->n + 1);
 
-    if (r >= 0)
-        r = col_value(b, c, v, &d, ret_new);
+    *ret_new = false;
+    if (r >= 0 && (hash || !is_last(c, v)))
+        r = col_value(b, c, v, hash ? hash : hash_of(b, v), &d, ret_new);
     if (r < 0)
         return r;
     c->last = d;
@@ -276,6 +298,9 @@ void ev_build_free(struct ev_build *b)
     sm_buf_wipe(&b->shape);
     sm_buf_wipe(&b->scratch);
     sm_buf_wipe(&b->plain);
+    struct sm_buf *const out[] = { &b->out.head, &b->out.body, &b->out.a, &b->out.c, &b->out.filter };
+    for (size_t i = 0; i < sizeof out / sizeof *out; i++)
+        sm_buf_wipe(out[i]);
     free(b->edge);
     free(b->name_slot);
     ZSTD_freeCCtx(b->z);
@@ -292,6 +317,7 @@ void ev_build_clear(struct ev_build *b)
     b->raw_bytes = 0;
     b->sources = 0;
     b->sources_all = false;
+    memset(b->source_near, 0, sizeof b->source_near);
     crypto_random(&b->seed, sizeof b->seed);
     if (own_columns(b) < 0)
         drop(b); /* the next add makes them */
@@ -304,10 +330,18 @@ struct ev_build_state ev_build_state(const struct ev_build *b)
 
 /* ---- keys of the filter ---- */
 
-static int value_keys(struct ev_build *b, const struct col *c, struct sm_span v)
+/* within: the value is part of another one of its event, whose keys have all of its own but that of its name. */
+static int value_keys(struct ev_build *b, const struct col *c, struct sm_span v, bool within)
 {
-    int r = ev_keyset_text(&b->keys, v, &b->scratch);
+    int r = 0;
 
+    sm_buf_clear(&b->scratch);
+    if (!within)
+        r = ev_keyset_text(&b->keys, v, &b->scratch);
+    else if (v.n <= 3 * EV_VALUE_KEY_MAX)
+        r = ev_fold(v, &b->scratch);
+    else
+        return 0;
     if (r >= 0 && b->scratch.n <= EV_VALUE_KEY_MAX)
         ev_keyset_put(&b->keys, ev_key_value(SM_SPAN(c->name, c->name_n), sm_buf_span(&b->scratch)));
     return r;
@@ -457,9 +491,14 @@ static void put_numbers(struct ev_build *b, const struct ev_record *r)
         b->last = r->time;
     b->seen_first = !i || r->seen.s < b->seen_first ? r->seen.s : b->seen_first;
     b->seen_last = !i || r->seen.s > b->seen_last ? r->seen.s : b->seen_last;
+    uint8_t *near = &b->source_near[(r->source * 0x9e3779b97f4a7c15ULL) >> 56];
+    if (*near && b->source[*near - 1] == r->source)
+        return;
     for (size_t k = 0; k < b->sources; k++)
-        if (b->source[k] == r->source)
+        if (b->source[k] == r->source) {
+            *near = (uint8_t)(k + 1);
             return;
+        }
     if (b->sources < EV_SOURCES_MAX)
         b->source[b->sources++] = r->source;
     else
@@ -475,21 +514,44 @@ static void undo(struct ev_build *b, const uint16_t *used, size_t n, unsigned ow
         b->col[--own]->n--;
 }
 
-static int put_fields(struct ev_build *b, const struct ev_record *r, uint16_t *used, size_t *ret_n)
+/* Where a value will be looked for, asked of memory before it is needed. */
+static uint32_t ask_for(const struct ev_build *b, const struct col *c, struct sm_span v)
+{
+    if (is_last(c, v))
+        return 0;
+    uint32_t hash = hash_of(b, v);
+    __builtin_prefetch(&c->slot[hash & (c->slots - 1)], 1);
+    return hash;
+}
+
+/* Columns of all fields, and the hashes of their values. */
+static int find_columns(struct ev_build *b, const struct ev_record *r, uint16_t *col, uint32_t *hash)
+{
+    int err = 0;
+
+    for (size_t i = 0; i < r->n && err >= 0; i++) {
+        err = col_of(b, &r->fields[i], &col[i]);
+        if (err >= 0)
+            hash[i] = ask_for(b, b->col[col[i]], r->fields[i].value);
+    }
+    return err;
+}
+
+static int put_fields(struct ev_build *b, const struct ev_record *r, const uint16_t *col, const uint32_t *hash,
+    size_t *ret_n)
 {
     for (size_t i = 0; i < r->n; i++) {
+        struct col *c = b->col[col[i]];
+        struct sm_span v = r->fields[i].value;
         bool fresh;
-        uint16_t c;
-        int err = col_of(b, &r->fields[i], &c);
-        if (err >= 0)
-            err = col_put(b, b->col[c], r->fields[i].value, &fresh);
+        int err = col_put(b, c, v, hash[i], &fresh);
         if (err < 0)
             return err;
-        used[i] = c;
         *ret_n = i + 1;
-        err = fresh ? value_keys(b, b->col[c], r->fields[i].value) : 0;
+        if (fresh)
+            err = value_keys(b, c, v, r->within && r->within[i]);
         if (err >= 0)
-            err = sm_buf_put_varint(&b->shape, c);
+            err = sm_buf_put_varint(&b->shape, col[i]);
         if (err < 0)
             return err;
     }
@@ -504,12 +566,12 @@ static int put_own(struct ev_build *b, const struct ev_record *r, unsigned *ret_
 
     for (unsigned k = 0; k < sizeof v / sizeof *v; k++) {
         bool fresh;
-        int err = col_put(b, b->col[k], v[k], &fresh);
+        int err = col_put(b, b->col[k], v[k], 0, &fresh);
         if (err < 0)
             return err;
         *ret_n = k + 1;
         if (fresh && k)
-            err = k == EV_REST - EV_SHAPE ? rest_keys(b, v[k], r->n) : value_keys(b, b->col[k], v[k]);
+            err = k == EV_REST - EV_SHAPE ? rest_keys(b, v[k], r->n) : value_keys(b, b->col[k], v[k], false);
         if (err < 0)
             return err;
     }
@@ -519,18 +581,23 @@ static int put_own(struct ev_build *b, const struct ev_record *r, unsigned *ret_
 static int take(struct ev_build *b, const struct ev_record *r)
 {
     uint16_t used[EVENT_FIELDS_MAX];
+    uint32_t hash[EVENT_FIELDS_MAX];
     size_t n = 0;
     unsigned own = 0;
     int err = number_room(b);
 
     sm_buf_clear(&b->shape);
     if (err >= 0)
+        err = find_columns(b, r, used, hash);
+    if (err >= 0)
         err = lay_out(b, r);
     if (err >= 0)
-        err = put_fields(b, r, used, &n);
+        err = put_fields(b, r, used, hash, &n);
     if (err >= 0)
         err = put_own(b, r, &own);
     if (err < 0) {
+        /* Values that stay behind are not new when they come again, and may lack their keys: no answer, never a wrong one. */
+        b->keys.full = true;
         undo(b, used, n, own);
         return err;
     }
@@ -565,8 +632,6 @@ int ev_build_add(struct ev_build *b, const struct ev_record *r)
 }
 
 /* ---- writing down ---- */
-
-struct out { struct sm_buf head, body, a, c; };
 
 static int decimal(struct sm_span v, uint64_t *ret)
 {
@@ -803,18 +868,21 @@ static int finish(const struct ev_build *b, uint64_t number, uint8_t klass, cons
 int ev_build_encode(struct ev_build *b, uint64_t number, uint8_t klass, const uint8_t before[32], int level,
     struct sm_buf *ret, uint8_t ret_hash[32])
 {
-    struct out o = { .head.max = EV_HEADER_MAX, .body.max = EV_BODY_MAX, .a.max = EV_PLAIN_MAX, .c.max = EV_PLAIN_MAX };
-    struct sm_buf filter = SM_BUF_INIT(EV_FILTER_MAX);
-    int r = encode_columns(b, level, &o);
+    struct out *o = &b->out;
+    struct sm_buf *const all[] = { &o->head, &o->body, &o->a, &o->c, &o->filter };
+    const size_t most[] = { EV_HEADER_MAX, EV_BODY_MAX, EV_PLAIN_MAX, EV_PLAIN_MAX, EV_FILTER_MAX };
 
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        all[i]->max = most[i];
+        sm_buf_clear(all[i]);
+    }
+    int r = encode_columns(b, level, o);
     if (r >= 0)
-        r = ev_keyset_filter(&b->keys, &filter);
+        r = ev_keyset_filter(&b->keys, &o->filter);
     if (r >= 0)
-        r = finish(b, number, klass, before, &o, sm_buf_span(&filter), ret, ret_hash);
-    sm_buf_wipe(&o.head);
-    sm_buf_wipe(&o.body);
-    sm_buf_wipe(&o.a);
-    sm_buf_wipe(&o.c);
-    sm_buf_wipe(&filter);
+        r = finish(b, number, klass, before, o, sm_buf_span(&o->filter), ret, ret_hash);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i]->cap > OUT_KEPT)
+            sm_buf_wipe(all[i]);
     return r < 0 ? r : 0;
 }

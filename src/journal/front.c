@@ -10,7 +10,8 @@ enum { FRAME_FULL = 24 << 20 };
 
 int ev_frame_init(struct ev_frame *f)
 {
-    *f = (struct ev_frame){ .names = SM_BUF_INIT(EV_FRAME_MAX), .events = SM_BUF_INIT(EV_FRAME_MAX) };
+    *f = (struct ev_frame){ .names = SM_BUF_INIT(EV_FRAME_MAX), .events = SM_BUF_INIT(EV_FRAME_MAX),
+        .within = SM_BUF_INIT(EV_FRAME_MAX) };
     f->number = calloc(EV_NAMES_FRAME, sizeof *f->number);
     return f->number ? 0 : -ENOMEM;
 }
@@ -19,6 +20,7 @@ void ev_frame_wipe(struct ev_frame *f)
 {
     sm_buf_wipe(&f->names);
     sm_buf_wipe(&f->events);
+    sm_buf_wipe(&f->within);
     free(f->number);
     f->number = NULL;
 }
@@ -27,6 +29,7 @@ void ev_frame_clear(struct ev_frame *f)
 {
     sm_buf_clear(&f->names);
     sm_buf_clear(&f->events);
+    sm_buf_clear(&f->within);
     f->names_n = f->events_n = f->first_id = f->last_id = 0;
 }
 
@@ -65,6 +68,38 @@ static int frame_number(struct ev_front *f, uint16_t number, struct sm_span name
         *known = (uint16_t)++f->frame.names_n;
     }
     *ret = *known - 1u;
+    return 0;
+}
+
+static bool may_join(uint8_t c)
+{
+    return ev_is_word(c) || c & 0x80;
+}
+
+/* Does v lie in whole, with no word cut at its ends?  Then every key of v's text is one of whole's. */
+static bool lies_in(struct sm_span v, struct sm_span whole)
+{
+    uintptr_t p = (uintptr_t)v.p, q = (uintptr_t)whole.p;
+
+    if (!v.n || v.n >= whole.n || p < q || p + v.n > q + whole.n)
+        return false;
+    if (p > q && may_join(v.p[-1]) && may_join(v.p[0]))
+        return false;
+    return p + v.n == q + whole.n || !may_join(v.p[v.n - 1]) || !may_join(v.p[v.n]);
+}
+
+static int put_within(const struct event *e, struct sm_buf *to)
+{
+    const struct event_field *most = NULL;
+    int r = sm_buf_reserve(to, e->n);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < e->n; i++)
+        if (!most || e->fields[i].n > most->n)
+            most = &e->fields[i];
+    for (size_t i = 0; i < e->n; i++)
+        to->p[to->n++] = lies_in(event_value(&e->fields[i]), event_value(most));
     return 0;
 }
 
@@ -133,11 +168,14 @@ int evidence_append(struct evidence *j, const struct event_names *names, const s
     sm_buf_clear(&f->record);
     if (r >= 0)
         r = ev_record_put(&rec, f->name, &f->record);
-    size_t was = f->frame.events.n;
+    size_t events = f->frame.events.n, within = f->frame.within.n;
     if (r >= 0)
         r = sm_buf_put_blob(&f->frame.events, sm_buf_span(&f->record));
+    if (r >= 0)
+        r = put_within(&cut, &f->frame.within);
     if (r < 0) {
-        f->frame.events.n = was;
+        f->frame.events.n = events;
+        f->frame.within.n = within;
         return r;
     }
     if (!f->frame.events_n++)

@@ -6,6 +6,7 @@
 #ifndef EVIDENCE_INTERNAL_H
 #define EVIDENCE_INTERNAL_H
 
+#include "core/find.h"
 #include "event/event.h"
 #include "journal/journal.h"
 
@@ -50,8 +51,6 @@ uint64_t ev_hash(const void *p, size_t n, uint64_t seed);
 sm_must_use int ev_fold(struct sm_span s, struct sm_buf *ret);
 /* ASCII alone: n bytes from p to `to`. */
 void ev_lower_all(const uint8_t *p, size_t n, uint8_t *to);
-/* memmem for the short texts that are looked for here. */
-const uint8_t *ev_find(const uint8_t *p, size_t n, const uint8_t *what, size_t m);
 /* Is the fold of s other than by the case of ASCII? */
 bool ev_folds_wide(struct sm_span s);
 static inline uint8_t ev_lower(uint8_t c)
@@ -71,7 +70,15 @@ uint64_t ev_key_value(struct sm_span name, struct sm_span folded);
 enum { EV_VALUE_KEY_MAX = 256 };
 
 /* A set of keys that becomes a filter. */
-struct ev_keyset { uint64_t *slot; size_t cap, n; uint8_t *tri; bool full; };
+enum { EV_KEYS_WAIT = 64 };
+struct ev_keyset {
+    uint64_t *slot;
+    size_t cap, n;
+    uint8_t *tri;
+    bool full;
+    uint64_t wait[EV_KEYS_WAIT];    /* keys whose slots are on their way from memory */
+    size_t waiting;
+};
 sm_must_use int ev_keyset_init(struct ev_keyset *s);
 void ev_keyset_wipe(struct ev_keyset *s);
 void ev_keyset_clear(struct ev_keyset *s);
@@ -79,7 +86,7 @@ void ev_keyset_clear(struct ev_keyset *s);
 sm_must_use int ev_keyset_text(struct ev_keyset *s, struct sm_span text, struct sm_buf *scratch);
 void ev_keyset_folded(struct ev_keyset *s, struct sm_span folded);
 void ev_keyset_put(struct ev_keyset *s, uint64_t key);
-sm_must_use int ev_keyset_filter(const struct ev_keyset *s, struct sm_buf *ret);
+sm_must_use int ev_keyset_filter(struct ev_keyset *s, struct sm_buf *ret);
 /* Bit numbers of key in a filter of bytes (a power of two). */
 static inline void ev_filter_bits(uint64_t key, uint64_t bytes, uint64_t ret[3])
 {
@@ -102,6 +109,8 @@ struct ev_record {
     const struct ev_field *fields;
     size_t n;
     size_t raw_n;
+    /* NULL, or for each field: all keys of its text are those of another value of this event, too */
+    const uint8_t *within;
 };
 /* Give raw back: appended to ret.  plain: escapes undone (the text that search sees).  -SM_EFORMAT, -ENOMEM,
  * -SM_ELIMIT. */

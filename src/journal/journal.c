@@ -7,7 +7,7 @@
 #include "journal/writer.h"
 #include "plat/fs.h"
 
-enum { FRAME_HEAD = 12, MODE = 0600 };
+enum { FRAME_HEAD = 12, MODE = 0600, BLOCK_KEPT = 8 << 20 };
 
 /* ---- closing ---- */
 
@@ -175,13 +175,16 @@ static int write_block(struct evidence *j, struct ev_lane *l, const struct sm_bu
 
 int ev_close_block(struct evidence *j, struct ev_lane *l)
 {
-    struct sm_buf block = SM_BUF_INIT((size_t)EV_BODY_MAX + EV_HEADER_MAX);
+    struct sm_buf *block = &j->block;
     uint8_t hash[32];
-    int r = ev_build_encode(l->build, j->next_block, ev_lane_of(j, l), j->last_hash, j->conf.level, &block, hash);
 
+    block->max = (size_t)EV_BODY_MAX + EV_HEADER_MAX;
+    sm_buf_clear(block);
+    int r = ev_build_encode(l->build, j->next_block, ev_lane_of(j, l), j->last_hash, j->conf.level, block, hash);
     if (r >= 0)
-        r = write_block(j, l, &block, hash);
-    sm_buf_wipe(&block);
+        r = write_block(j, l, block, hash);
+    if (block->cap > BLOCK_KEPT)
+        sm_buf_wipe(block);
     if (r < 0)
         return r;
     memcpy(j->last_hash, hash, sizeof hash);
@@ -373,9 +376,12 @@ static int frame_add(struct evidence *j)
         r = rd.err ? -SM_EFORMAT : ev_record_get(bytes, name, f->names_n, &j->store, &rec);
         for (size_t i = 0; r >= 0 && i < rec.n; i++)
             j->store.field[i].number = f->number[j->store.field[i].number - 1];
-        if (r >= 0)
-            r = build_add(j, &j->lane[rec.klass], &rec);
         if (r >= 0) {
+            rec.within = f->within.p + j->handed_within;
+            r = build_add(j, &j->lane[rec.klass], &rec);
+        }
+        if (r >= 0) {
+            j->handed_within += rec.n;
             j->handed_at = f->events.n - rd.n;
             j->handed_next = rec.id + 1;
         }
@@ -399,7 +405,7 @@ int evidence_keep(struct evidence *j)
         if (r < 0)
             return r;
         j->handed_written = true;
-        j->handed_at = 0;
+        j->handed_at = j->handed_within = 0;
         j->handed_next = f->first_id;
     }
     r = frame_add(j);
@@ -471,6 +477,7 @@ void evidence_free(struct evidence *j)
     }
     ev_front_wipe(&j->front);
     ev_frame_wipe(&j->handed);
+    sm_buf_wipe(&j->block);
     free(j->store.field);
     free(j->closed);
     free(j);

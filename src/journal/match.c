@@ -56,7 +56,7 @@ static bool find_piece(const struct q_pattern *p, const struct piece *c, struct 
 
     for (size_t i = at; i <= s.n; i++) {
         if (!p->one && n) { /* jump to the next place where all of it stands */
-            const uint8_t *hit = ev_find(s.p + i, s.n - i, p->p + c->from, n);
+            const uint8_t *hit = sm_find(SM_SPAN(s.p + i, s.n - i), p->p + c->from, n);
             if (!hit)
                 return false;
             i = (size_t)(hit - s.p);
@@ -191,7 +191,7 @@ static int match_values(const struct q_pattern *p, const struct ev_values *v, ui
     for (uint32_t d = 0; d < v->distinct; d++) {
         if (run.n) { /* on to the value in which the run is found next */
             at = at < f.p + f.off[d] ? f.p + f.off[d] : at;
-            at = ev_find(at, (size_t)(end - at), run.p, run.n);
+            at = sm_find(SM_SPAN(at, end - at), run.p, run.n);
             if (!at)
                 break;
             while (f.p + f.off[d + 1] <= at)

@@ -124,21 +124,12 @@ static size_t apart(struct ref *ref, size_t n)
     return kept;
 }
 
-/* By its first bytes: the search of a long text in memory begins with tables, which cost more than they give here. */
 static uint32_t find(struct sm_span raw, uint32_t from, struct sm_span what)
 {
-    size_t first = what.n < 16 ? what.n : 16, end = raw.n - from < REACH ? raw.n : from + REACH;
+    size_t end = raw.n - from < REACH + what.n ? raw.n : from + REACH + what.n;
+    const uint8_t *p = sm_find(SM_SPAN(raw.p + from, end - from), what.p, what.n);
 
-    while (from + what.n <= raw.n && from < end) {
-        const uint8_t *p = memmem(raw.p + from, end - from, what.p, first);
-        if (!p)
-            break;
-        from = (uint32_t)(p - raw.p);
-        if (raw.n - from >= what.n && !memcmp(p, what.p, what.n))
-            return from;
-        from++;
-    }
-    return UINT32_MAX;
+    return p ? (uint32_t)(p - raw.p) : UINT32_MAX;
 }
 
 /*

@@ -79,29 +79,6 @@ void ev_lower_all(const uint8_t *p, size_t n, uint8_t *to)
         to[i] = ev_lower(p[i]);
 }
 
-const uint8_t *ev_find(const uint8_t *p, size_t n, const uint8_t *what, size_t m)
-{
-    size_t i = 0;
-
-    if (!m || m > n)
-        return m ? NULL : p;
-#ifdef __SSE2__
-    /* First and last byte of sixteen places at once; few of them need a closer look. */
-    const __m128i first = _mm_set1_epi8((char)what[0]), last = _mm_set1_epi8((char)what[m - 1]);
-    for (; i + m + 15 <= n; i += 16) {
-        __m128i a = _mm_loadu_si128((const __m128i *)(const void *)(p + i)),
-                b = _mm_loadu_si128((const __m128i *)(const void *)(p + i + m - 1));
-        unsigned both = (unsigned)_mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(a, first), _mm_cmpeq_epi8(b, last)));
-        for (; both; both &= both - 1) {
-            size_t at = i + (size_t)__builtin_ctz(both);
-            if (!memcmp(p + at, what, m))
-                return p + at;
-        }
-    }
-#endif
-    return memmem(p + i, n - i, what, m);
-}
-
 int ev_fold(struct sm_span s, struct sm_buf *ret)
 {
     int r = sm_buf_reserve(ret, s.n);
@@ -287,7 +264,7 @@ void ev_keyset_clear(struct ev_keyset *s)
     }
     memset(s->slot, 0, s->cap * sizeof *s->slot);
     memset(s->tri, 0, TRI_BITS / 8);
-    s->n = 0;
+    s->n = s->waiting = 0;
     s->full = false;
 }
 
@@ -312,19 +289,30 @@ static void grow(struct ev_keyset *s)
     s->cap *= 2;
 }
 
+static void settle(struct ev_keyset *s)
+{
+    for (size_t i = 0; i < s->waiting && !s->full; i++) {
+        uint64_t key = s->wait[i];
+        size_t at = key & (s->cap - 1);
+        while (s->slot[at] && s->slot[at] != key)
+            at = (at + 1) & (s->cap - 1);
+        if (s->slot[at])
+            continue;
+        s->slot[at] = key;
+        if (++s->n > s->cap / 2)
+            grow(s);
+    }
+    s->waiting = 0;
+}
+
+/* The table is far larger than the caches: slots are asked for early and looked at late. */
 void ev_keyset_put(struct ev_keyset *s, uint64_t key)
 {
-    if (s->full)
-        return;
     key += !key; /* 0 marks a free slot */
-    size_t at = key & (s->cap - 1);
-    while (s->slot[at] && s->slot[at] != key)
-        at = (at + 1) & (s->cap - 1);
-    if (s->slot[at])
-        return;
-    s->slot[at] = key;
-    if (++s->n > s->cap / 2)
-        grow(s);
+    __builtin_prefetch(&s->slot[key & (s->cap - 1)], 1);
+    s->wait[s->waiting++] = key;
+    if (s->waiting == EV_KEYS_WAIT)
+        settle(s);
 }
 
 static void put_key(void *arg, uint64_t key)
@@ -381,8 +369,9 @@ static void set_bits(uint8_t *filter, uint64_t bytes, uint64_t key)
         filter[bit[i] >> 3] |= (uint8_t)(1u << (bit[i] & 7));
 }
 
-int ev_keyset_filter(const struct ev_keyset *s, struct sm_buf *ret)
+int ev_keyset_filter(struct ev_keyset *s, struct sm_buf *ret)
 {
+    settle(s);
     size_t keys = s->n + tri_count(s), bytes = 64;
 
     while (bytes < keys && bytes < EV_FILTER_MAX)

@@ -11,58 +11,104 @@ enum { FRAME_HEAD = 12 };
 
 /* ---- records ---- */
 
-static int put_time(struct event_time t, struct sm_buf *to)
+/* The writers below write where room was made before. */
+static uint8_t *put_varint(uint8_t *p, uint64_t v)
 {
-    int r = sm_buf_put_varint(to, ev_zigzag(t.s));
+    while (v >= 0x80) {
+        *p++ = (uint8_t)(v | 0x80);
+        v >>= 7;
+    }
+    *p++ = (uint8_t)v;
+    return p;
+}
 
-    return r < 0 ? r : sm_buf_put_varint(to, t.ns);
+static uint8_t *put_blob(uint8_t *p, struct sm_span s)
+{
+    p = put_varint(p, s.n);
+    if (s.n)
+        memcpy(p, s.p, s.n);
+    return p + s.n;
+}
+
+static uint8_t *put_time(uint8_t *p, struct event_time t)
+{
+    return put_varint(put_varint(p, ev_zigzag(t.s)), t.ns);
 }
 
 int ev_record_put(const struct ev_record *r, const uint32_t *names, struct sm_buf *to)
 {
+    enum { VARINT = 10, FIXED = 18 * VARINT };
     const struct sm_span text[] = { r->word[0], r->word[1], r->word[2], r->word[3], r->host, r->rules };
-    int e = sm_buf_put_varint(to, r->id);
+    size_t most = FIXED + r->rest.n;
 
-    if (e >= 0)
-        e = sm_buf_put_u8(to, r->klass);
-    if (e >= 0)
-        e = put_time(r->time, to);
-    if (e >= 0)
-        e = put_time(r->seen, to);
-    if (e >= 0)
-        e = sm_buf_put_varint(to, r->source);
-    if (e >= 0)
-        e = sm_buf_put_u8(to, r->severity);
-    if (e >= 0)
-        e = sm_buf_put_varint(to, r->notes);
-    if (e >= 0)
-        e = sm_buf_put_varint(to, r->raw_n);
-    for (size_t i = 0; i < sizeof text / sizeof *text && e >= 0; i++)
-        e = sm_buf_put_blob(to, text[i]);
-    if (e >= 0)
-        e = sm_buf_put_varint(to, r->n);
-    for (size_t i = 0; i < r->n && e >= 0; i++) {
-        e = sm_buf_put_varint(to, names[i]);
-        if (e >= 0)
-            e = sm_buf_put_u8(to, r->fields[i].type);
-        if (e >= 0)
-            e = sm_buf_put_blob(to, r->fields[i].value);
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++)
+        most += text[i].n;
+    for (size_t i = 0; i < r->n; i++)
+        most += 2 * VARINT + 1 + r->fields[i].value.n;
+    int e = sm_buf_reserve(to, most);
+    if (e < 0)
+        return e;
+    uint8_t *p = put_varint(to->p + to->n, r->id);
+    *p++ = r->klass;
+    p = put_time(put_time(p, r->time), r->seen);
+    p = put_varint(p, r->source);
+    *p++ = r->severity;
+    p = put_varint(put_varint(p, r->notes), r->raw_n);
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++)
+        p = put_blob(p, text[i]);
+    p = put_varint(p, r->n);
+    for (size_t i = 0; i < r->n; i++) {
+        p = put_varint(p, names[i]);
+        *p++ = r->fields[i].type;
+        p = put_blob(p, r->fields[i].value);
     }
-    return e < 0 ? e : sm_buf_put_blob(to, r->rest);
+    p = put_blob(p, r->rest);
+    to->n = (size_t)(p - to->p);
+    return 0;
+}
+
+/* Most numbers are one byte. */
+static inline uint64_t rd_varint(struct sm_rd *rd)
+{
+    if (rd->n && rd->p[0] < 0x80 && !rd->err) {
+        rd->n--;
+        return *rd->p++;
+    }
+    return sm_rd_varint(rd);
+}
+
+static inline struct sm_span rd_blob(struct sm_rd *rd, size_t max)
+{
+    if (rd->n && rd->p[0] < 0x80 && rd->p[0] < rd->n && rd->p[0] <= max && !rd->err) {
+        struct sm_span s = SM_SPAN(rd->p + 1, rd->p[0]);
+        rd->p += 1 + s.n;
+        rd->n -= 1 + s.n;
+        return s;
+    }
+    return sm_rd_blob(rd, max);
+}
+
+static inline uint8_t rd_u8(struct sm_rd *rd)
+{
+    if (rd->n && !rd->err) {
+        rd->n--;
+        return *rd->p++;
+    }
+    return sm_rd_u8(rd);
 }
 
 static struct event_time rd_time(struct sm_rd *rd)
 {
-    struct event_time t = { .s = ev_unzigzag(sm_rd_varint(rd)) };
+    struct event_time t = { .s = ev_unzigzag(rd_varint(rd)) };
 
-    t.ns = (uint32_t)(sm_rd_varint(rd) % 1000000000u);
+    t.ns = (uint32_t)(rd_varint(rd) % 1000000000u);
     return t;
 }
 
 static int rd_fields(struct sm_rd *rd, const struct sm_span *names, size_t names_n, struct ev_record_buf *store,
     struct ev_record *r)
 {
-    r->n = sm_rd_varint(rd);
+    r->n = rd_varint(rd);
     if (rd->err || r->n > EVENT_FIELDS_MAX)
         return -SM_EFORMAT;
     if (r->n > store->cap) {
@@ -74,9 +120,9 @@ static int rd_fields(struct sm_rd *rd, const struct sm_span *names, size_t names
     }
     for (size_t i = 0; i < r->n; i++) {
         struct ev_field *f = &store->field[i];
-        uint64_t name = sm_rd_varint(rd);
-        *f = (struct ev_field){ .type = sm_rd_u8(rd), .number = (uint16_t)(name + 1) };
-        f->value = sm_rd_blob(rd, EVENT_VALUE_MAX);
+        uint64_t name = rd_varint(rd);
+        *f = (struct ev_field){ .type = rd_u8(rd), .number = (uint16_t)(name + 1) };
+        f->value = rd_blob(rd, EVENT_VALUE_MAX);
         if (rd->err || name >= names_n || f->type > EVENT_NULL)
             return -SM_EFORMAT;
         f->name = names[name];
@@ -89,23 +135,23 @@ int ev_record_get(struct sm_span in, const struct sm_span *names, size_t names_n
     struct ev_record *ret)
 {
     struct sm_rd rd = SM_RD(in);
-    struct ev_record r = { .id = sm_rd_varint(&rd) };
+    struct ev_record r = { .id = rd_varint(&rd) };
 
-    r.klass = sm_rd_u8(&rd);
+    r.klass = rd_u8(&rd);
     r.time = rd_time(&rd);
     r.seen = rd_time(&rd);
-    r.source = sm_rd_varint(&rd);
-    r.severity = sm_rd_u8(&rd);
-    r.notes = (uint32_t)sm_rd_varint(&rd);
-    r.raw_n = sm_rd_varint(&rd);
+    r.source = rd_varint(&rd);
+    r.severity = rd_u8(&rd);
+    r.notes = (uint32_t)rd_varint(&rd);
+    r.raw_n = rd_varint(&rd);
     for (size_t i = 0; i < 4; i++)
-        r.word[i] = sm_rd_blob(&rd, EVENT_NAME_MAX);
-    r.host = sm_rd_blob(&rd, EVENT_VALUE_MAX);
-    r.rules = sm_rd_blob(&rd, EVIDENCE_RULES_MAX);
+        r.word[i] = rd_blob(&rd, EVENT_NAME_MAX);
+    r.host = rd_blob(&rd, EVENT_VALUE_MAX);
+    r.rules = rd_blob(&rd, EVIDENCE_RULES_MAX);
     int e = rd_fields(&rd, names, names_n, store, &r);
     if (e < 0)
         return e;
-    r.rest = sm_rd_blob(&rd, EV_RECORD_MAX);
+    r.rest = rd_blob(&rd, EV_RECORD_MAX);
     if (sm_rd_done(&rd) < 0 || !r.id || r.klass >= EVIDENCE_CLASSES_MAX || r.raw_n > EVENT_RAW_MAX)
         return -SM_EFORMAT;
     *ret = r;

@@ -27,6 +27,7 @@ struct ev_wal { uint64_t number, last_id; };
 /* Events on their way to the disk, in the form of a write-ahead frame: it is also how they get into blocks. */
 struct ev_frame {
     struct sm_buf names, events;
+    struct sm_buf within;           /* ev_record.within of all, one after the other; not written down */
     uint64_t names_n, events_n, first_id, last_id;
     uint16_t *number;               /* of the process' table, by name of the frame */
 };
@@ -56,9 +57,10 @@ struct evidence {
     struct ev_front front;
     struct ev_frame handed;         /* what evidence_keep writes and puts into blocks */
     bool handed_written;            /* it is in the write-ahead file */
-    size_t handed_at;               /* what of it is in open blocks, and the id of the next one */
+    size_t handed_at, handed_within; /* what of it is in open blocks, and the id of the next one */
     uint64_t handed_next;
     struct ev_record_buf store;
+    struct sm_buf block;            /* being closed; its memory is used again */
 
     uint64_t next_block;
     uint8_t last_hash[32];

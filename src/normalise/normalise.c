@@ -149,11 +149,25 @@ static int read_with(struct format_ctx *c, const struct format *f, struct sm_spa
     return r;
 }
 
+/* A priority and no other '<' near: of what can begin so only XML is surer than syslog, and this has no element. */
+static bool is_plain_syslog(struct sm_span t)
+{
+    return t.n > 4 && t.p[0] == '<' && (uint8_t)(t.p[1] - '0') < 10 && !memchr(t.p + 1, '<', (t.n < 1024 ? t.n : 1024) - 1) &&
+        format_syslog.detect(t) > 90;
+}
+
 /* The surest row reads; the next one when it finds that it is not its own.  except: rows that are not asked. */
 static int find_and_read(struct format_ctx *c, struct sm_span text, const struct format *except)
 {
     int score[FORMATS];
 
+    if (except != &format_syslog && is_plain_syslog(text)) {
+        int r = read_with(c, &format_syslog, text);
+        if (r >= 0 && c->state && c->depth == 0)
+            c->state->last = &format_syslog;
+        if (r != -SM_EFORMAT)
+            return r;
+    }
     for (size_t i = 0; i < FORMATS; i++)
         score[i] = formats[i] == except ? 0 : formats[i]->detect(text);
     for (;;) {

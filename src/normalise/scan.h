@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include "core/buf.h"
+#include "core/find.h"
 
 struct scan { const uint8_t *p, *end; };
 
@@ -118,7 +119,7 @@ static inline bool span_starts(struct sm_span s, const char *lit)
 
 static inline const uint8_t *span_find(struct sm_span s, const char *lit)
 {
-    return s.p && s.n ? memmem(s.p, s.n, lit, strlen(lit)) : NULL;
+    return s.p && s.n ? sm_find(s, lit, strlen(lit)) : NULL;
 }
 
 static inline bool span_has(struct sm_span s, const char *lit)

@@ -1,5 +1,6 @@
 /* Windows events as JSON: Winlogbeat, NXLog, {"Event": {"System": …}}. */
 #include "normalise/json.h"
+#include "core/find.h"
 #include "normalise/windows_int.h"
 
 #include <errno.h>
@@ -335,7 +336,7 @@ int windows_json(struct windows *w, struct sm_span text, int zone_s, struct even
 
 static bool has(struct sm_span s, const char *word)
 {
-    return memmem(s.p, s.n, word, strlen(word)) != NULL;
+    return sm_find(s, word, strlen(word)) != NULL;
 }
 
 int windows_json_detect(struct sm_span text)

@@ -1,4 +1,5 @@
 /* Windows events as XML: expat, without DTD, entities from outside or depth. */
+#include "core/find.h"
 #include "normalise/windows_int.h"
 
 #include <errno.h>
@@ -243,9 +244,9 @@ int windows_xml_detect(struct sm_span text)
         i++;
     if (!head.p || i == head.n || head.p[i] != '<')
         return 0;
-    if (memmem(head.p, head.n, "schemas.microsoft.com/win/2004/08/events", 40))
+    if (sm_find(head, "schemas.microsoft.com/win/2004/08/events", 40))
         return 98;
-    return memmem(head.p, head.n, "<Event", 6) && memmem(head.p, head.n, "<System>", 8) ? 90 : 0;
+    return sm_find(head, "<Event", 6) && sm_find(head, "<System>", 8) ? 90 : 0;
 }
 
 /* ---- framing ---- */
