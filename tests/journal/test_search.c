@@ -259,6 +259,35 @@ static void escaped_values_are_stored_once_and_raw_comes_back_byte_for_byte(void
     assert_int_equal(kit_count(k->dir, "EventID:[4010 TO 4019]"), 10);
 }
 
+/* Fields that are parts of the message, cut at words and within them: the filter of a closed block has all of their keys. */
+static void parts_of_a_longer_value_are_found_in_closed_blocks(void **state)
+{
+    static const char raw[] = "<38>a b[1]: login of user36942 from 10.0.0.7 port４２x at kanja/77.xml 患者一覧";
+    static const char *const part[] = { "user36942", "36942", "10.0.0.7", "４２", "anja", "kanja/77.xml", "患者", "者一", "login of" };
+    static const char *const found[] = { "36942", "p1=36942", "user36942", "anja", "p4=anja", "p4:anja", "kanja", "p5:77", "p3:42",
+        "p3=42", "10.0.0.7", "p2=10.0.0.7", "p2:10.0.0.0/8", "p5:kanja/77.xml", "\"kanja/77.xml\"", "患者", "p6=患者", "者一覧",
+        "p7=者一", "p7:者", "p8:login", "\"login of user36942\"", "user3694*", "*ser36942", "Message:*nja/7*", "port４２x" };
+    struct kit *k = *state;
+
+    kit_open(k, NULL);
+    for (unsigned round = 0; round < 3; round++) { /* the second time no value is new */
+        kit_text(k, 1795000000, raw);
+        assert_ok(event_add(&k->e, event_names_add(k->names, SM_SPAN_STR("Message")), EVENT_TEXT, SM_SPAN_STR(strstr(raw, "login"))));
+        for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+            char name[] = { 'p', (char)('0' + i), 0 };
+            assert_ok(event_add(&k->e, event_names_add(k->names, SM_SPAN_STR(name)), EVENT_TEXT,
+                SM_SPAN(strstr(raw, part[i]), strlen(part[i]))));
+        }
+        assert_ok(evidence_append(k->j, k->names, &k->e, NULL, NULL));
+        assert_ok(round ? evidence_flush(k->j) : evidence_commit(k->j));
+    }
+    kit_close(k);
+    kit_open(k, NULL);
+    for (size_t i = 0; i < sizeof found / sizeof *found; i++)
+        if (kit_count(k->dir, found[i]) != 3)
+            fail_msg("%s: found %llu times", found[i], (unsigned long long)kit_count(k->dir, found[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +301,7 @@ int main(void)
         T(histogram_and_commonest_values_add_up),
         T(a_search_can_be_cancelled),
         T(escaped_values_are_stored_once_and_raw_comes_back_byte_for_byte),
+        T(parts_of_a_longer_value_are_found_in_closed_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
