@@ -157,7 +157,7 @@ static void judge(struct incident *in)
         score += weight[r->level];
         critical |= r->level == DECIDE_CRITICAL;
         impact |= r->stage == DECIDE_STAGE_impact && r->level >= DECIDE_HIGH;
-        if (weight[r->level])
+        if (r->level >= DECIDE_MEDIUM)
             shape |= 1u << r->stage;
         if (r->stage > stage[r->level])
             stage[r->level] = r->stage;
@@ -215,6 +215,16 @@ static void count_rule(struct incident *in, const struct rule *r)
         k++;
     if (k == in->rules_n && k < DECIDE_INCIDENT_RULES)
         in->rule[in->rules_n++] = *r;
+}
+
+/* Enough to wake somebody?  A grave signal is; weak ones are only when many of them, of several stages, came close together: the
+ * shape of somebody at work.  What programs do every day is one or two stages, again and again. */
+static bool opens(const struct incident *in)
+{
+    for (size_t k = 0; k < in->rules_n; k++)
+        if (in->rule[k].level >= DECIDE_HIGH)
+            return in->i.score >= DECIDE_OPEN_SCORE;
+    return in->i.score >= DECIDE_WEAK_SCORE && bits(in->i.stages) >= DECIDE_WEAK_STAGES;
 }
 
 /* True: it was something new. */
@@ -422,9 +432,9 @@ static int open_or_wait(struct decide *d, const struct decide_signal *s, struct 
     for (size_t k = 0; k < d->waiting_n; k++)
         if (gone[k])
             (void)take(trial, waiting_at(d, k));
-    uint32_t score = trial->i.score;
+    bool enough = opens(trial);
     free(trial);
-    if (score < DECIDE_OPEN_SCORE) {
+    if (!enough) {
         wait_for_more(d, s);
         ret->what = DECIDE_WAITS;
         return 0;

@@ -11,7 +11,8 @@
  * The worse a signal is, the older the thing it shares may be (table in decide.c): an attack of weeks stays one story.
  *
  * How bad.  Each rule counts once, by its level, and each further stage of the attack adds: the shape of an attack is many stages,
- * the shape of a false alarm is one rule that fires a hundred times.  Below DECIDE_OPEN_SCORE nothing opens.
+ * the shape of a false alarm is one rule that fires a hundred times.  Rules of level low or less add no stage.  Below DECIDE_OPEN_SCORE
+ * nothing opens, and without a grave signal only several stages close together do.
  */
 #ifndef SM_DECIDE_DECIDE_H
 #define SM_DECIDE_DECIDE_H
@@ -31,7 +32,9 @@ enum {
     DECIDE_ADOPT_MAX = 64,
     DECIDE_FILTERS_MAX = 1024,
     DECIDE_ALIASES_MAX = 8192,
-    DECIDE_OPEN_SCORE = 8,
+    DECIDE_OPEN_SCORE = 8,      /* with a signal of level high or critical */
+    DECIDE_WEAK_SCORE = 20,     /* without one, together with DECIDE_WEAK_STAGES */
+    DECIDE_WEAK_STAGES = 3,
     DECIDE_CRITICAL_SCORE = 36, /* together with DECIDE_CRITICAL_STAGES */
     DECIDE_CRITICAL_STAGES = 3,
 };

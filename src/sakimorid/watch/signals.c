@@ -95,7 +95,7 @@ static bool is_tagged(const struct sigma_rule *rule, const char *tag)
     return false;
 }
 
-static json_t *signal_json(const struct sigma_rule *rule, const struct event *e, const struct source *s, uint64_t id, uint64_t times)
+json_t *signals_json(const struct sigma_rule *rule, const struct event *e, const struct source *s, uint64_t id, uint64_t times)
 {
     static const char *const levels[] = { "informational", "informational", "low", "medium", "high", "critical" };
     json_t *j = json_pack("{sI ss% ss ss ss ss ss ss ss so sI sI sI so}", "at_s", (json_int_t)e->time.s, "rule", *rule->id ? rule->id : rule->name,
@@ -111,7 +111,7 @@ static json_t *signal_json(const struct sigma_rule *rule, const struct event *e,
 }
 
 /* Whom it is about, as one number: two machines behind one source are two signals. */
-static uint64_t who_of(const struct event *e)
+uint64_t signals_who(const struct event *e)
 {
     uint64_t h = 1469598103934665603u;
 
@@ -138,7 +138,7 @@ static void alias(struct watch *w, struct sm_span address, struct sm_span host, 
 }
 
 /* A machine that sends for itself, and who came from where to sign in. */
-static void aliases_of(struct watch *w, const struct event *e, const struct source *s)
+void signals_aliases(struct watch *w, const struct event *e, const struct source *s)
 {
     if (s && s->origin->hosts == 1 && s->host[0])
         alias(w, SM_SPAN_STR(s->origin->address), SM_SPAN_STR(s->host), e->time.s);
@@ -200,7 +200,7 @@ void signals_add(struct watch *w, const struct sigma_rule *rule, const struct ev
 
     if (rule->kind == SIGMA_FILTER || rule->off)
         return;
-    uint64_t source = s ? s->number : 0, who = who_of(e);
+    uint64_t source = s ? s->number : 0, who = signals_who(e);
     if (!folds_now(w, rule->number, source, who, now) && !apart(w, rule->number, s ? s->origin : NULL, now))
         source = who = 0;
     f = fold_of(w, rule->number, source, who);
@@ -211,8 +211,8 @@ void signals_add(struct watch *w, const struct sigma_rule *rule, const struct ev
         return;
     }
     json_decref(f->signal);
-    aliases_of(w, e, s);
-    f->signal = json_array_size(w->signals) < SIGNALS_MAX ? signal_json(rule, e, s, id, f->more + 1) : NULL;
+    signals_aliases(w, e, s);
+    f->signal = json_array_size(w->signals) < SIGNALS_MAX ? signals_json(rule, e, s, id, f->more + 1) : NULL;
     put(w, json_incref(f->signal));
     f->more = 0;
     f->until_ms = now + FOLD_MS;

@@ -191,6 +191,11 @@ void signals_hold(struct watch *w);             /* those there are rest on what 
 void signals_kept(struct watch *w);             /* and may be told */
 void signals_tick(struct watch *w);
 void signals_forget(struct watch *w);
+/* One signal as W_SIGNALS tells it, the caller's (s may be NULL); whom the event is about, as one number; into w->aliases: which machine has
+ * which address. */
+json_t *signals_json(const struct sigma_rule *rule, const struct event *e, const struct source *s, uint64_t id, uint64_t times);
+uint64_t signals_who(const struct event *e);
+void signals_aliases(struct watch *w, const struct event *e, const struct source *s);
 
 /* sealing.c */
 void sealing_attached(struct watch *w);
