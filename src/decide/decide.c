@@ -6,10 +6,12 @@
 
 enum { HOUR = 3600, DAY = 86400, COMMON_MAX = 256, ALIAS_S = 7 * DAY, REACH = 256 };
 
-/* How old what is shared may be, by the level of the signal that comes; doubled once an incident is one to telephone for. */
-static const int32_t window_s[] = {
-    [DECIDE_INFORMATIONAL] = 2 * HOUR, [DECIDE_LOW] = 6 * HOUR, [DECIDE_MEDIUM] = 2 * DAY, [DECIDE_HIGH] = 7 * DAY,
-    [DECIDE_CRITICAL] = 7 * DAY,
+/* How old what is shared may be, by the level of the signal that comes.  A house has weak signals of its own every day: they belong to an
+ * attack only where they come with it, the sooner the less particular what they share is: on a server something happens all the time.
+ * Those of graver level are part of it for days, and twice as long once it is one to telephone for. */
+static const struct { int32_t machine, particular; } window_s[] = {
+    [DECIDE_INFORMATIONAL] = { HOUR / 4, HOUR / 4 }, [DECIDE_LOW] = { HOUR / 2, HOUR }, [DECIDE_MEDIUM] = { 2 * HOUR, DAY },
+    [DECIDE_HIGH] = { 7 * DAY, 7 * DAY }, [DECIDE_CRITICAL] = { 7 * DAY, 7 * DAY },
 };
 static const uint8_t weight[] = { [DECIDE_INFORMATIONAL] = 0, [DECIDE_LOW] = 1, [DECIDE_MEDIUM] = 3, [DECIDE_HIGH] = 8, [DECIDE_CRITICAL] = 20 };
 enum { STAGE_ADDS = 4, SPREAD_ADDS = 6, SPREAD_HOSTS = 3 };
@@ -76,29 +78,40 @@ static bool joins(const struct decide *d, const struct decide_entity *e)
     return !decide_entity_generic(e) && !decide_entity_in(d->common, d->common_n, e);
 }
 
-static bool shares(const struct decide *d, const struct decide_signal *a, const struct decide_signal *b)
-{
-    for (size_t k = 0; k < a->n; k++)
-        if (joins(d, &a->entity[k]) && decide_entity_in(b->entity, b->n, &a->entity[k]))
-            return true;
-    return false;
-}
-
 static int64_t apart(int64_t a, int64_t b)
 {
     return a > b ? a - b : b - a;
 }
 
+/* A machine, or an address of a network inside, is what many do something with. */
+static int64_t window_of(uint8_t level, const struct decide_entity *e)
+{
+    bool machine = e->kind == DECIDE_HOST || (e->kind == DECIDE_ADDRESS && decide_entity_inside(e));
+
+    return machine ? window_s[level].machine : window_s[level].particular;
+}
+
+/* They have something in common, and are close enough for it: the weaker one says how close. */
+static bool belong(const struct decide *d, const struct decide_signal *a, const struct decide_signal *b)
+{
+    uint8_t level = a->level < b->level ? a->level : b->level;
+
+    for (size_t k = 0; k < a->n; k++)
+        if (joins(d, &a->entity[k]) && decide_entity_in(b->entity, b->n, &a->entity[k]) &&
+            apart(a->at_s, b->at_s) <= window_of(level, &a->entity[k]))
+            return true;
+    return false;
+}
+
 /* How close s is to the incident: seconds since the nearest thing they share, -1 when nothing close enough is shared. */
 static int64_t nearness(const struct decide *d, const struct incident *in, const struct decide_signal *s)
 {
-    int64_t near = -1, window = window_s[s->level];
+    int64_t near = -1, times = in->i.severity == DECIDE_CALL && s->level >= DECIDE_HIGH ? 2 : 1;
 
-    if (in->i.severity == DECIDE_CALL)
-        window *= 2;
     for (size_t k = 0; k < s->n; k++) {
         if (!joins(d, &s->entity[k]))
             continue;
+        int64_t window = times * window_of(s->level, &s->entity[k]);
         for (size_t m = 0; m < in->seen_n; m++) {
             int64_t gap = apart(s->at_s, in->seen[m].at_s);
             if (gap <= window && (near < 0 || gap < near) && decide_entity_eq(&in->seen[m].e, &s->entity[k]))
@@ -217,14 +230,15 @@ static void count_rule(struct incident *in, const struct rule *r)
         in->rule[in->rules_n++] = *r;
 }
 
-/* Enough to wake somebody?  A grave signal is; weak ones are only when many of them, of several stages, came close together: the
- * shape of somebody at work.  What programs do every day is one or two stages, again and again. */
-static bool opens(const struct incident *in)
+/* Enough to wake somebody?  A grave signal is; weak ones are only when many of them, of several stages and at several moments (ten rules
+ * may speak of one command), came close together: the shape of somebody at work.  What programs do every day is one or two stages, again
+ * and again. */
+static bool opens(const struct incident *in, size_t moments)
 {
     for (size_t k = 0; k < in->rules_n; k++)
         if (in->rule[k].level >= DECIDE_HIGH)
             return in->i.score >= DECIDE_OPEN_SCORE;
-    return in->i.score >= DECIDE_WEAK_SCORE && bits(in->i.stages) >= DECIDE_WEAK_STAGES;
+    return in->i.score >= DECIDE_WEAK_SCORE && bits(in->i.stages) >= DECIDE_WEAK_STAGES && moments >= DECIDE_WEAK_MOMENTS;
 }
 
 /* True: it was something new. */
@@ -238,8 +252,8 @@ static bool take(struct incident *in, const struct decide_signal *s)
         in->i.first_s = s->at_s;
     if (s->at_s > in->i.last_s)
         in->i.last_s = s->at_s;
-    for (size_t m = 0; m < s->n; m++)
-        see(in, &s->entity[m], s->at_s);
+    for (size_t m = 0; m < s->n && s->level >= DECIDE_MEDIUM; m++)
+        see(in, &s->entity[m], s->at_s); /* weak ones come along; they lead nowhere */
     memcpy(r.id, s->rule, sizeof r.id);
     count_rule(in, &r);
     judge(in);
@@ -333,13 +347,6 @@ static void forget_waiting(struct decide *d, const bool *gone)
     d->waiting_n = kept;
 }
 
-static bool close_in_time(const struct decide_signal *a, const struct decide_signal *b)
-{
-    uint8_t level = a->level > b->level ? a->level : b->level;
-
-    return apart(a->at_s, b->at_s) <= window_s[level];
-}
-
 /* Marks in gone what belongs to s, over at most REACH signals between; the number of marks. */
 static size_t gather(struct decide *d, const struct decide_signal *s, bool *gone)
 {
@@ -350,7 +357,7 @@ static size_t gather(struct decide *d, const struct decide_signal *s, bool *gone
     while (done < n) {
         const struct decide_signal *at = todo[done++];
         for (size_t k = 0; k < d->waiting_n && n < REACH; k++)
-            if (!gone[k] && close_in_time(at, waiting_at(d, k)) && shares(d, at, waiting_at(d, k))) {
+            if (!gone[k] && belong(d, at, waiting_at(d, k))) {
                 gone[k] = true;
                 todo[n++] = waiting_at(d, k);
             }
@@ -419,6 +426,25 @@ static struct incident *home_of(struct decide *d, const struct decide_signal *s,
     return home;
 }
 
+/* At how many different times something of level medium was seen; as many as are asked for are enough. */
+static size_t moments(struct decide *d, const struct decide_signal *s, const bool *gone)
+{
+    int64_t at[DECIDE_WEAK_MOMENTS] = { s->at_s };
+    size_t n = s->level >= DECIDE_MEDIUM;
+
+    for (size_t k = 0; k < d->waiting_n && n < DECIDE_WEAK_MOMENTS; k++) {
+        const struct decide_signal *w = waiting_at(d, k);
+        size_t m = 0;
+        if (!gone[k] || w->level < DECIDE_MEDIUM)
+            continue;
+        while (m < n && at[m] != w->at_s)
+            m++;
+        if (m == n)
+            at[n++] = w->at_s;
+    }
+    return n;
+}
+
 static int open_or_wait(struct decide *d, const struct decide_signal *s, struct decide_result *ret)
 {
     bool gone[DECIDE_WAITING_MAX] = { 0 };
@@ -432,7 +458,7 @@ static int open_or_wait(struct decide *d, const struct decide_signal *s, struct 
     for (size_t k = 0; k < d->waiting_n; k++)
         if (gone[k])
             (void)take(trial, waiting_at(d, k));
-    bool enough = opens(trial);
+    bool enough = opens(trial, moments(d, s, gone));
     free(trial);
     if (!enough) {
         wait_for_more(d, s);

@@ -35,6 +35,7 @@ enum {
     DECIDE_OPEN_SCORE = 8,      /* with a signal of level high or critical */
     DECIDE_WEAK_SCORE = 20,     /* without one, together with DECIDE_WEAK_STAGES */
     DECIDE_WEAK_STAGES = 3,
+    DECIDE_WEAK_MOMENTS = 4,
     DECIDE_CRITICAL_SCORE = 36, /* together with DECIDE_CRITICAL_STAGES */
     DECIDE_CRITICAL_STAGES = 3,
 };

@@ -82,6 +82,15 @@ bool decide_entity_generic(const struct decide_entity *e)
     }
 }
 
+bool decide_entity_inside(const struct decide_entity *e)
+{
+    const char *s = e->text;
+    bool b = strncmp(s, "172.", 4) == 0 && s[4] >= '1' && s[4] <= '3' && s[5] >= '0' && s[5] <= '9' && s[6] == '.';
+
+    return strncmp(s, "10.", 3) == 0 || strncmp(s, "192.168.", 8) == 0 || strncmp(s, "fe80:", 5) == 0 || strncmp(s, "fd", 2) == 0 ||
+        (b && strncmp(s + 4, "16", 2) >= 0 && strncmp(s + 4, "31", 2) <= 0);
+}
+
 bool decide_entity_eq(const struct decide_entity *a, const struct decide_entity *b)
 {
     return a->kind == b->kind && strcmp(a->text, b->text) == 0;

@@ -7,6 +7,8 @@
 void decide_entity_clean(struct decide_entity *e);
 /* Joins nothing by itself: empty, "-", accounts of systems, loopback, everybody's addresses. */
 bool decide_entity_generic(const struct decide_entity *e);
+/* An address of networks that no internet router passes on. */
+bool decide_entity_inside(const struct decide_entity *e);
 bool decide_entity_eq(const struct decide_entity *a, const struct decide_entity *b);
 bool decide_entity_in(const struct decide_entity *list, size_t n, const struct decide_entity *e);
 

@@ -69,10 +69,42 @@ static void weak_signals_wait_and_are_adopted_when_they_make_sense_together(void
 {
     assert_int_equal(tell(0, "a", DECIDE_MEDIUM, DECIDE_STAGE_execution, "hpc1"), DECIDE_WAITS);
     assert_int_equal(tell(60, "b", DECIDE_MEDIUM, DECIDE_STAGE_execution, "hpc2"), DECIDE_WAITS);
-    assert_int_equal(tell(120, "c", DECIDE_MEDIUM, DECIDE_STAGE_credential_access, "hPC1.clinic.local"), DECIDE_OPENED);
-    assert_int_equal(got.adopted_n, 1);
+    assert_int_equal(tell(120, "c", DECIDE_MEDIUM, DECIDE_STAGE_credential_access, "hPC1.clinic.local"), DECIDE_WAITS);
+    assert_int_equal(tell(180, "d", DECIDE_MEDIUM, DECIDE_STAGE_execution, "hpc1"), DECIDE_WAITS);
+    assert_int_equal(tell(240, "e", DECIDE_MEDIUM, DECIDE_STAGE_discovery, "hpc1"), DECIDE_OPENED);
+    assert_int_equal(got.adopted_n, 3);
     assert_int_equal(got.adopted[0], 1);
-    assert_int_equal(tell(180, "a", DECIDE_MEDIUM, DECIDE_STAGE_execution, "hpc2"), DECIDE_WAITS);
+    assert_int_equal(tell(300, "a", DECIDE_MEDIUM, DECIDE_STAGE_execution, "hpc2"), DECIDE_WAITS);
+}
+
+/* What a server does every night: many rules may speak of one command, and weak ones of several days are no story. */
+static void weak_signals_of_one_moment_or_of_many_days_open_nothing(void **state)
+{
+    static const int stage[] = { DECIDE_STAGE_execution, DECIDE_STAGE_privilege_escalation, DECIDE_STAGE_defense_evasion, DECIDE_STAGE_impact };
+    char rule[8];
+
+    for (int k = 0; k < 12; k++) {
+        snprintf(rule, sizeof rule, "r%d", k);
+        assert_int_equal(tell(0, rule, DECIDE_MEDIUM, stage[k % 4], "hsrv usystem"), DECIDE_WAITS);
+    }
+    for (int k = 0; k < 12; k++) {
+        snprintf(rule, sizeof rule, "s%d", k);
+        assert_int_equal(tell((k + 1) * 3 * HOUR, rule, DECIDE_MEDIUM, stage[k % 4], "hsrv usystem"), DECIDE_WAITS);
+        assert_int_equal(tell((k + 1) * 3 * HOUR + 1, rule, DECIDE_LOW, stage[k % 4], "hsrv usystem"), DECIDE_WAITS);
+    }
+    assert_int_equal(tell(60 * HOUR, "grave", DECIDE_HIGH, DECIDE_STAGE_impact, "hsrv usystem"), DECIDE_OPENED);
+    assert_int_equal(got.adopted_n, 0);
+}
+
+/* A server that is attacked goes on with its work. */
+static void weak_signals_come_along_and_lead_nowhere(void **state)
+{
+    assert_int_equal(tell(0, "a", DECIDE_HIGH, DECIDE_STAGE_execution, "hsrv uhoshu"), DECIDE_OPENED);
+    assert_int_equal(tell(600, "b", DECIDE_LOW, DECIDE_STAGE_discovery, "hsrv unightly"), DECIDE_JOINED);
+    assert_int_equal(tell(660, "c", DECIDE_HIGH, DECIDE_STAGE_execution, "hpc2 unightly"), DECIDE_OPENED);
+    assert_int_equal(got.incident, 8);
+    assert_int_equal(tell(3 * HOUR, "d", DECIDE_MEDIUM, DECIDE_STAGE_discovery, "hsrv"), DECIDE_WAITS);
+    assert_int_equal(tell(3 * HOUR, "e", DECIDE_MEDIUM, DECIDE_STAGE_discovery, "uhoshu"), DECIDE_JOINED);
 }
 
 static void what_everybody_shares_joins_nothing(void **state)
@@ -276,6 +308,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_grave_signal_opens_an_incident_and_its_repeats_are_folded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(weak_signals_wait_and_are_adopted_when_they_make_sense_together, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(weak_signals_of_one_moment_or_of_many_days_open_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(weak_signals_come_along_and_lead_nowhere, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_everybody_shares_joins_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_attack_of_a_week_is_one_story_told_three_times, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_incident_is_called_after_what_is_grave_in_it, set_up, tear_down),

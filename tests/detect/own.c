@@ -64,6 +64,7 @@ static void open_watch(struct watch *w)
 
     *w = (struct watch){ 0 };
     kit_open(&w->k);
+    assert_ok(sigma_list(w->k.set, "known_places", "-")); /* as watch does */
     assert_ok(load_sources(w->k.set, RULES "/logsources.yml", &f));
     assert_ok(load_rules(w->k.set, RULES "/sakimori", NULL, NULL, &c));
     assert_int_equal(c.faults, 0);
@@ -138,7 +139,7 @@ static void every_step_of_the_chain_is_seen(void **state)
             "" },
         { 86400, 8, 30, 20,
             SECURITY("4624", "\"LogonType\":\"3\",\"TargetUserName\":\"kanri\",\"IpAddress\":\"192.168.10.7\""),
-            "one_account_many_machines one_address_many_machines" },
+            "one_account_many_machines one_address_many_machines one_account_many_machines_late" },
         { 90000, 1, 0, 7,
             WIN("System", "Service Control Manager", "7036",
                 "\"param1\":\"ウイルスバスター Corp. クライアント\",\"param2\":\"停止\""),
@@ -210,7 +211,7 @@ static void passwords_tried_at_random_are_one_thing(void **state)
         { 0, 499, 2, 100,
             FORTI("type=\"event\" subtype=\"vpn\" action=\"ssl-login-fail\" remip=2001:db8::%d user=\"x\" "
                   "reason=\"typing\" logdesc=\"SSL VPN login fail\""),
-            "" },
+            "vpn_account_tried" },
         { 1100, 200, 2, 700,
             FORTI("type=\"event\" subtype=\"vpn\" action=\"ssl-login-fail\" remip=2001:db8::%d user=\"x\" "
                   "reason=\"typing\" logdesc=\"SSL VPN login fail\""),
@@ -272,6 +273,8 @@ static void every_rule_that_people_see_speaks_japanese(void **state)
     open_watch(&w);
     for (size_t i = 0; i < sigma_count(w.k.set); i++) {
         const struct sigma_rule *r = sigma_rule_at(w.k.set, i);
+        if (r->kind == SIGMA_FILTER)
+            continue; /* nobody sees it */
         bool seen = !r->correlated && r->level >= SIGMA_LOW;
         if (seen != (*r->title_ja && *r->what_ja && *r->todo_ja) && r->level > SIGMA_LOW)
             print_message("%s\n", r->name);

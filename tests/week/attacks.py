@@ -18,7 +18,7 @@ def handa(h):
     logon(h, t + 500, pc, 'Administrator', 10, tunnel, 'DESKTOP-1', admin=True)
     for i in range(40):                                                                 # 4
         h.traffic(t + 840 + i // 2, pc.ip, f'192.168.1.{50 + i}', [445, 3389, 5432, 104][i % 4], 0)
-    for i, m in enumerate((h.pcs + h.servers)[:9]):                                     # 5
+    for i, m in enumerate((h.pcs[1:8] + h.servers[-2:])):                                     # 5
         logon(h, t + DAY + i * 20, m, 'Administrator', 3, pc.ip, pc.name, 'NTLM', admin=True)
     service(h, t + DAY + 15 * MIN, s, 'ウイルスバスター Corp. クライアント', '停止')            # 6
     h.win(t + DAY + 20 * MIN, s, SEC, 'Microsoft-Windows-Eventlog', 1102, SubjectUserName='Administrator', SubjectDomainName=h.domain)

@@ -311,7 +311,7 @@ static json_t *rules_json(const struct replay *r)
     for (size_t i = 0; i < sigma_count(r->w.set); i++) {
         const struct sigma_rule *rule = sigma_rule_at(r->w.set, i);
         if (r->hits[i])
-            json_array_append_new(out, json_pack("{ss ss ss sI sI sb}", "rule", *rule->name ? rule->name : rule->id, "title", rule->title, "level",
+            json_array_append_new(out, json_pack("{ss ss ss ss sI sI sb}", "id", *rule->id ? rule->id : rule->name, "rule", *rule->name ? rule->name : rule->id, "title", rule->title, "level",
                 levels[rule->level], "hits", (json_int_t)r->hits[i], "signals", (json_int_t)r->told[i], "part", rule->correlated));
     }
     return out;

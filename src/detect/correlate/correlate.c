@@ -6,7 +6,7 @@
 #include <string.h>
 #include "detect/sigma/internal.h"
 
-enum { GROUP_FIELDS_MAX = 16, KEY_MAX = GROUP_FIELDS_MAX * (CORRELATE_VALUE_MAX + 4), SLOTS_FIRST = 64 };
+enum { GROUP_FIELDS_MAX = 16, KEY_MAX = GROUP_FIELDS_MAX * (CORRELATE_VALUE_MAX + 4), SLOTS_FIRST = 64, ENDED_MAX = 64 };
 
 /* One hit that counts.  value: number of a distinct value, or the number itself. */
 struct moment {
@@ -55,6 +55,9 @@ struct correlate {
     size_t rules;
     struct listeners *listeners;
     int64_t now; /* the latest event time seen */
+    struct event made; /* stands for what a window held that nobody completed; its memory comes with the first */
+    struct ended { const struct engine *engine; int64_t s; uint64_t ref; size_t key_n; uint8_t key[KEY_MAX]; } *ended;
+    size_t ended_n;
     uint64_t seed;
     struct correlate_counts counts;
 };
@@ -173,6 +176,9 @@ void correlate_free(struct correlate *c)
     }
     for (size_t i = 0; c->listeners && i < c->rules; i++)
         free(c->listeners[i].to);
+    if (c->made.arena)
+        event_wipe(&c->made);
+    free(c->ended);
     free(c->listeners);
     free(c->engine);
     free(c);
@@ -487,6 +493,7 @@ struct telling {
     correlate_hit_fn *hit;
     void *ctx;
     int n;
+    bool made; /* the event is none that came */
 };
 static int feed(struct telling *t, const struct sigma_rule *rule, const struct event *e, struct event_time time,
     uint64_t ref, unsigned depth);
@@ -525,7 +532,7 @@ static void tell(struct telling *t, const struct engine *e, const struct group *
         .value = value,
         .first = { first->s, first->ns },
         .last = { last->s, last->ns },
-        .event = event,
+        .event = t->made ? NULL : event,
         .group_n = e->c->group_n,
         .group_name = e->c->group_name,
         .group_value = values,
@@ -549,6 +556,17 @@ static bool window(const struct engine *e, const struct group *g, size_t i, cons
     return holds(e->c, *ret_value);
 }
 
+/* A spread over machines goes on: each further one is told. */
+static bool further_machine(const struct engine *e, const struct group *g, size_t from, size_t to, const struct moment *changed)
+{
+    if (e->rule->level < SIGMA_HIGH || e->c->type != CORRELATE_VALUE_COUNT || e->c->field_n != 1 || e->c->field[0] != EVENT_F_Computer)
+        return false;
+    size_t same = 0;
+    for (size_t i = from; i < to; i++)
+        same += g->moment[i].value == changed->value;
+    return same == 1;
+}
+
 /* The moment `changed` may complete windows that end at it or later. */
 static int check(struct telling *t, struct engine *e, struct group *g, const struct moment *changed,
     const struct event *event, unsigned depth)
@@ -561,7 +579,7 @@ static int check(struct telling *t, struct engine *e, struct group *g, const str
         if (!window(e, g, i, changed, &from, &v))
             continue;
         struct event_time last = { g->moment[i].s, g->moment[i].ns };
-        bool told = last.s <= g->told_until && !one_by_one;
+        bool told = last.s <= g->told_until && !one_by_one && !further_machine(e, g, from, i + 1, changed);
         g->told_until = last.s + e->c->timespan_s;
         if (!told)
             tell(t, e, g, from, i + 1, v, event);
@@ -671,21 +689,62 @@ int correlate_add(struct correlate *c, const struct sigma_rule *rule, const stru
 /* An upper bound: each window begins with the first moment that no window had, and is decided when it is over. */
 static void decide(struct telling *t, struct engine *e, struct group *g, int64_t now)
 {
-    while (g->n && now - g->moment[0].s > e->c->timespan_s + CORRELATE_LATE_S) {
+    struct correlate *c = t->c;
+
+    while (c->ended_n < ENDED_MAX && g->n && now - g->moment[0].s > e->c->timespan_s + CORRELATE_LATE_S) {
         size_t n = 0;
         while (n < g->n && g->moment[n].s <= g->moment[0].s + e->c->timespan_s)
             n++;
         double v = measure(e->c, g->moment, n, &g->moment[n - 1]);
-        if (holds(e->c, v))
+        if (holds(e->c, v)) {
+            struct ended *d = &c->ended[c->ended_n++];
+            *d = (struct ended){ .engine = e, .s = g->moment[n - 1].s, .ref = g->moment[n - 1].ref, .key_n = g->key_n };
+            memcpy(d->key, g->key, g->key_n);
             tell(t, e, g, 0, n, v, NULL);
+        }
         g->n -= n;
         memmove(g->moment, g->moment + n, g->n * sizeof *g->moment);
     }
 }
 
+/* Those that build on a correlation that its window decided hear of it, too: as of an event that has what the group has in common. */
+static int pass_on(struct telling *t, const struct ended *d)
+{
+    struct correlate *c = t->c;
+    const struct correlation *k = d->engine->c;
+    struct event_time time = { .s = d->s };
+    int r = 0;
+
+    event_clear(&c->made);
+    c->made.time = c->made.seen = time;
+    for (size_t i = 0, at = 0; i < k->group_n && r >= 0; i++) {
+        uint32_t n;
+        memcpy(&n, d->key + at, 4);
+        r = event_add_copy(&c->made, event_names_find(c->names, SM_SPAN_STR(k->group_name[i])), EVENT_TEXT, SM_SPAN(d->key + at + 4, n));
+        at += 4 + n;
+    }
+    return r < 0 ? r : feed(t, d->engine->rule, &c->made, time, d->ref, 1);
+}
+
+static int pass_all_on(struct telling *t)
+{
+    int r = 0;
+
+    t->made = true;
+    for (size_t i = 0; i < t->c->ended_n && r >= 0; i++)
+        r = pass_on(t, &t->c->ended[i]);
+    t->c->ended_n = 0;
+    return r;
+}
+
 int correlate_tick(struct correlate *c, struct event_time now, correlate_hit_fn *hit, void *ctx)
 {
     struct telling t = { .c = c, .hit = hit, .ctx = ctx };
+
+    if (!c->ended && !(c->ended = calloc(ENDED_MAX, sizeof *c->ended)))
+        return -ENOMEM;
+    if (!c->made.arena && event_init(&c->made) < 0)
+        return -ENOMEM;
 
     if (now.s > c->now)
         c->now = now.s;
@@ -696,7 +755,8 @@ int correlate_tick(struct correlate *c, struct event_time now, correlate_hit_fn 
         while (e->oldest && c->now - e->oldest->touched > 2 * e->c->timespan_s + 2 * CORRELATE_LATE_S)
             drop(c, e, e->oldest);
     }
-    return t.n;
+    int r = pass_all_on(&t);
+    return r < 0 ? r : t.n;
 }
 
 void correlate_counts(const struct correlate *c, struct correlate_counts *ret)

@@ -42,7 +42,8 @@ typedef void correlate_hit_fn(void *ctx, const struct correlate_hit *hit);
 /*
  * A hit of a detection rule: from sigma_match's callback, for every rule.  ref names the event for whoever asks later
  * (its number in the journal).  A correlation that goes on holding for a group is one burst and said once; it is said
- * again after a timespan in which it did not hold.  Correlations that refer to it hear of it as long as it lasts.
+ * again after a timespan in which it did not hold; a value_count of Computer of level high or more (a spread over machines)
+ * is also said for each further machine.  Correlations that refer to it hear of it as long as it lasts.
  * Returns how many correlations held, -ENOMEM.
  */
 sm_must_use int correlate_add(struct correlate *c, const struct sigma_rule *rule, const struct event *e, uint64_t ref,

@@ -195,28 +195,22 @@ static int apply(struct sigma_set *s, struct rule *rule, struct rule *filter)
 
 static int link_filter(struct sigma_set *s, struct rule *f, const struct adding *a)
 {
-    bool any = false;
     int err = 0;
 
     for (size_t i = 0; i < s->n && f->filter->any && err >= 0; i++)
-        if (s->rule[i]->pub.kind == SIGMA_RULE && covers(f, s->rule[i])) {
+        if (s->rule[i]->pub.kind == SIGMA_RULE && covers(f, s->rule[i]))
             err = apply(s, s->rule[i], f);
-            any = true;
-        }
     for (size_t i = 0; i < f->filter->n && err >= 0; i++) {
         struct rule *rule = find(s, f->filter->rule[i]);
         char why[SIGMA_WHY_MAX];
         if (rule && rule->pub.kind == SIGMA_RULE && covers(f, rule)) {
             err = apply(s, rule, f);
-            any = true;
             continue;
         }
         snprintf(why, sizeof why, "the filter %.80s is for the rule %.80s, which %s", f->pub.title, f->filter->rule[i],
             rule ? "has another log source" : "is not there");
         say(a, f->pub.line, why);
     }
-    if (!any && f->filter->any)
-        say(a, f->pub.line, "the filter is for a log source no rule has");
     return err;
 }
 

@@ -75,7 +75,7 @@ sm_must_use int sigma_add(
     struct sigma_set *set, const char *file, struct sm_span text, sigma_fault_fn *fault, void *ctx);
 /* After the last sigma_add and before sigma_compile: joins filters and correlations to their rules.  fault is called
  * for each filter or correlation that names a rule that is not there (a filter that finds none of its rules changes
- * nothing, a correlation that lacks one is left out).  -ENOMEM. */
+ * nothing; one for `any` rule of a log source is right without any; a correlation that lacks one is left out).  -ENOMEM. */
 sm_must_use int sigma_link(struct sigma_set *set, sigma_fault_fn *fault, void *ctx);
 /* By id or name; counts for matchers compiled afterwards.  -SM_ENOTFOUND. */
 sm_must_use int sigma_switch(struct sigma_set *set, const char *id, bool on);
