@@ -29,7 +29,7 @@ void logs_configure(struct api *a, bool reload)
         json_decref(off);
         return;
     }
-    json_t *body = json_pack("{s:o,s:o,s:o,s:b}", "hints", api_rows(a, STATE_log_hints, STATE_NONE), "retention", classes(a), "off",
+    json_t *body = json_pack("{s:o,s:o,s:o,s:o,s:b}", "places", places_patterns(a), "hints", api_rows(a, STATE_log_hints, STATE_NONE), "retention", classes(a), "off",
         off ? off : json_array(), "reload", reload);
     api_tell(a, "W_CONFIG", body, NULL, NULL);
 }

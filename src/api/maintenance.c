@@ -1,5 +1,4 @@
 /* Booked remote maintenance: who, what, when, from where.  A session within its window is filed there; one outside is a signal. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,45 +9,13 @@
 #define LONGEST_S ((int64_t)31 * 86400)
 #define AHEAD_S ((int64_t)400 * 86400)
 
-/* "192.0.2.0/24", "2001:db8::1": bytes and bits.  False for anything else. */
-static bool net_of(const char *text, uint8_t ret[16], unsigned *ret_bits, unsigned *ret_len)
-{
-    char address[64];
-    const char *slash = strchr(text, '/');
-    size_t n = slash ? (size_t)(slash - text) : strlen(text);
-    if (n >= sizeof address)
-        return false;
-    memcpy(address, text, n);
-    address[n] = 0;
-    unsigned len = inet_pton(AF_INET, address, ret) == 1 ? 4 : inet_pton(AF_INET6, address, ret) == 1 ? 16 : 0;
-    char *end = NULL;
-    unsigned long bits = slash ? strtoul(slash + 1, &end, 10) : 8ul * len;
-    if (!len || (slash && (end == slash + 1 || *end || slash[1] == '-' || slash[1] == '+')) || bits > 8ul * len)
-        return false;
-    *ret_bits = (unsigned)bits;
-    *ret_len = len;
-    return true;
-}
-
-static bool in_net(const char *address, const char *net)
-{
-    uint8_t a[16], n[16];
-    unsigned a_bits, n_bits, a_len, n_len;
-    if (!net_of(address, a, &a_bits, &a_len) || !net_of(net, n, &n_bits, &n_len) || a_len != n_len)
-        return false;
-    unsigned whole = n_bits / 8, rest = n_bits % 8;
-    if (memcmp(a, n, whole) != 0)
-        return false;
-    return !rest || ((a[whole] ^ n[whole]) & (0xff << (8 - rest)) & 0xff) == 0;
-}
-
 static bool has(const json_t *entities, const char *kind, const char *wanted, bool net)
 {
     size_t i;
     const json_t *row;
     json_array_foreach(entities, i, row) {
         const char *k = json_string_value(json_array_get(row, 0)), *text = json_string_value(json_array_get(row, 1));
-        if (k && text && !strcmp(k, kind) && (net ? in_net(text, wanted) : !strcasecmp(text, wanted)))
+        if (k && text && !strcmp(k, kind) && (net ? address_in(text, wanted) : !strcasecmp(text, wanted)))
             return true;
     }
     return false;
@@ -76,6 +43,19 @@ char *maintenance_covers(struct api *a, const json_t *signal, int64_t at_s)
     return found;
 }
 
+bool maintenance_elsewhere(struct api *a, const json_t *signal, int64_t at_s)
+{
+    json_t *rows = api_rows(a, STATE_maintenance_at, STATE_ARGS(state_i(at_s))), *row;
+    bool elsewhere = false;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        const char *account = api_str(row, "account");
+        elsewhere |= *account && *api_str(row, "address") && has(json_object_get(signal, "entities"), "account", account, false);
+    }
+    json_decref(rows);
+    return elsewhere;
+}
+
 /* ---- routes ---- */
 
 void h_maintenance(struct api_call *c)
@@ -96,10 +76,9 @@ void h_maintenance_post(struct api_call *c)
     if (api_refused(c, &o))
         return;
     int64_t from = api_time_s(from_text), until = api_time_s(until_text), now = api_now();
-    uint8_t net[16];
-    unsigned bits, len;
+    struct address_net net;
     const char *bad = !from || from > now + AHEAD_S ? "from" : !until || until <= from || until <= now || until - from > LONGEST_S ? "until"
-        : address && *address && !net_of(address, net, &bits, &len) ? "address" : NULL;
+        : address && *address && !address_net(address, &net) ? "address" : NULL;
     char id[API_ID_TEXT];
     api_id(id);
     api_audit_what(c, "%s %s", id, vendor);

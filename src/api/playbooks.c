@@ -27,6 +27,23 @@ static int respond(struct api *a, const char *what, json_t *in /* taken */, json
     return r;
 }
 
+/* A plan; never one that cuts off a place the institution needs. */
+static int plan_of(struct api *a, const json_t *step, const json_t *incident, json_t **ret, char ret_why[WHY])
+{
+    json_t *plan = NULL;
+    int r = respond(a, "plan", json_pack("{s:O,s:O?,s:O}", "action", json_object_get(step, "action"), "params", json_object_get(step, "params"),
+        "incident", incident), &plan, ret_why);
+    const char *address = api_str(plan, "address");
+    if (r >= 0 && *address && places_know(a, address)) {
+        (void)snprintf(ret_why, WHY, "%.60s is one of the known places: it is never blocked", address);
+        json_decref(plan);
+        return -SM_EDENIED;
+    }
+    if (r >= 0)
+        *ret = plan;
+    return r;
+}
+
 /* Who did it, for the record: a person of a call, or a playbook by itself. */
 struct doer { const char *who, *role, *from; };
 
@@ -166,8 +183,7 @@ static void offer_step(struct api *a, const json_t *playbook, const json_t *step
     char why[WHY];
     json_t *plan = NULL;
     bool automatic = !strcmp(api_str(step, "mode"), "auto");
-    int r = respond(a, "plan", json_pack("{s:O,s:O?,s:O}", "action", json_object_get(step, "action"), "params", json_object_get(step, "params"),
-        "incident", incident), &plan, why);
+    int r = plan_of(a, step, incident, &plan, why);
     if (r < 0)
         plan = json_pack("{s:s,s:s,s:s}", "effect", "none", "en", why, "ja", why); /* said, so that a playbook that cannot is seen */
     int64_t limit = api_int(step, "limit_s", OFFER_S);
@@ -406,8 +422,7 @@ void h_playbook_try(struct api_call *c)
         json_array_foreach(json_object_get(book, "steps"), i, step) {
             char why[WHY];
             json_t *plan = NULL;
-            int r = respond(c->api, "plan", json_pack("{s:O,s:O?,s:O}", "action", json_object_get(step, "action"), "params", json_object_get(step, "params"),
-                "incident", facts), &plan, why);
+            int r = plan_of(c->api, step, facts, &plan, why);
             api_append(out, json_pack("{s:O,s:O,s:o?,s:s?}", "action", json_object_get(step, "action"), "mode", json_object_get(step, "mode"), "plan", plan,
                 "error", r < 0 ? why : NULL));
         }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <unistd.h>
 #include "api/internal.h"
+#include "api/watch.h"
 #include "plat/fs.h"
 #include "api/notify.h"
 
@@ -30,7 +31,7 @@ static json_t *settings_json(struct api *a)
     api_set(mail, "last", m ? json_incref(m) : json_null());
     api_set(hook, "last", h ? json_incref(h) : json_null());
     json_decref(sent);
-    return json_pack("{s:o,s:o,s:o,s:s,s:o,s:{s:b}}", "mail", mail, "webhook", hook, "retention", policy, "language",
+    return json_pack("{s:o,s:o,s:o,s:o,s:s,s:o,s:{s:b}}", "places", places_list(a), "mail", mail, "webhook", hook, "retention", policy, "language",
         api_language(a), "institution", inst ? inst : json_null(), "drills", "by_itself", drill_by_itself(a));
 }
 
@@ -97,7 +98,7 @@ static int forget_sent(struct api_call *c)
 
 static void patch_store(struct api_call *c)
 {
-    static const char *const keys[] = { "mail", "webhook", "retention", "language", "institution", "drills" };
+    static const char *const keys[] = { "mail", "webhook", "retention", "language", "institution", "drills", "places" };
     struct api *a = c->api;
     int r = state_begin(a->state);
     if (r == 0) {
@@ -114,6 +115,8 @@ static void patch_store(struct api_call *c)
         return;
     }
     card_write(a);
+    if (json_object_get(c->mem, "places"))
+        logs_configure(a, false);
     api_reply(c, 200, settings_json(a));
 }
 
@@ -240,7 +243,7 @@ static bool names_known(struct api_call *c)
 {
     static const struct {
         const char *in, *names[10];
-    } known[] = { { NULL, { "mail", "webhook", "retention", "language", "institution", "drills" } }, { "drills", { "by_itself" } },
+    } known[] = { { NULL, { "mail", "webhook", "retention", "language", "institution", "drills", "places" } }, { "drills", { "by_itself" } },
         { "mail", { "to", "from", "host", "port", "tls", "user", "password", "password_set", "last" } },
         { "webhook", { "url", "last" } },
         { "institution", { "name", "address", "phone", "kind", "vendor_updates", "language", "responsible", "deputy",
@@ -292,10 +295,12 @@ void h_settings_patch(struct api_call *c)
         if (!bad)
             api_set(c->mem, "drills", json_pack("{s:b}", "by_itself", by_itself));
     }
+    if (!bad && (in = json_object_get(c->body, "places")) != NULL && !(bad = places_check(in, &v)))
+        api_set(c->mem, "places", v);
     const char *key;
     json_t *x;
     json_object_foreach(c->mem, key, x)
-        (void)snprintf(what + strlen(what), sizeof what - strlen(what), "%s ", key); /* six short words */
+        (void)snprintf(what + strlen(what), sizeof what - strlen(what), "%s ", key); /* seven short words */
     api_audit_what(c, "%s", what);
     if (bad) {
         json_decref(parent);

@@ -168,6 +168,19 @@ static bool sound(const json_t *s)
     return *rule && strlen(rule) < 80 && texts <= 4 * TEXT_BYTES && json_is_integer(json_object_get(s, "at_s"));
 }
 
+/* Somebody uses the vendor's name within its booked window, from elsewhere: that is graver than a session nobody booked. */
+static json_t *from_elsewhere(const json_t *s)
+{
+    json_t *graver = json_copy((json_t *)s);
+    api_set(graver, "level", json_string("high"));
+    api_set(graver, "title_ja", json_string("予定の業者の名前で、予定とちがう場所からのサインイン"));
+    api_set(graver, "title_en", json_string("Sign-in under a vendor's booked account from an address that was not booked"));
+    api_set(graver, "text_ja", json_string("遠隔保守の予定の時間に、予定とちがうアドレスから、業者の名前で接続がありました。"));
+    api_set(graver, "text_en", json_string("Within booked maintenance somebody came in under the vendor's account from another address."));
+    api_set(graver, "todo_ja", json_string("業者に電話して、本人かどうかを確かめてください。ちがうときは、その接続を切ります。"));
+    return graver;
+}
+
 void signal_take(struct api *a, const json_t *s, bool own)
 {
     struct taken t = { .s = s, .at_s = api_int(s, "at_s", 0), .times = api_int(s, "times", 1), .entities = json_object_get(s, "entities") };
@@ -181,6 +194,9 @@ void signal_take(struct api *a, const json_t *s, bool own)
     t.id = state_number(a->state, STATE_signal_next, 1, STATE_NONE);
     if (api_bool(s, "maintenance"))
         booked = maintenance_covers(a, s, t.at_s);
+    json_t *graver = !booked && api_bool(s, "maintenance") && maintenance_elsewhere(a, s, t.at_s) ? from_elsewhere(s) : NULL;
+    if (graver)
+        t.s = s = graver;
     if (booked) {
         t.what = "booked";
         t.booked = booked;
@@ -204,6 +220,7 @@ void signal_take(struct api *a, const json_t *s, bool own)
     json_decref(answer);
     json_decref(none);
     free(booked);
+    json_decref(graver);
 }
 
 void signal_own_over(struct api *a, const char *rule, const char *host, const char *by, const char *note, bool false_alarm)

@@ -29,6 +29,20 @@ json_t *responses_of(struct api *a, int64_t incident, enum text_lang lang);
 /* The booked window that this session of remote maintenance is part of, and it is noted there; NULL none.  The caller's. */
 char *maintenance_covers(struct api *a, const json_t *signal, int64_t at_s);
 
+/* The window names its account, but it came from an address that was not booked. */
+bool maintenance_elsewhere(struct api *a, const json_t *signal, int64_t at_s);
+
+/* Addresses and nets as text, "192.0.2.0/24", "2001:db8::1". */
+struct address_net { uint8_t bytes[16]; unsigned bits, len; };
+bool address_net(const char *text, struct address_net *ret);
+bool address_in(const char *address, const char *net);
+/* Places outside that are known (places.c).  check: the field that is wrong, or NULL and the list (the caller's).  The other lists are the
+ * caller's, too; patterns are as rules compare them. */
+const char *places_check(const json_t *in, json_t **ret);
+json_t *places_list(struct api *a);
+json_t *places_patterns(struct api *a);
+bool places_know(struct api *a, const char *address);
+
 /* Logs (logs.c): what watch and collector tell, and what watch is told. */
 void logs_configure(struct api *a, bool reload);
 void logs_on_watch(struct api *a, bool there);

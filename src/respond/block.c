@@ -17,6 +17,7 @@ static const struct device edges[] = {
     { "cisco-asa", LINES("shun %s"), LINES("no shun %s") },
     { "cisco-ios", LINES("configure terminal", "ip route %s 255.255.255.255 Null0", "end"),
         LINES("configure terminal", "no ip route %s 255.255.255.255 Null0", "end") },
+    { "linux-iptables", LINES("iptables -w -t raw -I PREROUTING -s %s/32 -j DROP"), LINES("iptables -w -t raw -D PREROUTING -s %s/32 -j DROP") },
     { "linux-nft", LINES("nft add table inet sakimori", "nft add set inet sakimori blocked '{ type ipv4_addr; flags timeout; }'",
                        "nft add chain inet sakimori edge '{ type filter hook prerouting priority -150; }'",
                        "nft add rule inet sakimori edge ip saddr @blocked drop",
@@ -31,7 +32,7 @@ static const struct device homes[] = {
     { "fortigate", LINES("config user local", "edit \"%s\"", "set status disable", "next", "end"),
         LINES("config user local", "edit \"%s\"", "set status enable", "next", "end") },
 };
-static const char *const edge_names[] = { "fortigate", "yamaha-rtx", "nec-ix", "cisco-asa", "cisco-ios", "linux-nft", NULL };
+static const char *const edge_names[] = { "fortigate", "yamaha-rtx", "nec-ix", "cisco-asa", "cisco-ios", "linux-iptables", "linux-nft", NULL };
 static const char *const home_names[] = { "active-directory", "windows", "linux", "fortigate", NULL };
 
 /* An IPv4 address of the outside: the institution's own is never blocked by a rule that fired. */

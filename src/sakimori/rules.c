@@ -64,6 +64,8 @@ static int open_sources(struct cli *c, struct rules *r, const char *const *path,
     else if (e < 0)
         cli_note(c, T(c, "%s を読めません: %s", "cannot read %s: %s"), sources, sm_strerror(e));
     free(sources);
+    if (e >= 0 && sigma_list(r->set, "known_places", "-") < 0) /* the box knows them by a setting; here there are none */
+        e = -ENOMEM;
     if (e < 0 || !cli_opt(c, "lists"))
         return e < 0 ? CLI_USAGE : CLI_OK;
     e = load_lists(r->set, cli_opt(c, "lists"), &f);

@@ -56,7 +56,7 @@ static void every_action_says_in_two_languages_what_it_does(void **state)
 
 static void an_outside_address_is_blocked_with_a_way_back_on_every_device(void **state)
 {
-    static const char *const devices[] = { "fortigate", "yamaha-rtx", "nec-ix", "cisco-asa", "cisco-ios", "linux-nft" };
+    static const char *const devices[] = { "fortigate", "yamaha-rtx", "nec-ix", "cisco-asa", "cisco-ios", "linux-iptables", "linux-nft" };
 
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
         char params[80], *all;

@@ -72,6 +72,7 @@ EXPECT = {
     'okayama': (['sakimori_vpn_abroad', 'sakimori_rdp_local_administrator', 'sakimori_administrator_many_machines', 'sakimori_shadow_copies_deleted',
                  'sakimori_outflow_at_night', 'sakimori_files_encrypted'], 'call'),
     'spray': (['sakimori_vpn_tried_account'], 'look'),
+    'vendor': (['sakimori_vpn_success'], 'look'),
     'insider': (['sakimori_share_read_at_night', 'sakimori_outflow_at_night'], 'look'),
 }
 

@@ -87,16 +87,21 @@ static bool has_entity(const json_t *signal, const char *kind, const char *text)
     return false;
 }
 
-static bool booked(const struct replay *r, const json_t *signal)
+/* As maintenance.c: filed, or, from another address than was booked, graver. */
+static bool booked(const struct replay *r, json_t *signal)
 {
     int64_t at = json_integer_value(json_object_get(signal, "at_s"));
 
     if (!json_is_true(json_object_get(signal, "maintenance")))
         return false;
-    for (size_t i = 0; i < r->books; i++)
-        if (at >= r->book[i].from && at < r->book[i].until && has_entity(signal, "account", r->book[i].account) &&
-            (!r->book[i].address[0] || has_entity(signal, "address", r->book[i].address)))
+    for (size_t i = 0; i < r->books; i++) {
+        const struct book *b = &r->book[i];
+        if (at < b->from || at >= b->until || !has_entity(signal, "account", b->account))
+            continue;
+        if (!b->address[0] || has_entity(signal, "address", b->address))
             return true;
+        json_object_set_new(signal, "level", json_string("high"));
+    }
     return false;
 }
 

@@ -144,6 +144,19 @@ static void switch_off(struct watch *w, struct sigma_set *set)
             (void)!sigma_switch(set, json_string_value(v), false); /* a rule that is not there any more needs no switch */
 }
 
+/* The list is never empty: a rule that lacks its list would wait. */
+static int known_places(struct watch *w, struct sigma_set *set)
+{
+    int r = sigma_list(set, "known_places", "-");
+    size_t i;
+    json_t *v;
+
+    json_array_foreach(w->places, i, v)
+        if (r >= 0 && json_is_string(v))
+            r = sigma_list(set, "known_places", json_string_value(v));
+    return r;
+}
+
 int rules_load(struct watch *w)
 {
     struct sigma_options options = { .zone_s = NORMALISE_ZONE_JST };
@@ -156,6 +169,8 @@ int rules_load(struct watch *w)
 
     (void)json_array_clear(w->faults); /* an array: cannot fail */
     w->faults_n = w->files_n = 0;
+    if (r >= 0)
+        r = known_places(w, set);
     if (r >= 0)
         r = load_all(w, set);
     if (r >= 0)

@@ -18,7 +18,7 @@ void watch_say(struct watch *w, json_t *body)
     json_decref(body);
 }
 
-/* {"hints": [...], "retention": [...], "off": [rule ids], "reload": bool}: what is named replaces what was. */
+/* {"hints": [...], "retention": [...], "off": [rule ids], "places": [patterns], "reload": bool}: what is named replaces what was. */
 static void on_config(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct watch *w = c->state;
@@ -34,6 +34,11 @@ static void on_config(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     if (r >= 0 && json_is_array(v = json_object_get(in, "off")) && !json_equal(v, w->off)) {
         json_decref(w->off);
         w->off = json_incref(v);
+        load = true;
+    }
+    if (r >= 0 && json_is_array(v = json_object_get(in, "places")) && !json_equal(v, w->places)) {
+        json_decref(w->places);
+        w->places = json_incref(v);
         load = true;
     }
     if (r >= 0 && load)
@@ -142,8 +147,9 @@ static int start(struct child *c)
     w->ready = json_array();
     w->aliases = json_array();
     w->off = json_array();
+    w->places = json_array();
     w->hints = json_array();
-    if (r >= 0 && (!w->shipped || !w->own || !w->faults || !w->signals || !w->held || !w->ready || !w->aliases || !w->off || !w->hints))
+    if (r >= 0 && (!w->shipped || !w->own || !w->faults || !w->signals || !w->held || !w->ready || !w->aliases || !w->off || !w->places || !w->hints))
         r = -ENOMEM;
     if (r >= 0)
         r = event_init(&w->e);
@@ -213,6 +219,7 @@ static void end(struct child *c)
     json_decref(w->ready);
     json_decref(w->aliases);
     json_decref(w->off);
+    json_decref(w->places);
     sm_buf_wipe(&w->tombstone);
     if (w->state_dir >= 0)
         close(w->state_dir);

@@ -104,6 +104,7 @@ struct watch {
     json_t *faults;
     size_t faults_n, files_n;
     json_t *off;                    /* ids that people switched off */
+    json_t *places;                 /* %known_places% of the rules: addresses outside that the institution knows */
     uint64_t rules_generation;
 
     /* take.c */
