@@ -27,6 +27,45 @@ static int respond(struct api *a, const char *what, json_t *in /* taken */, json
     return r;
 }
 
+/* Reasons come in English, some behind the name of a parameter; people read them in their own language. */
+static const char *why_ja(const char *why, char ret[WHY])
+{
+    static const struct { const char *en, *ja; } words[] = {
+        { "no such action", "そういう手順はありません" },
+        { "a text of 1 to 1,000 bytes", "1文字以上で入れてください" },
+        { "not one of those that are known", "選べるものの中にありません" },
+        { "not a parameter of this action", "この手順にはない項目です" },
+        { "no IPv4 address of the outside in this incident", "この件には、外のアドレスがありません" },
+        { "an IPv4 address of the outside", "外のIPv4アドレスを入れてください" },
+        { "no account in this incident", "この件には、利用者の名前がありません" },
+        { "letters, digits and . _ - @ only", "英数字と . _ - @ だけを使えます" },
+        { "no machine in this incident", "この件には、機器の名前がありません" },
+        { "1 to 20 addresses", "宛先は1件から20件です" },
+        { "must begin with https://", "https:// で始めてください" },
+        { "one of the known places: it is never blocked", "知っている送り先なので、止めません" },
+        { "not an address that can be reached", "送れないアドレスです" },
+        { "auto or click", "auto か click です" },
+        { "60 seconds to 30 days", "60秒から30日までです" },
+        { "at least one step", "手順が1つはいります" },
+    };
+    const char *colon = strstr(why, ": "), *said = why;
+    for (size_t i = 0; i < 2 * (sizeof words / sizeof *words); i++) {
+        size_t k = i % (sizeof words / sizeof *words);
+        if (i >= sizeof words / sizeof *words)
+            said = colon ? colon + 2 : "";
+        if (strcmp(said, words[k].en) != 0)
+            continue;
+        (void)snprintf(ret, WHY, "%.*s%s%.110s", said == why ? 0 : (int)(said - why - 2), why, said == why ? "" : ": ", words[k].ja); /* fits */
+        return ret;
+    }
+    return why;
+}
+
+static const char *why_in(enum text_lang lang, const char *why, char ret[WHY])
+{
+    return lang == TEXT_JA ? why_ja(why, ret) : why;
+}
+
 /* A plan; never one that cuts off a place the institution needs. */
 static int plan_of(struct api *a, const json_t *step, const json_t *incident, json_t **ret, char ret_why[WHY])
 {
@@ -35,7 +74,7 @@ static int plan_of(struct api *a, const json_t *step, const json_t *incident, js
         "incident", incident), &plan, ret_why);
     const char *address = api_str(plan, "address");
     if (r >= 0 && *address && places_know(a, address)) {
-        (void)snprintf(ret_why, WHY, "%.60s is one of the known places: it is never blocked", address);
+        (void)snprintf(ret_why, WHY, "%.60s: one of the known places: it is never blocked", address);
         json_decref(plan);
         return -SM_EDENIED;
     }
@@ -180,12 +219,12 @@ static bool fits(const json_t *when, const json_t *incident)
 
 static void offer_step(struct api *a, const json_t *playbook, const json_t *step, size_t n, const json_t *incident)
 {
-    char why[WHY];
+    char why[WHY], ja[WHY];
     json_t *plan = NULL;
     bool automatic = !strcmp(api_str(step, "mode"), "auto");
     int r = plan_of(a, step, incident, &plan, why);
     if (r < 0)
-        plan = json_pack("{s:s,s:s,s:s}", "effect", "none", "en", why, "ja", why); /* said, so that a playbook that cannot is seen */
+        plan = json_pack("{s:s,s:s,s:s}", "effect", "none", "en", why, "ja", why_ja(why, ja)); /* said, so that a playbook that cannot is seen */
     int64_t limit = api_int(step, "limit_s", OFFER_S);
     if (state_do(a->state, STATE_response_add,
             STATE_ARGS(state_i(api_int(incident, "id", 0)), state_t(api_str(playbook, "id")), state_i((int64_t)n), state_t(api_str(step, "action")),
@@ -331,7 +370,7 @@ static const char *bad_step(struct api_call *c, const json_t *step, char why[WHY
 
 static bool playbook_ok(struct api_call *c, struct sm_obj *o, const char **ret_name, const json_t **ret_when, const json_t **ret_steps)
 {
-    char why[WHY] = "";
+    char why[WHY] = "", ja[WHY];
     const char *bad = NULL;
     size_t i;
     const json_t *step;
@@ -346,7 +385,7 @@ static bool playbook_ok(struct api_call *c, struct sm_obj *o, const char **ret_n
         if (!bad)
             bad = bad_step(c, step, why);
     if (bad)
-        api_fail_say(c, 400, "bad_request", bad, *why ? why : "at least one step", NULL);
+        api_fail_say(c, 400, "bad_request", bad, why_in(c->lang, *why ? why : "at least one step", ja), NULL);
     return !bad;
 }
 
@@ -420,11 +459,11 @@ void h_playbook_try(struct api_call *c)
     } else {
         const json_t *facts = json_object_get(in, "facts");
         json_array_foreach(json_object_get(book, "steps"), i, step) {
-            char why[WHY];
+            char why[WHY], ja[WHY];
             json_t *plan = NULL;
             int r = plan_of(c->api, step, facts, &plan, why);
             api_append(out, json_pack("{s:O,s:O,s:o?,s:s?}", "action", json_object_get(step, "action"), "mode", json_object_get(step, "mode"), "plan", plan,
-                "error", r < 0 ? why : NULL));
+                "error", r < 0 ? why_in(c->lang, why, ja) : NULL));
         }
         api_reply(c, 200, json_pack("{s:b,s:O}", "fits", fits(json_object_get(book, "when"), facts), "steps", out));
     }

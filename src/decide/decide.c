@@ -91,14 +91,16 @@ static int64_t window_of(uint8_t level, const struct decide_entity *e)
     return machine ? window_s[level].machine : window_s[level].particular;
 }
 
-/* They have something in common, and are close enough for it: the weaker one says how close. */
+/* They have something in common, and are close enough for it: the weaker one says how close.  Two weak ones belong together only when they
+ * come together, whatever they share. */
 static bool belong(const struct decide *d, const struct decide_signal *a, const struct decide_signal *b)
 {
     uint8_t level = a->level < b->level ? a->level : b->level;
+    bool weak = a->level < DECIDE_HIGH && b->level < DECIDE_HIGH;
 
     for (size_t k = 0; k < a->n; k++)
         if (joins(d, &a->entity[k]) && decide_entity_in(b->entity, b->n, &a->entity[k]) &&
-            apart(a->at_s, b->at_s) <= window_of(level, &a->entity[k]))
+            apart(a->at_s, b->at_s) <= (weak ? window_s[level].machine : window_of(level, &a->entity[k])))
             return true;
     return false;
 }

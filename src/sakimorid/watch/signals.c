@@ -8,7 +8,7 @@
 #include "decide/decide.h"
 #include "sakimorid/watch/watch.h"
 
-enum { VALUE_MAX = 300, FIELDS_TOLD = 16 };
+enum { VALUE_MAX = 300, ALIAS_AGAIN_S = 3600, FIELDS_TOLD = 16 };
 
 /* What people see of the event. */
 static const uint16_t told[] = { EVENT_F_Computer, EVENT_F_EventID, EVENT_F_User, EVENT_F_SubjectUserName, EVENT_F_TargetUserName, EVENT_F_IpAddress,
@@ -124,8 +124,24 @@ uint64_t signals_who(const struct event *e)
     return h;
 }
 
+static bool is_text(const json_t *o, const char *key, struct sm_span text)
+{
+    const json_t *v = json_object_get(o, key);
+
+    return json_string_length(v) == text.n && !memcmp(json_string_value(v), text.p, text.n);
+}
+
+/* Each pair once, as of when it was seen last: a large group has many of the same. */
 static void alias(struct watch *w, struct sm_span address, struct sm_span host, int64_t at_s)
 {
+    size_t i;
+    json_t *known;
+
+    json_array_foreach(w->aliases, i, known)
+        if (is_text(known, "address", address) && is_text(known, "host", host)) {
+            (void)json_object_set_new(known, "at_s", json_integer(at_s)); /* as it was when memory is short */
+            return;
+        }
     if (!address.n || !host.n || json_array_size(w->aliases) >= ALIASES_MAX)
         return;
     json_t *a = text_of(address, 63), *h = text_of(host, DECIDE_TEXT_MAX - 1);
@@ -205,6 +221,8 @@ void signals_add(struct watch *w, const struct sigma_rule *rule, const struct ev
         source = who = 0;
     f = fold_of(w, rule->number, source, who);
     if (now < f->until_ms) {
+        if (e->time.s - f->last_s > ALIAS_AGAIN_S)
+            signals_aliases(w, e, s); /* what was sent late comes fast: hours of it may fold */
         f->more++;
         f->last_id = id;
         f->last_s = e->time.s;
@@ -215,6 +233,7 @@ void signals_add(struct watch *w, const struct sigma_rule *rule, const struct ev
     f->signal = json_array_size(w->signals) < SIGNALS_MAX ? signals_json(rule, e, s, id, f->more + 1) : NULL;
     put(w, json_incref(f->signal));
     f->more = 0;
+    f->last_s = e->time.s;
     f->until_ms = now + FOLD_MS;
 }
 

@@ -18,7 +18,7 @@ import { PasswordForm } from './signin';
 export function SettingsScreen() {
     const got = useGet<Settings>('/settings');
     return <div class="narrow"><Head title={t(T.title)} />{got.error && <ErrorBox error={got.error} retry={got.reload} />}
-        {!got.data ? !got.error && <Loading /> : <div class="stack stack-l"><Contacts /><Mail s={got.data} reload={got.reload} /><Hook s={got.data} reload={got.reload} /><Keep s={got.data} reload={got.reload} /><Institution s={got.data} reload={got.reload} /><Counter /><Monitoring /><Own /></div>}</div>;
+        {!got.data ? !got.error && <Loading /> : <div class="stack stack-l"><Contacts /><Mail s={got.data} reload={got.reload} /><Hook s={got.data} reload={got.reload} /><Places s={got.data} reload={got.reload} /><Keep s={got.data} reload={got.reload} /><Institution s={got.data} reload={got.reload} /><Counter /><Monitoring /><Own /></div>}</div>;
 }
 
 /** One card of settings with its own save: what fails keeps what was typed. */
@@ -104,6 +104,25 @@ function Hook({ s, reload }: Part) {
     return <form class="card stack" onSubmit={go} noValidate><h2>{t(T.hook)}</h2><p>{t(T.hookLead)}</p><ErrorBox error={error ?? test.error} />
         <TextField label={t(T.hookUrl)} type="url" value={url} onInput={setUrl} error={bad} autocomplete="off" />
         <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button>{s.webhook.url && <button type="button" class="btn" onClick={() => { say(null); void test.run(); }}>{t(T.test)}</button>}</div><Said text={said} /><Last last={s.webhook.last} busy={test.busy} /></form>;
+}
+
+const ADDRESS = /^([0-9a-f:]+:[0-9a-f:]*|\d{1,3}(\.\d{1,3}){3}(\/(8|16|24|32))?)$/i;
+
+/** Places outside that the clinic knows: a line each, the address first. */
+function Places({ s, reload }: Part) {
+    const [text, setText] = useState((s.places ?? []).map((p) => `${p.address} ${p.name}`).join('\n'));
+    const [bad, setBad] = useState<string | null>(null);
+    const { error, said, save } = useSave(reload);
+    const go = async (e: Event) => {
+        e.preventDefault();
+        const places = text.split('\n').map((l) => l.trim()).filter(Boolean).map((l) => ({ address: l.split(/\s+/)[0]!, name: l.split(/\s+/).slice(1).join(' ') }));
+        const wrong = places.find((p) => !ADDRESS.test(p.address) || !p.name);
+        setBad(wrong ? t(T.placesNeed, { line: `${wrong.address} ${wrong.name}`.trim() }) : null);
+        if (!wrong) await save({ places });
+    };
+    return <form class="card stack" onSubmit={go} noValidate><h2>{t(T.places)}</h2><p>{t(T.placesLead)}</p><ErrorBox error={error} />
+        <AreaField label={t(T.placesList)} help={t(T.placesHelp)} value={text} onInput={setText} error={bad} />
+        <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button></div><Said text={said} /></form>;
 }
 
 function Keep({ s, reload }: Part) {
