@@ -97,10 +97,12 @@ static bool belong(const struct decide *d, const struct decide_signal *a, const 
 {
     uint8_t level = a->level < b->level ? a->level : b->level;
     bool weak = a->level < DECIDE_HIGH && b->level < DECIDE_HIGH;
+    int64_t gap = apart(a->at_s, b->at_s);
 
+    if (gap > (weak ? window_s[level].machine : window_s[level].particular))
+        return false;
     for (size_t k = 0; k < a->n; k++)
-        if (joins(d, &a->entity[k]) && decide_entity_in(b->entity, b->n, &a->entity[k]) &&
-            apart(a->at_s, b->at_s) <= (weak ? window_s[level].machine : window_of(level, &a->entity[k])))
+        if ((weak || gap <= window_of(level, &a->entity[k])) && joins(d, &a->entity[k]) && decide_entity_in(b->entity, b->n, &a->entity[k]))
             return true;
     return false;
 }
