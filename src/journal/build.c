@@ -116,7 +116,7 @@ static uint32_t hash_of(const struct ev_build *b, struct sm_span v)
 
 static inline bool same(struct sm_span a, struct sm_span b)
 {
-    return a.n == b.n && (!a.n || !memcmp(a.p, b.p, a.n));
+    return a.n == b.n && (!a.n || (a.p[a.n - 1] == b.p[b.n - 1] && !memcmp(a.p, b.p, a.n)));
 }
 
 static int col_grow(struct col *c)

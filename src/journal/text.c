@@ -18,6 +18,19 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
+/* Fewer than eight bytes as one little-endian number. */
+static uint64_t tail(const uint8_t *p, size_t n)
+{
+    uint32_t low, high;
+
+    if (n >= 4) {
+        memcpy(&low, p, 4);
+        memcpy(&high, p + n - 4, 4);
+        return low | (uint64_t)high << 8 * (n - 4);
+    }
+    return n ? p[0] | (uint64_t)p[n / 2] << 8 * (n / 2) | (uint64_t)p[n - 1] << 8 * (n - 1) : 0;
+}
+
 uint64_t ev_hash(const void *bytes, size_t n, uint64_t seed)
 {
     const uint8_t *p = bytes;
@@ -29,9 +42,7 @@ uint64_t ev_hash(const void *bytes, size_t n, uint64_t seed)
         p += 8;
         n -= 8;
     }
-    w = 0;
-    for (size_t i = 0; i < n; i++)
-        w |= (uint64_t)p[i] << 8 * i;
+    w = tail(p, n);
     h = mix(h ^ w ^ 0x8ebc6af09c88c6e3ULL, 0x589965cc75374cc3ULL);
     return mix(h, 0x1d8e4e27c47d124fULL ^ h);
 }
@@ -79,6 +90,19 @@ void ev_lower_all(const uint8_t *p, size_t n, uint8_t *to)
         to[i] = ev_lower(p[i]);
 }
 
+static bool is_ascii(struct sm_span s)
+{
+    uint64_t w, any = 0;
+    size_t i = 0;
+
+    for (; i + 8 <= s.n; i += 8) {
+        memcpy(&w, s.p + i, 8);
+        any |= w;
+    }
+    any |= tail(s.p + i, s.n - i);
+    return !(any & 0x8080808080808080ULL);
+}
+
 int ev_fold(struct sm_span s, struct sm_buf *ret)
 {
     int r = sm_buf_reserve(ret, s.n);
@@ -86,7 +110,7 @@ int ev_fold(struct sm_span s, struct sm_buf *ret)
     if (r < 0 || !s.n)
         return r;
     uint8_t *to = ret->p + ret->n;
-    if (!ev_folds_wide(s)) {
+    if (is_ascii(s) || !ev_folds_wide(s)) {
         ev_lower_all(s.p, s.n, to);
         ret->n += s.n;
         return 0;
@@ -136,25 +160,58 @@ static void token_keys(const uint8_t *p, const struct token t[3], unsigned known
     k->put(k->arg, ev_hash(p + t[2].at, t[0].end - t[2].at, TAG_TRIPLE));
 }
 
+/* Which of the n ≤ 16 bytes at p are of words. */
+static unsigned word_bits(const uint8_t *p, size_t n)
+{
+    unsigned bits = 0;
+
+#ifdef __SSE2__
+    if (n == 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p), small = _mm_or_si128(v, _mm_set1_epi8(0x20));
+        __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(small, _mm_set1_epi8('a' - 1)),
+            _mm_cmpgt_epi8(_mm_set1_epi8('z' + 1), small));
+        __m128i digit = _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8('0' - 1)),
+            _mm_cmpgt_epi8(_mm_set1_epi8('9' + 1), v));
+        return (unsigned)_mm_movemask_epi8(_mm_or_si128(letter, digit));
+    }
+#endif
+    for (size_t i = 0; i < n; i++)
+        bits |= (unsigned)ev_is_word(p[i]) << i;
+    return bits;
+}
+
+struct walk { struct token t[3]; unsigned known; };
+
+static void token_end(struct walk *w, struct sm_span s, size_t end, const struct ev_keys *k)
+{
+    w->t[0].end = end;
+    w->t[0].whole = !(k->open_left && !w->t[0].at) && !(k->open_right && end == s.n);
+    w->known++;
+    token_keys(s.p, w->t, w->known, k);
+}
+
 static void tokens(struct sm_span s, const struct ev_keys *k)
 {
-    struct token t[3] = { 0 };
-    unsigned known = 0;
+    struct walk w = { 0 };
+    unsigned before = 0; /* 1: the byte before is of a word */
 
-    for (size_t i = 0; i < s.n;) {
-        if (!ev_is_word(s.p[i])) {
-            i++;
-            continue;
+    for (size_t i = 0; i < s.n; i += 16) {
+        unsigned bits = word_bits(s.p + i, s.n - i < 16 ? s.n - i : 16), in = before;
+        unsigned edges = (bits ^ (bits << 1 | before)) & 0xffff;
+        before = bits >> 15 & 1;
+        for (; edges; edges &= edges - 1) {
+            size_t at = i + (unsigned)__builtin_ctz(edges);
+            in = !in;
+            if (!in) {
+                token_end(&w, s, at, k);
+                continue;
+            }
+            w.t[2] = w.t[1];
+            w.t[1] = w.t[0];
+            w.t[0].at = at;
         }
-        t[2] = t[1];
-        t[1] = t[0];
-        t[0].at = i;
-        while (i < s.n && ev_is_word(s.p[i]))
-            i++;
-        t[0].end = i;
-        t[0].whole = !(k->open_left && !t[0].at) && !(k->open_right && i == s.n);
-        known++;
-        token_keys(s.p, t, known, k);
+        if (in && i + 16 >= s.n) /* to the end; where it ends at a full sixteen there is no edge behind it */
+            token_end(&w, s, s.n, k);
     }
 }
 
@@ -191,20 +248,6 @@ static void wide(struct sm_span s, const struct ev_keys *k)
             i++;
         }
     }
-}
-
-static bool is_ascii(struct sm_span s)
-{
-    uint64_t w, any = 0;
-    size_t i = 0;
-
-    for (; i + 8 <= s.n; i += 8) {
-        memcpy(&w, s.p + i, 8);
-        any |= w;
-    }
-    for (; i < s.n; i++)
-        any |= (uint64_t)s.p[i];
-    return !(any & 0x8080808080808080ULL);
 }
 
 static uint64_t tri_key(const uint8_t *p)
