@@ -167,7 +167,7 @@ void outbox_tick(struct api *a)
         const char *id = api_str(row, "id");
         int64_t wait = (int64_t)60 << (api_int(row, "tries", 0) > 6 ? 6 : api_int(row, "tries", 0));
         if (state_do(a->state, STATE_outbox_try, STATE_ARGS(state_i(now + wait), state_t(id))) > 0)
-            api_tell(a, !strcmp(api_str(row, "kind"), "mail") ? "X_MAIL" : "X_WEBHOOK",
+            api_tell(a, !strcmp(api_str(row, "kind"), "mail") ? "X_MAIL" : !strcmp(api_str(row, "kind"), "syslog") ? "X_SYSLOG" : "X_WEBHOOK",
                 json_incref(json_object_get(row, "body")), sent, json_pack("{s:s}", "id", id));
     }
     json_decref(rows);

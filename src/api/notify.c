@@ -45,6 +45,12 @@ json_t *notify_hook(const struct notify_alarm *a)
         a->head);
 }
 
+int notify_syslog(int64_t incident, bool call, const char *at, const char *title, struct sm_buf *ret)
+{
+    int r = sm_buf_printf(ret, "<%d>1 %s sakimori sakimori - INCIDENT-%lld - \xef\xbb\xbf", call ? 105 : 108, at ? at : "-", (long long)incident);
+    return r == 0 ? put_clean(ret, title, 400) : r;
+}
+
 bool notify_address_ok(const char *s)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.!#$%&'*+/=?^_`{|}~-";

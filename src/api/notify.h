@@ -20,6 +20,8 @@ sm_must_use int notify_subject(const struct notify_alarm *a, struct sm_buf *ret)
 sm_must_use int notify_text(const struct notify_alarm *a, struct sm_buf *ret);
 /* The JSON of a web hook (the caller's); NULL when out of memory. */
 json_t *notify_hook(const struct notify_alarm *a);
+/* One message of syslog (RFC 5424) about an incident; at: RFC 3339.  -ENOMEM, -SM_ELIMIT. */
+sm_must_use int notify_syslog(int64_t incident, bool call, const char *at, const char *title, struct sm_buf *ret);
 /* Is this one address of the plain form local@domain, without anything that could begin another header? */
 bool notify_address_ok(const char *s);
 /* https (or http to a private or loopback address literal), no user part, no control characters, at most 1,000 bytes.

@@ -36,6 +36,8 @@ static const char *why_ja(const char *why, char ret[WHY])
         { "not one of those that are known", "選べるものの中にありません" },
         { "not a parameter of this action", "この手順にはない項目です" },
         { "no IPv4 address of the outside in this incident", "この件には、外のアドレスがありません" },
+        { "an IPv4 address of the inside", "院内のIPv4アドレスを入れてください" },
+        { "1 to 65535", "1から65535までの番号です" },
         { "an IPv4 address of the outside", "外のIPv4アドレスを入れてください" },
         { "no account in this incident", "この件には、利用者の名前がありません" },
         { "letters, digits and . _ - @ only", "英数字と . _ - @ だけを使えます" },
@@ -134,6 +136,22 @@ static const char *do_webhook(struct api *a, const json_t *plan, const json_t *i
     return "done";
 }
 
+/* RFC 5424, facility "log audit": alert for one to telephone for, warning else. */
+static const char *do_syslog(struct api *a, const json_t *plan, const json_t *incident, bool undo)
+{
+    (void)undo;
+    json_t *now = api_time(api_now());
+    struct sm_buf text = SM_BUF_INIT(4096);
+    int r = notify_syslog(api_int(incident, "id", 0), !strcmp(api_str(incident, "severity"), "call"), json_string_value(now),
+        both_in(json_object_get(incident, "title"), api_box_lang(a)), &text);
+    const char *s = r == 0 ? sm_buf_str(&text) : NULL;
+    if (s)
+        outbox_put(a, "syslog", json_pack("{s:O,s:O,s:s}", "server", json_object_get(plan, "server"), "port", json_object_get(plan, "port"), "text", s));
+    sm_buf_wipe(&text);
+    json_decref(now);
+    return s ? "done" : "failed";
+}
+
 /* A person does it; the screen shows what, and asks whether it is done. */
 static const char *do_by_hand(struct api *a, const json_t *plan, const json_t *incident, bool undo)
 {
@@ -178,7 +196,7 @@ static const char *do_backup(struct api *a, const json_t *plan, const json_t *in
 static const char *carry_out(struct api *a, const json_t *plan, const json_t *incident, bool undo)
 {
     static const struct { const char *effect; const char *(*fn)(struct api *a, const json_t *plan, const json_t *incident, bool undo); } table[] = {
-        { "mail", do_mail }, { "webhook", do_webhook }, { "task", do_by_hand }, { "commands", do_by_hand }, { "freeze", do_freeze }, { "backup", do_backup },
+        { "mail", do_mail }, { "webhook", do_webhook }, { "syslog", do_syslog }, { "task", do_by_hand }, { "commands", do_by_hand }, { "freeze", do_freeze }, { "backup", do_backup },
     };
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)
         if (!strcmp(table[k].effect, api_str(plan, "effect")))

@@ -9,6 +9,6 @@ const char *respond_entity(const json_t *incident, const char *kind, bool (*ok)(
 /* Lines of commands with %s put in once each; NULL-ended. */
 json_t *respond_lines(const char *const *lines, const char *value);
 
-extern const struct respond_action respond_mail, respond_webhook, respond_task, respond_block_address, respond_block_account, respond_freeze,
+extern const struct respond_action respond_mail, respond_webhook, respond_syslog, respond_task, respond_block_address, respond_block_account, respond_freeze,
     respond_backup;
 #endif

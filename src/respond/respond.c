@@ -6,7 +6,7 @@
 
 /* ---- the table: an action is a file and a row ---- */
 
-static const struct respond_action *const rows[] = { &respond_mail, &respond_webhook, &respond_task, &respond_block_address,
+static const struct respond_action *const rows[] = { &respond_mail, &respond_webhook, &respond_syslog, &respond_task, &respond_block_address,
     &respond_block_account, &respond_freeze, &respond_backup };
 
 size_t respond_count(void)

@@ -1,8 +1,10 @@
-/* Telling: mail, web hook, a task on Today. */
+/* Telling: mail, web hook, syslog, a task on Today. */
 #include "respond/internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int made(json_t **ret, json_t *plan)
@@ -53,6 +55,42 @@ static int plan_webhook(const json_t *params, const json_t *incident, json_t **r
 }
 
 const struct respond_action respond_webhook = { "webhook", "ほかの仕組みに送る", "send to another system", hook_params, false, plan_webhook };
+
+static const struct respond_param syslog_params[] = {
+    { "server", true, NULL, "院内の記録サーバーのIPv4アドレス", "IPv4 address of a log server inside" },
+    { "port", false, NULL, "ポート番号(なければ 514)", "port (514 if none)" },
+    { NULL, false, NULL, NULL, NULL },
+};
+
+/* In clear text: only where the institution's own wire is. */
+static bool inside(const char *text)
+{
+    struct in_addr in;
+    uint32_t a = inet_pton(AF_INET, text, &in) == 1 ? ntohl(in.s_addr) : 0;
+
+    return a >> 24 == 10 || a >> 24 == 127 || a >> 20 == 0xac1 || a >> 16 == 0xc0a8;
+}
+
+static int plan_syslog(const json_t *params, const json_t *incident, json_t **ret, char *ret_why)
+{
+    const char *server = respond_text(params, "server"), *given = respond_text(params, "port");
+    char *end = NULL;
+    long port = *given ? strtol(given, &end, 10) : 514;
+
+    (void)incident;
+    if (!inside(server)) {
+        snprintf(ret_why, RESPOND_WHY, "server: an IPv4 address of the inside");
+        return -SM_EINVAL;
+    }
+    if ((end && *end) || port < 1 || port > 65535) {
+        snprintf(ret_why, RESPOND_WHY, "port: 1 to 65535");
+        return -SM_EINVAL;
+    }
+    return made(ret, json_pack("{s:s,s:o,s:o,s:s,s:I}", "effect", "syslog", "ja", json_sprintf("%s へ syslog で知らせます", server), "en",
+        json_sprintf("Tells %s by syslog", server), "server", server, "port", (json_int_t)port));
+}
+
+const struct respond_action respond_syslog = { "syslog", "syslog で知らせる", "tell by syslog", syslog_params, false, plan_syslog };
 
 static const struct respond_param task_params[] = { { "text", true, NULL, "すること", "what to do" }, { NULL, false, NULL, NULL, NULL } };
 

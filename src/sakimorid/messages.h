@@ -50,7 +50,7 @@ enum msg_type {
     O_DIFF = 0x0706, O_SEARCH = 0x0707, O_SAMPLE = 0x0708,
     O_STREAM = 0x0710,
     /* brain → out, out ⇢ brain */
-    X_MAIL = 0x0800, X_WEBHOOK = 0x0801, X_RESULT = 0x0802,
+    X_MAIL = 0x0800, X_WEBHOOK = 0x0801, X_RESULT = 0x0802, X_SYSLOG = 0x0803,
     /* brain → copier, copier ⇢ brain */
     Y_RUN = 0x0900, Y_CANCEL = 0x0901, Y_EVENT = 0x0902,
     /* the same with courier; courier → brain */

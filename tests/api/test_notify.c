@@ -92,9 +92,28 @@ static void plain_http_goes_only_to_the_own_network(void **state)
             fail_msg("%s", bad[i]);
 }
 
+static void a_line_of_syslog_is_one_line_and_says_how_grave_it_is(void **state)
+{
+    struct sm_buf b = SM_BUF_INIT(4096);
+
+    (void)state;
+    assert_int_equal(notify_syslog(7, true, "2026-11-23T01:02:03Z", "外から\n入られ\x01ました", &b), 0);
+    assert_string_equal(sm_buf_str(&b), "<105>1 2026-11-23T01:02:03Z sakimori sakimori - INCIDENT-7 - \xef\xbb\xbf外から 入られ ました");
+    sm_buf_wipe(&b);
+    b = SM_BUF_INIT(4096);
+    char longer[2000];
+    for (size_t k = 0; k + 3 < sizeof longer; k += 3)
+        memcpy(longer + k, "あ", 4);
+    assert_int_equal(notify_syslog(8, false, NULL, longer, &b), 0);
+    assert_true(b.n < 480 && sm_utf8_valid(SM_SPAN(b.p, b.n)));
+    assert_int_equal(strncmp(sm_buf_str(&b), "<108>1 - ", 9), 0);
+    sm_buf_wipe(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(a_line_break_in_a_title_cannot_begin_a_header),
+        cmocka_unit_test(a_line_of_syslog_is_one_line_and_says_how_grave_it_is),
         cmocka_unit_test(a_long_title_is_cut_between_characters),
         cmocka_unit_test(the_text_names_what_to_do_and_the_head), cmocka_unit_test(addresses_are_plain),
         cmocka_unit_test(plain_http_goes_only_to_the_own_network) };

@@ -1,6 +1,7 @@
 // A quiet week of a clinic, sent to a real box: nothing opens.  Then the next week, with the chain of the hospitals in it: one incident.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import dgram from 'node:dgram';
 import net from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -88,4 +89,19 @@ test('a known place is never blocked', { timeout: 60e3 }, async () => {
   const refused = await c.call('POST', 'playbooks', { name: 'x', when: {}, steps: [{ action: 'block-address', params: { device: 'toaster' }, mode: 'click' }] });
   assert.match(refused.text, /選べるものの中にありません/);
   assert.match(JSON.stringify(steps[1].plan.commands), /203\.0\.113\.88/);
+});
+
+test('an incident is told to a log server of the house, as syslog', { timeout: 90e3 }, async () => {
+  const server = dgram.createSocket('udp4'), heard = [];
+  server.on('message', (m) => heard.push(m.toString()));
+  await new Promise((ok) => server.bind(0, '127.0.0.1', ok));
+  try {
+    const [open] = await incidents();
+    await c.must('POST', 'playbooks', { name: '記録サーバー', when: {}, steps: [{ action: 'syslog', params: { server: '127.0.0.1', port: String(server.address().port) }, mode: 'auto' }] });
+    const t = new Date(Date.now() + JST * 1000).toISOString();
+    await send([`<189>date=${t.slice(0, 10)} time=${t.slice(11, 19)} devname="FW1" devid="FGT60FTK1" tz="+0900" logid="0101039424" type="event" subtype="vpn" level="information" action="tunnel-up" tunneltype="ssl-tunnel" remip=203.0.113.99 tunnelip=10.8.9.99 user="dareka" srccountry="Vietnam" msg="SSL tunnel established"`]);
+    await L.until('the message', async () => heard.length > 0, 60000);
+    assert.match(heard[0], /^<10[58]>1 \d{4}-\d\d-\d\dT\S+ sakimori sakimori - INCIDENT-\d+ - \uFEFF?.*外から/);
+    assert.ok(open);
+  } finally { server.close(); }
 });

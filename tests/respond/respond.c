@@ -37,7 +37,8 @@ static const char *line(const json_t *plan_, const char *key, size_t i)
 
 static void every_action_says_in_two_languages_what_it_does(void **state)
 {
-    static const char *const params[] = { "{\"to\":\"a@example.jp, b@example.jp\"}", "{\"url\":\"https://example.jp/x\"}", "{\"text\":\"はり紙\"}",
+    static const char *const params[] = { "{\"to\":\"a@example.jp, b@example.jp\"}", "{\"url\":\"https://example.jp/x\"}", "{\"server\":\"192.168.1.9\",\"port\":\"5514\"}",
+        "{\"text\":\"はり紙\"}",
         "{\"device\":\"fortigate\"}", "{\"device\":\"linux\"}", "{}", "{}" };
 
     assert_int_equal(respond_count(), sizeof params / sizeof *params);
@@ -99,6 +100,11 @@ static void parameters_that_are_none_are_named(void **state)
     assert_int_equal(plan("mail", "{\"to\":\" , \"}", "[]", &got), -SM_EINVAL);
     assert_int_equal(plan("mail", "{\"to\":7}", "[]", &got), -SM_EINVAL);
     assert_int_equal(plan("webhook", "{\"url\":\"http://example.jp/\"}", "[]", &got), -SM_EINVAL);
+    assert_int_equal(plan("syslog", "{\"server\":\"203.0.113.9\"}", "[]", &got), -SM_EINVAL);
+    assert_int_equal(plan("syslog", "{\"server\":\"log.example.jp\"}", "[]", &got), -SM_EINVAL);
+    assert_int_equal(plan("syslog", "{\"server\":\"10.0.0.9\",\"port\":\"0x10\"}", "[]", &got), -SM_EINVAL);
+    assert_non_null(strstr(why, "port"));
+    assert_int_equal(plan("syslog", "{\"server\":\"10.0.0.9\",\"port\":\"65536\"}", "[]", &got), -SM_EINVAL);
     assert_int_equal(plan("task", "{\"text\":\"x\",\"colour\":\"red\"}", "[]", &got), -SM_EINVAL);
     assert_non_null(strstr(why, "colour"));
 }

@@ -1,7 +1,8 @@
 /*
- * out: the only process that opens connections to the world outside: mail and web hook.  It has no key, no
+ * out: the only process that opens connections to the world outside: mail, web hook, and syslog to a server of the house.  It has no key, no
  * database and no file of the data folder; the mail server's password comes from the parent.
  */
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <unistd.h>
@@ -11,7 +12,7 @@
 #include "sakimorid/out/mail.h"
 
 enum { JOBS_MAX = 64, ACTIVE_MAX = 4, TRIES_MAX = 4, HOOK_MS = 10000, MAIL_MS = 30000, TICK_MS = 1000,
-    ANSWER_MAX = 64 << 10, HOOK_MAX = 256 << 10 };
+    ANSWER_MAX = 64 << 10, HOOK_MAX = 256 << 10, SYSLOG_MAX = 16 << 10 };
 static const uint64_t retry_ms[TRIES_MAX] = { 0, 10000, 60000, 300000 };
 
 enum job_state { JOB_FREE, JOB_WAITING, JOB_ACTIVE, JOB_DONE };
@@ -404,6 +405,49 @@ static void on_job(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
     start_due(o);
 }
 
+/* One datagram to a server of the house: it is on its way, or it is not; nothing answers. */
+static int send_datagram(const char *server, int64_t port, const char *text)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    if (inet_pton(AF_INET, server, &to.sin_addr) != 1)
+        return -SM_EINVAL;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int r = fd < 0 ? -errno : 0;
+
+    if (r >= 0 && sendto(fd, text, strlen(text), MSG_NOSIGNAL, (const struct sockaddr *)&to, sizeof to) < 0)
+        r = -errno;
+    if (fd >= 0)
+        close(fd);
+    return r;
+}
+
+static void on_syslog(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    char why[160] = "";
+    json_t *what = NULL;
+    int r = msg_json(m->body, SYSLOG_MAX, &what, why);
+    struct sm_obj f = SM_OBJ(what);
+
+    (void)peer;
+    if (r < 0) {
+        child_reply_error(ipc, m, r, why);
+        return;
+    }
+    const char *id = sm_obj_str(&f, "id", 1, 64), *server = sm_obj_str(&f, "server", 7, 15), *text = sm_obj_str(&f, "text", 1, 2000);
+    int64_t port = sm_obj_int(&f, "port", 1, 65535);
+    if (f.err) {
+        child_reply_error(ipc, m, -SM_EINVAL, f.why);
+    } else {
+        child_reply(ipc, m, SM_SPAN("{}", 2));
+        r = send_datagram(server, port, text);
+        json_t *v = json_pack("{sssssbsssi}", "id", id, "kind", "syslog", "ok", r >= 0, "detail", r < 0 ? sm_strerror(r) : "sent", "tries", 1);
+        if (v)
+            (void)child_notify_json(c, WHO_BRAIN, X_RESULT, v); /* brain gone: it asks again */
+        json_decref(v);
+    }
+    json_decref(what);
+}
+
 static void attached(struct child *c, unsigned peer, struct sm_ipc *ipc)
 {
     struct out *o = c->state;
@@ -458,8 +502,9 @@ int out_main(struct child *c)
     static const struct child_handler handlers[] = {
         { WHO_BRAIN, X_MAIL, on_job },
         { WHO_BRAIN, X_WEBHOOK, on_job },
+        { WHO_BRAIN, X_SYSLOG, on_syslog },
     };
-    static const struct child_spec spec = { .handlers = handlers, .handlers_n = 2, .start = start, .end = end,
+    static const struct child_spec spec = { .handlers = handlers, .handlers_n = sizeof handlers / sizeof *handlers, .start = start, .end = end,
         .attached = attached };
     struct out *o = calloc(1, sizeof *o);
     int r;
