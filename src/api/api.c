@@ -75,6 +75,7 @@ void api_free(struct api *a)
     json_decref(a->keys);
     json_decref(a->changes);
     json_decref(a->log_senders);
+    json_decref(a->log_rates);
     json_decref(a->vault);
     json_decref(a->verify);
     json_decref(a->progress);
@@ -208,6 +209,8 @@ void api_start(struct api *a)
 
 void api_on_peer(struct api *a, const char *peer, bool there)
 {
+    if (!strcmp(peer, "collector") && there)
+        logs_doors_tell(a);
     if (!strcmp(peer, "opener")) {
         a->opener_there = there;
         if (!there)

@@ -26,6 +26,7 @@ struct api_ops {
     void (*event)(void *arg, const char *topic, const char *id, const json_t *data);      /* server-sent */
     void (*drop)(void *arg, const char *session);                                         /* end its event streams */
     void (*cert)(void *arg, const char *chain_pem);                                       /* serve with this */
+    void (*doors)(void *arg, const json_t *doors);            /* which doors for logs are shut, to the collector; may be NULL */
 };
 
 /* What logs can be read as (the room normalise); format NULL: any name is taken.  format_at: NULL past the end. */
@@ -49,6 +50,7 @@ struct api_config {
     int (*decide)(void *arg, const char *what, const json_t *in, json_t **ret);
     void *decide_arg;
     struct api_log_names log_names;
+    int64_t log_ports[3];          /* for logs over UDP, TCP, TLS; 0: none */
     /* The room respond (src/sakimorid/brain/responder.h); NULL: no playbooks.  ret_why: 200 bytes, English. */
     int (*respond)(const char *what, const json_t *in, json_t **ret, char *ret_why);
     unsigned pass_memory_kib;      /* Argon2id memory at sign-in; 0 = the standard.  Smaller in tests only */

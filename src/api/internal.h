@@ -55,6 +55,7 @@ struct api {
     json_t *loaded;                 /* manifest → grant, in the opener since the unlock */
     struct api_unlock unlock;
     /* first set-up */
+    json_t *log_rates;              /* source → {minute, n (in it), before (in the one before)} */
     json_t *log_senders;            /* of the collector's present life: {stream, of: {listener/address: counts}, listeners} */
     int64_t log_lost_told;
     bool watch_there;
@@ -139,6 +140,10 @@ void api_id(char ret[API_ID_TEXT]);
 bool api_is_hex(const char *s, size_t n);         /* exactly n lower-case hex digits */
 json_t *api_time(int64_t s);                      /* RFC 3339 text, null for 0 */
 int64_t api_time_s(const char *text);             /* 0 when it is none */
+/* As people write it: RFC 3339, or without zone 2026-11-24, …T08:30, …:15 (a space for the T), which is Japan's time.  end: a day
+ * alone means its end.  False when it is none of these, *ret_s untouched. */
+bool api_moment(const char *text, bool end, int64_t *ret_s);
+bool api_moment_zoned(const char *text);          /* it says its zone itself */
 const char *api_str(const json_t *o, const char *key);           /* "" when absent */
 int64_t api_int(const json_t *o, const char *key, int64_t otherwise);
 bool api_bool(const json_t *o, const char *key);

@@ -6,11 +6,11 @@
 #include <inttypes.h>
 #include "api/watch.h"
 
-enum { SOURCES_MAX = 9000, SENDERS_MAX = 5000, CLASSES_MAX = 16, LOST_LOOK = 1000, RULES_OFF_MAX = 10000, FORGET_S = 30 * 86400 };
+enum { SOURCES_MAX = 9000, SENDERS_MAX = 5000, CLASSES_MAX = LOG_CLASSES_MAX, LOST_LOOK = 1000, RULES_OFF_MAX = 10000, FORGET_S = 30 * 86400 };
 
 /* ---- what watch is told ---- */
 
-static json_t *classes(struct api *a)
+json_t *logs_classes(struct api *a)
 {
     json_t *list = state_setting(a->state, "log_classes");
 
@@ -21,6 +21,21 @@ static json_t *classes(struct api *a)
     return json_pack("[{s:i,s:s,s:s,s:i,s:I}]", "class", 0, "ja", "ふつう", "en", "standard", "days", 400, "bytes", (json_int_t)0);
 }
 
+/* What is on hold has no end. */
+static json_t *retention(struct api *a)
+{
+    json_t *list = logs_classes(a), *row, *copy = json_deep_copy(list);
+    size_t i;
+
+    json_decref(list);
+    json_array_foreach(copy, i, row)
+        if (json_is_object(json_object_get(row, "hold"))) {
+            api_set(row, "days", json_integer(0));
+            api_set(row, "bytes", json_integer(0));
+        }
+    return copy;
+}
+
 void logs_configure(struct api *a, bool reload)
 {
     json_t *off = state_setting(a->state, "rules_off");
@@ -29,7 +44,7 @@ void logs_configure(struct api *a, bool reload)
         json_decref(off);
         return;
     }
-    json_t *body = json_pack("{s:o,s:o,s:o,s:o,s:b}", "places", places_patterns(a), "hints", api_rows(a, STATE_log_hints, STATE_NONE), "retention", classes(a), "off",
+    json_t *body = json_pack("{s:o,s:o,s:o,s:o,s:b}", "places", places_patterns(a), "hints", api_rows(a, STATE_log_hints, STATE_NONE), "retention", retention(a), "off",
         off ? off : json_array(), "reload", reload);
     api_tell(a, "W_CONFIG", body, NULL, NULL);
 }
@@ -77,6 +92,35 @@ void api_on_log_event(struct api *a, const json_t *e)
 
 /* ---- what is heard ---- */
 
+/* Events of the last whole minute: two counters a source, forgotten with the process. */
+static void rate_count(struct api *a, int64_t number, int64_t n)
+{
+    char key[32];
+    int64_t minute = api_now() / 60;
+
+    if (!a->log_rates)
+        a->log_rates = json_object();
+    (void)snprintf(key, sizeof key, "%" PRId64, number); /* fits */
+    json_t *r = json_object_get(a->log_rates, key);
+    if (!r) {
+        api_set(a->log_rates, key, json_pack("{s:I,s:I,s:i}", "minute", (json_int_t)minute, "n", (json_int_t)n, "before", 0));
+        return;
+    }
+    int64_t at = api_int(r, "minute", 0);
+    if (at != minute)
+        api_set(r, "before", json_integer(at == minute - 1 ? api_int(r, "n", 0) : 0));
+    api_set(r, "n", json_integer((at == minute ? api_int(r, "n", 0) : 0) + n));
+    api_set(r, "minute", json_integer(minute));
+}
+
+static int64_t rate_of(const struct api *a, const char *id)
+{
+    const json_t *r = json_object_get(a->log_rates, id);
+    int64_t at = api_int(r, "minute", 0), minute = api_now() / 60;
+
+    return at == minute ? api_int(r, "before", 0) : at == minute - 1 ? api_int(r, "n", 0) : 0;
+}
+
 static void saw(struct api *a, const json_t *s, int64_t *known)
 {
     int64_t number = api_int(s, "number", 0);
@@ -86,6 +130,7 @@ static void saw(struct api *a, const json_t *s, int64_t *known)
     if (!row && *known >= SOURCES_MAX)
         return; /* who invents senders fills no database: the events are in the record all the same */
     *known += !row;
+    rate_count(a, number, api_int(s, "count", 0));
     if (state_do(a->state, STATE_log_source_saw,
             STATE_ARGS(state_i(number), state_t(api_str(s, "listener")), state_t(api_str(s, "address")), state_t(api_str(s, "host")),
                 state_t(api_str(s, "format")), state_i(api_int(s, "count", 0)), state_i(api_int(s, "bytes", 0)), state_i(api_int(s, "unparsed", 0)),
@@ -193,6 +238,9 @@ static json_t *log_source_row(struct api *a, json_t *row /* taken */)
     char id[32];
     (void)snprintf(id, sizeof id, "%" PRId64, api_int(row, "id", 0)); /* fits */
     api_set(row, "id", json_string(id));
+    api_set(row, "per_minute", json_integer(rate_of(a, id)));
+    int64_t silent = api_int(row, "silent_s", 0), last = api_int(row, "last_s", 0);
+    api_set(row, "silent", json_boolean(silent > 0 && last + silent < api_now()));
     return row;
 }
 
@@ -279,7 +327,16 @@ static void status_done(struct api_call *c, int err, struct sm_span body, const 
         return;
     if (json_object_get(c->api->log_senders, "listeners"))
         api_set(j, "listeners", json_deep_copy(json_object_get(c->api->log_senders, "listeners")));
-    api_set(j, "classes", classes(c->api));
+    json_t *list = logs_classes(c->api), *row, *held;
+    size_t i, k;
+    json_array_foreach(list, i, row)
+        json_array_foreach(json_object_get(j, "held"), k, held)
+            if (api_int(held, "class", -1) == api_int(row, "class", -2))
+                (void)json_object_update_missing(row, held); /* less is said when memory is short */
+    (void)json_object_del(j, "held"); /* in the classes now */
+    api_set(j, "classes", list);
+    api_set(j, "doors", logs_doors(c->api));
+    api_set(j, "addresses", json_incref(c->api->names));
     api_set(j, "seal_pub", json_string(api_str(c->api->keys, "seal_pub")));
     api_reply(c, 200, j);
 }
@@ -304,6 +361,31 @@ static bool class_good(json_t *one, unsigned *seen)
     return true;
 }
 
+/* Holds are not part of what this sets: they stay, and the class of one must, too. */
+static const char *holds_carried(struct api *a, json_t *list)
+{
+    json_t *before = logs_classes(a), *old, *row;
+    const char *lost = NULL;
+    size_t i, k;
+
+    json_array_foreach(list, i, row)
+        (void)json_object_del(row, "hold"); /* not there: as wanted */
+    json_array_foreach(before, i, old) {
+        json_t *hold = json_object_get(old, "hold"), *found = NULL;
+        if (!json_is_object(hold))
+            continue;
+        json_array_foreach(list, k, row)
+            if (api_int(row, "class", -1) == api_int(old, "class", -2))
+                found = row;
+        if (found)
+            api_set(found, "hold", json_incref(hold));
+        else
+            lost = "消さないと決めた組は、除けません。";
+    }
+    json_decref(before);
+    return lost;
+}
+
 void h_log_classes_put(struct api_call *c)
 {
     json_t *list = json_object_get(c->body, "classes"), *one;
@@ -314,6 +396,11 @@ void h_log_classes_put(struct api_call *c)
         good = good && class_good(one, &seen);
     if (!good || !(seen & 1)) {
         api_fail(c, 400, "bad_request", "classes", NULL);
+        return;
+    }
+    const char *lost = holds_carried(c->api, list);
+    if (lost) {
+        api_fail_say(c, 409, "conflict", "classes", c->lang == TEXT_EN ? "A class on hold cannot be taken out." : lost, NULL);
         return;
     }
     int r = state_set(c->api->state, "log_classes", list);

@@ -5,12 +5,12 @@
 #include "api/watch.h"
 #include "crypto/hash.h"
 
-enum { QUERY_MAX = 8192, STREAM_MAX = 60, AGENT = 4 /* LOG_AGENT of src/sakimorid/logbatch.h */ };
+enum { QUERY_MAX = 8192, STREAM_MAX = 60, WITHIN_MAX_S = 20, AGENT = 4 /* LOG_AGENT of src/sakimorid/logbatch.h */ };
 
 /* ---- the question ---- */
 
 /* The parser's own words, in the language asked for, and where they belong; why is taken. */
-static void bad_query(struct api_call *c, json_t *why)
+void logs_bad_query(struct api_call *c, json_t *why)
 {
     bool en = c->lang == TEXT_EN;
     char message[700];
@@ -23,12 +23,15 @@ static void bad_query(struct api_call *c, json_t *why)
 static void answered(struct api_call *c, int err, struct sm_span body, const char *text)
 {
     if (err == -SM_EINVAL && text && *text) { /* the query's own words, made by us: where and what was expected */
-        bad_query(c, json_loads(text, 0, NULL));
+        logs_bad_query(c, json_loads(text, 0, NULL));
         return;
     }
     json_t *j = api_answer(c, err, body, text);
-    if (j)
-        api_reply(c, 200, j);
+    if (!j)
+        return;
+    if (json_object_get(c->mem, "zone"))
+        api_set(j, "zone", json_incref(json_object_get(c->mem, "zone")));
+    api_reply(c, 200, j);
 }
 
 static bool moment(struct api_call *c, json_t *ask, const char *name)
@@ -38,11 +41,15 @@ static bool moment(struct api_call *c, json_t *ask, const char *name)
 
     if (!*text)
         return true;
-    int64_t s = api_time_s(text);
-    if (!s) {
-        api_fail(c, 400, "bad_request", name, NULL);
+    int64_t s;
+    if (!api_moment(text, !strcmp(name, "until"), &s)) {
+        api_fail_say(c, 400, "bad_request", name, c->lang == TEXT_EN ?
+            "A time is needed: 2026-11-24, 2026-11-24T08:30 (Japan's time) or with a zone, 2026-11-24T08:30:00+09:00." :
+            "日時は 2026-11-24、2026-11-24T08:30(日本時間)か、2026-11-24T08:30:00+09:00 のように書きます。", NULL);
         return false;
     }
+    if (!api_moment_zoned(text))
+        api_set(c->mem, "zone", json_string("+09:00")); /* what was meant is said with the answer */
     (void)snprintf(key, sizeof key, "%.8s_s", name); /* fits */
     api_set(ask, key, json_integer(s));
     return true;
@@ -83,7 +90,7 @@ static void search(struct api_call *c, const char *message, int64_t most)
 
     if (!ask)
         return;
-    if (!number(c, ask, "limit", 1, most, 50)) {
+    if (!number(c, ask, "limit", 1, most, 50) || !number(c, ask, "within", 1, WITHIN_MAX_S, WITHIN_MAX_S)) {
         json_decref(ask);
         return;
     }
@@ -107,7 +114,7 @@ void h_logs_histogram(struct api_call *c)
         return;
     if (!json_object_get(ask, "from_s") || !json_object_get(ask, "until_s"))
         api_fail(c, 400, "bad_request", "from", NULL);
-    else if (number(c, ask, "buckets", 1, 2000, 60)) {
+    else if (number(c, ask, "buckets", 1, 2000, 60) && number(c, ask, "within", 1, WITHIN_MAX_S, WITHIN_MAX_S)) {
         api_ask(c, "J_HISTOGRAM", ask, answered);
         return;
     }
@@ -131,8 +138,14 @@ static void exported(struct api_call *c, int err, struct sm_span body, const cha
     if (!answer_split(c, err, body, text, &j, &raw))
         return;
     bool csv = !strcmp(api_str(c->query, "as"), "csv");
-    json_t *headers = json_pack("{s:s,s:s,s:s}", "Content-Type", csv ? "text/csv; charset=utf-8" : "application/x-ndjson", "Content-Disposition",
-        csv ? "attachment; filename=\"logs.csv\"" : "attachment; filename=\"logs.jsonl\"", "X-Sakimori-Next", api_str(j, "next"));
+    bool sjis = csv && !strcmp(api_str(c->query, "encoding"), "cp932");
+    char replaced[32], n[32];
+    (void)snprintf(replaced, sizeof replaced, "%" PRId64, api_int(j, "replaced", 0)); /* fits */
+    (void)snprintf(n, sizeof n, "%" PRId64, api_int(j, "n", 0));                      /* fits */
+    json_t *headers = json_pack("{s:s,s:s,s:s,s:s,s:s}", "Content-Type",
+        sjis ? "text/csv; charset=Windows-31J" : csv ? "text/csv; charset=utf-8" : "application/x-ndjson", "Content-Disposition",
+        csv ? "attachment; filename=\"logs.csv\"" : "attachment; filename=\"logs.jsonl\"", "X-Sakimori-Next", api_str(j, "next"),
+        "X-Sakimori-Replaced", replaced, "X-Sakimori-Events", n);
     api_reply_raw(c, 200, raw, headers, NULL);
     json_decref(j);
 }
@@ -141,15 +154,21 @@ static void exported(struct api_call *c, int err, struct sm_span body, const cha
 void h_logs_export(struct api_call *c)
 {
     json_t *ask = question(c);
-    const char *as = api_str(c->query, "as");
+    const char *as = api_str(c->query, "as"), *encoding = api_str(c->query, "encoding");
+    bool cp932 = !strcmp(encoding, "cp932");
 
     if (!ask)
         return;
     if (*as && strcmp(as, "csv") != 0 && strcmp(as, "jsonl") != 0) {
         api_fail(c, 400, "bad_request", "as", NULL);
+    } else if (*encoding && ((!cp932 && strcmp(encoding, "utf-8") != 0) || strcmp(as, "csv") != 0)) {
+        api_fail_say(c, 400, "bad_request", "encoding", c->lang == TEXT_EN ? "utf-8 or cp932, and cp932 of CSV alone." :
+            "utf-8 か cp932 です。cp932 にできるのは CSV だけです。", NULL);
     } else if (number(c, ask, "limit", 1, 10000, 10000)) {
         api_set(ask, "cursor", json_stringn(api_str(c->query, "cursor"), strnlen(api_str(c->query, "cursor"), 80)));
         api_set(ask, "csv", json_boolean(!strcmp(as, "csv")));
+        api_set(ask, "cp932", json_boolean(cp932));
+        api_set(ask, "ja", json_boolean(c->lang != TEXT_EN));
         api_set(ask, "raw", json_boolean(!strcmp(api_str(c->query, "raw"), "1")));
         api_audit_what(c, "%.300s", api_str(c->query, "q"));
         api_ask(c, "J_EXPORT", ask, exported);

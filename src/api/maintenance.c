@@ -75,18 +75,24 @@ void h_maintenance_post(struct api_call *c)
     const char *from_text = sm_obj_str(&o, "from", 10, 40), *until_text = sm_obj_str(&o, "until", 10, 40);
     if (api_refused(c, &o))
         return;
-    int64_t from = api_time_s(from_text), until = api_time_s(until_text), now = api_now();
+    int64_t from = 0, until = 0, now = api_now();
+    (void)api_moment(from_text, false, &from); /* 0 stays: refused below */
+    (void)api_moment(until_text, true, &until); /* as above */
     struct address_net net;
     const char *bad = !from || from > now + AHEAD_S ? "from" : !until || until <= from || until <= now || until - from > LONGEST_S ? "until"
         : address && *address && !address_net(address, &net) ? "address" : NULL;
     char id[API_ID_TEXT];
     api_id(id);
     api_audit_what(c, "%s %s", id, vendor);
-    if (bad)
+    if (bad && (!from || !until))
+        api_fail_say(c, 400, "bad_request", bad, c->lang == TEXT_EN ?
+            "A time is needed: 2026-12-01T13:00 (Japan's time) or with a zone, 2026-12-01T13:00:00+09:00." :
+            "日時は 2026-12-01T13:00(日本時間)か、2026-12-01T13:00:00+09:00 のように書きます。", NULL);
+    else if (bad)
         api_fail(c, 400, "bad_request", bad, NULL);
     else if (api_do(c, STATE_maintenance_add, STATE_ARGS(state_t(id), state_t(vendor), state_t(purpose), state_t(account && *account ? account : NULL),
                  state_t(address && *address ? address : NULL), state_i(from), state_i(until), state_t(c->who.account), state_i(now))))
-        api_reply(c, 201, json_pack("{s:s}", "id", id));
+        api_reply(c, 201, json_pack("{s:s,s:o,s:o}", "id", id, "from", api_time(from), "until", api_time(until)));
 }
 
 void h_maintenance_delete(struct api_call *c)

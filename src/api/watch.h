@@ -48,4 +48,12 @@ void logs_configure(struct api *a, bool reload);
 void logs_on_watch(struct api *a, bool there);
 void logs_tick(struct api *a, int64_t now);
 void logs_daily(struct api *a, int64_t now);
+enum { LOG_CLASSES_MAX = 16 };
+/* The classes of retention as people set them; the caller's. */
+json_t *logs_classes(struct api *a);
+/* The answer to a question that is none, in the seeker's words; why is taken. */
+void logs_bad_query(struct api_call *c, json_t *why);
+/* [{listener, port (0: none), on}]: the caller's; and the same to the collector. */
+json_t *logs_doors(struct api *a);
+void logs_doors_tell(struct api *a);
 #endif

@@ -238,7 +238,7 @@ int evexport_csv_row(struct evexport_csv *c, const struct event_names *names, co
     for (size_t i = 0; i < c->n && r >= 0; i++)
         r = values(c, names, e, c->field[i]);
     if (r >= 0)
-        r = cell(c, e->raw);
+        r = cell(c, sm_utf8_valid(e->raw) ? e->raw : SM_SPAN("", 0)); /* its values were decoded: bytes of another encoding spoil the file */
     if (r >= 0)
         r = sm_buf_put(&c->line, "\r\n", 2);
     return r < 0 ? r : finish(c, ret);

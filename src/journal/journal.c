@@ -503,6 +503,26 @@ void evidence_status(const struct evidence *j, struct evidence_status *ret)
     *ret = s;
 }
 
+void evidence_class_status(const struct evidence *j, uint8_t klass, struct evidence_class *ret)
+{
+    struct evidence_class s = { 0 };
+
+    if (klass < EVIDENCE_CLASSES_MAX && j->lane[klass].open.fd >= 0) {
+        s.bytes = j->lane[klass].open.good;
+        s.segments = 1;
+    }
+    for (size_t i = 0; i < j->closed_n; i++) {
+        const struct ev_closed *c = &j->closed[i];
+        if (c->klass != klass)
+            continue;
+        s.bytes += c->bytes;
+        s.segments++;
+        if (c->events && (!s.first.s || c->first.s < s.first.s))
+            s.first = c->first;
+    }
+    *ret = s;
+}
+
 int evidence_segments(const struct evidence *j, evidence_segment_fn fn, void *arg)
 {
     int r = 0;

@@ -104,6 +104,9 @@ struct evidence_status {
     struct event_time first, last;                      /* of closed events */
 };
 void evidence_status(const struct evidence *j, struct evidence_status *ret);
+/* The same of one class: what lies in segments; first is the oldest event of a closed one, zeros when none is closed. */
+struct evidence_class { uint64_t segments, bytes; struct event_time first; };
+void evidence_class_status(const struct evidence *j, uint8_t klass, struct evidence_class *ret);
 
 /* ---- seal ---- */
 /* Keep the public key of epoch 0 (once; the same again is fine).  -SM_EEXISTS (another is there), -errno. */

@@ -555,6 +555,57 @@ static int number_term(struct parser *s, int at, const struct value *v)
     return range(s, at, v, v);
 }
 
+/* The same value with its katakana in the other form: 1, or 0 when it has none of that form. */
+static int other_width(struct parser *s, const struct value *v, int (*change)(struct sm_span, struct sm_buf *, bool *), struct value *ret)
+{
+    struct sm_buf run = SM_BUF_INIT(4 * QUERY_PATTERN_MAX);
+    bool changed = false;
+    int r = 0;
+
+    *ret = (struct value){ .quoted = v->quoted, .at = v->at, .text = SM_BUF_INIT(4 * QUERY_PATTERN_MAX), .wild = SM_BUF_INIT(4 * QUERY_PATTERN_MAX) };
+    for (size_t i = 0; i < v->text.n && r >= 0;) {
+        size_t end = i + 1;
+        while (end < v->text.n && v->wild.p[end] == v->wild.p[i] && v->wild.p[i] == Q_LITERAL)
+            end++;
+        sm_buf_clear(&run);
+        r = v->wild.p[i] == Q_LITERAL ? change(SM_SPAN(v->text.p + i, end - i), &run, &changed) : sm_buf_put_u8(&run, v->text.p[i]);
+        if (r >= 0)
+            r = sm_buf_put_span(&ret->text, sm_buf_span(&run));
+        for (size_t k = 0; k < run.n && r >= 0; k++)
+            r = sm_buf_put_u8(&ret->wild, v->wild.p[i]);
+        i = end;
+    }
+    sm_buf_wipe(&run);
+    return r < 0 ? memory(s) : changed;
+}
+
+/* A term with katakana also stands for what has it in the other width: the terms are joined by OR. */
+static int other_widths(struct parser *s, int at, const struct value *v)
+{
+    static int (*const change[])(struct sm_span, struct sm_buf *, bool *) = { q_kana_full, q_kana_half };
+    int left = at;
+
+    for (size_t i = 0; i < 2 && left >= 0; i++) {
+        struct value other;
+        int r = other_width(s, v, change[i], &other);
+        int also = r > 0 ? node(s, Q_TERM, -1, -1) : -1;
+        if (also >= 0) {
+            struct q_node *n = &s->q->node[also], *same = &s->q->node[at];
+            n->field = same->field;
+            n->own = same->own;
+            r = fold_pattern(s, &other, &n->pattern);
+            n->pattern.whole = same->pattern.whole;
+            if (r >= 0)
+                keys(n);
+            left = r < 0 ? -1 : node(s, Q_OR, left, also);
+        } else if (r) {
+            left = -1;
+        }
+        value_wipe(&other);
+    }
+    return left;
+}
+
 static int term(struct parser *s, int at, const struct value *v, bool whole)
 {
     struct q_node *n = &s->q->node[at];
@@ -578,7 +629,7 @@ static int term(struct parser *s, int at, const struct value *v, bool whole)
         return -1;
     n->pattern.whole = whole;
     keys(n);
-    return at;
+    return n->op == Q_TERM ? other_widths(s, at, v) : at;
 }
 
 static int expression(struct parser *s);

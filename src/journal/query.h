@@ -33,6 +33,11 @@ struct evquery {
     size_t owned_n;
 };
 
+/* kana.c: s with katakana in its full or half form, the marks of voiced sounds joined or apart; other bytes as they are.
+ * *ret_changed: true when there was any to change, else untouched.  -ENOMEM, -SM_ELIMIT of ret. */
+sm_must_use int q_kana_full(struct sm_span s, struct sm_buf *ret, bool *ret_changed);
+sm_must_use int q_kana_half(struct sm_span s, struct sm_buf *ret, bool *ret_changed);
+
 /* An address in text, whole: 0, -SM_EFORMAT. */
 int q_address(struct sm_span text, uint8_t ret[16]);
 /* A number in text, whole. */

@@ -336,6 +336,27 @@ static int give_all(struct run *u, evsearch_fn fn, void *arg)
     return e;
 }
 
+/* How far a search is that stops before the block of x: everything before this place was looked at.  Never before its own
+ * cursor. */
+static struct hit reached(const struct run *u, const struct ev_entry *x)
+{
+    struct hit h = { .time = u->s->oldest_first ? x->first : x->last, .id = u->s->oldest_first ? 0 : UINT64_MAX };
+    const struct evsearch_cursor *c = &u->s->after;
+    struct hit from = { .time = c->time, .id = c->id };
+
+    return (c->id || c->time.s || c->time.ns) && before(u, &h, &from) ? from : h;
+}
+
+static void keep_before(struct run *u, const struct hit *far)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < u->hits; i++)
+        if (before(u, &u->hit[i], far))
+            u->hit[n++] = u->hit[i];
+    u->hits = n;
+}
+
 int evsearch_run(struct evreader *r, const struct evsearch *s, evsearch_fn fn, void *arg,
     struct evsearch_cursor *ret_cursor,
     struct evsearch_stats *ret_stats)
@@ -348,7 +369,8 @@ int evsearch_run(struct evreader *r, const struct evsearch *s, evsearch_fn fn, v
     u.hit = e >= 0 ? calloc(s->limit, sizeof *u.hit) : NULL;
     if (e >= 0 && !u.hit)
         e = -ENOMEM;
-    for (size_t i = 0; i < u.blocks && e >= 0; i++) {
+    size_t i = 0;
+    for (; i < u.blocks && e >= 0; i++) {
         const struct ev_entry *x = ev_where_entry(r, u.block[i]);
         struct ev_open o;
         if (page_is_full(&u, x))
@@ -360,13 +382,22 @@ int evsearch_run(struct evreader *r, const struct evsearch *s, evsearch_fn fn, v
             offer_all(&u, u.block[i], o.block.head.events);
         ev_open_wipe(&o);
     }
+    bool stopped = e == -SM_ECANCEL && i > 0;
+    struct hit far = { 0 };
+    if (stopped) { /* what lies before the block that was not looked at is certain */
+        far = reached(&u, ev_where_entry(r, u.block[i - 1]));
+        keep_before(&u, &far);
+        e = 0;
+    }
     if (e >= 0)
         e = give_all(&u, fn, arg);
     int n = (int)u.hits;
-    if (!e && n && ret_cursor)
+    if (!e && stopped && ret_cursor)
+        *ret_cursor = (struct evsearch_cursor){ .time = far.time, .id = far.id };
+    else if (!e && n && ret_cursor)
         *ret_cursor = (struct evsearch_cursor){ .time = u.hit[n - 1].time, .id = u.hit[n - 1].id };
     end(&u, ret_stats);
-    return e ? e : n;
+    return e ? e : stopped ? -SM_ECANCEL : n;
 }
 
 /* ---- over time, counts ---- */
@@ -397,10 +428,10 @@ int evsearch_histogram(struct evreader *r, const struct evsearch *s, uint32_t wi
         ev_open_wipe(&o);
     }
     end(&u, ret_stats);
-    if (e < 0)
+    if (e < 0 && e != -SM_ECANCEL)
         return e;
     memcpy(ret_counts, count, n * sizeof *count);
-    return 0;
+    return e < 0 ? e : 0;
 }
 
 int evsearch_count(struct evreader *r, const struct evsearch *s, uint64_t *ret_count, struct evsearch_stats *ret_stats)

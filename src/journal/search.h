@@ -62,13 +62,14 @@ typedef int (*evsearch_fn)(void *arg, const struct evsearch_hit *hit);
 /*
  * One page of results in order of (time, id), newest first unless asked.  Returns how many; when it is s->limit
  * there may be
- * more: ret_cursor (may be NULL) then goes into the next search.  -SM_ECANCEL, -ENOMEM, -errno, what fn returned.
+ * more: ret_cursor (may be NULL) then goes into the next search.  -ENOMEM, -errno, what fn returned.  -SM_ECANCEL: fn had
+ * what is certain by then, and a search from ret_cursor on finds the rest.
  */
 sm_must_use int evsearch_run(struct evreader *r, const struct evsearch *s, evsearch_fn fn, void *arg,
     struct evsearch_cursor *ret_cursor,
     struct evsearch_stats *ret_stats);
 /* Matching events per bucket of width_s seconds from s->from on; n <= EVSEARCH_BUCKETS_MAX buckets; limit and
- * after are not used. */
+ * after are not used.  -SM_ECANCEL: the counts are those of the newest part. */
 sm_must_use int evsearch_histogram(struct evreader *r, const struct evsearch *s, uint32_t width_s, size_t n,
     uint64_t *ret_counts,
     struct evsearch_stats *ret_stats);

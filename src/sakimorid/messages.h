@@ -58,7 +58,7 @@ enum msg_type {
     /* brain → selfsave */
     S_HELLO = 0x0c00, S_RUN = 0x0c01,
     /* collector → watch, collector ⇢ brain */
-    L_BATCH = 0x0d00, L_SENDERS = 0x0d01,
+    L_BATCH = 0x0d00, L_SENDERS = 0x0d01, L_DOORS = 0x0d02,
     /* brain → watch, watch ⇢ brain */
     W_EVENTS = 0x0e00, W_CONFIG = 0x0e01, W_STATUS = 0x0e02, W_RULES = 0x0e03,
     W_SOURCES = 0x0e10, W_SIGNALS = 0x0e11, W_EVENT = 0x0e12,

@@ -133,5 +133,10 @@ static const char v4[] =
     /* What a neighbour renewed: the certificate before goes on until its own end, for the answer may be lost. */
     "ALTER TABLE peers ADD COLUMN cert_old TEXT;";
 
-const char *const state_schema[] = { v1, v2, v3, v4 };
+static const char v5[] =
+    /* Searches in the logs that people gave a name; from_s, until_s: of the span "fixed". */
+    "CREATE TABLE log_searches(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, q TEXT NOT NULL, span TEXT NOT NULL, from_s INTEGER,"
+    " until_s INTEGER, by TEXT NOT NULL, made_s INTEGER NOT NULL);";
+
+const char *const state_schema[] = { v1, v2, v3, v4, v5 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

@@ -72,6 +72,12 @@ static void op_event(void *arg, const char *topic, const char *id, const json_t 
     json_array_append_new(k->events, json_pack("{s:s,s:s,s:O}", "topic", topic, "id", id, "data", data));
 }
 
+static void op_doors(void *arg, const json_t *doors)
+{
+    struct kit *k = arg;
+    json_object_set(k->notes, "doors", (json_t *)(uintptr_t)doors);
+}
+
 void kit_run(struct kit *k)
 {
     for (unsigned guard = 0; k->queue; guard++) {
@@ -122,7 +128,8 @@ int kit_open(void **state)
         .agent_url = "https://box:8444",
         .machine = "m", /* as kit_device's */
         .pass_memory_kib = 64,
-        .ops = { .arg = k, .ask = op_ask, .note = op_note, .event = op_event } };
+        .log_ports = { 5514, 0, 6514 },
+        .ops = { .arg = k, .ask = op_ask, .note = op_note, .event = op_event, .doors = op_doors } };
     struct api_config given = c;
     given.decide = kit_decide;
     given.decide_arg = kit_decide_arg;

@@ -95,7 +95,7 @@ static void a_reader_sees_what_came_since_and_each_event_once_when_its_block_is_
 }
 
 static const struct { const char *query; unsigned n; } cases[] = {
-    { "", 600 }, { "*", 600 }, { "患者", 200 }, { "カルテ", 200 }, { "カルテを", 200 }, { "診療", 0 }, { "者患", 0 },
+    { "", 600 }, { "*", 600 }, { "患者", 200 }, { "カルテ", 200 }, { "カルテを", 200 }, { "ｶﾙﾃ", 200 }, { "raw:*ｶﾙﾃを*", 200 }, { "-ｶﾙﾃ", 400 }, { "診療", 0 }, { "者患", 0 },
     { "password", 400 }, { "PASSWORD", 400 }, { "passwor", 0 }, { "passwor*", 400 }, { "*assword", 400 },
     { "pass?ord", 400 },
     { "ｐａｓｓｗｏｒｄ", 400 }, { "\"Failed password\"", 400 }, { "\"password Failed\"", 0 }, { "患者 AND カルテ", 200 },
@@ -229,6 +229,63 @@ static void a_search_can_be_cancelled(void **state)
     evreader_free(r);
 }
 
+static bool each_third(void *arg)
+{
+    return ++*(int *)arg % 4 == 0;
+}
+
+static void search_in_bits(struct kit *k, bool oldest)
+{
+    int asked = 0, n;
+    struct evsearch s = { .limit = 37, .oldest_first = oldest, .cancel = each_third, .cancel_arg = &asked };
+    struct got g = { .k = k, .newest = !oldest, .next = oldest ? 0 : EVENTS };
+    struct evreader *r;
+    unsigned late = 0;
+
+    assert_ok(evreader_open(k->dir, &r));
+    for (unsigned turn = 0; (n = evsearch_run(r, &s, same_as_sample, &g, &s.after, NULL)) > 0 || n == -SM_ECANCEL; turn++) {
+        late += n == -SM_ECANCEL;
+        assert_true(turn < 1000);
+    }
+    assert_int_equal(n, 0);
+    assert_int_equal(g.n, EVENTS);
+    assert_true(late > 0);
+    evreader_free(r);
+}
+
+static void a_search_that_is_out_of_time_goes_on_where_it_was_and_misses_nothing(void **state)
+{
+    struct kit *k = *state;
+
+    k->conf = (struct evidence_conf){ .block_events = 10, .segment_bytes = 20000 };
+    filled(k, true);
+    search_in_bits(k, false);
+    search_in_bits(k, true);
+}
+
+static void katakana_is_found_in_either_width(void **state)
+{
+    static const struct { const char *query; unsigned n; } ask[] = { { "バックアップ", 2 }, { "ﾊﾞｯｸｱｯﾌﾟ", 2 }, { "ヴァイオリン", 1 },
+        { "ｳﾞｧｲｵﾘﾝ", 1 }, { "パソコン", 1 }, { "ﾊﾟｿｺﾝ", 1 }, { "ハソコン", 0 }, { "受付ﾊﾟｿ*", 1 }, { "\"バックアップ 失敗\"", 2 },
+        { "raw:*バック*失敗*", 2 }, { "バックアップ 成功", 0 }, { "コーヒー。", 1 }, { "ﾊﾞ", 2 } };
+    static const char *const lines[] = { "<38>Nov 18 01:02:03 nas job: ﾊﾞｯｸｱｯﾌﾟ 失敗", "<38>Nov 18 01:02:03 nas job: バックアップ 失敗",
+        "<38>Nov 18 01:02:03 nas job: ｳﾞｧｲｵﾘﾝ", "<38>Nov 18 01:02:03 nas job: 受付パソコン ｺｰﾋｰ｡" };
+    struct kit *k = *state;
+
+    kit_open(k, NULL);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        kit_text(k, 1795000000, lines[i]);
+        assert_ok(evidence_append(k->j, k->names, &k->e, NULL, NULL));
+    }
+    assert_ok(evidence_commit(k->j));
+    assert_ok(evidence_flush(k->j));
+    for (size_t i = 0; i < sizeof ask / sizeof *ask; i++) {
+        uint64_t n = kit_count(k->dir, ask[i].query);
+        if (n != ask[i].n)
+            fail_msg("%s finds %llu, not %u", ask[i].query, (unsigned long long)n, ask[i].n);
+    }
+}
+
 static int same_as_json(void *arg, const struct evsearch_hit *h)
 {
     struct kit *k = arg;
@@ -300,6 +357,8 @@ int main(void)
         T(blocks_that_cannot_match_are_not_read),
         T(histogram_and_commonest_values_add_up),
         T(a_search_can_be_cancelled),
+        T(a_search_that_is_out_of_time_goes_on_where_it_was_and_misses_nothing),
+        T(katakana_is_found_in_either_width),
         T(escaped_values_are_stored_once_and_raw_comes_back_byte_for_byte),
         T(parts_of_a_longer_value_are_found_in_closed_blocks),
     };

@@ -247,6 +247,15 @@ static void op_cert(void *arg, const char *chain)
     json_decref(j);
 }
 
+static void op_doors(void *arg, const json_t *doors)
+{
+    struct brain *b = arg;
+    json_t *j = json_pack("{s:O}", "doors", doors);
+    if (j)
+        (void)child_notify_json(b->c, WHO_COLLECTOR, L_DOORS, j); /* sent again whenever collector is attached */
+    json_decref(j);
+}
+
 /* ---- what the courier asks the vault for ---- */
 
 struct sealing { struct brain *b; struct child_late late; };
@@ -287,6 +296,11 @@ static void on_seal(struct child *c, unsigned peer, struct sm_ipc *ipc, struct s
 /* ---- life ---- */
 
 /* Names and addresses of the box together, each once, as the certificate wants them. */
+static int64_t port_of(const struct child *c, const char *option)
+{
+    return json_integer_value(json_object_get(json_object_get(c->config, "settings"), option));
+}
+
 static json_t *names_of(const json_t *config)
 {
     static const char *const keys[] = { "names", "ips" };
@@ -338,8 +352,9 @@ static int brain_start(struct child *c)
         .decide = decider_ask,
         .decide_arg = b->decide,
         .log_names = { normalise_knows_format, normalise_knows_encoding, log_format_at },
+        .log_ports = { port_of(c, "syslog_udp"), port_of(c, "syslog_tcp"), port_of(c, "syslog_tls") },
         .respond = responder_ask,
-        .ops = { .arg = b, .ask = op_ask, .note = op_note, .event = op_event, .drop = op_drop, .cert = op_cert } };
+        .ops = { .arg = b, .ask = op_ask, .note = op_note, .event = op_event, .drop = op_drop, .cert = op_cert, .doors = op_doors } };
     r = api_new(&config, &b->api);
     json_decref(names);
     if (r < 0)

@@ -161,6 +161,29 @@ static void on_listen(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     open_doors(k);
 }
 
+/* [{listener, on}]: one that people shut takes nothing in: datagrams are thrown away, connections ended. */
+static void on_doors(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct collector *k = c->state;
+    json_t *j = NULL, *row;
+    size_t i;
+
+    if (msg_json(m->body, 1024, &j, NULL) < 0)
+        return;
+    json_array_foreach(json_object_get(j, "doors"), i, row) {
+        const char *name = json_string_value(json_object_get(row, "listener"));
+        for (unsigned n = LOG_UDP; n <= LOG_TLS && name; n++)
+            if (!strcmp(name, log_listener_name(n)))
+                k->doors[n].shut = json_is_false(json_object_get(row, "on"));
+    }
+    json_decref(j);
+    for (struct conn *n = k->conns, *next; n; n = next) {
+        next = n->next;
+        if (k->doors[n->sender->listener].shut)
+            stream_close(n);
+    }
+}
+
 /* ---- certificate ---- */
 
 static int sign(void *arg, unsigned algo, struct sm_span hash, struct sm_buf *ret_sig)
@@ -325,6 +348,7 @@ int collector_main(struct child *c)
     static const struct child_handler handlers[] = {
         { WHO_PARENT, P_LISTEN, on_listen },
         { WHO_BRAIN, F_CERT, on_cert },
+        { WHO_BRAIN, L_DOORS, on_doors },
     };
     static const struct child_spec spec = {
         .handlers = handlers, .handlers_n = sizeof handlers / sizeof handlers[0], .early = early, .start = start,

@@ -67,7 +67,7 @@ struct batch {
     bool sent;
 };
 
-struct door { struct collector *k; unsigned listener; int fd; struct sm_watch *watch; uint32_t lost; uint64_t lost_all; unsigned conns; uint64_t refused; };
+struct door { struct collector *k; unsigned listener; int fd; struct sm_watch *watch; uint32_t lost; uint64_t lost_all; unsigned conns; uint64_t refused; bool shut; };
 
 struct collector {
     struct child *c;

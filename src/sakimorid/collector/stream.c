@@ -229,6 +229,10 @@ void stream_accept(void *arg, int fd, unsigned events)
         int got = plat_tcp_accept(fd);
         if (got < 0)
             return; /* nobody, or no descriptor left: those who wait are asked at the next turn */
+        if (d->shut) {
+            (void)close(got); /* nothing was read of it */
+            continue;
+        }
         if (d->k->conns_n >= CONNS_MAX)
             make_room(d->k);
         conn_new(d, got);

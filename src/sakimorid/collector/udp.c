@@ -30,7 +30,7 @@ void udp_readable(void *arg, int fd, unsigned events)
         int64_t now = collector_now_ns();
         for (int i = 0; i < n; i++) {
             struct sm_span m = without_end(in[i].p, in[i].n);
-            if (!m.n)
+            if (!m.n || d->shut)
                 continue;
             if (!s || memcmp(s->address, in[i].address, 16) != 0)
                 s = sender_of(k, LOG_UDP, in[i].address);

@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "crypto/init.h"
 #include "event/names.h"
+#include "journal/export.h"
 #include "journal/search.h"
 #include "plat/clock.h"
 #include "sakimorid/seeker/seeker.h"
@@ -20,7 +21,7 @@ enum {
     EXPORT_MAX = 8 << 20,
     RAW_SHOWN = 4096,               /* of raw bytes in a list; all of them come with J_EVENT */
     RAW_WHOLE = 640 << 10,
-    TIME_MS = 20000,
+    TIME_MS = 20000,                /* and no question asks for more */
     IDLE_MS = 60000,                /* after this the reader lets go of its memory */
     ZONE_S = 9 * 3600,
 };
@@ -31,6 +32,7 @@ struct seeker {
     struct verifying *verifying;
     struct sm_timer *idle;
     uint64_t until_ms;
+    struct evexport_csv *keep;      /* has the converter of CP932 loaded while its file can be seen */
     char dir[4200];
 };
 
@@ -40,8 +42,9 @@ struct answer {
     json_t *items;                  /* of a search */
     struct sm_buf text;             /* of an export, and for one event */
     size_t bytes, most;
-    bool raw, csv, full;
-    uint64_t n;
+    bool raw, full;
+    struct evexport_csv *csv;       /* of an export as CSV */
+    uint64_t n, replaced;
     struct evsearch_cursor last;
 };
 
@@ -53,10 +56,10 @@ static void on_idle(void *arg)
     k->reader = NULL;
 }
 
-static int ready(struct seeker *k)
+static int ready(struct seeker *k, struct sm_obj *o)
 {
     sm_timer_set(k->idle, IDLE_MS, 0);
-    k->until_ms = plat_clock_mono_ms() + TIME_MS;
+    k->until_ms = plat_clock_mono_ms() + (uint64_t)sm_obj_int_opt(o, "within", 1, TIME_MS / 1000, TIME_MS / 1000) * 1000;
     return k->reader ? evreader_refresh(k->reader) : evreader_open(k->dir, &k->reader);
 }
 
@@ -199,13 +202,13 @@ static json_t *stats_json(const struct evsearch_stats *s)
         (json_int_t)s->blocks_damaged, "events_looked_at", (json_int_t)s->events_looked_at, "bytes_read", (json_int_t)s->bytes_read);
 }
 
-/* Where a search goes on: behind the last one given.  Out of time with nothing found: where it began. */
-static int ran(struct answer *a, int r, const struct evsearch *s, char next[80], bool *ret_more)
+/* Where a search goes on: behind the last one given; out of time, where everything before was looked at. */
+static int ran(struct answer *a, int r, const struct evsearch *s, const struct evsearch_cursor *reached, char next[80], bool *ret_more)
 {
     *ret_more = a->full || r == -SM_ECANCEL || (r >= 0 && a->n >= s->limit);
     next[0] = '\0';
     if (*ret_more)
-        cursor_text(a->n ? &a->last : &s->after, next);
+        cursor_text(r == -SM_ECANCEL ? reached : a->n ? &a->last : &s->after, next);
     return r == -SM_ECANCEL || a->full || r > 0 ? 0 : r;
 }
 
@@ -228,13 +231,16 @@ static void on_search(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     a.raw = sm_obj_bool(&o, "raw", false);
     r = search_of(k, &o, &s, why);
     if (r >= 0)
-        r = ready(k);
+        r = ready(k, &o);
     if (r >= 0) {
-        r = evsearch_run(k->reader, &s, on_found, &a, NULL, &stats);
+        struct evsearch_cursor reached = s.after;
+        r = evsearch_run(k->reader, &s, on_found, &a, &reached, &stats);
         bool late = r == -SM_ECANCEL;
-        r = ran(&a, r, &s, next, &more);
+        r = ran(&a, r, &s, &reached, next, &more);
         if (r >= 0)
             out = json_pack("{sO sb sb ss so}", "items", a.items, "more", more, "late", late, "next", next, "stats", stats_json(&stats));
+        if (out && late) /* how far it came, for who waits; left out when memory is short */
+            (void)json_object_set_new(out, "reached_s", json_integer((json_int_t)reached.time.s));
         if (out && a.n) { /* for who waits for what comes next */
             cursor_text(&a.last, next);
             (void)json_object_set_new(out, "last", json_string(next)); /* left out when memory is short */
@@ -269,7 +275,7 @@ static void on_histogram(struct child *c, unsigned peer, struct sm_ipc *ipc, str
     if (r >= 0 && (width > INT32_MAX || !(counts = calloc(n, sizeof *counts))))
         r = counts ? -SM_EINVAL : -ENOMEM;
     if (r >= 0)
-        r = ready(k);
+        r = ready(k, &o);
     if (r >= 0)
         r = evsearch_histogram(k->reader, &s, (uint32_t)width, n, counts, &stats);
     bool late = r == -SM_ECANCEL;
@@ -311,7 +317,7 @@ static void on_event(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
     if (!in)
         return;
     int64_t id = sm_obj_int(&o, "id", 0, INT64_MAX);
-    int r = o.err ? o.err : ready(k);
+    int r = o.err ? o.err : ready(k, &o);
     if (r >= 0)
         r = evsearch_event(k->reader, (uint64_t)id, on_one, &a);
     if (r == 0)
@@ -323,43 +329,6 @@ static void on_event(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
 }
 
 /* ---- export ---- */
-
-static int csv_text(struct sm_buf *to, struct sm_span s)
-{
-    int r = sm_buf_put_u8(to, '"');
-
-    /* A cell that begins like a formula is none: spreadsheets would run it. */
-    if (r >= 0 && s.n && (s.p[0] == '=' || s.p[0] == '+' || s.p[0] == '-' || s.p[0] == '@'))
-        r = sm_buf_put_u8(to, '\'');
-    for (size_t i = 0; r >= 0 && i < s.n; i++) {
-        if (s.p[i] == '"')
-            r = sm_buf_put_u8(to, '"');
-        if (r >= 0)
-            r = sm_buf_put_u8(to, s.p[i]);
-    }
-    return r < 0 ? r : sm_buf_put_u8(to, '"');
-}
-
-static int csv_line(struct answer *a, const struct evsearch_hit *h)
-{
-    const struct event *e = h->event;
-    const struct event_names *names = evreader_names(a->k->reader);
-    char time[SM_TIME_TEXT], seen[SM_TIME_TEXT];
-    struct sm_span cells[] = { e->host, event_names_text(names, e->format), h->rules, event_text(e, EVENT_F_Message),
-        sm_utf8_valid(e->raw) ? e->raw : SM_SPAN("", 0) };
-    char severity[8] = "";
-    int r;
-
-    sm_time_rfc3339((struct sm_time){ .s = e->time.s, .ns = e->time.ns }, time);
-    sm_time_rfc3339((struct sm_time){ .s = e->seen.s, .ns = e->seen.ns }, seen);
-    if (e->severity != EVENT_NO_SEVERITY)
-        snprintf(severity, sizeof severity, "%u", e->severity);
-    r = sm_buf_printf(&a->text, "%" PRIu64 ",%s,%s,%" PRIu64 ",%s", h->id, time, seen, e->source, severity);
-    for (size_t i = 0; r >= 0 && i < sizeof cells / sizeof cells[0]; i++)
-        if ((r = sm_buf_put_u8(&a->text, ',')) >= 0)
-            r = csv_text(&a->text, cells[i]);
-    return r < 0 ? r : sm_buf_put(&a->text, "\r\n", 2);
-}
 
 static int json_line(struct answer *a, const struct evsearch_hit *h)
 {
@@ -375,8 +344,11 @@ static int on_line(void *arg, const struct evsearch_hit *h)
 {
     struct answer *a = arg;
     size_t before = a->text.n;
-    int r = a->csv ? csv_line(a, h) : json_line(a, h);
+    uint64_t replaced = a->csv ? evexport_csv_replaced(a->csv) : 0;
+    int r = a->csv ? evexport_csv_row(a->csv, evreader_names(a->k->reader), h, &a->text) : json_line(a, h);
 
+    if (a->csv && r >= 0)
+        a->replaced += evexport_csv_replaced(a->csv) - replaced;
     if (r == -SM_ELIMIT && a->n) {
         a->text.n = before;
         a->full = true;
@@ -393,7 +365,7 @@ static int on_line(void *arg, const struct evsearch_hit *h)
 static void send_export(struct child *c, struct child_late *late, const struct answer *a, const char *next)
 {
     struct sm_buf out = SM_BUF_INIT(EXPORT_MAX + 4096);
-    json_t *head = json_pack("{ss sI}", "next", next, "n", (json_int_t)a->n);
+    json_t *head = json_pack("{ss sI sI}", "next", next, "n", (json_int_t)a->n, "replaced", (json_int_t)a->replaced);
     int r = head ? msg_join(head, sm_buf_span(&a->text), &out) : -ENOMEM;
 
     json_decref(head);
@@ -404,6 +376,14 @@ static void send_export(struct child *c, struct child_late *late, const struct a
     if (r < 0)
         child_reply_late_error(c, late, r, "the piece could not be sent");
     sm_buf_wipe(&out);
+}
+
+static int csv_of(struct sm_obj *o, struct answer *a)
+{
+    static const char *const fields[] = { "Message", NULL };
+    bool cp932 = sm_obj_bool(o, "cp932", false);
+
+    return evexport_csv_new(fields, cp932 ? EVEXPORT_CP932 : EVEXPORT_UTF8_BOM, ZONE_S, sm_obj_bool(o, "ja", true), &a->csv);
 }
 
 static void on_export(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -420,20 +400,24 @@ static void on_export(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
 
     if (!in)
         return;
-    a.csv = sm_obj_bool(&o, "csv", false);
+    struct evsearch_cursor reached = { 0 };
     r = search_of(k, &o, &s, why);
     s.oldest_first = true;
     if (r >= 0)
-        r = ready(k);
-    if (r >= 0 && a.csv && !s.after.id) /* the mark at the front has spreadsheets read it as UTF-8 */
-        r = sm_buf_printf(&a.text, "\xef\xbb\xbfid,time,seen,source,severity,host,format,rules,message,raw\r\n");
+        r = ready(k, &o);
+    if (r >= 0 && sm_obj_bool(&o, "csv", false))
+        r = csv_of(&o, &a);
+    if (r >= 0 && a.csv && !s.after.id && !s.after.time.s) /* the first piece */
+        r = evexport_csv_head(a.csv, &a.text);
+    reached = s.after;
     if (r >= 0)
-        r = ran(&a, evsearch_run(k->reader, &s, on_line, &a, NULL, NULL), &s, next, &more);
+        r = ran(&a, evsearch_run(k->reader, &s, on_line, &a, &reached, NULL), &s, &reached, next, &more);
     if (r < 0)
         child_reply_late_error(c, &late, r == -ENOENT ? -SM_ENOTFOUND : r, why);
     else
         send_export(c, &late, &a, next);
     evquery_free((struct evquery *)(uintptr_t)s.query);
+    evexport_csv_free(a.csv);
     sm_buf_wipe(&a.text);
     json_decref(in);
 }
@@ -466,12 +450,17 @@ static void end(struct child *c)
 
     verifying_free(k->verifying);
     evreader_free(k->reader);
+    evexport_csv_free(k->keep);
     sm_timer_free(k->idle);
 }
 
+/* The converters of encodings are files of the system. */
 static int early(struct child *c)
 {
-    return crypto_init();
+    struct seeker *k = c->state;
+    int r = crypto_init();
+
+    return r < 0 ? r : evexport_csv_new(NULL, EVEXPORT_CP932, ZONE_S, true, &k->keep);
 }
 
 int seeker_main(struct child *c)

@@ -48,19 +48,36 @@ static void on_config(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     json_decref(in);
 }
 
+/* What each class keeps that keeps anything. */
+static json_t *held_of(const struct watch *w)
+{
+    json_t *list = json_array();
+
+    for (uint8_t i = 0; i < EVIDENCE_CLASSES_MAX; i++) {
+        const struct evidence_class k = w->held[i];
+        if (k.segments) /* left out when memory is short */
+            (void)json_array_append_new(list, json_pack("{si sI sI sI}", "class", (int)i, "kept_bytes", (json_int_t)k.bytes, "kept_segments",
+                (json_int_t)k.segments, "oldest_s", (json_int_t)k.first.s));
+    }
+    return list;
+}
+
 static void on_status(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct watch *w = c->state;
 
-    if (!keeper_busy(w))
+    if (!keeper_busy(w)) {
         evidence_status(w->journal, &w->status);
+        for (uint8_t i = 0; i < EVIDENCE_CLASSES_MAX; i++)
+            evidence_class_status(w->journal, i, &w->held[i]);
+    }
     const struct evidence_status s = w->status;
-    wire_answer(ipc, m, json_pack("{sI sI sI sI sI sI sI sI sI sI sI sI sI sb sb sI ss}", "events", (json_int_t)(s.events + s.open_events),
+    wire_answer(ipc, m, json_pack("{sI sI sI sI sI sI sI sI sI sI sI sI sI sb sb sI ss so}", "events", (json_int_t)(s.events + s.open_events),
         "open_events", (json_int_t)s.open_events, "blocks", (json_int_t)s.blocks, "segments", (json_int_t)s.segments, "stored_bytes",
         (json_int_t)s.stored_bytes, "raw_bytes", (json_int_t)s.raw_bytes, "next_block", (json_int_t)s.next_block, "sealed_block",
         (json_int_t)s.sealed_block, "first_s", (json_int_t)s.first.s, "last_s", (json_int_t)s.last.s, "taken", (json_int_t)w->taken,
         "matched", (json_int_t)w->matched, "rules", (json_int_t)(w->set ? sigma_count(w->set) : 0), "stopped", w->full, "unsealed",
-        w->broken_seal, "waiting", (json_int_t)w->jobs_n, "damaged", w->damaged), 0, NULL);
+        w->broken_seal, "waiting", (json_int_t)w->jobs_n, "damaged", w->damaged, "held", held_of(w)), 0, NULL);
 }
 
 void watch_due(struct watch *w)
