@@ -313,11 +313,25 @@ json_t *signal_json(const json_t *row, enum text_lang lang)
     return o;
 }
 
+static bool what_known(const char *what)
+{
+    static const char *const known[] = { "", "waits", "opened", "joined", "folded", "filtered", "booked" };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(what, known[i]))
+            return true;
+    return false;
+}
+
 void h_signals(struct api_call *c)
 {
     int64_t limit, offset;
     if (!api_page(c, &limit, &offset))
         return;
+    if (!what_known(api_str(c->query, "what"))) {
+        api_fail_say(c, 400, "bad_request", "what", c->lang == TEXT_EN ? "One of: waits, opened, joined, folded, filtered, booked." :
+            "waits、opened、joined、folded、filtered、booked のどれかです。", NULL);
+        return;
+    }
     int64_t incident = strtoll(api_str(c->query, "incident"), NULL, 10);
     json_t *rows = api_rows(c->api, STATE_signals, STATE_ARGS(state_t(api_str(c->query, "what")), state_t(api_str(c->query, "rule")),
                state_i(incident), state_i(limit + 1), state_i(offset))),

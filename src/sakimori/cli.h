@@ -140,6 +140,8 @@ int cli_call_quiet(struct cli *c, const char *method, const char *path, json_t *
 int cli_download(struct cli *c, const char *path, int fd);
 /* Where the last download goes on ("" nowhere): the header X-Sakimori-Next. */
 const char *cli_next(const struct cli *c);
+/* How many characters it could not say: the header X-Sakimori-Replaced. */
+uint64_t cli_replaced(const struct cli *c);
 /* All pages of a list as one {"items": […]}. */
 int cli_items(struct cli *c, const char *path, json_t **ret);
 /* Get a list and print it. */

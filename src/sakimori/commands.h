@@ -95,7 +95,18 @@ int cmd_playbook_on(struct cli *c);
 int cmd_playbook_remove(struct cli *c);
 int cmd_playbook_try(struct cli *c);
 int cmd_response(struct cli *c);
+/* logs.c, for logs_keep.c: what is asked of the record (NULL from, until: no bound), and all pages as the options say. */
+struct logs_question { const char *q, *from, *until; };
+int logs_pages(struct cli *c, const struct logs_question *q);
+/* Says how --from and --until without a zone were taken. */
+void logs_zone_note(const struct cli *c);
 int cmd_logs_status(struct cli *c);
+int cmd_logs_save(struct cli *c);
+int cmd_logs_saved(struct cli *c);
+int cmd_logs_classes(struct cli *c);
+int cmd_logs_class(struct cli *c);
+int cmd_logs_hold(struct cli *c);
+int cmd_logs_door(struct cli *c);
 int cmd_logs_search(struct cli *c);
 int cmd_logs_tail(struct cli *c);
 int cmd_logs_export(struct cli *c);

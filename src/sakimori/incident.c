@@ -106,6 +106,15 @@ int cmd_incident_close(struct cli *c)
 
 int cmd_signal_list(struct cli *c)
 {
+    static const char *const known[] = { "waits", "opened", "joined", "folded", "filtered", "booked" };
+    const char *what = cli_opt(c, "what");
+    bool found = !what;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        found = found || !strcmp(what, known[i]);
+    if (!found) {
+        cli_note(c, T(c, "--what は waits、opened、joined、folded、filtered、booked のどれかです", "--what: one of waits, opened, joined, folded, filtered, booked"));
+        return CLI_USAGE;
+    }
     char *path = cli_path("/api/v1/signals", "what", cli_opt(c, "what"), "rule", cli_opt(c, "rule"), NULL);
     int e = path ? list(c, path, show_signals) : CLI_FAILED;
     free(path);
@@ -189,6 +198,7 @@ int cmd_maintenance_book(struct cli *c)
             return CLI_USAGE;
         }
     }
+    logs_zone_note(c);
     int e = cli_call(c, "POST", "/api/v1/maintenance", body, &j);
     if (e == CLI_OK && c->json)
         cli_json(j);

@@ -61,10 +61,22 @@ static void show(const struct cli *c, json_t *items)
     cli_table(c, items, event_cols, sizeof event_cols / sizeof *event_cols);
 }
 
-/* What is wrong with a query stands under the place. */
-static int one_page(struct cli *c, const char *cursor, const char *limit, const char *order, json_t **ret)
+void logs_zone_note(const struct cli *c)
 {
-    char *path = cli_path("/api/v1/logs/search", "q", cli_arg(c, 0) ? cli_arg(c, 0) : "", "from", cli_opt(c, "from"), "until", cli_opt(c, "until"),
+    static const char *const names[] = { "from", "until" };
+    bool none = false;
+    for (size_t i = 0; i < 2; i++) {
+        const char *v = cli_opt(c, names[i]);
+        none = none || (v && strlen(v) < 20); /* 2026-11-24T08:30:00 has 19 */
+    }
+    if (none)
+        cli_note(c, T(c, "時差のない日時は、日本時間として読みました", "times without a zone were taken as Japan's"));
+}
+
+/* What is wrong with a query stands under the place. */
+static int one_page(struct cli *c, const struct logs_question *q, const char *cursor, const char *limit, const char *order, json_t **ret)
+{
+    char *path = cli_path("/api/v1/logs/search", "q", q->q, "from", q->from, "until", q->until,
         "limit", limit, "cursor", cursor, "order", order, "raw", "1", NULL);
     int e = path ? cli_call_quiet(c, "GET", path, NULL, ret) : CLI_FAILED;
     free(path);
@@ -73,7 +85,7 @@ static int one_page(struct cli *c, const char *cursor, const char *limit, const 
     const json_t *error = json_object_get(*ret, "error");
     if (!strcmp(cli_str(error, "code"), "bad_query")) {
         json_int_t at = json_integer_value(json_object_get(error, "at"));
-        cli_note(c, "%s", cli_arg(c, 0) ? cli_arg(c, 0) : "");
+        cli_note(c, "%s", q->q);
         cli_note(c, "%*s^ %s", (int)(at < 200 ? at : 200), "", cli_str(error, c->ja ? "ja" : "en"));
     } else {
         cli_complain(c, *ret);
@@ -81,33 +93,46 @@ static int one_page(struct cli *c, const char *cursor, const char *limit, const 
     return e;
 }
 
-int cmd_logs_search(struct cli *c)
+int logs_pages(struct cli *c, const struct logs_question *q)
 {
     const char *limit = cli_opt(c, "limit");
     char next[96] = "";
+    bool any = false, on = false;
     int e;
     do {
         json_t *j = NULL;
-        e = one_page(c, next, limit ? limit : "50", cli_flag(c, "oldest") ? "oldest" : NULL, &j);
+        e = one_page(c, q, next, limit ? limit : "50", cli_flag(c, "oldest") ? "oldest" : NULL, &j);
         if (e == CLI_OK) {
-            show(c, json_object_get(j, "items"));
+            bool late = json_is_true(json_object_get(j, "late"));
+            any = any || json_array_size(json_object_get(j, "items"));
+            on = cli_flag(c, "all") || (late && !any); /* nothing yet, and not all of it was looked at */
+            if (!late || json_array_size(json_object_get(j, "items")))
+                show(c, json_object_get(j, "items"));
             (void)snprintf(next, sizeof next, "%s", cli_str(j, "next")); /* ours, short */
-            if (*next && !cli_flag(c, "all"))
+            if (*next && !on)
                 cli_note(c, T(c, "続きがあります(--all で全部)", "there is more (--all for everything)"));
         }
         json_decref(j);
-    } while (e == CLI_OK && *next && cli_flag(c, "all"));
+    } while (e == CLI_OK && *next && on);
     return e;
+}
+
+int cmd_logs_search(struct cli *c)
+{
+    const struct logs_question q = { cli_arg(c, 0) ? cli_arg(c, 0) : "", cli_opt(c, "from"), cli_opt(c, "until") };
+    logs_zone_note(c);
+    return logs_pages(c, &q);
 }
 
 /* What comes in, as it comes; ends with Ctrl-C. */
 int cmd_logs_tail(struct cli *c)
 {
+    const struct logs_question q = { cli_arg(c, 0) ? cli_arg(c, 0) : "", NULL, NULL };
     char next[96] = "";
     (void)snprintf(next, sizeof next, "%lld.0.0", (long long)time(NULL) - TAIL_BACK_S); /* fits */
     for (;;) {
         json_t *j = NULL;
-        int e = one_page(c, next, "500", "oldest", &j);
+        int e = one_page(c, &q, next, "500", "oldest", &j);
         const json_t *items = json_object_get(j, "items");
         size_t n = json_array_size(items);
         if (e != CLI_OK) {
@@ -142,7 +167,13 @@ static int export_end(const struct cli *c, const char *to, int fd, int e)
 
 int cmd_logs_export(struct cli *c)
 {
-    const char *to = cli_arg(c, 1);
+    const char *to = cli_arg(c, 1), *encoding = cli_opt(c, "encoding");
+    uint64_t replaced = 0;
+    if (encoding && ((strcmp(encoding, "utf-8") != 0 && strcmp(encoding, "cp932") != 0) || !cli_flag(c, "csv"))) {
+        cli_note(c, T(c, "--encoding は utf-8 か cp932 で、--csv といっしょに使います", "--encoding is utf-8 or cp932, and goes with --csv"));
+        return CLI_USAGE;
+    }
+    logs_zone_note(c);
     int fd = to ? open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : 1, e;
     char next[96] = "";
     if (fd < 0) {
@@ -151,11 +182,14 @@ int cmd_logs_export(struct cli *c)
     }
     do {
         char *path = cli_path("/api/v1/logs/export", "q", cli_arg(c, 0), "from", cli_opt(c, "from"), "until", cli_opt(c, "until"), "as",
-            cli_flag(c, "csv") ? "csv" : "jsonl", "cursor", *next ? next : NULL, NULL);
+            cli_flag(c, "csv") ? "csv" : "jsonl", "encoding", encoding, "cursor", *next ? next : NULL, NULL);
         e = path ? cli_download(c, path, fd) : CLI_FAILED;
         (void)snprintf(next, sizeof next, "%s", cli_next(c)); /* ours, short */
+        replaced += cli_replaced(c);
         free(path);
     } while (e == CLI_OK && *next);
+    if (replaced)
+        cli_note(c, T(c, "cp932 にない文字 %llu 個を ? にしました", "%llu characters that cp932 lacks became ?"), (unsigned long long)replaced);
     return to ? export_end(c, to, fd, e) : e;
 }
 

@@ -17,6 +17,7 @@ struct cli_net {
     CURL *curl;
     char *socket, *base, *ca, *where;
     char token[128], cookie[128], csrf[96], next[96];
+    uint64_t replaced;
     bool untrusted;               /* of the last request: somebody answered, but the certificate could not be checked */
     int dirfd;                    /* of a socket whose path is too long for an address */
 };
@@ -205,6 +206,23 @@ const char *cli_next(const struct cli *c)
     return c->net->next;
 }
 
+uint64_t cli_replaced(const struct cli *c)
+{
+    return c->net->replaced;
+}
+
+static void take_replaced(struct cli_net *net, const char *p, size_t n)
+{
+    static const char want[] = "x-sakimori-replaced:";
+    size_t w = sizeof want - 1;
+    char digits[24];
+
+    if (n <= w || strncasecmp(p, want, w))
+        return;
+    (void)snprintf(digits, sizeof digits, "%.*s", (int)(n - w < sizeof digits ? n - w : sizeof digits - 1), p + w); /* fits */
+    net->replaced = strtoull(digits, NULL, 10);
+}
+
 static void take_next(struct cli_net *net, const char *p, size_t n)
 {
     static const char want[] = "x-sakimori-next:";
@@ -227,6 +245,7 @@ static size_t take_header(char *p, size_t size, size_t n, void *arg)
     size_t w = sizeof want - 1;
     (void)size; /* is 1 by definition */
     take_next(net, p, n);
+    take_replaced(net, p, n);
     if (n > w && !strncasecmp(p, want, w)) {
         size_t v = 0;
         while (w + v < n && v < 100 && p[w + v] != ';' && p[w + v] != '\r' && p[w + v] != '\n')
@@ -303,6 +322,7 @@ static long perform(
     curl_easy_setopt(u, CURLOPT_HEADERDATA, n);
     long status = 0;
     n->next[0] = 0;
+    n->replaced = 0;
     t->curl = u;
     CURLcode e = curl_easy_perform(u);
     n->untrusted = e == CURLE_PEER_FAILED_VERIFICATION || e == CURLE_SSL_CACERT_BADFILE;

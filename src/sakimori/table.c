@@ -244,16 +244,25 @@ static const struct cli_opt o_signal_false[] = { OPT_WHY,
     { .name = "everywhere", .ja = "この機器や人に限らず、ルール全体を静かにする", .en = "keep the whole rule quiet, not only here" }, END };
 static const struct cli_opt o_book[] = { { .name = "vendor", .value = "NAME", .ja = "だれが", .en = "who comes" },
     { .name = "purpose", .value = "TEXT", .ja = "何をしに", .en = "what for" },
-    { .name = "from", .value = "TIME", .ja = "いつから(2026-12-01T13:00:00+09:00)", .en = "from when (2026-12-01T13:00:00+09:00)" },
+    { .name = "from", .value = "TIME", .ja = "いつから(2026-12-01T13:00、日本時間)", .en = "from when (2026-12-01T13:00, Japan's time)" },
     { .name = "until", .value = "TIME", .ja = "いつまで", .en = "until when" },
     { .name = "account", .value = "NAME", .ja = "使う利用者の名前", .en = "account that is used" },
     { .name = "address", .value = "ADDRESS", .ja = "どこから(192.0.2.7 か 192.0.2.0/24)", .en = "from where (192.0.2.7 or 192.0.2.0/24)" }, END };
 
-#define OPT_SPAN { .name = "from", .value = "TIME", .ja = "この時刻から(2026-12-01T13:00:00+09:00)", .en = "from this time on (2026-12-01T13:00:00+09:00)" }, \
-    { .name = "until", .value = "TIME", .ja = "この時刻まで", .en = "until this time" }
+#define OPT_SPAN { .name = "from", .value = "TIME", .ja = "この日時から(2026-12-01T13:00、日本時間)", .en = "from this time on (2026-12-01T13:00, Japan's time)" }, \
+    { .name = "until", .value = "TIME", .ja = "この日時まで(日だけなら、その日の終わり)", .en = "until this time (a day alone: its end)" }
 static const struct cli_opt o_logs_search[] = { OPT_SPAN, { .name = "limit", .value = "N", .ja = "一度に出す数(ふつう 50)", .en = "how many (50)" },
     { .name = "all", .ja = "続きも全部", .en = "everything, not only the first" }, { .name = "oldest", .ja = "古いものから", .en = "oldest first" }, END };
-static const struct cli_opt o_logs_export[] = { OPT_SPAN, { .name = "csv", .ja = "表計算ソフト用の CSV(ふつうは JSON)", .en = "CSV for spreadsheets instead of JSON lines" }, END };
+static const struct cli_opt o_logs_saved[] = { { .name = "limit", .value = "N", .ja = "一度に出す数(ふつう 50)", .en = "how many (50)" },
+    { .name = "all", .ja = "続きも全部", .en = "everything, not only the first" }, { .name = "oldest", .ja = "古いものから", .en = "oldest first" }, END };
+static const struct cli_opt o_logs_export[] = { OPT_SPAN, { .name = "csv", .ja = "表計算ソフト用の CSV(ふつうは JSON)", .en = "CSV for spreadsheets instead of JSON lines" },
+    { .name = "encoding", .value = "utf-8|cp932", .ja = "CSV の文字コード(ふつうは utf-8。cp932 にない文字は ? になる)",
+        .en = "encoding of the CSV (standard: utf-8; what cp932 lacks becomes ?)" }, END };
+static const struct cli_opt o_logs_save[] = { { .name = "span", .value = "1h|24h|7d|30d|all", .ja = "さがす期間(ふつうは全部)", .en = "how far back (standard: all)" },
+    OPT_SPAN, END };
+static const struct cli_opt o_logs_class[] = { { .name = "name", .value = "TEXT", .ja = "組の名前", .en = "what the class is called" },
+    { .name = "days", .value = "N", .ja = "残す日数(0 はずっと)", .en = "days it is kept (0: for ever)" },
+    { .name = "gib", .value = "N", .ja = "量の上限(GiB、0 はなし)", .en = "most GiB kept (0: no limit)" }, END };
 static const struct cli_opt o_logs_source[] = { { .name = "name", .value = "TEXT", .ja = "呼び名", .en = "what people call it" },
     { .name = "class", .value = "N", .ja = "残す日数の組(0 から 15)", .en = "class of how long it is kept (0 to 15)" },
     { .name = "format", .value = "NAME", .ja = "読み方(空は自動)", .en = "how it is read (empty: found out)" },
@@ -363,9 +372,17 @@ const struct cli_cmd cli_commands[] = {
     { "logs search", "[QUERY]", 0, 1, cmd_logs_search, "ログをさがす(例: host:fw1 AND 失敗)", "search the logs, newest first", o_logs_search },
     { "logs tail", "[QUERY]", 0, 1, cmd_logs_tail, "来るログをそのまま見る(Ctrl-C で終わる)", "logs as they come, until Ctrl-C", NULL },
     { "logs export", "QUERY [FILE]", 1, 2, cmd_logs_export, "ログを取り出す(古いものから、全部)", "all that match, oldest first", o_logs_export },
+    { "logs save", "NAME QUERY", 2, 2, cmd_logs_save, "検索に名前を付けて残す(みんなで使う)", "keep a search under a name, for everybody", o_logs_save },
+    { "logs saved", "[run|remove SEARCH]", 0, 2, cmd_logs_saved, "残した検索の一覧。run で使い、remove で除く", "kept searches; run uses one, remove takes it out",
+        o_logs_saved },
     { "logs verify", "", 0, 0, cmd_logs_verify, "ログの記録が書きかえられていないかを、全部確かめる", "check the whole record against its hashes and seals", NULL },
     { "logs sources", "", 0, 0, cmd_logs_sources, "ログを送ってくる機器", "who sends logs", NULL },
     { "logs source", "ID", 1, 1, cmd_logs_source_set, "その送り手を確かめたことにし、分かっていることを決める", "a source is right, and what is known of it", o_logs_source },
+    { "logs classes", "", 0, 0, cmd_logs_classes, "残す日数の組と、今の量", "classes: how long logs are kept, and how much there is", NULL },
+    { "logs class", "CLASS", 1, 1, cmd_logs_class, "組の日数と量の上限を決める", "how long and how much a class is kept", o_logs_class },
+    { "logs hold", "CLASS", 1, 1, cmd_logs_hold, "その組の記録を、消さないと決める(保全)", "put a class on hold: nothing of it is removed", o_why },
+    { "logs release", "CLASS", 1, 1, cmd_logs_hold, "保全を解く(院長)", "release a hold (director)", o_why },
+    { "logs doors", "[LISTENER on|off]", 0, 2, cmd_logs_door, "ログを受ける口の一覧。udp、tcp、tls を閉じる・開ける", "doors for logs; shut or open udp, tcp or tls", NULL },
     { "rule list", "[TEXT]", 0, 1, cmd_rule_list, "検知ルールの一覧", "detection rules", NULL },
     { "rule faults", "", 0, 0, cmd_rule_faults, "読めなかったルールと、その理由", "rules that could not be loaded, and why", NULL },
     { "rule on", "RULE", 1, 1, cmd_rule_on, "ルールを使う", "switch a rule on", NULL },
