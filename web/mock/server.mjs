@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as D from './data.mjs';
+import { ROUTES as LOGS } from './logs.mjs';
 
 const DIST = process.env.SAKIMORI_WEB_OUT || join(dirname(fileURLToPath(import.meta.url)), '../dist');
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json', '.txt': 'text/plain; charset=utf-8' };
@@ -68,7 +69,7 @@ async function handle(req, res, st, streams, push) {
         streams.add(s);
         return void req.on('close', () => streams.delete(s));
     }
-    for (const [method, pattern, f] of ROUTES) {
+    for (const [method, pattern, f] of [...ROUTES, ...LOGS]) {
         if (method !== req.method) continue;
         const m = pattern.exec(path);
         if (!m) continue;

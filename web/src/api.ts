@@ -11,7 +11,7 @@ export class ApiError extends Error {
     /** No answer at all: the box is off, or a cable is out. */
     get noAnswer(): boolean { return this.status === 0; }
 }
-interface ErrorBody { code?: string; message?: string; field?: string; wait_s?: number; tries_left?: number; reason?: string; n?: number; which?: string }
+interface ErrorBody { at?: number; code?: string; message?: string; field?: string; wait_s?: number; tries_left?: number; reason?: string; n?: number; which?: string }
 
 let lost: () => void = () => {};
 /** What to do when the session has ended in the middle of work. */
@@ -19,14 +19,14 @@ export function onSessionLost(f: () => void): void { lost = f; }
 let heard: () => void = () => {};
 export function onHeard(f: () => void): void { heard = f; }
 
-async function call<T>(method: string, path: string, body?: unknown, quiet = false): Promise<T> {
+async function call<T>(method: string, path: string, body?: unknown, quiet = false, signal?: AbortSignal): Promise<T> {
     const headers: Record<string, string> = { Accept: 'application/json', 'Accept-Language': lang() };
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     if (method !== 'GET' && csrf) headers['X-CSRF-Token'] = csrf;
     let r: Response;
     try {
         r = await fetch(BASE + path, {
-            method, headers, credentials: 'same-origin', cache: 'no-store',
+            method, headers, credentials: 'same-origin', cache: 'no-store', ...(signal ? { signal } : {}),
             ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         });
     } catch {
@@ -42,8 +42,21 @@ async function call<T>(method: string, path: string, body?: unknown, quiet = fal
     throw new ApiError(r.status, e.code ?? 'internal', e.message ?? '', e);
 }
 
+/** A file, or a piece of one, with the headers that say more about it. */
+export async function fetchPiece(path: string, signal: AbortSignal): Promise<{ bytes: ArrayBuffer; header: (name: string) => string }> {
+    let r: Response;
+    try {
+        r = await fetch(BASE + path, { headers: { 'Accept-Language': lang() }, credentials: 'same-origin', cache: 'no-store', signal });
+    } catch { throw new ApiError(0, 'no_answer', ''); }
+    heard();
+    if (r.ok) return { bytes: await r.arrayBuffer(), header: (name) => r.headers.get(name) ?? '' };
+    const e = ((await r.json().catch(() => null)) as { error?: ErrorBody } | null)?.error ?? {};
+    if (r.status === 401) lost();
+    throw new ApiError(r.status, e.code ?? 'internal', e.message ?? '', e);
+}
+
 export const api = {
-    get: <T>(path: string, quiet = false) => call<T>('GET', path, undefined, quiet),
+    get: <T>(path: string, quiet = false, signal?: AbortSignal) => call<T>('GET', path, undefined, quiet, signal),
     post: <T>(path: string, body: unknown = {}, quiet = false) => call<T>('POST', path, body, quiet),
     put: <T>(path: string, body: unknown) => call<T>('PUT', path, body),
     patch: <T>(path: string, body: unknown) => call<T>('PATCH', path, body),
@@ -117,6 +130,20 @@ export interface Review {
 }
 export interface Quiet { id: number; rule: string; title: string; entities: [string, string][]; why: string; by: string; made: string; hits: number; gone: string | null; gone_by: string | null }
 export interface Booking { id: string; vendor: string; purpose: string; account: string | null; address: string | null; from: string; until: string; gone: string | null; gone_by: string | null; sessions: unknown[] }
+export interface LogItem { id: number; block: number; class: number; event: Record<string, unknown>; rules: string[]; raw?: string; raw_b64?: string; raw_bytes?: number; large?: boolean }
+export interface LogPage { items: LogItem[]; more: boolean; late: boolean; next: string; reached_s?: number; stats: { blocks_damaged: number } }
+export interface LogCounts { from_s: number; width_s: number; counts: number[]; late: boolean }
+export type LogSpan = '1h' | '24h' | '7d' | '30d' | 'all' | 'fixed';
+export interface SavedSearch { id: string; name: string; q: string; span: LogSpan; from?: string; until?: string; by: string; own: boolean; made: string }
+export interface LogSource {
+    id: string; listener: 'udp' | 'tcp' | 'tls' | 'agent'; address: string; host: string; name: string; state: 'new' | 'ok'; class: number; format: string; encoding: string; silent_s: number; read_as: string;
+    count: number; bytes: number; unparsed: number; cut: number; first: string; last: string; skew_s: number; per_minute: number; silent: boolean; sender?: { received: number; dropped: number; cut: number; skipped: number };
+}
+export interface LogClass { class: number; ja: string; en?: string; days: number; bytes?: number; kept_bytes?: number; kept_segments?: number; oldest_s?: number; hold?: { by: string; why: string; at: string } | null }
+export interface LogState {
+    events: number; stored_bytes: number; raw_bytes: number; stopped: boolean; damaged: string; first_s: number; last_s: number; classes: LogClass[]; addresses: string[];
+    doors: { listener: 'udp' | 'tcp' | 'tls'; port: number; on: boolean }[]; listeners?: { listener: string; lost: number }[];
+}
 export interface Device {
     id: string; client: string; name: string; hostname: string; os: string; state: 'ok' | 'late' | 'silent' | 'revoked' | 'joining';
     last_seen: string | null; agent_version: string; confined: Record<string, unknown>; sources: string[]; cert_until: string | null; features?: string[];

@@ -8,7 +8,7 @@ import { useKeys, KeysDialog } from './keys';
 import { heardAt, keepToday, keptToday, startLive, stopLive, useLive, useNow } from './live';
 import { Link, focusHeading, navigate, usePlace } from './router';
 import type { Place } from './router';
-import { SessionCtx, institutionName, roleOf, useSession } from './session';
+import { SessionCtx, institutionName, isLeader, roleOf, useSession } from './session';
 import { T } from './text/common';
 import { clock, longDate, spanOf } from './time';
 import { Banner, Empty, ErrorBox, Loading } from './ui/parts';
@@ -16,6 +16,8 @@ import { TodayScreen } from './screens/today';
 import { RetentionScreen } from './screens/retention';
 import { RestoreScreen } from './screens/restore';
 import { ReviewScreen } from './screens/review';
+import { LogsScreen } from './screens/logs';
+import { SendersScreen } from './screens/senders';
 import { TroubleScreen } from './screens/trouble';
 import { MachinesScreen } from './screens/machines';
 import { CopiesScreen } from './screens/copies';
@@ -165,6 +167,8 @@ function Screen({ place, today }: { place: Place; today: TodayNow }) {
     if (p === '/') return <TodayScreen now={today} />;
     if (p === '/restore' && may('restore')) return <RestoreScreen place={place} />;
     if ((p === '/trouble' || p.startsWith('/trouble/')) && may('trouble')) return <TroubleScreen place={place} today={today.today} />;
+    if (p === '/logs' && isLeader(session)) return <LogsScreen place={place} />;
+    if (p === '/logs/senders' && (isLeader(session) || may('machines'))) return <SendersScreen />;
     if ((p === '/machines' || p.startsWith('/machines/')) && may('machines')) return <MachinesScreen place={place} />;
     if (p === '/copies' && may('copies')) return <CopiesScreen />;
     if (p === '/copies/kept' && may('copies') && session?.person?.role !== 'staff') return <PeersScreen />;
@@ -176,7 +180,7 @@ function Screen({ place, today }: { place: Place; today: TodayNow }) {
     if (p === '/retention' && may('retention')) return <RetentionScreen />;
     if (p === '/settings' && may('settings')) return <SettingsScreen />;
     if (p === '/today') return <TodayScreen now={today} />;
-    const known = ROOMS.find(([, path]) => path !== '/' && p.startsWith(path));
+    const known = ROOMS.find(([, path]) => path !== '/' && p.startsWith(path)) || p.startsWith('/logs');
     return <div class="narrow"><h1 class="vh">{t(known ? T.errDenied : T.notFoundTitle)}</h1>
         <Empty title={t(known ? T.errDenied : T.notFoundTitle)}><p>{t(known ? T.errDeniedDo : T.notFoundText)}</p>
             <Link class="btn" href="/">{t(T.toToday)}</Link></Empty></div>;
@@ -200,7 +204,9 @@ function Nav({ place, today }: { place: Place; today: TodayNow }) {
     const { session } = useSession();
     const ref = useRef<HTMLUListElement>(null);
     const rooms = ROOMS.filter(([room]) => session?.rooms.includes(room));
-    const at = (path: string) => (path === '/' ? place.path === '/' : place.path === path || place.path.startsWith(path + '/'));
+    /* Logs belong to what is looked into when there is trouble: no entry of their own in the menu. */
+    const here = place.path === '/logs' || place.path.startsWith('/logs/') ? (session?.rooms.includes('trouble') ? '/trouble' : '/machines') : place.path;
+    const at = (path: string) => (path === '/' ? here === '/' : here === path || here.startsWith(path + '/'));
     useEffect(() => {
         const ul = ref.current;
         const cur = ul?.querySelector<HTMLElement>('[aria-current]');

@@ -7,7 +7,7 @@ import { Head } from '../ui/parts';
 
 export function ManualScreen() {
     const pages: [string, { ja: string; en: string }, { ja: string; en: string }][] = [
-        ['setup.html', T.m1, T.m1t], ['every-day.html', T.m2, T.m2t], ['restore.html', T.m3, T.m3t], ['emergency.html', T.m4, T.m4t], ['machines.html', T.m5, T.m5t], ['copies.html', T.m7, T.m7t], ['new-box.html', T.m8, T.m8t],
+        ['setup.html', T.m1, T.m1t], ['every-day.html', T.m2, T.m2t], ['restore.html', T.m3, T.m3t], ['emergency.html', T.m4, T.m4t], ['machines.html', T.m5, T.m5t], ['logs.html', T.m9, T.m9t], ['copies.html', T.m7, T.m7t], ['new-box.html', T.m8, T.m8t],
     ];
     return <><Head title={t(T.title)} lead={t(T.lead)} /><ul class="toc">
         {pages.map(([page, title, text]) => <li><a href={manualPath(page)}><b>{t(title)}</b><span>{t(text)}</span></a></li>)}

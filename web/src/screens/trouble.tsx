@@ -9,6 +9,7 @@ import { Link, navigate } from '../router';
 import type { Place } from '../router';
 import { isLeader, useSession } from '../session';
 import { T as C } from '../text/common';
+import { T as S } from '../text/senders';
 import { T } from '../text/trouble';
 import { bytesOf, countOf, whenOf } from '../time';
 import { PlaybooksScreen } from './playbooks';
@@ -82,7 +83,7 @@ function GenTable({ gens, now }: { gens: Generation[]; now: number }) {
 
 /* Steps come as sentences; the first that says to call gets the number, one about restoring its screen. */
 function NextThing({ n, i, phone }: { n: Step | string; i: number; phone: string | undefined }) {
-    const s: Step = typeof n === 'string' ? { title: n.replace(/。$/, ''), ...(i === 0 && phone && /電話|call/i.test(n) ? { phone } : {}), ...(/緊急カード|emergency card/i.test(n) ? { link: '/card' } : n.includes(t(C.navMachines)) ? { link: '/machines' } : {}) } : n;
+    const s: Step = typeof n === 'string' ? { title: n.replace(/。$/, ''), ...(i === 0 && phone && /電話|call/i.test(n) ? { phone } : {}), ...(/緊急カード|emergency card/i.test(n) ? { link: '/card' } : n.includes(t(S.title)) ? { link: '/logs/senders' } : n.includes(t(C.navMachines)) ? { link: '/machines' } : {}) } : n;
     return <li><span class="n" aria-hidden="true">{i + 1}</span><div><h3>{s.title}</h3>{s.text && <p>{s.text}</p>}
         {(s.phone || s.link) && <div class="btn-row">{s.phone && <a class={i === 0 ? 'btn btn-main' : 'btn'} href={telHref(s.phone)}>{s.phone}</a>}
             {s.link && (s.link.startsWith('/manual/') ? <a class="more" href={manualPath(s.link)}>{t({ ja: 'やり方を見る', en: 'See how' })}</a>
@@ -93,6 +94,7 @@ function linkWord(link: string): string {
     if (link.startsWith('/restore')) return t(T.toRestore);
     if (link.startsWith('/card')) return t(C.card);
     if (link.startsWith('/machines')) return t(C.navMachines);
+    if (link.startsWith('/logs/senders')) return t(S.title);
     if (link.startsWith('/settings')) return t(C.navSettings);
     return t({ ja: '開く', en: 'Open' });
 }

@@ -7,6 +7,7 @@ export const T = {
     navToday: { ja: 'きょうの状態', en: 'Today' },
     navRestore: { ja: '戻す', en: 'Restore' },
     navTrouble: { ja: 'こまったこと', en: 'Trouble' },
+    navLogs: { ja: '記録をさがす', en: 'Search the logs' },
     navMachines: { ja: '機器と保存', en: 'Machines and backups' },
     navCopies: { ja: '箱の外の写し', en: 'Copies outside' },
     navReview: { ja: '月のまとめ', en: 'Monthly review' },

@@ -13,6 +13,8 @@ export const T = {
     m5t: { ja: '業者と読むページ', en: 'To read with the vendor' },
     m7: { ja: '箱の外に写す', en: 'Copies outside the box' },
     m7t: { ja: '取り外すディスクと、5つのランプ', en: 'Removable disks and the five lamps' },
+    m9: { ja: '機器の記録をさがす', en: 'Searching what devices logged' },
+    m9t: { ja: 'さがし方と、記録の送り手', en: 'How to search, and who sends logs' },
     m8: { ja: '箱がこわれたとき', en: 'When the box breaks' },
     m8t: { ja: '写しと金庫の紙から、新しい箱を作る', en: 'A new box from a copy and the recovery sheet' },
     m6: { ja: '箱を信用させる', en: 'Trusting the box' },

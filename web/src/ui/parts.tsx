@@ -171,8 +171,8 @@ export function Tel({ phone, name }: { phone: string; name?: string }) {
 }
 export function telHref(phone: string): string { return 'tel:' + phone.replace(/[^0-9+#*]/g, ''); }
 
-export function download(name: string, type: string, text: string): void {
-    const url = URL.createObjectURL(new Blob([text], { type }));
+export function download(name: string, type: string, text: BlobPart | BlobPart[]): void {
+    const url = URL.createObjectURL(new Blob(Array.isArray(text) ? text : [text], { type }));
     const a = document.createElement('a');
     a.href = url;
     a.download = name;
