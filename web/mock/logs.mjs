@@ -51,7 +51,7 @@ export const ROUTES = [
     ['POST', /^\/logs\/classes\/(\d+)\/release$/, ({ st, send }) => { st.released = true; send({}); }],
     ['PATCH', /^\/logs\/doors\/(.+)$/, ({ st, data, send }) => { st.shut = !data.on; send({}); }],
     ['GET', /^\/logs\/saved$/, ({ st, send }) => send({ items: saved(st), next: null })],
-    ['POST', /^\/logs\/saved$/, ({ st, data, send, fail }) => { if (saved(st).some((x) => x.name === data.name)) return fail(409, 'conflict', { field: 'name', message: '同じ名前の検索が、もうあります。' }); saved(st).unshift({ id: 'q9', own: true, by: 'hanako', made: at(0), ...data }); send({ id: 'q9' }, 201); }],
+    ['POST', /^\/logs\/saved$/, ({ st, data, send, fail }) => { if (saved(st).some((x) => (x.name.ja ?? x.name) === data.name)) return fail(409, 'conflict', { field: 'name', message: '同じ名前の検索が、もうあります。' }); saved(st).unshift({ id: 'q9', own: true, by: 'hanako', made: at(0), ...data }); send({ id: 'q9' }, 201); }],
     ['DELETE', /^\/logs\/saved\/(.+)$/, ({ st, id, send }) => { st.savedSearches = saved(st).filter((x) => x.id !== id); send({}); }],
     ['GET', /^\/logs\/search$/, ({ st, query, send, fail }) => (query.get('q')?.startsWith('(') ? fail(400, 'bad_query', { field: 'q', at: 6, ja: '「)」が必要です', en: ') was expected', message: '検索の文の 7 文字目: 「)」が必要です' }) : send(search(st, query)))],
     ['GET', /^\/logs\/histogram$/, ({ st, query, send }) => send(histogram(st, query))],

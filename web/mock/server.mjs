@@ -26,7 +26,7 @@ export function startMock(port = 0) {
 }
 
 function fresh() {
-    return { scenario: 'ok', role: 'director', setup: 'done', step: 'start', unlocked: null, done: false, tries: 5, must_change: false, restore: null, runs: [], copies: null, copying: false, verify: null, empty: false, drop: false, calls: [], timers: [], totp_asked: false, restore_rate: 12, made: [], cardFits: true, cardMine: true, noEscrow: false, needsCard: true };
+    return { scenario: 'ok', role: 'director', setup: 'done', step: 'start', unlocked: null, done: false, tries: 5, must_change: false, restore: null, runs: [], copies: null, copying: false, verify: null, empty: false, drop: false, calls: [], timers: [], totp_asked: false, restore_rate: 12, made: [], cardFits: true, cardMine: true, noEscrow: false, needsCard: true, slow: 0, late: false, noPorts: false, shut: false, released: false, savedSearches: undefined, exported: 0 };
 }
 
 /** {ja, en} pairs become the text of one language. */

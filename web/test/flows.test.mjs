@@ -845,3 +845,145 @@ test('a vendor sees the copies and starts none', async () => {
     await page.getByText('赤いディスク', { exact: true }).waitFor();
     assert.equal(await button('今すぐ写す').count(), 0);
 });
+
+/* ---- logs ---- */
+
+test('logs are searched, narrowed by a bar, a field left out, all by keyboard', async () => {
+    await open('/trouble', { role: 'manager' });
+    await page.getByRole('link', { name: '記録をさがす' }).focus();
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/logs');
+    assert.equal(await page.locator('.nav a[aria-current=page]').innerText(), 'こまったこと', 'no entry of its own in the menu');
+    await page.locator('.events li').first().waitFor();
+    await page.locator('h1').focus();
+    await page.keyboard.press('/');
+    await page.waitForFunction(() => document.activeElement?.getAttribute('type') === 'search');
+    await page.keyboard.type('vpn');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/logs?q=vpn&span=24h');
+    await page.locator('.tl-l .histo-bar').first().waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('type')), 'search', 'the focus stays where it was');
+    const bars = page.locator('.tl-l .histo-bar');
+    assert.equal(await page.locator('.tl-l .histo-bar[tabindex="0"]').count(), 1, 'one stop of the tab key');
+    await page.locator('.tl-l .histo-bar[tabindex="0"]').focus();
+    await page.keyboard.press('Home');
+    await page.keyboard.press('ArrowRight');
+    await page.waitForFunction(() => document.activeElement === document.querySelectorAll('.tl-l .histo-bar')[1]);
+    const name = await bars.nth(1).getAttribute('aria-label');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/span=fixed/);
+    const q = new URL(page.url()).searchParams;
+    assert.equal(q.get('q'), 'vpn');
+    assert.match(name, /11月23日\(月\) 9:30 〜 11月23日\(月\) 10:30/);
+    assert.equal(q.get('from'), '2026-11-23T00:30:00.000Z');
+    assert.equal(q.get('until'), '2026-11-23T01:30:00.000Z');
+    await page.locator('.ev').nth(3).focus();
+    await page.keyboard.press('Enter');
+    await page.locator('.ev-f').waitFor();
+    assert.match(await page.locator('.ev-in .raw').first().innerText(), /login-failed/);
+    await page.getByRole('button', { name: 'のぞく: src_ip 203.0.113.9', exact: true }).focus();
+    await page.keyboard.press('Enter');
+    await page.waitForURL((u) => u.searchParams.get('q') === 'vpn -src_ip=203.0.113.9');
+    assert.equal(await page.locator('input[type=search]').inputValue(), 'vpn -src_ip=203.0.113.9');
+});
+
+test('a query that is none is said in words, with the place, and what was typed stays', async () => {
+    await open('/logs', { role: 'manager' });
+    await page.locator('input[type=search]').fill('(vpn OR 失敗');
+    await button('さがす').click();
+    await page.getByText('検索の文の 7 文字目').waitFor();
+    assert.equal(await page.locator('.q-bad').innerText(), 'R 失敗');
+    assert.equal(await page.locator('input[type=search]').getAttribute('aria-invalid'), 'true');
+    assert.equal(await page.locator('input[type=search]').inputValue(), '(vpn OR 失敗');
+});
+
+test('a long search says how far it is and can be stopped and gone on with', async () => {
+    await open('/logs', { role: 'manager', slow: 1e6 });
+    await page.getByText('までさがしました').waitFor();
+    await button('さがすのをやめる').click();
+    await page.getByText('まででやめました').waitFor();
+    assert.equal(await page.locator('.events li').count(), 1);
+    mock.set({ slow: 0 });
+    await button('続きをさがす').click();
+    await page.getByText('51件を出しています').waitFor();
+    assert.equal(await page.locator('.events li').count(), 51);
+    await button('古いものをもっと見る').click();
+    await page.getByText('101件を出しています').waitFor();
+});
+
+test('a search is saved, used and removed', async () => {
+    await open('/logs?q=vpn&span=7d', { role: 'manager' });
+    await page.locator('.events li').first().waitFor();
+    await button('この検索を残す').click();
+    await button('残す').click();
+    await page.getByText('名前を入れてください。').waitFor();
+    await page.getByLabel('検索の名前').fill('VPN の失敗');
+    await button('残す').click();
+    await page.getByText('同じ名前の検索が、もうあります。').waitFor();
+    await page.getByLabel('検索の名前').fill('今週の VPN');
+    await button('残す').click();
+    await page.getByText('「今週の VPN」を残しました').waitFor();
+    assert.deepEqual(calls('POST', '/logs/saved').at(-1).data, { name: '今週の VPN', q: 'vpn', span: '7d' });
+    await page.locator('summary', { hasText: '残した検索' }).click();
+    await page.getByRole('button', { name: '使う: 夜の受付' }).click();
+    await page.waitForURL((u) => u.searchParams.get('span') === 'fixed' && u.searchParams.get('q') === 'host:pc-1 -@service:cron');
+    await page.getByRole('button', { name: '除く: 夜の受付' }).click();
+    await page.locator('dialog').getByRole('button', { name: '除く', exact: true }).click();
+    await page.getByRole('button', { name: '使う: 夜の受付' }).waitFor({ state: 'detached' });
+    assert.equal(calls('DELETE', '/logs/saved/q2').length, 1);
+});
+
+test('an export is fetched piece by piece and says what CP932 lacks', async () => {
+    await open('/logs', { role: 'manager' });
+    await page.locator('.events li').first().waitFor();
+    await button('表にして取り出す').click();
+    await page.getByText('古いソフト用(CP932)').click();
+    const [file] = await Promise.all([page.waitForEvent('download'), button('取り出す').click()]);
+    const { readFileSync } = await import('node:fs');
+    const bytes = readFileSync(await file.path());
+    assert.equal(bytes.toString('hex'), '8ab38ed22c3f0d0a'.repeat(2), 'both pieces, byte for byte');
+    assert.match(file.suggestedFilename(), /^sakimori-logs-20261124-\d{4}\.csv$/);
+    await page.getByText('4件を取り出しました。').waitFor();
+    await page.getByText('CP932 で使えない 2文字を、? にしました。').waitFor();
+});
+
+test('senders say in words how they are; one is confirmed, a door shut, a class put on hold', async () => {
+    await open('/logs/senders', { role: 'manager' });
+    for (const words of ['1日のあいだ、記録が来ていません', '受け取れなかったものが 5,120件あります', '読み方の分からないものが 46% あります', '時計が 1時間30分 ずれています', 'まだ確かめていません', '順調に届いています']) await page.getByText(words).first().waitFor();
+    await page.getByRole('button', { name: '確かめる・変える: nas-01' }).click();
+    await page.getByLabel('呼び名').fill('ファイル置き場');
+    await page.getByLabel('読み方(空なら自動)').fill('abc');
+    await button('この内容で確かめた').click();
+    await page.getByText('知られていない名前です。').waitFor();
+    await page.getByLabel('読み方(空なら自動)').fill('');
+    await button('この内容で確かめた').click();
+    await page.getByText('「ファイル置き場」を確かめました').waitFor();
+    assert.deepEqual(calls('PATCH', '/logs/sources/13').at(-1).data, { state: 'ok', name: 'ファイル置き場', silent_s: 86400, class: 0, format: '', encoding: '' });
+    await page.getByRole('button', { name: '閉じる: UDP' }).click();
+    await page.locator('dialog').getByRole('button', { name: '閉じる', exact: true }).click();
+    await page.getByRole('button', { name: '開ける: UDP' }).waitFor();
+    assert.deepEqual(calls('PATCH', '/logs/doors/udp')[0].data, { on: false });
+    await page.getByText('解くのは院長です。').waitFor();
+    await page.getByRole('button', { name: '消さないと決める: ふつう' }).click();
+    await page.locator('dialog').getByRole('button', { name: '消さないと決める', exact: true }).click();
+    await page.getByText('理由を入れてください。').waitFor();
+    await page.locator('dialog').getByLabel('理由').fill('調べのため');
+    await page.locator('dialog').getByRole('button', { name: '消さないと決める', exact: true }).click();
+    await page.locator('dialog').waitFor({ state: 'detached' });
+    assert.deepEqual(calls('POST', '/logs/classes/0/hold')[0].data, { why: '調べのため' });
+    await page.getByText('FortiGate', { exact: true }).click();
+    await page.getByText('set server "192.0.2.10"').waitFor();
+});
+
+test('the vendor sees senders but no logs, and reception neither', async () => {
+    await open('/logs/senders', { role: 'vendor' });
+    await page.getByText('受付のルーター').first().waitFor();
+    assert.equal(await page.getByRole('button', { name: /確かめる・変える|閉じる: |消さないと決める/ }).count(), 0);
+    await page.goto('/logs');
+    await page.getByRole('heading', { name: 'この画面は' }).or(page.locator('.empty')).first().waitFor();
+    assert.equal(await page.locator('.events').count(), 0);
+    await page.context().close();
+    await open('/logs', { role: 'staff' });
+    await page.locator('.empty').waitFor();
+    assert.equal(calls('GET', '/logs/search').length, 0);
+});

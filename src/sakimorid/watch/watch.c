@@ -54,7 +54,7 @@ static json_t *held_of(const struct watch *w)
     json_t *list = json_array();
 
     for (uint8_t i = 0; i < EVIDENCE_CLASSES_MAX; i++) {
-        const struct evidence_class k = w->held[i];
+        const struct evidence_class k = w->classes[i];
         if (k.segments) /* left out when memory is short */
             (void)json_array_append_new(list, json_pack("{si sI sI sI}", "class", (int)i, "kept_bytes", (json_int_t)k.bytes, "kept_segments",
                 (json_int_t)k.segments, "oldest_s", (json_int_t)k.first.s));
@@ -69,7 +69,7 @@ static void on_status(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     if (!keeper_busy(w)) {
         evidence_status(w->journal, &w->status);
         for (uint8_t i = 0; i < EVIDENCE_CLASSES_MAX; i++)
-            evidence_class_status(w->journal, i, &w->held[i]);
+            evidence_class_status(w->journal, i, &w->classes[i]);
     }
     const struct evidence_status s = w->status;
     wire_answer(ipc, m, json_pack("{sI sI sI sI sI sI sI sI sI sI sI sI sI sb sb sI ss so}", "events", (json_int_t)(s.events + s.open_events),

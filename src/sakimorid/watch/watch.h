@@ -89,7 +89,7 @@ struct watch {
     struct event e, more;
     struct evidence *journal;       /* shared with the keeper's thread */
     struct evidence_status status;  /* as it was when the keeper was idle last */
-    struct evidence_class held[EVIDENCE_CLASSES_MAX]; /* beside it, of each class */
+    struct evidence_class classes[EVIDENCE_CLASSES_MAX]; /* beside it, of each class */
     struct keeper *keeper;
     bool tick_due;                  /* the keeper was busy when the clock came by */
     struct evidence_rules retention;

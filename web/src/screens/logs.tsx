@@ -38,8 +38,8 @@ export const rfc = (s: number) => new Date(s * 1000).toISOString();
 const local = (iso: string | null) => { if (!iso || !Date.parse(iso)) return ''; const p = parts(iso), z = (n: number) => String(n).padStart(2, '0'); return `${p.y}-${z(p.m)}-${z(p.d)}T${z(p.h)}:${z(p.min)}`; };
 export const linkOf = (q: string, span: LogSpan, from?: string, until?: string) => '/logs' + query({ q, span, ...(span === 'fixed' ? { from, until } : {}) });
 
-interface Found { items: LogItem[]; next: string; searching: boolean; reached: number | null; stopped: boolean; error: ApiError | null; damaged: number }
-const NOTHING: Found = { items: [], next: '', searching: false, reached: null, stopped: false, error: null, damaged: 0 };
+interface Found { of: Asked | null; items: LogItem[]; next: string; searching: boolean; reached: number | null; stopped: boolean; error: ApiError | null; damaged: number }
+const NOTHING: Found = { of: null, items: [], next: '', searching: false, reached: null, stopped: false, error: null, damaged: 0 };
 
 /** Pages of results; the box answers in short pieces and the next is asked for until a page is full, so that it can be stopped. */
 function useSearch(asked: Asked | null): Found & { more: () => void; stop: () => void } {
@@ -48,7 +48,7 @@ function useSearch(asked: Asked | null): Found & { more: () => void; stop: () =>
     const run = async (a: Asked, from: Found) => {
         running.current?.abort();
         const ctl = running.current = new AbortController();
-        let now: Found = { ...from, searching: true, stopped: false, error: null };
+        let now: Found = { ...from, of: a, searching: true, stopped: false, error: null };
         const want = now.items.length + PAGE;
         set(now);
         try {
@@ -97,7 +97,7 @@ export function LogsScreen({ place }: { place: Place }) {
     if (ready && asked.current?.key !== key) asked.current = { key, a: bounds(place, Math.floor(Date.now() / 1000), state.data?.first_s ?? 0, state.data?.last_s ?? 0) };
     const a = ready ? asked.current!.a : null;
     const found = useSearch(a);
-    const counts = useCounts(a, !found.searching && !found.error);
+    const counts = useCounts(a, found.of === a && !found.searching && !found.error);
     const now = useNow(60_000);
     const [exporting, setExporting] = useState(false);
     const [saving, setSaving] = useState(false);
@@ -154,7 +154,7 @@ function Form({ place, error, go }: { place: Place; error: ApiError | null; go: 
 /* The text with the place marked from which on it was not understood. */
 function Place({ q, at }: { q: string; at: number }) {
     const chars = [...q];
-    return <>{chars.slice(0, at).join('')}<mark class="q-bad">{chars.slice(at).join('') || ' '}</mark><span class="vh"> {t(T.badPlace)}</span></>;
+    return <>{chars.slice(0, at).join('')}<mark class="q-bad">{chars.slice(at).join('') || '\u00a0\u00a0'}</mark><span class="vh"> {t(T.badPlace)}</span></>;
 }
 
 function Results({ found, add, now }: { found: ReturnType<typeof useSearch>; add: (term: string) => void; now: number }) {
