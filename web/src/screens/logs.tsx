@@ -185,7 +185,7 @@ function Saved({ list, reload, use, now }: { list: SavedSearch[]; reload: () => 
         setAsk(null);
     };
     return <details class="no-print"><summary>{t(T.saved)}<span class="sub num">{list.length}</span></summary><div class="fold stack"><ErrorBox error={error} />
-        {!list.length ? <p>{t(T.savedNone)}</p> : <ul class="list-card">{list.map((s) => <li class="sender"><div><h3 class="h3">{s.name}</h3><p class="mono q-line">{s.q || '*'}</p><p class="sub num">{spanWord(s)} ・ {t(T.savedBy, { by: s.by, at: whenOf(s.made, now) })}</p></div>
+        {!list.length ? <p>{t(T.savedNone)}</p> : <ul class="list-card">{list.map((s) => <li class="sender"><div><h2 class="h3">{s.name}</h2><p class="mono q-line">{s.q || '*'}</p><p class="sub num">{spanWord(s)} ・ {t(T.savedBy, { by: s.by, at: whenOf(s.made, now) })}</p></div>
             <div class="btn-row"><button type="button" class="btn btn-sm btn-main" aria-label={`${t(T.savedUse)}: ${s.name}`} onClick={() => use(linkOf(s.q, s.span, s.from, s.until))}>{t(T.savedUse)}</button>
                 <button type="button" class="btn btn-sm" aria-label={`${t(T.savedDel)}: ${s.name}`} onClick={() => setAsk(s)}>{t(T.savedDel)}</button></div></li>)}</ul>}</div>
         {ask && <Dialog title={t(T.savedAsk)} onClose={() => setAsk(null)}><p><b>{ask.name}</b></p><p>{t(T.savedAskText)}</p>
