@@ -173,6 +173,8 @@ static int write_block(struct evidence *j, struct ev_lane *l, const struct sm_bu
     return r;
 }
 
+static int frame_safe(struct evidence *j);
+
 int ev_close_block(struct evidence *j, struct ev_lane *l)
 {
     struct sm_buf *block = &j->block;
@@ -180,7 +182,9 @@ int ev_close_block(struct evidence *j, struct ev_lane *l)
 
     block->max = (size_t)EV_BODY_MAX + EV_HEADER_MAX;
     sm_buf_clear(block);
-    int r = ev_build_encode(l->build, j->next_block, ev_lane_of(j, l), j->last_hash, j->conf.level, block, hash);
+    int r = frame_safe(j);
+    if (r >= 0)
+        r = ev_build_encode(l->build, j->next_block, ev_lane_of(j, l), j->last_hash, j->conf.level, block, hash);
     if (r >= 0)
         r = write_block(j, l, block, hash);
     if (block->cap > BLOCK_KEPT)
@@ -323,14 +327,37 @@ static int frame_write(struct evidence *j)
         ev_wal_checkv(j->wal_number, j->wal_off, part + 1, 4, head + 4);
         r = plat_fs_pwritev_all(j->wal, part, 5, j->wal_off);
     }
-    if (r >= 0)
-        r = plat_fs_datasync(j->wal);
     if (r >= 0) {
+        plat_fs_write_soon(j->wal, j->wal_off, FRAME_HEAD + n);
+        j->handed_off = j->wal_off;
         j->wal_off += FRAME_HEAD + n;
         j->wal_last_id = f->last_id;
+        j->handed_written = j->handed_unsynced = true;
     }
     sm_buf_wipe(&counts[0]);
     sm_buf_wipe(&counts[1]);
+    return r;
+}
+
+/* The frame whose events are in open blocks, or are about to be, is in the write-ahead file and synced. */
+static int frame_safe(struct evidence *j)
+{
+    int r = 0;
+
+    if (!j->handed_begun)
+        return 0;
+    if (!j->handed_written && j->wal < 0)
+        r = open_wal(j);
+    if (r >= 0 && !j->handed_written)
+        r = frame_write(j);
+    if (r < 0 || !j->handed_unsynced)
+        return r;
+    r = plat_fs_datasync(j->wal);
+    j->handed_unsynced = false;
+    if (r < 0) { /* nobody knows what of it is on the disk: it is written again */
+        j->handed_written = false;
+        j->wal_off = j->handed_off;
+    }
     return r;
 }
 
@@ -397,22 +424,26 @@ int evidence_keep(struct evidence *j)
 
     if (!f->events_n)
         return 0;
+    if (!j->handed_begun) {
+        j->handed_begun = true;
+        j->handed_at = j->handed_within = 0;
+        j->handed_next = f->first_id;
+    }
     if (!j->handed_written) {
         if (j->wal < 0)
             r = open_wal(j);
         if (r >= 0)
             r = frame_write(j);
-        if (r < 0)
-            return r;
-        j->handed_written = true;
-        j->handed_at = j->handed_within = 0;
-        j->handed_next = f->first_id;
     }
-    r = frame_add(j);
+    /* The disk works while the events go into open blocks; closing one waits for it (ev_close_block). */
+    if (r >= 0)
+        r = frame_add(j);
+    if (r >= 0)
+        r = frame_safe(j);
     if (r < 0)
         return r;
     ev_frame_clear(f);
-    j->handed_written = false;
+    j->handed_begun = j->handed_written = false;
     if (j->wal_off > EV_WAL_BYTES_MAX) {
         r = turn_wal(j);
         if (r < 0)

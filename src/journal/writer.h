@@ -56,7 +56,10 @@ struct evidence {
     uint64_t wal_number, wal_off, wal_last_id;
     struct ev_front front;
     struct ev_frame handed;         /* what evidence_keep writes and puts into blocks */
-    bool handed_written;            /* it is in the write-ahead file */
+    /* begun: some of it may be in open blocks; written: it is in the write-ahead file, at handed_off; unsynced: and the disk
+     * was not waited for */
+    bool handed_begun, handed_written, handed_unsynced;
+    uint64_t handed_off;
     size_t handed_at, handed_within; /* what of it is in open blocks, and the id of the next one */
     uint64_t handed_next;
     struct ev_record_buf store;
