@@ -13,7 +13,7 @@ enum { JST = 9 * 3600, PAGE = 1000, HEADS_MAX = 64, SHOW_FIELDS_MAX = 64 };
 
 static int failed(const struct cli *c, const char *what, int r)
 {
-    cli_note(c, "%s: %s", what, sm_strerror(r));
+    cli_note(c, "%s: %s", what, cli_why(c, r, ""));
     return r == -ENOENT || r == -SM_ENOTFOUND ? CLI_NOT_FOUND : CLI_FAILED;
 }
 

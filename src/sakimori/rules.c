@@ -62,7 +62,7 @@ static int open_sources(struct cli *c, struct rules *r, const char *const *path,
     if (e < 0 && f.why[0])
         on_fault(r, &f);
     else if (e < 0)
-        cli_note(c, T(c, "%s を読めません: %s", "cannot read %s: %s"), sources, sm_strerror(e));
+        cli_note(c, T(c, "%s を読めません: %s", "cannot read %s: %s"), sources, cli_why(c, e, ""));
     free(sources);
     if (e >= 0 && sigma_list(r->set, "known_places", "-") < 0) /* the box knows them by a setting; here there are none */
         e = -ENOMEM;
@@ -72,7 +72,7 @@ static int open_sources(struct cli *c, struct rules *r, const char *const *path,
     if (e < 0 && f.why[0])
         on_fault(r, &f);
     else if (e < 0)
-        cli_note(c, T(c, "%s を読めません: %s", "cannot read %s: %s"), cli_opt(c, "lists"), sm_strerror(e));
+        cli_note(c, T(c, "%s を読めません: %s", "cannot read %s: %s"), cli_opt(c, "lists"), cli_why(c, e, ""));
     return e < 0 ? CLI_USAGE : CLI_OK;
 }
 
@@ -88,7 +88,7 @@ int rules_open(struct cli *c, const char *const *path, size_t n, struct rules *r
     for (size_t i = 0; i < n && e == CLI_OK; i++) {
         int err = load_rules(r->set, path[i], on_fault, r, &r->counts);
         if (err < 0)
-            cli_note(c, T(c, "%s を読めません: %s", "cannot read %s: %s"), path[i], sm_strerror(err));
+            cli_note(c, T(c, "%s を読めません: %s", "cannot read %s: %s"), path[i], cli_why(c, err, ""));
         e = err < 0 ? CLI_NOT_FOUND : CLI_OK;
     }
     if (e == CLI_OK && sigma_link(r->set, on_fault, r) < 0)
@@ -371,7 +371,7 @@ static int run_test(struct test *t)
     for (size_t i = 1; i < t->c->line.args && r >= 0; i++) {
         r = rules_log(t->c, t->r->names, cli_arg(t->c, i), on_event, t);
         if (r < 0)
-            cli_note(t->c, T(t->c, "%s を読めません: %s", "cannot read %s: %s"), cli_arg(t->c, i), sm_strerror(r));
+            cli_note(t->c, T(t->c, "%s を読めません: %s", "cannot read %s: %s"), cli_arg(t->c, i), cli_why(t->c, r, ""));
     }
     if (r >= 0)
         r = correlate_tick(t->correlate, (struct event_time){ .s = INT64_MAX / 4 }, on_correlated, t);
