@@ -76,8 +76,9 @@ json_t *alarm_json(struct api *a, const json_t *row, enum text_lang lang)
     char at[SM_TIME_TEXT];
     sm_time_jst((struct sm_time){ .s = api_int(row, "opened_s", 0) }, at);
     const json_t *what = json_object_get(facts, "what");
+    json_t *words = !strncmp(api_str(row, "kind"), "log_", 4) && json_is_string(what) ? why_words("", json_string_value(what), lang) : NULL;
     const char *args[] = { api_str(device, "name"), api_str(source, "name"), json_string_value(reasons), at,
-        json_is_object(what) ? both_in(what, lang) : api_str(facts, "what"), api_str(facts, "numbers") };
+        words ? json_string_value(words) : json_is_object(what) ? both_in(what, lang) : api_str(facts, "what"), api_str(facts, "numbers") };
     json_t *next = alarm_next(row, args, lang);
     json_t *j = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o,s:O?,s:o,s:o,s:O?,s:s,s:s,s:O?,s:O?,s:o,s:I,s:O?}", "id",
         api_str(row, "id"), "kind", api_str(row, "kind"), "state", api_str(row, "state"), "opened",
@@ -90,6 +91,7 @@ json_t *alarm_json(struct api *a, const json_t *row, enum text_lang lang)
     api_set(j, "client", json_string(api_str(device, "client")));
     json_decref(device);
     json_decref(source);
+    json_decref(words);
     json_decref(reasons);
     return j;
 }

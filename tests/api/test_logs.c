@@ -204,6 +204,21 @@ static void what_was_lost_is_on_the_first_screen(void **state)
     assert_string_equal(kit_str(k, "state"), "look");
 }
 
+static void why_logs_are_not_taken_in_is_said_in_japanese(void **state)
+{
+    struct kit *k = *state;
+    json_t *j = json_pack("{s:s,s:s}", "what", "stopped", "why", "No space left on device");
+    assert_non_null(j);
+    api_on_log_event(k->api, j);
+    json_decref(j);
+    kit_run(k);
+    assert_int_equal(as(k, "manager", "GET", "/api/v1/alarms", NULL), 200);
+    const char *text = of(json_array_get(items(k), 0), "text");
+    assert_string_equal(of(json_array_get(items(k), 0), "kind"), "log_stopped");
+    assert_null(strstr(text, "No space"));
+    assert_non_null(strstr(text, "空き"));
+}
+
 static void an_export_says_its_encoding_and_what_it_could_not_say(void **state)
 {
     struct kit *k = *state;
@@ -233,6 +248,7 @@ int main(void)
         T(a_door_is_shut_and_opened_and_one_without_a_port_is_neither),
         T(a_source_says_how_much_it_sends_and_whether_it_is_silent),
         T(what_was_lost_is_on_the_first_screen),
+        T(why_logs_are_not_taken_in_is_said_in_japanese),
         T(an_export_says_its_encoding_and_what_it_could_not_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -294,7 +294,7 @@ test('a test mail says how it went, not that it was asked for', async () => {
 
 test('every main screen prints without its buttons', async () => {
     await open('/', { scenario: 'call' });
-    for (const path of ['/', '/restore', '/trouble/a7'.padEnd(41, '0'), '/machines', '/people', '/access', '/settings', '/trust-ca']) {
+    for (const path of ['/', '/restore', '/trouble/a7'.padEnd(41, '0'), '/machines', '/logs', '/logs/senders', '/people', '/access', '/settings', '/trust-ca']) {
         await page.goto(path);
         await settled(page);
         await page.emulateMedia({ media: 'print' });
