@@ -177,6 +177,18 @@ test('what a machine was answered for is kept once, whichever part is killed', {
   assert.equal(bad.status, 400);
 });
 
+// Several groups are on their way at once: one is kept while the next is read.
+test('lines of one sender stand in the record in the order they were sent, across groups and blocks', { timeout: 240e3 }, async () => {
+  const n = 70_000, s = await dial(port.tcp), had = (await c.get('logs')).taken;
+  for (let from = 0; from < n; from += 5000)
+    await push(s, Array.from({ length: 5000 }, (_, i) => `<34>Nov 23 01:02:03 srv-9 app[7]: marker-order number ${from + i}${(from + i) % 500 ? '' : ' marker-mile'}\n`).join(''));
+  s.destroy();
+  await L.until('all of them', async () => (await c.get('logs')).taken >= had + n, 180000);
+  const miles = (await wait('"marker-mile"', n / 500, 60000)).sort((a, b) => a.id - b.id);
+  assert.deepEqual(miles.map((x) => Number(/number (\d+)/.exec(x.raw)[1])), Array.from({ length: n / 500 }, (_, i) => i * 500));
+  assert.ok(miles.every((x, i) => !i || x.id - miles[i - 1].id >= 500), 'each with what stood between');
+});
+
 test('killed parts come back and TCP senders are served again', { timeout: 90e3 }, async () => {
   for (const part of ['collector', 'watch', 'keyd']) {
     process.kill(box.children()[part], 'SIGKILL');
