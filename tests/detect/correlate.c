@@ -312,6 +312,35 @@ static void a_clock_that_is_fast_does_not_make_others_old(void **state)
     close_track(&t);
 }
 
+/* `generate`: without it the rules of a correlation are no signals; of one that is switched off they are, as if it were not there. */
+static void a_correlation_that_is_off_keeps_no_rule_silent(void **state)
+{
+    static const char many[] = "title: many\nname: many\ncorrelation: {type: event_count, rules: [one], timespan: 1h, condition: {gte: 3}}\n---\n";
+    static const char chain[] = "title: chain\nname: chain\ncorrelation: {type: event_count, rules: [many], timespan: 1h, condition: {gte: 2}}\n---\n";
+    static const char open[] =
+        "title: open\nname: open\ncorrelation: {type: event_count, rules: [two], timespan: 1h, generate: true, condition: {gte: 3}}\n";
+    const struct sigma_rule *found[2];
+    struct track t;
+    char text[2000];
+
+    snprintf(text, sizeof text, "%s%s%s%s%s", BASE("one"), BASE("two"), many, chain, open);
+    open_track(&t, text);
+    const struct sigma_rule *one = sigma_find(t.k.set, "one"), *two = sigma_find(t.k.set, "two"), *more = sigma_find(t.k.set, "many");
+    assert_true(one->correlated && more->correlated && !two->correlated);
+    assert_ok(sigma_switch(t.k.set, "chain", false));
+    assert_true(one->correlated && !more->correlated);
+    assert_ok(sigma_switch(t.k.set, "many", false));
+    assert_false(one->correlated);
+    assert_ok(sigma_switch(t.k.set, "many", true));
+    assert_true(one->correlated);
+    assert_int_equal(sigma_feeds(t.k.set, one, found, 2), 1);
+    assert_ptr_equal(found[0], more);
+    assert_int_equal(sigma_refers(t.k.set, more, found, 2), 1);
+    assert_ptr_equal(found[0], one);
+    assert_int_equal(sigma_refers(t.k.set, one, found, 2), 0);
+    close_track(&t);
+}
+
 static void correlations_that_cannot_be_are_named(void **state)
 {
     static const struct {
@@ -364,6 +393,7 @@ int main(void)
         cmocka_unit_test(an_upper_bound_is_decided_when_its_window_has_ended),
         cmocka_unit_test(a_hundred_thousand_groups_and_events_are_bounded),
         cmocka_unit_test(a_clock_that_is_fast_does_not_make_others_old),
+        cmocka_unit_test(a_correlation_that_is_off_keeps_no_rule_silent),
         cmocka_unit_test(correlations_that_cannot_be_are_named),
     };
 

@@ -261,6 +261,34 @@ static void the_same_rule_twice_counts_once(void **state)
     kit_close(&k);
 }
 
+static void a_rule_of_a_later_layer_is_replaced_without_a_fault(void **state)
+{
+    static const char first[] = "title: new\nid: 11111111-1111-1111-1111-111111111111\nlogsource: {product: "
+                                "test}\ndetection: {s: {a: 2}, condition: s}\n";
+    static const char second[] = "title: old\nid: 11111111-1111-1111-1111-111111111111\nlogsource: {product: "
+                                 "test}\ndetection: {s: {a: 1}, condition: s}\n";
+    struct kit k;
+
+    kit_open(&k);
+    sigma_layer(k.set, 1);
+    assert_int_equal(kit_add(&k, first), 1);
+    sigma_layer(k.set, 2);
+    assert_int_equal(kit_add(&k, second), 1);
+    assert_ok(sigma_link(k.set, NULL, NULL));
+    assert_true(sigma_rule_at(k.set, 1)->replaced);
+    assert_false(sigma_rule_at(k.set, 0)->replaced);
+    assert_int_equal(sigma_rule_at(k.set, 1)->layer, 2);
+    assert_ok(sigma_switch(k.set, "11111111-1111-1111-1111-111111111111", false));
+    assert_ok(sigma_switch(k.set, "11111111-1111-1111-1111-111111111111", true));
+    kit_compile(&k);
+    assert_int_equal(k.faults, 0);
+    kit_event(&k, "a", "1", NULL);
+    assert_int_equal(kit_match(&k), 0);
+    kit_event(&k, "a", "2", NULL);
+    assert_int_equal(kit_match(&k), 1);
+    kit_close(&k);
+}
+
 struct lines {
     size_t n;
     struct {
@@ -394,6 +422,7 @@ int main(void)
         cmocka_unit_test(one_bad_document_harms_no_other),
         cmocka_unit_test(files_without_end_are_bounded),
         cmocka_unit_test(the_same_rule_twice_counts_once),
+        cmocka_unit_test(a_rule_of_a_later_layer_is_replaced_without_a_fault),
         cmocka_unit_test(a_miss_is_explained_field_by_field),
         cmocka_unit_test(what_the_event_has_beside_its_fields_can_be_asked_for),
         cmocka_unit_test(a_field_of_such_a_name_does_not_stand_before_it),

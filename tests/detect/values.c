@@ -74,18 +74,33 @@ static void numbers_are_compared_as_numbers(void **state)
     NO("f|gt|neq: 5", "6");
 }
 
-static void null_nothing_and_empty_are_three_things(void **state)
+static void null_and_empty_are_one_and_nothing_is_another(void **state)
 {
     YES("f: null", NULL);
+    YES("f: null", "");
+    NO("f: null", "x");
     assert_true(holds("        f: null", "g", "x"));
-    NO("f: null", "");
     YES("f: ''", "");
-    NO("f: ''", NULL);
+    YES("f: ''", NULL);
     NO("f: ''", "x");
     assert_false(holds("        f: ''", "g", "x"));
     YES("f|exists: true", NULL);
     NO("f|exists: false", "");
+    NO("f|exists: false", NULL);
     assert_true(holds("        f|exists: false", "g", "x"));
+}
+
+/* EVTX has a null where its XML has an empty element, and JSON either. */
+static void no_rule_tells_null_from_empty(void **state)
+{
+    static const char *const selections[] = { "f: '*'", "f: '?'", "f|contains: x", "f|endswith: ''", "f|re: '^$'", "f|re: '.+'", "f|neq: x",
+        "f|neq: ''", "f|cidr: 0.0.0.0/0", "f|lt: 1", "f: [a, '']", "f|cased: ''", "f|exists: true" };
+    char text[80];
+
+    for (size_t i = 0; i < sizeof selections / sizeof *selections; i++) {
+        snprintf(text, sizeof text, "        %s", selections[i]);
+        assert_int_equal(holds(text, "f", NULL), holds(text, "f", ""));
+    }
 }
 
 static void networks_hold_both_families(void **state)
@@ -287,7 +302,8 @@ int main(void)
         cmocka_unit_test(wildcards_and_their_escapes_are_those_of_the_specification),
         cmocka_unit_test(contains_startswith_and_endswith_stand_where_they_say),
         cmocka_unit_test(numbers_are_compared_as_numbers),
-        cmocka_unit_test(null_nothing_and_empty_are_three_things),
+        cmocka_unit_test(null_and_empty_are_one_and_nothing_is_another),
+        cmocka_unit_test(no_rule_tells_null_from_empty),
         cmocka_unit_test(networks_hold_both_families),
         cmocka_unit_test(regular_expressions_keep_case_unless_told),
         cmocka_unit_test(dashes_of_windows_are_one),

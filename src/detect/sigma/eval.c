@@ -205,7 +205,7 @@ static bool refer(struct view *v, const struct atom *a, const struct event_field
             .kind = a->ref_kind, .cased = a->cased, .n = g->n, .text = a->cased ? g->p : view_folded(v, g)
         };
         const uint8_t *have = view_folded(v, f);
-        if (g->type != EVENT_NULL && p.text && have && pattern_match(&p, event_value(f), have))
+        if (p.text && have && pattern_match(&p, event_value(f), have))
             return true;
     }
     return false;
@@ -222,13 +222,14 @@ static bool unit(struct view *v, const struct atom *a, const struct event_field 
     return number_compare((enum compare)a->compare, have, a->number);
 }
 
-/* One value of the event. */
+/*
+ * One value of the event.  One that is null is an empty text: the same record has the one in EVTX and the other in XML, and
+ * in JSON as the sender pleases, so no rule may tell them apart.
+ */
 static bool value_holds(struct view *v, const struct atom *a, const struct event_field *f)
 {
     double have;
 
-    if (f->type == EVENT_NULL)
-        return false;
     switch (a->test) {
     case TEST_TEXT:
         return any_pattern(v, a, event_value(f), view_folded(v, f));
@@ -240,6 +241,8 @@ static bool value_holds(struct view *v, const struct atom *a, const struct event
         return number_read(event_value(f), &have) && number_compare((enum compare)a->compare, have, a->number);
     case TEST_REF:
         return refer(v, a, f);
+    case TEST_NULL:
+        return !f->n;
     default:
         return unit(v, a, f);
     }
@@ -262,8 +265,8 @@ bool eval_atom(struct view *v, const struct atom *a)
     const struct event_field *f = view_get(v, a->name);
     if (a->test == TEST_EXISTS)
         return (f != NULL) == (a->number > 0);
-    if (a->test == TEST_NULL)
-        return !f || f->type == EVENT_NULL;
+    if (a->test == TEST_NULL && !f)
+        return true;
     for (; f; f = view_next(v, f))
         if (value_holds(v, a, f))
             return true;

@@ -221,6 +221,7 @@ struct sigma_set {
     size_t n, cap;
     struct source *source;
     size_t source_n, source_cap;
+    unsigned layer;
     struct list *lists;
     struct regex **regex; /* owned: pools free no foreign memory */
     size_t regex_n, regex_cap;

@@ -89,6 +89,7 @@ static int keep(struct sigma_set *s, struct rule *rule)
         s->cap = cap;
     }
     rule->pub.number = (uint32_t)s->n;
+    rule->pub.layer = s->layer;
     s->rule[s->n++] = rule;
     return 0;
 }
@@ -239,22 +240,32 @@ static void link_correlation(struct sigma_set *s, struct rule *c, const struct a
         snprintf(why, sizeof why, "the correlation %.60s refers to the rule %.60s, which is not there: it is left out",
             c->pub.title, c->correlation->rule_name[i]);
         say(a, c->pub.line, why);
-        c->pub.off = true;
+        c->pub.off = c->pub.broken = true;
     }
 }
 
-static void mark_referred(struct sigma_set *s, struct rule *c, const struct adding *a)
+static void check_sound(struct rule *c, const struct adding *a)
 {
-    if (c->pub.off)
+    if (c->pub.off || sound(c, 0))
         return;
-    if (!sound(c, 0)) {
-        say(a, c->pub.line,
-            "correlations that refer to each other in a circle, more than 8 deep, or to one that was left out");
-        c->pub.off = true;
-        return;
+    say(a, c->pub.line,
+        "correlations that refer to each other in a circle, more than 8 deep, or to one that was left out");
+    c->pub.off = c->pub.broken = true;
+}
+
+/* What a correlation refers to is no signal of its own, unless it says `generate`, and as long as it is used: one that was
+ * switched off must not keep its rules silent, too. */
+static void mark_referred(struct sigma_set *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        s->rule[i]->pub.correlated = false;
+    for (size_t k = 0; k < s->n; k++) {
+        const struct rule *c = s->rule[k];
+        if (c->pub.kind != SIGMA_CORRELATION || c->pub.off || c->correlation->generate)
+            continue;
+        for (size_t i = 0; i < c->correlation->rules_n; i++)
+            s->rule[c->correlation->rule[i]->number]->pub.correlated = true;
     }
-    for (size_t i = 0; i < c->correlation->rules_n && !c->correlation->generate; i++)
-        s->rule[c->correlation->rule[i]->number]->pub.correlated = true;
 }
 
 /* Public collections have different rules under one id.  The same id for the same log source is one rule twice. */
@@ -267,9 +278,12 @@ static void say_twice(struct sigma_set *s, size_t i, const struct adding *a)
     if (!first || first == rule || first->pub.kind != rule->pub.kind || first->product != rule->product ||
         first->category != rule->category || first->service != rule->service)
         return;
+    rule->pub.off = rule->pub.broken = true;
+    rule->pub.replaced = true;
+    if (first->pub.layer != rule->pub.layer)
+        return; /* that is what layers are for */
     snprintf(why, sizeof why, "the same rule stands in %.150s, which counts", first->pub.file);
     say(a, rule->pub.line, why);
-    rule->pub.off = true;
 }
 
 int sigma_link(struct sigma_set *s, sigma_fault_fn *fault, void *ctx)
@@ -288,8 +302,9 @@ int sigma_link(struct sigma_set *s, sigma_fault_fn *fault, void *ctx)
     for (size_t i = 0; i < s->n && err >= 0; i++) {
         a.file = s->rule[i]->pub.file;
         if (s->rule[i]->pub.kind == SIGMA_CORRELATION)
-            mark_referred(s, s->rule[i], &a);
+            check_sound(s->rule[i], &a);
     }
+    mark_referred(s);
     return err < 0 ? err : 0;
 }
 
@@ -299,8 +314,44 @@ int sigma_switch(struct sigma_set *s, const char *id, bool on)
 
     if (!rule)
         return -SM_ENOTFOUND;
+    if (on && rule->pub.broken)
+        return 0; /* what was left out has nothing to be switched on */
     rule->pub.off = !on;
+    if (rule->pub.kind == SIGMA_CORRELATION)
+        mark_referred(s);
     return 0;
+}
+
+void sigma_layer(struct sigma_set *s, unsigned layer)
+{
+    s->layer = layer;
+}
+
+size_t sigma_refers(const struct sigma_set *s, const struct sigma_rule *correlation, const struct sigma_rule **ret, size_t max)
+{
+    const struct rule *c = correlation->number < s->n ? s->rule[correlation->number] : NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; c && c->correlation && i < c->correlation->rules_n; i++)
+        if (c->correlation->rule[i] && n < max)
+            ret[n++] = c->correlation->rule[i];
+    return n;
+}
+
+size_t sigma_feeds(const struct sigma_set *s, const struct sigma_rule *rule, const struct sigma_rule **ret, size_t max)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k < s->n; k++) {
+        const struct rule *c = s->rule[k];
+        for (size_t i = 0; c->correlation && i < c->correlation->rules_n; i++)
+            if (c->correlation->rule[i] == rule) {
+                if (n < max)
+                    ret[n++] = &c->pub;
+                break;
+            }
+    }
+    return n;
 }
 
 size_t sigma_count(const struct sigma_set *s)

@@ -43,8 +43,11 @@ struct sigma_rule {
     /* `x-sakimori`: what clinic staff reads (our own rules); "" elsewhere */
     const char *title_ja, *what_ja, *todo_ja;
     const char *waits; /* placeholder without a list: the rule is loaded and never matches; "" if none */
-    bool correlated;   /* a correlation refers to it and does not `generate`: not a signal of its own */
-    bool off;          /* switched off by sigma_switch */
+    bool correlated;   /* a correlation that is used refers to it and does not `generate`: not a signal of its own */
+    bool off;          /* switched off by sigma_switch, or: */
+    bool broken;       /* cannot be used: left out by sigma_link */
+    bool replaced;     /* the rule with its id that was added before counts */
+    unsigned layer;    /* of sigma_layer, when it was added */
 };
 
 struct sigma_set;
@@ -73,17 +76,27 @@ sm_must_use int sigma_list(struct sigma_set *set, const char *name, const char *
  * loaded; -ENOMEM. */
 sm_must_use int sigma_add(
     struct sigma_set *set, const char *file, struct sm_span text, sigma_fault_fn *fault, void *ctx);
+/* What is added from now on belongs to this layer.  The same rule in two layers is no fault: the one added first replaces
+ * the other. */
+void sigma_layer(struct sigma_set *set, unsigned layer);
 /* After the last sigma_add and before sigma_compile: joins filters and correlations to their rules.  fault is called
  * for each filter or correlation that names a rule that is not there (a filter that finds none of its rules changes
  * nothing; one for `any` rule of a log source is right without any; a correlation that lacks one is left out).  -ENOMEM. */
 sm_must_use int sigma_link(struct sigma_set *set, sigma_fault_fn *fault, void *ctx);
-/* By id or name; counts for matchers compiled afterwards.  -SM_ENOTFOUND. */
+/* By id or name; counts for matchers compiled afterwards.  What was left out (broken) stays so.  A correlation that is off
+ * no longer makes its rules `correlated`.  -SM_ENOTFOUND. */
 sm_must_use int sigma_switch(struct sigma_set *set, const char *id, bool on);
 
 size_t sigma_count(const struct sigma_set *set);
 const struct sigma_rule *sigma_rule_at(const struct sigma_set *set, size_t i);
 /* By id, else by name; NULL. */
 const struct sigma_rule *sigma_find(const struct sigma_set *set, const char *id);
+
+/* After sigma_link: the rules a correlation refers to, and the correlations that refer to a rule; at most max into ret.
+ * Returns how many. */
+size_t sigma_refers(
+    const struct sigma_set *set, const struct sigma_rule *correlation, const struct sigma_rule **ret, size_t max);
+size_t sigma_feeds(const struct sigma_set *set, const struct sigma_rule *rule, const struct sigma_rule **ret, size_t max);
 
 struct sigma_options {
     int zone_s; /* of the clock that `hour` and such of @timestamp mean; 32400 is Japan */
