@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include "api/watch.h"
 
-enum { SOURCES_MAX = 9000, SENDERS_MAX = 5000, CLASSES_MAX = LOG_CLASSES_MAX, LOST_LOOK = 1000, RULES_OFF_MAX = 10000, FORGET_S = 30 * 86400 };
+enum { SOURCES_MAX = 9000, SENDERS_MAX = 5000, CLASSES_MAX = LOG_CLASSES_MAX, LOST_LOOK = 1000, FORGET_S = 30 * 86400 };
 
 /* ---- what watch is told ---- */
 
@@ -44,6 +44,7 @@ void logs_configure(struct api *a, bool reload)
         json_decref(off);
         return;
     }
+    api_tell(a, "W_OWN", rules_own(a), NULL, NULL);
     json_t *body = json_pack("{s:o,s:o,s:o,s:o,s:b}", "places", places_patterns(a), "hints", api_rows(a, STATE_log_hints, STATE_NONE), "retention", retention(a), "off",
         off ? off : json_array(), "reload", reload);
     api_tell(a, "W_CONFIG", body, NULL, NULL);
@@ -214,6 +215,7 @@ void logs_tick(struct api *a, int64_t now)
 void logs_daily(struct api *a, int64_t now)
 {
     (void)!state_do(a->state, STATE_log_sources_forget, STATE_ARGS(state_i(now - FORGET_S))); /* tomorrow again */
+    rules_daily(a, now);
 }
 
 void logs_on_watch(struct api *a, bool there)
@@ -410,111 +412,4 @@ void h_log_classes_put(struct api_call *c)
     }
     logs_configure(c->api, false);
     api_reply(c, 200, json_pack("{s:O}", "classes", list));
-}
-
-/* ---- rules ---- */
-
-static void rules_done(struct api_call *c, int err, struct sm_span body, const char *text)
-{
-    json_t *j = api_answer(c, err, body, text);
-    if (j)
-        api_reply(c, 200, j);
-}
-
-void h_rules(struct api_call *c)
-{
-    int64_t limit, offset;
-    if (!api_page(c, &limit, &offset))
-        return;
-    json_t *ask = json_pack("{s:I,s:I,s:b}", "from", (json_int_t)offset, "limit", (json_int_t)limit, "faults",
-        !strcmp(api_str(c->query, "faults"), "1"));
-    if (*api_str(c->query, "text"))
-        api_set(ask, "text", json_stringn(api_str(c->query, "text"), strnlen(api_str(c->query, "text"), 200)));
-    if (*api_str(c->query, "id"))
-        api_set(ask, "id", json_stringn(api_str(c->query, "id"), strnlen(api_str(c->query, "id"), 200)));
-    api_ask(c, "W_RULES", ask, rules_done);
-}
-
-static json_t *rules_off(struct api *a)
-{
-    json_t *off = state_setting(a->state, "rules_off");
-
-    if (json_is_array(off))
-        return off;
-    json_decref(off);
-    return json_array();
-}
-
-/* Where id is in the list; its size when it is not. */
-static size_t rule_at(const json_t *off, const char *id)
-{
-    size_t i;
-    const json_t *v;
-
-    json_array_foreach(off, i, v)
-        if (json_is_string(v) && !strcmp(json_string_value(v), id))
-            return i;
-    return json_array_size(off);
-}
-
-static void rule_switch(struct api_call *c)
-{
-    bool on = json_is_true(json_object_get(c->body, "on"));
-    json_t *off = rules_off(c->api);
-
-    (void)json_array_remove(off, rule_at(off, c->part[0])); /* not there: nothing to take out */
-    if (!on && json_array_size(off) >= RULES_OFF_MAX) {
-        json_decref(off);
-        api_fail(c, 413, "too_large", NULL, NULL);
-        return;
-    }
-    if (!on)
-        api_append(off, json_string(c->part[0]));
-    int r = state_set(c->api->state, "rules_off", off);
-    json_decref(off);
-    if (r < 0) {
-        api_fail_err(c, r, NULL);
-        return;
-    }
-    logs_configure(c->api, false);
-    api_reply(c, 200, json_pack("{s:s,s:b}", "id", c->part[0], "on", on));
-}
-
-static void rule_known(struct api_call *c, int err, struct sm_span body, const char *text)
-{
-    json_t *j = api_answer(c, err, body, text);
-    bool known = json_array_size(json_object_get(j, "items")) > 0;
-
-    json_decref(j);
-    if (!j)
-        return;
-    if (known)
-        rule_switch(c);
-    else
-        api_fail(c, 404, "not_found", NULL, NULL);
-}
-
-/* Switched off or on again.  The list is a setting: a rule on it can be taken off it also when it is not loaded now. */
-void h_rule_patch(struct api_call *c)
-{
-    const json_t *said = json_object_get(c->body, "on");
-
-    if (!json_is_boolean(said)) {
-        api_fail(c, 400, "bad_request", "on", NULL);
-        return;
-    }
-    api_audit_what(c, "%s %s", c->part[0], json_is_true(said) ? "on" : "off");
-    json_t *off = rules_off(c->api);
-    bool listed = rule_at(off, c->part[0]) < json_array_size(off);
-    json_decref(off);
-    if (listed)
-        rule_switch(c);
-    else
-        api_ask(c, "W_RULES", json_pack("{s:i,s:i,s:s}", "from", 0, "limit", 1, "id", c->part[0]), rule_known);
-}
-
-void h_rules_reload(struct api_call *c)
-{
-    logs_configure(c->api, true);
-    api_reply(c, 202, json_object());
 }

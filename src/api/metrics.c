@@ -201,28 +201,140 @@ static void put_sources(struct page *p, struct api *a)
     json_decref(rows);
 }
 
-static void status_got(struct api_call *c, int err, struct sm_span body, const char *text)
+/* ---- logs, incidents, rules ---- */
+
+static const char *const listeners[] = { "udp", "tcp", "tls", "agent" };
+enum { LISTENERS = sizeof listeners / sizeof *listeners };
+
+static void put_senders(struct page *p, const struct api *a)
+{
+    static const struct { const char *name, *key, *help; } figures[] = {
+        { "logs_received_total", "received", "Records that came by syslog since the collector began, by the way they came." },
+        { "logs_dropped_total", "dropped", "Records that could not be kept because too many came at once." },
+        { "logs_cut_total", "cut", "Records that were too long and were cut." },
+        { "logs_skipped_total", "skipped", "Bytes of records that were left out because they were too long." },
+    };
+    const json_t *of = json_object_get(a->log_senders, "of"), *v;
+    const char *name;
+    size_t i;
+    for (size_t k = 0; k < sizeof figures / sizeof *figures; k++) {
+        head(p, figures[k].name, "counter", figures[k].help);
+        for (size_t l = 0; l < LISTENERS - 1; l++) {
+            int64_t n = 0;
+            json_object_foreach((json_t *)of, name, v)
+                n += strcmp(api_str(v, "listener"), listeners[l]) ? 0 : api_int(v, figures[k].key, 0);
+            sample(p, figures[k].name, "listener", listeners[l], NULL, NULL, n);
+        }
+    }
+    head(p, "logs_lost_total", "counter", "Records that the kernel had no room for, before the box saw them.");
+    json_array_foreach(json_object_get(a->log_senders, "listeners"), i, v)
+        sample(p, "logs_lost_total", "listener", api_str(v, "listener"), NULL, NULL, api_int(v, "lost", 0));
+}
+
+static void put_kept(struct page *p, struct api *a)
+{
+    static const struct { const char *name, *key, *help; } figures[] = {
+        { "logs_kept_total", "count", "Events that were kept, by the way they came." },
+        { "logs_kept_bytes_total", "bytes", "Bytes of these as they came." },
+        { "logs_unparsed_total", "unparsed", "Events among them whose form nothing could read." },
+    };
+    json_t *rows = api_rows(a, STATE_log_totals, STATE_NONE), *row;
+    size_t i;
+    for (size_t k = 0; k < sizeof figures / sizeof *figures; k++) {
+        head(p, figures[k].name, "counter", figures[k].help);
+        for (size_t l = 0; l < LISTENERS; l++) {
+            int64_t n = 0;
+            json_array_foreach(rows, i, row)
+                n += strcmp(api_str(row, "listener"), listeners[l]) ? 0 : api_int(row, figures[k].key, 0);
+            sample(p, figures[k].name, "listener", listeners[l], NULL, NULL, n);
+        }
+    }
+    json_decref(rows);
+}
+
+static void put_incidents(struct page *p, struct api *a)
+{
+    static const char *const levels[] = { "informational", "low", "medium", "high", "critical" };
+    json_t *rows = api_rows(a, STATE_signal_levels, STATE_NONE), *row;
+    int64_t look = 0, call = 0;
+    size_t i;
+    head(p, "signals", "gauge", "What rules found, as far as it is on record (repeats counted), by level.");
+    for (size_t l = 0; l < sizeof levels / sizeof *levels; l++) {
+        int64_t n = 0;
+        json_array_foreach(rows, i, row)
+            n += strcmp(api_str(row, "level"), levels[l]) ? 0 : api_int(row, "n", 0);
+        sample(p, "signals", "level", levels[l], NULL, NULL, n);
+    }
+    json_decref(rows);
+    rows = api_rows(a, STATE_incident_severities, STATE_NONE);
+    json_array_foreach(rows, i, row) {
+        look += strcmp(api_str(row, "severity"), "look") ? 0 : api_int(row, "n", 0);
+        call += strcmp(api_str(row, "severity"), "call") ? 0 : api_int(row, "n", 0);
+    }
+    json_decref(rows);
+    head(p, "incidents_open", "gauge", "Open incidents, by how urgent they are.");
+    sample(p, "incidents_open", "severity", "look", NULL, NULL, look);
+    sample(p, "incidents_open", "severity", "call", NULL, NULL, call);
+}
+
+static void put_watch(struct page *p, const json_t *w /* NULL: it did not answer */)
+{
+    int64_t made = api_int(w, "bundle_made_s", 0), age = api_now() - made;
+    gauge(p, "watch_answers", "1 when the process that reads logs answered this request.", w != NULL);
+    if (!w)
+        return;
+    gauge(p, "logs_events", "Events in the record.", api_int(w, "events", 0));
+    gauge(p, "logs_stored_bytes", "What the record takes on the disk.", api_int(w, "stored_bytes", 0));
+    gauge(p, "logs_stopped", "1 while no logs are taken in, because the disk is full or fails.", api_bool(w, "stopped"));
+    gauge(p, "logs_unsealed", "1 while closed blocks cannot be sealed.", api_bool(w, "unsealed"));
+    gauge(p, "logs_last_block", "Number of the last closed block of the record, 0 = none.", api_int(w, "next_block", 1) - 1);
+    gauge(p, "logs_sealed_block", "Number of the last sealed block of the record, 0 = none.", api_int(w, "sealed_block", 0));
+    gauge(p, "rules_loaded", "Detection rules, filters and correlations that are loaded.", api_int(w, "rules", 0));
+    gauge(p, "rules_refused", "Faults in rules, so that they could not be loaded.", api_int(w, "rules_refused", 0));
+    gauge(p, "rule_bundle_serial", "Serial number of the bundle of rules in use, 0 = none.", api_int(w, "bundle_serial", 0));
+    gauge(p, "rule_bundle_age_seconds", "How long ago the bundle in use was made, 0 = none.", made && age > 0 ? age : 0);
+}
+
+/* ---- all ---- */
+
+static void watch_got(struct api_call *c, int err, struct sm_span body, const char *text)
 {
     struct api *a = c->api;
     struct page p = { .b = SM_BUF_INIT(METRICS_MAX) };
-    json_t *v = NULL;
+    json_t *w = NULL;
     (void)text;
-    if (err >= 0 && sm_json_parse(body, API_ANSWER_MAX, &v, NULL) == 0) {
-        json_decref(a->vault);
-        a->vault = v;
-    }
-    put_box(&p, a, v != NULL);
+    if (err < 0 || sm_json_parse(body, API_ANSWER_MAX, &w, NULL) < 0)
+        w = NULL;
+    put_box(&p, a, api_bool(c->mem, "vault"));
     put_state(&p, a);
     put_copies(&p, a);
     put_peers(&p, a);
     put_machines(&p, a);
     put_sources(&p, a);
+    put_senders(&p, a);
+    put_kept(&p, a);
+    put_incidents(&p, a);
+    put_watch(&p, w);
+    json_decref(w);
     if (p.r < 0)
         api_fail_err(c, p.r, NULL);
     else
         api_reply_raw(c, 200, sm_buf_span(&p.b),
             json_pack("{s:s}", "Content-Type", "text/plain; version=0.0.4; charset=utf-8"), NULL);
     sm_buf_wipe(&p.b);
+}
+
+static void status_got(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *v = NULL;
+    (void)text;
+    if (err >= 0 && sm_json_parse(body, API_ANSWER_MAX, &v, NULL) == 0) {
+        json_decref(c->api->vault);
+        c->api->vault = v;
+    }
+    json_decref(c->mem);
+    c->mem = json_pack("{s:b}", "vault", v != NULL);
+    api_ask(c, "W_STATUS", json_object(), watch_got);
 }
 
 void h_metrics(struct api_call *c)

@@ -56,4 +56,7 @@ void logs_bad_query(struct api_call *c, json_t *why);
 /* [{listener, port (0: none), on}]: the caller's; and the same to the collector. */
 json_t *logs_doors(struct api *a);
 void logs_doors_tell(struct api *a);
+/* Rules (rules.c): the box's own and the filters of people, as watch is told them (the caller's); old counts are let go. */
+json_t *rules_own(struct api *a);
+void rules_daily(struct api *a, int64_t now);
 #endif

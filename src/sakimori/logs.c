@@ -1,4 +1,4 @@
-/* logs, rule: the record of logs, who sends them, and the rules they are matched with. */
+/* logs: the record of logs, and who sends them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -275,61 +275,4 @@ int cmd_logs_source_set(struct cli *c)
     json_object_set_new(body, "state", json_string("ok"));
     (void)snprintf(path, sizeof path, "/api/v1/logs/sources/%llu", strtoull(cli_arg(c, 0), NULL, 10)); /* fits */
     return cli_call(c, "PATCH", path, body, NULL);
-}
-
-/* ---- rules ---- */
-
-int cmd_rule_list(struct cli *c)
-{
-    static const struct cli_col cols[] = { { "id", CLI_SHORT, "番号", "Id" }, { "level", CLI_WORD, "重さ", "Level" }, { "off", CLI_YES, "止めた", "Off" },
-        { "hits", CLI_TEXT, "当たり", "Hits" }, { "title", CLI_TEXT, "名前", "Title" }, { "author", CLI_TEXT, "作者", "Author" } };
-    char *path = cli_path("/api/v1/rules", "text", cli_arg(c, 0), "limit", "200", NULL);
-    int e = path ? cli_list(c, path, cols, sizeof cols / sizeof *cols) : CLI_FAILED;
-    free(path);
-    return e;
-}
-
-int cmd_rule_faults(struct cli *c)
-{
-    static const struct cli_col cols[] = { { "file", CLI_TEXT, "ファイル", "File" }, { "line", CLI_TEXT, "行", "Line" }, { "why", CLI_TEXT, "理由", "Why" } };
-    json_t *j = NULL;
-    int e = cli_call(c, "GET", "/api/v1/rules?faults=1&limit=1", NULL, &j);
-    if (e == CLI_OK && c->json)
-        cli_json(json_object_get(j, "faults"));
-    else if (e == CLI_OK)
-        cli_table(c, json_object_get(j, "faults"), cols, sizeof cols / sizeof *cols);
-    json_decref(j);
-    return e;
-}
-
-#define RULE_ID_FULL 36 /* a UUID */
-
-static int rule_switch(struct cli *c, bool on)
-{
-    struct sm_buf path = SM_BUF_INIT(1024);
-    char id[CLI_ID_TEXT];
-    int e = cli_whole_id(c, "/api/v1/rules?limit=200", cli_arg(c, 0), RULE_ID_FULL, id);
-    if (e != CLI_OK)
-        return e;
-    int r = sm_buf_printf(&path, "/api/v1/rules/");
-    if (r == 0)
-        r = cli_escape(&path, id);
-    e = r == 0 && sm_buf_str(&path) ? cli_call(c, "PATCH", (const char *)path.p, json_pack("{s:b}", "on", on), NULL) : CLI_FAILED;
-    sm_buf_wipe(&path);
-    return e;
-}
-
-int cmd_rule_on(struct cli *c)
-{
-    return rule_switch(c, true);
-}
-
-int cmd_rule_off(struct cli *c)
-{
-    return rule_switch(c, false);
-}
-
-int cmd_rule_reload(struct cli *c)
-{
-    return cli_call(c, "POST", "/api/v1/rules/reload", json_object(), NULL);
 }

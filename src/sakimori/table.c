@@ -21,6 +21,26 @@ static const struct cli_opt o_setup[] = { OPT_ANSWERS,
     .en = "table of log sources (else the one beside the rules, or the installed one)" }, \
     { .name = "lists", .value = "FILE", .ja = "ルールの %名前% に入る値(名前 = 値 の行)", .en = "values of %name% in rules (lines of name = value)" }
 static const struct cli_opt o_rules[] = { RULES_OPTIONS, END };
+static const struct cli_opt o_rules_bundle[] = { { .name = "key", .value = "FILE", .ja = "署名する鍵のファイル(make)、信頼する鍵 SKRB0-…(check)",
+                                                     .en = "file of the secret key (make); a public key SKRB0-… (check)" },
+    { .name = "serial", .value = "N", .ja = "通し番号(なければ日付と01)", .en = "serial number (else the date and 01)" },
+    { .name = "name", .value = "NAME", .ja = "作った人・組織", .en = "who makes it" },
+    { .name = "licence", .value = "TEXT", .ja = "ライセンスの説明", .en = "under which licence its rules may be used" },
+    { .name = "note", .value = "TEXT", .ja = "変わったこと", .en = "what changed" },
+    { .name = "out", .value = "FILE", .ja = "書き出すファイル", .en = "file to write" },
+    { .name = "plain", .ja = "zstd で縮めない", .en = "a plain tar, without zstd" }, END };
+static const struct cli_opt o_rule_list[] = { { .name = "state", .value = "WORD", .ja = "on off feeds waits broken replaced のどれか", .en = "one of on off feeds waits broken replaced" },
+    { .name = "level", .value = "WORD", .ja = "重さ", .en = "informational low medium high critical" },
+    { .name = "product", .value = "WORD", .ja = "製品", .en = "product of the log source" },
+    { .name = "tag", .value = "WORD", .ja = "札(attack.t1003 など)", .en = "a tag (attack.t1003)" },
+    { .name = "source", .value = "WORD", .ja = "shipped bundle folder own のどれか", .en = "one of shipped bundle folder own" }, END };
+static const struct cli_opt o_rule_why[] = { { .name = "why", .value = "TEXT", .ja = "理由", .en = "the reason" }, END };
+static const struct cli_opt o_rule_test[] = { { .name = "format", .value = "NAME", .ja = "記録の形", .en = "form of the record" },
+    { .name = "text", .value = "FILE", .ja = "箱にないルールのファイル(RULE は -)", .en = "file of a rule the box does not have (RULE is -)" }, END };
+static const struct cli_opt o_rule_filter[] = { { .name = "where", .value = "FIELD=VALUE", .many = true, .ja = "条件(FIELD|contains=VALUE も)。何度でも",
+                                                    .en = "a condition (also FIELD|contains=VALUE); again for more, all have to hold" },
+    { .name = "why", .value = "TEXT", .ja = "理由", .en = "the reason" }, END };
+static const struct cli_opt o_rule_update[] = { { .name = "older", .ja = "古い番号でも入れる(院長・事務長)", .en = "also one of an older number (managers and directors)" }, END };
 static const struct cli_opt o_rules_test[] = { RULES_OPTIONS,
     { .name = "all", .ja = "外れた記録も全部", .en = "explain every record, also what misses" },
     { .name = "format", .value = "FORMAT", .ja = "ログの形(なければ中身から)", .en = "format of the logs (else from what is in them)" }, END };
@@ -383,10 +403,24 @@ const struct cli_cmd cli_commands[] = {
     { "logs hold", "CLASS", 1, 1, cmd_logs_hold, "その組の記録を、消さないと決める(保全)", "put a class on hold: nothing of it is removed", o_why },
     { "logs release", "CLASS", 1, 1, cmd_logs_hold, "保全を解く(院長)", "release a hold (director)", o_why },
     { "logs doors", "[LISTENER on|off]", 0, 2, cmd_logs_door, "ログを受ける口の一覧。udp、tcp、tls を閉じる・開ける", "doors for logs; shut or open udp, tcp or tls", NULL },
-    { "rule list", "[TEXT]", 0, 1, cmd_rule_list, "検知ルールの一覧", "detection rules", NULL },
+    { "rule list", "[TEXT]", 0, 1, cmd_rule_list, "検知ルールの一覧", "detection rules", o_rule_list },
+    { "rule show", "RULE", 1, 1, cmd_rule_show, "ルールの中身、当たった数、除く条件", "a rule: what it says, what it found, its filters", NULL },
     { "rule faults", "", 0, 0, cmd_rule_faults, "読めなかったルールと、その理由", "rules that could not be loaded, and why", NULL },
     { "rule on", "RULE", 1, 1, cmd_rule_on, "ルールを使う", "switch a rule on", NULL },
-    { "rule off", "RULE", 1, 1, cmd_rule_off, "ルールを止める", "switch a rule off", NULL },
+    { "rule off", "RULE", 1, 1, cmd_rule_off, "ルールを止める", "switch a rule off", o_rule_why },
+    { "rule test", "RULE [FILE]", 1, 2, cmd_rule_test, "箱のルールが1件の記録に当たるか、項目ごとに理由を出す",
+        "does a rule of the box match one record (FILE, or standard input), and why", o_rule_test },
+    { "rule filter", "RULE", 1, 1, cmd_rule_filter, "ルールに除く条件を足す", "add a filter to a rule: where it holds, the rule says nothing", o_rule_filter },
+    { "rule filters", "[RULE]", 0, 1, cmd_rule_filters, "除く条件の一覧", "filters that people added", NULL },
+    { "rule unfilter", "NUMBER", 1, 1, cmd_rule_unfilter, "除く条件を外す", "take a filter back", NULL },
+    { "rule put", "FILE", 1, 1, cmd_rule_put, "この箱のルールを入れる(同じ番号なら入れ替え)", "put in a rule of the box's own (the same id again replaces it)", NULL },
+    { "rule own", "", 0, 0, cmd_rule_own, "この箱のルールの一覧", "rules of the box's own", NULL },
+    { "rule remove", "RULE", 1, 1, cmd_rule_remove, "この箱のルールを除く", "remove a rule of the box's own", NULL },
+    { "rule bundle", "", 0, 0, cmd_rule_bundle, "いまのルールの束と、信頼する鍵", "the bundle of rules in use, and the keys that are trusted", NULL },
+    { "rule update", "FILE", 1, 1, cmd_rule_update, "署名されたルールの束を入れる", "put in a signed bundle of rules", o_rule_update },
+    { "rule back", "", 0, 0, cmd_rule_back, "前のルールの束に戻す", "put the bundle of rules before back", NULL },
+    { "rule trust", "NAME KEY", 2, 2, cmd_rule_trust, "ルールの束の鍵を信頼する", "trust a key (SKRB0-…) for bundles of rules", NULL },
+    { "rule distrust", "NUMBER", 1, 1, cmd_rule_distrust, "ルールの束の鍵を外す", "trust a key no longer", NULL },
     { "rule reload", "", 0, 0, cmd_rule_reload, "ルールのファイルを読み直す", "read the rule files again", NULL },
     { "incident list", "", 0, 0, cmd_incident_list, "起きたことの一覧(知らせを一つの話にまとめたもの)", "incidents: signals that belong together", o_open },
     { "incident show", "INCIDENT", 1, 1, cmd_incident_show, "一つの話と、次にすること", "one incident in order, and what to do next", NULL },
@@ -448,6 +482,8 @@ const struct cli_cmd cli_commands[] = {
     { "devices quota", "MACHINE GIB", 2, 2, cmd_devices_quota, "機器ごとの大きさの上限(0 はなし)",
         "most bytes a machine may store (0 = no limit)", NULL },
     { "rules check", "DIR...", 1, 100, cmd_rules_check, "見つける決まり(Sigma ルール)のファイルを調べる", "check files of rules (Sigma)", o_rules },
+    { "rules bundle", "make DIR | check FILE | key", 1, 2, cmd_rules_bundle, "署名されたルールの束を作る、調べる。鍵を作る",
+        "make or check a signed bundle of rules, make a key for it", o_rules_bundle },
     { "rules list", "DIR...", 1, 100, cmd_rules_list, "ルールの一覧", "rules of these files", o_rules },
     { "rules test", "RULE LOG...", 2, 100, cmd_rules_test, "ルールがログに当たるか、項目ごとに理由を出す",
         "does a rule match these logs, and why, field by field", o_rules_test },

@@ -136,7 +136,14 @@ static const char v4[] =
 static const char v5[] =
     /* Searches in the logs that people gave a name; from_s, until_s: of the span "fixed". */
     "CREATE TABLE log_searches(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, q TEXT NOT NULL, span TEXT NOT NULL, from_s INTEGER,"
-    " until_s INTEGER, by TEXT NOT NULL, made_s INTEGER NOT NULL);";
+    " until_s INTEGER, by TEXT NOT NULL, made_s INTEGER NOT NULL);"
+    /* Rules: filters of people (conditions as JSON; taken back: gone_s), the box's own rules, and how often each matched on a day (of UTC). */
+    "CREATE TABLE rule_filters(id INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, conditions TEXT NOT NULL, why TEXT NOT NULL,"
+    " by TEXT NOT NULL, made_s INTEGER NOT NULL, gone_s INTEGER, gone_by TEXT);"
+    "CREATE INDEX rule_filters_rule ON rule_filters(rule);"
+    "CREATE TABLE own_rules(id TEXT PRIMARY KEY, title TEXT NOT NULL, text TEXT NOT NULL, by TEXT NOT NULL, changed_s INTEGER NOT NULL);"
+    "CREATE TABLE rule_hits(rule TEXT NOT NULL, day INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(rule, day)) WITHOUT ROWID;"
+    "CREATE INDEX rule_hits_day ON rule_hits(day);";
 
 const char *const state_schema[] = { v1, v2, v3, v4, v5 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

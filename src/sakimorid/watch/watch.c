@@ -9,13 +9,32 @@
 #include "plat/fs.h"
 #include "sakimorid/wire.h"
 
-enum { TICK_MS = 1000, TELL_TICKS = 2, CORRELATE_TICKS = 30, CONFIG_MAX = 1 << 20 };
+enum { TICK_MS = 1000, TELL_TICKS = 2, HITS_TICKS = 10, CORRELATE_TICKS = 30, CONFIG_MAX = 1 << 20 };
 
 void watch_say(struct watch *w, json_t *body)
 {
     if (body)
         (void)child_notify_json(w->c, WHO_BRAIN, W_EVENT, body); /* W_STATUS says it, too, when brain is back */
     json_decref(body);
+}
+
+/* {"rules": [{id, text}], "tuning": [{id, rule, conditions}]}: the box's own rules and filters, used from the next W_CONFIG on. */
+static void on_own(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct watch *w = c->state;
+    json_t *in = NULL, *rules, *tuning;
+    char why[160] = "";
+    int r = msg_json(m->body, CONFIG_MAX, &in, why);
+
+    if (r >= 0 && json_is_array(rules = json_object_get(in, "rules")) && json_is_array(tuning = json_object_get(in, "tuning"))) {
+        w->own_changed = w->own_changed || !json_equal(rules, w->own_rules) || !json_equal(tuning, w->tuning);
+        json_decref(w->own_rules);
+        json_decref(w->tuning);
+        w->own_rules = json_incref(rules);
+        w->tuning = json_incref(tuning);
+    }
+    wire_answer(ipc, m, r < 0 ? NULL : json_object(), r, why);
+    json_decref(in);
 }
 
 /* {"hints": [...], "retention": [...], "off": [rule ids], "places": [patterns], "reload": bool}: what is named replaces what was. */
@@ -25,7 +44,7 @@ static void on_config(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     json_t *in = NULL, *v;
     char why[160] = "";
     int r = msg_json(m->body, CONFIG_MAX, &in, why);
-    bool load = json_is_true(json_object_get(in, "reload")) || !w->set;
+    bool load = json_is_true(json_object_get(in, "reload")) || !w->set || w->own_changed;
 
     if (r >= 0 && json_is_array(v = json_object_get(in, "hints")))
         sources_hints(w, json_incref(v));
@@ -44,7 +63,7 @@ static void on_config(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     if (r >= 0 && load)
         r = rules_load(w);
     wire_answer(ipc, m, r < 0 ? NULL : json_pack("{sI sI}", "rules", (json_int_t)(w->set ? sigma_count(w->set) : 0), "faults",
-        (json_int_t)w->faults_n), r, why);
+        (json_int_t)w->rules.faults_n), r, why);
     json_decref(in);
 }
 
@@ -72,12 +91,13 @@ static void on_status(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
             evidence_class_status(w->journal, i, &w->classes[i]);
     }
     const struct evidence_status s = w->status;
-    wire_answer(ipc, m, json_pack("{sI sI sI sI sI sI sI sI sI sI sI sI sI sb sb sI ss so}", "events", (json_int_t)(s.events + s.open_events),
+    wire_answer(ipc, m, json_pack("{sI sI sI sI sI sI sI sI sI sI sI sI sI sb sb sI ss so sI sI sI}", "events", (json_int_t)(s.events + s.open_events),
         "open_events", (json_int_t)s.open_events, "blocks", (json_int_t)s.blocks, "segments", (json_int_t)s.segments, "stored_bytes",
         (json_int_t)s.stored_bytes, "raw_bytes", (json_int_t)s.raw_bytes, "next_block", (json_int_t)s.next_block, "sealed_block",
         (json_int_t)s.sealed_block, "first_s", (json_int_t)s.first.s, "last_s", (json_int_t)s.last.s, "taken", (json_int_t)w->taken,
         "matched", (json_int_t)w->matched, "rules", (json_int_t)(w->set ? sigma_count(w->set) : 0), "stopped", w->full, "unsealed",
-        w->broken_seal, "waiting", (json_int_t)w->jobs_n, "damaged", w->damaged, "held", held_of(w)), 0, NULL);
+        w->broken_seal, "waiting", (json_int_t)w->jobs_n, "damaged", w->damaged, "held", held_of(w), "rules_refused",
+        (json_int_t)w->rules.faults_n, "bundle_serial", (json_int_t)bundles_serial(w), "bundle_made_s", (json_int_t)bundles_made_s(w)), 0, NULL);
 }
 
 void watch_due(struct watch *w)
@@ -109,6 +129,8 @@ static void on_tick(void *arg)
     signals_tick(w);
     if (now / TICK_MS % TELL_TICKS == 0)
         sources_tell(w);
+    if (now / TICK_MS % HITS_TICKS == 0)
+        rules_hits(w);
 }
 
 /* ---- life ---- */
@@ -158,7 +180,8 @@ static int start(struct child *c)
 
     w->shipped = strdup(shipped ? shipped : "");
     w->own = strdup(own);
-    w->faults = json_array();
+    w->own_rules = json_array();
+    w->tuning = json_array();
     w->signals = json_array();
     w->held = json_array();
     w->ready = json_array();
@@ -166,7 +189,7 @@ static int start(struct child *c)
     w->off = json_array();
     w->places = json_array();
     w->hints = json_array();
-    if (r >= 0 && (!w->shipped || !w->own || !w->faults || !w->signals || !w->held || !w->ready || !w->aliases || !w->off || !w->places || !w->hints))
+    if (r >= 0 && (!w->shipped || !w->own || !w->own_rules || !w->tuning || !w->signals || !w->held || !w->ready || !w->aliases || !w->off || !w->places || !w->hints))
         r = -ENOMEM;
     if (r >= 0)
         r = event_init(&w->e);
@@ -180,6 +203,8 @@ static int start(struct child *c)
         r = sm_loop_timer(c->loop, UINT64_MAX, 0, take_go, w, &w->group);
     if (r >= 0)
         r = sm_loop_timer(c->loop, TICK_MS, TICK_MS, on_tick, w, &w->tick);
+    if (r >= 0)
+        r = bundles_open(w);
     if (r >= 0)
         r = rules_load(w);
     return r;
@@ -211,6 +236,7 @@ static void stop(struct child *c)
     if (r < 0)
         sm_warn("the last block stays open: %s", sm_strerror(r)); /* its events are kept in the write-ahead file */
     sources_tell(w);
+    rules_hits(w);
     child_done(c);
 }
 
@@ -222,6 +248,7 @@ static void end(struct child *c)
     take_free(w);
     signals_forget(w);
     rules_free(w);
+    bundles_free(w);
     sources_free(w);
     sm_timer_free(w->group);
     sm_timer_free(w->tick);
@@ -230,7 +257,8 @@ static void end(struct child *c)
     event_wipe(&w->more);
     normalise_free(w->normalise);
     event_names_free(w->names);
-    json_decref(w->faults);
+    json_decref(w->own_rules);
+    json_decref(w->tuning);
     json_decref(w->signals);
     json_decref(w->held);
     json_decref(w->ready);
@@ -252,6 +280,10 @@ int watch_main(struct child *c)
         { WHO_BRAIN, W_CONFIG, on_config },
         { WHO_BRAIN, W_STATUS, on_status },
         { WHO_BRAIN, W_RULES, rules_on_list },
+        { WHO_BRAIN, W_RULE, rules_on_one },
+        { WHO_BRAIN, W_TRY, rules_on_try },
+        { WHO_BRAIN, W_BUNDLE, bundles_on },
+        { WHO_BRAIN, W_OWN, on_own },
     };
     static const struct child_spec spec = {
         .handlers = handlers, .handlers_n = sizeof handlers / sizeof handlers[0], .early = early, .start = start,

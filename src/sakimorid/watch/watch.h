@@ -8,6 +8,7 @@
  */
 #ifndef SAKIMORID_WATCH_H
 #define SAKIMORID_WATCH_H
+#include "detect/bundle/bundle.h"
 #include "detect/correlate/correlate.h"
 #include "detect/sigma/sigma.h"
 #include "event/event.h"
@@ -82,6 +83,20 @@ struct budget { uint32_t rule; const struct origin *origin; uint64_t until_ms; u
 
 struct hit { const struct sigma_rule *rule; };
 
+/* Where a rule comes from, in the order in which the same rule counts; the numbers are sigma_rule.layer. */
+enum rules_layer { LAYER_OWN = 1, LAYER_BUNDLE, LAYER_FOLDER, LAYER_SHIPPED, LAYER_TUNING, LAYERS };
+
+/* Rules ready to be used: made beside those in use, then put in their place. */
+struct ruleset {
+    struct sigma_set *set;
+    struct sigma_matcher *matcher;
+    struct sigma_scratch *scratch;
+    struct correlate *correlate;
+    uint64_t *hits, *told;          /* by number: since they are used, and how many of them brain knows */
+    json_t *faults;
+    size_t faults_n, files_n;
+};
+
 struct watch {
     struct child *c;
     struct event_names *names;
@@ -97,16 +112,23 @@ struct watch {
 
     /* rules.c */
     char *shipped, *own;
-    struct sigma_set *set;
+    struct sigma_set *set;          /* of rules, as the four below */
     struct sigma_matcher *matcher;
     struct sigma_scratch *scratch;
     struct correlate *correlate;
     uint64_t *rule_hits;            /* by number */
-    json_t *faults;
-    size_t faults_n, files_n;
+    struct ruleset rules;
     json_t *off;                    /* ids that people switched off */
     json_t *places;                 /* %known_places% of the rules: addresses outside that the institution knows */
+    json_t *own_rules, *tuning;     /* of brain: [{id, text}], [{id, rule, conditions: [{field, modifier, values}]}] */
+    bool own_changed;
     uint64_t rules_generation;
+
+    /* bundles.c */
+    json_t *bundles;                /* DATA/watch/rules/state */
+    char bundle_fault[BUNDLE_WHY_MAX]; /* why the one in use cannot be read, "" it can */
+    struct sm_buf upload;
+    size_t upload_total;
 
     /* take.c */
     struct job *jobs, **jobs_last;
@@ -183,8 +205,37 @@ void sources_free(struct watch *w);
 
 /* rules.c */
 int rules_load(struct watch *w);                /* -ENOMEM; the rules before stay then */
-void rules_on_list(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+/* Rules with b (NULL: none), beside those in use; then instead of them. */
+int rules_make(struct watch *w, const struct bundle *b, struct ruleset *ret);
+void rules_use(struct watch *w, struct ruleset *r /* taken */);
+void ruleset_wipe(struct ruleset *r);
 void rules_free(struct watch *w);
+/* One set of everything with own (an array as own_rules) in front, linked; faults go to fault. */
+int rules_gather(struct watch *w, const json_t *own, const struct bundle *b, sigma_fault_fn *fault, void *ctx, size_t *ret_files,
+    struct sigma_set **ret);
+int rules_tables(struct watch *w, const struct bundle *b, struct sigma_set *set, sigma_fault_fn *fault, void *ctx);
+int rules_tune(struct watch *w, struct sigma_set *set);
+void rules_hits(struct watch *w);               /* to brain: W_HITS */
+
+/* rulelist.c */
+void rules_on_list(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void rules_on_one(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+json_t *rule_json(const struct watch *w, const struct sigma_rule *r);
+const struct sigma_rule *rule_by_id(const struct sigma_set *set, const char *id); /* the one that counts, filters left out; NULL */
+/* The document of the rule, as it stands in its file.  -errno, -SM_E…. */
+int rule_text(struct watch *w, const struct sigma_rule *r, struct sm_buf *ret);
+
+/* ruletry.c */
+void rules_on_try(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+
+/* bundles.c */
+int bundles_open(struct watch *w);
+/* The one in use, read and checked anew; *ret NULL: none.  It is the caller's. */
+int bundles_current(struct watch *w, struct bundle **ret, char *ret_why);
+void bundles_on(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
+void bundles_free(struct watch *w);
+uint64_t bundles_serial(const struct watch *w); /* 0: none in use */
+int64_t bundles_made_s(const struct watch *w);
 
 /* signals.c */
 void signals_add(struct watch *w, const struct sigma_rule *rule, const struct event *e, const struct source *s, uint64_t id);
