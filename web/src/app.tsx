@@ -18,6 +18,7 @@ import { RestoreScreen } from './screens/restore';
 import { ReviewScreen } from './screens/review';
 import { LogsScreen } from './screens/logs';
 import { SendersScreen } from './screens/senders';
+import { RulesScreen } from './screens/rules';
 import { TroubleScreen } from './screens/trouble';
 import { MachinesScreen } from './screens/machines';
 import { CopiesScreen } from './screens/copies';
@@ -178,9 +179,10 @@ function Screen({ place, today }: { place: Place; today: TodayNow }) {
     if (p === '/restore-card' && session?.person?.role === 'director') return <RestoreCardScreen />;
     if (p === '/recipients' && ['director', 'manager', 'vendor'].includes(roleOf(session) ?? '')) return <RecipientsScreen />;
     if (p === '/retention' && may('retention')) return <RetentionScreen />;
+    if ((p === '/rules' || p.startsWith('/rules/')) && ['director', 'manager', 'vendor'].includes(roleOf(session) ?? '')) return <RulesScreen place={place} />;
     if (p === '/settings' && may('settings')) return <SettingsScreen />;
     if (p === '/today') return <TodayScreen now={today} />;
-    const known = ROOMS.find(([, path]) => path !== '/' && p.startsWith(path)) || p.startsWith('/logs');
+    const known = ROOMS.find(([, path]) => path !== '/' && p.startsWith(path)) || p.startsWith('/logs') || p.startsWith('/rules');
     return <div class="narrow"><h1 class="vh">{t(known ? T.errDenied : T.notFoundTitle)}</h1>
         <Empty title={t(known ? T.errDenied : T.notFoundTitle)}><p>{t(known ? T.errDeniedDo : T.notFoundText)}</p>
             <Link class="btn" href="/">{t(T.toToday)}</Link></Empty></div>;

@@ -518,6 +518,80 @@ test('a step of a playbook is done, and a playbook is made, tried and switched o
     assert.deepEqual(calls('PATCH', '/playbooks/' + 'p1'.padEnd(32, '0')).map((c) => c.data), [{ enabled: false }]);
 });
 
+test('a rule is found, switched off with a reason and tuned, by keyboard alone', async () => {
+    await open('/rules');
+    const find = page.getByLabel('名前、番号、作者でさがす');
+    await find.focus();
+    await page.keyboard.type('LSASS');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.querySelectorAll('.tbl tbody tr th a').length === 1);
+    await page.getByRole('link', { name: 'LSASS Memory Dump by a Signed Tool' }).focus();
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/rules/r1');
+    await page.getByText('Florian Roth').first().waitFor();
+    await button('止める').focus();
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('dialog[open]');
+    await page.locator('dialog button[type=submit]').focus();
+    await page.keyboard.press('Enter');
+    await page.getByText('理由を入れてください。').waitFor();
+    await page.locator('dialog input').focus();
+    await page.keyboard.type('点検中');
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => !document.querySelector('dialog'));
+    await page.getByText('この決まりは止めています。').waitFor();
+    assert.deepEqual(calls('PATCH', '/rules/r1').map((c) => c.data), [{ on: false, why: '点検中' }]);
+    await button('使う').focus();
+    await page.keyboard.press('Enter');
+    await page.getByText('この決まりで見張っています。').waitFor();
+    await button('除く条件を足す').focus();
+    await page.keyboard.press('Enter');
+    await page.getByLabel('項目の名前').focus();
+    await page.keyboard.type('ParentImage');
+    await page.getByLabel('比べ方').selectOption('endswith');
+    await page.getByLabel('値(1行に1つ。どれかが合えばよい)').focus();
+    await page.keyboard.type('a.exe\nb.exe');
+    await page.getByLabel('理由').focus();
+    await page.keyboard.type('点検の道具');
+    await page.keyboard.press('Enter');
+    await page.getByText('除く条件を足しました').waitFor();
+    assert.deepEqual(calls('POST', '/rules/r1/filters').map((c) => c.data), [{ conditions: [{ field: 'ParentImage', modifier: 'endswith', values: ['a.exe', 'b.exe'] }], why: '点検の道具' }]);
+    await page.getByLabel('1件の記録').focus();
+    await page.keyboard.type('procdump -ma lsass.exe');
+    await button('試す').focus();
+    await page.keyboard.press('Enter');
+    await page.getByText('当たります').waitFor();
+    assert.deepEqual(calls('POST', '/rules/test').map((c) => c.data), [{ rule: 'r1', line: 'procdump -ma lsass.exe' }]);
+});
+
+test('an older bundle goes in by an explicit word only, and the one before is put back', async () => {
+    await open('/rules');
+    await page.waitForSelector('input[type=file]');
+    await page.locator('input[type=file]').setInputFiles({ name: 'a.skrules', mimeType: 'application/zstd', buffer: Buffer.alloc(150_000, 7) });
+    await page.locator('dialog').getByRole('button', { name: '古い束でも入れる' }).click();
+    await page.getByText('新しい束を入れました').waitFor();
+    assert.deepEqual(calls('POST', '/rule-bundle').map((c) => c.data), [{ older: false }, { older: true }]);
+    const parts = calls('POST', '/rule-bundle/part').map((c) => c.data);
+    assert.deepEqual(parts.map((p) => [p.offset, p.total, Buffer.from(p.data, 'base64').length]), [[0, 150_000, 98_304], [98_304, 150_000, 51_696]]);
+    await button('1つ前の束にもどす').click();
+    await page.locator('dialog').getByRole('button', { name: '1つ前の束にもどす' }).click();
+    await page.getByText('1つ前の束にもどしました').waitFor();
+    assert.equal(calls('POST', '/rule-bundle/back').length, 1);
+});
+
+test('a rule that is not right is not kept, and says where', async () => {
+    await open('/rules/new');
+    await page.getByLabel('決まり(YAML)').fill('title: x\nnosuch: 1');
+    await button('使いはじめる').click();
+    await page.getByText('9行目:modifier nosuch is not known').waitFor();
+    await page.getByLabel('決まり(YAML)').fill('title: y\nid: r5');
+    await button('調べる').click();
+    await page.getByText('このまま使えます').waitFor();
+    await button('使いはじめる').click();
+    await page.waitForURL('**/rules/r5');
+    assert.deepEqual(calls('POST', '/own-rules').map((c) => c.data.text), ['title: x\nnosuch: 1', 'title: y\nid: r5']);
+});
+
 test('the director signs a month once, with the password', async () => {
     await open('/review');
     await page.getByRole('link', { name: '2026年10月' }).click();

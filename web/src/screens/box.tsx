@@ -5,8 +5,10 @@ import type { Box, ScrubState, VerifyState } from '../api';
 import { t } from '../i18n';
 import type { Text } from '../i18n';
 import { useGet, useLive } from '../live';
+import { Link } from '../router';
 import { isLeader, useSession } from '../session';
 import { T } from '../text/machines';
+import { T as R } from '../text/rules';
 import { bytesOf, countOf, tookOf, whenOf } from '../time';
 import { Badge, ErrorBox, Head, Loading, Mark, Progress, Said } from '../ui/parts';
 import { ShortHead } from '../ui/printhead';
@@ -17,7 +19,7 @@ export function BoxScreen() {
     const got = useGet<Box>('/box');
     useLive('child', got.reload);
     const b = got.data;
-    return <><Head title={t(T.tabBox)} lead={t(T.boxLead)} />
+    return <><Head title={t(T.tabBox)} lead={t(T.boxLead)}><Link class="btn btn-sm" href="/rules">{t(R.title)}</Link></Head>
         {got.error && <ErrorBox error={got.error} retry={got.reload} />}
         {!b ? !got.error && <Loading /> : <div class="stack"><div class="two"><Facts b={b} /><div class="stack"><Verify /><Scrub /></div></div><SelfCard />
             <section class="card" aria-labelledby="ch"><h2 id="ch">{t(T.children)}</h2><ul class="lines">{b.children.map((c) => {

@@ -61,7 +61,7 @@ function FalseAlarm({ s, onClose, done }: { s: Signal; onClose: () => void; done
 }
 
 export function ToWatchPages() {
-    return <p class="btn-row mt-l no-print"><Link class="more" href="/logs">{t(T.toLogs)}</Link><Link class="more" href="/logs/senders">{t(T.toSenders)}</Link><Link class="more" href="/trouble/maintenance">{t(T.toBooked)}</Link><Link class="more" href="/trouble/quiet">{t(T.toQuiet)}</Link><Link class="more" href="/trouble/playbooks">{t(T.toPlaybooks)}</Link></p>;
+    return <p class="btn-row mt-l no-print"><Link class="more" href="/logs">{t(T.toLogs)}</Link><Link class="more" href="/logs/senders">{t(T.toSenders)}</Link><Link class="more" href="/trouble/maintenance">{t(T.toBooked)}</Link><Link class="more" href="/trouble/quiet">{t(T.toQuiet)}</Link><Link class="more" href="/trouble/playbooks">{t(T.toPlaybooks)}</Link><Link class="more" href="/rules">{t(T.toRules)}</Link></p>;
 }
 
 export function QuietScreen() {

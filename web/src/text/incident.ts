@@ -31,6 +31,7 @@ export const T = {
     toPlaybooks: { ja: '決めごと', en: 'Playbooks' },
     toLogs: { ja: '記録をさがす', en: 'Search the logs' },
     toSenders: { ja: '記録の送り手', en: 'Senders of logs' },
+    toRules: { ja: '見つける決まり', en: 'Rules' },
     toQuiet: { ja: '静かにする決まり', en: 'What is kept quiet' },
 
     bookedLead: { ja: '外から入る保守の予定です。予定の外で入ると、知らせます。', en: 'Who may come in from outside, and when. Anything else is told.' },
