@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include "plat/clock.h"
 
 #define CERT "abcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcd"
 
@@ -128,6 +129,70 @@ static void a_monitor_that_was_removed_reads_nothing(void **state)
     assert_int_equal(read_with(k, token, "/metrics"), 401);
 }
 
+static bool has(const struct kit *k, const char *line)
+{
+    return strstr(sm_buf_str(&((struct kit *)(uintptr_t)k)->raw), line) != NULL;
+}
+
+static void figures_of_logs_and_rules_are_those_of_watch(void **state)
+{
+    struct kit *k = *state;
+    with_monitor(k);
+    json_t *sources = json_pack("{s:[{s:I,s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:I,s:I,s:i}]}", "sources", "number", (json_int_t)7, "listener", "udp", "address",
+        "192.0.2.1", "host", "fw", "format", "syslog", "count", 40, "bytes", 4000, "unparsed", 3, "cut", 1, "first_s", (json_int_t)1, "last_s", (json_int_t)2,
+        "skew_s", 0);
+    json_t *senders = json_pack("{s:s,s:[{s:s,s:s,s:i,s:i,s:i,s:i}],s:[{s:s,s:i}]}", "stream", "00", "senders", "listener", "udp", "address", "192.0.2.1",
+        "received", 50, "dropped", 9, "cut", 1, "skipped", 0, "listeners", "listener", "udp", "lost", 5);
+    api_on_log_sources(k->api, sources);
+    api_on_log_senders(k->api, senders);
+    json_decref(sources);
+    json_decref(senders);
+    json_object_set_new(k->answers, "W_STATUS", json_pack("{s:i,s:i,s:i,s:i,s:i,s:b,s:i,s:I}", "events", 40, "next_block", 4, "sealed_block", 2, "rules", 3805,
+        "rules_refused", 2, "stopped", 1, "bundle_serial", 77, "bundle_made_s", (json_int_t)(1)));
+    assert_int_equal(read_with(k, token, "/metrics"), 200);
+    assert_true(has(k, "\nsakimori_logs_received_total{listener=\"udp\"} 50\n"));
+    assert_true(has(k, "\nsakimori_logs_dropped_total{listener=\"udp\"} 9\n"));
+    assert_true(has(k, "\nsakimori_logs_dropped_total{listener=\"tcp\"} 0\n"));
+    assert_true(has(k, "\nsakimori_logs_lost_total{listener=\"udp\"} 5\n"));
+    assert_true(has(k, "\nsakimori_logs_kept_total{listener=\"udp\"} 40\n"));
+    assert_true(has(k, "\nsakimori_logs_unparsed_total{listener=\"udp\"} 3\n"));
+    assert_true(has(k, "\nsakimori_logs_last_block 3\n"));
+    assert_true(has(k, "\nsakimori_logs_sealed_block 2\n"));
+    assert_true(has(k, "\nsakimori_logs_stopped 1\n"));
+    assert_true(has(k, "\nsakimori_rules_loaded 3805\n"));
+    assert_true(has(k, "\nsakimori_rules_refused 2\n"));
+    assert_true(has(k, "\nsakimori_rule_bundle_serial 77\n"));
+    assert_true(has(k, "\nsakimori_incidents_open{severity=\"call\"} 0\n"));
+    json_object_set_new(k->answers, "W_STATUS", json_integer(-SM_EPEER));
+    assert_int_equal(read_with(k, token, "/metrics"), 200);
+    assert_true(has(k, "\nsakimori_watch_answers 0\n"));
+    assert_false(has(k, "sakimori_rules_loaded"));
+}
+
+static void matches_of_days_are_counted_and_old_ones_go(void **state)
+{
+    struct kit *k = *state;
+    with_monitor(k);
+    struct kit_who me = kit_me(k);
+    json_object_set_new(k->answers, "W_RULE", json_pack("{s:s,s:s,s:b}", "id", "r1", "source", "shipped", "off", 0));
+    json_object_set_new(k->answers, "W_RULES", json_pack("{s:[{s:s,s:b}],s:i}", "items", "id", "r1", "off", 0, "found", 1));
+    for (int i = 0; i < 2; i++) {
+        json_t *hits = json_pack("{s:[[s,i],[s,i]]}", "hits", "r1", 20, "r2", 1);
+        api_on_rule_hits(k->api, hits);
+        json_decref(hits);
+    }
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/rules/r1", NULL), 200);
+    assert_int_equal(json_array_size(json_object_get(k->body, "days")), 1);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(k->body, "days"), 0), "n")), 40);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/rules", NULL), 200);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(k->body, "items"), 0), "hits_30")), 40);
+    kit_clock(k, plat_clock_wall().s + 40 * 86400);
+    assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
+    me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/rules/r1", NULL), 200);
+    assert_int_equal(json_array_size(json_object_get(k->body, "days")), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, kit_open, kit_close)
 
 int main(void)
@@ -137,6 +202,8 @@ int main(void)
         T(the_state_is_that_of_the_first_screen),
         T(a_monitors_token_reads_the_figures_and_nothing_else),
         T(a_monitor_that_was_removed_reads_nothing),
+        T(figures_of_logs_and_rules_are_those_of_watch),
+        T(matches_of_days_are_counted_and_old_ones_go),
     };
     return cmocka_run_group_tests_name("api metrics", tests, NULL, NULL);
 }

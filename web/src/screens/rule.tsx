@@ -38,7 +38,7 @@ export function RuleScreen({ id }: { id: string }) {
         {r.kind === 'rule' && <Filters r={r} leader={leader} done={done} />}
         {r.kind !== 'filter' && <TryBox rule={r.id} />}
         {r.falsepositives.length > 0 && <section class="card" aria-labelledby="fp"><h2 id="fp">{t(T.false)}</h2><ul lang="en">{r.falsepositives.map((x) => <li>{x}</li>)}</ul></section>}
-        <section class="card stack" aria-labelledby="tx"><h2 id="tx">{t(T.text)}</h2>{r.own && <Own r={r} leader={leader} />}<pre class="raw" tabIndex={0} role="region" aria-labelledby="tx" lang="en">{r.text}</pre></section></article>;
+        <section class="card stack" aria-labelledby="tx"><h2 id="tx">{t(T.text)}</h2>{r.own && <Own r={r} leader={leader} />}<pre class="raw" tabIndex={0} role="region" aria-label={r.file} lang="en">{r.text}</pre></section></article>;
 }
 
 function Facts({ r }: { r: RuleWhole }) {
