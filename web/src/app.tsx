@@ -206,8 +206,8 @@ function Nav({ place, today }: { place: Place; today: TodayNow }) {
     const { session } = useSession();
     const ref = useRef<HTMLUListElement>(null);
     const rooms = ROOMS.filter(([room]) => session?.rooms.includes(room));
-    /* Logs belong to what is looked into when there is trouble: no entry of their own in the menu. */
-    const here = place.path === '/logs' || place.path.startsWith('/logs/') ? (session?.rooms.includes('trouble') ? '/trouble' : '/machines') : place.path;
+    /* Logs and rules belong to what is looked into when there is trouble: no entry of their own in the menu. */
+    const here = /^\/(logs|rules)(\/|$)/.test(place.path) ? (session?.rooms.includes('trouble') ? '/trouble' : '/machines') : place.path;
     const at = (path: string) => (path === '/' ? here === '/' : here === path || here.startsWith(path + '/'));
     useEffect(() => {
         const ul = ref.current;
