@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "plat/fs.h"
+#include "state/schema.h"
 #include "state/state.h"
 
 struct box { char dir[64], path[96]; };
@@ -71,6 +72,28 @@ static void a_newer_programs_file_is_refused_untouched(void **state)
     raw_sql(b, "PRAGMA user_version=999");
     assert_int_equal(state_open(b->path, &s), -SM_EVERSION);
     assert_null(s);
+}
+
+static void an_older_programs_file_is_brought_up_and_keeps_what_it_has(void **state)
+{
+    struct box *b = *state;
+    for (unsigned old = 1; old < state_schema_n; old++) {
+        struct state *s = NULL;
+        char version[60];
+        (void)snprintf(b->path, sizeof b->path, "%s/old-%u.db", b->dir, old);
+        for (unsigned i = 0; i < old; i++)
+            raw_sql(b, state_schema[i]);
+        (void)snprintf(version, sizeof version, "PRAGMA user_version=%u", old);
+        raw_sql(b, "INSERT INTO settings VALUES('language','{\"v\":\"ja\"}')");
+        raw_sql(b, version);
+        assert_int_equal(state_open(b->path, &s), 0);
+        json_t *v = state_setting(s, "language");
+        assert_non_null(v);
+        assert_string_equal(json_string_value(v), "ja");
+        json_decref(v);
+        assert_int_equal(state_number(s, STATE_log_searches_n, -1, STATE_NONE), 0);
+        state_close(s);
+    }
 }
 
 static void a_file_that_is_no_database_is_corrupt(void **state)
@@ -239,6 +262,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { T(a_setting_is_there_after_opening_again),
         T(a_newer_programs_file_is_refused_untouched), T(a_file_that_is_no_database_is_corrupt),
+        T(an_older_programs_file_is_brought_up_and_keeps_what_it_has),
         T(what_is_taken_back_was_never_there_also_when_nested), T(every_statement_is_sound_sql),
         T(what_each_backup_asks_costs_the_same_after_ten_thousand), T(a_snapshot_is_one_moment_and_stands_alone),
         T(a_name_that_is_taken_and_a_row_that_is_missing_are_told_apart) };
