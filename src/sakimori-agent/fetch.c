@@ -5,21 +5,26 @@
 #define ANSWER_MAX ((size_t)96 << 20)
 #define KEEP_MAX ((size_t)8 << 20) /* of an answer's memory, for the next one */
 #define SILENCE_MS 330000u         /* a little more than link's own bound */
-#define PUMP_MS 20                 /* then another's turn: it may have something to ask */
+#define PUMP_MS 2                  /* then another's turn: it may have something to ask */
+#define FIRST_ROOM ((size_t)4 << 20) /* of an answer: what grows is copied and wiped each time */
 
 void fetch_init(struct fetch *f)
 {
     *f = (struct fetch){.next = 0};
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->turn, NULL);
-    for (size_t i = 0; i < FETCH_WAYS; i++)
+    for (size_t i = 0; i < FETCH_WAYS; i++) {
         f->way[i].answer.max = ANSWER_MAX;
+        pthread_cond_init(&f->way[i].come, NULL);
+    }
 }
 
 void fetch_wipe(struct fetch *f)
 {
-    for (size_t i = 0; i < FETCH_WAYS; i++)
+    for (size_t i = 0; i < FETCH_WAYS; i++) {
         sm_buf_wipe(&f->way[i].answer);
+        pthread_cond_destroy(&f->way[i].come);
+    }
     pthread_mutex_destroy(&f->lock);
     pthread_cond_destroy(&f->turn);
 }
@@ -80,14 +85,74 @@ static int ask(struct sm_ipc *link, const char *path, struct sm_span body, struc
 }
 
 /* In turn.  Frames of all that is under way come in here, whoever waits. */
-static void pump(struct sm_ipc **link, struct fetch_way *w)
+static void pump(struct fetch *f, struct sm_ipc **link)
 {
     int r = *link ? sm_ipc_await(*link, PUMP_MS) : -SM_EPEER;
-    if ((r && r != -SM_ETIME) || plat_clock_mono_ms() - w->heard_ms > SILENCE_MS)
+    uint64_t now = plat_clock_mono_ms();
+    bool silent = false;
+    for (size_t i = 0; i < FETCH_WAYS; i++) {
+        const struct fetch_way *w = &f->way[i];
+        silent |= w->used && !w->done && now > w->heard_ms + SILENCE_MS;
+    }
+    if ((r && r != -SM_ETIME) || silent)
         drop(link);
-    if (!*link && !w->done) {
-        w->err = -SM_EPEER;
-        w->done = true;
+    for (size_t i = 0; !*link && i < FETCH_WAYS; i++) {
+        struct fetch_way *w = &f->way[i];
+        if (w->used && !w->done) {
+            w->err = -SM_EPEER;
+            w->done = true;
+        }
+    }
+}
+
+/* Does somebody wait for a turn?  In turn. */
+static bool is_wanted(struct fetch *f)
+{
+    pthread_mutex_lock(&f->lock);
+    bool wanted = f->next != f->serving + 1;
+    pthread_mutex_unlock(&f->lock);
+    return wanted;
+}
+
+/* In turn.  Wake whoever has its answer, and when nobody takes in any more, one that does. */
+static void tell(struct fetch *f, bool pumped)
+{
+    pthread_mutex_lock(&f->lock);
+    bool heir = !pumped;
+    for (size_t i = 0; i < FETCH_WAYS; i++) {
+        struct fetch_way *w = &f->way[i];
+        if (w->used && (w->done || heir))
+            pthread_cond_signal(&w->come);
+        heir &= !w->used || w->done;
+    }
+    f->pumped = pumped;
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Not in turn.  false: w is not done, and the caller takes in from here on. */
+static bool is_done(struct fetch *f, struct fetch_way *w)
+{
+    pthread_mutex_lock(&f->lock);
+    while (f->pumped && !w->done)
+        pthread_cond_wait(&w->come, &f->lock);
+    bool done = w->done;
+    f->pumped |= !done;
+    pthread_mutex_unlock(&f->lock);
+    return done;
+}
+
+/* For all, until w is done. */
+static void take_in(struct fetch *f, struct sm_ipc **link, struct fetch_way *w)
+{
+    bool done = false;
+    while (!done) {
+        fetch_take_turn(f);
+        do {
+            pump(f, link);
+            done = w->done;
+            tell(f, !done);
+        } while (!done && !is_wanted(f));
+        fetch_give_turn(f);
     }
 }
 
@@ -98,6 +163,7 @@ static struct fetch_way *free_way(struct fetch *f)
         if (w->used)
             continue;
         sm_buf_clear(&w->answer);
+        (void)!sm_buf_reserve(&w->answer, FIRST_ROOM); /* else it grows */
         w->used = true;
         w->done = false;
         w->err = 0;
@@ -130,16 +196,11 @@ int fetch_objects(struct fetch *f, struct sm_ipc **link, const char *path, struc
     hear(arg);
     struct fetch_way *w = free_way(f);
     int r = w ? ask(*link, path, body, w) : -SM_EAGAIN;
-    while (!r && !w->done) {
-        pump(link, w);
-        if (w->done)
-            break;
-        fetch_give_turn(f);
-        fetch_take_turn(f);
-    }
     if (w && r)
-        w->used = false;
+        w->done = true; /* nothing will come: no other may count on whose way it is */
     fetch_give_turn(f);
+    if (!r && !is_done(f, w))
+        take_in(f, link, w);
     if (!r)
         r = read_answer(w, ret_status, ret);
     if (!r)

@@ -27,6 +27,7 @@
 #include "vault/restore/restore.h"
 
 #define GET_BATCH 512u /* cids a request: of the restore room, at most 4 MiB or so of plain bytes */
+_Static_assert(FETCH_WAYS >= RESTORE_GETTERS, "each asks for one thing at a time");
 #define KEYS_MAX 20000u
 #define PATHS_MAX RESTORE_PATHS_MAX
 #define PROBLEMS_MAX 1000
@@ -294,11 +295,12 @@ static int fetch(struct restored *d, const struct cid *cids, size_t n, struct sm
     return r;
 }
 
-static int get_some(struct restored *d, const struct cid *cids, size_t at, size_t n, restore_object_fn fn, void *fn_arg)
+static int get_held(void *arg, const struct cid *cids, size_t n, restore_object_fn fn, void *fn_arg, void **ret_held)
 {
+    struct restored *d = arg;
     struct fetch_way *w = NULL;
     struct sm_span answer;
-    int r = fetch(d, cids + at, n, &answer, &w);
+    int r = fetch(d, cids, n, &answer, &w);
     if (r)
         return r;
     struct sm_rd rd = SM_RD(answer);
@@ -306,10 +308,37 @@ static int get_some(struct restored *d, const struct cid *cids, size_t at, size_
         uint32_t len = sm_rd_u32(&rd);
         struct sm_span s = len == 0xffffffffu ? SM_SPAN(NULL, 0) : sm_rd_bytes(&rd, len);
         if (!rd.err)
-            fn(fn_arg, at + i, len == 0xffffffffu ? -SM_EMISSING : 0, s);
+            fn(fn_arg, i, len == 0xffffffffu ? -SM_EMISSING : 0, s);
     }
-    r = rd.err ? -SM_EPROTO : 0;
-    fetch_done(&d->carry, w);
+    if (rd.err) {
+        fetch_done(&d->carry, w);
+        return -SM_EPROTO;
+    }
+    *ret_held = w;
+    return 0;
+}
+
+static void release(void *arg, void *held)
+{
+    struct restored *d = arg;
+    fetch_done(&d->carry, held);
+}
+
+struct some { restore_object_fn fn; void *arg; size_t at; };
+
+static void on_some(void *arg, size_t i, int err, struct sm_span sealed)
+{
+    const struct some *s = arg;
+    s->fn(s->arg, s->at + i, err, sealed);
+}
+
+static int get_some(struct restored *d, const struct cid *cids, size_t at, size_t n, restore_object_fn fn, void *fn_arg)
+{
+    struct some s = {.fn = fn, .arg = fn_arg, .at = at};
+    void *held = NULL;
+    int r = get_held(d, cids + at, n, on_some, &s, &held);
+    if (!r)
+        release(d, held);
     return r;
 }
 
@@ -448,7 +477,8 @@ static int drill_compare(struct restored *d, const struct restore_config *c, int
     struct restore_result res = {0};
     d->drill.restore_ms = now - d->started_ms;
     if (!r || r == -SM_EPARTIAL) {
-        const struct restore_source source = {.get_many = get_many, .file_key = file_key, .parallel = true, .arg = d};
+        const struct restore_source source = {.get_many = get_many, .get_held = get_held, .release = release,
+            .file_key = file_key, .parallel = true, .arg = d};
         const struct restore_watch watch = {
             .progress = on_progress, .cancelled = stopped, .problem = on_difference, .arg = d};
         int e = restore_compare(c, &source, &watch, &res);
@@ -598,7 +628,8 @@ static int run(struct restored *d, struct restore_result *res)
         c.work = d->reach.work;
         c.manifest = sm_buf_span(&d->manifest);
         c.state_dir = plat_fs_open_dir(AT_FDCWD, folder);
-        const struct restore_source source = {.get_many = get_many, .file_key = file_key, .parallel = true, .arg = d};
+        const struct restore_source source = {.get_many = get_many, .get_held = get_held, .release = release,
+            .file_key = file_key, .parallel = true, .arg = d};
         const struct restore_watch watch = {
             .progress = on_progress, .cancelled = stopped, .problem = on_problem, .arg = d};
         c.sync = d->drill.on; /* what is compared is on the disk */

@@ -1,6 +1,7 @@
 #include "engine_vault.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <unistd.h>
 #include "crypto/random.h"
 #include "plat/fs.h"
@@ -295,7 +296,73 @@ static int many(void *arg, const struct cid *cids, size_t n, restore_object_fn f
     return 0;
 }
 
+/* ---- the same, held: several threads at once ---- */
+
+bool engine_holds;
+atomic_int engine_held;
+atomic_uint engine_fail_get;
+static pthread_mutex_t hold_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int many_locked(void *arg, const struct cid *cids, size_t n, restore_object_fn fn, void *fn_arg)
+{
+    pthread_mutex_lock(&hold_lock);
+    int e = many(arg, cids, n, fn, fn_arg);
+    pthread_mutex_unlock(&hold_lock);
+    return e;
+}
+
+static int key_locked(void *arg, const struct cid *envelope, struct file_key *ret)
+{
+    pthread_mutex_lock(&hold_lock);
+    int e = src_key(arg, envelope, ret);
+    pthread_mutex_unlock(&hold_lock);
+    return e;
+}
+
+static int hold(void *arg, const struct cid *cids, size_t n, restore_object_fn fn, void *fn_arg, void **ret_held)
+{
+    struct engine_vault *v = arg;
+    if (atomic_load(&engine_fail_get) && atomic_fetch_sub(&engine_fail_get, 1) == 1)
+        return -SM_EPEER;
+    struct sm_buf *all = calloc(1, sizeof *all);
+    size_t *end = calloc(n + 1, sizeof *end);
+    int *err = calloc(n + 1, sizeof *err);
+    if (!all || !end || !err) {
+        free(all);
+        free(end);
+        free(err);
+        return -ENOMEM;
+    }
+    all->max = (size_t)64 << 20;
+    pthread_mutex_lock(&hold_lock);
+    for (size_t i = 0; i < n; i++) {
+        err[i] = object(v, &cids[i], all);
+        end[i] = all->n;
+    }
+    pthread_mutex_unlock(&hold_lock);
+    for (size_t i = n; i-- > 0;) { /* in any order */
+        size_t from = i ? end[i - 1] : 0;
+        fn(fn_arg, i, err[i], err[i] ? SM_SPAN(NULL, 0) : SM_SPAN(all->p + from, end[i] - from));
+    }
+    free(end);
+    free(err);
+    atomic_fetch_add(&engine_held, 1);
+    *ret_held = all;
+    return 0;
+}
+
+static void let_go(void *arg, void *held)
+{
+    (void)arg;
+    sm_buf_wipe(held);
+    free(held);
+    atomic_fetch_sub(&engine_held, 1);
+}
+
 struct restore_source engine_restore_source(struct engine_vault *v)
 {
+    if (engine_holds)
+        return (struct restore_source){ .get_many = many_locked, .get_held = hold, .release = let_go, .parallel = true,
+            .file_key = key_locked, .names_checked = false, .arg = v };
     return (struct restore_source){ .get_many = many, .file_key = src_key, .names_checked = true, .arg = v };
 }

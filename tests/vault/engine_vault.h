@@ -4,6 +4,7 @@
  */
 #ifndef TESTS_VAULT_ENGINE_VAULT_H
 #define TESTS_VAULT_ENGINE_VAULT_H
+#include <stdatomic.h>
 #include "crypto/kem.h"
 #include "vault/backup/backup.h"
 #include "vault/restore/restore.h"
@@ -42,3 +43,7 @@ struct reader_source engine_source(struct engine_vault *v);
 bool engine_lose(struct engine_vault *v, uint8_t type, size_t i);
 #endif
 struct restore_source engine_restore_source(struct engine_vault *v);
+/* Set: sources of restores hold what they gave until it is released, for several threads at once. */
+extern bool engine_holds;
+extern atomic_int engine_held;       /* and not released yet */
+extern atomic_uint engine_fail_get;  /* the k-th fetch from now fails with -SM_EPEER; 0: none */

@@ -564,8 +564,71 @@ static void where_nothing_may_be_written_files_are_moved_to(void **state)
     kit_free(k);
 }
 
+/* The box goes away at any fetch: the restore ends with that, holds nothing any more, and the next one finishes it. */
+static void a_fetch_that_fails_ends_it_and_holds_nothing(void **state)
+{
+    struct kit *k = backed_up(NULL);
+    char restored[700];
+    bool failed = true;
+    unsigned n = 1;
+    (void)state;
+    (void)snprintf(restored, sizeof restored, "%s%s", k->to, k->src);
+    for (; failed; n++) {
+        atomic_store(&engine_fail_get, n);
+        int e = kit_restore_run(k, false);
+        failed = atomic_exchange(&engine_fail_get, 0) == 0;
+        assert_int_equal(e, failed ? -SM_EPEER : 0);
+        assert_int_equal(atomic_load(&engine_held), 0);
+        assert_int_equal(kit_restore_run(k, false), 0);
+        kit_assert_equal(k, k->src, restored);
+        tree_remove(k->to);
+    }
+    assert_true(n > 2);
+    kit_free(k);
+}
+
+/* Memory that runs out, at every place in turn: told or got over, never half a file. */
+static void where_memory_ends_nothing_is_held(void **state)
+{
+    struct kit *k = kit_new();
+    char restored[700];
+    (void)state;
+    tree_text_file(k->src, "a", "aa");
+    tree_fill(k->src, "big", 300000, 0, 1);
+    assert_int_equal(kit_backup(k), 0);
+    (void)snprintf(restored, sizeof restored, "%s%s", k->to, k->src);
+    kit_restore_prepare(k);
+    bool fired = true;
+    for (uint64_t n = 1; fired; n += n < 24 ? 1 : 11) {
+        plat_fault_set(PLAT_OP_ALLOC, n, ENOMEM);
+        int e = kit_restore_run(k, false);
+        fired = plat_fault_fired();
+        plat_fault_clear();
+        assert_true(fired || e == 0);
+        assert_int_equal(atomic_load(&engine_held), 0);
+        assert_int_equal(kit_restore_run(k, false), 0);
+        kit_assert_equal(k, k->src, restored);
+        tree_remove(k->to);
+    }
+    kit_free(k);
+}
+
+static int hold(void **state)
+{
+    (void)state;
+    engine_holds = true;
+    return 0;
+}
+
 int main(void)
 {
+    const struct CMUnitTest held[] = {
+        cmocka_unit_test(a_lost_chunk_costs_its_file_alone),
+        cmocka_unit_test(a_full_disk_stops_cleanly_and_leaves_no_temporary),
+        cmocka_unit_test(a_cancelled_restore_can_go_on),
+        cmocka_unit_test(a_fetch_that_fails_ends_it_and_holds_nothing),
+        cmocka_unit_test(where_memory_ends_nothing_is_held),
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_batch_that_ends_before_a_files_bytes_does_not_mix_up_chunks),
         cmocka_unit_test(thousands_of_small_files_come_back_byte_for_byte),
@@ -585,5 +648,6 @@ int main(void)
         cmocka_unit_test(what_the_machine_keeps_for_itself_is_left_alone),
         cmocka_unit_test(where_nothing_may_be_written_files_are_moved_to),
     };
-    return cmocka_run_group_tests_name("vault restore", tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("vault restore", tests, NULL, NULL);
+    return failed + cmocka_run_group_tests_name("vault restore, held", held, hold, NULL);
 }

@@ -20,7 +20,7 @@
 #include "vault/backup/backup.h"
 
 #define QUEUE_MAX 16
-#define PACKS_AHEAD 2u /* packs with link and not acknowledged: one is written while the next comes */
+#define PACKS_AHEAD 3u /* packs with link and not acknowledged: one is written while the next comes */
 
 struct wanted {
     char source[33], run[33], reason[16];

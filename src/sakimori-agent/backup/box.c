@@ -252,6 +252,7 @@ int backupd_put_manifest(
     json_t *o = NULL;
     int status = 0, r;
     (void)id;
+    backupd_packs_drop(b); /* all are acknowledged: what the rest of the run needs is not on top of their memory */
     snprintf(path, sizeof path, "/agent/v1/sessions/%s/manifest", b->session);
     r = raw_call(b, path, manifest, &status, &body);
     if (!r && body.n)

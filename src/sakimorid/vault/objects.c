@@ -52,10 +52,14 @@ void objects_ungrant(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
     json_decref(in);
 }
 
-static void job_free(struct objects_job *j)
+/* One buffer is kept for the next request: one that grows anew is copied each time.  Sealed bytes: nothing to wipe. */
+static void job_free(struct vaultd *v, struct objects_job *j)
 {
+    uint8_t *other = v->spare_out.cap < j->out.cap ? v->spare_out.p : j->out.p;
+    if (other != j->out.p)
+        v->spare_out = j->out;
+    free(other);
     free(j->cids);
-    sm_buf_wipe(&j->out);
     free(j);
 }
 
@@ -64,7 +68,11 @@ static int job_fill(struct vaultd *v, struct objects_job *j)
 {
     struct store_got got[STORE_OBJECTS_MAX];
     int r = 0;
-    while (!r && j->i < j->n && j->out.n < VAULTD_FRAME) {
+    if (j->i < j->n && j->out.n - j->sent < VAULTD_FRAME) { /* less than a frame is left to be moved */
+        sm_buf_shift(&j->out, j->sent);
+        j->sent = 0;
+    }
+    while (!r && j->i < j->n && j->out.n - j->sent < VAULTD_FRAME) {
         size_t n = 0;
         r = store_objects(v->store, &j->client, j->cids + j->i, j->n - j->i, v->many, 4, VAULTD_READ, &j->out, got, &n);
         for (size_t i = 0; i < n; i++) {
@@ -90,14 +98,14 @@ static int job_go(struct vaultd *v, struct objects_job *j)
             child_reply_late_error(v->c, &j->late, r, sm_strerror(r));
             return 1;
         }
-        size_t n = j->out.n < VAULTD_FRAME ? j->out.n : VAULTD_FRAME;
-        bool last = j->i == j->n && n == j->out.n;
-        r = child_reply_late(v->c, &j->late, last ? 0 : SM_IPC_MORE, SM_SPAN(j->out.p, n));
+        size_t left = j->out.n - j->sent, n = left < VAULTD_FRAME ? left : VAULTD_FRAME;
+        bool last = j->i == j->n && n == left;
+        r = child_reply_late(v->c, &j->late, last ? 0 : SM_IPC_MORE, SM_SPAN(j->out.p + j->sent, n));
         if (r == -SM_EAGAIN)
             return 0;
         if (r || last)
             return 1;
-        sm_buf_shift(&j->out, n);
+        j->sent += n;
     }
 }
 
@@ -113,7 +121,7 @@ void objects_pump(void *arg)
         }
         *at = j->next;
         v->jobs_n--;
-        job_free(j);
+        job_free(v, j);
     }
 }
 
@@ -128,7 +136,7 @@ void objects_forget(struct vaultd *v, unsigned peer)
         }
         *at = j->next;
         v->jobs_n--;
-        job_free(j);
+        job_free(v, j);
     }
 }
 
@@ -177,6 +185,9 @@ void objects_ask(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_i
     j->n = raw.n / 32;
     j->client = client;
     j->late = child_later(c, peer, m);
+    j->out = v->spare_out;
+    v->spare_out = (struct sm_buf){0};
+    sm_buf_clear(&j->out);
     j->out.max = OBJ_SEALED_MAX + VAULTD_READ + 2 * VAULTD_FRAME;
     /* At the end of the list: the older request is served first. */
     struct objects_job **at = &v->jobs;

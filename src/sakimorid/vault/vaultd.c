@@ -297,6 +297,7 @@ static void vaultd_end(struct child *c)
     sm_timer_free(v->mark);
     store_close(v->store);
     crypto_many_free(v->many);
+    free(v->spare_out.p);
     json_decref(v->damaged);
     json_decref(v->last);
     json_decref(v->cleaning.last);

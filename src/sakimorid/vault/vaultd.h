@@ -42,7 +42,8 @@ struct objects_job {
     struct client_id client;
     struct cid *cids;
     size_t n, i;
-    struct sm_buf out; /* bytes not yet sent */
+    struct sm_buf out; /* bytes not yet sent, behind the `sent` that are */
+    size_t sent;
     struct objects_job *next;
 };
 
@@ -76,6 +77,7 @@ struct vaultd {
     struct crypto_many *many;
     struct objects_job *jobs;
     size_t jobs_n;
+    struct sm_buf spare_out; /* of a request that is over */
     struct sm_timer *flush, *clock, *mark, *step;
     struct verify *verify;
     struct verify_hooks hooks;

@@ -242,6 +242,7 @@ static int round_body(struct run *r, struct backup_result *ret, struct sm_buf *r
     e = threads_run(r);
     pipe_free(r->pipe); /* after a failure sealers may still be at work */
     r->pipe = NULL;
+    out_wipe(r); /* all of it is acknowledged, or lost: what follows needs the memory */
     counts_join(r, &ret->counts);
     int flushed = index_flush(r->look);
     if (e == 0 && is_nothing(&ret->counts))

@@ -3,8 +3,9 @@
 #include "crypto/random.h"
 #include "vault/pack/pack_internal.h"
 
-/* A data pack's body is reserved at once: pages never touched cost nothing, growing would copy. */
+/* A pack's body is reserved at once: pages never touched cost nothing, growing would copy.  Of metadata less goes out. */
 #define FIRST_ROOM (PACK_BODY_TARGET + ((size_t)1 << 20))
+#define FIRST_ROOM_META ((size_t)3 << 20)
 
 struct pack_builder {
     struct pack_header h;
@@ -40,7 +41,7 @@ void pack_builder_free(struct pack_builder *b)
 {
     if (!b)
         return;
-    sm_buf_wipe(&b->body);
+    free(b->body.p); /* sealed bytes: nothing to wipe, and wiping would touch what never was */
     sm_buf_wipe(&b->objects);
     sm_buf_wipe(&b->from);
     sm_buf_wipe(&b->head);
@@ -63,10 +64,11 @@ void pack_reset(struct pack_builder *b, uint8_t kind)
 
 static int make_room(struct pack_builder *b, size_t n)
 {
+    size_t first = b->h.kind == PACK_DATA ? FIRST_ROOM : FIRST_ROOM_META;
     int r;
-    if (b->h.kind == PACK_DATA && b->body.cap == 0 && n <= FIRST_ROOM) {
-        b->body.max = FIRST_ROOM;
-        r = sm_buf_reserve(&b->body, FIRST_ROOM);
+    if (b->body.cap == 0 && n <= first) {
+        b->body.max = first;
+        r = sm_buf_reserve(&b->body, first);
         b->body.max = PACK_BODY_MAX;
         if (r < 0)
             return r;

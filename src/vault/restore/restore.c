@@ -159,7 +159,7 @@ static void restore_wipe(struct restore *r)
 
 static int threads_run(struct restore *r)
 {
-    void *(*const work[OPENERS + 1])(void *) = { open_thread, open_thread, write_thread };
+    void *(*const work[OPENERS + 1])(void *) = { open_thread, open_thread, open_thread, write_thread };
     pthread_t thread[OPENERS + 1];
     size_t n = 0;
     int e = 0;
@@ -183,7 +183,8 @@ static int run(const struct restore_config *c, const struct restore_source *sour
 {
     static const struct restore_watch silent;
     memset(ret, 0, sizeof *ret);
-    bool ok = source->get_many && source->file_key && c->paths_n <= RESTORE_PATHS_MAX && c->existing <= RESTORE_OVERWRITE &&
+    bool ok = source->get_many && source->file_key && (!source->get_held || (source->release && source->parallel)) &&
+        c->paths_n <= RESTORE_PATHS_MAX && c->existing <= RESTORE_OVERWRITE &&
         c->target <= RESTORE_PLACE && (c->target != RESTORE_PLACE || (c->place && c->place[0] == '/'));
     struct restore *r = ok ? calloc(1, sizeof *r) : NULL;
     if (!r)

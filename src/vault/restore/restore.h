@@ -2,8 +2,9 @@
  * Give a generation back, whole or in part, or compare it with what is on the disk.  No network, no log; objects and
  * keys come by callback, what happens is told by callbacks and in the result.
  *
- * Threads: the caller's walks the generation; two fetch and open chunks, in turn; one writes.  Memory is bounded
- * (RESTORE_BATCHES x RESTORE_BATCH_BYTES of plain bytes, the reader's cache, RESTORE_AHEAD_BYTES of folder pages).
+ * Threads: the caller's walks the generation; three fetch and open chunks, in turn; one writes.  Memory is bounded
+ * (RESTORE_BATCHES x RESTORE_BATCH_BYTES of plain bytes, as much sealed for each that opens, the reader's cache,
+ * RESTORE_AHEAD_BYTES of folder pages).
  *
  * Invariants: 1. a file has its final name only when every byte of it was opened and written.  2. nothing outside of
  * the target is touched: folders are entered one by one by descriptor, never through a symbolic link below a root.
@@ -14,23 +15,27 @@
 #define VAULT_RESTORE_RESTORE_H
 #include "vault/snapshot/reader.h"
 
-#define RESTORE_BATCHES 4u
-#define RESTORE_BATCH_BYTES ((size_t)4 << 20)
+#define RESTORE_BATCHES 5u
+#define RESTORE_BATCH_BYTES ((size_t)3 << 20)
 #define RESTORE_AHEAD_BYTES ((size_t)8 << 20)
 #define RESTORE_PATHS_MAX 4096u
 #define RESTORE_GET_MAX 512u             /* objects asked for at once */
-#define RESTORE_GETTERS 3u               /* the walker and two openers */
+#define RESTORE_GETTERS 4u               /* the walker and three openers */
 #define RESTORE_LINKS_MAX 131072u        /* files with several names that are remembered */
 
 /*
  * Where sealed objects and keys come from.  Calls come from several threads, one at a time unless parallel is set: then
  * get_many at once from up to RESTORE_GETTERS of them, and file_key beside it.  A negative answer of get_many ends the
  * restore; a single object that is not there is told by its err.
+ * get_held (may be NULL, else parallel is set) is get_many for who does not want to copy: what fn is given stays until
+ * release, which is called once for *ret_held of each call that was answered with 0.
  */
 typedef void (*restore_object_fn)(void *arg, size_t i, int err, struct sm_span sealed);
 struct restore_source {
     /* Give fn every object of cids, in any order; err -SM_EMISSING, -SM_ECORRUPT. */
     int (*get_many)(void *arg, const struct cid *cids, size_t n, restore_object_fn fn, void *fn_arg);
+    int (*get_held)(void *arg, const struct cid *cids, size_t n, restore_object_fn fn, void *fn_arg, void **ret_held);
+    void (*release)(void *arg, void *held);
     /* F of an envelope. */
     int (*file_key)(void *arg, const struct cid *envelope, struct file_key *ret);
     bool parallel;

@@ -1,6 +1,7 @@
 /*
  * Inside of the restore room.  The walker (plan.c) turns the generation into a row of operations, in batches; the opener
- * (open.c, two of them) fetches and opens the chunks of a batch; the writer (write.c with target.c) carries the operations out.
+ * (open.c, three of them) fetches and opens the chunks of a batch; the writer (write.c with target.c) carries the
+ * operations out.
  */
 #ifndef VAULT_RESTORE_INTERNAL_H
 #define VAULT_RESTORE_INTERNAL_H
@@ -13,7 +14,7 @@
 #define BATCH_OPS 8192u
 #define BATCH_ARENA ((size_t)1 << 20)
 #define NOW_MAX 512
-#define OPENERS 2u
+#define OPENERS 3u
 #define RESTORE_SEALED_MAX ((size_t)160 << 20) /* far beyond what a request can bring */
 
 enum op_kind {
