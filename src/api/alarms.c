@@ -169,7 +169,8 @@ void outbox_tick(struct api *a)
         const char *id = api_str(row, "id");
         int64_t wait = (int64_t)60 << (api_int(row, "tries", 0) > 6 ? 6 : api_int(row, "tries", 0));
         if (state_do(a->state, STATE_outbox_try, STATE_ARGS(state_i(now + wait), state_t(id))) > 0)
-            api_tell(a, !strcmp(api_str(row, "kind"), "mail") ? "X_MAIL" : !strcmp(api_str(row, "kind"), "syslog") ? "X_SYSLOG" : "X_WEBHOOK",
+            api_tell(a, !strcmp(api_str(row, "kind"), "mail") ? "X_MAIL" : !strcmp(api_str(row, "kind"), "syslog") ? "X_SYSLOG" :
+                !strcmp(api_str(row, "kind"), "firewall") ? "X_FIREWALL" : "X_WEBHOOK",
                 json_incref(json_object_get(row, "body")), sent, json_pack("{s:s}", "id", id));
     }
     json_decref(rows);
@@ -180,7 +181,7 @@ void outbox_tick(struct api *a)
 static void remember_sent(struct api *a, const json_t *result)
 {
     const char *kind = api_str(result, "kind");
-    if (strcmp(kind, "mail") != 0 && strcmp(kind, "webhook") != 0)
+    if (strcmp(kind, "mail") != 0 && strcmp(kind, "webhook") != 0 && strcmp(kind, "firewall") != 0)
         return;
     json_t *sent = state_setting(a->state, "sent");
     sent = sent ? sent : json_object();
@@ -197,6 +198,11 @@ void api_on_sent(struct api *a, const json_t *result)
     if (!api_is_hex(id, 32))
         return;
     remember_sent(a, result);
+    if (!strcmp(api_str(result, "kind"), "firewall")) {
+        response_result(a, id, api_bool(result, "ok"));
+        (void)!state_do(a->state, STATE_outbox_done, STATE_ARGS(state_i(api_now()), state_t(id))); /* a person sees it and decides anew */
+        return;
+    }
     /* Either way only whether it is tried again. */
     if (api_bool(result, "ok"))
         (void)!state_do(a->state, STATE_outbox_done, STATE_ARGS(state_i(api_now()), state_t(id)));

@@ -377,7 +377,7 @@ static void ask_again(struct api_call *c)
 static bool harmless(const char *message)
 {
     static const char *const once[] = { "V_SESSION", "K_UNLOCK", "K_SETUP_SHEET", "K_SETUP_RESTORE", "K_SETUP_CONFIRM",
-        "K_GRANT_AGENT", "K_CERT_DEVICE", "V_ACCESS", "V_VERIFY", "V_SCRUB", "X_MAIL", "X_WEBHOOK", "X_SYSLOG",
+        "K_GRANT_AGENT", "K_CERT_DEVICE", "V_ACCESS", "V_VERIFY", "V_SCRUB", "X_MAIL", "X_WEBHOOK", "X_SYSLOG", "X_FIREWALL",
         "K_REKEY_PASSWORD", "K_CHECK_SHEET", "K_CARD_NEW", "P_COPIER", "Y_RUN", "P_SELF", "S_RUN" };
     for (size_t i = 0; i < sizeof once / sizeof *once; i++)
         if (!strcmp(once[i], message))

@@ -13,6 +13,7 @@
 #define PLAYBOOKS_MAX 100
 #define OFFER_S ((int64_t)7 * 86400)
 #define WHY 200
+#define BLOCKS_A_DAY 50             /* by API: a rule that is fooled closes no more of the world */
 
 static int respond(struct api *a, const char *what, json_t *in /* taken */, json_t **ret, char ret_why[WHY])
 {
@@ -37,6 +38,7 @@ static const char *why_ja(const char *why, char ret[WHY])
         { "not a parameter of this action", "この手順にはない項目です" },
         { "no IPv4 address of the outside in this incident", "この件には、外のアドレスがありません" },
         { "an IPv4 address of the inside", "院内のIPv4アドレスを入れてください" },
+        { "1 to 168", "1から168までの時間です" },
         { "1 to 65535", "1から65535までの番号です" },
         { "an IPv4 address of the outside", "外のIPv4アドレスを入れてください" },
         { "no account in this incident", "この件には、利用者の名前がありません" },
@@ -152,6 +154,20 @@ static const char *do_syslog(struct api *a, const json_t *plan, const json_t *in
     return s ? "done" : "failed";
 }
 
+/* Told to the firewall's API; whether it took it comes later (response_result). */
+static const char *do_firewall(struct api *a, const json_t *plan, const json_t *incident, bool undo)
+{
+    (void)incident;
+    if (!undo && state_number(a->state, STATE_responses_blocking, 0, STATE_ARGS(state_i(api_now() - 86400))) >= BLOCKS_A_DAY)
+        return "failed";
+    json_t *body = json_deep_copy(json_object_get(plan, undo ? "undo_request" : "request"));
+    api_set(body, "response", json_incref(json_object_get(plan, "response")));
+    api_set(body, "undo", json_boolean(undo));
+    api_set(body, "tries", json_integer(2));
+    outbox_put(a, "firewall", body);
+    return undo ? "undone" : "done";
+}
+
 /* A person does it; the screen shows what, and asks whether it is done. */
 static const char *do_by_hand(struct api *a, const json_t *plan, const json_t *incident, bool undo)
 {
@@ -196,7 +212,7 @@ static const char *do_backup(struct api *a, const json_t *plan, const json_t *in
 static const char *carry_out(struct api *a, const json_t *plan, const json_t *incident, bool undo)
 {
     static const struct { const char *effect; const char *(*fn)(struct api *a, const json_t *plan, const json_t *incident, bool undo); } table[] = {
-        { "mail", do_mail }, { "webhook", do_webhook }, { "syslog", do_syslog }, { "task", do_by_hand }, { "commands", do_by_hand }, { "freeze", do_freeze }, { "backup", do_backup },
+        { "mail", do_mail }, { "webhook", do_webhook }, { "syslog", do_syslog }, { "firewall", do_firewall }, { "task", do_by_hand }, { "commands", do_by_hand }, { "freeze", do_freeze }, { "backup", do_backup },
     };
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)
         if (!strcmp(table[k].effect, api_str(plan, "effect")))
@@ -206,9 +222,26 @@ static const char *carry_out(struct api *a, const json_t *plan, const json_t *in
 
 static void step_do(struct api *a, const json_t *row, const json_t *incident, bool undo, const struct doer *by)
 {
+    api_set(json_object_get(row, "plan"), "response", json_incref(json_object_get(row, "id"))); /* for what answers later */
     const char *state = carry_out(a, json_object_get(row, "plan"), incident, undo);
     (void)!state_do(a->state, STATE_response_state, STATE_ARGS(state_t(state), state_t(by->who), state_i(api_now()), state_i(api_int(row, "id", 0))));
     note_step(a, by, undo ? "response.undo" : "response.do", row, state);
+}
+
+void response_result(struct api *a, const char *message, bool ok)
+{
+    json_t *sent = api_row(a, STATE_outbox_get, STATE_ARGS(state_t(message))), *body = json_object_get(sent, "body");
+    json_t *row = api_row(a, STATE_response, STATE_ARGS(state_i(api_int(body, "response", 0))));
+    bool undo = api_bool(body, "undo");
+    const struct doer by = { .who = "sakimori", .role = "box", .from = "firewall" };
+    const char *state = !ok ? "failed" : undo ? "undone" : "done";
+    if (row) {
+        (void)!state_do(a->state, STATE_response_state, STATE_ARGS(state_t(state), state_t(*api_str(row, "by") ? api_str(row, "by") : by.who),
+            state_i(api_now()), state_i(api_int(row, "id", 0))));
+        note_step(a, &by, undo ? "response.undo" : "response.do", row, state);
+    }
+    json_decref(row);
+    json_decref(sent);
 }
 
 /* ---- when an incident opens or grows ---- */

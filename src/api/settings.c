@@ -7,6 +7,7 @@
 #include "api/notify.h"
 
 #define CONTACTS_MAX 30
+#define PARENT_FIREWALL "to the parent" /* no name of a setting */
 
 /* ---- settings ---- */
 
@@ -30,8 +31,12 @@ static json_t *settings_json(struct api *a)
            *h = json_object_get(sent, "webhook");
     api_set(mail, "last", m ? json_incref(m) : json_null());
     api_set(hook, "last", h ? json_incref(h) : json_null());
+    json_t *w = json_incref(json_object_get(sent, "firewall"));
     json_decref(sent);
-    return json_pack("{s:o,s:o,s:o,s:o,s:s,s:o,s:{s:b}}", "places", places_list(a), "mail", mail, "webhook", hook, "retention", policy, "language",
+    json_t *wall = state_setting(a->state, "firewall");
+    wall = wall ? wall : json_pack("{s:s,s:s,s:b}", "url", "", "pin", "", "token_set", 0);
+    api_set(wall, "last", w ? w : json_null());
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:{s:b}}", "firewall", wall, "places", places_list(a), "mail", mail, "webhook", hook, "retention", policy, "language",
         api_language(a), "institution", inst ? inst : json_null(), "drills", "by_itself", drill_by_itself(a));
 }
 
@@ -68,6 +73,27 @@ static void patch_policy(struct api_call *c)
     api_ask(c, "V_POLICY", ask, patch_policy_done);
 }
 
+static void patch_firewall_done(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    json_t *j = api_answer(c, err, body, text);
+    if (!j)
+        return;
+    json_decref(j);
+    patch_policy(c);
+}
+
+/* The parent's part of the firewall, if there is one: the token is in nothing that is kept here. */
+static void patch_firewall(struct api_call *c)
+{
+    json_t *parent = json_incref(json_object_get(c->mem, PARENT_FIREWALL));
+    if (!parent) {
+        patch_policy(c);
+        return;
+    }
+    json_object_del(c->mem, PARENT_FIREWALL);
+    api_ask(c, "P_FIREWALL", parent, patch_firewall_done);
+}
+
 static void patch_mail_done(struct api_call *c, int err, struct sm_span body, const char *text)
 {
     if (err == -SM_EINVAL) {
@@ -78,7 +104,7 @@ static void patch_mail_done(struct api_call *c, int err, struct sm_span body, co
     if (!j)
         return;
     json_decref(j);
-    patch_policy(c);
+    patch_firewall(c);
 }
 
 /* What was said of the old address is nothing about the new one. */
@@ -90,6 +116,8 @@ static int forget_sent(struct api_call *c)
         json_object_del(sent, "mail");
     if (sent && json_object_get(c->mem, "webhook"))
         json_object_del(sent, "webhook");
+    if (sent && json_object_get(c->mem, "firewall"))
+        json_object_del(sent, "firewall");
     if (sent)
         r = state_set(c->api->state, "sent", sent);
     json_decref(sent);
@@ -98,7 +126,7 @@ static int forget_sent(struct api_call *c)
 
 static void patch_store(struct api_call *c)
 {
-    static const char *const keys[] = { "mail", "webhook", "retention", "language", "institution", "drills", "places" };
+    static const char *const keys[] = { "mail", "webhook", "retention", "language", "institution", "drills", "places", "firewall" };
     struct api *a = c->api;
     int r = state_begin(a->state);
     if (r == 0) {
@@ -160,6 +188,30 @@ static const char *check_mail(
             api_set(*ret_parent, "password", json_string(password));
     }
     json_decref(all);
+    json_decref(old);
+    return bad;
+}
+
+/* url and pin are settings; the token goes to the parent and never comes back. */
+static const char *check_firewall(struct api *a, const json_t *in, json_t **ret, json_t **ret_parent, struct sm_obj *ret_why)
+{
+    struct sm_obj o = SM_OBJ(in);
+    const char *url = sm_obj_str_opt(&o, "url", 1000), *pin = sm_obj_str_opt(&o, "pin", 100), *token = sm_obj_str_opt(&o, "token", 500);
+    if (o.err < 0) {
+        *ret_why = o;
+        return "firewall";
+    }
+    json_t *old = state_setting(a->state, "firewall");
+    url = url ? url : api_str(old, "url");
+    pin = pin ? pin : api_str(old, "pin");
+    const char *bad = *url && (strncmp(url, "https://", 8) != 0 || !notify_url_ok(url)) ? "firewall.url"
+        : *pin && (strncmp(pin, "sha256//", 8) != 0 || strlen(pin) != 52) ? "firewall.pin" : NULL;
+    for (const char *p = token; p && *p && !bad; p++)
+        bad = *p <= 0x20 || *p >= 0x7f ? "firewall.token" : NULL;
+    if (!bad) {
+        *ret = json_pack("{s:s,s:s,s:b}", "url", url, "pin", pin, "token_set", token ? *token != 0 : api_bool(old, "token_set"));
+        *ret_parent = json_pack("{s:s,s:s,s:s?}", "url", url, "pin", pin, "token", token);
+    }
     json_decref(old);
     return bad;
 }
@@ -243,7 +295,8 @@ static bool names_known(struct api_call *c)
 {
     static const struct {
         const char *in, *names[10];
-    } known[] = { { NULL, { "mail", "webhook", "retention", "language", "institution", "drills", "places" } }, { "drills", { "by_itself" } },
+    } known[] = { { NULL, { "mail", "webhook", "retention", "language", "institution", "drills", "places", "firewall" } },
+        { "firewall", { "url", "pin", "token", "token_set", "last" } }, { "drills", { "by_itself" } },
         { "mail", { "to", "from", "host", "port", "tls", "user", "password", "password_set", "last" } },
         { "webhook", { "url", "last" } },
         { "institution", { "name", "address", "phone", "kind", "vendor_updates", "language", "responsible", "deputy",
@@ -297,11 +350,16 @@ void h_settings_patch(struct api_call *c)
     }
     if (!bad && (in = json_object_get(c->body, "places")) != NULL && !(bad = places_check(in, &v)))
         api_set(c->mem, "places", v);
+    json_t *wall = NULL;
+    if (!bad && (in = json_object_get(c->body, "firewall")) != NULL && !(bad = check_firewall(a, in, &v, &wall, &why)))
+        api_set(c->mem, "firewall", v);
     const char *key;
     json_t *x;
     json_object_foreach(c->mem, key, x)
-        (void)snprintf(what + strlen(what), sizeof what - strlen(what), "%s ", key); /* seven short words */
+        (void)snprintf(what + strlen(what), sizeof what - strlen(what), "%s ", key); /* eight short words */
     api_audit_what(c, "%s", what);
+    if (wall)
+        api_set(c->mem, PARENT_FIREWALL, wall);
     if (bad) {
         json_decref(parent);
         if (!api_refused(c, &why))
@@ -309,7 +367,7 @@ void h_settings_patch(struct api_call *c)
     } else if (parent) {
         api_ask(c, "P_MAIL", parent, patch_mail_done);
     } else {
-        patch_policy(c);
+        patch_firewall(c);
     }
 }
 

@@ -26,6 +26,8 @@ const char *both_in(const json_t *both, enum text_lang lang);
 void playbooks_on(struct api *a, const json_t *incident);
 /* What was offered and done about it, in the words of lang: an array, the caller's. */
 json_t *responses_of(struct api *a, int64_t incident, enum text_lang lang);
+/* How a request to the firewall ended, by the id of its message: the step says so. */
+void response_result(struct api *a, const char *message, bool ok);
 /* The booked window that this session of remote maintenance is part of, and it is noted there; NULL none.  The caller's. */
 char *maintenance_covers(struct api *a, const json_t *signal, int64_t at_s);
 

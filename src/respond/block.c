@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct device { const char *name; const char *const *add, *const *undo; };
@@ -32,7 +33,7 @@ static const struct device homes[] = {
     { "fortigate", LINES("config user local", "edit \"%s\"", "set status disable", "next", "end"),
         LINES("config user local", "edit \"%s\"", "set status enable", "next", "end") },
 };
-static const char *const edge_names[] = { "fortigate", "yamaha-rtx", "nec-ix", "cisco-asa", "cisco-ios", "linux-iptables", "linux-nft", NULL };
+static const char *const edge_names[] = { "fortigate-api", "generic-api", "fortigate", "yamaha-rtx", "nec-ix", "cisco-asa", "cisco-ios", "linux-iptables", "linux-nft", NULL };
 static const char *const home_names[] = { "active-directory", "windows", "linux", "fortigate", NULL };
 
 /* An IPv4 address of the outside: the institution's own is never blocked by a rule that fired. */
@@ -71,6 +72,7 @@ static int block(const struct device *list, size_t n, const json_t *params, cons
 static const struct respond_param address_params[] = {
     { "device", true, edge_names, "入口の機器", "device at the edge" },
     { "address", false, NULL, "止めるアドレス(なければ、この件の外のアドレス)", "address to block (else the outside one of the incident)" },
+    { "hours", false, NULL, "止める時間(1から168。API の機器だけ。なければ 24)", "hours, 1 to 168, of devices with an API (24 if none)" },
     { NULL, false, NULL, NULL, NULL },
 };
 
@@ -86,7 +88,15 @@ static int plan_address(const json_t *params, const json_t *incident, json_t **r
         snprintf(ret_why, RESPOND_WHY, "address: an IPv4 address of the outside");
         return -SM_EINVAL;
     }
-    return block(edges, sizeof edges / sizeof *edges, params, "address", address, "入口で止めます", "Blocks at the edge:", ret);
+    const char *hours = respond_text(params, "hours");
+    char *end = NULL;
+    long n = *hours ? strtol(hours, &end, 10) : 24;
+    if ((end && *end) || n < 1 || n > 168) {
+        snprintf(ret_why, RESPOND_WHY, "hours: 1 to 168");
+        return -SM_EINVAL;
+    }
+    int r = respond_by_api(respond_text(params, "device"), address, n, ret);
+    return r != -SM_ENOTFOUND ? r : block(edges, sizeof edges / sizeof *edges, params, "address", address, "入口で止めます", "Blocks at the edge:", ret);
 }
 
 const struct respond_action respond_block_address = { "block-address", "相手のアドレスを入口で止める", "block an address at the edge", address_params, true,

@@ -9,6 +9,9 @@ const char *respond_entity(const json_t *incident, const char *kind, bool (*ok)(
 /* Lines of commands with %s put in once each; NULL-ended. */
 json_t *respond_lines(const char *const *lines, const char *value);
 
+/* A plan for a device that is told by its API.  -SM_ENOTFOUND no driver of that name, -ENOMEM. */
+int respond_by_api(const char *device, const char *address, long hours, json_t **ret);
+
 extern const struct respond_action respond_mail, respond_webhook, respond_syslog, respond_task, respond_block_address, respond_block_account, respond_freeze,
     respond_backup;
 #endif

@@ -69,7 +69,7 @@ static json_t *nested(const char *name, const char *value)
 int cmd_settings_set(struct cli *c)
 {
     const char *name = cli_arg(c, 0), *value = cli_arg(c, 1);
-    bool secret = !strcmp(name, "mail.password");
+    bool token = !strcmp(name, "firewall.token"), secret = token || !strcmp(name, "mail.password");
     if (!value && !secret) {
         cli_note(c, T(c, "値がいります", "a value is needed"));
         return CLI_USAGE;
@@ -78,10 +78,11 @@ int cmd_settings_set(struct cli *c)
         cli_note(c, T(c, "パスワードは引数では受け取りません", "a password is never taken from the command line"));
         return CLI_USAGE;
     }
-    char *typed = secret ? cli_secret(c, "mail_password", T(c, "メールのパスワード: ", "Mail password: ")) : NULL;
+    char *typed = token ? cli_secret(c, "firewall_token", T(c, "入口の機器の API の合言葉: ", "Token of the firewall's API: "))
+        : secret ? cli_secret(c, "mail_password", T(c, "メールのパスワード: ", "Mail password: ")) : NULL;
     if (secret && !typed)
         return CLI_USAGE;
-    json_t *o = secret ? json_pack("{s:{s:s}}", "mail", "password", typed) : nested(name, value);
+    json_t *o = token ? json_pack("{s:{s:s}}", "firewall", "token", typed) : secret ? json_pack("{s:{s:s}}", "mail", "password", typed) : nested(name, value);
     cli_secret_free(typed);
     return o ? cli_call(c, "PATCH", "/api/v1/settings", o, NULL) : CLI_USAGE;
 }

@@ -282,7 +282,8 @@ void on_disks(void *arg)
         kid_send_take(brain, P_DISKS, disks_list(p->disks), -1);
 }
 
-void on_mail(struct kid *brain, struct sm_ipc_msg *m)
+/* Kept by the parent, known to out. */
+static void on_secret(struct kid *brain, struct sm_ipc_msg *m, int (*keep)(struct ground *g, const json_t *said, char *ret_why))
 {
     struct parent *p = brain->p;
     struct kid *out = kid_of(p, WHO_OUT);
@@ -291,7 +292,7 @@ void on_mail(struct kid *brain, struct sm_ipc_msg *m)
     int r = msg_json(m->body, 8192, &j, why);
 
     if (r >= 0)
-        r = ground_mail(p->g, j, why);
+        r = keep(p->g, j, why);
     json_decref(j);
     if (r < 0) {
         (void)sm_ipc_reply_error(brain->ipc, m, r, why); /* gone brain: nobody waits */
@@ -300,4 +301,14 @@ void on_mail(struct kid *brain, struct sm_ipc_msg *m)
     if (out && out->state == KID_UP)
         kid_send_take(out, P_CONFIG, ground_config(p->g, p->s, WHO_OUT), -1);
     (void)sm_ipc_reply(brain->ipc, m, 0, SM_SPAN("{}", 2), -1);
+}
+
+void on_mail(struct kid *brain, struct sm_ipc_msg *m)
+{
+    on_secret(brain, m, ground_mail);
+}
+
+void on_firewall(struct kid *brain, struct sm_ipc_msg *m)
+{
+    on_secret(brain, m, ground_firewall);
 }

@@ -372,6 +372,28 @@ int ground_mail(struct ground *g, const json_t *mail, char *ret_why)
     return keep_secrets(g, "mail.json", MAIL_MAX, r, all, &g->mail, ret_why);
 }
 
+/* ---- the firewall's API ---- */
+
+int ground_firewall(struct ground *g, const json_t *said, char *ret_why)
+{
+    static const char *const known[] = { "url", "pin", "token", NULL };
+    struct sm_obj o = SM_OBJ(said);
+
+    sm_obj_only(&o, known);
+    (void)sm_obj_str(&o, "url", 0, 1000);
+    (void)sm_obj_str(&o, "pin", 0, 100);
+    (void)sm_obj_str_opt(&o, "token", 500);
+    if (o.err) {
+        snprintf(ret_why, 160, "%.150s", o.why);
+        return -SM_EINVAL;
+    }
+    json_t *all = json_deep_copy(said);
+    int r = all ? 0 : -ENOMEM;
+    if (r == 0 && !json_object_get(all, "token") && json_object_get(g->firewall, "token"))
+        r = json_object_set(all, "token", json_object_get(g->firewall, "token")) < 0 ? -ENOMEM : 0;
+    return all ? keep_secrets(g, "firewall.json", MAIL_MAX, r, all, &g->firewall, ret_why) : r;
+}
+
 /* ---- addresses of copies over the network, with the secrets that open them ---- */
 
 /* {"copy", "address": {"kind", texts, numbers, switches}}: what is new, the rest stays; without "address" all goes. */
@@ -483,6 +505,7 @@ int ground_open(struct ground *g, const char *data, const struct settings *s, co
     add_names(g, s);
     make_urls(g, s);
     g->mail = load_secrets(g, "mail.json", MAIL_MAX, "mail is not set up");
+    g->firewall = load_secrets(g, "firewall.json", MAIL_MAX, "the firewall's API is not set up");
     g->addresses = load_secrets(g, "copies.json", ADDRESSES_MAX, "copies over the network need their keys again");
     return 0;
 }
@@ -500,6 +523,7 @@ void ground_close(struct ground *g)
     json_decref(g->ips);
     json_decref(g->not_separated);
     sm_json_drop_secret(g->mail);
+    sm_json_drop_secret(g->firewall);
     sm_json_drop_secret(g->addresses);
     *g = (struct ground){ .console_fd = -1, .agent_fd = -1, .local_fd = -1, .lock_fd = -1, .log_fd = { -1, -1, -1 } };
 }
@@ -516,7 +540,7 @@ json_t *ground_config(const struct ground *g, const struct settings *s, unsigned
         json_decref(j);
         return NULL;
     }
-    if (j && who == WHO_OUT && json_object_set(j, "mail", g->mail) < 0) {
+    if (j && who == WHO_OUT && (json_object_set(j, "mail", g->mail) < 0 || json_object_set(j, "firewall", g->firewall) < 0)) {
         json_decref(j);
         return NULL;
     }

@@ -21,7 +21,7 @@ enum msg_who {
 enum msg_type {
     /* parent → children, children → parent */
     P_CONFIG = 0x0100, P_ATTACH = 0x0101, P_STOP = 0x0102, P_LISTEN = 0x0103, P_CHILD = 0x0104, P_DISKS = 0x0105,
-    P_OPENER = 0x0110, P_MAIL = 0x0111, P_COPIER = 0x0112, P_COURIER = 0x0113, P_ADDRESS = 0x0114, P_SELF = 0x0118,
+    P_OPENER = 0x0110, P_MAIL = 0x0111, P_COPIER = 0x0112, P_COURIER = 0x0113, P_ADDRESS = 0x0114, P_SELF = 0x0118, P_FIREWALL = 0x0119,
     C_READY = 0x0200, C_FATAL = 0x0201, C_NOTE = 0x0202,
     /* front ↔ brain */
     B_HTTP = 0x0300, B_GONE = 0x0301,
@@ -50,7 +50,7 @@ enum msg_type {
     O_DIFF = 0x0706, O_SEARCH = 0x0707, O_SAMPLE = 0x0708,
     O_STREAM = 0x0710,
     /* brain → out, out ⇢ brain */
-    X_MAIL = 0x0800, X_WEBHOOK = 0x0801, X_RESULT = 0x0802, X_SYSLOG = 0x0803,
+    X_MAIL = 0x0800, X_WEBHOOK = 0x0801, X_RESULT = 0x0802, X_SYSLOG = 0x0803, X_FIREWALL = 0x0804,
     /* brain → copier, copier ⇢ brain */
     Y_RUN = 0x0900, Y_CANCEL = 0x0901, Y_EVENT = 0x0902,
     /* the same with courier; courier → brain */

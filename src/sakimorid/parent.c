@@ -244,6 +244,9 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
     case P_MAIL:
         on_mail(k, m);
         return;
+    case P_FIREWALL:
+        on_firewall(k, m);
+        return;
     case P_COPIER:
         on_copier(k, m);
         return;

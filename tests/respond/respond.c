@@ -75,6 +75,30 @@ static void an_outside_address_is_blocked_with_a_way_back_on_every_device(void *
     }
 }
 
+static void a_firewall_with_an_api_is_asked_for_hours_and_can_be_asked_back(void **state)
+{
+    static const char *const devices[] = { "fortigate-api", "generic-api" };
+
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+        char params[80];
+        json_t *got = NULL;
+        snprintf(params, sizeof params, "{\"device\":\"%s\",\"hours\":\"2\"}", devices[i]);
+        assert_int_equal(plan("block-address", params, "[[\"address\",\"203.0.113.9\"]]", &got), 0);
+        assert_string_equal(json_string_value(json_object_get(got, "effect")), "firewall");
+        assert_int_equal(json_integer_value(json_object_get(got, "seconds")), 7200);
+        assert_non_null(strstr(line(got, "commands", 0), "203.0.113.9"));
+        assert_non_null(strstr(line(got, "undo_commands", 0), "203.0.113.9"));
+        assert_true(json_is_true(json_object_get(got, "undo")));
+        assert_true(json_is_object(json_object_get(json_object_get(got, "undo_request"), "json")));
+        json_decref(got);
+    }
+    json_t *got = NULL;
+    assert_int_equal(plan("block-address", "{\"device\":\"fortigate-api\",\"address\":\"10.1.2.3\"}", "[]", &got), -SM_EINVAL);
+    assert_int_equal(plan("block-address", "{\"device\":\"fortigate-api\",\"hours\":\"169\"}", "[[\"address\",\"203.0.113.9\"]]", &got), -SM_EINVAL);
+    assert_int_equal(plan("block-address", "{\"device\":\"fortigate-api\",\"hours\":\"1x\"}", "[[\"address\",\"203.0.113.9\"]]", &got), -SM_EINVAL);
+    assert_non_null(strstr(why, "hours"));
+}
+
 static void nothing_of_an_event_becomes_a_command_unchecked(void **state)
 {
     json_t *got = NULL;
@@ -114,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_action_says_in_two_languages_what_it_does),
         cmocka_unit_test(an_outside_address_is_blocked_with_a_way_back_on_every_device),
+        cmocka_unit_test(a_firewall_with_an_api_is_asked_for_hours_and_can_be_asked_back),
         cmocka_unit_test(nothing_of_an_event_becomes_a_command_unchecked),
         cmocka_unit_test(parameters_that_are_none_are_named),
     };

@@ -213,6 +213,7 @@ export interface Settings {
     webhook: { url: string; last?: Sent | null }; retention: { hourly: number; daily: number; weekly: number; monthly: number; min_days: number };
     language: string; institution: { name: string; kind?: string; address?: string; phone?: string; responsible?: Officer; deputy?: Officer; vendor_updates?: string } | null;
     drills?: { by_itself: boolean }; places?: { address: string; name: string }[];
+    firewall?: { url: string; pin: string; token_set: boolean; last?: Sent | null };
 }
 export interface Officer { name: string; title: string; phone: string }
 export interface Card { institution: string; address?: string; contacts: Contact[]; printed?: string; say?: string }

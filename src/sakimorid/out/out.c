@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "plat/clock.h"
 #include "sakimorid/child.h"
+#include "sakimorid/out/firewall.h"
 #include "sakimorid/out/mail.h"
 
 enum { JOBS_MAX = 64, ACTIVE_MAX = 4, TRIES_MAX = 4, HOOK_MS = 10000, MAIL_MS = 30000, TICK_MS = 1000,
@@ -19,7 +20,7 @@ enum job_state { JOB_FREE, JOB_WAITING, JOB_ACTIVE, JOB_DONE };
 struct job {
     struct out *o;
     enum job_state state;
-    bool hook, ok;
+    bool hook, wall, ok;       /* wall: the firewall's API, which is a web hook otherwise */
     char id[65];
     json_t *what;              /* the message of brain */
     unsigned tries, tries_max;
@@ -55,7 +56,7 @@ static void job_clear(struct job *j)
 
 static void tell(struct job *j)
 {
-    json_t *v = json_pack("{sssssbss%si}", "id", j->id, "kind", j->hook ? "webhook" : "mail", "ok", j->ok, "detail",
+    json_t *v = json_pack("{sssssbss%si}", "id", j->id, "kind", j->wall ? "firewall" : j->hook ? "webhook" : "mail", "ok", j->ok, "detail",
         j->detail, strnlen(j->detail, 256), "tries", (int)j->tries);
 
     /* A brain that is away hears it when it is back (attached). */
@@ -323,6 +324,14 @@ static int prepare_hook(struct job *j)
     return 0;
 }
 
+static int prepare_wall(struct job *j)
+{
+    char url[1300];
+    int r = firewall_prepare(j->easy, json_object_get(j->o->c->config, "firewall"), j->what, &j->bytes, &j->list, url, sizeof url);
+
+    return r < 0 ? r : set_common(j, url, "https", HOOK_MS) ? 0 : -ENOMEM;
+}
+
 static void job_start(struct job *j)
 {
     int r;
@@ -332,7 +341,7 @@ static void job_start(struct job *j)
     j->at = j->answer_n = 0;
     j->error[0] = '\0';
     j->bytes = SM_BUF_INIT(HOOK_MAX * 2);
-    r = !j->easy ? -ENOMEM : j->hook ? prepare_hook(j) : prepare_mail(j);
+    r = !j->easy ? -ENOMEM : j->wall ? prepare_wall(j) : j->hook ? prepare_hook(j) : prepare_mail(j);
     if (r >= 0 && curl_multi_add_handle(j->o->multi, j->easy) != CURLM_OK)
         r = -ENOMEM;
     if (r >= 0) {
@@ -347,7 +356,7 @@ static void job_start(struct job *j)
     j->list = NULL;
     if (r != -ENOMEM)
         j->tries_max = j->tries; /* will not get better by waiting */
-    job_over(j, false, r == -SM_ESTATE ? "mail is not set up" : sm_strerror(r));
+    job_over(j, false, r == -SM_ESTATE ? j->wall ? "the firewall is not set up" : "mail is not set up" : sm_strerror(r));
 }
 
 static void start_due(struct out *o)
@@ -398,7 +407,7 @@ static void on_job(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
         json_decref(what);
         return;
     }
-    *j = (struct job){ .o = o, .state = JOB_WAITING, .hook = m->type == X_WEBHOOK, .what = what,
+    *j = (struct job){ .o = o, .state = JOB_WAITING, .hook = m->type != X_MAIL, .wall = m->type == X_FIREWALL, .what = what,
         .tries_max = (unsigned)tries };
     snprintf(j->id, sizeof j->id, "%s", id);
     child_reply(ipc, m, SM_SPAN("{}", 2));
@@ -503,6 +512,7 @@ int out_main(struct child *c)
         { WHO_BRAIN, X_MAIL, on_job },
         { WHO_BRAIN, X_WEBHOOK, on_job },
         { WHO_BRAIN, X_SYSLOG, on_syslog },
+        { WHO_BRAIN, X_FIREWALL, on_job },
     };
     static const struct child_spec spec = { .handlers = handlers, .handlers_n = sizeof handlers / sizeof *handlers, .start = start, .end = end,
         .attached = attached };

@@ -18,7 +18,7 @@ import { PasswordForm } from './signin';
 export function SettingsScreen() {
     const got = useGet<Settings>('/settings');
     return <div class="narrow"><Head title={t(T.title)} />{got.error && <ErrorBox error={got.error} retry={got.reload} />}
-        {!got.data ? !got.error && <Loading /> : <div class="stack stack-l"><Contacts /><Mail s={got.data} reload={got.reload} /><Hook s={got.data} reload={got.reload} /><Places s={got.data} reload={got.reload} /><Keep s={got.data} reload={got.reload} /><Institution s={got.data} reload={got.reload} /><Counter /><Monitoring /><Own /></div>}</div>;
+        {!got.data ? !got.error && <Loading /> : <div class="stack stack-l"><Contacts /><Mail s={got.data} reload={got.reload} /><Hook s={got.data} reload={got.reload} /><Places s={got.data} reload={got.reload} /><Wall s={got.data} reload={got.reload} /><Keep s={got.data} reload={got.reload} /><Institution s={got.data} reload={got.reload} /><Counter /><Monitoring /><Own /></div>}</div>;
 }
 
 /** One card of settings with its own save: what fails keeps what was typed. */
@@ -104,6 +104,29 @@ function Hook({ s, reload }: Part) {
     return <form class="card stack" onSubmit={go} noValidate><h2>{t(T.hook)}</h2><p>{t(T.hookLead)}</p><ErrorBox error={error ?? test.error} />
         <TextField label={t(T.hookUrl)} type="url" value={url} onInput={setUrl} error={bad} autocomplete="off" />
         <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button>{s.webhook.url && <button type="button" class="btn" onClick={() => { say(null); void test.run(); }}>{t(T.test)}</button>}</div><Said text={said} /><Last last={s.webhook.last} busy={test.busy} /></form>;
+}
+
+const PIN = /^sha256\/\/[A-Za-z0-9+/]{43}=$/;
+
+/** The firewall's API: what a playbook tells to block an address. */
+function Wall({ s, reload }: Part) {
+    const w = s.firewall ?? { url: '', pin: '', token_set: false };
+    const [v, set] = useState({ url: w.url, pin: w.pin });
+    const [token, setToken] = useState('');
+    const [bad, setBad] = useState<{ url?: string; pin?: string }>({});
+    const { error, said, save } = useSave(reload);
+    const go = async (e: Event) => {
+        e.preventDefault();
+        const wrong = { ...(v.url && !v.url.startsWith('https://') ? { url: t(T.needUrl) } : {}), ...(v.pin && !PIN.test(v.pin.trim()) ? { pin: t(T.wallNeedPin) } : {}) };
+        setBad(wrong);
+        if (!Object.keys(wrong).length && !(await save({ firewall: { url: v.url.trim(), pin: v.pin.trim(), ...(token ? { token } : {}) } }))) setToken('');
+    };
+    return <form class="card stack" onSubmit={go} noValidate><h2>{t(T.wall)}</h2><p>{t(T.wallLead)}</p><ErrorBox error={error} />
+        <TextField label={t(T.wallUrl)} type="url" value={v.url} onInput={(url) => set({ ...v, url })} error={bad.url} autocomplete="off" />
+        <TextField label={t(T.wallPin)} help={t(T.wallPinHelp)} value={v.pin} onInput={(pin) => set({ ...v, pin })} error={bad.pin} autocomplete="off" />
+        <SecretField label={t(T.wallToken)} help={t(w.token_set ? T.passwordSet : T.passwordNone)} value={token} onInput={setToken} autocomplete="new-password" />
+        <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button></div><Said text={said} />
+        {w.last && (w.last.ok ? <p>{t(T.wallOk, { at: whenOf(w.last.at) })}</p> : <Banner state="look" title={t(T.wallBad, { at: whenOf(w.last.at) })}><p class="sub mono wrap-ok">{w.last.detail}</p></Banner>)}</form>;
 }
 
 const ADDRESS = /^([0-9a-f:]+:[0-9a-f:]*|\d{1,3}(\.\d{1,3}){3}(\/(8|16|24|32))?)$/i;
