@@ -1,6 +1,7 @@
 /* A machine joins: hello, join, renew.  docs/PROTOCOL-agent.md, Joining. */
 #include <errno.h>
 #include "api/internal.h"
+#include "api/watch.h"
 #include "crypto/hash.h"
 #include "crypto/sign.h"
 
@@ -118,6 +119,7 @@ static void join_client(struct api_call *c, int err, struct sm_span body, const 
         api_fail_err(c, r, NULL);
         return;
     }
+    logs_configure(a, false); /* its logs bear its name */
     json_t *inst = state_setting(a->state, "institution");
     api_event(a, "device", api_str(m, "device"),
         json_pack("{s:s,s:s,s:s}", "id", api_str(m, "device"), "name", api_str(m, "name"), "state", "ok"));

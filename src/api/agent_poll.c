@@ -1,6 +1,7 @@
 /* What machines hear: held polls, signed orders, their settings. */
 #include <errno.h>
 #include "api/internal.h"
+#include "api/watch.h"
 
 #define ORDERS_AT_ONCE 16
 #define ORDERS_BYTES ((size_t)512 << 10) /* of one answer: it must fit into one message */
@@ -40,6 +41,14 @@ static json_t *orders_due(struct api *a, const char *device)
     return rows;
 }
 
+static json_t *logs_of(struct api *a, const char *device)
+{
+    json_t *row = api_row(a, STATE_device, STATE_ARGS(state_t(device)));
+    json_t *logs = device_logs_settings(row);
+    json_decref(row);
+    return logs;
+}
+
 static void poll_answer(struct api_call *c, json_t *rows)
 {
     struct api *a = c->api;
@@ -59,8 +68,8 @@ static void poll_answer(struct api_call *c, json_t *rows)
     sm_time_rfc3339(plat_clock_wall(), now);
     c->held = false;
     api_reply(c, 200,
-        json_pack("{s:o,s:{s:o},s:s,s:s,s:s,s:[s,s]}", "orders", orders, "settings", "sources",
-            sources_of(a, c->who.device), "head", a->head, "now", now, "box_version", SM_VERSION, "features", "files",
+        json_pack("{s:o,s:{s:o,s:o},s:s,s:s,s:s,s:[s,s]}", "orders", orders, "settings", "sources",
+            sources_of(a, c->who.device), "logs", logs_of(a, c->who.device), "head", a->head, "now", now, "box_version", SM_VERSION, "features", "files",
             "restore"));
 }
 
@@ -165,6 +174,8 @@ void h_poll(struct api_call *c)
     if (good && !was_there)
         api_event(
             a, "device", c->who.device, json_pack("{s:s,s:s,s:s}", "id", c->who.device, "name", name, "state", "ok"));
+    if (good)
+        device_logs_said(a, before, c->body);
     json_decref(before);
     if (!good)
         return;

@@ -32,6 +32,7 @@ int api_new(const struct api_config *config, struct api **ret)
     a->vault = json_object();
     a->progress = json_object();
     a->links = json_object();
+    a->clocks = json_object();
     a->copies_wanted = json_array();
     a->loaded = json_object();
     a->boxes = json_object();
@@ -76,6 +77,7 @@ void api_free(struct api *a)
     json_decref(a->changes);
     json_decref(a->log_senders);
     json_decref(a->log_rates);
+    json_decref(a->clocks);
     json_decref(a->vault);
     json_decref(a->verify);
     json_decref(a->progress);

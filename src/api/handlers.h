@@ -15,6 +15,8 @@ void h_audit_verify(struct api_call *c);
 void h_box(struct api_call *c);
 void h_card(struct api_call *c);
 void h_agent_events(struct api_call *c);
+void h_device_logs(struct api_call *c);
+void h_device_logs_put(struct api_call *c);
 void h_log_classes_put(struct api_call *c);
 void h_log_hold(struct api_call *c);
 void h_log_release(struct api_call *c);

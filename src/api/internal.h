@@ -58,6 +58,7 @@ struct api {
     json_t *log_rates;              /* source → {minute, n (in it), before (in the one before)} */
     json_t *log_senders;            /* of the collector's present life: {stream, of: {listener/address: counts}, listeners} */
     int64_t log_lost_told;
+    json_t *clocks;                 /* of machines, as their last polls told them: {device: {boot, clock_s, up_s}} */
     bool watch_there;
     char setup_code[32];
     char *setup_password;           /* the director's, until the restore key is made */

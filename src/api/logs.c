@@ -45,7 +45,7 @@ void logs_configure(struct api *a, bool reload)
         return;
     }
     api_tell(a, "W_OWN", rules_own(a), NULL, NULL);
-    json_t *body = json_pack("{s:o,s:o,s:o,s:o,s:b}", "places", places_patterns(a), "hints", api_rows(a, STATE_log_hints, STATE_NONE), "retention", retention(a), "off",
+    json_t *body = json_pack("{s:o,s:o,s:o,s:o,s:o,s:b}", "places", places_patterns(a), "machines", device_logs_hints(a), "hints", api_rows(a, STATE_log_hints, STATE_NONE), "retention", retention(a), "off",
         off ? off : json_array(), "reload", reload);
     api_tell(a, "W_CONFIG", body, NULL, NULL);
 }

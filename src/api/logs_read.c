@@ -206,15 +206,25 @@ static bool stream_good(const char *s)
     return n >= 1 && n <= STREAM_MAX && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-")] == '\0';
 }
 
+static bool life_good(const char *s)
+{
+    size_t n = strlen(s);
+
+    return n <= 32 && strspn(s, "0123456789abcdef") == n;
+}
+
 /* The body of PROTOCOL-agent.md as a batch of one run (src/sakimorid/logbatch.h): watch reads the records, and believes nothing. */
-static int batch_of(struct api_call *c, const char *stream, uint64_t n, struct sm_buf *ret)
+static int batch_of(struct api_call *c, const char *stream, const char *life, uint64_t n, struct sm_buf *ret)
 {
     char name[160];
     uint8_t hash[32];
     int k = snprintf(name, sizeof name, "%s/%s", c->who.device, stream);
     struct sm_span address = SM_SPAN(name, (size_t)k);
 
-    crypto_sha256(address, hash);
+    /* Whose numbers these are: a machine that lost its place counts anew under another life. */
+    char numbers[224];
+    int m = snprintf(numbers, sizeof numbers, "%s%s%s", name, *life ? "\n" : "", life);
+    crypto_sha256(SM_SPAN(numbers, (size_t)m), hash);
     int r = sm_buf_put(ret, hash, 16);
     if (r >= 0)
         r = sm_buf_put_u64(ret, n);
@@ -233,16 +243,16 @@ static int batch_of(struct api_call *c, const char *stream, uint64_t n, struct s
 
 void h_agent_events(struct api_call *c)
 {
-    const char *stream = api_str(c->query, "stream"), *text = api_str(c->query, "number");
+    const char *stream = api_str(c->query, "stream"), *text = api_str(c->query, "number"), *life = api_str(c->query, "life");
     struct sm_buf batch = SM_BUF_INIT((size_t)1 << 20);
     char *end = NULL;
     errno = 0;
     unsigned long long n = *text >= '1' && *text <= '9' ? strtoull(text, &end, 10) : 0;
-    if (!stream_good(stream) || !n || errno || *end) {
-        api_fail(c, 400, "bad_request", stream_good(stream) ? "number" : "stream", NULL);
+    if (!stream_good(stream) || !life_good(life) || !n || errno || *end) {
+        api_fail(c, 400, "bad_request", !stream_good(stream) ? "stream" : !life_good(life) ? "life" : "number", NULL);
         return;
     }
-    int r = batch_of(c, stream, n, &batch);
+    int r = batch_of(c, stream, life, n, &batch);
     if (r < 0)
         api_fail_err(c, r, NULL);
     else

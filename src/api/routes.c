@@ -105,6 +105,8 @@ const struct api_route api_routes[] = {
     { "GET", V1 "/devices", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "devices", h_devices },
     { "GET", V1 "/devices/{id}", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "device", h_device },
     { "GET", V1 "/devices/{id}/guide", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "device.guide", h_guide },
+    { "GET", V1 "/devices/{id}/logs", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "device.logs", h_device_logs },
+    { "PUT", V1 "/devices/{id}/logs", CHIEFS, API_JSON, K(64), API_AUDIT, "device.logs.change", h_device_logs_put },
     { "POST", V1 "/devices/codes", CHIEFS, API_JSON, K(2), API_AUDIT, "device.code", h_device_code },
     { "POST", V1 "/local/join-code", 0, API_JSON, K(1), API_AUDIT | API_LOCAL, "device.code.local", h_local_code },
     { "PATCH", V1 "/devices/{id}", CHIEFS, API_JSON, K(2), API_AUDIT, "device.change", h_device_patch },

@@ -46,6 +46,11 @@ json_t *places_patterns(struct api *a);
 bool places_know(struct api *a, const char *address);
 
 /* Logs (logs.c): what watch and collector tell, and what watch is told. */
+/* device_logs.c: which logs a machine reads (of its row), for its poll; what watch is told of all of them; what one said.
+ * The lists are the caller's. */
+json_t *device_logs_settings(const json_t *device);
+json_t *device_logs_hints(struct api *a);
+void device_logs_said(struct api *a, const json_t *device, const json_t *poll);
 void logs_configure(struct api *a, bool reload);
 void logs_on_watch(struct api *a, bool there);
 void logs_tick(struct api *a, int64_t now);

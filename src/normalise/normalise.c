@@ -199,6 +199,8 @@ static int read_text(struct format_ctx *c, struct sm_span text)
 {
     const struct format *f = format_named(c->hint->format);
 
+    if (f && c->state && c->depth == 0)
+        c->state->last = f; /* what its records make together is asked of it (normalise_more) */
     if (f)
         return read_with(c, f, text);
     f = c->state ? c->state->last : NULL;

@@ -5,6 +5,7 @@
  *   supervisor   starts and restarts the others, hands each its channel; root where there is root, parses nothing from
  * outside link         the only one with a socket to the box; carries requests of the others, holds no key of content
  *   backup       reads files, seals; no network
+ *   logs         reads the machine's logs; no network, no key (logs/logs.h)
  *   lend         only where a folder is to be left out: opens for backup what its rules know nothing of (lend.c)
  *   prepare, hook  before and after files are read (helper.h); started for it and gone after it
  *   restore      writes files, for one signed order; no network; started for it and gone after it
@@ -61,7 +62,9 @@ enum agent_msg {
     /* link → backup, restore */
     L_ORDER = 10,    /* JSON {"order","sig","now"} → {"state","detail"} */
     L_SETTINGS = 11, /* JSON {"sources": […]} */
-    /* backup, restore → link: carry this to the box.  The answer is u16 HTTP status ‖ body (MORE frames when long);
+    L_LOGS = 12,       /* link → logs: JSON {"logs": […]} as the box wants them */
+    L_LOGS_STATE = 13, /* logs → link: JSON {"logs": […]} how they are */
+    /* backup, restore, logs → link: carry this to the box.  The answer is u16 HTTP status ‖ body (MORE frames when long);
      * SM_EPEER when the box could not be reached in time. */
     L_CALL =
         20, /* u8 method (0 GET, 1 POST JSON, 2 POST raw, 3 POST raw with a streamed answer) ‖ u16 n ‖ path ‖ body */
@@ -94,6 +97,10 @@ int backup_main(const char *data, const char *skip);
 int restore_main(const char *data, const char *skip);
 int decoy_main(const char *data, const char *skip);
 int lend_main(const char *data, const char *skip);
+int logs_main(const char *data, const char *skip);
+#define LOGS_USER "_sakimori-logs"
+#define LOGS_UID 64324u
+sm_must_use int logs_folder(const char *data); /* DATA/logs, of that user; made by the supervisor */
 /* local_socket: of a box on this machine, to join it by itself.  skip: a folder that is never read (the box's own
  * data).  Both may be NULL. */
 int supervisor_main(const char *data, const char *local_socket, const char *skip);

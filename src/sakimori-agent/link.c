@@ -25,9 +25,10 @@
 #define DRAIN_MS 5
 #define ANOTHER_MS 30000 /* a part that died is there again before that, or something is badly wrong */
 #define RUNS_MAX 32 /* accepted and not ended */
+#define LOGS_STATE_MAX ((size_t)32 << 10) /* it goes into the poll */
 #define BORN_MS 3000 /* the first poll waits so long for the backup part: an order before it would count as sent */
 
-enum { PART_BACKUP, PART_RESTORE, PARTS };
+enum { PART_BACKUP, PART_RESTORE, PART_LOGS, PARTS };
 
 struct link {
     struct agent_config config;
@@ -41,6 +42,7 @@ struct link {
     size_t carrying;
     json_t *confined, *sources;
     json_t *local; /* {"features"} of A_LOCAL */
+    json_t *logs, *logs_state; /* what the box wants of this machine's logs; how they are, for the poll */
     char boot_id[PLAT_BOOT_ID_TEXT], life[40];
     json_t *waiting_restore; /* poll row, until its process is attached */
     char restore[65];        /* the restore under way, until its end was told */
@@ -244,6 +246,18 @@ static bool path_ok(struct sm_span p)
     return true;
 }
 
+/* A batch of a log: the one call with a query, and the only one of the part that reads logs. */
+static bool events_path_ok(struct sm_span p)
+{
+    static const char head[] = PREFIX "events?";
+    if (p.n < sizeof head || p.n >= L_PATH_MAX || memcmp(p.p, head, sizeof head - 1) != 0)
+        return false;
+    for (size_t i = sizeof head - 1; i < p.n; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789_-=&", p.p[i]))
+            return false;
+    return true;
+}
+
 static struct carry *carry_new(struct link *l, int part, const struct sm_ipc_msg *m)
 {
     struct carry *c = l->carrying < CARRY_MAX ? calloc(1, sizeof *c) : NULL;
@@ -266,7 +280,8 @@ static int start_call(struct carry *c, struct sm_rd *rd)
 {
     unsigned method = sm_rd_u8(rd);
     struct sm_span path = sm_rd_bytes(rd, sm_rd_u16(rd));
-    if (rd->err || method > 3 || !path_ok(path))
+    bool ok = c->part == PART_LOGS ? method == 2 && events_path_ok(path) : path_ok(path);
+    if (rd->err || method > 3 || !ok)
         return -SM_EPROTO;
     memcpy(c->path, path.p, path.n);
     struct http_request r = {
@@ -400,10 +415,24 @@ static int start_pack(struct carry *c, struct sm_ipc_msg *m)
     return r;
 }
 
+static void on_logs_state(struct link *l, struct sm_span body)
+{
+    json_t *o = NULL;
+    if (sm_json_parse(body, LOGS_STATE_MAX, &o, NULL))
+        return;
+    json_decref(l->logs_state);
+    l->logs_state = json_incref(json_object_get(o, "logs"));
+    json_decref(o);
+}
+
 static void on_part(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct link *l = arg;
-    int part = ipc == l->part[PART_BACKUP] ? PART_BACKUP : PART_RESTORE;
+    int part = ipc == l->part[PART_BACKUP] ? PART_BACKUP : ipc == l->part[PART_LOGS] ? PART_LOGS : PART_RESTORE;
+    if (m->type == L_LOGS_STATE) {
+        on_logs_state(l, m->body);
+        return;
+    }
     struct carry *c = carry_new(l, part, m);
     struct sm_rd rd = SM_RD(m->body);
     int r = !c ? -SM_EAGAIN : m->type == L_CALL ? start_call(c, &rd) : start_pack(c, m);
@@ -639,20 +668,41 @@ static void on_order(struct link *l, json_t *row, const char *now)
     }
 }
 
+/* A box of before says nothing of logs: none are read. */
+static void give_logs(struct link *l)
+{
+    struct sm_buf b = SM_BUF_INIT(SM_IPC_BODY_MAX);
+    json_t *o = l->logs && l->part[PART_LOGS] ? json_pack("{s:O}", "logs", l->logs) : NULL;
+    if (o && !sm_json_dump(o, &b) && sm_ipc_send(l->part[PART_LOGS], L_LOGS, sm_buf_span(&b), -1)) {
+        json_decref(l->logs);
+        l->logs = NULL; /* the next poll's go */
+    }
+    json_decref(o);
+    sm_buf_wipe(&b);
+}
+
 static void on_settings(struct link *l, const json_t *settings)
 {
+    json_t *logs = json_object_get(settings, "logs");
+    if (json_is_array(logs) && !json_equal(logs, l->logs)) {
+        json_decref(l->logs);
+        l->logs = json_deep_copy(logs);
+        give_logs(l);
+    }
     json_t *sources = json_object_get(settings, "sources");
     struct sm_buf b = SM_BUF_INIT(SM_IPC_BODY_MAX);
     if (!json_is_array(sources) || json_equal(sources, l->sources))
         return;
     json_decref(l->sources);
     l->sources = json_deep_copy(sources);
-    if (!sm_json_dump(settings, &b)) {
+    json_t *theirs = json_pack("{s:O}", "sources", sources); /* the logs are not these parts' */
+    if (theirs && !sm_json_dump(theirs, &b)) {
         if (l->part[PART_BACKUP])
             (void)sm_ipc_send(
                 l->part[PART_BACKUP], L_SETTINGS, sm_buf_span(&b), -1); /* given again when it comes back */
         (void)sm_ipc_send(l->up, L_SETTINGS, sm_buf_span(&b), -1);      /* decoys; the same */
     }
+    json_decref(theirs);
     sm_buf_wipe(&b);
 }
 
@@ -751,6 +801,10 @@ static void poll_now(void *arg)
     if (o && l->confined)
         json_object_set(o, "confined", l->confined);
     json_object_set_new(o, "link", json_string(l->life));
+    struct sm_time clock = plat_clock_wall();
+    json_object_set_new(o, "clock_s", json_integer(clock.s));
+    if (l->logs_state)
+        json_object_set(o, "logs", l->logs_state);
     json_t *features = json_object_get(o, "features");
     for (size_t i = 0; i < json_array_size(json_object_get(l->local, "features")); i++)
         json_array_append(features, json_array_get(json_object_get(l->local, "features"), i));
@@ -782,6 +836,10 @@ static const struct sm_ipc_rule from_part[] = {
     {L_CALL, SM_IPC_BODY_MAX, false, "L_CALL"},
     {L_PACK, 4096, true, "L_PACK"},
 };
+static const struct sm_ipc_rule from_logs[] = {
+    {L_CALL, SM_IPC_BODY_MAX, false, "L_CALL"},
+    {L_LOGS_STATE, LOGS_STATE_MAX, false, "L_LOGS_STATE"},
+};
 static const struct sm_ipc_rule from_supervisor[] = {
     {A_ATTACH, 4096, true, "A_ATTACH"},
     {A_CONFINED, 65536, false, "A_CONFINED"},
@@ -795,8 +853,8 @@ static void attach(struct link *l, struct sm_ipc_msg *m)
     if (m->fd < 0 || sm_json_parse(m->body, 4096, &o, NULL))
         return;
     const char *peer = json_string_value(json_object_get(o, "peer"));
-    int part = peer && strcmp(peer, "restore") == 0 ? PART_RESTORE : PART_BACKUP;
-    const struct sm_ipc_config config = {.may_receive = from_part,
+    int part = peer && strcmp(peer, "restore") == 0 ? PART_RESTORE : peer && strcmp(peer, "logs") == 0 ? PART_LOGS : PART_BACKUP;
+    const struct sm_ipc_config config = {.may_receive = part == PART_LOGS ? from_logs : from_part,
         .may_receive_n = 2,
         .body_max = SM_IPC_BODY_MAX,
         .queue_max = 4 * QUEUE_MAX,
@@ -822,6 +880,8 @@ static void attach(struct link *l, struct sm_ipc_msg *m)
         json_decref(l->waiting_restore);
         l->waiting_restore = NULL;
     }
+    if (part == PART_LOGS)
+        give_logs(l);
     if (part == PART_BACKUP) {
         json_decref(l->sources);
         l->sources = NULL; /* the next poll's settings go to the new process */
@@ -944,6 +1004,8 @@ int link_main(const char *data, const char *skip)
     json_decref(l.confined);
     json_decref(l.local);
     json_decref(l.sources);
+    json_decref(l.logs);
+    json_decref(l.logs_state);
     json_decref(l.waiting_restore);
     agent_config_wipe(&l.config);
     return r ? 1 : 0;

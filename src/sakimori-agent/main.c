@@ -244,6 +244,7 @@ static const struct {
     {"restore", restore_main},
     {"decoy", decoy_main},
     {"lend", lend_main},
+    {"logs", logs_main},
     {"prepare", prepare_main},
     {"hook", hook_main},
     {"proof", proof_main},

@@ -33,10 +33,32 @@ static int add_kind(struct agent_policy *p, const char *value)
     return 0;
 }
 
+static int add_path(char **list, size_t *n, size_t max, const char *value)
+{
+    if (value[0] != '/')
+        return -SM_EINVAL;
+    if (*n == max)
+        return -SM_ELIMIT;
+    list[*n] = strdup(value);
+    return list[(*n)++] ? 0 : -ENOMEM;
+}
+
 static int line(struct agent_policy *p, const char *name, const char *value)
 {
     if (strcmp(name, "kind") == 0)
         return add_kind(p, value);
+    if (strcmp(name, "logs") == 0 && value[0] != '/') {
+        p->no_logs = strcmp(value, "no") == 0;
+        return p->no_logs || strcmp(value, "yes") == 0 ? 0 : -SM_EINVAL;
+    }
+    if (strcmp(name, "logs") == 0)
+        return add_path(p->logs, &p->logs_n, POLICY_LOGS_MAX, value);
+    if (strcmp(name, "nolog") == 0 && strcmp(value, "journal") == 0) {
+        p->no_journal = true;
+        return 0;
+    }
+    if (strcmp(name, "nolog") == 0)
+        return add_path(p->nolog, &p->nolog_n, POLICY_LOGS_MAX, value);
     if (strcmp(name, "facts") == 0) {
         p->no_facts = strcmp(value, "no") == 0;
         return p->no_facts || strcmp(value, "yes") == 0 ? 0 : -SM_EINVAL;
@@ -47,10 +69,7 @@ static int line(struct agent_policy *p, const char *name, const char *value)
         return add_skip(p, value);
     if (strcmp(name, "allow") != 0)
         return -SM_EINVAL;
-    if (p->allow_n == POLICY_ALLOW_MAX)
-        return -SM_ELIMIT;
-    p->allow[p->allow_n] = strdup(value);
-    return p->allow[p->allow_n++] ? 0 : -ENOMEM;
+    return add_path(p->allow, &p->allow_n, POLICY_ALLOW_MAX, value);
 }
 
 static int parse(struct agent_policy *p, const char *text, char *why)
@@ -64,7 +83,7 @@ static int parse(struct agent_policy *p, const char *text, char *why)
             int got = len < sizeof value ? sscanf(s, "%15[a-z] = %1023[^\n]", name, value) : 0;
             int r = got == 2 ? line(p, name, value) : -SM_EINVAL;
             if (r) {
-                snprintf(why, 160, "policy.conf:%u: \"allow = /folder\", \"skip = /folder\", \"kind = name\" or \"facts = no\" is expected", n);
+                snprintf(why, 160, "policy.conf:%u: \"allow = /folder\", \"skip = /folder\", \"kind = name\", \"facts = no\", \"logs = no\" or \"nolog = /file\" is expected", n);
                 return r;
             }
         }
@@ -97,6 +116,10 @@ void policy_wipe(struct agent_policy *p)
         free(p->allow[i]);
     for (size_t i = 0; i < p->skip_n; i++)
         free(p->skip_path[i]);
+    for (size_t i = 0; i < p->logs_n; i++)
+        free(p->logs[i]);
+    for (size_t i = 0; i < p->nolog_n; i++)
+        free(p->nolog[i]);
     *p = (struct agent_policy){0};
 }
 

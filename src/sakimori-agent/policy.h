@@ -4,6 +4,8 @@
  *   allow = /srv         a folder that may be backed up and restored to (repeat); none: all
  *   skip = /var/lib/x    a folder that is never read (repeat); the agent's own data and the box's are always skipped
  *   facts = no          what this machine is (facts.h) is not told to the box
+ *   logs = no           no log of this machine is sent; logs = /folder: files below it may be, besides /var/log (repeat)
+ *   nolog = /var/log/x  a log, or a folder of logs, that is never read (repeat); nolog = journal: not the journal
  *   kind = postgresql    a kind of source besides files that may be backed up (repeat); none: all when no folder is
  *                        named either, else only those whose paths are folders (sqlite)
  */
@@ -14,12 +16,15 @@
 
 #define POLICY_ALLOW_MAX 64
 #define POLICY_KINDS_MAX 8
+#define POLICY_LOGS_MAX 32
 struct agent_policy {
     char *allow[POLICY_ALLOW_MAX];
     size_t allow_n;
     char kind[POLICY_KINDS_MAX][16];
     size_t kind_n;
-    bool no_facts;
+    bool no_facts, no_logs, no_journal;
+    char *logs[POLICY_LOGS_MAX], *nolog[POLICY_LOGS_MAX];
+    size_t logs_n, nolog_n;
     struct plat_id skip[SCAN_SKIP_MAX];
     char *skip_path[SCAN_SKIP_MAX];
     size_t skip_n;

@@ -27,8 +27,8 @@
 #define LOCAL_MS 10000
 #define STILLBORN_MAX 3u
 
-enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_COUNT };
-static const char *const part_names[P_COUNT] = {"link", "backup", "restore", "decoy", "lend", "prepare", "hook", "proof"};
+enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_COUNT };
+static const char *const part_names[P_COUNT] = {"link", "backup", "restore", "decoy", "lend", "prepare", "hook", "proof", "logs"};
 
 struct supervisor;
 struct part {
@@ -64,7 +64,7 @@ static void start(struct part *p);
 /* Does this part run all the time? */
 static bool is_lasting(const struct supervisor *s, int id)
 {
-    return id == P_LINK || id == P_BACKUP || (id == P_LEND && s->skip);
+    return id == P_LINK || id == P_BACKUP || id == P_LOGS || (id == P_LEND && s->skip);
 }
 
 /* ---- channels between parts ---- */
@@ -72,7 +72,8 @@ static bool is_lasting(const struct supervisor *s, int id)
 static void attach(struct part *p, const char *peer, int fd)
 {
     struct sm_buf b = SM_BUF_INIT(256);
-    struct part *other = &p->s->part[strcmp(peer, part_names[P_BACKUP]) == 0 ? P_BACKUP : P_RESTORE];
+    struct part *other = &p->s->part[strcmp(peer, part_names[P_BACKUP]) == 0 ? P_BACKUP :
+        strcmp(peer, part_names[P_LOGS]) == 0 ? P_LOGS : P_RESTORE];
     bool fresh = p->id == P_LINK && strcmp(peer, part_names[other->id]) == 0 && !other->met;
     if (fresh) /* link knows of all that this one will ever do */
         other->met = true;
@@ -181,6 +182,8 @@ static void on_ready(struct part *p, struct sm_span body)
         connect_parts(&s->part[P_LINK], &s->part[P_BACKUP]);
     if (p->id == P_LINK || p->id == P_RESTORE)
         connect_parts(&s->part[P_LINK], &s->part[P_RESTORE]);
+    if (p->id == P_LINK || p->id == P_LOGS)
+        connect_parts(&s->part[P_LINK], &s->part[P_LOGS]);
     if (p->id == P_LEND || p->id == P_BACKUP)
         connect_parts(&s->part[P_LEND], &s->part[P_BACKUP]);
     if (p->id == P_DECOY && s->settings.n) {
@@ -361,6 +364,8 @@ static void start_all(struct supervisor *s)
 {
     if (access_folders(s->data) || staging_clear(s->data, NULL))
         sm_warn("the folders for databases could not be made ready");
+    if (logs_folder(s->data))
+        sm_warn("the folder for the places of logs could not be made");
     for (int i = 0; i < P_COUNT; i++)
         if (is_lasting(s, i))
             start(&s->part[i]);

@@ -87,6 +87,12 @@ static const struct cli_opt o_source_add[] = { { .name = "device", .value = "MAC
     SOURCE_FIELDS, END };
 static const struct cli_opt o_source_set[] = { { .name = "name", .value = "TEXT", .ja = "新しい名前",
     .en = "new name" }, SOURCE_FIELDS, END };
+static const struct cli_opt o_log_add[] = { { .name = "path", .value = "FILE", .many = true,
+    .ja = "ファイル。最後の部分に * が使える(くり返せる)", .en = "file, with * in its last part (may be repeated)" },
+    { .name = "input", .value = "file|audit|journald", .ja = "読み方(なければ file)", .en = "input (standard: file)" },
+    { .name = "format", .value = "NAME", .ja = "形(access、postgresql など。なければ自動)", .en = "format (access, postgresql …; else it is found out)" },
+    { .name = "encoding", .value = "NAME", .ja = "文字コード(なければ自動)", .en = "encoding (else it is found out)" },
+    { .name = "from-start", .ja = "いまある内容も送る", .en = "send what is there already, too" }, END };
 static const struct cli_opt o_wait[] = { OPT_WAIT, END };
 static const struct cli_opt o_source[] = { OPT_SOURCE, END };
 static const struct cli_opt o_period[] = { OPT_SOURCE, { .name = "from", .value = "TIME", .ja = "この時刻から",
@@ -381,6 +387,10 @@ const struct cli_cmd cli_commands[] = {
     { "devices code", "NAME", 1, 1, cmd_devices_code, "機器を加える番号を作る", "make a join code for a machine", o_days },
     { "guide", "[MACHINE]", 0, 1, cmd_guide, "機器を建て直す手順(印刷して、金庫の紙といっしょに)",
         "how to build a machine anew (print it, keep it with the sheet)", NULL },
+    { "devices logs", "MACHINE", 1, 1, cmd_devices_logs, "機器が送るログ", "the logs a machine sends", NULL },
+    { "devices log-add", "MACHINE NAME", 2, 2, cmd_devices_log_add, "機器が送るログを足す", "let a machine send one more log", o_log_add },
+    { "devices log-remove", "MACHINE NAME", 2, 2, cmd_devices_log_remove, "そのログを送らせない", "let it not send that log", NULL },
+    { "devices log-usual", "MACHINE", 1, 1, cmd_devices_log_usual, "いつものログに戻す", "the usual logs again", NULL },
     { "devices rename", "MACHINE NAME", 2, 2, cmd_devices_rename, "機器の名前を変える", "rename a machine", NULL },
     { "devices revoke", "MACHINE", 1, 1, cmd_devices_revoke, "機器を取り消す", "revoke a machine", o_why },
     { "people list", "", 0, 0, cmd_people_list, "人の一覧", "people", NULL },

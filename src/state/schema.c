@@ -143,7 +143,9 @@ static const char v5[] =
     "CREATE INDEX rule_filters_rule ON rule_filters(rule);"
     "CREATE TABLE own_rules(id TEXT PRIMARY KEY, title TEXT NOT NULL, text TEXT NOT NULL, by TEXT NOT NULL, changed_s INTEGER NOT NULL);"
     "CREATE TABLE rule_hits(rule TEXT NOT NULL, day INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(rule, day)) WITHOUT ROWID;"
-    "CREATE INDEX rule_hits_day ON rule_hits(day);";
+    "CREATE INDEX rule_hits_day ON rule_hits(day);"
+    /* Which logs a machine sends (NULL: the usual ones), and what it said of them last. */
+    "ALTER TABLE devices ADD COLUMN logs TEXT; ALTER TABLE devices ADD COLUMN logs_state TEXT;";
 
 const char *const state_schema[] = { v1, v2, v3, v4, v5 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

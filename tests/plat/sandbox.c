@@ -12,6 +12,7 @@
 #include <sys/capability.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -737,6 +738,14 @@ static int cannot(void)
     return FINE;
 }
 
+static int do_watch(void)
+{
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    CHECK(fd >= 0 && inotify_add_watch(fd, "/", IN_CREATE) >= 0);
+    close(fd);
+    return FINE;
+}
+
 /* What each profile must allow, and what it must die of.  exec, fork, kill, W+X memory: all of them. */
 static const struct row {
     const char *profile;
@@ -757,6 +766,7 @@ static const struct row {
     {"agent-backup", {do_base, do_read, do_write, do_memory_file, do_thread, refused_socket}, {bad_chown}},
     {"agent-restore", {do_base, do_read, do_write, do_restore, do_thread, do_confine, refused_socket}, {bad_connect}},
     {"agent-lend", {do_base, do_read}, {bad_socket, bad_open_write, bad_unlink}},
+    {"agent-logs", {do_base, do_read, do_write, do_watch, refused_socket}, {bad_chown}},
     {"agent-dump", {do_base, do_read, do_write, do_connect, do_tool}, {NULL}, true},
     {"agent-proof", {do_base, do_read, do_write, local_socket_only, do_tool}, {NULL}, true},
     {"agent-sqlite", {do_base, do_read, do_write, do_thread}, {bad_socket}},

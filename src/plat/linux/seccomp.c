@@ -61,6 +61,7 @@ static const char *const serve_local[] = {"connect", "bind", "listen", "accept",
     "sched_get_priority_min", NULL};
 /* Packs are handed to link as anonymous files. */
 static const char *const memory_file[] = {"memfd_create", NULL};
+static const char *const file_watch[] = {"inotify_init1", "inotify_add_watch", "inotify_rm_watch", NULL};
 enum { OPEN_NONE, OPEN_READ, OPEN_ALL };
 
 static const struct profile {
@@ -91,6 +92,7 @@ static const struct profile {
     {"agent-backup", {base, file_read, file_write, memory_file}, OPEN_ALL, true, "socket"},
     {"agent-restore", {base, file_read, file_write, file_restore, land_lock}, OPEN_ALL, true, "socket"},
     {"agent-lend", {base, file_read}, OPEN_READ, false},
+    {"agent-logs", {base, file_read, file_write, file_watch}, OPEN_ALL, false, "socket"},
     {"agent-dump", {base, file_read, file_write, net_connect, tools, memory_file}, OPEN_ALL, true, NULL, false, true},
     {"agent-proof", {base, file_read, file_write, serve_local, tools, memory_file}, OPEN_ALL, true, NULL, true, true},
     /* A library of others in it, that asks for this and that and takes a no; it starts nothing and loads nothing more. */

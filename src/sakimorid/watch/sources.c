@@ -52,6 +52,32 @@ static uint16_t word(struct watch *w, const json_t *row, const char *key)
     return text && *text ? event_names_add(w->names, SM_SPAN_STR(text)) : 0;
 }
 
+/* "device/stream" of an agent: the machine's name stands for one that a line does not say, and what people set for that log
+ * says how it is read. */
+static void machine_hint(const struct watch *w, struct origin *o)
+{
+    const char *slash = strchr(o->address, '/');
+    size_t i, n = slash ? (size_t)(slash - o->address) : 0;
+    json_t *row;
+
+    o->host[0] = '\0';
+    json_array_foreach(w->machines, i, row) {
+        const char *device = json_string_value(json_object_get(row, "device")), *host = json_string_value(json_object_get(row, "host"));
+        if (!n || !device || strlen(device) != n || memcmp(device, o->address, n) != 0)
+            continue;
+        const json_t *log = json_object_get(json_object_get(row, "logs"), slash + 1);
+        const char *format = json_string_value(json_object_get(log, "format")), *encoding = json_string_value(json_object_get(log, "encoding"));
+        snprintf(o->host, sizeof o->host, "%s", host ? host : "");
+        while (o->host[0] && !sm_utf8_valid(SM_SPAN_STR(o->host))) /* cut within a character */
+            o->host[strlen(o->host) - 1] = '\0';
+        if (format && normalise_knows_format(format))
+            snprintf(o->format, sizeof o->format, "%s", format);
+        if (encoding && normalise_knows_encoding(encoding))
+            snprintf(o->encoding, sizeof o->encoding, "%s", encoding);
+        return;
+    }
+}
+
 static void origin_hint(struct watch *w, struct origin *o)
 {
     size_t i;
@@ -59,7 +85,9 @@ static void origin_hint(struct watch *w, struct origin *o)
 
     o->format[0] = o->encoding[0] = '\0';
     o->hint = NORMALISE_HINT;
-    o->hint.sender = SM_SPAN_STR(o->address);
+    if (o->listener == LOG_AGENT)
+        machine_hint(w, o);
+    o->hint.sender = SM_SPAN_STR(o->host[0] ? o->host : o->address);
     o->hint.state = o->state;
     json_array_foreach(w->hints, i, row) {
         if (!row_is(row, o, NULL))
@@ -92,6 +120,12 @@ static void source_hint(struct watch *w, struct source *s)
             json_int_t klass = json_integer_value(json_object_get(row, "class"));
             s->klass = klass >= 0 && klass < EVIDENCE_CLASSES_MAX ? (uint8_t)klass : 0;
         }
+}
+
+void sources_machines(struct watch *w, json_t *list)
+{
+    json_decref(w->machines);
+    w->machines = list;
 }
 
 void sources_hints(struct watch *w, json_t *list)
@@ -246,4 +280,5 @@ void sources_free(struct watch *w)
             free(s);
         }
     json_decref(w->hints);
+    json_decref(w->machines);
 }

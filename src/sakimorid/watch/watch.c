@@ -46,6 +46,8 @@ static void on_config(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     int r = msg_json(m->body, CONFIG_MAX, &in, why);
     bool load = json_is_true(json_object_get(in, "reload")) || !w->set || w->own_changed;
 
+    if (r >= 0 && json_is_array(v = json_object_get(in, "machines")))
+        sources_machines(w, json_incref(v));
     if (r >= 0 && json_is_array(v = json_object_get(in, "hints")))
         sources_hints(w, json_incref(v));
     if (r >= 0 && json_is_array(v = json_object_get(in, "retention")))

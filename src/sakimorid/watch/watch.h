@@ -44,7 +44,7 @@ struct origin {
     struct origin *next;            /* of its slot */
     unsigned listener;
     char address[LOG_ADDRESS_MAX + 1];
-    char format[32], encoding[16];
+    char format[32], encoding[16], host[100]; /* host: of a machine with an agent, "" else */
     int zone_s;
     struct normalise_hint hint;
     struct normalise_state *state;  /* of agents, NULL else */
@@ -154,6 +154,7 @@ struct watch {
     struct source *sources[SOURCES_MAX];
     struct source *changed;
     size_t origins_n, sources_n, states_n;
+    json_t *machines;               /* with agents: [{device, host, logs: {stream: {format, encoding}}}] */
     json_t *hints;                  /* what people said: [{listener, address, host, class, format, …}] */
 
     /* signals.c */
@@ -201,6 +202,7 @@ struct source *source_of(struct watch *w, struct origin *o, struct sm_span host)
 void source_saw(struct watch *w, struct source *s, const struct event *e);
 void sources_tell(struct watch *w);
 void sources_hints(struct watch *w, json_t *list /* taken */);
+void sources_machines(struct watch *w, json_t *list /* taken */); /* seen by the next sources_hints */
 void sources_free(struct watch *w);
 
 /* rules.c */

@@ -1,0 +1,445 @@
+/*
+ * The process: what the box wants comes from link as L_LOGS, batches go back as L_CALL, how the logs are as L_LOGS_STATE.
+ * Folders and the journal wake it; while nothing is written it sleeps, but for a look once a minute.
+ */
+#include <errno.h>
+#include <linux/capability.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "plat/clock.h"
+#include "plat/fs.h"
+#include "plat/proc.h"
+#include "sakimori-agent/logs/journald.h"
+#include "sakimori-agent/logs/logs.h"
+
+#define GATHER_MS 200u  /* what is written at once goes at once */
+#define TICK_MS 60000u
+#define SOON_MS 2000u
+#define SETTINGS_MAX ((size_t)128 << 10)
+
+struct part {
+    struct logs logs;
+    struct agent_policy policy;
+    struct sm_loop *loop;
+    struct sm_ipc *up, *link;
+    struct sm_timer *go;
+    struct sm_watch *watch, *fd_watch[LOGS_MAX];
+    uint64_t go_ms, tick_ms, soon_ms;
+    json_t *rows; /* as the box sent them */
+    json_t *told;
+    json_t *bad; /* rows that cannot be read here */
+    unsigned gen; /* of the settings */
+    bool journal;
+};
+
+static uint64_t now_ms(void)
+{
+    return plat_clock_mono_ms();
+}
+
+static void wake(struct part *p, uint64_t in_ms)
+{
+    uint64_t at = now_ms() + in_ms;
+    if (p->go_ms && p->go_ms <= at)
+        return;
+    p->go_ms = at;
+    sm_timer_set(p->go, in_ms, 0);
+}
+
+/* ---- sending ---- */
+
+struct sent {
+    struct part *p;
+    struct log *l;
+    unsigned gen; /* of other settings: l is gone, and what was sent is sent again with its number */
+};
+
+static void answered(void *arg, int err, const struct sm_ipc_msg *m, const char *text)
+{
+    struct sent *s = arg;
+    struct part *p = s->p;
+    (void)text;
+    int status = err ? err : -SM_EPROTO;
+    if (!err && m->body.n >= 2)
+        status = m->body.p[0] | m->body.p[1] << 8;
+    if (!err && (m->flags & SM_IPC_MORE))
+        return;
+    for (size_t i = 0; i < p->logs.log_n; i++)
+        if (p->gen == s->gen && p->logs.log[i] == s->l)
+            feed_answer(s->l, status);
+    free(s);
+    wake(p, 0);
+}
+
+static int send_batch(struct logs *all, struct log *l)
+{
+    struct part *p = (struct part *)(void *)((char *)all - offsetof(struct part, logs));
+    struct sm_buf b = SM_BUF_INIT(SM_IPC_BODY_MAX);
+    struct sent *s = calloc(1, sizeof *s);
+    char path[L_PATH_MAX];
+    int n = snprintf(path, sizeof path, "/agent/v1/events?stream=%s&life=%s&number=%llu", l->name, l->at.life,
+        (unsigned long long)l->at.number);
+    int r = !s ? -ENOMEM : !p->link ? -SM_EPEER : 0;
+    if (!r)
+        r = sm_buf_put_u8(&b, 2);
+    if (!r)
+        r = sm_buf_put_u16(&b, (uint16_t)n);
+    if (!r)
+        r = sm_buf_put(&b, path, (size_t)n);
+    if (!r)
+        r = sm_buf_put_span(&b, sm_buf_span(&l->batch));
+    if (!r) {
+        *s = (struct sent){.p = p, .l = l, .gen = p->gen};
+        r = sm_ipc_ask(p->link, L_CALL, sm_buf_span(&b), -1, answered, s);
+    }
+    if (r)
+        free(s);
+    sm_buf_wipe(&b);
+    return r;
+}
+
+/* ---- what the box is told ---- */
+
+static void tell(struct part *p)
+{
+    struct sm_buf b = SM_BUF_INIT(SETTINGS_MAX);
+    json_t *list = json_array(), *o;
+    for (size_t i = 0; i < p->logs.log_n && list; i++)
+        if (json_array_append_new(list, log_tell(p->logs.log[i])))
+            break; /* a row less is told */
+    if (list && p->bad && json_array_extend(list, p->bad))
+        sm_warn("some logs are not told of");
+    o = list ? json_pack("{s:O}", "logs", list) : NULL;
+    if (o && p->link && !json_equal(list, p->told) && !sm_json_dump(o, &b) &&
+        !sm_ipc_send(p->link, L_LOGS_STATE, sm_buf_span(&b), -1)) {
+        json_decref(p->told);
+        p->told = json_incref(list);
+    }
+    json_decref(o);
+    json_decref(list);
+    sm_buf_wipe(&b);
+}
+
+/* ---- the round ---- */
+
+static void watch_fds(struct part *p);
+
+static void go(void *arg)
+{
+    struct part *p = arg;
+    uint64_t now = now_ms(), next = UINT64_MAX;
+    bool tick = now >= p->tick_ms;
+    p->go_ms = 0;
+    if (tick)
+        p->tick_ms = now + TICK_MS;
+    for (size_t i = 0; i < p->logs.log_n; i++) {
+        struct log *l = p->logs.log[i];
+        bool look = tick || l->dirty || l->soon;
+        if (look) {
+            l->dirty = false;
+            l->input->look(l);
+        }
+        if (look || (l->not_before_ms && now >= l->not_before_ms) || l->batch.n)
+            feed_go(l);
+        if (l->save_ms && now >= l->save_ms)
+            feed_save(l);
+        bool can = !l->sending && !l->not_before_ms && p->logs.sending < LOG_SENDING_MAX; /* else an answer wakes us */
+        uint64_t at = l->dirty && can ? now : l->soon ? now + SOON_MS : p->tick_ms;
+        at = l->not_before_ms && l->not_before_ms < at ? l->not_before_ms : at;
+        at = l->save_ms && l->save_ms < at ? l->save_ms : at;
+        next = at < next ? at : next;
+    }
+    watch_fds(p);
+    tell(p);
+    wake(p, next == UINT64_MAX ? TICK_MS : next > now ? next - now : 0);
+}
+
+/* Which logs have a path in the folder that something happened in. */
+static void mark_dir(struct part *p, int wd, const char *name)
+{
+    for (size_t i = 0; i < p->logs.dir_n; i++) {
+        const char *dir = p->logs.dir[i].path;
+        size_t n = strlen(dir);
+        for (size_t k = 0; k < p->logs.log_n && p->logs.dir[i].wd == wd; k++) {
+            struct log *l = p->logs.log[k];
+            for (size_t j = 0; j < l->path_n; j++) {
+                const char *slash = strrchr(l->path[j], '/'), *base = slash + 1;
+                size_t same = strcspn(base, "*?["), folder = slash == l->path[j] ? 1 : (size_t)(slash - l->path[j]);
+                l->dirty |= folder == n && strncmp(l->path[j], dir, n) == 0 && (!name || strncmp(name, base, same) == 0);
+            }
+        }
+    }
+}
+
+static void on_inotify(void *arg, int fd, unsigned events)
+{
+    struct part *p = arg;
+    _Alignas(struct inotify_event) char buf[8192];
+    ssize_t n;
+    (void)events;
+    while ((n = read(fd, buf, sizeof buf)) > 0) {
+        for (size_t at = 0; at + sizeof(struct inotify_event) <= (size_t)n;) {
+            struct inotify_event e;
+            memcpy(&e, buf + at, sizeof e);
+            if (e.mask & IN_Q_OVERFLOW)
+                for (size_t i = 0; i < p->logs.log_n; i++)
+                    p->logs.log[i]->dirty = true;
+            else
+                mark_dir(p, e.wd, e.len ? buf + at + sizeof e : NULL);
+            if (e.mask & IN_IGNORED) /* the folder is gone; a new one of that name is watched by the next look */
+                for (size_t i = 0; i < p->logs.dir_n; i++)
+                    if (p->logs.dir[i].wd == e.wd)
+                        p->logs.dir[i--] = p->logs.dir[--p->logs.dir_n];
+            at += sizeof e + e.len;
+        }
+    }
+    for (size_t i = 0; i < p->logs.log_n; i++)
+        if (p->logs.log[i]->dirty) {
+            wake(p, GATHER_MS);
+            return;
+        }
+}
+
+static void on_log_fd(void *arg, int fd, unsigned events)
+{
+    struct part *p = arg;
+    (void)events;
+    for (size_t i = 0; i < p->logs.log_n; i++)
+        if (p->logs.log[i]->input->fd(p->logs.log[i]) == fd) {
+            p->logs.log[i]->dirty = true;
+            sm_watch_events(p->fd_watch[i], 0); /* until it was looked at */
+        }
+    wake(p, GATHER_MS);
+}
+
+static void watch_fds(struct part *p)
+{
+    for (size_t i = 0; i < p->logs.log_n; i++) {
+        int fd = p->logs.log[i]->input->fd(p->logs.log[i]);
+        if (fd >= 0 && !p->fd_watch[i] && sm_loop_fd(p->loop, fd, SM_READ, on_log_fd, p, &p->fd_watch[i]))
+            sm_warn("%s is looked at once a minute only", p->logs.log[i]->name);
+        else if (p->fd_watch[i] && !p->logs.log[i]->dirty)
+            sm_watch_events(p->fd_watch[i], SM_READ);
+    }
+}
+
+/* ---- settings ---- */
+
+static void drop_all(struct part *p)
+{
+    for (size_t i = 0; i < p->logs.log_n; i++) {
+        sm_watch_free(p->fd_watch[i]);
+        p->fd_watch[i] = NULL;
+        if (p->logs.log[i]->unsaved)
+            feed_save(p->logs.log[i]);
+        log_free(p->logs.log[i]);
+    }
+    p->logs.log_n = p->logs.sending = 0;
+    p->gen++;
+}
+
+static void add(struct part *p, const json_t *row)
+{
+    char why[160] = "";
+    struct log *l = NULL;
+    bool spare = json_is_true(json_object_get(row, "unless_journal"));
+    const char *name = json_string_value(json_object_get(row, "name"));
+    if (!name || !log_name_ok(name))
+        return;
+    for (size_t i = 0; i < p->logs.log_n; i++)
+        if (strcmp(p->logs.log[i]->name, name) == 0)
+            return;
+    if (spare && p->journal && !p->policy.no_journal)
+        return;
+    int r = p->logs.log_n == LOGS_MAX ? -SM_ELIMIT : log_new(&p->logs, row, &l, why);
+    if (!r) {
+        p->logs.log[p->logs.log_n++] = l;
+        return;
+    }
+    sm_warn("the log %s cannot be read: %s", name, why[0] ? why : sm_strerror(r));
+    json_t *bad = json_pack("{s:s,s:s,s:s,s:s}", "name", name, "input", "", "state", "error", "detail", why[0] ? why : sm_strerror(r));
+    if (!p->bad)
+        p->bad = json_array();
+    if (json_array_append_new(p->bad, bad))
+        sm_warn("and the box is not told of it");
+}
+
+static void on_settings(struct part *p, struct sm_span body)
+{
+    sm_cleanup(sm_json_free) json_t *o = NULL;
+    const json_t *rows;
+    if (sm_json_parse(body, SETTINGS_MAX, &o, NULL) || !json_is_array(rows = json_object_get(o, "logs")))
+        return;
+    if (json_equal(rows, p->rows))
+        return;
+    drop_all(p);
+    json_decref(p->rows);
+    p->rows = json_incref((json_t *)(uintptr_t)rows);
+    json_decref(p->bad);
+    p->bad = NULL;
+    p->journal = log_journald_there();
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        add(p, json_array_get(rows, i));
+    wake(p, 0);
+}
+
+/* ---- life ---- */
+
+static void on_link(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    (void)ipc;
+    on_settings(arg, m->body);
+}
+
+static void on_link_gone(void *arg, struct sm_ipc *ipc, int err)
+{
+    struct part *p = arg;
+    if (err)
+        sm_error("link broke the rules of its channel: %s", sm_strerror(err));
+    p->link = NULL;
+    sm_ipc_free(ipc); /* what is on its way is answered by that, and sent again */
+}
+
+static void on_up(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    static const struct sm_ipc_rule rule[] = {{L_LOGS, SETTINGS_MAX, false, "L_LOGS"}};
+    struct part *p = arg;
+    const struct sm_ipc_config c = {.may_receive = rule,
+        .may_receive_n = 1,
+        .body_max = SM_IPC_BODY_MAX,
+        .queue_max = (size_t)4 << 20,
+        .on_message = on_link,
+        .on_gone = on_link_gone,
+        .arg = p};
+    (void)ipc;
+    if (m->type == A_STOP) {
+        sm_loop_stop(p->loop, 0);
+        return;
+    }
+    int fd = m->fd;
+    m->fd = -1;
+    if (p->link)
+        on_link_gone(p, p->link, 0);
+    if (fd >= 0 && sm_ipc_new(p->loop, fd, &c, &p->link))
+        sm_error("the channel to link could not be made");
+    json_decref(p->told);
+    p->told = NULL;
+    for (size_t i = 0; i < p->logs.log_n; i++)
+        p->logs.log[i]->not_before_ms = p->logs.log[i]->backoff_ms = 0;
+    wake(p, 0);
+}
+
+static void on_up_gone(void *arg, struct sm_ipc *ipc, int err)
+{
+    (void)ipc;
+    (void)err;
+    sm_loop_stop(((struct part *)arg)->loop, 0);
+}
+
+int logs_folder(const char *data)
+{
+    char path[AGENT_PATH_MAX + 16];
+    uid_t uid = LOGS_UID;
+    gid_t gid = LOGS_UID;
+    snprintf(path, sizeof path, "%s/logs", data);
+    int r = plat_fs_mkdir_p(path, 0700);
+    if (r || geteuid() != 0)
+        return r;
+    (void)plat_user_lookup(LOGS_USER, &uid, &gid); /* without such a user the number serves */
+    return lchown(path, uid, gid) ? -errno : 0;
+}
+
+/* Its own folder, the folders of logs, and what the journal's library looks at. */
+static int confine(const struct part *p, const char *data, struct plat_confined *c)
+{
+    static const int caps[] = {CAP_DAC_READ_SEARCH};
+    char folder[AGENT_PATH_MAX + 16];
+    struct plat_path_rule paths[POLICY_LOGS_MAX + 8];
+    size_t n = 0;
+    snprintf(folder, sizeof folder, "%s/logs", data);
+    paths[n++] = (struct plat_path_rule){folder, true, false};
+    for (size_t i = 0; i < p->logs.roots.n; i++)
+        paths[n++] = (struct plat_path_rule){p->logs.roots.root[i].real, false, true};
+    if (!p->policy.no_journal && !p->policy.no_logs) {
+        paths[n++] = (struct plat_path_rule){"/var/log/journal", false, true};
+        paths[n++] = (struct plat_path_rule){"/run/log/journal", false, true};
+        paths[n++] = (struct plat_path_rule){"/etc/machine-id", false, true};
+    }
+    const struct part_rules rules = {.profile = "agent-logs",
+        .user = LOGS_USER,
+        .uid = LOGS_UID,
+        .caps = caps,
+        .caps_n = 1,
+        .paths = paths,
+        .paths_n = n,
+        .landlock = true,
+        .nofile = 1200};
+    plat_proc_background();
+    return part_confine(&rules, c);
+}
+
+static int make(struct part *p, const char *data)
+{
+    char folder[AGENT_PATH_MAX + 16];
+    snprintf(folder, sizeof folder, "%s/logs", data);
+    p->logs.folder = plat_fs_open_dir(AT_FDCWD, folder);
+    p->logs.send = send_batch;
+    p->logs.now_ms = now_ms;
+    p->logs.buf = malloc(LOG_READ);
+    p->logs.dir = calloc(LOG_DIRS_MAX, sizeof *p->logs.dir);
+    int r = p->logs.folder < 0 ? p->logs.folder : !p->logs.buf || !p->logs.dir ? -ENOMEM : sm_loop_new(&p->loop);
+    if (!r)
+        r = sm_loop_timer(p->loop, UINT64_MAX, 0, go, p, &p->go);
+    p->logs.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (!r && p->logs.inotify >= 0)
+        r = sm_loop_fd(p->loop, p->logs.inotify, SM_READ, on_inotify, p, &p->watch);
+    return r;
+}
+
+static int begin(struct part *p, const char *data, const char *skip, char *why)
+{
+    static const struct sm_ipc_rule rule[] = {{A_ATTACH, 4096, true, "A_ATTACH"}, {A_STOP, 16, false, "A_STOP"}};
+    struct plat_confined c = {0};
+    struct sm_buf b = SM_BUF_INIT(1024);
+    int r = policy_load(data, skip, &p->policy, why);
+    if (!r)
+        r = log_roots_make(&p->policy, &p->logs.roots);
+    if (!r && !p->policy.no_journal && !p->policy.no_logs)
+        (void)log_journald_load(); /* without it there is no journal */
+    if (!r)
+        r = confine(p, data, &c);
+    if (!r)
+        r = make(p, data);
+    const struct sm_ipc_config up = {.may_receive = rule,
+        .may_receive_n = 2,
+        .body_max = 65536,
+        .queue_max = 65536,
+        .on_message = on_up,
+        .on_gone = on_up_gone,
+        .arg = p};
+    if (!r)
+        r = sm_ipc_new(p->loop, 3, &up, &p->up);
+    if (!r)
+        r = plat_confined_put(&c, &b);
+    if (!r)
+        r = sm_ipc_send(p->up, A_READY, sm_buf_span(&b), -1);
+    sm_buf_wipe(&b);
+    return r;
+}
+
+int logs_main(const char *data, const char *skip)
+{
+    static struct part p;
+    char why[160] = "";
+    int r = begin(&p, data, skip, why);
+    if (r)
+        sm_error("%s", why[0] ? why : sm_strerror(r));
+    else
+        r = sm_loop_run(p.loop);
+    drop_all(&p);
+    log_roots_free(&p.logs.roots);
+    policy_wipe(&p.policy);
+    return r ? 1 : 0;
+}
