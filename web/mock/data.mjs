@@ -9,6 +9,10 @@ export const hex = (seed, n = 64) => { let x = 0; for (const c of seed) x = (x *
 export const A7 = 'a7'.padEnd(32, '0');
 const L = (ja, en) => ({ ja, en });
 
+export const machineLogs = () => ({ usual: false, told: true, clock_s: 1795478580, items: [
+    ['journal', 'journald', [], 'ok', 184_233, 41_000_000, 0, 0], ['auth', 'file', ['/var/log/auth.log', '/var/log/secure'], 'absent', 0, 0, 0, 0], ['nginx', 'file', ['/var/log/nginx/access.log'], 'ok', 92_114, 17_800_000, 3, 1],
+    ['orca', 'file', ['/opt/jma/log/*.log'], 'refused', 0, 0, 0, 0], ['audit', 'audit', ['/var/log/audit/audit.log'], 'unknown', 0, 0, 0, 0],
+].map(([name, input, paths, state, records, bytes, cut, gaps]) => ({ name, input, paths, format: '', encoding: '', from_start: false, unless_journal: name === 'auth', state, detail: '', files: 1, records, bytes, cut, gaps, last: records ? at(30_000) : null })) });
 export const devices = () => [
     ['d1', L('受付パソコン1', 'Reception 1'), 'reception-1', 'Ubuntu 22.04', 'ok'], ['d2', L('受付パソコン2', 'Reception 2'), 'reception-2', 'Ubuntu 22.04', 'late'],
     ['d3', L('電子カルテ サーバー', 'EMR server'), 'emr-01', 'Debian 12', 'ok'], ['d4', L('レセコン(ORCA)', 'Receipts (ORCA)'), 'orca-01', 'Ubuntu 22.04', 'ok'],

@@ -178,6 +178,7 @@ const ROUTES = [
     ['POST', /^\/alarms\/(.+)$/, ({ st, data, send }) => { if (data.action === 'seen') st.seen = true; if (data.action === 'close') st.scenario = 'ok'; send({}); }],
     ['GET', /^\/devices$/, ({ st, send }) => send(list(D.devices().slice(0, st.empty ? 1 : 99)))],
     ['POST', /^\/devices\/codes$/, ({ send }) => send({ code: 'SKJ1-ABCD-EFGH-IJKL-MNOP-QRST-UVWX', until: later(15), command: 'sakimori-agent join https://192.0.2.5:8444 SKJ1-ABCD-EFGH-IJKL-MNOP-QRST-UVWX' })],
+    ['GET', /^\/devices\/[^/]+\/logs$/, ({ send }) => send(D.machineLogs())], ['PUT', /^\/devices\/[^/]+\/logs$/, ({ send }) => send(D.machineLogs())],
     ['PATCH', /^\/devices\/(.+)$/, ({ send }) => send({})], ['DELETE', /^\/devices\/(.+)$/, ({ send }) => send({})],
     ['GET', /^\/sources$/, ({ st, send }) => send(list(st.empty ? st.made : D.sources(bad(st), gens(st)).concat(st.made)))],
     ['POST', /^\/sources$/, ({ st, data, send }) => { const s = { id: 'n' + (st.made.length + 1), ...data, responsible: data.responsible ?? null, last: null, next: later(30), state: 'ok' }; st.made.push(s); send(s, 201); }],

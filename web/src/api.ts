@@ -149,6 +149,11 @@ export interface Device {
     last_seen: string | null; agent_version: string; confined: Record<string, unknown>; sources: string[]; cert_until: string | null; features?: string[];
     kept?: { generations: number; bytes: number; quota: number };
 }
+export interface MachineLog {
+    name: string; input: 'file' | 'audit' | 'journald'; paths: string[]; format: string; encoding: string; from_start: boolean; unless_journal: boolean;
+    state: 'unknown' | 'ok' | 'absent' | 'refused' | 'waiting' | 'error'; detail: string; files: number; records: number; bytes: number; cut: number; gaps: number; last: string | null;
+}
+export interface MachineLogs { items: MachineLog[]; usual: boolean; told: boolean; clock_s: number | null }
 export interface Schedule { every: 'hour' | 'day' | 'week' | 'off'; at?: string; weekday?: number }
 export interface HourRow { days: number[]; from: string; to: string; kib_s: number }
 export interface SourceOptions {

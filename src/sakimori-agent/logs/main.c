@@ -105,7 +105,7 @@ static int send_batch(struct logs *all, struct log *l)
 static void tell(struct part *p)
 {
     struct sm_buf b = SM_BUF_INIT(SETTINGS_MAX);
-    json_t *list = json_array(), *o;
+    json_t *list = p->rows ? json_array() : NULL, *o; /* before it knows what is wanted there is nothing to say */
     for (size_t i = 0; i < p->logs.log_n && list; i++)
         if (json_array_append_new(list, log_tell(p->logs.log[i])))
             break; /* a row less is told */
