@@ -206,6 +206,20 @@ test('the records of one audit event are joined', { timeout: 120e3 }, async () =
   await L.until('the event of both', async () => (await find('"marker-audit"')).some((x) => x.event.CommandLine?.includes('marker-audit') && x.event.Image === '/usr/bin/curl'), WAIT);
 });
 
+test('a file with a head of columns is read by it, also after the box was restarted', { timeout: 180e3 }, async () => {
+  append('iis.log', '');
+  await set([{ name: 'iis', input: 'file', paths: [file('iis.log')], format: 'w3c' }]);
+  await L.until('the log to be followed', async () => (await state('iis')).state === 'ok', WAIT);
+  append('iis.log', '#Software: IIS\n#Fields: date time c-ip x-marker sc-status\n2026-11-23 01:00:00 203.0.113.5 marker-head-1 404\n');
+  const [one] = await wait('"marker-head-1"', 1);
+  assert.equal(one.event['x-marker'], 'marker-head-1');
+  await L.until('the head on the disk', () => fs.readFileSync(`${box.data}/watch/heads`, 'utf8').includes('/iis'), WAIT);
+  process.kill(box.children().watch, 'SIGKILL');
+  append('iis.log', '2026-11-23 01:00:01 203.0.113.5 marker-head-2 500\n');
+  const [two] = await wait('"marker-head-2"', 1);
+  assert.equal(two.event['x-marker'], 'marker-head-2');
+});
+
 test('the machine\'s owner may refuse everything, and the parts stay small', { timeout: 120e3 }, async () => {
   const pid = partsOf().logs;
   const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');

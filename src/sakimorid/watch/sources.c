@@ -161,6 +161,8 @@ struct origin *origin_of(struct watch *w, unsigned listener, struct sm_span addr
     if (listener == LOG_AGENT && w->states_n < STATES_MAX && (o->state = normalise_state_new()) != NULL)
         w->states_n++;
     origin_hint(w, o);
+    if (o->state)
+        heads_give(w, o);
     o->next = *slot;
     *slot = o;
     w->origins_n++;
@@ -281,4 +283,5 @@ void sources_free(struct watch *w)
         }
     json_decref(w->hints);
     json_decref(w->machines);
+    json_decref(w->heads);
 }

@@ -144,6 +144,8 @@ static int take_record(struct watch *w, const struct log_run *run, const struct 
     r = normalise_record(w->normalise, &o->hint, rec->bytes, seen, &w->e);
     if (r < 0)
         return r;
+    if (r > 0 && o->state)
+        heads_saw(w, o, rec->bytes);
     if (rec->cut)
         w->e.notes |= EVENT_CUT;
     r = keep(w, &w->e, o);

@@ -129,6 +129,7 @@ static void on_tick(void *arg)
             sm_warn("out of memory: correlations are late");
     }
     signals_tick(w);
+    heads_tick(w);
     if (now / TICK_MS % TELL_TICKS == 0)
         sources_tell(w);
     if (now / TICK_MS % HITS_TICKS == 0)
@@ -169,7 +170,10 @@ static int open_journal(struct watch *w)
         snprintf(w->damaged, sizeof w->damaged, "%s", found.note);
     n = snprintf(path, sizeof path, "%s/watch", w->c->data);
     w->state_dir = n < 0 || (size_t)n >= sizeof path ? -SM_ELIMIT : plat_fs_open_dir(AT_FDCWD, path);
-    return w->state_dir < 0 ? w->state_dir : streams_open(w);
+    if (w->state_dir < 0)
+        return w->state_dir;
+    heads_open(w);
+    return streams_open(w);
 }
 
 static int start(struct child *c)

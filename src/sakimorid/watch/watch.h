@@ -24,7 +24,7 @@ enum {
     JOBS_MAX = 512,                 /* batches that wait, and their bytes: past it they are refused, and come again */
     JOBS_BYTES = 48 << 20,
     SOURCES_MAX = 8192, HOSTS_MAX = 256 /* of one sender */,
-    STATES_MAX = 128,               /* streams of agents whose records belong together */
+    STATES_MAX = 256,               /* streams of agents whose records belong together */
     STREAMS_MAX = 4096, STREAMS_BYTES_MAX = 64 + STREAMS_MAX * 40,
     HITS_MAX = 64,                  /* rules kept with one event */
     FOLDS_MAX = 1024,
@@ -155,6 +155,8 @@ struct watch {
     struct source *changed;
     size_t origins_n, sources_n, states_n;
     json_t *machines;               /* with agents: [{device, host, logs: {stream: {format, encoding}}}] */
+    json_t *heads;                  /* of columns, of streams of agents: {address: base64} */
+    bool heads_dirty;
     json_t *hints;                  /* what people said: [{listener, address, host, class, format, …}] */
 
     /* signals.c */
@@ -204,6 +206,12 @@ void sources_tell(struct watch *w);
 void sources_hints(struct watch *w, json_t *list /* taken */);
 void sources_machines(struct watch *w, json_t *list /* taken */); /* seen by the next sources_hints */
 void sources_free(struct watch *w);
+
+/* heads.c */
+void heads_open(struct watch *w);
+void heads_saw(struct watch *w, const struct origin *o, struct sm_span line);
+void heads_give(struct watch *w, const struct origin *o);
+void heads_tick(struct watch *w);
 
 /* rules.c */
 int rules_load(struct watch *w);                /* -ENOMEM; the rules before stay then */
