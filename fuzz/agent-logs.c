@@ -1,5 +1,5 @@
-/* What the part that reads logs is fed: bytes of files, a place file, fields of a journal.  Cut into records anywhere, the records are the
- * same; what is kept is read back or refused. */
+/* What the part that reads logs is fed: bytes of files, a place file, fields of a journal.  Cut into records anywhere,
+ * the records are the same; what is kept is read back or refused. */
 #include <stdlib.h>
 #include <string.h>
 #include "core/json.h"

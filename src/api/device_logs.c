@@ -9,15 +9,22 @@
 enum { LOGS_MAX = 16, PATHS_MAX = 16, PATH_MAX_TEXT = 1000, NAME_MAX_TEXT = 48, SAID_MAX = 32, CLOCK_JUMP_S = 3600 };
 
 /* Inputs as the box knows them.  One that an agent does not know is its to say. */
-static const struct { const char *name; bool paths; } inputs[] = {
-    { "file", true }, { "audit", false }, { "journald", false },
+static const struct {
+    const char *name;
+    bool paths;
+} inputs[] = {
+    {"file", true},
+    {"audit", false},
+    {"journald", false},
 };
-static const char *const states[] = { "ok", "absent", "refused", "waiting", "error" };
+static const char *const states[] = {"ok", "absent", "refused", "waiting", "error"};
 
 static const char usual[] =
     "[{\"name\":\"journal\",\"input\":\"journald\",\"paths\":[]},"
-    "{\"name\":\"auth\",\"input\":\"file\",\"paths\":[\"/var/log/auth.log\",\"/var/log/secure\"],\"unless_journal\":true},"
-    "{\"name\":\"syslog\",\"input\":\"file\",\"paths\":[\"/var/log/syslog\",\"/var/log/messages\"],\"unless_journal\":true},"
+    "{\"name\":\"auth\",\"input\":\"file\",\"paths\":[\"/var/log/auth.log\",\"/var/log/"
+    "secure\"],\"unless_journal\":true},"
+    "{\"name\":\"syslog\",\"input\":\"file\",\"paths\":[\"/var/log/syslog\",\"/var/log/"
+    "messages\"],\"unless_journal\":true},"
     "{\"name\":\"audit\",\"input\":\"audit\",\"paths\":[\"/var/log/audit/audit.log\"],\"format\":\"audit\"}]";
 
 /* The rows of a machine; the caller's. */
@@ -30,11 +37,12 @@ static json_t *rows_of(const json_t *device)
 
 json_t *device_logs_settings(const json_t *device)
 {
-    static const char *const same[] = { "name", "input", "paths", "from_start", "unless_journal" };
+    static const char *const same[] = {"name", "input", "paths", "from_start", "unless_journal"};
     json_t *rows = rows_of(device), *out = json_array(), *row;
     size_t i;
 
-    json_array_foreach(rows, i, row) {
+    json_array_foreach(rows, i, row)
+    {
         json_t *o = json_object();
         for (size_t k = 0; k < sizeof same / sizeof *same; k++)
             if (json_object_get(row, same[k]))
@@ -51,14 +59,14 @@ json_t *device_logs_hints(struct api *a)
     json_t *devices = api_rows(a, STATE_devices_joined, STATE_NONE), *out = json_array(), *d, *row;
     size_t i, k;
 
-    json_array_foreach(devices, i, d) {
+    json_array_foreach(devices, i, d)
+    {
         json_t *rows = rows_of(d), *formats = json_object();
-        json_array_foreach(rows, k, row)
-            if (*api_str(row, "format") || *api_str(row, "encoding"))
-                api_set(formats, api_str(row, "name"), json_pack("{s:s,s:s}", "format", api_str(row, "format"), "encoding",
-                    api_str(row, "encoding")));
+        json_array_foreach(rows, k, row) if (*api_str(row, "format") || *api_str(row, "encoding"))
+            api_set(formats, api_str(row, "name"),
+                json_pack("{s:s,s:s}", "format", api_str(row, "format"), "encoding", api_str(row, "encoding")));
         api_append(out, json_pack("{s:s,s:s,s:o}", "device", api_str(d, "id"), "host",
-            *api_str(d, "hostname") ? api_str(d, "hostname") : api_str(d, "name"), "logs", formats));
+                            *api_str(d, "hostname") ? api_str(d, "hostname") : api_str(d, "name"), "logs", formats));
         json_decref(rows);
     }
     json_decref(devices);
@@ -85,7 +93,7 @@ static bool name_good(const char *s)
 /* Only what is known of a row is kept; NULL: it is none. */
 static json_t *said_row(const json_t *row)
 {
-    static const char *const numbers[] = { "files", "records", "bytes", "cut", "gaps", "last_s" };
+    static const char *const numbers[] = {"files", "records", "bytes", "cut", "gaps", "last_s"};
     struct sm_obj o = SM_OBJ(row);
     const char *name = sm_obj_str(&o, "name", 1, NAME_MAX_TEXT), *state = known_state(sm_obj_str(&o, "state", 1, 16)),
                *detail = sm_obj_str_opt(&o, "detail", 200);
@@ -108,9 +116,7 @@ static const json_t *named(const json_t *rows, const char *name)
     size_t i;
     const json_t *row;
 
-    json_array_foreach(rows, i, row)
-        if (!strcmp(api_str(row, "name"), name))
-            return row;
+    json_array_foreach(rows, i, row) if (!strcmp(api_str(row, "name"), name)) return row;
     return NULL;
 }
 
@@ -119,8 +125,11 @@ static void raise(struct api *a, const json_t *device, const char *kind, const c
     char key[100];
 
     (void)snprintf(key, sizeof key, "%.16s:%.64s", kind, api_str(device, "id")); /* fits */
-    struct alarm_new n = { .kind = kind, .state = "look", .key = key, .device = api_str(device, "id"),
-        .facts = json_pack("{s:s}", "what", what) };
+    struct alarm_new n = {.kind = kind,
+        .state = "look",
+        .key = key,
+        .device = api_str(device, "id"),
+        .facts = json_pack("{s:s}", "what", what)};
     alarm_open(a, &n);
 }
 
@@ -129,11 +138,13 @@ static void look_at_gaps(struct api *a, const json_t *device, const json_t *befo
     size_t i;
     const json_t *row;
 
-    json_array_foreach(now, i, row) {
+    json_array_foreach(now, i, row)
+    {
         const json_t *was = named(before, api_str(row, "name"));
         char what[200];
         if (was && api_int(row, "gaps", 0) > api_int(was, "gaps", 0)) {
-            (void)snprintf(what, sizeof what, "%.120s: %.48s", api_str(device, "name"), api_str(row, "name")); /* cut is fine */
+            (void)snprintf(
+                what, sizeof what, "%.120s: %.48s", api_str(device, "name"), api_str(row, "name")); /* cut is fine */
             while (*what && !sm_utf8_valid(SM_SPAN_STR(what)))
                 what[strlen(what) - 1] = 0;
             raise(a, device, "log_gap", what);
@@ -153,7 +164,8 @@ static void look_at_clock(struct api *a, const json_t *device, const json_t *pol
     int64_t jump = clock_s - up_s - (api_int(was, "clock_s", 0) - api_int(was, "up_s", 0));
     if (was && !strcmp(api_str(was, "boot"), boot) && (jump > CLOCK_JUMP_S || jump < -CLOCK_JUMP_S))
         raise(a, device, "log_clock", api_str(device, "name"));
-    api_set(a->clocks, id, json_pack("{s:s,s:I,s:I}", "boot", boot, "clock_s", (json_int_t)clock_s, "up_s", (json_int_t)up_s));
+    api_set(a->clocks, id,
+        json_pack("{s:s,s:I,s:I}", "boot", boot, "clock_s", (json_int_t)clock_s, "up_s", (json_int_t)up_s));
 }
 
 void device_logs_said(struct api *a, const json_t *device, const json_t *poll)
@@ -166,14 +178,16 @@ void device_logs_said(struct api *a, const json_t *device, const json_t *poll)
     if (!json_is_array(said) || json_array_size(said) > SAID_MAX)
         return;
     rows = json_array();
-    json_array_foreach((json_t *)(uintptr_t)said, i, row) {
+    json_array_foreach((json_t *)(uintptr_t)said, i, row)
+    {
         json_t *good = said_row(row);
         if (good)
             api_append(rows, good);
     }
     if (!json_equal(rows, before)) {
         look_at_gaps(a, device, before, rows);
-        (void)!state_do(a->state, STATE_device_logs_state, STATE_ARGS(state_j(rows), state_t(api_str(device, "id")))); /* the next poll says it again */
+        (void)!state_do(a->state, STATE_device_logs_state,
+            STATE_ARGS(state_j(rows), state_t(api_str(device, "id")))); /* the next poll says it again */
     }
     json_decref(rows);
 }
@@ -182,25 +196,27 @@ void device_logs_said(struct api *a, const json_t *device, const json_t *poll)
 
 static json_t *answer(struct api *a, const json_t *device)
 {
-    static const char *const numbers[] = { "files", "records", "bytes", "cut", "gaps" };
+    static const char *const numbers[] = {"files", "records", "bytes", "cut", "gaps"};
     json_t *rows = rows_of(device), *out = json_array(), *row;
     const json_t *clock = json_object_get(a->clocks, api_str(device, "id"));
     size_t i;
 
-    json_array_foreach(rows, i, row) {
+    json_array_foreach(rows, i, row)
+    {
         const json_t *said = named(json_object_get(device, "logs_state"), api_str(row, "name"));
         json_t *o = json_pack("{s:s,s:s,s:O?,s:s,s:s,s:b,s:b,s:s,s:s,s:o}", "name", api_str(row, "name"), "input",
             api_str(row, "input"), "paths", json_object_get(row, "paths"), "format", api_str(row, "format"), "encoding",
-            api_str(row, "encoding"), "from_start", api_bool(row, "from_start"), "unless_journal", api_bool(row, "unless_journal"),
-            "state", said ? api_str(said, "state") : "unknown", "detail", said ? api_str(said, "detail") : "", "last",
-            api_time(api_int(said, "last_s", 0)));
+            api_str(row, "encoding"), "from_start", api_bool(row, "from_start"), "unless_journal",
+            api_bool(row, "unless_journal"), "state", said ? api_str(said, "state") : "unknown", "detail",
+            said ? api_str(said, "detail") : "", "last", api_time(api_int(said, "last_s", 0)));
         for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
             api_set(o, numbers[k], json_integer(api_int(said, numbers[k], 0)));
         api_append(out, o);
     }
     json_decref(rows);
-    return json_pack("{s:o,s:b,s:b,s:o}", "items", out, "usual", !json_is_array(json_object_get(device, "logs")), "told",
-        json_is_array(json_object_get(device, "logs_state")), "clock_s", clock ? json_integer(api_int(clock, "clock_s", 0)) : json_null());
+    return json_pack("{s:o,s:b,s:b,s:o}", "items", out, "usual", !json_is_array(json_object_get(device, "logs")),
+        "told", json_is_array(json_object_get(device, "logs_state")), "clock_s",
+        clock ? json_integer(api_int(clock, "clock_s", 0)) : json_null());
 }
 
 void h_device_logs(struct api_call *c)
@@ -220,12 +236,13 @@ static bool path_good(const json_t *v)
     size_t n = s ? strlen(s) : 0;
 
     return n >= 2 && n <= PATH_MAX_TEXT && s[0] == '/' && s[n - 1] != '/' && !strstr(s, "/../") && !strstr(s, "//") &&
-        strcspn(s, "*?[") >= (size_t)(strrchr(s, '/') - s); /* patterns in the last part alone */
+           strcspn(s, "*?[") >= (size_t)(strrchr(s, '/') - s); /* patterns in the last part alone */
 }
 
 static const char *row_bad(struct api_call *c, const json_t *row)
 {
-    static const char *const known[] = { "name", "input", "paths", "format", "encoding", "from_start", "unless_journal", NULL };
+    static const char *const known[] = {
+        "name", "input", "paths", "format", "encoding", "from_start", "unless_journal", NULL};
     const struct api_log_names *names = &c->api->cfg.log_names;
     struct sm_obj o = SM_OBJ(row);
     const char *name = sm_obj_str(&o, "name", 1, NAME_MAX_TEXT), *input = sm_obj_str(&o, "input", 1, 16),
@@ -256,11 +273,13 @@ static const char *row_bad(struct api_call *c, const json_t *row)
 void h_device_logs_put(struct api_call *c)
 {
     json_t *items = json_object_get(c->body, "items"), *row;
-    const char *bad = json_is_null(items) || (json_is_array(items) && json_array_size(items) <= LOGS_MAX) ? NULL : "items";
+    const char *bad =
+        json_is_null(items) || (json_is_array(items) && json_array_size(items) <= LOGS_MAX) ? NULL : "items";
     size_t i, k;
 
     api_audit_what(c, "%s %zu", c->part[0], json_array_size(items));
-    json_array_foreach(items, i, row) {
+    json_array_foreach(items, i, row)
+    {
         bad = bad ? bad : row_bad(c, row);
         for (k = 0; k < i && !bad; k++)
             bad = !strcmp(api_str(json_array_get(items, k), "name"), api_str(row, "name")) ? "name" : NULL;
@@ -269,7 +288,8 @@ void h_device_logs_put(struct api_call *c)
         api_fail(c, 400, "bad_request", bad, NULL);
         return;
     }
-    int r = state_do(c->api->state, STATE_device_logs, STATE_ARGS(state_j(json_is_null(items) ? NULL : items), state_t(c->part[0])));
+    int r = state_do(
+        c->api->state, STATE_device_logs, STATE_ARGS(state_j(json_is_null(items) ? NULL : items), state_t(c->part[0])));
     if (r <= 0) {
         api_fail_err(c, r < 0 ? r : -SM_ENOTFOUND, NULL);
         return;

@@ -141,6 +141,7 @@ const char *cli_str(const json_t *o, const char *key)
 static const struct { const char *word, *ja, *en;
 } words[] = {
     { "ok", "正常", "ok" },
+    { "absent", "ない", "not there" }, { "error", "読めない", "error" },
     { "look", "確認", "look" },
     { "call", "連絡", "call" },
     { "informational", "参考", "informational" },

@@ -1,4 +1,5 @@
-/* The part that reads logs: files in every state of their life, and a box that answers, does not, or forgets to say so. */
+/* The part that reads logs: files in every state of their life, and a box that answers, does not, or forgets to say so.
+ */
 #include "../test.h"
 
 #include <errno.h>
@@ -16,8 +17,8 @@
 #include "sakimori-agent/logs/logs.h"
 #include "sakimori-agent/logs/tail.h"
 
-/* A box: batches by number, each number once; what it took, in order.  answer: 0 takes, else said instead; lost: it takes,
- * and the answer does not come through. */
+/* A box: batches by number, each number once; what it took, in order.  answer: 0 takes, else said instead; lost: it
+ * takes, and the answer does not come through. */
 static struct {
     struct sm_buf took;
     uint64_t newest;
@@ -175,7 +176,8 @@ static int setup(void **s)
     assert_int_equal(shell(text), 0);
     policy = (struct agent_policy){.logs_n = 1};
     policy.logs[0] = strdup(logs_dir);
-    snprintf(row, sizeof row, "{\"name\":\"app\",\"input\":\"file\",\"paths\":[\"%s/app.log\"],\"from_start\":true}", logs_dir);
+    snprintf(row, sizeof row, "{\"name\":\"app\",\"input\":\"file\",\"paths\":[\"%s/app.log\"],\"from_start\":true}",
+        logs_dir);
     memset(&box, 0, sizeof box);
     box.took.max = (size_t)64 << 20;
     clock_ms = 1000000;
@@ -218,7 +220,8 @@ static void what_was_there_before_is_not_sent_unless_it_is_wanted(void **s)
     start();
     go();
     took("");
-    sh("printf ' of old\\nnew\\n' >> app.log; printf 'x\\n' > later.log; printf 'no\\n' > app.log.1; ln -s app.log link.log; mkfifo pipe.log");
+    sh("printf ' of old\\nnew\\n' >> app.log; printf 'x\\n' > later.log; printf 'no\\n' > app.log.1; ln -s app.log "
+       "link.log; mkfifo pipe.log");
     go();
     took("new\nx\n");
 }
@@ -260,7 +263,8 @@ static void copytruncate_loses_nothing_that_the_copy_has(void **s)
     go();
     took("a\nb\nc\n");
     /* grown beyond the place before anybody looked */
-    sh("printf 'd\\n' >> app.log; cp app.log app.log.2; : > app.log; printf 'e\\nfffffffffffff\\ngggggggggg\\n' >> app.log");
+    sh("printf 'd\\n' >> app.log; cp app.log app.log.2; : > app.log; printf 'e\\nfffffffffffff\\ngggggggggg\\n' >> "
+       "app.log");
     go();
     took("a\nb\nc\nd\ne\nfffffffffffff\ngggggggggg\n");
     assert_int_equal(one->at.counts.gaps, 0);
@@ -287,12 +291,16 @@ static void rotation_while_it_was_off_loses_nothing(void **s)
 {
     static const char *const ways[] = {
         "mv app.log app.log.1; printf 'd\\n' > app.log",
-        "mv app.log app.log.1; printf 'x\\n' > app.log; sleep 0.02; mv app.log.1 app.log.2; mv app.log app.log.1; printf 'd\\n' > app.log",
+        "mv app.log app.log.1; printf 'x\\n' > app.log; sleep 0.02; mv app.log.1 app.log.2; mv app.log app.log.1; "
+        "printf 'd\\n' > app.log",
         "mv app.log app.log.1; gzip app.log.1; printf 'd\\n' > app.log",
-        "mv app.log app.log-20261122; sleep 0.02; printf 'x\\n' > app.log; gzip app.log-20261122; mv app.log app.log-20261123; gzip app.log-20261123; printf 'd\\n' > app.log",
+        "mv app.log app.log-20261122; sleep 0.02; printf 'x\\n' > app.log; gzip app.log-20261122; mv app.log "
+        "app.log-20261123; gzip app.log-20261123; printf 'd\\n' > app.log",
         "cp app.log app.log.1; : > app.log; printf 'd\\n' >> app.log",
-        "cp app.log app.log.1; : > app.log; gzip app.log.1; printf 'ddddddddddddddddddddddddddddddddddddd\\n' >> app.log",
-        "cp app.log app.log.1; : > app.log; sleep 0.02; printf 'x\\n' >> app.log; mv app.log.1 app.log.2; cp app.log app.log.1; : > app.log; printf 'd\\n' >> app.log",
+        "cp app.log app.log.1; : > app.log; gzip app.log.1; printf 'ddddddddddddddddddddddddddddddddddddd\\n' >> "
+        "app.log",
+        "cp app.log app.log.1; : > app.log; sleep 0.02; printf 'x\\n' >> app.log; mv app.log.1 app.log.2; cp app.log "
+        "app.log.1; : > app.log; printf 'd\\n' >> app.log",
     };
     static const bool with_x[] = {false, true, false, true, false, false, true};
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
@@ -307,7 +315,8 @@ static void rotation_while_it_was_off_loses_nothing(void **s)
         sh("printf 'c\\n' >> app.log; sleep 0.02; %s", ways[i]);
         start();
         go();
-        snprintf(want, sizeof want, "a\nb\nc\n%s%s\n", with_x[i] ? "x\n" : "", i == 5 ? "ddddddddddddddddddddddddddddddddddddd" : "d");
+        snprintf(want, sizeof want, "a\nb\nc\n%s%s\n", with_x[i] ? "x\n" : "",
+            i == 5 ? "ddddddddddddddddddddddddddddddddddddd" : "d");
         print_message("%zu: %s\n", i, sm_buf_str(&box.took));
         took(want);
         assert_int_equal(one->at.counts.gaps, 0);
@@ -403,8 +412,8 @@ static void a_lost_answer_repeats_a_number_that_the_box_knows(void **s)
 /* Killed at every step: before the send, after it, after the answer; with a rotation in between. */
 static void a_kill_at_any_step_loses_and_doubles_nothing(void **s)
 {
-    static const char *const turns[] = {"true", "mv app.log app.log.1; : > app.log", "mv app.log app.log.1; gzip app.log.1; : > app.log",
-        "cp app.log app.log.1; : > app.log"};
+    static const char *const turns[] = {"true", "mv app.log app.log.1; : > app.log",
+        "mv app.log app.log.1; gzip app.log.1; : > app.log", "cp app.log app.log.1; : > app.log"};
     (void)s;
     for (size_t turn = 0; turn < 4; turn++)
         for (unsigned step = 0; step < 5; step++) {
@@ -514,7 +523,8 @@ static void the_box_can_only_name_what_the_machine_allows(void **s)
 {
     (void)s;
     char path[200];
-    sh("mkdir sub; printf 'x\\n' > sub/a.log; ln -s /etc etc; ln -s /etc/passwd pass.log; printf 'k\\n' > kept.log; mkdir -p ../other; printf 'o\\n' > ../other/o.log");
+    sh("mkdir sub; printf 'x\\n' > sub/a.log; ln -s /etc etc; ln -s /etc/passwd pass.log; printf 'k\\n' > kept.log; "
+       "mkdir -p ../other; printf 'o\\n' > ../other/o.log");
     policy.nolog[policy.nolog_n++] = strdup(logs_dir);
     snprintf(path, sizeof path, "%s/kept.log", logs_dir);
     free(policy.nolog[0]);
@@ -554,8 +564,9 @@ static void the_box_can_only_name_what_the_machine_allows(void **s)
 
 static void a_row_that_is_none_is_refused(void **s)
 {
-    static const char *const bad[] = {"{}", "{\"name\":\"A\",\"input\":\"file\",\"paths\":[\"/x/y\"]}", "{\"name\":\"a\",\"input\":\"file\"}",
-        "{\"name\":\"a\",\"input\":\"file\",\"paths\":[\"x\"]}", "{\"name\":\"a\",\"input\":\"file\",\"paths\":[\"/x/\"]}",
+    static const char *const bad[] = {"{}", "{\"name\":\"A\",\"input\":\"file\",\"paths\":[\"/x/y\"]}",
+        "{\"name\":\"a\",\"input\":\"file\"}", "{\"name\":\"a\",\"input\":\"file\",\"paths\":[\"x\"]}",
+        "{\"name\":\"a\",\"input\":\"file\",\"paths\":[\"/x/\"]}",
         "{\"name\":\"../a\",\"input\":\"file\",\"paths\":[\"/x/y\"]}", "{\"name\":\"a\",\"input\":\"carrier-pigeon\"}"};
     (void)s;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

@@ -1,6 +1,6 @@
 /*
- * Where a log is: DATA/logs/NAME.at, two lines: canonical JSON, and the SHA-256 of it.  Replaced whole, synced, before a
- * batch is sent.  A file that cannot be read is a gap, never a guess: numbering begins anew under another life.
+ * Where a log is: DATA/logs/NAME.at, two lines: canonical JSON, and the SHA-256 of it.  Replaced whole, synced, before
+ * a batch is sent.  A file that cannot be read is a gap, never a guess: numbering begins anew under another life.
  */
 #ifndef AGENT_LOG_CURSOR_H
 #define AGENT_LOG_CURSOR_H
@@ -16,9 +16,9 @@ struct log_counts {
 };
 struct log_cursor {
     char life[LOG_LIFE + 1];
-    uint64_t number;   /* of the last batch that was begun */
-    json_t *state;     /* of the input, up to where the box has all; NULL: never seen */
-    json_t *range;     /* the batch that was begun and not answered: {"gap","in"}; NULL: none */
+    uint64_t number; /* of the last batch that was begun */
+    json_t *state;   /* of the input, up to where the box has all; NULL: never seen */
+    json_t *range;   /* the batch that was begun and not answered: {"gap","in"}; NULL: none */
     struct log_counts counts;
     uint64_t gap_files, gap_bytes; /* not told yet */
     char gap_why[80];

@@ -31,8 +31,8 @@ int log_cut_lines(const struct log_cut *how, struct sm_span bytes, struct sm_buf
     while (d.used < bytes.n) {
         struct sm_span rest = SM_SPAN(bytes.p + d.used, bytes.n - d.used);
         const uint8_t *nl = memchr(rest.p, '\n', rest.n);
-        /* A line without end: whole when nothing follows, cut when it fills all that can be read, else not there yet.  What
-         * is dropped need not be whole. */
+        /* A line without end: whole when nothing follows, cut when it fills all that can be read, else not there yet.
+         * What is dropped need not be whole. */
         bool cut = !nl && !how->last;
         if (cut && !d.inside && !(how->full && d.used == 0))
             break;

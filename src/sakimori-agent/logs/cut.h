@@ -17,9 +17,11 @@ struct log_cut_done {
 };
 /* Append the whole records of bytes.  Line ends, and NUL bytes that a truncated file left before a line, are dropped;
  * empty lines are no records.  -ENOMEM, -SM_ELIMIT. */
-sm_must_use int log_cut_lines(const struct log_cut *how, struct sm_span bytes, struct sm_buf *to, struct log_cut_done *ret);
+sm_must_use int log_cut_lines(
+    const struct log_cut *how, struct sm_span bytes, struct sm_buf *to, struct log_cut_done *ret);
 /* One record: u32 length, bit 31 cut | i64 seen | bytes. */
 sm_must_use int log_cut_record(struct sm_buf *to, int64_t seen_ns, bool cut, struct sm_span bytes);
-/* One field of a journal entry, "NAME=value", as a line or (newlines, no UTF-8) with its length, of the export format. */
+/* One field of a journal entry, "NAME=value", as a line or (newlines, no UTF-8) with its length, of the export format.
+ */
 sm_must_use int log_export_field(struct sm_buf *to, struct sm_span field);
 #endif

@@ -1,7 +1,7 @@
 /*
- * Batches.  A batch is begun by writing down its number and its range, synced; then it is sent, and sent again with that
- * number until the box says it has it.  The place moves on with the next batch's writing, or a while after the last one:
- * what is sent twice by that is known to the box by its number.
+ * Batches.  A batch is begun by writing down its number and its range, synced; then it is sent, and sent again with
+ * that number until the box says it has it.  The place moves on with the next batch's writing, or a while after the
+ * last one: what is sent twice by that is known to the box by its number.
  */
 #include <errno.h>
 
@@ -82,8 +82,8 @@ static int make(struct log *l, unsigned again_left)
     json_t *in = NULL, *range = json_object();
     int r = range ? 0 : -ENOMEM;
     if (!r && l->at.gap_files) {
-        snprintf(text, sizeof text, "sakimori-agent: gap in %s: %s; pieces %llu, known bytes %llu", l->name, l->at.gap_why,
-            (unsigned long long)l->at.gap_files, (unsigned long long)l->at.gap_bytes);
+        snprintf(text, sizeof text, "sakimori-agent: gap in %s: %s; pieces %llu, known bytes %llu", l->name,
+            l->at.gap_why, (unsigned long long)l->at.gap_files, (unsigned long long)l->at.gap_bytes);
         r = put_gap(l, text);
         if (!r)
             r = json_object_set_new(range, "gap", json_string(text)) ? -ENOMEM : 0;
@@ -178,6 +178,8 @@ void feed_answer(struct log *l, int status)
         log_gap(l, 1, 0, "the box refused it");
         return;
     }
-    l->backoff_ms = !l->backoff_ms ? BACKOFF_MIN_MS : l->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : l->backoff_ms * 2;
+    l->backoff_ms = !l->backoff_ms                       ? BACKOFF_MIN_MS
+                    : l->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
+                                                         : l->backoff_ms * 2;
     l->not_before_ms = now + l->backoff_ms;
 }

@@ -12,11 +12,11 @@
 #include "sakimori-agent/logs/cut.h"
 #include "sakimori-agent/logs/tail.h"
 
-#define LAST_MS 5000u      /* the end of a renamed file without a line end is a line after so long */
-#define GONE_MS 600000u    /* so long after its last byte a renamed file is let go */
-#define REMOVED_MS 10000u  /* a removed one */
-#define GONE_KEPT 2u       /* as long as no more than so many newer ones of the path are there */
-#define DROPS_MAX 1024u    /* pieces of one line that are dropped in one go */
+#define LAST_MS 5000u     /* the end of a renamed file without a line end is a line after so long */
+#define GONE_MS 600000u   /* so long after its last byte a renamed file is let go */
+#define REMOVED_MS 10000u /* a removed one */
+#define GONE_KEPT 2u      /* as long as no more than so many newer ones of the path are there */
+#define DROPS_MAX 1024u   /* pieces of one line that are dropped in one go */
 
 struct files {
     struct tail *t[LOG_FILES_MAX];
@@ -62,7 +62,8 @@ static int open_path(const struct log *l, const char *path)
 /* ---- found again ---- */
 
 /* Take what stands beside for t, or (t NULL) as a file of its own, read from its beginning. */
-static struct tail *take_beside(struct log *l, struct files *f, size_t at, struct tail *t, struct tail_beside *b, const char *of)
+static struct tail *take_beside(
+    struct log *l, struct files *f, size_t at, struct tail *t, struct tail_beside *b, const char *of)
 {
     int fd = f->n < LOG_FILES_MAX || t ? open_path(l, b->path) : -SM_ELIMIT;
     struct tail *own = fd < 0 ? NULL : t ? t : tail_new(++f->k, b->path, of);
@@ -353,7 +354,8 @@ static json_t *range_of(const struct tail *t, const struct log_cut_done *d, stru
     crypto_sha256(bytes, hash);
     sm_hex(hash, 16, hex);
     return json_pack("{s:I,s:I,s:I,s:b,s:s,s:I,s:I}", "k", (json_int_t)t->k, "from", (json_int_t)t->at, "to",
-        (json_int_t)(t->at + d->used), "inside", d->inside, "hash", hex, "n", (json_int_t)d->n, "cut", (json_int_t)d->cut);
+        (json_int_t)(t->at + d->used), "inside", d->inside, "hash", hex, "n", (json_int_t)d->n, "cut",
+        (json_int_t)d->cut);
 }
 
 static struct log_cut how_of(const struct tail *t)
@@ -495,8 +497,8 @@ static json_t *save(const struct log *l)
         if (!t->at && !t->gz && t->mark_n < TAIL_MARK && t->mark_n < t->size)
             tail_mark(t, 0, SM_SPAN(NULL, 0));
         sm_hex(t->mark, TAIL_MARK_HASH, mark);
-        json_t *o = json_pack("{s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:b,s:b,s:s,s:i}", "k", (json_int_t)t->k, "path", t->path, "of",
-            t->of, "dev", (json_int_t)t->dev, "ino", (json_int_t)t->ino, "at", (json_int_t)t->at, "size",
+        json_t *o = json_pack("{s:I,s:s,s:s,s:I,s:I,s:I,s:I,s:b,s:b,s:s,s:i}", "k", (json_int_t)t->k, "path", t->path,
+            "of", t->of, "dev", (json_int_t)t->dev, "ino", (json_int_t)t->ino, "at", (json_int_t)t->at, "size",
             (json_int_t)t->size, "inside", t->inside, "gone", t->gone, "mark", mark, "mark_n", (int)t->mark_n);
         if (!o || json_array_append_new(list, o)) {
             json_decref(list);
@@ -511,7 +513,8 @@ static int load_one(struct files *f, const json_t *row)
 {
     struct sm_obj o = SM_OBJ(row);
     const char *path = sm_obj_str(&o, "path", 2, AGENT_PATH_MAX - 1), *of = sm_obj_str(&o, "of", 2, AGENT_PATH_MAX - 1);
-    struct tail *t = path[0] == '/' && of[0] == '/' ? tail_new((uint64_t)sm_obj_int(&o, "k", 1, INT64_MAX), path, of) : NULL;
+    struct tail *t =
+        path[0] == '/' && of[0] == '/' ? tail_new((uint64_t)sm_obj_int(&o, "k", 1, INT64_MAX), path, of) : NULL;
     if (!t)
         return o.err ? o.err : -SM_EFORMAT;
     t->dev = (uint64_t)sm_obj_int(&o, "dev", INT64_MIN, INT64_MAX);
@@ -568,4 +571,5 @@ static int no_fd(const struct log *l)
 }
 
 const struct log_input log_input_file = {"file", true, open_files, close_files, look, next, again, took, save, no_fd};
-const struct log_input log_input_audit = {"audit", false, open_files, close_files, look, next, again, took, save, no_fd};
+const struct log_input log_input_audit = {
+    "audit", false, open_files, close_files, look, next, again, took, save, no_fd};

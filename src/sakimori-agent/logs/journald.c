@@ -1,8 +1,8 @@
 /*
- * systemd's journal, by its own library: the place is a cursor, and nothing has to be started or parsed (journalctl in a
- * child would need the right to start programs, a user of its own and a parser of what it writes).  The library is loaded
- * before the part confines itself and only where it is there; it maps the journal's files and writes nothing.  Entries go
- * in the export format, which the box reads (src/normalise/journald.c).
+ * systemd's journal, by its own library: the place is a cursor, and nothing has to be started or parsed (journalctl in
+ * a child would need the right to start programs, a user of its own and a parser of what it writes).  The library is
+ * loaded before the part confines itself and only where it is there; it maps the journal's files and writes nothing.
+ * Entries go in the export format, which the box reads (src/normalise/journald.c).
  *
  * Of this machine; or, with one path, of that folder (what systemd-journal-remote collects).
  */
@@ -21,11 +21,12 @@
 #define FIELD_MAX ((size_t)64 << 10)
 #define CURSOR_TEXT_MAX 512
 
-#define FUNCTIONS(X)                                                                                                        \
-    X(sd_journal_open) X(sd_journal_open_directory) X(sd_journal_close) X(sd_journal_next) X(sd_journal_previous)           \
-        X(sd_journal_seek_head) X(sd_journal_seek_tail) X(sd_journal_seek_cursor) X(sd_journal_test_cursor)                 \
-            X(sd_journal_get_cursor) X(sd_journal_get_realtime_usec) X(sd_journal_restart_data)                             \
-                X(sd_journal_enumerate_data) X(sd_journal_set_data_threshold) X(sd_journal_get_fd) X(sd_journal_process)
+#define FUNCTIONS(X)                                                                                                   \
+    X(sd_journal_open)                                                                                                 \
+    X(sd_journal_open_directory) X(sd_journal_close) X(sd_journal_next) X(sd_journal_previous) X(sd_journal_seek_head) \
+        X(sd_journal_seek_tail) X(sd_journal_seek_cursor) X(sd_journal_test_cursor) X(sd_journal_get_cursor)           \
+            X(sd_journal_get_realtime_usec) X(sd_journal_restart_data) X(sd_journal_enumerate_data)                    \
+                X(sd_journal_set_data_threshold) X(sd_journal_get_fd) X(sd_journal_process)
 #define MEMBER(name) __typeof__(&name) name;
 #define ROW(name) {#name, offsetof(struct library, name)},
 struct library {
@@ -148,7 +149,8 @@ static void look(struct log *l)
     }
     int r = 0;
     if (!s->j) {
-        r = l->path_n ? lib.sd_journal_open_directory(&s->j, l->path[0], 0) : lib.sd_journal_open(&s->j, SD_JOURNAL_LOCAL_ONLY);
+        r = l->path_n ? lib.sd_journal_open_directory(&s->j, l->path[0], 0)
+                      : lib.sd_journal_open(&s->j, SD_JOURNAL_LOCAL_ONLY);
         if (r >= 0)
             r = lib.sd_journal_set_data_threshold(s->j, FIELD_MAX);
         if (r >= 0)
@@ -257,7 +259,8 @@ static int again(struct log *l, const json_t *range)
 {
     struct journal *s = l->in;
     struct sm_obj o = SM_OBJ(range);
-    const char *from = sm_obj_str(&o, "from", 0, CURSOR_TEXT_MAX - 1), *to = sm_obj_str(&o, "to", 1, CURSOR_TEXT_MAX - 1);
+    const char *from = sm_obj_str(&o, "from", 0, CURSOR_TEXT_MAX - 1),
+               *to = sm_obj_str(&o, "to", 1, CURSOR_TEXT_MAX - 1);
     char last[CURSOR_TEXT_MAX];
     size_t cut = 0;
     if (!s->j)
@@ -297,4 +300,5 @@ static int fd_of(const struct log *l)
     return s ? s->fd : -1;
 }
 
-const struct log_input log_input_journald = {"journald", false, open_journal, close_journal, look, next, again, took, save, fd_of};
+const struct log_input log_input_journald = {
+    "journald", false, open_journal, close_journal, look, next, again, took, save, fd_of};

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 /* False: this machine has none. */
 bool log_journald_load(void);
-/* Has this machine a journal with something in it?  The box's rows that are only meant for machines without one ask that. */
+/* Has this machine a journal with something in it?  The box's rows that are only meant for machines without one ask
+ * that. */
 bool log_journald_there(void);
 #endif

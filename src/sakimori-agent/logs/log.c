@@ -33,7 +33,10 @@ static int read_row(struct log *l, const json_t *row, char *why)
     if (!r && l->input->paths && !l->path_n)
         r = -SM_EINVAL;
     if (r)
-        snprintf(why, 160, "%s", o.err ? o.why : r == -SM_EUNSUPPORTED ? "this agent does not know that input" : "a name and absolute paths are expected");
+        snprintf(why, 160, "%s",
+            o.err                   ? o.why
+            : r == -SM_EUNSUPPORTED ? "this agent does not know that input"
+                                    : "a name and absolute paths are expected");
     return r;
 }
 
@@ -107,10 +110,10 @@ void log_state(struct log *l, const char *state, const char *fmt, ...)
 
 json_t *log_tell(const struct log *l)
 {
-    return json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "name", l->name, "input", l->input->name, "state", l->state,
-        "detail", l->detail, "files", (json_int_t)l->files, "records", (json_int_t)l->at.counts.records, "bytes",
-        (json_int_t)l->at.counts.bytes, "cut", (json_int_t)l->at.counts.cut, "gaps", (json_int_t)l->at.counts.gaps, "last_s",
-        (json_int_t)l->last_s);
+    return json_pack("{s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "name", l->name, "input", l->input->name, "state",
+        l->state, "detail", l->detail, "files", (json_int_t)l->files, "records", (json_int_t)l->at.counts.records,
+        "bytes", (json_int_t)l->at.counts.bytes, "cut", (json_int_t)l->at.counts.cut, "gaps",
+        (json_int_t)l->at.counts.gaps, "last_s", (json_int_t)l->last_s);
 }
 
 void logs_watch_dir(struct logs *all, int fd, const char *path)
@@ -118,7 +121,8 @@ void logs_watch_dir(struct logs *all, int fd, const char *path)
     char name[48];
     if (all->inotify < 0 || !all->dir)
         return;
-    snprintf(name, sizeof name, "/proc/self/fd/%d", fd); /* the folder that was walked to, not what a name leads to now */
+    snprintf(
+        name, sizeof name, "/proc/self/fd/%d", fd); /* the folder that was walked to, not what a name leads to now */
     int wd = inotify_add_watch(all->inotify, name,
         IN_CREATE | IN_DELETE | IN_MODIFY | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB);
     for (size_t i = 0; wd >= 0 && i < all->dir_n; i++)

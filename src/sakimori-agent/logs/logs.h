@@ -3,22 +3,23 @@
  * gives them to link, one batch of a log at a time (PROTOCOL-agent.md, "Logs").  It has no network and no key, reads
  * below the folders that the machine's own policy allows (roots.h) and writes its places alone: DATA/logs/NAME.at.
  *
- * Nothing is spooled.  What a batch holds is written down before it is sent (cursor.h): number, and from where to where.
- * After a crash the same bytes are read again and sent with the same number, which the box takes once.  While the box is
- * away the place stays where it is; what is rotated away meanwhile is looked for among the files beside it, also those
- * that gzip made smaller, and told as a gap when it is not found.
+ * Nothing is spooled.  What a batch holds is written down before it is sent (cursor.h): number, and from where to
+ * where. After a crash the same bytes are read again and sent with the same number, which the box takes once.  While
+ * the box is away the place stays where it is; what is rotated away meanwhile is looked for among the files beside it,
+ * also those that gzip made smaller, and told as a gap when it is not found.
  */
 #ifndef AGENT_LOGS_H
 #define AGENT_LOGS_H
 #include "sakimori-agent/logs/cursor.h"
 #include "sakimori-agent/logs/roots.h"
 
-#define LOGS_MAX 16u         /* logs of a machine */
-#define LOG_PATHS_MAX 16u    /* patterns of a log */
-#define LOG_FILES_MAX 64u    /* files of a log, followed at once */
-#define LOG_READ ((size_t)256 << 10)  /* read at once; a longer line is cut there */
-#define LOG_BATCH ((size_t)512 << 10) /* a batch is full; one record and a gap may make it longer, 960 KiB is the box's limit */
-#define LOG_SENDING_MAX 4u   /* batches on their way */
+#define LOGS_MAX 16u                 /* logs of a machine */
+#define LOG_PATHS_MAX 16u            /* patterns of a log */
+#define LOG_FILES_MAX 64u            /* files of a log, followed at once */
+#define LOG_READ ((size_t)256 << 10) /* read at once; a longer line is cut there */
+#define LOG_BATCH                                                                                                      \
+    ((size_t)512 << 10)    /* a batch is full; one record and a gap may make it longer, 960 KiB is the box's limit */
+#define LOG_SENDING_MAX 4u /* batches on their way */
 
 struct logs;
 struct log_input;
@@ -36,7 +37,7 @@ struct log {
     struct sm_buf batch; /* records on their way, empty: none */
     size_t batch_n;      /* of them */
     bool sending, dirty, unsaved;
-    bool soon; /* something here becomes readable by time alone */
+    bool soon;                                   /* something here becomes readable by time alone */
     uint64_t backoff_ms, not_before_ms, save_ms; /* 0, or when */
     /* what the box is told; totals of this machine stand in at.counts */
     const char *state; /* "ok", "absent", "refused", "waiting", "error" */
@@ -45,7 +46,8 @@ struct log {
     size_t files;
 };
 
-/* One row of the table of inputs (table.c).  All give 0 or more, or an error, and are only called by feed.c and main.c. */
+/* One row of the table of inputs (table.c).  All give 0 or more, or an error, and are only called by feed.c and main.c.
+ */
 struct log_input {
     const char *name;
     bool paths; /* it needs some */

@@ -1,6 +1,6 @@
 /*
- * The process: what the box wants comes from link as L_LOGS, batches go back as L_CALL, how the logs are as L_LOGS_STATE.
- * Folders and the journal wake it; while nothing is written it sleeps, but for a look once a minute.
+ * The process: what the box wants comes from link as L_LOGS, batches go back as L_CALL, how the logs are as
+ * L_LOGS_STATE. Folders and the journal wake it; while nothing is written it sleeps, but for a look once a minute.
  */
 #include <errno.h>
 #include <linux/capability.h>
@@ -14,7 +14,7 @@
 #include "sakimori-agent/logs/journald.h"
 #include "sakimori-agent/logs/logs.h"
 
-#define GATHER_MS 200u  /* what is written at once goes at once */
+#define GATHER_MS 200u /* what is written at once goes at once */
 #define TICK_MS 60000u
 #define SOON_MS 2000u
 #define SETTINGS_MAX ((size_t)128 << 10)
@@ -29,7 +29,7 @@ struct part {
     uint64_t go_ms, tick_ms, soon_ms;
     json_t *rows; /* as the box sent them */
     json_t *told;
-    json_t *bad; /* rows that cannot be read here */
+    json_t *bad;  /* rows that cannot be read here */
     unsigned gen; /* of the settings */
     bool journal;
 };
@@ -167,7 +167,8 @@ static void mark_dir(struct part *p, int wd, const char *name)
             for (size_t j = 0; j < l->path_n; j++) {
                 const char *slash = strrchr(l->path[j], '/'), *base = slash + 1;
                 size_t same = strcspn(base, "*?["), folder = slash == l->path[j] ? 1 : (size_t)(slash - l->path[j]);
-                l->dirty |= folder == n && strncmp(l->path[j], dir, n) == 0 && (!name || strncmp(name, base, same) == 0);
+                l->dirty |=
+                    folder == n && strncmp(l->path[j], dir, n) == 0 && (!name || strncmp(name, base, same) == 0);
             }
         }
     }
@@ -259,7 +260,8 @@ static void add(struct part *p, const json_t *row)
         return;
     }
     sm_warn("the log %s cannot be read: %s", name, why[0] ? why : sm_strerror(r));
-    json_t *bad = json_pack("{s:s,s:s,s:s,s:s}", "name", name, "input", "", "state", "error", "detail", why[0] ? why : sm_strerror(r));
+    json_t *bad = json_pack(
+        "{s:s,s:s,s:s,s:s}", "name", name, "input", "", "state", "error", "detail", why[0] ? why : sm_strerror(r));
     if (!p->bad)
         p->bad = json_array();
     if (json_array_append_new(p->bad, bad))

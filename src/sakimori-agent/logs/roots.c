@@ -66,8 +66,8 @@ static bool is_never(const struct log_roots *r, const char *path)
 bool log_roots_allow(const struct log_roots *r, const char *path)
 {
     size_t n = strlen(path);
-    return path[0] == '/' && n < AGENT_PATH_MAX && !strstr(path, "/../") && !strstr(path, "/./") && !strstr(path, "//") &&
-           (n < 3 || strcmp(path + n - 3, "/..") != 0) && root_of(r, path) && !is_never(r, path);
+    return path[0] == '/' && n < AGENT_PATH_MAX && !strstr(path, "/../") && !strstr(path, "/./") &&
+           !strstr(path, "//") && (n < 3 || strcmp(path + n - 3, "/..") != 0) && root_of(r, path) && !is_never(r, path);
 }
 
 static bool is_skipped(const struct log_roots *r, int fd)

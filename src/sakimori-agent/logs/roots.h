@@ -3,8 +3,8 @@
  *   logs = no           none at all
  *   logs = /srv/app/log a folder whose files may be read besides /var/log (repeat)
  *   nolog = /var/log/x  a file or folder that is never read (repeat); "nolog = journal": not the journal
- * The box can name files; only those below these folders are opened, walked one folder at a time and never through a link,
- * only regular files.  Landlock holds the part to the same folders, whatever becomes of it.
+ * The box can name files; only those below these folders are opened, walked one folder at a time and never through a
+ * link, only regular files.  Landlock holds the part to the same folders, whatever becomes of it.
  */
 #ifndef AGENT_LOG_ROOTS_H
 #define AGENT_LOG_ROOTS_H
@@ -21,7 +21,8 @@ struct log_roots {
 /* Roots that are not there are left out.  Borrows policy.  -ENOMEM. */
 sm_must_use int log_roots_make(const struct agent_policy *policy, struct log_roots *ret);
 void log_roots_free(struct log_roots *r);
-/* A folder by its absolute path, for listing.  -EACCES: not allowed (what is below a root and then not), -ELOOP, -errno. */
+/* A folder by its absolute path, for listing.  -EACCES: not allowed (what is below a root and then not), -ELOOP,
+ * -errno. */
 sm_must_use int log_roots_open_dir(const struct log_roots *r, const char *path);
 /* A regular file in it; path: the whole, for what is never read.  -EACCES, -ELOOP, -errno. */
 sm_must_use int log_roots_open_file(const struct log_roots *r, int dir, const char *path);

@@ -10,7 +10,8 @@
 #define GZ_IN ((size_t)32 << 10)
 #define GZ_OUT (LOG_READ + ((size_t)64 << 10))
 
-/* Unpacked bytes [from, from + n) of the file; what is before them is forgotten, and unpacked anew when it is asked for. */
+/* Unpacked bytes [from, from + n) of the file; what is before them is forgotten, and unpacked anew when it is asked
+ * for. */
 struct tail_gz {
     struct inflate_state z;
     uint64_t in_at, from;
@@ -265,13 +266,17 @@ static int collect_one(void *arg, struct sm_span name, unsigned char type)
         return 0;
     memcpy(text, name.p, name.n);
     text[name.n] = 0;
-    if (!tail_is_rotated(text, c->base) || fstatat(c->dir, text, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
-        (size_t)(c->base - c->path) + name.n >= sizeof path)
+    if (!tail_is_rotated(text, c->base) || fstatat(c->dir, text, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !S_ISREG(st.st_mode) || (size_t)(c->base - c->path) + name.n >= sizeof path)
         return 0;
     snprintf(path, sizeof path, "%.*s%s", (int)(c->base - c->path), c->path, text);
-    struct tail_beside b = {.path = strdup(path), .dev = (uint64_t)st.st_dev, .ino = (uint64_t)st.st_ino,
-        .size = (uint64_t)st.st_size, .mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
-        .gz = ends(text, name.n, ".gz"), .packed = is_packed(text)};
+    struct tail_beside b = {.path = strdup(path),
+        .dev = (uint64_t)st.st_dev,
+        .ino = (uint64_t)st.st_ino,
+        .size = (uint64_t)st.st_size,
+        .mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+        .gz = ends(text, name.n, ".gz"),
+        .packed = is_packed(text)};
     if (!b.path)
         return -ENOMEM;
     size_t i = c->n++;

@@ -1,7 +1,7 @@
 /*
  * One file that is followed, whatever becomes of its name.  It is known by device and inode while it is open, and by a
- * mark (a hash of the last bytes before the place) when it has to be found again: after a restart, after a copy was made
- * and the file cut (copytruncate), after gzip made another file of it.
+ * mark (a hash of the last bytes before the place) when it has to be found again: after a restart, after a copy was
+ * made and the file cut (copytruncate), after gzip made another file of it.
  */
 #ifndef AGENT_LOG_TAIL_H
 #define AGENT_LOG_TAIL_H
@@ -13,17 +13,17 @@
 
 struct tail_gz; /* what was unpacked of a file that gzip made */
 struct tail {
-    uint64_t k;   /* its number within the log, for ever */
-    char *path;   /* where it was seen last */
-    char *of;     /* the path that is followed: files of one path are read one after the other */
+    uint64_t k; /* its number within the log, for ever */
+    char *path; /* where it was seen last */
+    char *of;   /* the path that is followed: files of one path are read one after the other */
     int fd;
     uint64_t dev, ino;
-    uint64_t at;  /* the box has what is before */
-    bool inside;  /* within a line that went cut */
-    bool gone;    /* not at its path any more: renamed, removed, or one that was found beside it */
-    bool here;    /* seen by the look that goes on */
+    uint64_t at; /* the box has what is before */
+    bool inside; /* within a line that went cut */
+    bool gone;   /* not at its path any more: renamed, removed, or one that was found beside it */
+    bool here;   /* seen by the look that goes on */
     uint8_t mark[TAIL_MARK_HASH];
-    unsigned mark_n; /* bytes before at that mark is of; at the beginning: the first ones; 0: none */
+    unsigned mark_n;           /* bytes before at that mark is of; at the beginning: the first ones; 0: none */
     uint64_t size, changed_ms; /* when size was another for the last time */
     struct tail_gz *gz;
 };

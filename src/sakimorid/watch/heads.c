@@ -1,7 +1,7 @@
 /*
- * Heads of columns (CSV, W3C) of the streams of agents, kept over a restart of this process: a line is only understood by the
- * head that its file began with, and an agent goes on in the middle.  DATA/watch/heads: {"device/stream": base64 of the line}.
- * What is lost here costs fields, never records: the bytes are in the record in any case.
+ * Heads of columns (CSV, W3C) of the streams of agents, kept over a restart of this process: a line is only understood
+ * by the head that its file began with, and an agent goes on in the middle.  DATA/watch/heads: {"device/stream": base64
+ * of the line}. What is lost here costs fields, never records: the bytes are in the record in any case.
  */
 #include <errno.h>
 #include "core/log.h"
@@ -28,7 +28,8 @@ void heads_open(struct watch *w)
     sm_buf_wipe(&text);
 }
 
-/* A head line of o came by (normalise_record said 1): the last one is what counts.  Other lines that begin with # are none. */
+/* A head line of o came by (normalise_record said 1): the last one is what counts.  Other lines that begin with # are
+ * none. */
 void heads_saw(struct watch *w, const struct origin *o, struct sm_span line)
 {
     struct sm_buf text = SM_BUF_INIT(2 * HEAD_MAX);
@@ -36,7 +37,8 @@ void heads_saw(struct watch *w, const struct origin *o, struct sm_span line)
 
     while (blank < line.n && (line.p[blank] == ' ' || line.p[blank] == '\r' || line.p[blank] == '\n'))
         blank++;
-    if (blank == line.n || line.n > HEAD_MAX || (line.p[0] == '#' && (line.n < 8 || memcmp(line.p, "#Fields:", 8) != 0)))
+    if (blank == line.n || line.n > HEAD_MAX ||
+        (line.p[0] == '#' && (line.n < 8 || memcmp(line.p, "#Fields:", 8) != 0)))
         return;
     if (sm_base64(line, &text) >= 0 && sm_buf_str(&text)) {
         const char *was = json_string_value(json_object_get(w->heads, o->address));
@@ -57,7 +59,7 @@ void heads_give(struct watch *w, const struct origin *o)
     struct sm_time now = plat_clock_wall();
 
     if (was && sm_unbase64(SM_SPAN_STR(was), &line) >= 0 &&
-        normalise_record(w->normalise, &o->hint, sm_buf_span(&line), (struct event_time){ now.s, now.ns }, &w->more) < 0)
+        normalise_record(w->normalise, &o->hint, sm_buf_span(&line), (struct event_time){now.s, now.ns}, &w->more) < 0)
         sm_warn("out of memory: a stream is read without its head");
     sm_buf_wipe(&line);
 }
