@@ -228,6 +228,9 @@ void api_on_peer(struct api *a, const char *peer, bool there)
             api_lock(a, "keyd is gone"); /* and the open restore key with it */
         if (there && a->started)
             keys_refresh(a);
+    } else if (!strcmp(peer, "seeker")) {
+        a->seeker_there = there;
+        a->logcheck_run_s = 0; /* a check that went on there is begun again */
     } else if (!strcmp(peer, "watch")) {
         logs_on_watch(a, there);
     } else if (!strcmp(peer, "vault") && there) {
@@ -339,6 +342,7 @@ void api_tick(struct api *a)
         schedule_tick(a);
         copies_tick(a);
         self_tick(a);
+        logkeep_tick(a);
         alarms_tick(a);
         logs_tick(a, now);
         outbox_tick(a);

@@ -31,6 +31,7 @@ void h_logs_event(struct api_call *c);
 void h_logs_export(struct api_call *c);
 void h_logs_histogram(struct api_call *c);
 void h_logs_search(struct api_call *c);
+void h_logs_backup(struct api_call *c);
 void h_logs_verify(struct api_call *c);
 void h_logs_verify_post(struct api_call *c);
 void h_own_rule_delete(struct api_call *c);

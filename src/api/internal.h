@@ -59,7 +59,8 @@ struct api {
     json_t *log_senders;            /* of the collector's present life: {stream, of: {listener/address: counts}, listeners} */
     int64_t log_lost_told;
     json_t *clocks;                 /* of machines, as their last polls told them: {device: {boot, clock_s, up_s}} */
-    bool watch_there;
+    bool watch_there, seeker_there;
+    int64_t logkeep_asked_s, logcheck_asked_s, logcheck_run_s; /* W_SAVE, J_VERIFY: when it was asked last; run: one goes on since */
     char setup_code[32];
     char *setup_password;           /* the director's, until the restore key is made */
     unsigned setup_wrong; int64_t setup_wait_until_s;
@@ -317,6 +318,16 @@ json_t *self_joined_before(struct api *a, const char *machine_id);
 void self_start(struct api *a);
 void self_tick(struct api *a);
 void self_gone(struct api *a);
+json_t *self_logs_continued(struct api *a); /* of a box that took over: what it has of the old one's logs, null else */
+void self_child(struct api *a);    /* what a->selfing says is laid out: on with it */
+/* The record of logs in the vault, and its checks by the clock (logkeep.c). */
+void logkeep_tick(struct api *a);
+void logkeep_over(struct api *a, const json_t *run, int err, const char *why);
+void logkeep_damaged(struct api *a);                 /* what was saved of it until now stays */
+json_t *logkeep_json(struct api *a, enum text_lang lang);
+void logcheck_begun(struct api *a);                  /* a person began one: its end is kept, too */
+json_t *logcheck_json(struct api *a);                /* what the checks by the clock found last */
+json_t *logcheck_month(struct api *a, const char *month);
 void self_acted(struct api *a, const char *act); /* somebody did what the audit log calls act: a change worth saving? */
 bool self_is(struct api *a, const char *client); /* the client that is the box itself */
 /* Lay out the copy for selfsave in state/self (self_files.c); in the worker's thread. */

@@ -76,6 +76,24 @@ static const char *called(const json_t *row, char ret[160])
     return ret;
 }
 
+/* A file that was touched while the record was open says which and how; what opening found is one text. */
+static void damaged(struct api *a, const json_t *e)
+{
+    static const struct { const char *word, *ja, *en; } how[] = { { "deleted", "消された", "deleted" }, { "replaced", "入れかえられた", "replaced" },
+        { "cut", "切りつめられた", "cut short" }, { "rewritten", "書きかえられた", "rewritten" } };
+    const char *kind = api_str(e, "kind"), *file = api_str(e, "file");
+    bool en = api_box_lang(a) == TEXT_EN, rescued = json_is_true(json_object_get(e, "rescued"));
+    char what[200];
+
+    (void)snprintf(what, sizeof what, "%.150s", api_str(e, "why")); /* cut when it is long */
+    for (size_t i = 0; i < sizeof how / sizeof *how; i++)
+        if (!strcmp(kind, how[i].word))
+            (void)snprintf(what, sizeof what, "%.40s: %s%s", file, en ? how[i].en : how[i].ja, !rescued ? "" : /* fits */
+                en ? "; what was in it is kept" : "。中にあったログは残っている");
+    raise(a, "log_damaged", "call", "log_damaged", what);
+    logkeep_damaged(a);
+}
+
 /* W_EVENT. */
 void api_on_log_event(struct api *a, const json_t *e)
 {
@@ -88,7 +106,7 @@ void api_on_log_event(struct api *a, const json_t *e)
     else if (!strcmp(what, "unsealed"))
         raise(a, "log_unsealed", "call", "log_unsealed", api_str(e, "why"));
     else if (!strcmp(what, "damaged"))
-        raise(a, "log_damaged", "call", "log_damaged", api_str(e, "why"));
+        damaged(a, e);
 }
 
 /* ---- what is heard ---- */
@@ -339,6 +357,9 @@ static void status_done(struct api_call *c, int err, struct sm_span body, const 
     api_set(j, "classes", list);
     api_set(j, "doors", logs_doors(c->api));
     api_set(j, "addresses", json_incref(c->api->names));
+    api_set(j, "continued", self_logs_continued(c->api));
+    api_set(j, "backup", logkeep_json(c->api, c->lang));
+    api_set(j, "checked", logcheck_json(c->api));
     api_set(j, "seal_pub", json_string(api_str(c->api->keys, "seal_pub")));
     api_reply(c, 200, j);
 }

@@ -180,6 +180,7 @@ void h_logs_export(struct api_call *c)
 /* It runs on; how far, and what it found, is what GET says. */
 void h_logs_verify_post(struct api_call *c)
 {
+    logcheck_begun(c->api);
     api_ask(c, "J_VERIFY", json_pack("{s:b,s:s}", "start", 1, "key", api_str(c->api->keys, "seal_pub")), answered);
 }
 

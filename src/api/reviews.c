@@ -81,13 +81,13 @@ static json_t *incidents_of(struct api *a, const struct month *m)
 static json_t *review_facts(struct api *a, const struct month *m)
 {
     struct state_arg span[2] = { state_i(m->from_s), state_i(m->until_s) };
-    return json_pack("{s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:{s:I,s:I},s:{s:I,s:I},s:I,s:I}", "v", 1, "month", m->name, "incidents", incidents_of(a, m),
+    return json_pack("{s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:{s:I,s:I},s:{s:I,s:I},s:I,s:I,s:o}", "v", 1, "month", m->name, "incidents", incidents_of(a, m),
         "signals", counts(a, STATE_review_signals, m), "levels", counts(a, STATE_review_levels, m), "alarms", counts(a, STATE_review_alarms, m),
         "runs", counts(a, STATE_review_runs, m), "drills", "passed", (json_int_t)state_number(a->state, STATE_review_drills_ok, 0, span, 2), "failed",
         (json_int_t)state_number(a->state, STATE_review_drills_bad, 0, span, 2), "maintenance", "booked",
         (json_int_t)state_number(a->state, STATE_review_booked, 0, span, 2), "sessions", (json_int_t)state_number(a->state, STATE_review_sessions, 0, span, 2),
         "quiet_rules", (json_int_t)state_number(a->state, STATE_review_quiet, 0, span, 2), "restores",
-        (json_int_t)state_number(a->state, STATE_review_restores, 0, span, 2));
+        (json_int_t)state_number(a->state, STATE_review_restores, 0, span, 2), "log_checks", logcheck_month(a, m->name));
 }
 
 /* ---- routes ---- */

@@ -77,6 +77,7 @@ const struct api_route api_routes[] = {
     { "GET", V1 "/logs/saved", CHIEFS, API_NO_BODY, 0, 0, "log-searches", h_logs_saved },
     { "POST", V1 "/logs/saved", CHIEFS, API_JSON, K(12), API_AUDIT, "log-search.keep", h_logs_saved_post },
     { "DELETE", V1 "/logs/saved/{id}", CHIEFS, API_NO_BODY, 0, API_AUDIT, "log-search.remove", h_logs_saved_delete },
+    { "POST", V1 "/logs/backup", CHIEFS | API_VENDOR, API_JSON, K(1), API_AUDIT, "log.backup", h_logs_backup },
     { "GET", V1 "/logs/search", CHIEFS, API_NO_BODY, 0, API_AUDIT, "log.search", h_logs_search },
     { "GET", V1 "/logs/histogram", CHIEFS, API_NO_BODY, 0, 0, "log.histogram", h_logs_histogram },
     { "GET", V1 "/logs/events/{id}", CHIEFS, API_NO_BODY, 0, 0, "log.event", h_logs_event },

@@ -89,8 +89,21 @@ static bool mine(struct api *a, const json_t *mem)
     return a->selfing && !strcmp(api_str(a->selfing, "run"), api_str(mem, "run"));
 }
 
+static bool of_logs(const struct api *a)
+{
+    return !strcmp(api_str(a->selfing, "what"), "logs");
+}
+
 static void over(struct api *a, int err, const char *why)
 {
+    if (of_logs(a)) {
+        json_t *run = a->selfing;
+        a->selfing = NULL;
+        api_tell(a, "P_SELF", json_pack("{s:b}", "start", 0), NULL, NULL);
+        logkeep_over(a, run, err, why);
+        json_decref(run);
+        return;
+    }
     json_t *s = kept(a);
     int64_t now = api_now();
     api_set(s, "tried_s", json_integer(now));
@@ -136,7 +149,7 @@ static void session_made(struct api *a, int err, const json_t *j, const char *te
     }
     api_set(a->selfing, "number", json_incref(json_object_get(j, "number")));
     api_tell(a, "S_RUN",
-        json_pack("{s:s,s:s,s:s,s:I,s:s,s:s}", "session", api_str(j, "session"), "vault", api_str(a->keys, "vault"), "run",
+        json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:s}", "what", of_logs(a) ? "logs" : "box", "session", api_str(j, "session"), "vault", api_str(a->keys, "vault"), "run",
             api_str(a->selfing, "run"), "number", (json_int_t)api_int(j, "number", 0), "previous", api_str(j, "previous"),
             "recipients", api_str(a->keys, "recipients")),
         run_ended, mem_of(a));
@@ -153,7 +166,7 @@ static void client_known(struct api *a, int err, const json_t *answer, const cha
     }
     api_tell(a, "V_SESSION",
         json_pack("{s:s,s:s,s:s,s:s,s:s}", "client", api_str(a->selfing, "client"), "source", api_str(a->selfing, "source"),
-            "run", api_str(a->selfing, "run"), "run_kind", "scheduled", "from", "box"),
+            "run", api_str(a->selfing, "run"), "run_kind", of_logs(a) ? "adhoc" : "scheduled", "from", "box"),
         session_made, mem_of(a));
 }
 
@@ -174,6 +187,8 @@ static void said_hello(struct api *a, int err, const json_t *j, const char *text
         api_set(s, keys[i], json_string(api_str(j, keys[i])));
         api_set(a->selfing, keys[i], json_string(api_str(j, keys[i])));
     }
+    if (of_logs(a))
+        api_set(a->selfing, "source", json_string(api_str(j, "logs")));
     keep(a, s);
     api_tell(a, "V_CLIENT",
         json_pack("{s:s,s:s,s:s,s:s,s:s}", "client", api_str(j, "client"), "name", NAME, "sign_pub", api_str(j, "sign_pub"),
@@ -192,6 +207,11 @@ static void child_there(struct api *a, int err, const json_t *answer, const char
         api_tell(a, "S_HELLO", json_object(), said_hello, mem_of(a));
 }
 
+void self_child(struct api *a)
+{
+    api_tell(a, "P_SELF", json_pack("{s:b}", "start", 1), child_there, mem_of(a));
+}
+
 struct laying { struct api *api; struct self_files f; };
 
 static void lay_out(void *ctx)
@@ -208,7 +228,7 @@ static void laid_out(void *ctx)
     else if (l->f.err < 0)
         over(a, l->f.err, "the copy of the database could not be made");
     else
-        api_tell(a, "P_SELF", json_pack("{s:b}", "start", 1), child_there, mem_of(a));
+        self_child(a);
     free(l);
 }
 
@@ -290,8 +310,11 @@ static void took_over(struct api *a, const json_t *m)
     char at[SM_TIME_TEXT] = "?";
     if (sm_time_parse(api_str(m, "saved"), &t) == 0)
         sm_time_jst(t, at);
+    char logs[SM_TIME_TEXT] = "";
+    if (sm_time_parse(api_str(json_object_get(m, "logs"), "until"), &t) == 0)
+        sm_time_jst(t, logs);
     struct alarm_new n = { .kind = "took_over", .state = "look", .key = "took_over",
-        .facts = json_pack("{s:s,s:s}", "what", at, "numbers", api_str(m, "seq")) };
+        .facts = json_pack("{s:s,s:s}", "what", at, "numbers", *logs ? logs : "-") };
     const struct audit_entry e = { "sakimori", "box", "box", "takeover", api_str(m, "seq"), "ok" };
     (void)!state_do(a->state, STATE_sessions_clear, STATE_NONE); /* those of the old box; they end by themselves else */
     (void)!audit_add(a->audit, &e);                              /* the vault's journal tells it too */
@@ -334,13 +357,20 @@ void self_start(struct api *a)
     sm_buf_wipe(&b);
 }
 
+json_t *self_logs_continued(struct api *a)
+{
+    json_t *s = kept(a), *logs = json_deep_copy(json_object_get(json_object_get(s, "took_over"), "logs"));
+    json_decref(s);
+    return logs ? logs : json_null();
+}
+
 /* ---- routes ---- */
 
 static json_t *self_json(struct api *a, enum text_lang lang)
 {
     json_t *s = kept(a);
     int64_t ok = api_int(s, "ok_s", 0), now = api_now(), since = api_int(s, "since_s", now);
-    const char *state = a->selfing                           ? "running"
+    const char *state = a->selfing && !of_logs(a)            ? "running"
                         : *api_str(s, "error")               ? "failed"
                         : now - (ok ? ok : since) > OLD_S    ? "late"
                         : ok                                 ? "ok"
@@ -352,6 +382,7 @@ static json_t *self_json(struct api *a, enum text_lang lang)
         took ? json_pack("{s:o,s:s,s:s}", "at", api_time(api_int(s, "took_over_s", 0)), "saved", api_str(took, "saved"),
                    "seq", api_str(took, "seq"))
              : json_null());
+    api_set(j, "logs", logkeep_json(a, lang));
     api_set(j, "why_text", *api_str(s, "error") ? why_words(api_str(s, "error"), api_str(s, "why"), lang) : json_string(""));
     json_decref(s);
     return j;

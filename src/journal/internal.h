@@ -287,12 +287,17 @@ struct ev_wal_found { uint64_t number, good, size, events, skipped_bytes, skippe
 sm_must_use int ev_wal_read(int fd, ev_wal_fn fn, void *arg, struct ev_wal_found *ret);
 /* The events of one payload (of outside bytes: checked whole).  *events counts on. */
 sm_must_use int ev_frame_read(struct sm_span payload, ev_wal_fn fn, void *arg, uint64_t *events);
-/* Check of a frame, of a payload in n ≤ 7 parts. */
-void ev_wal_checkv(uint64_t number, uint64_t off, const struct sm_span *payload, size_t n, uint8_t ret[8]);
+/* Hash of a frame, of a payload in n ≤ 7 parts; its beginning is the frame's check. */
+void ev_wal_hashv(uint64_t number, uint64_t off, const struct sm_span *payload, size_t n, uint8_t ret[32]);
 void ev_wal_check(uint64_t number, uint64_t off, struct sm_span payload, uint8_t ret[8]);
 
 /* ---- ledger.c ---- */
-enum { EV_LEDGER_HEAD = 8 };
+enum { EV_LEDGER_HEAD = 8, EV_LEDGER_LINKED = 2 /* version of one that begins with a link */ };
+/* Ledgers and keys of the boxes before, oldest 1; what waits to be the first statement. */
+#define EV_LEDGER_OLD "seals-%u"
+#define EV_KEY_OLD "epoch0-%u"
+#define EV_LINK_FILE "link"
+enum { EV_LINKS_MAX = 64 };
 typedef int (*ev_ledger_fn)(void *arg, uint64_t off, const uint8_t *statement, struct sm_span body);
 /* Every whole entry in order.  *ret_good: end of the last whole one. */
 sm_must_use int ev_ledger_read(int fd, ev_ledger_fn fn, void *arg, uint64_t *ret_good);

@@ -24,7 +24,7 @@ int ev_lane_build(struct ev_lane *l)
 int ev_closed_add(struct evidence *j, const struct ev_segment *s)
 {
     struct ev_closed c = { .number = s->number, .bytes = s->size, .first_block = s->first_block, .klass = s->klass,
-        .damaged = !s->closed, .sources_all = s->sources_all, .sources = s->sources };
+        .damaged = !s->closed, .sources_all = s->sources_all, .sources = s->sources, .inode = ev_inode(s->fd) };
 
     if (j->closed_n == j->closed_cap) {
         size_t cap = j->closed_cap ? 2 * j->closed_cap : 64;
@@ -43,6 +43,7 @@ int ev_closed_add(struct evidence *j, const struct ev_segment *s)
         if (e->last.s > c.last.s)
             c.last = e->last;
         c.seen_last = !i || e->seen_last > c.seen_last ? e->seen_last : c.seen_last;
+        c.seen_first = e->seen_first < c.seen_first ? e->seen_first : c.seen_first;
         c.last_block = e->number;
         c.last_id = e->last_id;
         c.events += e->events;
@@ -192,7 +193,7 @@ int ev_close_block(struct evidence *j, struct ev_lane *l)
     if (r < 0)
         return r;
     memcpy(j->last_hash, hash, sizeof hash);
-    j->next_block++;
+    j->last_block = j->next_block++;
     l->closed_id = ev_build_state(l->build).last_id;
     l->since_ms = 0;
     ev_total(j, &l->open, l->open.n - 1);
@@ -272,6 +273,8 @@ static int open_wal(struct evidence *j)
     j->wal = fd;
     j->wal_off = EV_WAL_HEAD;
     j->wal_last_id = 0;
+    j->wal_stand = (struct ev_stand){ 0 };
+    ev_stand_now(fd, &j->wal_stand);
     return 0;
 }
 
@@ -301,7 +304,8 @@ static int turn_wal(struct evidence *j)
     if (j->old_n == EV_WALS_MAX)
         return 0; /* goes on in the present file, which is only longer than it should be */
     (void)close(j->wal);
-    j->old[j->old_n++] = (struct ev_wal){ .number = j->wal_number, .last_id = j->wal_last_id };
+    j->wal_stand.size = j->wal_off;
+    j->old[j->old_n++] = (struct ev_wal){ .number = j->wal_number, .last_id = j->wal_last_id, .stand = j->wal_stand };
     j->wal = -1;
     j->wal_number++;
     return 0;
@@ -310,7 +314,7 @@ static int turn_wal(struct evidence *j)
 static int frame_write(struct evidence *j)
 {
     const struct ev_frame *f = &j->handed;
-    uint8_t head[FRAME_HEAD];
+    uint8_t head[FRAME_HEAD], hash[32];
     struct sm_buf counts[2] = { SM_BUF_INIT(16), SM_BUF_INIT(16) };
     int r = sm_buf_put_varint(&counts[0], f->names_n);
 
@@ -324,7 +328,8 @@ static int frame_write(struct evidence *j)
     if (r >= 0) {
         uint32_t n32 = (uint32_t)n;
         memcpy(head, &n32, 4);
-        ev_wal_checkv(j->wal_number, j->wal_off, part + 1, 4, head + 4);
+        ev_wal_hashv(j->wal_number, j->wal_off, part + 1, 4, hash);
+        memcpy(head + 4, hash, FRAME_HEAD - 4);
         r = plat_fs_pwritev_all(j->wal, part, 5, j->wal_off);
     }
     if (r >= 0) {
@@ -333,6 +338,7 @@ static int frame_write(struct evidence *j)
         j->wal_off += FRAME_HEAD + n;
         j->wal_last_id = f->last_id;
         j->handed_written = j->handed_unsynced = true;
+        memcpy(j->handed_hash, hash, sizeof hash);
     }
     sm_buf_wipe(&counts[0]);
     sm_buf_wipe(&counts[1]);
@@ -357,8 +363,11 @@ static int frame_safe(struct evidence *j)
     if (r < 0) { /* nobody knows what of it is on the disk: it is written again */
         j->handed_written = false;
         j->wal_off = j->handed_off;
+        return r;
     }
-    return r;
+    ev_stand_frame(&j->wal_stand, j->handed_hash);
+    ev_stand_now(j->wal, &j->wal_stand);
+    return 0;
 }
 
 static int build_add(struct evidence *j, struct ev_lane *l, const struct ev_record *r)
@@ -481,9 +490,9 @@ int evidence_step(struct evidence *j, uint64_t monotonic_ms)
     return 0;
 }
 
-int evidence_flush(struct evidence *j)
+int evidence_close(struct evidence *j)
 {
-    int r = evidence_commit(j);
+    int r = j->handed.events_n ? -SM_EAGAIN : 0;
 
     for (size_t i = 0; i < EVIDENCE_CLASSES_MAX && r >= 0; i++) {
         struct ev_lane *l = &j->lane[i];
@@ -492,6 +501,13 @@ int evidence_flush(struct evidence *j)
     if (r >= 0)
         ev_wal_clean(j);
     return r;
+}
+
+int evidence_flush(struct evidence *j)
+{
+    int r = evidence_commit(j);
+
+    return r < 0 ? r : evidence_close(j);
 }
 
 void evidence_free(struct evidence *j)
@@ -514,10 +530,18 @@ void evidence_free(struct evidence *j)
     free(j);
 }
 
+/* Without the numbers that a take-over left free. */
+static uint64_t ev_blocks(const struct evidence *j)
+{
+    return j->last_block < j->link.next_block || !j->link.next_block ? j->last_block :
+        j->last_block - (j->link.next_block - 1 - j->link.block);
+}
+
 void evidence_status(const struct evidence *j, struct evidence_status *ret)
 {
     struct evidence_status s = { .events = j->total_events, .raw_bytes = j->total_raw, .segments = j->closed_n,
-        .waiting = j->front.frame.events_n + j->handed.events_n, .next_id = j->front.next_id, .next_block = j->next_block, .blocks = j->next_block - 1,
+        .waiting = j->front.frame.events_n + j->handed.events_n, .next_id = j->front.next_id,
+        .next_block = j->next_block, .blocks = ev_blocks(j), .last_block = j->last_block,
         .sealed_block = j->sealed_block, .first = j->first, .last = j->last };
 
     for (size_t i = 0; i < j->closed_n; i++)

@@ -96,11 +96,16 @@ sm_must_use int evidence_step(struct evidence *j, uint64_t monotonic_ms);
  * evidence pack). */
 sm_must_use int evidence_flush(struct evidence *j);
 
+/* The same for what was kept, without committing anything: what was appended since stays as it is.  -SM_EAGAIN: something was handed
+ * over and is not kept yet. */
+sm_must_use int evidence_close(struct evidence *j);
+
 struct evidence_status {
     uint64_t events, blocks, segments, stored_bytes;    /* closed */
     uint64_t raw_bytes;                                 /* of all closed events, as they came */
     uint64_t open_events, open_bytes, waiting;          /* not yet in a block; not yet committed */
     uint64_t next_id, next_block, sealed_block;         /* sealed_block: last one under a seal, 0 none */
+    uint64_t last_block;                                /* the newest closed one, 0 none */
     struct event_time first, last;                      /* of closed events */
 };
 void evidence_status(const struct evidence *j, struct evidence_status *ret);
@@ -122,18 +127,54 @@ sm_must_use int evidence_seal_put(struct evidence *j, const uint8_t statement[EV
 /* Number and hash of the last statement kept: where keyd must go on (0 and zeros at the beginning). */
 void evidence_seal_last(const struct evidence *j, uint64_t *ret_seq, uint8_t ret_hash[32]);
 
+/* ---- going on with another box's record ---- */
+/*
+ * dir holds what was saved of one (segments, ledger, key) and nothing of a new one yet: its ledger and key are set aside under a
+ * number, and the link that the new ledger must begin with is kept.  Returns 0, or 1 when parts of the old record are
+ * damaged (verify says where).  -SM_ECORRUPT, -SM_EVERSION, -SM_ELIMIT (64 boxes), -errno, -ENOMEM.
+ */
+sm_must_use int evidence_continue(const char *dir, int64_t now_s, struct evseal_link *ret);
+/* True: the first statement must be EVSEAL_LINK over this body; evidence_seal_put takes no other. */
+bool evidence_link(const struct evidence *j, uint8_t ret[EVSEAL_LINK_LEN]);
+
+/* ---- is it still as it was written? ---- */
+enum evidence_harm_kind { EVIDENCE_DELETED = 1, EVIDENCE_REPLACED, EVIDENCE_CUT, EVIDENCE_REWRITTEN };
+struct evidence_harm {
+    char file[40];
+    enum evidence_harm_kind kind;
+    bool rescued;   /* what was in it was kept: in memory, or the file behind the open descriptor */
+};
+/*
+ * Look after the files of the open record: each harm is told once.  Cheap without `all`: the open files.  With it: every closed
+ * segment too, by its name and length, and the bytes of the write-ahead file.  What can be put right is: events of a harmed
+ * write-ahead file are in memory and are written into blocks at once, files that were deleted are written again.
+ * Returns 1 (ret is filled; call again), 0, -errno.
+ */
+sm_must_use int evidence_guard(struct evidence *j, bool all, struct evidence_harm *ret);
+
+/*
+ * Make dir/sub a whole record that nobody writes to until the next call: links to closed segments, copies of what still
+ * grows (only what was added since the last time), ledgers and keys.  Call after evidence_flush and a seal, so that all
+ * of it is sealed.  What went by retention goes there too.  -errno, -SM_EPARTIAL (a closed segment is not there).
+ */
+sm_must_use int evidence_copy(struct evidence *j, const char *sub);
+
 /* ---- retention ---- */
 struct evidence_policy { uint32_t days; uint64_t bytes; };   /* per class; 0: no limit */
-struct evidence_hold { int64_t from_s, to_s; uint64_t source; /* 0: every source */ };
+/* Nothing of this time goes, by the events' own times or by when they were seen. */
+struct evidence_hold {
+    int64_t from_s, to_s;
+    uint64_t source;            /* 0: every source */
+    uint16_t classes;           /* a bit each; 0: every class */
+};
 struct evidence_rules {
     struct evidence_policy of[EVIDENCE_CLASSES_MAX];
     struct evidence_hold holds[EVIDENCE_HOLDS_MAX];
     size_t holds_n;
 };
 /*
- * The next segment that may go: closed, sealed, the oldest of its class, not touched by a hold, and all of it
- * older than the
- * class's days, or the class is larger than its bytes.  ret_body is the body of the tombstone (EVSEAL_TOMBSTONE)
+ * The next segment that may go: closed, sealed, the oldest of its class that no hold touches, and all of it older than the
+ * class's days, or the class is larger than its bytes (what is held does not count).  ret_body is the body of the tombstone (EVSEAL_TOMBSTONE)
  * for keyd to
  * sign.  Age counts from when the box saw the events, by now_s.  Returns 1, or 0 when nothing is to go.  -errno,
  * -ENOMEM.

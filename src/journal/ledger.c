@@ -18,7 +18,7 @@ int ev_ledger_read(int fd, ev_ledger_fn fn, void *arg, uint64_t *ret_good)
         return r;
     if (memcmp(h, "SJL1", 4))
         return -SM_EFORMAT;
-    if (memcmp(h + 4, "\1\0\0", 4))
+    if ((h[4] != 1 && h[4] != EV_LEDGER_LINKED) || memcmp(h + 5, "\0\0", 3))
         return -SM_EVERSION;
     while (r >= 0 && size - off >= 4 + EVSEAL_LEN) {
         uint8_t len[4];

@@ -55,6 +55,7 @@ static void advance(struct evidence *j, const struct ev_segment *s)
         const struct ev_entry *e = &s->entry[i];
         if (e->number >= j->next_block) {
             j->next_block = e->number + 1;
+            j->last_block = e->number;
             memcpy(j->last_hash, e->hash, 32);
         }
         if (e->last_id >= j->front.next_id)
@@ -233,6 +234,7 @@ static int one_wal(struct evidence *j, uint64_t number, struct evidence_found *f
     char name[EV_NAME_LEN];
     struct replay p = { .j = j };
     struct ev_wal_found w = { 0 };
+    struct ev_stand stand = { 0 };
 
     snprintf(name, sizeof name, EV_WAL_NAME, (unsigned long long)number);
     int fd = plat_fs_create(j->dirfd, name, PLAT_FS_EXISTING | PLAT_FS_RW, MODE);
@@ -247,6 +249,12 @@ static int one_wal(struct evidence *j, uint64_t number, struct evidence_found *f
         }
         if (w.skipped_bytes)
             damage(f, "damaged part in write-ahead file", number);
+        stand.size = w.skipped_bytes ? 0 : w.good;
+        if (r >= 0 && stand.size > EV_WAL_HEAD)
+            r = ev_stand_read(fd, number, stand.size, stand.chain);
+        if (r == -SM_ECORRUPT)
+            r = 0, stand.size = 0;
+        ev_stand_now(fd, &stand);
     }
     (void)close(fd);
     if (number >= j->wal_number)
@@ -258,7 +266,7 @@ static int one_wal(struct evidence *j, uint64_t number, struct evidence_found *f
         if (r < 0)
             return r;
     }
-    j->old[j->old_n++] = (struct ev_wal){ .number = number, .last_id = p.last_id };
+    j->old[j->old_n++] = (struct ev_wal){ .number = number, .last_id = p.last_id, .stand = stand };
     return 0;
 }
 

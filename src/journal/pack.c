@@ -195,6 +195,17 @@ static int put_other(struct pack *k, const char *name, char ret_hex[65])
     return r;
 }
 
+/* What the ledger of a box before needs. */
+static int put_before(struct pack *k, unsigned i)
+{
+    char name[32], hex[65];
+
+    (void)snprintf(name, sizeof name, EV_LEDGER_OLD, i); /* fits */
+    int r = put_other(k, name, hex);
+    (void)snprintf(name, sizeof name, EV_KEY_OLD, i); /* fits */
+    return r < 0 ? r : put_other(k, name, hex);
+}
+
 /* ---- the page for people ---- */
 
 static int html(struct sm_span s, struct sm_buf *to)
@@ -265,6 +276,10 @@ static int write_all(struct pack *k)
         r = put_other(k, "seals", seals);
     if (r >= 0)
         r = put_other(k, "epoch0", other);
+    for (unsigned i = 1; i <= EV_LINKS_MAX && r >= 0; i++)
+        r = put_before(k, i);
+    if (r >= 0)
+        r = put_other(k, EV_LINK_FILE, other);
     if (r >= 0)
         r = page(k, seals, &index);
     if (r >= 0)

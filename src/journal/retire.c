@@ -18,6 +18,7 @@ static void removed(struct evidence *j, const struct ev_tomb *t)
         struct sm_span hash = sm_rd_bytes(&rd, 32);
         if (number >= j->next_block) {
             j->next_block = number + 1;
+            j->last_block = number;
             memcpy(j->last_hash, hash.p, 32);
         }
     }
@@ -62,6 +63,8 @@ static int entry(void *arg, uint64_t off, const uint8_t *statement, struct sm_sp
     if (r < 0)
         return -SM_ECORRUPT;
     r = evseal_parse(statement, &s);
+    if (r >= 0 && s.kind == EVSEAL_LINK && s.seq == 1 && evseal_link_unpack(body, &j->link) >= 0)
+        r = ev_link_apply(j, &j->link);
     if (r >= 0 && s.kind == EVSEAL_BLOCKS && evseal_root_unpack(body, &root) >= 0) {
         j->sealed_block = root.block;
         if (root.last_id >= j->front.next_id)
@@ -103,8 +106,11 @@ int ev_ledger_open(struct evidence *j)
     if (j->ledger < 0)
         return j->ledger;
     r = ev_ledger_read(j->ledger, entry, j, &good);
+    if (r >= 0)
+        r = ev_link_pending(j);
     if (r >= 0 && !good) {
-        r = plat_fs_pwrite_all(j->ledger, SM_SPAN("SJL1\1\0\0\0", EV_LEDGER_HEAD), 0);
+        uint8_t head[EV_LEDGER_HEAD] = { 'S', 'J', 'L', '1', j->link_pending ? EV_LEDGER_LINKED : 1 };
+        r = plat_fs_pwrite_all(j->ledger, SM_SPAN(head, sizeof head), 0);
         if (r >= 0)
             r = plat_fs_sync(j->ledger);
         if (r >= 0)
@@ -116,6 +122,7 @@ int ev_ledger_open(struct evidence *j)
     if (r >= 0 && size > good)
         r = plat_fs_truncate(j->ledger, good); /* a statement that was being written: keyd hands it out again */
     j->ledger_off = good;
+    j->ledger_inode = ev_inode(j->ledger);
     return r;
 }
 
@@ -140,9 +147,9 @@ int evidence_seal_begin(struct evidence *j, const uint8_t public_key[CRYPTO_SIGN
 
 int evidence_seal_root(const struct evidence *j, struct evseal_root *ret)
 {
-    if (j->next_block == 1 || j->sealed_block + 1 == j->next_block)
+    if (j->last_block <= j->sealed_block || j->link_pending)
         return 0;
-    struct evseal_root r = { .block = j->next_block - 1, .events = j->total_events };
+    struct evseal_root r = { .block = j->last_block, .events = j->total_events };
     for (size_t i = 0; i < EVIDENCE_CLASSES_MAX; i++)
         if (j->lane[i].closed_id > r.last_id)
             r.last_id = j->lane[i].closed_id;
@@ -163,6 +170,13 @@ int evidence_seal_put(struct evidence *j, const uint8_t statement[EVSEAL_LEN], s
         r = evseal_parse(statement, &s);
     if (r >= 0 && s.kind == EVSEAL_BLOCKS)
         r = evseal_root_unpack(body, &root);
+    if (r >= 0 && (s.kind == EVSEAL_LINK) != j->link_pending)
+        r = -SM_EMISMATCH;
+    if (r >= 0 && j->link_pending) {
+        uint8_t link[EVSEAL_LINK_LEN];
+        evseal_link_pack(&j->link, link);
+        r = body.n == sizeof link && !memcmp(body.p, link, sizeof link) ? 0 : -SM_EMISMATCH;
+    }
     if (r < 0)
         return r;
     r = sm_buf_put_u32(&b, (uint32_t)(EVSEAL_LEN + body.n));
@@ -177,6 +191,7 @@ int evidence_seal_put(struct evidence *j, const uint8_t statement[EVSEAL_LEN], s
     if (r >= 0) {
         j->ledger_off += b.n;
         j->walk = next;
+        j->link_pending = false;
         if (s.kind == EVSEAL_BLOCKS)
             j->sealed_block = root.block;
     }
@@ -196,7 +211,8 @@ static bool is_held(const struct ev_closed *c, const struct evidence_rules *rule
 {
     for (size_t i = 0; i < rules->holds_n && i < EVIDENCE_HOLDS_MAX; i++) {
         const struct evidence_hold *h = &rules->holds[i];
-        if (c->first.s > h->to_s || c->last.s < h->from_s)
+        bool of_time = (c->first.s <= h->to_s && c->last.s >= h->from_s) || (c->seen_first <= h->to_s && c->seen_last >= h->from_s);
+        if (!of_time || (h->classes && !(h->classes >> c->klass & 1)))
             continue;
         if (!h->source || c->sources_all)
             return true;
@@ -207,12 +223,12 @@ static bool is_held(const struct ev_closed *c, const struct evidence_rules *rule
     return false;
 }
 
-static uint64_t class_bytes(const struct evidence *j, uint8_t klass)
+static uint64_t class_bytes(const struct evidence *j, uint8_t klass, const struct evidence_rules *rules)
 {
     uint64_t n = j->lane[klass].open.fd >= 0 ? j->lane[klass].open.good : 0;
 
     for (size_t i = 0; i < j->closed_n; i++)
-        n += j->closed[i].klass == klass ? j->closed[i].bytes : 0;
+        n += j->closed[i].klass == klass && !is_held(&j->closed[i], rules) ? j->closed[i].bytes : 0;
     return n;
 }
 
@@ -252,13 +268,13 @@ int evidence_retire_next(struct evidence *j, const struct evidence_rules *rules,
     for (size_t i = 0; i < j->closed_n; i++) {
         const struct ev_closed *c = &j->closed[i];
         const struct evidence_policy *p = &rules->of[c->klass];
-        if (seen[c->klass])
+        if (seen[c->klass] || is_held(c, rules))
             continue;
-        seen[c->klass] = true; /* the oldest of its class, and nothing else */
-        if (c->damaged || c->last_block > j->sealed_block || !c->events || is_held(c, rules))
+        seen[c->klass] = true; /* the oldest of its class that is not held, and nothing else */
+        if (c->damaged || c->last_block > j->sealed_block || !c->events)
             continue;
         bool old = p->days && c->seen_last < now_s - (int64_t)p->days * 86400;
-        bool large = p->bytes && class_bytes(j, c->klass) > p->bytes;
+        bool large = p->bytes && class_bytes(j, c->klass, rules) > p->bytes;
         if (!old && !large)
             continue;
         sm_buf_clear(ret_body);

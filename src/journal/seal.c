@@ -48,6 +48,35 @@ int evseal_root_unpack(struct sm_span body, struct evseal_root *ret)
     return 0;
 }
 
+void evseal_link_pack(const struct evseal_link *l, uint8_t ret[EVSEAL_LINK_LEN])
+{
+    memcpy(ret, "SJK1", 4);
+    memcpy(ret + 4, l->key, 32);
+    put64(ret + 36, l->seq);
+    memcpy(ret + 44, l->last, 32);
+    put64(ret + 76, l->block);
+    memcpy(ret + 84, l->hash, 32);
+    put64(ret + 116, l->sealed_block);
+    put64(ret + 124, l->next_block);
+    put64(ret + 132, l->next_id);
+    put64(ret + 140, (uint64_t)l->time_s);
+}
+
+int evseal_link_unpack(struct sm_span body, struct evseal_link *ret)
+{
+    if (body.n != EVSEAL_LINK_LEN || memcmp(body.p, "SJK1", 4) != 0)
+        return -SM_EFORMAT;
+    struct evseal_link l = { .seq = get64(body.p + 36), .block = get64(body.p + 76), .sealed_block = get64(body.p + 116),
+        .next_block = get64(body.p + 124), .next_id = get64(body.p + 132), .time_s = (int64_t)get64(body.p + 140) };
+    memcpy(l.key, body.p + 4, 32);
+    memcpy(l.last, body.p + 44, 32);
+    memcpy(l.hash, body.p + 84, 32);
+    if (l.next_block <= l.block || l.sealed_block > l.block || !l.next_id)
+        return -SM_EFORMAT;
+    *ret = l;
+    return 0;
+}
+
 int evseal_parse(const uint8_t b[EVSEAL_LEN], struct evseal_statement *ret)
 {
     struct evseal_statement s = { .kind = b[4] };
@@ -62,7 +91,7 @@ int evseal_parse(const uint8_t b[EVSEAL_LEN], struct evseal_statement *ret)
     memcpy(s.before, b + 32, 32);
     memcpy(s.body_hash, b + 64, 32);
     memcpy(s.signature, b + SIGNED_LEN, CRYPTO_SIGN_LEN);
-    if (!s.seq || s.kind < EVSEAL_BLOCKS || s.kind > EVSEAL_TOMBSTONE)
+    if (!s.seq || !s.kind)
         return -SM_EFORMAT;
     *ret = s;
     return 0;
@@ -142,7 +171,7 @@ static int state_sign(struct evseal_state *s, uint8_t kind, struct sm_span body,
 int evseal_sign(struct evseal_state *s, enum evseal_kind kind, struct sm_span body, int64_t now_s,
     uint8_t ret[EVSEAL_LEN])
 {
-    if (kind != EVSEAL_BLOCKS && kind != EVSEAL_TOMBSTONE)
+    if (kind != EVSEAL_BLOCKS && kind != EVSEAL_TOMBSTONE && (kind != EVSEAL_LINK || s->seq))
         return -SM_EINVAL;
     return state_sign(s, (uint8_t)kind, body, now_s, ret);
 }

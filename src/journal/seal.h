@@ -20,8 +20,9 @@ enum evseal_kind {
     EVSEAL_BLOCKS = 1,    /* body: struct evseal_root, packed: every block up to this one is as it was */
     EVSEAL_EPOCH = 2,     /* body: the next public key (32 bytes) */
     EVSEAL_TOMBSTONE = 3, /* body: what was removed by policy (docs/FORMAT-journal.md) */
+    EVSEAL_LINK = 4,      /* body: struct evseal_link, packed: the record of another box that this one goes on with */
 };
-enum { EVSEAL_BODY_MAX = 64 << 10, EVSEAL_ROOT_LEN = 56 };
+enum { EVSEAL_BODY_MAX = 64 << 10, EVSEAL_ROOT_LEN = 56, EVSEAL_LINK_LEN = 148 };
 /* Layout: "SJS1", kind u8, 3 zero bytes, seq u64, epoch u64, time_s i64, before[32], body_hash[32], signature[64]. */
 #define EVSEAL_LEN (4 + 4 + 8 + 8 + 8 + 32 + 32 + 64)
 
@@ -29,8 +30,20 @@ struct evseal_root { uint64_t block, events, last_id; uint8_t hash[32]; };
 void evseal_root_pack(const struct evseal_root *r, uint8_t ret[EVSEAL_ROOT_LEN]);
 sm_must_use int evseal_root_unpack(struct sm_span body, struct evseal_root *ret);   /* -SM_EFORMAT */
 
+/* The end of an older record, and where the new one goes on.  Numbers between are those of what was never saved. */
+struct evseal_link {
+    uint8_t key[CRYPTO_SIGN_PUBLIC_LEN];    /* of its epoch 0; zeros: it had none */
+    uint64_t seq; uint8_t last[32];         /* its last statement, and that one's hash */
+    uint64_t block; uint8_t hash[32];       /* its newest block there is */
+    uint64_t sealed_block;
+    uint64_t next_block, next_id;           /* first numbers of the new one */
+    int64_t time_s;
+};
+void evseal_link_pack(const struct evseal_link *l, uint8_t ret[EVSEAL_LINK_LEN]);
+sm_must_use int evseal_link_unpack(struct sm_span body, struct evseal_link *ret);   /* -SM_EFORMAT */
+
 struct evseal_statement {
-    uint8_t kind;
+    uint8_t kind;   /* also one that this program does not know: its place in the chain is checked like any other's */
     uint64_t seq, epoch;        /* seq from 1 without a gap */
     int64_t time_s;             /* UTC, by the clock of who signed; never before the statement before */
     uint8_t before[32];         /* hash of the statement before, zeros for the first */
@@ -52,7 +65,7 @@ void evseal_wipe(struct evseal_state *s);
 void evseal_state_pack(const struct evseal_state *s, uint8_t ret[EVSEAL_STATE_LEN]);
 sm_must_use int evseal_state_unpack(struct sm_span bytes, struct evseal_state *ret);
 /*
- * The next statement over body; kind is EVSEAL_BLOCKS or EVSEAL_TOMBSTONE.  s goes on.  The caller stores s before
+ * The next statement over body; kind is EVSEAL_BLOCKS or EVSEAL_TOMBSTONE, or of the very first EVSEAL_LINK.  s goes on.  The caller stores s before
  * it hands the
  * statement out (or hands the same one out again after a crash; evidence_seal_put takes only what follows).
  * -SM_EINVAL (kind), -SM_ELIMIT (body), -SM_ECRYPTO.

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "journal/internal.h"
@@ -29,6 +30,11 @@ struct work {
     uint64_t *file;
     size_t files, file_cap;
     struct evseal_walk walk;
+    const char *ledger;             /* the one that is read, by its name */
+    struct evseal_link link[EV_LINKS_MAX];
+    size_t links;
+    struct evseal_link before;      /* the end of the ledger before this one */
+    bool has_before, link_due;
     uint64_t done, all;
     bool ledger_bad;
     uint64_t closed_id[EVIDENCE_CLASSES_MAX];   /* the last event of each class that is in a block, or was */
@@ -57,6 +63,8 @@ static const struct { enum evverify_kind kind; const char *word, *ja, *en; } wor
     "no key was given: the one in the folder was believed" },
     { EVVERIFY_NOTE_NOKEY, "no_key", "確かめる鍵が渡されず、フォルダの中にもないため、封印の署名は確かめていません",
         "no key was given and the folder has none: signatures were not checked" },
+    { EVVERIFY_NOTE_CONTINUED, "continued", "ここで別の箱が引き継ぎました。前の箱が書き、保存されていなかった記録はありません",
+        "another box took over here; what the old one wrote after it was last saved is not there" },
 };
 
 const char *evverify_word(enum evverify_kind kind)
@@ -141,7 +149,7 @@ static int add_seen(struct work *w, const struct seen *s)
     return 0;
 }
 
-static int add_root(struct work *w, const struct evseal_root *r)
+static int add_root(struct work *w, uint64_t block, const uint8_t hash[32])
 {
     if (w->roots == BLOCKS_MAX)
         return -SM_ELIMIT;
@@ -153,8 +161,8 @@ static int add_root(struct work *w, const struct evseal_root *r)
         w->root = more;
         w->root_cap = cap;
     }
-    w->root[w->roots].block = r->block;
-    memcpy(w->root[w->roots++].hash, r->hash, 32);
+    w->root[w->roots].block = block;
+    memcpy(w->root[w->roots++].hash, hash, 32);
     return 0;
 }
 
@@ -240,6 +248,31 @@ static int tomb(struct work *w, struct sm_span body)
     return r < 0 || !t.n ? r : say_block(w, EVVERIFY_NOTE_REMOVED, &first);
 }
 
+/* Nothing behind it can be believed. */
+static int say_ledger(struct work *w, uint64_t off)
+{
+    struct evverify_finding f = { .kind = EVVERIFY_LEDGER, .offset = off };
+
+    (void)snprintf(f.file, sizeof f.file, "%.39s", w->ledger); /* fits */
+    w->ledger_bad = true;
+    return say(w, f);
+}
+
+/* A link stands first, where there was a box before, and names that box's end; nothing else stands there. */
+static bool link_good(struct work *w, const struct evseal_statement *s, struct sm_span body)
+{
+    struct evseal_link l;
+    const struct evseal_link *b = &w->before;
+
+    if (s->kind != EVSEAL_LINK)
+        return !w->link_due;
+    if (!w->link_due || evseal_link_unpack(body, &l) < 0 || w->links == EV_LINKS_MAX)
+        return false;
+    w->link_due = false;
+    w->link[w->links++] = l;
+    return w->has_before && l.seq == b->seq && !memcmp(l.key, b->key, 32) && !memcmp(l.last, b->last, 32);
+}
+
 static int statement(void *arg, uint64_t off, const uint8_t *bytes, struct sm_span body)
 {
     struct work *w = arg;
@@ -248,35 +281,49 @@ static int statement(void *arg, uint64_t off, const uint8_t *bytes, struct sm_sp
 
     if (w->ledger_bad)
         return 0;
-    if (evseal_step(&w->walk, bytes, body) < 0 || evseal_parse(bytes, &s) < 0) {
-        struct evverify_finding f = { .kind = EVVERIFY_LEDGER, .offset = off, .file = "seals" };
-        w->ledger_bad = true; /* nothing behind it can be believed */
-        return say(w, f);
-    }
+    if (evseal_step(&w->walk, bytes, body) < 0 || evseal_parse(bytes, &s) < 0 || !link_good(w, &s, body))
+        return say_ledger(w, off);
     w->sum.statements++;
     w->sum.epoch = w->walk.epoch;
+    if (s.kind == EVSEAL_LINK)
+        return add_root(w, w->link[w->links - 1].block, w->link[w->links - 1].hash);
     if (s.kind == EVSEAL_TOMBSTONE)
         return tomb(w, body);
     if (s.kind != EVSEAL_BLOCKS || evseal_root_unpack(body, &root) < 0)
         return 0;
     w->sum.sealed_block = root.block;
     w->sum.sealed_time_s = s.time_s;
-    return add_root(w, &root);
+    return add_root(w, root.block, root.hash);
 }
 
-static int find_key(struct work *w)
+static bool key_file(struct work *w, const char *name, uint8_t ret[32])
 {
     struct sm_buf b = SM_BUF_INIT(256);
+    int r = plat_fs_read_file(w->dirfd, name, 256, &b);
+    bool good = r >= 0 && b.n >= 64 && sm_unhex((const char *)b.p, 64, ret, 32) >= 0;
 
-    if (w->v->key) {
+    sm_buf_wipe(&b);
+    return good;
+}
+
+/* The key that was brought is this box's; unless it is that of one before it, which is then believed for what it says. */
+static int find_key(struct work *w, unsigned boxes_before)
+{
+    char name[32];
+    uint8_t key[32];
+    bool own = w->v->key;
+
+    for (unsigned i = 1; i <= boxes_before && own; i++) {
+        (void)snprintf(name, sizeof name, EV_KEY_OLD, i); /* fits */
+        own = !key_file(w, name, key) || memcmp(key, w->v->key, 32) != 0;
+    }
+    if (own) {
         memcpy(w->walk.key, w->v->key, sizeof w->walk.key);
         w->sum.has_key = true;
         return 0;
     }
-    int r = plat_fs_read_file(w->dirfd, "epoch0", 256, &b);
-    w->walk.unsigned_ = r < 0 || b.n < 64 || sm_unhex((const char *)b.p, 64, w->walk.key, sizeof w->walk.key) < 0;
+    w->walk.unsigned_ = !key_file(w, "epoch0", w->walk.key);
     w->sum.record |= !w->walk.unsigned_;
-    sm_buf_wipe(&b);
     return w->walk.unsigned_ ? 0 : say(w, (struct evverify_finding){ .kind = EVVERIFY_NOTE_KEY });
 }
 
@@ -289,12 +336,13 @@ static int left_over(struct work *w, int fd, uint64_t good, uint64_t size)
 {
     uint8_t b[4 + EVSEAL_LEN + 4096];
     size_t n = size - good < sizeof b ? (size_t)(size - good) : sizeof b;
-    struct evverify_finding f = { .kind = EVVERIFY_NOTE_TORN, .file = "seals", .offset = good };
+    struct evverify_finding f = { .kind = EVVERIFY_NOTE_TORN, .offset = good };
     struct evseal_statement s;
     int r = plat_fs_pread_all(fd, b, n, good);
 
     if (r < 0)
         return r;
+    (void)snprintf(f.file, sizeof f.file, "%.39s", w->ledger); /* fits */
     if (n > 8 && memmem(b + 8, n - 8, "SJS1", 4))
         f.kind = EVVERIFY_LEDGER;
     else if (n >= 4 + EVSEAL_LEN && evseal_parse(b + 4, &s) >= 0)
@@ -306,28 +354,91 @@ static int left_over(struct work *w, int fd, uint64_t good, uint64_t size)
     return say(w, f);
 }
 
-static int ledger(struct work *w)
+static int ledger_file(struct work *w, const char *name)
 {
     uint64_t good = 0, size = 0;
-    int r = find_key(w);
+    int r = 0, fd = plat_fs_open_read(w->dirfd, name);
 
-    if (r)
-        return r;
-    int fd = plat_fs_open_read(w->dirfd, "seals");
+    w->ledger = name;
     if (fd == -ENOENT)
         return 0; /* never sealed, or taken away: heads tell */
     if (fd < 0)
         return fd;
     w->sum.record = true;
-    if (w->walk.unsigned_)
-        r = say(w, (struct evverify_finding){ .kind = EVVERIFY_NOTE_NOKEY, .file = "seals" });
+    if (w->walk.unsigned_) {
+        struct evverify_finding f = { .kind = EVVERIFY_NOTE_NOKEY };
+        (void)snprintf(f.file, sizeof f.file, "%.39s", name); /* fits */
+        r = say(w, f);
+    }
     if (!r)
         r = ev_ledger_read(fd, statement, w, &good);
     if (r == -SM_EFORMAT)
-        r = say(w, (struct evverify_finding){ .kind = EVVERIFY_LEDGER, .file = "seals" });
+        r = say_ledger(w, 0);
     else if (!r && plat_fs_size(fd, &size) >= 0 && size > good)
         r = left_over(w, fd, good, size);
     (void)close(fd);
+    return r;
+}
+
+/* Of the boxes before: their ledgers end where the next one says they do. */
+static int old_ledgers(struct work *w, unsigned n)
+{
+    char name[32];
+    int r = 0;
+
+    for (unsigned i = 1; i <= n && !r; i++) {
+        struct evseal_link end = { 0 };
+        w->walk = (struct evseal_walk){ 0 };
+        (void)snprintf(name, sizeof name, EV_KEY_OLD, i); /* fits */
+        w->walk.unsigned_ = !key_file(w, name, end.key);
+        memcpy(w->walk.key, end.key, 32);
+        (void)snprintf(name, sizeof name, EV_LEDGER_OLD, i); /* fits */
+        w->link_due = i > 1;
+        r = ledger_file(w, name);
+        end.seq = w->walk.seq;
+        memcpy(end.last, w->walk.last, 32);
+        w->before = end;
+        w->has_before = true;
+    }
+    return r;
+}
+
+static int ledger(struct work *w)
+{
+    char name[32];
+    struct sm_buf b = SM_BUF_INIT(4 * EVSEAL_LINK_LEN);
+    struct evseal_link waiting;
+    bool waits = false;
+    unsigned n = 0;
+
+    for (; n < EV_LINKS_MAX; n++) {
+        (void)snprintf(name, sizeof name, EV_LEDGER_OLD, n + 1); /* fits */
+        struct stat st;
+        if (fstatat(w->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) /* not faccessat, which forgets capabilities */
+            break;
+    }
+    w->sum.boxes = n + 1;
+    int r = old_ledgers(w, n);
+    w->walk = (struct evseal_walk){ 0 };
+    w->link_due = false;
+    if (!r)
+        r = find_key(w, n);
+    /* Before the first seal of the new box the link is only a file. */
+    if (!r && plat_fs_read_file(w->dirfd, EV_LINK_FILE, 4 * EVSEAL_LINK_LEN, &b) >= 0 &&
+        evseal_link_unpack(sm_buf_span(&b), &waiting) >= 0)
+        waits = true;
+    sm_buf_wipe(&b);
+    w->link_due = waits || n;
+    size_t had = w->links;
+    bool bad = w->ledger_bad;
+    w->ledger_bad = false;
+    if (!r)
+        r = ledger_file(w, "seals");
+    if (!r && waits && !w->ledger_bad && w->links == had && w->links < EV_LINKS_MAX) {
+        w->link[w->links++] = waiting;
+        r = add_root(w, waiting.block, waiting.hash);
+    }
+    w->ledger_bad |= bad;
     return r;
 }
 
@@ -349,6 +460,8 @@ static void count_block(struct work *w, const struct ev_head *h)
 /* All that is stored of one block. */
 static int content(struct work *w, int fd, const struct seen *s, struct sm_buf *header)
 {
+    if (w->v->of && s->segment % w->v->of != w->v->share)
+        return 0;
     struct ev_at at = { .fd = fd, .body = s->offset + EV_BLOCK_HEAD + 32 + header->n };
     struct sm_span what = { 0 };
     struct ev_block b;
@@ -564,6 +677,31 @@ static int gap(struct work *w, uint64_t from, uint64_t to, const struct seen *ne
     return say(w, f);
 }
 
+/* The link in whose gap this number lies; NULL none. */
+static const struct evseal_link *link_over(const struct work *w, uint64_t block)
+{
+    for (size_t i = 0; i < w->links; i++)
+        if (block > w->link[i].block && block < w->link[i].next_block)
+            return &w->link[i];
+    return NULL;
+}
+
+/* Numbers are missing between want and b: those that no box ever saved, or some that were there. */
+static int leap(struct work *w, uint64_t want, const struct seen *b)
+{
+    const struct evseal_link *l = link_over(w, b->number - 1);
+    int r = 0;
+
+    if (!l || l->next_block != b->number)
+        return gap(w, want, b->number - 1, b);
+    if (want <= l->block)
+        r = gap(w, want, l->block, b);
+    if (!r && !b->gone && memcmp(b->before, l->hash, 32) != 0)
+        r = say_block(w, EVVERIFY_CHAIN, b);
+    struct evverify_finding f = { .kind = EVVERIFY_NOTE_CONTINUED, .block = l->block, .until = b->number };
+    return r ? r : say(w, f);
+}
+
 static int chain(struct work *w)
 {
     static const uint8_t zeros[32];
@@ -582,7 +720,7 @@ static int chain(struct work *w)
         }
         bool follows = b->number == want;
         if (!follows)
-            r = gap(w, want, b->number - 1, b);
+            r = leap(w, want, b);
         if (!r && follows && !b->gone && memcmp(b->before, last ? last->hash : zeros, 32))
             r = say_block(w, EVVERIFY_CHAIN, b);
         last = b;
@@ -618,10 +756,11 @@ static int known(struct work *w, uint64_t block, const uint8_t hash[32], uint64_
         return 0;
     struct evverify_finding f = { .kind = EVVERIFY_SEAL, .block = good_until + 1, .until = block };
     if (!b) {
-        if (block <= w->sum.head.block)
+        const struct evseal_link *l = link_over(w, block);
+        if (block <= w->sum.head.block && !l)
             return 0; /* told as missing already */
-        f.kind = EVVERIFY_CUT;
-        f.block = w->sum.head.block + 1;
+        f.kind = EVVERIFY_CUT; /* by an attacker, or because the old box was lost before it was saved */
+        f.block = l ? l->block + 1 : w->sum.head.block + 1;
     } else if (b->segment) {
         segment_name(b->segment, f.file);
         f.offset = b->offset;

@@ -30,6 +30,8 @@ enum evverify_kind {
     /* no key was given: that of the folder was believed, which whoever wrote it may have made */
     EVVERIFY_NOTE_KEY,
     EVVERIFY_NOTE_NOKEY,    /* nor has the folder one: no signature was checked */
+    /* another box went on here after a take-over: what the old one wrote behind `block` and nobody saved is lost */
+    EVVERIFY_NOTE_CONTINUED,
 };
 struct evverify_finding {
     enum evverify_kind kind;
@@ -51,6 +53,9 @@ struct evverify {
     const uint8_t *key;                 /* of epoch 0, or NULL */
     const struct evverify_head *heads;  /* kept elsewhere */
     size_t heads_n;
+    /* Of every segment's blocks the headers and the chain; what is stored only of segments whose number % of == share.
+     * of 0: of all. */
+    uint32_t share, of;
     bool part;                          /* an evidence pack: blocks before the first and between may be absent */
     void (*progress)(void *arg, uint64_t done_bytes, uint64_t all_bytes);   /* may be NULL */
     bool (*cancel)(void *arg);          /* may be NULL */
@@ -63,6 +68,7 @@ struct evverify_summary {
     struct evverify_head head;          /* newest block there is: to be kept elsewhere */
     /* Not under a seal: in closed blocks, and in write-ahead files, where no more than a checksum keeps them. */
     uint64_t unsealed_events, open_events;
+    uint32_t boxes;                     /* whose record this is, one after the other: 1, or more after take-overs */
     bool any, has_key;
     bool record;                        /* there is anything of a record in the folder */
 };

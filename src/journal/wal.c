@@ -160,21 +160,22 @@ int ev_record_get(struct sm_span in, const struct sm_span *names, size_t names_n
 
 /* ---- frames ---- */
 
-void ev_wal_checkv(uint64_t number, uint64_t off, const struct sm_span *payload, size_t n, uint8_t ret[8])
+void ev_wal_hashv(uint64_t number, uint64_t off, const struct sm_span *payload, size_t n, uint8_t ret[32])
 {
-    uint8_t hash[32];
     const uint64_t where[2] = { number, off };
     struct sm_span parts[8] = { SM_SPAN(where, sizeof where) };
 
     for (size_t i = 0; i < n && i < 7; i++)
         parts[i + 1] = payload[i];
-    crypto_sha256v(parts, n + 1, hash);
-    memcpy(ret, hash, 8);
+    crypto_sha256v(parts, n + 1, ret);
 }
 
 void ev_wal_check(uint64_t number, uint64_t off, struct sm_span payload, uint8_t ret[8])
 {
-    ev_wal_checkv(number, off, &payload, 1, ret);
+    uint8_t hash[32];
+
+    ev_wal_hashv(number, off, &payload, 1, hash);
+    memcpy(ret, hash, 8);
 }
 
 int ev_frame_read(struct sm_span payload, ev_wal_fn fn, void *arg, uint64_t *events)

@@ -16,13 +16,16 @@ struct ev_lane {                    /* a class */
 struct ev_closed {                  /* a closed segment */
     uint64_t number, bytes, first_block, last_block, first_id, last_id, events, raw_bytes;
     int64_t seen_last, seen_first;
+    uint64_t inode;                 /* of the file as it was closed or opened; 0 not known */
     struct event_time first, last;
     uint8_t klass;
     bool sources_all, damaged;
     size_t sources;
     uint64_t source[EV_SOURCES_MAX];
 };
-struct ev_wal { uint64_t number, last_id; };
+/* What a write-ahead file must be for as long as it stands: its frames' hashes one after the other, and its metadata. */
+struct ev_stand { uint64_t inode, size; int64_t ctime_s; long ctime_ns; uint8_t chain[32]; };
+struct ev_wal { uint64_t number, last_id; struct ev_stand stand; };
 
 /* Events on their way to the disk, in the form of a write-ahead frame: it is also how they get into blocks. */
 struct ev_frame {
@@ -60,20 +63,26 @@ struct evidence {
      * was not waited for */
     bool handed_begun, handed_written, handed_unsynced;
     uint64_t handed_off;
+    uint8_t handed_hash[32];
     size_t handed_at, handed_within; /* what of it is in open blocks, and the id of the next one */
     uint64_t handed_next;
     struct ev_record_buf store;
     struct sm_buf block;            /* being closed; its memory is used again */
 
-    uint64_t next_block;
+    struct ev_stand wal_stand;
+    uint64_t next_block, last_block; /* last_block: the newest there is, 0 none */
     uint8_t last_hash[32];
     uint64_t total_events, total_raw;
     struct event_time first, last;
 
     /* ledger */
     uint64_t ledger_off, sealed_block;
+    uint64_t ledger_inode;
     struct evseal_walk walk;
-    bool has_key;
+    bool has_key, ledger_harmed;
+    struct evseal_link link;        /* what this record goes on with; pending: not yet its first statement */
+    bool link_pending;
+    bool copied;                    /* evidence_copy was made in this life: what it left there is whole */
 };
 
 sm_must_use int ev_front_init(struct ev_front *f);
@@ -90,6 +99,15 @@ sm_must_use int ev_closed_add(struct evidence *j, const struct ev_segment *s);
 void ev_total(struct evidence *j, const struct ev_segment *s, size_t from);
 sm_must_use int ev_lane_build(struct ev_lane *l);
 uint8_t ev_lane_of(const struct evidence *j, const struct ev_lane *l);
+/* link.c */
+sm_must_use int ev_link_apply(struct evidence *j, const struct evseal_link *l);
+sm_must_use int ev_link_pending(struct evidence *j);
+/* guard.c: the chain goes on by one frame; what the file is now. */
+void ev_stand_frame(struct ev_stand *s, const uint8_t hash[32]);
+void ev_stand_now(int fd, struct ev_stand *s);
+/* The chain of what the file holds up to size.  -SM_ECORRUPT: not a row of whole frames. */
+sm_must_use int ev_stand_read(int fd, uint64_t number, uint64_t size, uint8_t ret[32]);
+uint64_t ev_inode(int fd);
 /* Read the ledger; finish removals. */
 sm_must_use int ev_ledger_open(struct evidence *j);
 /* Remove the segment of a tombstone, if it is there. */

@@ -110,13 +110,13 @@ static int report(const struct checking *k, const struct evverify_summary *s)
     if (s->head.block)
         evverify_head_text(&s->head, head);
     if (c->json) {
-        json_t *o = json_pack("{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:O}", "sound", s->faults == 0,
+        json_t *o = json_pack("{s:b,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:O}", "sound", s->faults == 0,
             "record", 1, "not_sealed", (json_int_t)(s->unsealed_events + s->open_events), "not_in_a_block",
             (json_int_t)s->open_events, "faults",
             (json_int_t)s->faults,
             "blocks", (json_int_t)s->blocks, "events", (json_int_t)s->events, "bytes", (json_int_t)s->bytes, "removed",
-            (json_int_t)s->removed_blocks, "sealed_block", (json_int_t)s->sealed_block, "epoch", (json_int_t)s->epoch,
-            "head", head,
+            (json_int_t)s->removed_blocks, "sealed_block", (json_int_t)s->sealed_block, "epoch", (json_int_t)s->epoch, "boxes",
+            (json_int_t)s->boxes, "head", head,
             "found", k->found);
         cli_json(o);
         json_decref(o);
@@ -134,6 +134,8 @@ static int report(const struct checking *k, const struct evverify_summary *s)
         (unsigned long long)s->epoch);
     if (head[0])
         printf(T(c, "しるし(別の場所に控える): %s\n", "head, to be kept elsewhere: %s\n"), head);
+    if (s->boxes > 1)
+        printf(T(c, "%u 台の箱が引き継いできた記録です\n", "a record that %u boxes wrote, one after the other\n"), s->boxes);
     say_open(c, s);
     if (s->faults)
         printf(T(c, "異常 %llu 件\n", "%llu faults\n"), (unsigned long long)s->faults);
@@ -142,7 +144,8 @@ static int report(const struct checking *k, const struct evverify_summary *s)
     return s->faults ? CLI_FAILED : CLI_OK;
 }
 
-int cmd_evidence_verify(struct cli *c)
+/* --key and --head as journal verify has them. */
+int evidence_verify_dir(struct cli *c, const char *dir)
 {
     struct evverify_head heads[HEADS_MAX];
     uint8_t key[32];
@@ -160,12 +163,17 @@ int cmd_evidence_verify(struct cli *c)
             break;
         }
     if (e == CLI_OK) {
-        int r = evidence_verify(cli_arg(c, 0), &v, one_finding, &k, &s);
+        int r = evidence_verify(dir, &v, one_finding, &k, &s);
         cli_progress_end(c);
-        e = r < 0 ? failed(c, cli_arg(c, 0), r) : s.record ? report(&k, &s) : not_a_record(&k, cli_arg(c, 0));
+        e = r < 0 ? failed(c, dir, r) : s.record ? report(&k, &s) : not_a_record(&k, dir);
     }
     json_decref(k.found);
     return e;
+}
+
+int cmd_evidence_verify(struct cli *c)
+{
+    return evidence_verify_dir(c, cli_arg(c, 0));
 }
 
 /* ---- search ---- */
@@ -413,8 +421,8 @@ static int nothing_to_pack(const struct cli *c, const char *dir)
             T(c, "%s: ログの記録ではありません", "%s: no record of logs"), dir);
         return CLI_NOT_FOUND;
     }
-    cli_note(c, T(c, "%s: 束になった記録がまだありません。束になるのは、65536 件たまったときか、最初の記録から 1 時間のあと、または箱を止めるときです",
-        "%s: no block is closed yet; one is after 65536 events, an hour after its first, or when the box stops"), dir);
+    cli_note(c, T(c, "%s: 束になった記録がまだありません。束になるのは、65536 件たまったときか、最初の記録から 15 分のあと、または箱を止めるときです",
+        "%s: no block is closed yet; one is after 65536 events, 15 minutes after its first, or when the box stops"), dir);
     return CLI_FAILED;
 }
 

@@ -200,7 +200,10 @@ int cmd_logs_status(struct cli *c)
         { "sealed_block", CLI_TEXT, "封をしたところまで", "Sealed up to block" }, { "rules", CLI_TEXT, "ルール", "Rules" },
         { "seal_pub", CLI_TEXT, "封を確かめる鍵", "Key that verifies the seal" },
         { "stopped", CLI_YES, "受け取りを止めている", "Stopped" }, { "unsealed", CLI_YES, "封ができない", "Cannot be sealed" },
-        { "damaged", CLI_TEXT, "壊れたところ", "Damaged" } };
+        { "damaged", CLI_TEXT, "壊れたところ", "Damaged" }, { "backup.state", CLI_WORD, "保管庫への控え", "Saved to the vault" },
+        { "backup.until", CLI_TIME, "控えのある時刻まで", "Saved up to" }, { "backup.why_text", CLI_TEXT, "控えられない理由", "Why it is not saved" },
+        { "checked.part", CLI_TIME, "毎晩の検査", "Checked, a part" }, { "checked.whole", CLI_TIME, "全部の検査", "Checked, all of it" },
+        { "checked.faults", CLI_TEXT, "検査で見つかった傷み", "Faults found" } };
     json_t *j = NULL;
     int e = cli_call(c, "GET", "/api/v1/logs", NULL, &j);
     if (e == CLI_OK && c->json)
@@ -209,6 +212,31 @@ int cmd_logs_status(struct cli *c)
         cli_record(c, j, cols, sizeof cols / sizeof *cols);
     json_decref(j);
     return e;
+}
+
+int cmd_logs_backup(struct cli *c)
+{
+    static const struct cli_col cols[] = { { "state", CLI_WORD, "保管庫への控え", "Saved to the vault" },
+        { "until", CLI_TIME, "控えのある時刻まで", "Saved up to" }, { "events", CLI_TEXT, "件数", "Events" },
+        { "last.stored", CLI_BYTES, "増えた量", "Added" }, { "why_text", CLI_TEXT, "理由", "Why" } };
+    json_t *j = NULL, *all = NULL;
+    int e = cli_call(c, "POST", "/api/v1/logs/backup", json_object(), &j);
+    while (e == CLI_OK && !strcmp(cli_str(j, "state"), "running")) {
+        json_decref(j);
+        json_decref(all);
+        j = all = NULL;
+        cli_sleep_ms(300);
+        e = cli_call(c, "GET", "/api/v1/logs", NULL, &all);
+        j = json_incref(json_object_get(all, "backup"));
+    }
+    bool failed = !strcmp(cli_str(j, "state"), "failed");
+    if (e == CLI_OK && c->json)
+        cli_json(j);
+    else if (e == CLI_OK)
+        cli_record(c, j, cols, sizeof cols / sizeof *cols);
+    json_decref(j);
+    json_decref(all);
+    return e == CLI_OK && failed ? CLI_FAILED : e;
 }
 
 int cmd_logs_verify(struct cli *c)

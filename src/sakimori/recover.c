@@ -39,6 +39,8 @@ struct recover {
     json_t *problems;
     uint64_t total;
     struct origins all;
+    const char *source, *want;  /* as the person named them, or NULL */
+    bool logs;                  /* the record of logs: verified afterwards, which is what is told */
 };
 
 /* ---- the list ---- */
@@ -76,7 +78,7 @@ static int origin_see(struct store *st, struct origins *all, const struct store_
         return 0;
     free(o->name);
     o->name = label_of(st, &g->manifest);
-    o->self = o->name && !strcmp(o->name, SELFKEYS_LABEL);
+    o->self = o->name && (!strcmp(o->name, SELFKEYS_LABEL) || !strcmp(o->name, SELFKEYS_LOGS_LABEL));
     return o->name ? 0 : -ENOMEM;
 }
 
@@ -241,8 +243,7 @@ static void tell_several(struct recover *r, const char *source)
 static int pick(struct recover *r)
 {
     struct cli *c = r->c;
-    const char *want = cli_opt(c, "generation"), *source = cli_opt(c, "source");
-    want = want ? want : "last-clean";
+    const char *want = r->want ? r->want : "last-clean", *source = r->source;
     bool clean = !strcmp(want, "last-clean"), latest = !strcmp(want, "latest");
     if (clean && store_recovered(r->st)->salvaged) {
         cli_note(c, T(c, "どれがきれいか分からないので、--list で見て --generation で選んでください",
@@ -316,7 +317,9 @@ static int told(struct recover *r, int e, const struct restore_result *v)
 {
     struct cli *c = r->c;
     cli_progress_end(c);
-    if (c->json) {
+    if (c->json && r->logs && e == 0) {
+        /* what verification finds is the answer */
+    } else if (c->json) {
         json_t *j = json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:O}", "state",
             e == 0                  ? "complete"
                 : e == -SM_EPARTIAL ? "partial"
@@ -435,9 +438,8 @@ static int check_line(struct cli *c)
 }
 
 /* The absolute path of --to, made if it is missing. */
-static char *place_of(struct cli *c)
+static char *place_of(struct cli *c, const char *to)
 {
-    const char *to = cli_opt(c, "to");
     int r = plat_fs_mkdir_p(to, 0700);
     char *full = r < 0 ? NULL : realpath(to, NULL);
     if (!full)
@@ -445,9 +447,58 @@ static char *place_of(struct cli *c)
     return full;
 }
 
+/* Pick, open, restore.  ret_to: where it is, the caller's; NULL after an error. */
+static int go(struct recover *r, const char *to, char **ret_to)
+{
+    struct cli *c = r->c;
+    int e = pick(r);
+    if (e == CLI_OK)
+        e = vaultopen_manifest(c, r->st, &r->g, &r->manifest);
+    if (e == CLI_OK)
+        e = vaultopen_sheet(c, r->st, &r->open);
+    char *full = e == CLI_OK ? place_of(c, to) : NULL;
+    if (e == CLI_OK)
+        e = full ? restore(r, full) : CLI_FAILED;
+    *ret_to = full;
+    return e;
+}
+
+static void recover_free(struct recover *r)
+{
+    keyring_wipe(&r->open);
+    sm_buf_wipe(&r->manifest);
+    origins_free(&r->all);
+    store_close(r->st);
+}
+
+/* The record of logs out of a vault or a copy: the newest generation of that source, and is it as it was written? */
+int cmd_logs_restore(struct cli *c)
+{
+    struct recover r = { .c = c, .manifest = SM_BUF_INIT(MANIFEST_MAX), .source = cli_opt(c, "source"), .want = cli_opt(c, "generation"), .logs = true };
+    char *to = NULL, dir[4200];
+    int e = vaultdir_open(c, &r.st);
+    if (e != CLI_OK)
+        return e;
+    r.source = r.source ? r.source : SELFKEYS_LOGS_LABEL;
+    r.want = r.want ? r.want : "latest";
+    e = origins_read(c, r.st, &r.all);
+    if (e == CLI_OK)
+        e = go(&r, cli_arg(c, 0), &to);
+    if (to && e == CLI_OK) {
+        int n = snprintf(dir, sizeof dir, "%s/journal", to);
+        e = n > 0 && (size_t)n < sizeof dir ? evidence_verify_dir(c, dir) : CLI_FAILED;
+        if (!c->json && (e == CLI_OK || e == CLI_FAILED))
+            printf(T(c, "ログの記録: %s(さがす: sakimori journal search %s 'ことば')\n",
+                "the record of logs: %s (to search it: sakimori journal search %s WORDS)\n"), dir, dir);
+    }
+    free(to);
+    recover_free(&r);
+    return e;
+}
+
 int cmd_recover(struct cli *c)
 {
-    struct recover r = { .c = c, .manifest = SM_BUF_INIT(MANIFEST_MAX) };
+    struct recover r = { .c = c, .manifest = SM_BUF_INIT(MANIFEST_MAX), .source = cli_opt(c, "source"), .want = cli_opt(c, "generation") };
     int e = check_line(c);
     if (e == CLI_OK)
         e = vaultdir_open(c, &r.st);
@@ -460,21 +511,12 @@ int cmd_recover(struct cli *c)
         store_close(r.st);
         return e;
     }
+    char *to = NULL;
     if (e == CLI_OK)
-        e = pick(&r);
-    if (e == CLI_OK)
-        e = vaultopen_manifest(c, r.st, &r.g, &r.manifest);
-    if (e == CLI_OK)
-        e = vaultopen_sheet(c, r.st, &r.open);
-    char *to = e == CLI_OK ? place_of(c) : NULL;
-    if (e == CLI_OK)
-        e = to ? restore(&r, to) : CLI_FAILED;
+        e = go(&r, cli_opt(c, "to"), &to);
     if (to && (e == CLI_OK || e == CLI_PARTIAL))
         leave_guide(&r, to);
     free(to);
-    keyring_wipe(&r.open);
-    sm_buf_wipe(&r.manifest);
-    origins_free(&r.all);
-    store_close(r.st);
+    recover_free(&r);
     return e;
 }

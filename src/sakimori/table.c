@@ -183,6 +183,13 @@ static const struct cli_opt o_evidence_verify[] = {
         .en = "key of the record, printed at set-up (a file, or 64 hexadecimal digits)" },
     { .name = "head", .value = "HEAD", .many = true, .ja = "別の場所に控えたしるし(くり返せる)", .en = "a head kept elsewhere (may be repeated)" },
     { .name = "part", .ja = "証拠の束など、記録の一部だけ", .en = "only a part of the record, as an evidence pack is" }, END };
+static const struct cli_opt o_logs_restore[] = { OPT_VAULT, OPT_SOURCE,
+    { .name = "sheet", .value = "FILE|-", .ja = "金庫の紙(ことば、または QR の文字)。- は標準入力、なければ機器で聞く",
+        .en = "recovery sheet (words, or text of the QR code); - = standard input, else asked on the terminal" },
+    { .name = "generation", .value = "ID", .ja = "世代の番号、latest(標準)", .en = "id of a generation, or latest (standard)" },
+    { .name = "key", .value = "FILE", .ja = "記録の鍵(設置のときに紙に出したもの。ファイルか16進64文字)",
+        .en = "key of the record, printed at set-up (a file, or 64 hexadecimal digits)" },
+    { .name = "head", .value = "HEAD", .many = true, .ja = "別の場所に控えたしるし(くり返せる)", .en = "a head kept elsewhere (may be repeated)" }, END };
 #define OPT_FROM_TO \
     { .name = "from", .value = "TIME", .ja = "この日時から(日本時間、例 2026-11-24T08:30)", .en = "from this time on (Japan's, 2026-11-24T08:30)" }, \
     { .name = "to", .value = "TIME", .ja = "この日時まで(その日、その分を含む)", .en = "up to this time (that day or minute included)" }
@@ -405,6 +412,9 @@ const struct cli_cmd cli_commands[] = {
     { "logs save", "NAME QUERY", 2, 2, cmd_logs_save, "検索に名前を付けて残す(みんなで使う)", "keep a search under a name, for everybody", o_logs_save },
     { "logs saved", "[run|remove SEARCH]", 0, 2, cmd_logs_saved, "残した検索の一覧。run で使い、remove で除く", "kept searches; run uses one, remove takes it out",
         o_logs_saved },
+    { "logs backup", "", 0, 0, cmd_logs_backup, "ログの記録を、いま保管庫に控える", "save the record of logs to the vault now", NULL },
+    { "logs restore", "DIR", 1, 1, cmd_logs_restore, "保管庫か写しと回復シートから、ログの記録をフォルダーに取り出して確かめる",
+        "the record of logs out of a vault or a copy, with the recovery sheet alone, and verify it", o_logs_restore },
     { "logs verify", "", 0, 0, cmd_logs_verify, "ログの記録が書きかえられていないかを、全部確かめる", "check the whole record against its hashes and seals", NULL },
     { "logs sources", "", 0, 0, cmd_logs_sources, "ログを送ってくる機器", "who sends logs", NULL },
     { "logs source", "ID", 1, 1, cmd_logs_source_set, "その送り手を確かめたことにし、分かっていることを決める", "a source is right, and what is known of it", o_logs_source },

@@ -101,10 +101,11 @@ static bool is_too_much(void *arg)
 }
 
 /* only NULL: all of it. */
-static int unpack(struct takeover_run *t, struct sm_span manifest, const char *only)
+static int unpack_to(struct takeover_run *t, struct sm_span manifest, const char *only, const char *folder)
 {
+    char place[sizeof t->gen + 8];
     const struct sm_span one = only ? SM_SPAN_STR(only) : SM_SPAN("", 0);
-    struct restore_config config = { .paths = &one, .paths_n = only != NULL, .work = -1, .manifest = manifest, .target = RESTORE_PLACE, .place = t->gen,
+    struct restore_config config = { .paths = &one, .paths_n = only != NULL, .work = -1, .manifest = manifest, .target = RESTORE_PLACE, .place = place,
         .state_dir = -1, .existing = RESTORE_OVERWRITE, .sync = true };
     struct restore_source source = { .get_many = get_many, .file_key = file_key, .names_checked = true, .arg = t };
     struct restore_watch watch = { .problem = on_problem, .progress = on_given_back, .cancelled = is_too_much, .arg = t };
@@ -113,11 +114,17 @@ static int unpack(struct takeover_run *t, struct sm_span manifest, const char *o
     t->lost = false;
     t->only_keys = only != NULL;
     atomic_store(&t->too_much, false);
-    (void)!plat_fs_remove_tree(t->work, "gen"); /* of a run that was cut off */
-    int r = plat_fs_mkdir(t->work, "gen", 0700);
+    (void)snprintf(place, sizeof place, "%.*s%s", (int)strlen(t->gen) - 3, t->gen, folder); /* t->gen ends in "gen" */
+    (void)!plat_fs_remove_tree(t->work, folder); /* of a run that was cut off */
+    int r = plat_fs_mkdir(t->work, folder, 0700);
     if (!r)
         r = restore_run(&config, &source, &watch, &v);
     return r == -SM_EPARTIAL && !t->lost ? 0 : r;
+}
+
+static int unpack(struct takeover_run *t, struct sm_span manifest, const char *only)
+{
+    return unpack_to(t, manifest, only, "gen");
 }
 
 /* Who carried it, who took it in: both stand in what only the sheet opens. */
@@ -174,12 +181,12 @@ static int open_keys(struct takeover_run *t)
     return r ? r : keys_look(t);
 }
 
-static bool is_self(struct takeover_run *t, const struct store_generation *g, struct sm_buf *manifest)
+static bool is_labelled(struct takeover_run *t, const struct store_generation *g, struct sm_buf *manifest, const char *label)
 {
     struct manifest m;
     sm_buf_clear(manifest);
     return g->status == RUN_COMPLETE && !g->damaged && store_manifest(t->st, &g->manifest, manifest) == 0 &&
-        manifest_parse(sm_buf_span(manifest), &m) == 0 && sm_span_eq(m.label, SM_SPAN_STR(SELFKEYS_LABEL));
+        manifest_parse(sm_buf_span(manifest), &m) == 0 && sm_span_eq(m.label, SM_SPAN_STR(label));
 }
 
 /* 0: this one is it. */
@@ -213,7 +220,7 @@ static int find_self(struct takeover_run *t)
     struct takeover_tries *tries = calloc(1, sizeof *tries);
     while (tries && r && (n = store_generations(t->st, &q, g, 64)) > 0) {
         for (size_t i = 0; i < n && r; i++) {
-            if (!is_self(t, &g[i], &manifest) || !takeover_may_try(tries, &g[i].client))
+            if (!is_labelled(t, &g[i], &manifest, SELFKEYS_LABEL) || !takeover_may_try(tries, &g[i].client))
                 continue;
             seen++;
             r = last = try_one(t, &g[i], &manifest);
@@ -233,6 +240,51 @@ static int find_self(struct takeover_run *t)
         : T(t->c, "この写しには、箱の控えがありません(控えを始める前の写しです)。sakimori recover でファイルは戻せます",
               "this copy holds no backup of the box itself (it is from before there were any); sakimori recover gives files back"));
     return CLI_NOT_FOUND;
+}
+
+/* ---- its record of logs ---- */
+
+static int logs_of(struct takeover_run *t, const struct store_generation *g, struct sm_buf *manifest)
+{
+    const struct store_generation box = t->g;
+    char dir[sizeof t->gen + 16];
+    t->g = *g;
+    int r = believe(t, sm_buf_span(manifest));
+    if (!r)
+        r = unpack_to(t, sm_buf_span(manifest), NULL, "logs");
+    (void)snprintf(dir, sizeof dir, "%.*slogs/journal", (int)strlen(t->gen) - 3, t->gen); /* as above */
+    if (!r)
+        r = evidence_continue(dir, plat_clock_wall().s, &t->link);
+    t->has_logs = r >= 0;
+    t->logs = *g;
+    t->g = box;
+    return r;
+}
+
+/* The newest that is whole, of the same client.  Without it the box takes over all the same: it stays in the vault. */
+static void find_logs(struct takeover_run *t)
+{
+    struct store_query q = { 0 };
+    struct store_generation g[64];
+    struct sm_buf manifest = SM_BUF_INIT(MANIFEST_MAX);
+    size_t n, tried = 0;
+    int r = -SM_ENOTFOUND;
+    while (!t->has_logs && tried < TAKEOVER_TRIES && (n = store_generations(t->st, &q, g, 64)) > 0) {
+        for (size_t i = 0; i < n && !t->has_logs && tried < TAKEOVER_TRIES; i++) {
+            if (!client_id_eq(&t->keys.client, &g[i].client) || !is_labelled(t, &g[i], &manifest, SELFKEYS_LOGS_LABEL))
+                continue;
+            tried++;
+            r = logs_of(t, &g[i], &manifest);
+        }
+        q.before_seq = g[n - 1].seq;
+    }
+    sm_buf_wipe(&manifest);
+    if (!t->has_logs && r != -SM_ENOTFOUND)
+        cli_note(t->c, T(t->c, "ログの記録は引き継げませんでした(%s)。保管庫には残っています: sakimori logs restore",
+            "the record of logs could not be taken over (%s); it stays in the vault: sakimori logs restore"), sm_errtext(r, t->c->ja));
+    else if (r > 0)
+        cli_note(t->c, T(t->c, "ログの記録に傷みがあります(場所は sakimori journal verify で分かります)",
+            "the record of logs is damaged in places (sakimori journal verify names them)"));
 }
 
 /* ---- the sheet ---- */
@@ -429,11 +481,13 @@ static int prepare(struct takeover_run *t)
 static void told(struct takeover_run *t)
 {
     struct cli *c = t->c;
-    char at[SM_TIME_TEXT];
+    char at[SM_TIME_TEXT], logs[SM_TIME_TEXT] = "";
     sm_time_rfc3339(t->g.time, at);
+    if (t->has_logs)
+        sm_time_rfc3339(t->logs.time, logs);
     if (c->json) {
-        json_t *j = json_pack("{s:s,s:s,s:I,s:I,s:b}", "saved", at, "data", t->data, "seq",
-            (json_int_t)t->from_head.seq, "damaged", (json_int_t)t->damaged, "check", t->check);
+        json_t *j = json_pack("{s:s,s:s,s:I,s:I,s:b,s:s}", "saved", at, "data", t->data, "seq",
+            (json_int_t)t->from_head.seq, "damaged", (json_int_t)t->damaged, "check", t->check, "logs", logs);
         cli_json(j);
         json_decref(j);
         return;
@@ -441,10 +495,16 @@ static void told(struct takeover_run *t)
     sm_time_jst(t->g.time, at);
     printf(T(c, "箱の控え: %s\n", "the box's backup: %s\n"), at);
     if (t->check) {
-        printf("%s\n", T(c, "この写しと紙で、新しい箱を作れます。ログの記録はここになく、新しく始まります。",
-            "a new box can be made from this copy and sheet; the record of logs is not in it and begins anew"));
+        printf("%s\n", T(c, "この写しと紙で、新しい箱を作れます。", "a new box can be made from this copy and sheet"));
         return;
     }
+    if (t->has_logs)
+        sm_time_jst(t->logs.time, logs);
+    if (t->has_logs)
+        printf(T(c, "ログの記録: %s に控えたところまで。そのあと前の箱が書いたものは、ありません\n",
+            "the record of logs: as it was saved %s; what the old box wrote after that is lost\n"), logs);
+    else
+        printf("%s\n", T(c, "ログの記録: 控えがなく、新しく始まります", "the record of logs: none was saved, it begins anew"));
     printf(T(c,
         "新しい箱の用意ができました: %s\n"
         "  1. 古い箱は、電源を入れないでください(二つの箱を動かさない)。\n"
@@ -482,6 +542,8 @@ int cmd_takeover(struct cli *c)
         t->from_head = journal_durable(store_journal(t->st));
     if (e == CLI_OK && !t->check)
         e = vault(t);
+    if (e == CLI_OK && !t->check)
+        find_logs(t);
     if (e == CLI_OK && !t->check)
         e = takeover_place(t);
     if (t->work >= 0)

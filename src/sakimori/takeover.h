@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include "crypto/kem.h"
 #include "crypto/sign.h"
+#include "journal/journal.h"
 #include "sakimori/cli.h"
 #include "vault/seal/selfkeys.h"
 #include "vault/snapshot/keylink.h"
@@ -24,6 +25,9 @@ struct takeover_run {
     struct sm_buf plain;                      /* of keys */
     struct selfkeys keys;
     struct journal_head from_head;
+    bool has_logs;                            /* work/logs/journal is the record of logs, ready to be gone on with */
+    struct store_generation logs;             /* whose newest generation it is */
+    struct evseal_link link;
     bool lost;                                /* a file of it could not be given back */
     bool only_keys;                           /* nothing else of it is believed yet */
     atomic_bool too_much;                     /* ... and what comes is more than those can be */

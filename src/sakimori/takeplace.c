@@ -63,6 +63,11 @@ static int write_marker(struct takeover_run *t)
     cid_hex(&t->g.manifest, id);
     (void)snprintf(seq, sizeof seq, "%llu", (unsigned long long)t->from_head.seq); /* fits */
     json_t *j = json_pack("{s:s,s:s,s:s}", "saved", at, "seq", seq, "manifest", id);
+    if (t->has_logs) {
+        sm_time_rfc3339(t->logs.time, at);
+        json_object_set_new(j, "logs", json_pack("{s:s,s:I,s:I}", "until", at, "block", (json_int_t)t->link.block, "next_block",
+            (json_int_t)t->link.next_block));
+    }
     int r = j ? sm_json_dump(j, &text) : -ENOMEM;
     if (!r)
         r = plat_replace(t->work, "gen/state/takeover.json", sm_buf_span(&text), 0600);
@@ -131,6 +136,10 @@ int takeover_place(struct takeover_run *t)
         r = move_in(t, "gen/state", "state");
     if (!r)
         r = own(t, "state");
+    if (!r && t->has_logs)
+        r = move_in(t, "logs/journal", "journal");
+    if (!r && t->has_logs)
+        r = own(t, "journal");
     if (!r)
         r = take_self(t);
     if (!r)

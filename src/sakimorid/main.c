@@ -31,9 +31,9 @@ static const struct child_row rows[] = {
             READ_OPT("/usr/share/ca-certificates"), READ_OPT("/usr/local/share/ca-certificates"), READ("/usr/lib"),
             READ_OPT("/lib"), READ_OPT("/lib64"), READ_OPT("/run/systemd/resolve"), READ_OPT("/dev/null") },
         .nofile = 256, .on_request = true, .caps = { CAP_DAC_READ_SEARCH }, .caps_n = 1 },
-    /* Of brain's folder it sees the copy laid out for it, of keyd nothing but what is sealed. */
+    /* Of brain's folder and of watch's it sees the copies laid out for it, of keyd nothing but what is sealed. */
     { .name = "selfsave", .who = WHO_SELF, .entry = selfsave_main, .profile = "selfsave", .user = "_sakimori-self",
-        .folders = { WRITE("self"), READ_OPT("state/self") }, .nofile = 256, .on_request = true,
+        .folders = { WRITE("self"), READ_OPT("state/self"), READ_OPT("journal/saved") }, .nofile = 256, .on_request = true,
         .caps = { CAP_DAC_READ_SEARCH }, .caps_n = 1 },
     /* Bytes of strangers, no file and no key. */
     { .name = "collector", .who = WHO_COLLECTOR, .entry = collector_main, .profile = "collector",

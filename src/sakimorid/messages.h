@@ -61,7 +61,7 @@ enum msg_type {
     L_BATCH = 0x0d00, L_SENDERS = 0x0d01, L_DOORS = 0x0d02,
     /* brain → watch, watch ⇢ brain */
     W_EVENTS = 0x0e00, W_CONFIG = 0x0e01, W_STATUS = 0x0e02, W_RULES = 0x0e03,
-    W_RULE = 0x0e04, W_TRY = 0x0e05, W_BUNDLE = 0x0e06, W_OWN = 0x0e07,
+    W_RULE = 0x0e04, W_TRY = 0x0e05, W_BUNDLE = 0x0e06, W_OWN = 0x0e07, W_SAVE = 0x0e08,
     W_SOURCES = 0x0e10, W_SIGNALS = 0x0e11, W_EVENT = 0x0e12, W_HITS = 0x0e13,
     /* brain → seeker */
     J_SEARCH = 0x0f00, J_HISTOGRAM = 0x0f01, J_VERIFY = 0x0f02, J_EXPORT = 0x0f03, J_EVENT = 0x0f04,

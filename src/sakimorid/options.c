@@ -84,7 +84,7 @@ static const struct {
     unsigned to;
 } shown[] = {
     { "connections", WHO_FRONT }, { "connections_per_address", WHO_FRONT }, { "idle", WHO_FRONT },
-    { "disk_reserve", WHO_VAULT | WHO_BRAIN }, { "scrub_days", WHO_VAULT },
+    { "disk_reserve", WHO_VAULT | WHO_BRAIN | WHO_WATCH }, { "scrub_days", WHO_VAULT },
     { "scrub_rate", WHO_VAULT }, { "log_level", WHO_CHILDREN },
     { "disks", WHO_BRAIN }, { "syslog_udp", WHO_BRAIN }, { "syslog_tcp", WHO_BRAIN }, { "syslog_tls", WHO_BRAIN },
     { "mail_host", WHO_OUT | WHO_BRAIN }, { "mail_port", WHO_OUT | WHO_BRAIN }, { "mail_tls", WHO_OUT | WHO_BRAIN },

@@ -26,6 +26,7 @@ uint64_t kit_append(struct kit *k, unsigned n);
 void kit_fill(struct kit *k, unsigned from, unsigned to);   /* and commit */
 void kit_seal(struct kit *k);
 void kit_advance(struct kit *k);
+void kit_link(struct kit *k);       /* the first statement of a record that goes on with another's */
 /* How many events match; "" is all. */
 uint64_t kit_count(const char *dir, const char *query);
 #endif

@@ -476,9 +476,34 @@ static void a_hold_keeps_what_it_touches(void **state)
         .holds[0] = { .from_s = 1795000000, .to_s = 1795000001, .source = 0 } };
 
     sealed_journal(k, 400);
+    struct evidence_status status;
+    evidence_status(k->j, &status);
+    rules.holds[0].to_s = 1795000400; /* all there is */
     assert_int_equal(retire_all(k, &rules, 1795000000 + 40 * 86400), 0);
+    rules.holds[0].to_s = 1795000001;
+    size_t went = retire_all(k, &rules, 1795000000 + 40 * 86400);
+    assert_true(went > 0); /* what is behind the held ones goes all the same */
+    assert_true(went < status.segments - 2);
+    assert_true(kit_count(k->dir, "user1") > 0);
     rules.holds[0].source = 77; /* of which there is nothing */
-    assert_true(retire_all(k, &rules, 1795000000 + 40 * 86400) > 2);
+    assert_true(retire_all(k, &rules, 1795000000 + 40 * 86400) > 0);
+}
+
+static void a_hold_of_a_class_keeps_that_class_from_age_and_size(void **state)
+{
+    struct kit *k = *state;
+    struct evidence_rules rules = { .of[0] = { .days = 1, .bytes = 1 }, .of[1] = { .days = 1, .bytes = 1 }, .holds_n = 1,
+        .holds[0] = { .from_s = 0, .to_s = INT64_MAX, .classes = 1u << 1 } };
+
+    sealed_journal(k, 400);
+    uint64_t before = kit_count(k->dir, "");
+    assert_true(retire_all(k, &rules, 1795000000 + 40 * 86400) > 0);
+    uint64_t left = kit_count(k->dir, "");
+    assert_true(left < before && left >= before / 2); /* every other event is of class 1 */
+    rules.of[0].days = rules.of[1].days = 0;
+    assert_int_equal(retire_all(k, &rules, 1795000000 + 40 * 86400), 0); /* nor by size */
+    rules.holds_n = 0;
+    assert_true(retire_all(k, &rules, 1795000000 + 40 * 86400) > 0);
 }
 
 static void what_is_not_sealed_is_not_removed(void **state)
@@ -513,6 +538,7 @@ int main(void)
         T(retention_takes_whole_old_segments_of_a_class_and_numbers_go_on),
         T(retention_by_size_takes_the_oldest_until_it_fits),
         T(a_hold_keeps_what_it_touches),
+        T(a_hold_of_a_class_keeps_that_class_from_age_and_size),
         T(what_is_not_sealed_is_not_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,12 +129,41 @@ static void a_damaged_file_makes_no_new_key(void **state)
     sm_buf_wipe(&text);
 }
 
+static void a_link_to_another_record_is_signed_first_or_never(void **state)
+{
+    const struct evseal_link l = { .seq = 7, .block = 4, .sealed_block = 4, .next_block = 1000000, .next_id = 1000000000 };
+    uint8_t link[EVSEAL_LINK_LEN], body[EVSEAL_ROOT_LEN];
+    struct evseal_walk w = { 0 };
+    struct seal *s = opened();
+    struct sm_buf out = SM_BUF_INIT(1 << 20), again = SM_BUF_INIT(1 << 20), late = SM_BUF_INIT(1 << 20);
+
+    (void)state;
+    memcpy(w.key, seal_public(s), sizeof w.key);
+    evseal_link_pack(&l, link);
+    assert_int_equal(seal_statements(s, 0, EVSEAL_LINK, SM_SPAN(link, sizeof link), 1000, &out), 0);
+    assert_int_equal(walk(&w, &out), 2);
+    seal_free(s);
+    s = opened(); /* it ended before the record had it */
+    assert_int_equal(seal_statements(s, 0, EVSEAL_LINK, SM_SPAN(link, sizeof link), 2000, &again), 0);
+    assert_int_equal(again.n, out.n);
+    assert_memory_equal(again.p, out.p, out.n);
+    assert_int_equal(seal_statements(s, w.seq, EVSEAL_LINK, SM_SPAN(link, sizeof link), 3000, &late), -SM_EINVAL);
+    root_of(5, body);
+    assert_int_equal(seal_statements(s, w.seq, EVSEAL_BLOCKS, SM_SPAN(body, sizeof body), 3000, &late), 0);
+    assert_int_equal(walk(&w, &late), 2);
+    sm_buf_wipe(&out);
+    sm_buf_wipe(&again);
+    sm_buf_wipe(&late);
+    seal_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(statements_follow_one_another_over_restarts_and_verify_with_the_first_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_the_record_did_not_get_comes_again_and_nothing_new_is_signed_meanwhile, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_record_that_was_put_back_or_is_ahead_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_link_to_another_record_is_signed_first_or_never, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_file_makes_no_new_key, set_up, tear_down),
     };
 

@@ -228,7 +228,7 @@ const ROUTES = [
     ['POST', /^\/people\/(.+)\/reset$/, ({ send }) => send({ first_password: 'yuki-3391-mizu', totp_secret: 'JBSWY3DPEHPK3PXP', totp_qr_svg: D.qr('p8'), codes: Array.from({ length: 10 }, (_, i) => D.hex('p8' + i, 8)) })],
     ['PATCH', /^\/people\/(.+)$/, ({ send }) => send({})], ['DELETE', /^\/people\/(.+)$/, ({ send }) => send({})],
     ['GET', /^\/head$/, ({ send }) => send({ short: 'SKH1-1841-7K2M-9QXT-4H6D-R3VB', long: 'SKHF-', qr_svg: D.qr('head') })],
-    ['GET', /^\/self$/, ({ send }) => send({ state: 'ok', saved: D.at(6e6), tried: D.at(6e6), next: D.at(-8e7), error: '', why: '', why_text: '', last: null, took_over: null })],
+    ['GET', /^\/self$/, ({ send }) => send({ state: 'ok', saved: D.at(6e6), tried: D.at(6e6), next: D.at(-8e7), error: '', why: '', why_text: '', last: null, took_over: null, logs: { state: 'ok', until: D.at(3e6), why_text: '' } })],
     ['GET', /^\/access$/, ({ st, query, send }) => send(list(D.access(D.generations(bad(st))).filter(() => !query.get('person') || query.get('person') === 'hanako')))],
     ['GET', /^\/audit$/, ({ send }) => send({ items: D.audit(), next: '200' })],
     ['GET', /^\/audit\/export$/, ({ res }) => { res.setHeader('Content-Type', 'application/octet-stream'); res.end('{}\n'); }],

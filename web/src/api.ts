@@ -126,7 +126,7 @@ export interface Review {
     month: string; over: boolean; signed: { by: string; at: string; hash: string; note: string | null } | null;
     incidents: { id: number; title: string; severity: 'look' | 'call'; first: string; closed: string | null; verdict: string | null; note: string | null }[];
     signals: Record<string, number>; levels: Record<string, number>; alarms: Record<string, number>; runs: Record<string, number>;
-    drills: { passed: number; failed: number }; maintenance: { booked: number; sessions: number }; quiet_rules: number; restores: number;
+    drills: { passed: number; failed: number }; maintenance: { booked: number; sessions: number }; quiet_rules: number; restores: number; log_checks?: { parts: number; whole: number; faults: number };
 }
 export interface Quiet { id: number; rule: string; title: string; entities: [string, string][]; why: string; by: string; made: string; hits: number; gone: string | null; gone_by: string | null }
 export interface Booking { id: string; vendor: string; purpose: string; account: string | null; address: string | null; from: string; until: string; gone: string | null; gone_by: string | null; sessions: unknown[] }
@@ -235,6 +235,7 @@ export interface VerifyState {
 export interface SelfState {
     state: 'ok' | 'running' | 'waiting' | 'late' | 'failed'; saved: string | null; tried: string | null; next: string | null; error: string; why: string; why_text: string;
     last: { manifest: string; files: number; bytes: number; stored: number } | null; took_over: { at: string; saved: string; seq: string } | null;
+    logs?: { state: 'ok' | 'running' | 'waiting' | 'late' | 'failed'; until: string | null; why_text: string };
 }
 export interface ScrubState {
     now: { running: boolean; phase: string; by_person: boolean; started: string | null; finished: string | null; next: string | null; packs: number; packs_total: number; bytes: number; bytes_total: number; protected: number; bare: number; healed: number; damaged: number; waiting: number; days: number; rate: number; last: { packs: number; bytes: number; damaged: number; healed: number } | null };

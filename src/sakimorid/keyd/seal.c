@@ -164,7 +164,9 @@ int seal_statements(struct seal *s, uint64_t have, unsigned kind, struct sm_span
     size_t start = ret->n;
     int r = 0;
 
-    if (kind != 0 && kind != EVSEAL_BLOCKS && kind != EVSEAL_TOMBSTONE)
+    if (kind != 0 && kind != EVSEAL_BLOCKS && kind != EVSEAL_TOMBSTONE && kind != EVSEAL_LINK)
+        return -SM_EINVAL;
+    if (kind == EVSEAL_LINK && have == s->state.seq && have) /* what it goes on with stands before everything, or nowhere */
         return -SM_EINVAL;
     if (have > s->state.seq || have + 1 < oldest)
         return -SM_EMISMATCH;

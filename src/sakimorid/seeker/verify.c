@@ -15,6 +15,7 @@ struct verifying {
     char dir[4200];
     uint8_t key[CRYPTO_SIGN_PUBLIC_LEN];
     bool has_key, began;
+    uint32_t share, of;
     pthread_t thread;
     atomic_bool running, stop;
     atomic_uint_fast64_t done, all;
@@ -52,7 +53,8 @@ static int on_finding(void *arg, const struct evverify_finding *f)
 static void *work(void *arg)
 {
     struct verifying *v = arg;
-    const struct evverify how = { .key = v->has_key ? v->key : NULL, .progress = on_progress, .cancel = stopped, .arg = v };
+    const struct evverify how = { .key = v->has_key ? v->key : NULL, .progress = on_progress, .cancel = stopped, .arg = v,
+        .share = v->share, .of = v->of };
 
     v->result = evidence_verify(v->dir, &how, on_finding, v, &v->sum);
     atomic_store(&v->running, false);
@@ -87,6 +89,8 @@ static int begin(struct verifying *v, struct sm_obj *o)
     if (v->began)
         (void)pthread_join(v->thread, NULL); /* it was made and not joined */
     v->began = false;
+    v->of = (uint32_t)sm_obj_int_opt(o, "of", 0, 1000, 0);
+    v->share = (uint32_t)sm_obj_int_opt(o, "share", 0, 1000, 0);
     v->has_key = key && *key;
     if (v->has_key && sm_unhex(key, strlen(key), v->key, sizeof v->key) < 0)
         return -SM_EINVAL;
@@ -127,7 +131,7 @@ static json_t *told(const struct verifying *v)
         return json_pack("{sb}", "running", 0);
     if (s->any)
         evverify_head_text(&s->head, head);
-    return json_pack("{sb sb ss sI sI sI sI sI sI sI sI sb ss so}", "running", 0, "ok", v->result == 0 && !s->faults, "error",
+    return json_pack("{sb sb sI sI ss sI sI sI sI sI sI sI sI sb ss so}", "running", 0, "ok", v->result == 0 && !s->faults, "of", (json_int_t)v->of, "boxes", (json_int_t)s->boxes, "error",
         v->result < 0 ? sm_strerror(v->result) : "", "segments", (json_int_t)s->segments, "blocks", (json_int_t)s->blocks, "events",
         (json_int_t)s->events, "bytes", (json_int_t)s->bytes, "sealed_block", (json_int_t)s->sealed_block, "faults",
         (json_int_t)s->faults, "not_sealed", (json_int_t)(s->unsealed_events + s->open_events), "not_in_a_block",

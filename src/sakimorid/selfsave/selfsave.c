@@ -1,5 +1,5 @@
 /*
- * selfsave: the box's own backup, one generation of one ordinary client (docs/FORMAT-vault.md section 13).  Started by the
+ * selfsave: the box's own backup, and that of its record of logs, one generation of one ordinary client (docs/FORMAT-vault.md section 13).  Started by the
  * parent when brain asks, ended after it.  Sees the copy of the database and audit log that brain laid out (reading only),
  * the few files of the parent's that it read before it was confined, and of keyd's secrets only what is sealed to the
  * recovery sheet.  No network; the vault takes its packs and manifest with the checks of any client.
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "crypto/hash.h"
 #include "crypto/init.h"
 #include "crypto/random.h"
 #include "crypto/sign.h"
@@ -120,6 +121,17 @@ static int keys_read(struct selfsave *s)
     sm_json_drop_secret(j);
     sm_buf_wipe(&t);
     return r;
+}
+
+/* The record of logs is a source of its own, of the same client: its number follows from the other's. */
+static struct source_id logs_source(const struct selfsave *s)
+{
+    struct source_id ret;
+    uint8_t hash[32];
+    const struct sm_span parts[] = { SM_SPAN_STR("sakimori/v1/self-logs"), SM_SPAN(s->source.b, sizeof s->source.b) };
+    crypto_sha256v(parts, 2, hash);
+    memcpy(ret.b, hash, sizeof ret.b);
+    return ret;
 }
 
 static int keys_make(struct selfsave *s)
@@ -345,24 +357,31 @@ static json_t *told(const struct selfsave *s, const struct backup_result *res)
     return o;
 }
 
-static int run(struct selfsave *s, struct sm_obj *o, struct backup_result *res, char *why)
+static int paths(const struct selfsave *s, bool logs, char first[PATH_BYTES], char second[PATH_BYTES])
 {
-    char stage[PATH_BYTES], state[PATH_BYTES];
-    const char *roots[] = {stage, state};
-    static const char *const shown[] = {"/box", "/state"};
+    int n = snprintf(first, PATH_BYTES, logs ? "%s/journal/saved" : "%s/self/" STAGE, s->c->data);
+    int m = snprintf(second, PATH_BYTES, "%s/state/self", s->c->data);
+    return n < 0 || m < 0 || n >= PATH_BYTES || m >= PATH_BYTES ? -SM_ELIMIT : 0;
+}
+
+/* Of the logs each generation is all that is kept: it holds no slot of retention, and those before it go when their lock is over. */
+static int run(struct selfsave *s, struct sm_obj *o, bool logs, struct backup_result *res, char *why)
+{
+    char first[PATH_BYTES], second[PATH_BYTES];
+    const char *roots[] = {first, second};
+    static const char *const shown[] = {"/box", "/state"}, *const shown_logs[] = {"/journal"};
     struct sm_buf set = SM_BUF_INIT(8192);
     const struct backup_sink sink = {
         .have = sink_have, .put_pack = sink_pack, .put_manifest = sink_manifest, .arg = s};
     const struct backup_watch watch = {.problem = on_problem, .arg = s};
-    struct backup_config b = {.client = s->client, .source = s->source, .run = RUN_SCHEDULED, .k_id = s->k_id,
-        .k_look = s->k_look, .device = &s->sign, .label = SM_SPAN_STR(SELFKEYS_LABEL), .sealers = 1, .state_dir = -1,
-        .scan = {.roots = roots, .roots_n = 2, .shown = shown, .tmp_dir = -1}};
-    int n = snprintf(stage, sizeof stage, "%s/self/" STAGE, s->c->data);
-    int m = snprintf(state, sizeof state, "%s/state/self", s->c->data);
-    int r = n < 0 || m < 0 || (size_t)n >= sizeof stage || (size_t)m >= sizeof state ? -SM_ELIMIT : 0;
+    struct backup_config b = {.client = s->client, .source = logs ? logs_source(s) : s->source,
+        .run = logs ? RUN_ADHOC : RUN_SCHEDULED, .k_id = s->k_id, .k_look = s->k_look, .device = &s->sign,
+        .label = logs ? SM_SPAN_STR(SELFKEYS_LOGS_LABEL) : SM_SPAN_STR(SELFKEYS_LABEL), .sealers = 1, .state_dir = -1,
+        .scan = {.roots = roots, .roots_n = logs ? 1 : 2, .shown = logs ? shown_logs : shown, .tmp_dir = -1}};
+    int r = paths(s, logs, first, second);
     if (!r)
         r = take_order(s, o, &b, &set);
-    if (!r)
+    if (!r && !logs)
         r = stage_make(s, why);
     if (!r)
         r = plat_fs_mkdir(s->dir, "cache", 0700);
@@ -391,7 +410,8 @@ static void on_run(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
         return;
     struct sm_obj o = SM_OBJ(in);
     s->problems = json_array();
-    int r = run(s, &o, &res, why);
+    const char *what = sm_obj_str_opt(&o, "what", 8);
+    int r = run(s, &o, what && !strcmp(what, "logs"), &res, why);
     wire_answer(ipc, m, r ? NULL : told(s, &res), r, o.err ? o.why : why);
     json_decref(s->problems);
     s->problems = NULL;
@@ -405,6 +425,8 @@ static void on_hello(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
     json_t *o = json_object();
     wire_hex(o, "client", s->client.b, 16);
     wire_hex(o, "source", s->source.b, 16);
+    struct source_id logs = logs_source(s);
+    wire_hex(o, "logs", logs.b, 16);
     wire_hex(o, "sign_pub", s->sign.public_key, 32);
     wire_answer(ipc, m, o, 0, NULL);
 }

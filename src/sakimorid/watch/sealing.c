@@ -48,6 +48,7 @@ static void on_statements(void *arg, int err, const struct sm_ipc_msg *m, const 
         broken(w, r, err < 0 ? text : NULL);
     else
         w->broken_seal = false;
+    keeping_go(w);
 }
 
 /* kind 0: only what the journal lacks. */
@@ -84,7 +85,11 @@ static void on_begun(void *arg, int err, const struct sm_ipc_msg *m, const char 
         return;
     }
     w->seal_begun = true;
-    ask(w, 0, SM_SPAN("", 0));
+    uint8_t link[EVSEAL_LINK_LEN];
+    if (evidence_link(w->journal, link)) /* of a box that was taken over: what it goes on with is its first statement */
+        ask(w, EVSEAL_LINK, SM_SPAN(link, sizeof link));
+    else
+        ask(w, 0, SM_SPAN("", 0));
 }
 
 void sealing_attached(struct watch *w)
@@ -97,8 +102,12 @@ void sealing_attached(struct watch *w)
 static bool seal_newest(struct watch *w)
 {
     struct evseal_root root;
-    uint8_t body[EVSEAL_ROOT_LEN];
+    uint8_t body[EVSEAL_ROOT_LEN], link[EVSEAL_LINK_LEN];
 
+    if (evidence_link(w->journal, link)) {
+        ask(w, EVSEAL_LINK, SM_SPAN(link, sizeof link));
+        return true;
+    }
     if (evidence_seal_root(w->journal, &root) <= 0)
         return false;
     evseal_root_pack(&root, body);
@@ -141,7 +150,7 @@ void sealing_retention(struct watch *w, const json_t *list)
     size_t i;
     json_t *row;
 
-    memset(&w->retention, 0, sizeof w->retention);
+    memset(w->retention.of, 0, sizeof w->retention.of);
     json_array_foreach((json_t *)(uintptr_t)list, i, row) {
         json_int_t klass = json_integer_value(json_object_get(row, "class")), days = json_integer_value(json_object_get(row, "days"));
         json_int_t bytes = json_integer_value(json_object_get(row, "bytes"));
@@ -150,4 +159,26 @@ void sealing_retention(struct watch *w, const json_t *list)
         w->retention.of[klass] = (struct evidence_policy){ .days = (uint32_t)days, .bytes = (uint64_t)bytes };
     }
     w->retire_due_ms = 0;
+}
+
+/* [{"from_s", "to_s", "source"?, "class"?}]: what a person said must not go, whatever its class is kept for. */
+void sealing_holds(struct watch *w, const json_t *list)
+{
+    size_t i;
+    json_t *row;
+
+    w->retention.holds_n = 0;
+    json_array_foreach((json_t *)(uintptr_t)list, i, row) {
+        const json_t *to = json_object_get(row, "to_s"), *klass = json_object_get(row, "class");
+        json_int_t n = json_integer_value(klass), source = json_integer_value(json_object_get(row, "source"));
+        struct evidence_hold h = { .from_s = json_integer_value(json_object_get(row, "from_s")), .to_s = json_is_integer(to) ?
+            json_integer_value(to) : INT64_MAX, .source = source > 0 ? (uint64_t)source : 0 };
+        if (json_is_integer(klass) && n >= 0 && n < EVIDENCE_CLASSES_MAX)
+            h.classes = (uint16_t)(1u << n);
+        if (w->retention.holds_n == EVIDENCE_HOLDS_MAX) { /* rather too much is kept than too little */
+            w->retention.holds[0] = (struct evidence_hold){ .from_s = INT64_MIN, .to_s = INT64_MAX };
+            break;
+        }
+        w->retention.holds[w->retention.holds_n++] = h;
+    }
 }

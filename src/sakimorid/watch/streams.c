@@ -26,7 +26,10 @@ static int read_streams(struct watch *w, struct sm_span text)
     sm_rd_copy(&rd, head, sizeof head);
     if (rd.err || memcmp(head, magic, 4) != 0 || memcmp(hash, sum, sizeof sum) != 0)
         return -SM_EFORMAT;
-    bool committed = evidence_next_id(w->journal) > sm_rd_u64(&rd);
+    uint64_t stood = sm_rd_u64(&rd);
+    bool committed = evidence_next_id(w->journal) > stood;
+    if (evidence_next_id(w->journal) < stood) /* a write-ahead file was taken away, or the record put back, while nobody looked */
+        w->ends_early = true;
     uint32_t n = sm_rd_u32(&rd);
     if (n > STREAMS_MAX)
         return -SM_EFORMAT;

@@ -179,7 +179,7 @@ static int check_room(const struct watch *w)
     struct plat_fs_space space;
     int r = plat_fs_space(w->state_dir, ".", &space);
 
-    return r < 0 ? r : space.avail_bytes < FREE_BYTES ? -ENOSPC : 0;
+    return r < 0 ? r : space.avail_bytes < w->free_bytes ? -ENOSPC : 0;
 }
 
 /* Is batch b one that stands before j in the list, of an earlier try of its sender? */
@@ -303,6 +303,7 @@ static void say_full(struct watch *w, int err)
     if (w->full == (err < 0))
         return;
     w->full = err < 0;
+    w->retire_due_ms = 0; /* what the rules let go goes now, not within the hour */
     if (err < 0)
         sm_error("logs are not taken in any more: %s", sm_strerror(err));
     else

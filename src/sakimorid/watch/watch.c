@@ -37,7 +37,7 @@ static void on_own(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm
     json_decref(in);
 }
 
-/* {"hints": [...], "retention": [...], "off": [rule ids], "places": [patterns], "reload": bool}: what is named replaces what was. */
+/* {"hints": [...], "retention": [...], "holds": [...], "off": [rule ids], "places": [patterns], "reload": bool}: what is named replaces what was. */
 static void on_config(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct watch *w = c->state;
@@ -52,6 +52,8 @@ static void on_config(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
         sources_hints(w, json_incref(v));
     if (r >= 0 && json_is_array(v = json_object_get(in, "retention")))
         sealing_retention(w, v);
+    if (r >= 0 && json_is_array(v = json_object_get(in, "holds")))
+        sealing_holds(w, v);
     if (r >= 0 && json_is_array(v = json_object_get(in, "off")) && !json_equal(v, w->off)) {
         json_decref(w->off);
         w->off = json_incref(v);
@@ -111,6 +113,7 @@ void watch_due(struct watch *w)
     if (r < 0)
         sm_warn("a block cannot be closed: %s", sm_strerror(r));
     sealing_tick(w, now);
+    keeping_tick(w, now);
     evidence_status(w->journal, &w->status);
 }
 
@@ -158,7 +161,7 @@ static int open_journal(struct watch *w)
     char path[4200];
     int n = snprintf(path, sizeof path, "%s/journal", w->c->data);
     int r = n < 0 || (size_t)n >= sizeof path ? -SM_ELIMIT :
-        evidence_open(path, &(struct evidence_conf){ .apart = true }, &w->journal, &found);
+        evidence_open(path, &(struct evidence_conf){ .apart = true, .block_age_ms = BLOCK_AGE_MS }, &w->journal, &found);
 
     if (r < 0) {
         child_fatal(w->c, "the record: %s", sm_strerror(r));
@@ -173,7 +176,13 @@ static int open_journal(struct watch *w)
     if (w->state_dir < 0)
         return w->state_dir;
     heads_open(w);
-    return streams_open(w);
+    r = streams_open(w);
+    if (r >= 0 && w->ends_early) {
+        size_t k = strlen(w->damaged);
+        (void)snprintf(w->damaged + k, sizeof w->damaged - k, "%sthe record ends earlier than it did", k ? "; " : ""); /* cut */
+        sm_error("the record ends earlier than it did: a write-ahead file is gone, or the folder was put back");
+    }
+    return r;
 }
 
 static int start(struct child *c)
@@ -184,6 +193,8 @@ static int start(struct child *c)
     int n = snprintf(own, sizeof own, "%s/rules", c->data);
     int r = n < 0 || (size_t)n >= sizeof own ? -SM_ELIMIT : 0;
 
+    json_int_t reserve = json_integer_value(json_object_get(json_object_get(c->config, "settings"), "disk_reserve"));
+    w->free_bytes = reserve > FREE_BYTES ? (uint64_t)reserve : FREE_BYTES;
     w->shipped = strdup(shipped ? shipped : "");
     w->own = strdup(own);
     w->own_rules = json_array();
@@ -290,6 +301,7 @@ int watch_main(struct child *c)
         { WHO_BRAIN, W_TRY, rules_on_try },
         { WHO_BRAIN, W_BUNDLE, bundles_on },
         { WHO_BRAIN, W_OWN, on_own },
+        { WHO_BRAIN, W_SAVE, keeping_on_save },
     };
     static const struct child_spec spec = {
         .handlers = handlers, .handlers_n = sizeof handlers / sizeof handlers[0], .early = early, .start = start,

@@ -36,7 +36,8 @@ enum {
     SIGNALS_MAX = 512,              /* of one commit; more are counted */
     FAULTS_MAX = 500,
     RULE_FILES_MAX = 20000,
-    FREE_BYTES = 192 << 20,         /* with less room on the disk nothing is taken in */
+    BLOCK_AGE_MS = 15 * 60000,      /* an event is in a block, and a minute later sealed, after so long at most */
+    FREE_BYTES = 192 << 20,         /* with less room on the disk than this, or than disk_reserve, nothing is taken in */
 };
 
 /* One who sends: what people said of it, and what its records left for the next one. */
@@ -108,6 +109,7 @@ struct watch {
     struct keeper *keeper;
     bool tick_due;                  /* the keeper was busy when the clock came by */
     struct evidence_rules retention;
+    uint64_t free_bytes;            /* room on the disk that logs leave: what backups must leave, too */
     int state_dir;                  /* DATA/watch */
 
     /* rules.c */
@@ -168,10 +170,16 @@ struct watch {
 
     /* sealing.c */
     bool seal_begun, sealing, broken_seal;
-    bool damage_told;
-    char damaged[160];              /* what opening the record found, "" nothing */
+    bool damage_told, ends_early;   /* ends_early: the record has fewer events than it had */
+    char damaged[160];              /* what opening the record, or looking after it, found; "" nothing */
     uint64_t seal_due_ms, retire_due_ms;
     struct sm_buf tombstone;
+
+    /* keeping.c */
+    uint64_t guard_due_ms, save_until_ms;
+    bool saving;
+    int64_t save_at_s;
+    struct child_late save_late;
 };
 
 /* take.c */
@@ -264,6 +272,13 @@ void signals_aliases(struct watch *w, const struct event *e, const struct source
 void sealing_attached(struct watch *w);
 void sealing_tick(struct watch *w, uint64_t now_ms);
 void sealing_retention(struct watch *w, const json_t *list);
+void sealing_holds(struct watch *w, const json_t *list);
+
+/* keeping.c */
+void keeping_damaged(struct watch *w, const char *file, const char *kind, bool rescued);
+void keeping_tick(struct watch *w, uint64_t now_ms);
+void keeping_go(struct watch *w);               /* something was sealed: a copy may have waited for it */
+void keeping_on_save(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 
 /* watch.c */
 void watch_due(struct watch *w);                            /* what the clock wants of the journal; the keeper is idle */

@@ -8,6 +8,7 @@
 #include "vault/seal/format.h"
 
 #define SELFKEYS_LABEL "sakimori:self" /* of the manifest of such a generation */
+#define SELFKEYS_LOGS_LABEL "sakimori:logs" /* of one of the record of logs: the same client, another source */
 #define SELFKEYS_FILES_MAX 64u
 #define SELFKEYS_NAME_MAX 64u
 #define SELFKEYS_PLAIN_MAX ((size_t)512 << 10)

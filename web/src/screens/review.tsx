@@ -47,6 +47,8 @@ function One({ month }: { month: string }) {
                 <span><b>{i.title}</b><br /><span class="sub num">{whenOf(i.first, now)}・{i.closed ? t(VERDICT[i.verdict ?? ''] ?? T.v_closed) : t(T.open)}{i.note && `・${i.note}`}</span></span></li>)}</ul>}</section>
         <section class="card" aria-labelledby="sn"><h2 id="sn">{t(T.seen)}</h2><p class="mt-8 num">{t(T.seenText, { n: countOf(sum(r.levels)), critical: n(r.levels, 'critical'), high: n(r.levels, 'high'), medium: n(r.levels, 'medium'), low: n(r.levels, 'low') })}</p>
             <p class="num">{t(T.quiet, { n: countOf(r.quiet_rules) })}</p></section>
+        {r.log_checks && <section class="card" aria-labelledby="lc"><h2 id="lc">{t(T.checks)}</h2><p class="mt-8 num">{t(T.checksText, { n: countOf(r.log_checks.parts), all: countOf(r.log_checks.whole) })}</p>
+            <p>{r.log_checks.faults ? <b>{t(T.checksBad, { n: countOf(r.log_checks.faults) })}</b> : r.log_checks.parts + r.log_checks.whole ? t(T.checksGood) : t(T.checksNone)}</p></section>}
         <section class="card" aria-labelledby="sv"><h2 id="sv">{t(T.saved)}</h2><p class="mt-8 num">{t(T.savedText, { ok: n(r.runs, 'complete'), partial: n(r.runs, 'partial'), failed: n(r.runs, 'failed') })}</p></section>
         <section class="card" aria-labelledby="dr"><h2 id="dr">{t(T.drills)}</h2><p class="mt-8 num">{t(T.drillsText, { ok: countOf(r.drills.passed), bad: countOf(r.drills.failed), n: countOf(r.restores) })}</p>
             {r.drills.passed + r.drills.failed === 0 && <p><b>{t(T.drillsNone)}</b></p>}</section>
