@@ -170,7 +170,7 @@ export const SCREENS = [
     { name: 'machines', mock: { scenario: 'call' }, open: at('/machines') },
     { name: 'machines-join', open: async (page) => { await at('/machines')(page); await page.locator('.head .btn-main').click(); await page.locator('dialog input').fill('受付パソコン4'); await page.locator('dialog button[type=submit]').click(); await page.waitForSelector('dialog .copy'); } },
     { name: 'machines-one', open: at('/machines/d2') },
-    { name: 'machine-log-add', open: async (page) => { await at('/machines/d2')(page); await press(page, await say(page, 'ログを足す', 'Add a log')); await page.waitForSelector('dialog select, [role=dialog] select'); } },
+    { name: 'machine-log-add', open: async (page) => { await at('/machines/d2')(page); await press(page, await say(page, '記録を足す', 'Add a log')); await page.waitForSelector('dialog select, [role=dialog] select'); } },
     { name: 'sources', mock: { scenario: 'call' }, open: at('/machines/sources') },
     { name: 'sources-running', open: async (page) => { await at('/machines/sources')(page); await page.locator('.order .btn').first().click(); await page.waitForSelector('.progbar'); } },
     { name: 'source-edit', open: at('/machines/sources/s3') },
