@@ -158,6 +158,8 @@ static const char *do_syslog(struct api *a, const json_t *plan, const json_t *in
 static const char *do_firewall(struct api *a, const json_t *plan, const json_t *incident, bool undo)
 {
     (void)incident;
+    if (!undo && places_know(a, api_str(plan, "address"))) /* known since it was offered */
+        return "failed";
     if (!undo && state_number(a->state, STATE_responses_blocking, 0, STATE_ARGS(state_i(api_now() - 86400))) >= BLOCKS_A_DAY)
         return "failed";
     json_t *body = json_deep_copy(json_object_get(plan, undo ? "undo_request" : "request"));

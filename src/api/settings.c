@@ -175,7 +175,7 @@ static const char *check_mail(
     host = host ? host : api_str(old, "host");
     user = user ? user : api_str(old, "user");
     tls = tls ? tls : *api_str(old, "tls") ? api_str(old, "tls") : "starttls";
-    bool set = password ? *password != 0 : api_bool(old, "password_set");
+    bool set = password ? *password != 0 : api_bool(old, "password_set") && !strcmp(host, api_str(old, "host")); /* it is for that host */
     const char *bad = *from && !notify_address_ok(from)                                      ? "mail.from"
                       : strcmp(tls, "none") && strcmp(tls, "starttls") && strcmp(tls, "tls") ? "mail.tls"
                                                                                              : NULL;
@@ -209,7 +209,8 @@ static const char *check_firewall(struct api *a, const json_t *in, json_t **ret,
     for (const char *p = token; p && *p && !bad; p++)
         bad = *p <= 0x20 || *p >= 0x7f ? "firewall.token" : NULL;
     if (!bad) {
-        *ret = json_pack("{s:s,s:s,s:b}", "url", url, "pin", pin, "token_set", token ? *token != 0 : api_bool(old, "token_set"));
+        *ret = json_pack("{s:s,s:s,s:b}", "url", url, "pin", pin, "token_set",
+            token ? *token != 0 : api_bool(old, "token_set") && !strcmp(url, api_str(old, "url"))); /* it is for that address */
         *ret_parent = json_pack("{s:s,s:s,s:s?}", "url", url, "pin", pin, "token", token);
     }
     json_decref(old);

@@ -120,14 +120,47 @@ uint64_t evexport_csv_replaced(const struct evexport_csv *c)
     return c->replaced;
 }
 
-/* Does a spreadsheet calculate this? */
+/* The letter a spreadsheet sees first: blanks, and what is made one (a NUL), may stand before it, and the tags U+E0000 to U+E007F,
+ * which iconv drops without a word. */
+static struct sm_span from_first(struct sm_span s)
+{
+    for (;;) {
+        size_t n = s.n && (*s.p <= ' ' || *s.p == 0x7f) ? 1 : s.n >= 4 && !memcmp(s.p, "\xf3\xa0", 2) && (s.p[2] == 0x80 || s.p[2] == 0x81) ? 4 : 0;
+        if (!n)
+            return s;
+        s.p += n;
+        s.n -= n;
+    }
+}
+
+/* A number and nothing else: "-1+cmd|..." is none. */
+static bool is_number(struct sm_span s)
+{
+    size_t digits = 0, points = 0;
+
+    for (size_t i = s.n && s.p[0] == '-'; i < s.n; i++) {
+        if (s.p[i] == '.')
+            points++;
+        else if (s.p[i] >= '0' && s.p[i] <= '9')
+            digits++;
+        else
+            return false;
+    }
+    return digits && points <= 1;
+}
+
+/* Does a spreadsheet calculate this?  Japanese ones take the wide signs for the others. */
 static bool is_formula(struct sm_span s)
 {
-    if (!s.n)
-        return false;
-    if (strchr("=+@\t\r", s.p[0]) && s.p[0])
+    static const char *const wide[] = { "\xef\xbc\x9d", "\xef\xbc\x8b", "\xef\xbc\x8d", "\xef\xbc\xa0" }; /* = + - @ */
+
+    if (s.n && (*s.p == '\t' || *s.p == '\r'))
         return true;
-    return s.p[0] == '-' && s.n > 1 && !(s.p[1] >= '0' && s.p[1] <= '9');
+    s = from_first(s);
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+        if (s.n >= 3 && !memcmp(s.p, wide[i], 3))
+            return true;
+    return s.n && (strchr("=+@", s.p[0]) || (s.p[0] == '-' && s.n > 1 && !is_number(s)));
 }
 
 static int cell(struct evexport_csv *c, struct sm_span s)

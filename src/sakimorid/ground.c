@@ -334,6 +334,17 @@ static int keep_secrets(const struct ground *g, const char *name, size_t max, in
     return 0;
 }
 
+/* A secret that is not said again stays with the place it was said for: whoever may only name a place cannot have it sent to another. */
+static int keep_secret(json_t *all, const json_t *kept, const char *secret, const char *place)
+{
+    const char *now = json_string_value(json_object_get(all, place)), *then = json_string_value(json_object_get(kept, place));
+    const json_t *was = json_object_get(kept, secret);
+
+    if (json_object_get(all, secret) || !was || !now || !then || strcmp(now, then) != 0)
+        return 0;
+    return json_object_set_new(all, secret, json_deep_copy(was)) < 0 ? -ENOMEM : 0;
+}
+
 /* ---- mail ---- */
 
 static int check_mail(const json_t *mail, char *ret_why)
@@ -367,8 +378,7 @@ int ground_mail(struct ground *g, const json_t *mail, char *ret_why)
     json_t *all = json_deep_copy(mail);
     if (!all)
         return -ENOMEM;
-    if (!json_object_get(all, "password") && json_object_get(g->mail, "password"))
-        r = json_object_set(all, "password", json_object_get(g->mail, "password")) < 0 ? -ENOMEM : 0;
+    r = keep_secret(all, g->mail, "password", "host");
     return keep_secrets(g, "mail.json", MAIL_MAX, r, all, &g->mail, ret_why);
 }
 
@@ -388,9 +398,7 @@ int ground_firewall(struct ground *g, const json_t *said, char *ret_why)
         return -SM_EINVAL;
     }
     json_t *all = json_deep_copy(said);
-    int r = all ? 0 : -ENOMEM;
-    if (r == 0 && !json_object_get(all, "token") && json_object_get(g->firewall, "token"))
-        r = json_object_set(all, "token", json_object_get(g->firewall, "token")) < 0 ? -ENOMEM : 0;
+    int r = all ? keep_secret(all, g->firewall, "token", "url") : -ENOMEM;
     return all ? keep_secrets(g, "firewall.json", MAIL_MAX, r, all, &g->firewall, ret_why) : r;
 }
 

@@ -646,6 +646,14 @@ static void a_new_mail_password_changes_nothing_else_of_the_mail(void **state)
     assert_int_equal(json_integer_value(json_object_get(mail, "port")), 2525);
     assert_string_equal(json_string_value(json_object_get(mail, "tls")), "tls");
     assert_true(json_is_true(json_object_get(mail, "password_set")));
+    /* It is for that server: another one has none. */
+    assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/settings", "{\"mail\":{\"host\":\"evil.example\"}}"), 200);
+    assert_true(json_is_false(json_object_get(json_object_get(k->body, "mail"), "password_set")));
+    assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/settings",
+                         "{\"firewall\":{\"url\":\"https://fw.example.jp\",\"token\":\"t\"}}"), 200);
+    assert_true(json_is_true(json_object_get(json_object_get(k->body, "firewall"), "token_set")));
+    assert_int_equal(kit_call(k, &me, "PATCH", "/api/v1/settings", "{\"firewall\":{\"url\":\"https://evil.example\"}}"), 200);
+    assert_true(json_is_false(json_object_get(json_object_get(k->body, "firewall"), "token_set")));
 }
 
 static void went(struct kit *k, const char *kind, bool ok)

@@ -76,6 +76,35 @@ static void csv_quotes_disarms_formulas_and_says_local_time(void **state)
     sm_buf_wipe(&o.b);
 }
 
+static void a_formula_behind_a_number_blanks_or_letters_that_vanish_is_disarmed(void **state)
+{
+    static const char *const armed[] = { "-1+cmd|' /C calc'!A0", "-2.5-SUM(A1)", " =1", "\n@SUM(1)", "\xef\xbc\x9d""1+1", "\xef\xbc\x8b""1",
+        "\xef\xbc\x8d""1", "\xef\xbc\xa0""A", "\xf3\xa0\x80\x81=1", "\xf3\xa0\x81\xbf \xf3\xa0\x80\x80+1" };
+    static const char *const calm[] = { "-5", "-0.25", "-", "1-1", "a=b", "\xf3\xa0\x80\x81""a" };
+    struct kit *k = *state;
+    struct out o;
+
+    kit_open(k, NULL);
+    for (size_t i = 0; i < sizeof armed / sizeof *armed; i++)
+        put(k, "raw", armed[i]);
+    for (size_t i = 0; i < sizeof calm / sizeof *calm; i++)
+        put(k, "raw", calm[i]);
+    assert_ok(evidence_commit(k->j));
+    for (int e = 0; e < 2; e++) {
+        const char *text = csv_of(k, e ? EVEXPORT_CP932 : EVEXPORT_UTF8_BOM, &o);
+        size_t quotes = 0;
+        for (const char *p = text; (p = strstr(p, ",\"'")); p++)
+            quotes++;
+        assert_int_equal(quotes, sizeof armed / sizeof *armed);
+        for (size_t i = 0; i < 3; i++) { /* ",\"=", ",\"+", ",\"@" */
+            const char bare[] = { ',', '"', "=+@"[i], 0 };
+            assert_null(strstr(text, bare));
+        }
+        evexport_csv_free(o.csv);
+        sm_buf_wipe(&o.b);
+    }
+}
+
 static void what_cp932_cannot_say_is_replaced_and_counted(void **state)
 {
     struct kit *k = *state;
@@ -194,6 +223,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, kit_set_up, kit_tear_down)
         T(csv_quotes_disarms_formulas_and_says_local_time),
+        T(a_formula_behind_a_number_blanks_or_letters_that_vanish_is_disarmed),
         T(what_cp932_cannot_say_is_replaced_and_counted),
         T(json_lines_hold_raw_as_it_came),
         T(an_evidence_pack_is_a_tar_that_verifies_again),

@@ -307,6 +307,28 @@ static void a_japanese_mail_reaches_the_server_that_the_console_set(void **state
     close(s.fd);
 }
 
+/* Whoever can set where mail goes, but does not know the password, cannot have it sent to a server of theirs. */
+static void a_password_is_not_taken_along_to_another_mail_server(void **state)
+{
+    static const struct { const char *host, *password; bool has; } steps[] = { { "mail.clinic.example", ",\"password\":\"p-of-mail\"", true },
+        { "mail.clinic.example", "", true }, { "evil.example", "", false }, { "mail.clinic.example", "", false } };
+    char path[120], body[300];
+
+    snprintf(path, sizeof path, "%s/mail.json", box.data);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct sm_buf kept = SM_BUF_INIT(8192);
+        snprintf(body, sizeof body, "{\"host\":\"%s\",\"port\":587,\"tls\":\"tls\",\"user\":\"u\",\"from\":\"a@b\"%s}", steps[i].host,
+            steps[i].password);
+        struct got g = post("/api/v1/mailset", body);
+        assert_int_equal(g.status, 200);
+        got_wipe(&g);
+        assert_int_equal(plat_fs_read_file(AT_FDCWD, path, 8192, &kept), 0);
+        assert_non_null(strstr(sm_buf_str(&kept), steps[i].host));
+        assert_int_equal(strstr(sm_buf_str(&kept), "p-of-mail") != NULL, steps[i].has);
+        sm_buf_wipe(&kept);
+    }
+}
+
 static void a_web_hook_is_posted_and_follows_no_redirect(void **state)
 {
     struct server s;
@@ -368,6 +390,7 @@ int main(void)
         cmocka_unit_test(a_killed_vault_breaks_only_the_pack_under_way),
         cmocka_unit_test(the_opener_runs_only_while_it_is_wanted),
         cmocka_unit_test(a_japanese_mail_reaches_the_server_that_the_console_set),
+        cmocka_unit_test(a_password_is_not_taken_along_to_another_mail_server),
         cmocka_unit_test(a_web_hook_is_posted_and_follows_no_redirect),
         cmocka_unit_test(a_mail_that_cannot_be_is_refused_with_the_reason),
         cmocka_unit_test(sigterm_ends_everything_in_order),

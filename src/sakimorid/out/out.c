@@ -235,10 +235,12 @@ static int find_server(const struct out *o, struct server *ret)
 {
     const json_t *mail = json_object_get(o->c->config, "mail"), *set = json_object_get(o->c->config, "settings");
     const json_t *port = json_object_get(mail, "port");
+    /* A password of the settings file is for the server that is named there. */
+    bool same = !strcmp(text_of(mail, "host", set, "mail_host"), text_of(NULL, "", set, "mail_host"));
 
     *ret = (struct server){ .host = text_of(mail, "host", set, "mail_host"), .tls = text_of(mail, "tls", set, "mail_tls"),
         .user = text_of(mail, "user", set, "mail_user"), .from = text_of(mail, "from", set, "mail_from"),
-        .password = text_of(mail, "password", set, "mail_password"),
+        .password = text_of(mail, "password", same ? set : NULL, "mail_password"),
         .port = json_integer_value(port ? port : json_object_get(set, "mail_port")) };
     return *ret->host && *ret->from ? 0 : -SM_ESTATE;
 }
