@@ -7,6 +7,7 @@
 #include "api/watch.h"
 
 enum { LOGS_MAX = 16, PATHS_MAX = 16, PATH_MAX_TEXT = 1000, NAME_MAX_TEXT = 48, SAID_MAX = 32, CLOCK_JUMP_S = 3600 };
+#define CLOCK_MAX_S (INT64_C(1) << 40)
 
 /* Inputs as the box knows them.  One that an agent does not know is its to say. */
 static const struct {
@@ -156,11 +157,12 @@ static void look_at_gaps(struct api *a, const json_t *device, const json_t *befo
 static void look_at_clock(struct api *a, const json_t *device, const json_t *poll)
 {
     const char *id = api_str(device, "id"), *boot = api_str(poll, "boot_id");
-    int64_t clock_s = api_int(poll, "clock_s", 0), up_s = api_int(poll, "uptime_ms", 0) / 1000;
+    struct sm_obj o = SM_OBJ(poll);
+    int64_t clock_s = sm_obj_int_opt(&o, "clock_s", 0, CLOCK_MAX_S, 0), up_s = sm_obj_int_opt(&o, "uptime_ms", 0, CLOCK_MAX_S * 1000, 0) / 1000;
     const json_t *was = json_object_get(a->clocks, id);
 
-    if (!clock_s || !*boot)
-        return;
+    if (o.err || !clock_s || !*boot)
+        return; /* what no clock says is no jump of one */
     int64_t jump = clock_s - up_s - (api_int(was, "clock_s", 0) - api_int(was, "up_s", 0));
     if (was && !strcmp(api_str(was, "boot"), boot) && (jump > CLOCK_JUMP_S || jump < -CLOCK_JUMP_S))
         raise(a, device, "log_clock", api_str(device, "name"));

@@ -81,6 +81,8 @@ static int parse(struct agent_policy *p, const char *text, char *why)
         if (s < text + len && *s != '#') {
             name[0] = value[0] = 0;
             int got = len < sizeof value ? sscanf(s, "%15[a-z] = %1023[^\n]", name, value) : 0;
+            for (size_t end = strlen(value); end && strchr(" \t\r", value[end - 1]); end--)
+                value[end - 1] = 0; /* a name with a blank behind it would be no name of anything */
             int r = got == 2 ? line(p, name, value) : -SM_EINVAL;
             if (r) {
                 snprintf(why, 160, "policy.conf:%u: \"allow = /folder\", \"skip = /folder\", \"kind = name\", \"facts = no\", \"logs = no\" or \"nolog = /file\" is expected", n);

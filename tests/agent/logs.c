@@ -13,6 +13,7 @@
 #include "core/json.h"
 #include "crypto/init.h"
 #include "plat/fs.h"
+#include "plat/meta.h"
 #include "sakimori-agent/logs/cut.h"
 #include "sakimori-agent/logs/logs.h"
 #include "sakimori-agent/logs/tail.h"
@@ -562,6 +563,92 @@ static void the_box_can_only_name_what_the_machine_allows(void **s)
     log_roots_free(&all.roots);
 }
 
+static int opened(const char *path)
+{
+    char folder[300];
+    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+    int dir = log_roots_open_dir(&all.roots, folder), fd = dir < 0 ? dir : log_roots_open_file(&all.roots, dir, path);
+    if (dir >= 0)
+        close(dir);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 ? fd : 0;
+}
+
+static void what_is_never_read_has_no_second_name(void **s)
+{
+    (void)s;
+    char path[300], alias[300];
+    sh("mkdir -p deep; for f in kept.log kept.log.1 kept.log-20261123.gz kept.log.old kept.logs deep/a; do echo x > $f; done; "
+       "ln -s \"$PWD\" \"$PWD-alias\"");
+    snprintf(alias, sizeof alias, "%s-alias", logs_dir);
+    policy.logs[policy.logs_n++] = strdup(alias);
+    snprintf(path, sizeof path, "%s//kept.log", logs_dir); /* as people write it */
+    policy.nolog[policy.nolog_n++] = strdup(path);
+    snprintf(path, sizeof path, "%s/deep", alias);
+    policy.nolog[policy.nolog_n++] = strdup(path);
+    assert_ok(log_roots_make(&policy, &all.roots));
+    static const char *const no[] = {"kept.log", "kept.log.1", "kept.log-20261123.gz", "kept.log.old", "deep/a"};
+    for (size_t i = 0; i < 2 * (sizeof no / sizeof no[0]); i++) {
+        snprintf(path, sizeof path, "%s/%s", i % 2 ? alias : logs_dir, no[i / 2]);
+        print_message("%s\n", path);
+        assert_int_equal(opened(path), -EACCES);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/kept.logs", i ? alias : logs_dir);
+        assert_ok(opened(path));
+    }
+    log_roots_free(&all.roots);
+    sh("rm \"$PWD-alias\"");
+}
+
+static void a_root_in_a_folder_that_is_skipped_is_none(void **s)
+{
+    (void)s;
+    char path[300];
+    struct plat_meta m;
+    sh("mkdir -p above/logs; echo x > above/logs/a");
+    snprintf(path, sizeof path, "%s/above", logs_dir);
+    for (unsigned i = 0; i < 2; i++) { /* the folder above it, then the folder itself */
+        assert_ok(plat_meta_read(AT_FDCWD, path, 0, &m));
+        policy.skip[0] = m.id;
+        policy.skip_n = 1;
+        plat_meta_wipe(&m);
+        snprintf(path, sizeof path, "%s/above/logs", logs_dir);
+        free(policy.logs[0]);
+        policy.logs[0] = strdup(path);
+        policy.logs_n = 1;
+        assert_ok(log_roots_make(&policy, &all.roots));
+        snprintf(path, sizeof path, "%s/above/logs/a", logs_dir);
+        assert_int_equal(opened(path), -EACCES);
+        log_roots_free(&all.roots);
+        snprintf(path, sizeof path, "%s/above/logs", logs_dir);
+    }
+    policy.skip_n = 0;
+    assert_ok(log_roots_make(&policy, &all.roots));
+    snprintf(path, sizeof path, "%s/above/logs/a", logs_dir);
+    assert_ok(opened(path));
+    log_roots_free(&all.roots);
+}
+
+static void the_folder_of_the_journal_is_the_journal(void **s)
+{
+    (void)s;
+    assert_ok(log_roots_make(&policy, &all.roots));
+    bool before = all.roots.journal;
+    log_roots_free(&all.roots);
+    assert_true(before);
+    static const char *const no[] = {"/var/log/journal", "/var/log", "/run/log/journal/"};
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++) {
+        free(policy.nolog[0]);
+        policy.nolog[0] = strdup(no[i]);
+        policy.nolog_n = 1;
+        assert_ok(log_roots_make(&policy, &all.roots));
+        assert_false(all.roots.journal);
+        log_roots_free(&all.roots);
+    }
+}
+
 static void a_row_that_is_none_is_refused(void **s)
 {
     static const char *const bad[] = {"{}", "{\"name\":\"A\",\"input\":\"file\",\"paths\":[\"/x/y\"]}",
@@ -628,6 +715,9 @@ int main(void)
         T(a_damaged_place_is_a_gap_and_another_life),
         T(a_place_is_read_back_as_it_was_and_one_bit_is_noticed),
         T(the_box_can_only_name_what_the_machine_allows),
+        T(what_is_never_read_has_no_second_name),
+        T(a_root_in_a_folder_that_is_skipped_is_none),
+        T(the_folder_of_the_journal_is_the_journal),
         T(a_row_that_is_none_is_refused),
         T(names_of_turned_over_files_are_known),
         T(journal_fields_are_written_as_its_export_format_is),

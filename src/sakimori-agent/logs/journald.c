@@ -103,7 +103,7 @@ static int open_journal(struct log *l, const json_t *state)
 static bool may_open(const struct log *l)
 {
     const struct log_roots *roots = &l->all->roots;
-    if (roots->policy->no_journal || roots->policy->no_logs)
+    if (!roots->journal)
         return false;
     int fd = l->path_n ? log_roots_open_dir(roots, l->path[0]) : 0;
     if (l->path_n && fd >= 0)

@@ -252,7 +252,7 @@ static void add(struct part *p, const json_t *row)
     for (size_t i = 0; i < p->logs.log_n; i++)
         if (strcmp(p->logs.log[i]->name, name) == 0)
             return;
-    if (spare && p->journal && !p->policy.no_journal)
+    if (spare && p->journal && p->logs.roots.journal)
         return;
     int r = p->logs.log_n == LOGS_MAX ? -SM_ELIMIT : log_new(&p->logs, row, &l, why);
     if (!r) {
@@ -364,7 +364,7 @@ static int confine(const struct part *p, const char *data, struct plat_confined 
     paths[n++] = (struct plat_path_rule){folder, true, false};
     for (size_t i = 0; i < p->logs.roots.n; i++)
         paths[n++] = (struct plat_path_rule){p->logs.roots.root[i].real, false, true};
-    if (!p->policy.no_journal && !p->policy.no_logs) {
+    if (p->logs.roots.journal) {
         paths[n++] = (struct plat_path_rule){"/var/log/journal", false, true};
         paths[n++] = (struct plat_path_rule){"/run/log/journal", false, true};
         paths[n++] = (struct plat_path_rule){"/etc/machine-id", false, true};
@@ -408,7 +408,7 @@ static int begin(struct part *p, const char *data, const char *skip, char *why)
     int r = policy_load(data, skip, &p->policy, why);
     if (!r)
         r = log_roots_make(&p->policy, &p->logs.roots);
-    if (!r && !p->policy.no_journal && !p->policy.no_logs)
+    if (!r && p->logs.roots.journal)
         (void)log_journald_load(); /* without it there is no journal */
     if (!r)
         r = confine(p, data, &c);

@@ -5,7 +5,7 @@
 #include "plat/clock.h"
 #include "sakimorid/watch/watch.h"
 
-enum { TOLD_MAX = 400, JUMP_S = 3600, ORIGIN_SLOTS = 4096 };
+enum { TOLD_BYTES = 240 << 10 /* W_SOURCES has room for 256 KiB, and senders choose what machines are called */, JUMP_S = 3600, ORIGIN_SLOTS = 4096 };
 
 static uint64_t mix(uint64_t h, const void *p, size_t n)
 {
@@ -142,6 +142,25 @@ void sources_hints(struct watch *w, json_t *list)
 
 /* ---- tables ---- */
 
+/* "device/" of an agent's stream. */
+static struct sm_span device_of(struct sm_span address)
+{
+    const uint8_t *slash = address.n ? memchr(address.p, '/', address.n) : NULL;
+
+    return SM_SPAN(address.p, slash ? (size_t)(slash - address.p) + 1 : 0);
+}
+
+/* Does this machine name more streams than it can have?  They take no room and no memory of records from the others. */
+static bool too_many_streams(const struct watch *w, struct sm_span device)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < ORIGIN_SLOTS; i++)
+        for (const struct origin *o = w->origins[i]; o; o = o->next)
+            n += o->listener == LOG_AGENT && strlen(o->address) > device.n && !memcmp(o->address, device.p, device.n);
+    return n >= STREAMS_OF_ONE;
+}
+
 struct origin *origin_of(struct watch *w, unsigned listener, struct sm_span address)
 {
     struct origin **slot = &w->origins[mix(0xcbf29ce484222325u ^ listener, address.p, address.n) % ORIGIN_SLOTS];
@@ -153,6 +172,9 @@ struct origin *origin_of(struct watch *w, unsigned listener, struct sm_span addr
         return o;
     if (w->origins_n >= SOURCES_MAX && address.n)
         return origin_of(w, listener, SM_SPAN("", 0)); /* the rest of them are one */
+    struct sm_span device = listener == LOG_AGENT ? device_of(address) : SM_SPAN("", 0);
+    if (device.n && device.n < address.n && too_many_streams(w, device))
+        return origin_of(w, listener, device); /* likewise, of one machine */
     o = calloc(1, sizeof *o);
     if (!o)
         return NULL;
@@ -241,17 +263,33 @@ static json_t *source_json(const struct watch *w, const struct source *s)
         format.n);
 }
 
+json_t *sources_lot(const struct watch *w, struct source **ret_next)
+{
+    json_t *list = json_array();
+    struct source *s = w->changed;
+    size_t bytes = 0;
+
+    for (; s; s = s->changed_next) {
+        json_t *one = source_json(w, s);
+        bytes += one ? json_dumpb(one, NULL, 0, JSON_COMPACT) + 1 : 0;
+        if (json_array_size(list) && bytes > TOLD_BYTES) {
+            json_decref(one);
+            break;
+        }
+        if (json_array_append_new(list, one) < 0)
+            break;
+    }
+    *ret_next = s;
+    return list;
+}
+
 /* Counts are what came since they were told; brain adds. */
 void sources_tell(struct watch *w)
 {
     while (w->changed && child_peer(w->c, WHO_BRAIN)) {
-        json_t *list = json_array(), *body;
-        struct source *s = w->changed;
-        for (; s && json_array_size(list) < TOLD_MAX; s = s->changed_next)
-            if (json_array_append_new(list, source_json(w, s)) < 0)
-                break;
-        body = json_pack("{sO}", "sources", list);
-        int r = body ? child_notify_json(w->c, WHO_BRAIN, W_SOURCES, body) : -ENOMEM;
+        struct source *s;
+        json_t *list = sources_lot(w, &s), *body = json_pack("{sO}", "sources", list);
+        int r = body && json_array_size(list) ? child_notify_json(w->c, WHO_BRAIN, W_SOURCES, body) : -ENOMEM;
         json_decref(body);
         json_decref(list);
         if (r < 0)

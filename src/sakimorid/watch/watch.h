@@ -25,6 +25,7 @@ enum {
     JOBS_BYTES = 48 << 20,
     SOURCES_MAX = 8192, HOSTS_MAX = 256 /* of one sender */,
     STATES_MAX = 256,               /* streams of agents whose records belong together */
+    STREAMS_OF_ONE = 32,            /* of one agent, twice what it reads at once: logs are renamed */
     STREAMS_MAX = 4096, STREAMS_BYTES_MAX = 64 + STREAMS_MAX * 40,
     HITS_MAX = 64,                  /* rules kept with one event */
     FOLDS_MAX = 1024,
@@ -211,6 +212,7 @@ struct origin *origin_of(struct watch *w, unsigned listener, struct sm_span addr
 struct source *source_of(struct watch *w, struct origin *o, struct sm_span host);
 void source_saw(struct watch *w, struct source *s, const struct event *e);
 void sources_tell(struct watch *w);
+json_t *sources_lot(const struct watch *w, struct source **ret_next); /* as many of those that changed as one message holds; the caller's */
 void sources_hints(struct watch *w, json_t *list /* taken */);
 void sources_machines(struct watch *w, json_t *list /* taken */); /* seen by the next sources_hints */
 void sources_free(struct watch *w);
