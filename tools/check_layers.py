@@ -28,12 +28,14 @@ ALLOWED = {
 }
 
 BANNED = r"\b(strcpy|strcat|sprintf|vsprintf|strtok|gets|system|popen|alloca|atoi|atol)\s*\("
+# The statements that ClickHouse is asked.
+HOUSE = ("src/journal/house.c", "src/journal/house_row.c", "src/journal/house_search.c", "src/journal/house_sql.c")
 # (what, pattern, where it may stand, is the pattern about code without strings and comments)
 RULES = [
     ("a banned call", BANNED, (), True),
     # The databases of others: the agent copies them by SQLite's own backup, and asks servers for the names of theirs.
     ("SQLite outside src/state", r"\bsqlite3\w*", ("src/state", "src/sakimori-agent/kinds/sqlite.c", "src/sakimori-agent/kinds/sqlite_try.c"), True),
-    ("SQL outside src/state", r'"\s*(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+TABLE)\b', ("src/state", "src/sakimori-agent/kinds"), False),
+    ("SQL outside src/state", r'"\s*(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+TABLE)\b', ("src/state", "src/sakimori-agent/kinds") + HOUSE, False),
     ("a crypto library outside src/crypto", r"#\s*include\s*<(gcrypt|gnutls|openssl|sodium|nettle|mbedtls)", ("src/crypto",), False),
     # Which socket a TLS session of libmicrohttpd uses, and that it asks for a certificate, is front's business: transport, no cryptography.
     ("a call of a crypto library outside src/crypto", r"\b(gcry_|EVP_|gnutls_(?!transport_set_|certificate_server_set_request))\w+\s*\(",
@@ -41,8 +43,8 @@ RULES = [
     ("home-made randomness", r"\b(rand|srand|random|srandom|drand48|lrand48)\s*\(", (), True),
     ("_WIN32 outside src/plat", r"\b_WIN32\b", ("src/plat",), False),
     ("HTTP serving outside front", r"#\s*include\s*<microhttpd", ("src/sakimorid/front",), False),
-    ("outbound HTTP outside the mains and the targets of copies", r"#\s*include\s*<curl/",
-     tuple("src/" + m for m in MAINS) + ("src/vault/copy/box_http.c", "src/vault/copy/s3_internal.h"), False),
+    ("outbound HTTP outside the mains, the targets of copies and the store of logs", r"#\s*include\s*<curl/",
+     tuple("src/" + m for m in MAINS) + ("src/vault/copy/box_http.c", "src/vault/copy/s3_internal.h", "src/journal/house.c", "src/journal/house_http.c"), False),
     ("epoll, inotify, seccomp, Landlock or capabilities outside plat and the mains", r"#\s*include\s*<(sys/epoll|sys/inotify|seccomp|linux/landlock|sys/capability|threads)\.h>",
      ("src/plat",) + tuple("src/" + m for m in MAINS), False),
     ("a new process outside plat", r"\b(fork|vfork|execve|execv|execvp|posix_spawn)\s*\(", ("src/plat",), True),

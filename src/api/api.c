@@ -78,6 +78,7 @@ void api_free(struct api *a)
     json_decref(a->log_senders);
     json_decref(a->log_rates);
     json_decref(a->clocks);
+    json_decref(a->house);
     json_decref(a->vault);
     json_decref(a->verify);
     json_decref(a->progress);
@@ -196,7 +197,7 @@ void keys_refresh(struct api *a)
 
 bool api_child_lasting(const char *name)
 {
-    static const char *const at_times[] = { "opener", "copier", "courier", "selfsave" };
+    static const char *const at_times[] = { "opener", "copier", "courier", "selfsave", "house" };
     for (size_t i = 0; i < sizeof at_times / sizeof *at_times; i++)
         if (!strcmp(name, at_times[i]))
             return false;

@@ -92,6 +92,7 @@ void api_on_log_sources(struct api *a, const json_t *event);   /* W_SOURCES */
 void api_on_log_senders(struct api *a, const json_t *event);   /* L_SENDERS */
 void api_on_log_event(struct api *a, const json_t *event);     /* W_EVENT */
 void api_on_rule_hits(struct api *a, const json_t *event);     /* W_HITS */
+void api_on_house(struct api *a, const json_t *state);         /* H_STATE */
 void api_on_sent(struct api *a, const json_t *result);   /* X_RESULT */
 void api_on_peer(struct api *a, const char *peer, bool there);
 

@@ -58,6 +58,7 @@ struct api {
     json_t *log_rates;              /* source → {minute, n (in it), before (in the one before)} */
     json_t *log_senders;            /* of the collector's present life: {stream, of: {listener/address: counts}, listeners} */
     int64_t log_lost_told;
+    json_t *house;                  /* the last H_STATE, NULL none */
     json_t *clocks;                 /* of machines, as their last polls told them: {device: {boot, clock_s, up_s}} */
     bool watch_there, seeker_there;
     int64_t logkeep_asked_s, logcheck_asked_s, logcheck_run_s; /* W_SAVE, J_VERIFY: when it was asked last; run: one goes on since */

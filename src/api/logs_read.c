@@ -20,8 +20,19 @@ void logs_bad_query(struct api_call *c, json_t *why)
     api_fail_say(c, 400, "bad_query", "q", message, why ? why : json_object());
 }
 
+/* Which store answered when it is not the one that was set. */
+static void say_away(const struct api_call *c, json_t *j)
+{
+    if (!*api_str(c->mem, "away"))
+        return;
+    api_set(j, "store", json_string("local"));
+    api_set(j, "away", json_string(api_str(c->mem, "away")));
+}
+
 static void answered(struct api_call *c, int err, struct sm_span body, const char *text)
 {
+    if (logs_ask_here(c, err, answered))
+        return;
     if (err == -SM_EINVAL && text && *text) { /* the query's own words, made by us: where and what was expected */
         logs_bad_query(c, json_loads(text, 0, NULL));
         return;
@@ -31,6 +42,7 @@ static void answered(struct api_call *c, int err, struct sm_span body, const cha
         return;
     if (json_object_get(c->mem, "zone"))
         api_set(j, "zone", json_incref(json_object_get(c->mem, "zone")));
+    say_away(c, j);
     api_reply(c, 200, j);
 }
 
@@ -98,12 +110,12 @@ static void search(struct api_call *c, const char *message, int64_t most)
     api_set(ask, "oldest", json_boolean(!strcmp(api_str(c->query, "order"), "oldest")));
     api_set(ask, "raw", json_boolean(!strcmp(api_str(c->query, "raw"), "1")));
     api_audit_what(c, "%.300s", api_str(c->query, "q"));
-    api_ask(c, message, ask, answered);
+    logs_ask(c, message, ask, answered);
 }
 
 void h_logs_search(struct api_call *c)
 {
-    search(c, "J_SEARCH", 500);
+    search(c, "SEARCH", 500);
 }
 
 void h_logs_histogram(struct api_call *c)
@@ -115,7 +127,7 @@ void h_logs_histogram(struct api_call *c)
     if (!json_object_get(ask, "from_s") || !json_object_get(ask, "until_s"))
         api_fail(c, 400, "bad_request", "from", NULL);
     else if (number(c, ask, "buckets", 1, 2000, 60) && number(c, ask, "within", 1, WITHIN_MAX_S, WITHIN_MAX_S)) {
-        api_ask(c, "J_HISTOGRAM", ask, answered);
+        logs_ask(c, "HISTOGRAM", ask, answered);
         return;
     }
     json_decref(ask);
@@ -123,7 +135,7 @@ void h_logs_histogram(struct api_call *c)
 
 void h_logs_event(struct api_call *c)
 {
-    api_ask(c, "J_EVENT", json_pack("{s:I}", "id", (json_int_t)strtoll(c->part[0], NULL, 10)), answered);
+    logs_ask(c, "EVENT", json_pack("{s:I}", "id", (json_int_t)strtoll(c->part[0], NULL, 10)), answered);
 }
 
 static void exported(struct api_call *c, int err, struct sm_span body, const char *text)
@@ -131,6 +143,8 @@ static void exported(struct api_call *c, int err, struct sm_span body, const cha
     json_t *j = NULL;
     struct sm_span raw;
 
+    if (logs_ask_here(c, err, exported))
+        return;
     if (err < 0) {
         answered(c, err, body, text);
         return;
@@ -146,6 +160,9 @@ static void exported(struct api_call *c, int err, struct sm_span body, const cha
         sjis ? "text/csv; charset=Windows-31J" : csv ? "text/csv; charset=utf-8" : "application/x-ndjson", "Content-Disposition",
         csv ? "attachment; filename=\"logs.csv\"" : "attachment; filename=\"logs.jsonl\"", "X-Sakimori-Next", api_str(j, "next"),
         "X-Sakimori-Replaced", replaced, "X-Sakimori-Events", n);
+    say_away(c, j);
+    if (*api_str(j, "away"))
+        api_set(headers, "X-Sakimori-Away", json_string(api_str(j, "away")));
     api_reply_raw(c, 200, raw, headers, NULL);
     json_decref(j);
 }
@@ -171,7 +188,7 @@ void h_logs_export(struct api_call *c)
         api_set(ask, "ja", json_boolean(c->lang != TEXT_EN));
         api_set(ask, "raw", json_boolean(!strcmp(api_str(c->query, "raw"), "1")));
         api_audit_what(c, "%.300s", api_str(c->query, "q"));
-        api_ask(c, "J_EXPORT", ask, exported);
+        logs_ask(c, "EXPORT", ask, exported);
         return;
     }
     json_decref(ask);

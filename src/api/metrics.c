@@ -4,6 +4,7 @@
  */
 #include <string.h>
 #include "api/internal.h"
+#include "api/watch.h"
 
 #define METRICS_MAX ((size_t)4 << 20)
 #define LABEL_MAX 200u
@@ -78,6 +79,17 @@ static void put_box(struct page *p, struct api *a, bool vault_answers)
     gauge(p, "disk_reserved_bytes", "Room that backups may not take.", api_int(t, "reserve", 0));
     gauge(p, "restore_key_unlocked", "1 while the restore key is unlocked.", api_unlocked(a));
     gauge(p, "audit_lines", "Lines of the audit log.", (int64_t)audit_head(a->audit).n);
+}
+
+/* Logs past one machine: only where that is set. */
+static void put_log_store(struct page *p, struct api *a)
+{
+    if (!logs_store_on(a))
+        return;
+    gauge(p, "log_store_up", "1 when ClickHouse answered the last time.", api_bool(a->house, "there"));
+    gauge(p, "log_store_events", "Events of this record that ClickHouse has.", api_int(a->house, "events", 0));
+    gauge(p, "log_store_waiting_events", "Events in closed blocks that ClickHouse lacks.", api_int(a->house, "waiting", 0));
+    gauge(p, "log_store_odd_blocks", "Blocks with a wrong number of rows there.", api_int(a->house, "odd", 0));
 }
 
 static void put_state(struct page *p, struct api *a)
@@ -307,6 +319,7 @@ static void watch_got(struct api_call *c, int err, struct sm_span body, const ch
         w = NULL;
     put_box(&p, a, api_bool(c->mem, "vault"));
     put_state(&p, a);
+    put_log_store(&p, a);
     put_copies(&p, a);
     put_peers(&p, a);
     put_machines(&p, a);

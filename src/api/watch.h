@@ -66,4 +66,11 @@ void logs_doors_tell(struct api *a);
 /* Rules (rules.c): the box's own and the filters of people, as watch is told them (the caller's); old counts are let go. */
 json_t *rules_own(struct api *a);
 void rules_daily(struct api *a, int64_t now);
+
+/* Where logs are searched (logs_store.c): in ClickHouse too? */
+bool logs_store_on(struct api *a);
+/* A question ("SEARCH" …) to the process that answers it now; body is taken. */
+void logs_ask(struct api_call *c, const char *what, json_t *body, api_then_fn then);
+/* In then: when that process is gone the seeker is asked instead, then is called once more, and c->mem says "away": true. */
+bool logs_ask_here(struct api_call *c, int err, api_then_fn then);
 #endif

@@ -478,8 +478,7 @@ int ev_block_first(struct ev_block *b, size_t column, const uint32_t **ret_first
 
 /* ---- events ---- */
 
-/* The values of row in the order of its shape; ret has room for EVENT_FIELDS_MAX. */
-static int row_fields(struct ev_block *b, uint32_t row, struct ev_field *ret, size_t *ret_n)
+int ev_block_fields(struct ev_block *b, uint32_t row, struct ev_field *ret, size_t *ret_n)
 {
     const struct ev_values *shape, *v;
     const uint32_t *first;
@@ -525,7 +524,7 @@ int ev_block_plain(struct ev_block *b, uint32_t row, struct sm_buf *ret)
     int r = own_text(b, EV_REST, row, &rest);
 
     if (r >= 0)
-        r = row_fields(b, row, f, &n);
+        r = ev_block_fields(b, row, f, &n);
     return r < 0 ? r : ev_rest_raw(rest, f, n, true, ret);
 }
 
@@ -570,7 +569,7 @@ int ev_block_event(struct ev_block *b, uint32_t row, struct event_names *names, 
     struct sm_span rest;
     size_t n;
     struct ev_row got = { .klass = b->head.klass };
-    int r = row_fields(b, row, f, &n);
+    int r = ev_block_fields(b, row, f, &n);
 
     event_clear(e);
     if (r >= 0)

@@ -216,6 +216,8 @@ sm_must_use int ev_block_numbers(struct ev_block *b, unsigned kind, const int64_
 sm_must_use int ev_block_shapes(struct ev_block *b);
 /* For a field's column: ret_first[i] is the number of its first value in event i, ret_first[events] their sum. */
 sm_must_use int ev_block_first(struct ev_block *b, size_t column, const uint32_t **ret_first);
+/* The values of row in the order they came; ret has room for EVENT_FIELDS_MAX. */
+sm_must_use int ev_block_fields(struct ev_block *b, uint32_t row, struct ev_field *ret, size_t *ret_n);
 /* Event row, into e (cleared first; values borrowed of b, raw of scratch).  names: where field names get numbers. */
 struct ev_row { uint64_t id; uint8_t klass; struct sm_span rules; };
 sm_must_use int ev_block_event(struct ev_block *b, uint32_t row, struct event_names *names, struct event *e,

@@ -1,4 +1,5 @@
 /* What a reader sees of the folder: closed and open segments, and what lies in write-ahead files alone. */
+#include "journal/house.h"
 #include "journal/reader.h"
 
 #include <errno.h>
@@ -322,7 +323,7 @@ int evreader_refresh(struct evreader *r)
         qsort(later.seg.n, later.seg.count, sizeof *later.seg.n, by_number);
     if (e >= 0)
         e = see_segments(r, &later.seg);
-    if (e >= 0)
+    if (e >= 0 && !r->closed_only)
         e = see_wals(r, &n.wal, fds);
     for (size_t i = 0; i < n.wal.count; i++)
         if (fds[i] >= 0)
@@ -333,13 +334,14 @@ int evreader_refresh(struct evreader *r)
     return e < 0 ? e : 0;
 }
 
-int evreader_open(const char *dir, struct evreader **ret)
+static int open_reader(const char *dir, bool closed_only, struct evreader **ret)
 {
     struct evreader *r = calloc(1, sizeof *r);
 
     if (!r)
         return -ENOMEM;
     r->raw.max = 8 << 20;
+    r->closed_only = closed_only;
     for (size_t i = 0; i < EVIDENCE_CLASSES_MAX; i++)
         r->tail[i].made = -1;
     r->dirfd = plat_fs_open_dir(AT_FDCWD, dir);
@@ -353,6 +355,16 @@ int evreader_open(const char *dir, struct evreader **ret)
     }
     *ret = r;
     return 0;
+}
+
+int evreader_open(const char *dir, struct evreader **ret)
+{
+    return open_reader(dir, false, ret);
+}
+
+int evreader_open_closed(const char *dir, struct evreader **ret)
+{
+    return open_reader(dir, true, ret);
 }
 
 void evreader_free(struct evreader *r)

@@ -22,7 +22,7 @@ struct evreader {
     uint64_t closed_id[EVIDENCE_CLASSES_MAX];
     struct ev_seen *wal;
     size_t wals;
-    bool overflow;
+    bool overflow, closed_only;
     struct event_names *names;
     struct event event;
     struct sm_buf raw;

@@ -55,7 +55,9 @@ static bool in_time(const struct evsearch *s, const struct ev_entry *e)
 
 static int add_block(struct run *u, struct ev_where w)
 {
-    if (!in_time(u->s, ev_where_entry(u->r, w)))
+    const struct ev_entry *entry = ev_where_entry(u->r, w);
+
+    if (!in_time(u->s, entry) || (u->s->without && w.mem < 0 && u->s->without(u->s->without_arg, entry->number)))
         return 0;
     if (u->blocks == BLOCKS_MAX)
         return -SM_ELIMIT;

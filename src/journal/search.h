@@ -52,6 +52,8 @@ struct evsearch {
     struct evsearch_cursor after;
     bool (*cancel)(void *arg);          /* asked before every block; true: stop with -SM_ECANCEL; may be NULL */
     void *cancel_arg;
+    bool (*without)(void *arg, uint64_t block);     /* true: not this closed block; may be NULL */
+    void *without_arg;
 };
 struct evsearch_stats {
     uint64_t blocks, blocks_read, blocks_damaged, events_looked_at, bytes_read, bytes_decoded;

@@ -142,6 +142,8 @@ int cli_download(struct cli *c, const char *path, int fd);
 const char *cli_next(const struct cli *c);
 /* How many characters it could not say: the header X-Sakimori-Replaced. */
 uint64_t cli_replaced(const struct cli *c);
+/* Why not all that was asked for was looked at ("" it was): the header X-Sakimori-Away. */
+const char *cli_away(const struct cli *c);
 /* All pages of a list as one {"items": […]}. */
 int cli_items(struct cli *c, const char *path, json_t **ret);
 /* Get a list and print it. */

@@ -117,6 +117,8 @@ int cmd_logs_export(struct cli *c);
 int cmd_logs_backup(struct cli *c);
 int cmd_logs_restore(struct cli *c);
 int cmd_logs_verify(struct cli *c);
+int cmd_logs_store(struct cli *c);
+const char *logs_away(const struct cli *c, const char *reason);   /* of an answer's "away", for people */
 int cmd_logs_sources(struct cli *c);
 int cmd_logs_source_set(struct cli *c);
 int cmd_rule_list(struct cli *c);

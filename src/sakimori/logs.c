@@ -103,6 +103,9 @@ int logs_pages(struct cli *c, const struct logs_question *q)
         json_t *j = NULL;
         e = one_page(c, q, next, limit ? limit : "50", cli_flag(c, "oldest") ? "oldest" : NULL, &j);
         if (e == CLI_OK) {
+            if (!*next && *cli_str(j, "away"))
+                cli_note(c, T(c, "ClickHouse は使えません(%s)。この箱の記録だけをさがしました", "ClickHouse did not answer (%s): this box alone was searched"),
+                    logs_away(c, cli_str(j, "away")));
             bool late = json_is_true(json_object_get(j, "late"));
             any = any || json_array_size(json_object_get(j, "items"));
             on = cli_flag(c, "all") || (late && !any); /* nothing yet, and not all of it was looked at */
@@ -186,6 +189,9 @@ int cmd_logs_export(struct cli *c)
         e = path ? cli_download(c, path, fd) : CLI_FAILED;
         (void)snprintf(next, sizeof next, "%s", cli_next(c)); /* ours, short */
         replaced += cli_replaced(c);
+        if (e == CLI_OK && *cli_away(c))
+            cli_note(c, T(c, "ClickHouse は使えません(%s)。この箱の記録だけを取り出しました", "ClickHouse did not answer (%s): taken from this box alone"),
+                logs_away(c, cli_away(c)));
         free(path);
     } while (e == CLI_OK && *next);
     if (replaced)

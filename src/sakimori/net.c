@@ -18,6 +18,7 @@ struct cli_net {
     char *socket, *base, *ca, *where;
     char token[128], cookie[128], csrf[96], next[96];
     uint64_t replaced;
+    char away[16];                /* likewise: of X-Sakimori-Away */
     bool untrusted;               /* of the last request: somebody answered, but the certificate could not be checked */
     int dirfd;                    /* of a socket whose path is too long for an address */
 };
@@ -211,22 +212,15 @@ uint64_t cli_replaced(const struct cli *c)
     return c->net->replaced;
 }
 
-static void take_replaced(struct cli_net *net, const char *p, size_t n)
+const char *cli_away(const struct cli *c)
 {
-    static const char want[] = "x-sakimori-replaced:";
-    size_t w = sizeof want - 1;
-    char digits[24];
-
-    if (n <= w || strncasecmp(p, want, w))
-        return;
-    (void)snprintf(digits, sizeof digits, "%.*s", (int)(n - w < sizeof digits ? n - w : sizeof digits - 1), p + w); /* fits */
-    net->replaced = strtoull(digits, NULL, 10);
+    return c->net->away;
 }
 
-static void take_next(struct cli_net *net, const char *p, size_t n)
+/* The value of a header that is wanted: ret is cut, and stays as it is without it. */
+static void take_value(const char *want, const char *p, size_t n, char *ret, size_t ret_n)
 {
-    static const char want[] = "x-sakimori-next:";
-    size_t w = sizeof want - 1;
+    size_t w = strlen(want);
 
     if (n <= w || strncasecmp(p, want, w))
         return;
@@ -234,7 +228,7 @@ static void take_next(struct cli_net *net, const char *p, size_t n)
         w++;
     while (n > w && (p[n - 1] == '\r' || p[n - 1] == '\n'))
         n--;
-    (void)snprintf(net->next, sizeof net->next, "%.*s", (int)(n - w), p + w); /* cut, it is none of ours */
+    (void)snprintf(ret, ret_n, "%.*s", (int)(n - w), p + w); /* cut, it is none of ours */
 }
 
 /* The set-up's session comes as a cookie; ours has no jar, one value is all. */
@@ -244,8 +238,12 @@ static size_t take_header(char *p, size_t size, size_t n, void *arg)
     static const char want[] = "set-cookie: __Host-sakimori=";
     size_t w = sizeof want - 1;
     (void)size; /* is 1 by definition */
-    take_next(net, p, n);
-    take_replaced(net, p, n);
+    take_value("x-sakimori-next:", p, n, net->next, sizeof net->next);
+    take_value("x-sakimori-away:", p, n, net->away, sizeof net->away);
+    char replaced[24] = "";
+    take_value("x-sakimori-replaced:", p, n, replaced, sizeof replaced);
+    if (*replaced)
+        net->replaced = strtoull(replaced, NULL, 10);
     if (n > w && !strncasecmp(p, want, w)) {
         size_t v = 0;
         while (w + v < n && v < 100 && p[w + v] != ';' && p[w + v] != '\r' && p[w + v] != '\n')
@@ -321,7 +319,7 @@ static long perform(
     curl_easy_setopt(u, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(u, CURLOPT_HEADERDATA, n);
     long status = 0;
-    n->next[0] = 0;
+    n->next[0] = n->away[0] = 0;
     n->replaced = 0;
     t->curl = u;
     CURLcode e = curl_easy_perform(u);

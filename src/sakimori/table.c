@@ -296,6 +296,12 @@ static const struct cli_opt o_logs_save[] = { { .name = "span", .value = "1h|24h
 static const struct cli_opt o_logs_class[] = { { .name = "name", .value = "TEXT", .ja = "組の名前", .en = "what the class is called" },
     { .name = "days", .value = "N", .ja = "残す日数(0 はずっと)", .en = "days it is kept (0: for ever)" },
     { .name = "gib", .value = "N", .ja = "量の上限(GiB、0 はなし)", .en = "most GiB kept (0: no limit)" }, END };
+static const struct cli_opt o_logs_store[] = { { .name = "servers", .value = "URLS", .ja = "ClickHouse のサーバー(https://host:8443、いくつかはコンマで)", .en = "servers of ClickHouse (https://host:8443, several with commas)" },
+    { .name = "database", .value = "NAME", .ja = "データベースの名前(ふつう sakimori)", .en = "name of the database (sakimori)" },
+    { .name = "table", .value = "NAME", .ja = "表の名前(ふつう events)", .en = "name of the table (events)" },
+    { .name = "user", .value = "NAME", .ja = "ClickHouse の利用者(パスワードをたずねます)", .en = "user there (its password is asked for)" },
+    { .name = "server-ca", .value = "FILE", .ja = "サーバーを確かめる証明書(ふつうはシステムのもの)", .en = "certificates that verify the servers (else the system's)" },
+    { .name = "cluster", .value = "NAME", .ja = "サーバーが二台より多いときの、まとまりの名前", .en = "name of the cluster, for two servers and more" }, OPT_STDIN, END };
 static const struct cli_opt o_logs_source[] = { { .name = "name", .value = "TEXT", .ja = "呼び名", .en = "what people call it" },
     { .name = "class", .value = "N", .ja = "残す日数の組(0 から 15)", .en = "class of how long it is kept (0 to 15)" },
     { .name = "format", .value = "NAME", .ja = "読み方(空は自動)", .en = "how it is read (empty: found out)" },
@@ -416,6 +422,8 @@ const struct cli_cmd cli_commands[] = {
     { "logs restore", "DIR", 1, 1, cmd_logs_restore, "保管庫か写しと回復シートから、ログの記録をフォルダーに取り出して確かめる",
         "the record of logs out of a vault or a copy, with the recovery sheet alone, and verify it", o_logs_restore },
     { "logs verify", "", 0, 0, cmd_logs_verify, "ログの記録が書きかえられていないかを、全部確かめる", "check the whole record against its hashes and seals", NULL },
+    { "logs store", "[show|clickhouse|local|init|schema]", 0, 1, cmd_logs_store, "ログを置いてさがす所: この箱だけか、ClickHouse にも",
+        "where logs are stored and searched: this box alone, or ClickHouse too", o_logs_store },
     { "logs sources", "", 0, 0, cmd_logs_sources, "ログを送ってくる機器", "who sends logs", NULL },
     { "logs source", "ID", 1, 1, cmd_logs_source_set, "その送り手を確かめたことにし、分かっていることを決める", "a source is right, and what is known of it", o_logs_source },
     { "logs classes", "", 0, 0, cmd_logs_classes, "残す日数の組と、今の量", "classes: how long logs are kept, and how much there is", NULL },

@@ -29,7 +29,7 @@ struct child_row {
     const char *user;                 /* "_sakimori-front"; when absent as root: 64300 + its place in WHO_ */
     struct plat_path_rule folders[CHILD_FOLDERS_MAX]; /* ends at path NULL */
     unsigned nofile;                  /* most descriptors */
-    bool on_request;                  /* started by P_OPENER, P_COPIER, P_COURIER or P_SELF only */
+    bool on_request;                  /* started by P_OPENER, P_COPIER, P_COURIER, P_SELF or P_HOUSE only */
     int caps[2]; size_t caps_n;       /* kept as root; everything else goes */
     bool rules_folder;                /* may read config's rules: the folder of the rules that are shipped */
     bool job_folder;                  /* may write below config's job.path, which the parent was asked for */
@@ -134,5 +134,6 @@ int selfsave_main(struct child *c);
 int collector_main(struct child *c);
 int watch_main(struct child *c);
 int seeker_main(struct child *c);
+int house_main(struct child *c);
 
 #endif

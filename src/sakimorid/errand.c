@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 #include "core/log.h"
+#include "journal/house.h"
 #include "sakimorid/kids.h"
 
 /* ---- the opener ---- */
@@ -311,4 +312,32 @@ void on_mail(struct kid *brain, struct sm_ipc_msg *m)
 void on_firewall(struct kid *brain, struct sm_ipc_msg *m)
 {
     on_secret(brain, m, ground_firewall);
+}
+
+/* The store of logs was set: its process begins, hears of the change, or ends. */
+void on_house(struct kid *brain, struct sm_ipc_msg *m)
+{
+    struct parent *p = brain->p;
+    struct kid *house = kid_of(p, WHO_HOUSE);
+    char why[HOUSE_WHY] = "";
+    json_t *j = NULL;
+    int r = msg_json(m->body, 8192, &j, why);
+
+    if (r >= 0)
+        r = ground_house(p->g, j, why);
+    sm_json_drop_secret(j);
+    if (r < 0) {
+        (void)sm_ipc_reply_error(brain->ipc, m, r, why); /* gone brain: nobody waits */
+        return;
+    }
+    if (house && !p->stopping) {
+        house->wanted = ground_house_wanted(p->g);
+        if (house->wanted && house->state == KID_OFF)
+            kid_start(house);
+        else if (kid_lives(house) && house->wanted)
+            kid_send_take(house, P_CONFIG, ground_config(p->g, p->s, WHO_HOUSE), -1);
+        else if (kid_lives(house))
+            kid_send_take(house, P_STOP, json_object(), -1);
+    }
+    (void)sm_ipc_reply(brain->ipc, m, 0, SM_SPAN("{}", 2), -1);
 }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "core/log.h"
+#include "journal/house.h"
 #include "plat/fs.h"
 #include "plat/local.h"
 #include "plat/proc.h"
@@ -448,6 +449,62 @@ int ground_address(struct ground *g, const json_t *said, char *ret_why)
     return keep_secrets(g, "copies.json", ADDRESSES_MAX, r, all, &g->addresses, ret_why);
 }
 
+/* ---- the store of logs ---- */
+
+static const char *text_in(const json_t *o, const char *key)
+{
+    const char *t = json_string_value(json_object_get(o, key));
+
+    return t ? t : "";
+}
+
+static int check_house(const json_t *said, const char *password, char *ret_why)
+{
+    static const char *const known[] = { "store", "urls", "database", "table", "user", "password", "ca", NULL };
+    struct house_conf conf;
+    struct sm_obj o = SM_OBJ(said);
+    const struct house_texts t = { .urls = text_in(said, "urls"), .database = text_in(said, "database"), .table = text_in(said, "table"),
+        .user = text_in(said, "user"), .password = password, .ca = text_in(said, "ca") };
+
+    sm_obj_only(&o, known);
+    const char *store = sm_obj_str(&o, "store", 1, 16);
+    if (o.err) {
+        snprintf(ret_why, HOUSE_WHY, "%.150s", o.why);
+        return -SM_EINVAL;
+    }
+    if (!strcmp(store, "local"))
+        return 0;
+    if (strcmp(store, "clickhouse") != 0) {
+        snprintf(ret_why, HOUSE_WHY, "store: local or clickhouse");
+        return -SM_EINVAL;
+    }
+    int r = house_conf_get(&t, &conf, ret_why);
+    if (r >= 0)
+        house_conf_wipe(&conf);
+    return r;
+}
+
+int ground_house(struct ground *g, const json_t *said, char *ret_why)
+{
+    const json_t *given = json_object_get(said, "password"), *kept = json_object_get(g->house, "password");
+    const json_t *password = given ? given : kept;
+    int r = check_house(said, json_is_string(password) ? json_string_value(password) : "", ret_why);
+
+    if (r < 0)
+        return r;
+    json_t *all = json_deep_copy(said);
+    if (!all)
+        return -ENOMEM;
+    if (password && !given)
+        r = json_object_set_new(all, "password", json_deep_copy(password)) < 0 ? -ENOMEM : 0;
+    return keep_secrets(g, "house.json", MAIL_MAX, r, all, &g->house, ret_why);
+}
+
+bool ground_house_wanted(const struct ground *g)
+{
+    return !strcmp(text_in(g->house, "store"), "clickhouse");
+}
+
 /* ---- room for a start ---- */
 
 /*
@@ -514,6 +571,7 @@ int ground_open(struct ground *g, const char *data, const struct settings *s, co
     make_urls(g, s);
     g->mail = load_secrets(g, "mail.json", MAIL_MAX, "mail is not set up");
     g->firewall = load_secrets(g, "firewall.json", MAIL_MAX, "the firewall's API is not set up");
+    g->house = load_secrets(g, "house.json", MAIL_MAX, "logs are kept and searched on this box alone");
     g->addresses = load_secrets(g, "copies.json", ADDRESSES_MAX, "copies over the network need their keys again");
     return 0;
 }
@@ -533,6 +591,7 @@ void ground_close(struct ground *g)
     sm_json_drop_secret(g->mail);
     sm_json_drop_secret(g->firewall);
     sm_json_drop_secret(g->addresses);
+    sm_json_drop_secret(g->house);
     *g = (struct ground){ .console_fd = -1, .agent_fd = -1, .local_fd = -1, .lock_fd = -1, .log_fd = { -1, -1, -1 } };
 }
 
@@ -549,6 +608,10 @@ json_t *ground_config(const struct ground *g, const struct settings *s, unsigned
         return NULL;
     }
     if (j && who == WHO_OUT && (json_object_set(j, "mail", g->mail) < 0 || json_object_set(j, "firewall", g->firewall) < 0)) {
+        json_decref(j);
+        return NULL;
+    }
+    if (j && who == WHO_HOUSE && json_object_set(j, "house", g->house) < 0) {
         json_decref(j);
         return NULL;
     }

@@ -63,6 +63,7 @@ void on_address(struct kid *brain, struct sm_ipc_msg *m);
 void on_self(struct kid *brain, struct sm_ipc_msg *m);
 void on_mail(struct kid *brain, struct sm_ipc_msg *m);
 void on_firewall(struct kid *brain, struct sm_ipc_msg *m);
+void on_house(struct kid *brain, struct sm_ipc_msg *m);
 void on_disks(void *parent);                          /* the list changed: brain is told */
 void opener_answer(struct parent *p, int err);
 struct errand *errand_of(struct parent *p, unsigned who);   /* NULL: no child that is started for one job */

@@ -44,6 +44,13 @@ static const struct child_row rows[] = {
     /* It reads the record, which is watch's, for people who ask. */
     { .name = "seeker", .who = WHO_SEEKER, .entry = seeker_main, .profile = "seeker", .user = "_sakimori-seeker",
         .folders = { READ("journal") }, .nofile = 512, .caps = { CAP_DAC_READ_SEARCH }, .caps_n = 1 },
+    /* It brings the record to ClickHouse and asks there: the record for reading, and what a name and a certificate need. */
+    { .name = "house", .who = WHO_HOUSE, .entry = house_main, .profile = "house", .user = "_sakimori-house",
+        .folders = { READ("journal"), READ_OPT("/etc/resolv.conf"), READ_OPT("/etc/hosts"), READ_OPT("/etc/nsswitch.conf"),
+            READ_OPT("/etc/gai.conf"), READ_OPT("/etc/host.conf"), READ_OPT("/etc/ssl/certs"),
+            READ_OPT("/usr/share/ca-certificates"), READ_OPT("/usr/local/share/ca-certificates"), READ("/usr/lib"),
+            READ_OPT("/lib"), READ_OPT("/lib64"), READ_OPT("/run/systemd/resolve"), READ_OPT("/dev/null") },
+        .nofile = 512, .on_request = true, .caps = { CAP_DAC_READ_SEARCH }, .caps_n = 1 },
 };
 
 int main(int argc, char **argv)

@@ -25,6 +25,7 @@ const struct msg_row msg_table[] = {
     ROW(P_COURIER, KIB(1), WHO_BRAIN, WHO_PARENT, REQUEST),
     ROW(P_ADDRESS, KIB(16), WHO_BRAIN, WHO_PARENT, REQUEST),
     ROW(P_SELF, KIB(1), WHO_BRAIN, WHO_PARENT, REQUEST),
+    ROW(P_HOUSE, KIB(8), WHO_BRAIN, WHO_PARENT, REQUEST),
     ROW(C_READY, KIB(4), WHO_CHILDREN, WHO_PARENT, NOTICE),
     ROW(C_FATAL, KIB(4), WHO_CHILDREN, WHO_PARENT, NOTICE),
     ROW(C_NOTE, KIB(8), WHO_CHILDREN, WHO_PARENT, NOTICE),
@@ -159,12 +160,19 @@ const struct msg_row msg_table[] = {
     ROW(J_VERIFY, KIB(4), WHO_BRAIN, WHO_SEEKER, REQUEST),
     ROW(J_EXPORT, KIB(16), WHO_BRAIN, WHO_SEEKER, REQUEST),
     ROW(J_EVENT, KIB(4), WHO_BRAIN, WHO_SEEKER, REQUEST),
+
+    ROW(H_SEARCH, KIB(16), WHO_BRAIN, WHO_HOUSE, REQUEST),
+    ROW(H_HISTOGRAM, KIB(16), WHO_BRAIN, WHO_HOUSE, REQUEST),
+    ROW(H_EXPORT, KIB(16), WHO_BRAIN, WHO_HOUSE, REQUEST),
+    ROW(H_EVENT, KIB(4), WHO_BRAIN, WHO_HOUSE, REQUEST),
+    ROW(H_INIT, KIB(1), WHO_BRAIN, WHO_HOUSE, REQUEST),
+    ROW(H_STATE, KIB(4), WHO_HOUSE, WHO_BRAIN, NOTICE),
 };
 const size_t msg_table_n = sizeof msg_table / sizeof msg_table[0];
 _Static_assert(sizeof msg_table / sizeof msg_table[0] <= MSG_ROWS_MAX, "raise MSG_ROWS_MAX");
 
 static const char *const who_names[WHO_COUNT] = { "parent", "front", "keyd", "brain", "vault", "opener", "out",
-    "copier", "courier", "selfsave", "collector", "watch", "seeker" };
+    "copier", "courier", "selfsave", "collector", "watch", "seeker", "house" };
 
 const struct msg_row *msg_find(uint16_t type)
 {

@@ -13,15 +13,16 @@
 /* The processes, as bits so that one row can name several. */
 enum msg_who {
     WHO_PARENT = 1, WHO_FRONT = 2, WHO_KEYD = 4, WHO_BRAIN = 8, WHO_VAULT = 16, WHO_OPENER = 32, WHO_OUT = 64,
-    WHO_COPIER = 128, WHO_COURIER = 256, WHO_SELF = 512, WHO_COLLECTOR = 1024, WHO_WATCH = 2048, WHO_SEEKER = 4096,
-    WHO_CHILDREN = 8190,
+    WHO_COPIER = 128, WHO_COURIER = 256, WHO_SELF = 512, WHO_COLLECTOR = 1024, WHO_WATCH = 2048, WHO_SEEKER = 4096, WHO_HOUSE = 8192,
+    WHO_CHILDREN = 16382,
 };
-#define WHO_COUNT 13
+#define WHO_COUNT 14
 
 enum msg_type {
     /* parent → children, children → parent */
     P_CONFIG = 0x0100, P_ATTACH = 0x0101, P_STOP = 0x0102, P_LISTEN = 0x0103, P_CHILD = 0x0104, P_DISKS = 0x0105,
     P_OPENER = 0x0110, P_MAIL = 0x0111, P_COPIER = 0x0112, P_COURIER = 0x0113, P_ADDRESS = 0x0114, P_SELF = 0x0118, P_FIREWALL = 0x0119,
+    P_HOUSE = 0x011a,
     C_READY = 0x0200, C_FATAL = 0x0201, C_NOTE = 0x0202,
     /* front ↔ brain */
     B_HTTP = 0x0300, B_GONE = 0x0301,
@@ -65,6 +66,8 @@ enum msg_type {
     W_SOURCES = 0x0e10, W_SIGNALS = 0x0e11, W_EVENT = 0x0e12, W_HITS = 0x0e13,
     /* brain → seeker */
     J_SEARCH = 0x0f00, J_HISTOGRAM = 0x0f01, J_VERIFY = 0x0f02, J_EXPORT = 0x0f03, J_EVENT = 0x0f04,
+    /* brain → house: the same, and its own; house ⇢ brain */
+    H_SEARCH = 0x1000, H_HISTOGRAM = 0x1001, H_EXPORT = 0x1003, H_EVENT = 0x1004, H_INIT = 0x1005, H_STATE = 0x1010,
 };
 
 enum msg_kind { MSG_NOTICE, MSG_REQUEST };

@@ -21,7 +21,7 @@ enum {
 static const uint64_t back_off_ms[] = { 0, 1000, 2000, 4000, 8000 };
 #define BACK_OFFS (sizeof back_off_ms / sizeof back_off_ms[0])
 /* Who stops first: those who take work in, last the one that others need for their end. */
-static const unsigned stop_order[] = { WHO_FRONT, WHO_COLLECTOR, WHO_OPENER, WHO_SEEKER, WHO_COPIER, WHO_COURIER,
+static const unsigned stop_order[] = { WHO_FRONT, WHO_COLLECTOR, WHO_OPENER, WHO_SEEKER, WHO_HOUSE, WHO_COPIER, WHO_COURIER,
     WHO_SELF, WHO_OUT, WHO_WATCH, WHO_BRAIN, WHO_VAULT, WHO_KEYD };
 
 static void stop_next(struct parent *p);
@@ -258,6 +258,9 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
         return;
     case P_ADDRESS:
         on_address(k, m);
+        return;
+    case P_HOUSE:
+        on_house(k, m);
         return;
     default:
         return; /* the receive rules let nothing else through */
@@ -537,9 +540,12 @@ int parent_run(struct ground *g, const struct settings *s, const struct child_ro
         r = disks_new(&(struct disks_config){ .loop = p.loop, .folder = s->disks, .data = g->data, .fn = on_disks, .arg = &p },
             &p.disks);
     (void)signal(SIGPIPE, SIG_IGN);
-    for (size_t i = 0; r >= 0 && i < p.n; i++)
-        if (!p.kids[i].row->on_request)
-            kid_start(&p.kids[i]);
+    for (size_t i = 0; r >= 0 && i < p.n; i++) {
+        struct kid *k = &p.kids[i];
+        k->wanted = k->row->who == WHO_HOUSE && ground_house_wanted(g);
+        if (!k->row->on_request || k->wanted)
+            kid_start(k);
+    }
     if (r >= 0 && g->local_agent)
         r = companion_new(&(struct companion_config){ .loop = p.loop, .program = g->local_agent, .data = g->agent_data,
             .socket = g->socket, .skip = g->data }, &p.companion);

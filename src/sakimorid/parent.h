@@ -1,7 +1,7 @@
 /*
  * The parent: folders, sockets, channels, children and their restarts.  It parses nothing that comes from outside the
- * box and holds no key; of what children say it reads C_READY, C_NOTE, P_OPENER, P_COPIER, P_COURIER, P_ADDRESS, P_SELF, P_FIREWALL and
- * P_MAIL.
+ * box and holds no key; of what children say it reads C_READY, C_NOTE, P_OPENER, P_COPIER, P_COURIER, P_ADDRESS, P_SELF, P_FIREWALL,
+ * P_HOUSE and P_MAIL.
  */
 #ifndef SAKIMORID_PARENT_H
 #define SAKIMORID_PARENT_H
@@ -24,6 +24,7 @@ struct ground {
     json_t *not_separated;    /* [{"ja", "en"}…] */
     json_t *mail;             /* DATA/mail.json: what P_MAIL set, {} else */
     json_t *firewall;         /* DATA/firewall.json: what P_FIREWALL set, {} else */
+    json_t *house;            /* DATA/house.json: what P_HOUSE set, {} else */
     json_t *addresses;        /* DATA/copies.json: of each copy over the network what P_ADDRESS set, with its secrets */
 };
 /* Make the data folder and those of the rows, lock it, bind the ports.  Logs what failed; ret_why has 240 bytes. */
@@ -38,6 +39,9 @@ sm_must_use int ground_mail(struct ground *g, const json_t *mail, char *ret_why)
 sm_must_use int ground_firewall(struct ground *g, const json_t *said, char *ret_why);
 /* What P_ADDRESS says: kept (0600, root's) and put in g->addresses, or removed.  Likewise. */
 sm_must_use int ground_address(struct ground *g, const json_t *said, char *ret_why);
+/* What P_HOUSE says: checked, kept (0600, root's) and put in g->house.  Likewise; ret_why has HOUSE_WHY bytes. */
+sm_must_use int ground_house(struct ground *g, const json_t *said, char *ret_why);
+bool ground_house_wanted(const struct ground *g);
 /* Where the data is when nobody says: /var/lib/sakimori as root, else ~/.local/share/sakimori.  The caller frees. */
 char *ground_standard_data(void);
 

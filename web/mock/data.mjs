@@ -191,3 +191,9 @@ export function retention(st, source, list) {
         holds: st.empty || st.released ? [] : [{ id: 'h1', scope: 'source', what: 's1', name: '電子カルテ', reason: '診療の記録を調べるため', by: 'hanako', at: at(60 * H) }],
         items, sources: st.empty ? [] : list.map((s) => ({ id: s.id, name: s.name, device: s.device, device_name: 'karte-server' })), totals: { expired: 41, packs_deleted: 12, packs_condemned: 3, bytes_condemned: 82e6, bytes_deleted: 1.2e9 } };
 }
+
+/** Where logs are stored: here alone, or in ClickHouse, which is "up" or "away". */
+export const logStore = (how) => ({
+    store: how ? 'clickhouse' : 'local', urls: how ? 'https://ch1.example.jp:8443 https://ch2.example.jp:8443' : '', database: 'sakimori', table: 'events', user: how ? 'box' : '', ca: '', password_set: Boolean(how),
+    state: how ? { there: how === 'up', reason: how === 'up' ? '' : 'network', why: how === 'up' ? '' : 'https://ch1.example.jp:8443: Connection refused', blocks: 763, events: 50000000, waiting: how === 'up' ? 65536 : 1200000, odd: how === 'up' ? 0 : 1, odd_first: 12, damaged: 0, brought_s: 1795000000, since_s: 1795000000 } : null,
+});

@@ -242,6 +242,7 @@ const ROUTES = [
     ['GET', /^\/settings$/, ({ st, send }) => { const s = D.settings(); s.mail.last = st.sent ?? null; send(s); }], ['PATCH', /^\/settings$/, ({ send }) => send({})], ['POST', /^\/settings\/test$/, ({ st, send }) => { st.sent = { ok: !st.mail_fails, at: D.at(-1000 * (st.tests = (st.tests ?? 0) + 1)), detail: st.mail_fails ? 'Connection refused' : '250' }; send({ queued: true }, 202); }],
     ['GET', /^\/contacts$/, ({ st, send }) => send(list(st.empty ? [] : D.contacts()))], ['PUT', /^\/contacts$/, ({ send }) => send({})],
     ['GET', /^\/card$/, ({ st, send }) => send({ institution: D.settings().institution.name, address: '', contacts: st.empty ? [] : st.many_contacts ? [...D.contacts(), ...D.contacts()] : D.contacts() })],
+    ['GET', /^\/logs\/store$/, ({ st, send }) => send(D.logStore(st.store))], ['PUT', /^\/logs\/store$/, ({ send, data }) => send({ ...D.logStore('up'), ...data, password: undefined })], ['POST', /^\/logs\/store\/init$/, ({ send }) => send({})],
     ['POST', /^\/monitors$/, ({ send, data }) => { send({ id: 'w2', name: data.name, token: '0123456789abcdef'.repeat(4) }, 201); }],
     ['POST', /^\/drills$/, ({ st, send, fail }) => { if (!st.unlocked) return fail(409, 'unlock_needed'); send({ id: 'd1' }, 202); }],
     ['GET', /^\/drills$/, ({ send }) => send(list(D.drills()))],

@@ -198,6 +198,8 @@ export const SCREENS = [
     { name: 'retention-stop', open: async (page) => { await page.goto('/retention'); await page.waitForSelector('main .btn-stop.btn-sm'); await page.locator('main .btn-stop.btn-sm').first().click(); await settled(page); } },
     { name: 'retention-empty', mock: { empty: true }, open: at('/retention') },
     { name: 'settings', open: at('/settings') },
+    { name: 'settings-store', mock: { store: 'up' }, open: at('/settings') },
+    { name: 'settings-store-away', mock: { store: 'away' }, open: at('/settings') },
     { name: 'card', open: at('/card') },
     { name: 'card-many', mock: { many_contacts: true }, open: at('/card') },
     { name: 'settings-mail-failed', mock: { sent: { ok: false, at: '2026-11-23T23:10:00Z', detail: 'Connection refused' } }, open: at('/settings') },

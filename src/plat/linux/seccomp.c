@@ -81,6 +81,7 @@ static const struct profile {
     {"collector", {base, file_read, net_serve}, OPEN_READ, true},
     {"watch", {base, file_read, file_write}, OPEN_ALL, true},
     {"seeker", {base, file_read}, OPEN_READ, true},
+    {"house", {base, file_read, net_connect}, OPEN_READ, true},
     {"opener", {base}, OPEN_NONE, false},
     /* The C library asks for the names of owners, over a socket and in files it may not open, and takes a no. */
     {"selfsave", {base, file_read, file_write}, OPEN_ALL, true, "socket"},

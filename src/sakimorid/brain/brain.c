@@ -161,6 +161,7 @@ static void on_notice(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     case W_SOURCES: api_on_log_sources(b->api, j); break;
     case W_EVENT: api_on_log_event(b->api, j); break;
     case W_HITS: api_on_rule_hits(b->api, j); break;
+    case H_STATE: api_on_house(b->api, j); break;
     case L_SENDERS: api_on_log_senders(b->api, j); break;
     case X_RESULT: api_on_sent(b->api, j); break;
     default: break;
@@ -410,6 +411,7 @@ static const struct child_handler handlers[] = {
     { WHO_WATCH, W_EVENT, on_notice },
     { WHO_WATCH, W_HITS, on_notice },
     { WHO_COLLECTOR, L_SENDERS, on_notice },
+    { WHO_HOUSE, H_STATE, on_notice },
 };
 
 int brain_main(struct child *c)

@@ -26,16 +26,6 @@ enum {
     ZONE_S = 9 * 3600,
 };
 
-struct seeker {
-    struct child *c;
-    struct evreader *reader;
-    struct verifying *verifying;
-    struct sm_timer *idle;
-    uint64_t until_ms;
-    struct evexport_csv *keep;      /* has the converter of CP932 loaded while its file can be seen */
-    char dir[4200];
-};
-
 /* One answer being made. */
 struct answer {
     struct seeker *k;
@@ -63,11 +53,76 @@ static int ready(struct seeker *k, struct sm_obj *o)
     return k->reader ? evreader_refresh(k->reader) : evreader_open(k->dir, &k->reader);
 }
 
+/* ---- where to look ---- */
+
 static bool too_late(void *arg)
 {
     const struct seeker *k = arg;
 
     return plat_clock_mono_ms() > k->until_ms;
+}
+
+/* In the record of this box alone? */
+static bool is_here(const struct seeker *k)
+{
+    return !k->store || !k->store->begin(k->c);
+}
+
+/* A store that fails is left for this question, and what it gave is forgotten: the record of this box answers. */
+static bool falls_back(struct seeker *k, int r)
+{
+    k->store->end(k->c, r);
+    return r < 0 && r != -ENOMEM && r != -SM_ECANCEL && r != -SM_EINVAL && *k->away;
+}
+
+/* *reached: in as evsearch_run leaves it when it found nothing; out where a search that ran out of time goes on. */
+static int run(struct seeker *k, const struct evsearch *s, struct answer *a, evsearch_fn fn, struct evsearch_cursor *reached,
+    struct evsearch_stats *ret_stats)
+{
+    size_t start = a->text.n;
+
+    if (!is_here(k)) {
+        int r = k->store->run(k->c, s, fn, a, ret_stats);
+        if (!falls_back(k, r)) {
+            *reached = a->n ? a->last : s->after;
+            return r;
+        }
+        (void)json_array_clear(a->items); /* an array, or nothing */
+        a->text.n = start;
+        a->n = a->bytes = a->replaced = 0;
+        a->full = false;
+    }
+    return evsearch_run(k->reader, s, fn, a, reached, ret_stats);
+}
+
+static int histogram(struct seeker *k, const struct evsearch *s, uint32_t width_s, size_t n, uint64_t *counts, struct evsearch_stats *ret_stats)
+{
+    if (!is_here(k)) {
+        int r = k->store->histogram(k->c, s, width_s, n, counts, ret_stats);
+        if (!falls_back(k, r))
+            return r;
+    }
+    return evsearch_histogram(k->reader, s, width_s, n, counts, ret_stats);
+}
+
+static int event(struct seeker *k, uint64_t id, struct answer *a, evsearch_fn fn)
+{
+    if (!is_here(k)) {
+        int r = k->store->event(k->c, id, fn, a);
+        if (!falls_back(k, r))
+            return r;
+    }
+    return evsearch_event(k->reader, id, fn, a);
+}
+
+/* Which store answered, and why not the one that was set. */
+static void put_store(const struct seeker *k, json_t *out)
+{
+    if (!k->store || !out)
+        return;
+    (void)json_object_set_new(out, "store", json_string(*k->away ? "local" : "clickhouse")); /* left out when memory is short */
+    if (*k->away)
+        (void)json_object_set_new(out, "away", json_string(k->away)); /* likewise */
 }
 
 /* ---- questions ---- */
@@ -212,7 +267,7 @@ static int ran(struct answer *a, int r, const struct evsearch *s, const struct e
     return r == -SM_ECANCEL || a->full || r > 0 ? 0 : r;
 }
 
-static void on_search(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+void seek_search(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct seeker *k = c->state;
     struct answer a = { .k = k, .items = json_array(), .most = ANSWER_MAX, .text = SM_BUF_INIT(16 << 20) };
@@ -234,7 +289,7 @@ static void on_search(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
         r = ready(k, &o);
     if (r >= 0) {
         struct evsearch_cursor reached = s.after;
-        r = evsearch_run(k->reader, &s, on_found, &a, &reached, &stats);
+        r = run(k, &s, &a, on_found, &reached, &stats);
         bool late = r == -SM_ECANCEL;
         r = ran(&a, r, &s, &reached, next, &more);
         if (r >= 0)
@@ -245,6 +300,7 @@ static void on_search(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
             cursor_text(&a.last, next);
             (void)json_object_set_new(out, "last", json_string(next)); /* left out when memory is short */
         }
+        put_store(k, out);
     }
     wire_answer(ipc, m, out, r == -ENOENT ? -SM_ENOTFOUND : r, why);
     evquery_free((struct evquery *)(uintptr_t)s.query);
@@ -253,7 +309,7 @@ static void on_search(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
     json_decref(in);
 }
 
-static void on_histogram(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+void seek_histogram(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct seeker *k = c->state;
     json_t *in = wire_body(ipc, m), *out = NULL, *list = json_array();
@@ -277,13 +333,14 @@ static void on_histogram(struct child *c, unsigned peer, struct sm_ipc *ipc, str
     if (r >= 0)
         r = ready(k, &o);
     if (r >= 0)
-        r = evsearch_histogram(k->reader, &s, (uint32_t)width, n, counts, &stats);
+        r = histogram(k, &s, (uint32_t)width, n, counts, &stats);
     bool late = r == -SM_ECANCEL;
     for (size_t i = 0; (r >= 0 || late) && i < n; i++)
         (void)json_array_append_new(list, json_integer((json_int_t)counts[i])); /* shorter when memory is short */
     if (r >= 0 || late) {
         out = json_pack("{sI sI sO sb so}", "from_s", (json_int_t)s.from.s, "width_s", (json_int_t)width, "counts", list, "late", late, "stats",
             stats_json(&stats));
+        put_store(k, out);
         r = 0;
     }
     wire_answer(ipc, m, out, r == -ENOENT ? -SM_ENOTFOUND : r, why);
@@ -307,7 +364,7 @@ static int on_one(void *arg, const struct evsearch_hit *h)
     return item ? 0 : -ENOMEM;
 }
 
-static void on_event(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+void seek_event(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct seeker *k = c->state;
     struct answer a = { .k = k, .text = SM_BUF_INIT(16 << 20) };
@@ -319,7 +376,7 @@ static void on_event(struct child *c, unsigned peer, struct sm_ipc *ipc, struct 
     int64_t id = sm_obj_int(&o, "id", 0, INT64_MAX);
     int r = o.err ? o.err : ready(k, &o);
     if (r >= 0)
-        r = evsearch_event(k->reader, (uint64_t)id, on_one, &a);
+        r = event(k, (uint64_t)id, &a, on_one);
     if (r == 0)
         r = -SM_ENOTFOUND;
     wire_answer(ipc, m, r < 0 ? NULL : json_incref(a.items), r < 0 ? r == -ENOENT ? -SM_ENOTFOUND : r : 0, NULL);
@@ -366,6 +423,7 @@ static void send_export(struct child *c, struct child_late *late, const struct a
 {
     struct sm_buf out = SM_BUF_INIT(EXPORT_MAX + 4096);
     json_t *head = json_pack("{ss sI sI}", "next", next, "n", (json_int_t)a->n, "replaced", (json_int_t)a->replaced);
+    put_store(a->k, head);
     int r = head ? msg_join(head, sm_buf_span(&a->text), &out) : -ENOMEM;
 
     json_decref(head);
@@ -386,7 +444,7 @@ static int csv_of(struct sm_obj *o, struct answer *a)
     return evexport_csv_new(fields, cp932 ? EVEXPORT_CP932 : EVEXPORT_UTF8_BOM, ZONE_S, sm_obj_bool(o, "ja", true), &a->csv);
 }
 
-static void on_export(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+void seek_export(struct child *c, unsigned peer, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct seeker *k = c->state;
     struct answer a = { .k = k, .text = SM_BUF_INIT(EXPORT_MAX) };
@@ -411,7 +469,7 @@ static void on_export(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
         r = evexport_csv_head(a.csv, &a.text);
     reached = s.after;
     if (r >= 0)
-        r = ran(&a, evsearch_run(k->reader, &s, on_line, &a, &reached, NULL), &s, &reached, next, &more);
+        r = ran(&a, run(k, &s, &a, on_line, &reached, NULL), &s, &reached, next, &more);
     if (r < 0)
         child_reply_late_error(c, &late, r == -ENOENT ? -SM_ENOTFOUND : r, why);
     else
@@ -431,17 +489,35 @@ static void on_verify(struct child *c, unsigned peer, struct sm_ipc *ipc, struct
 
 /* ---- life ---- */
 
-static int start(struct child *c)
+int seek_start(struct child *c)
 {
     struct seeker *k = c->state;
     int n = snprintf(k->dir, sizeof k->dir, "%s/journal", c->data);
 
+    k->c = c;
     if (n < 0 || (size_t)n >= sizeof k->dir)
         return -SM_ELIMIT;
-    k->verifying = verifying_new(k->dir);
-    if (!k->verifying)
-        return -ENOMEM;
     return sm_loop_timer(c->loop, UINT64_MAX, 0, on_idle, k, &k->idle);
+}
+
+void seek_end(struct child *c)
+{
+    struct seeker *k = c->state;
+
+    evreader_free(k->reader);
+    evexport_csv_free(k->keep);
+    sm_timer_free(k->idle);
+}
+
+static int start(struct child *c)
+{
+    struct seeker *k = c->state;
+    int r = seek_start(c);
+
+    if (r < 0)
+        return r;
+    k->verifying = verifying_new(k->dir);
+    return k->verifying ? 0 : -ENOMEM;
 }
 
 static void end(struct child *c)
@@ -449,13 +525,11 @@ static void end(struct child *c)
     struct seeker *k = c->state;
 
     verifying_free(k->verifying);
-    evreader_free(k->reader);
-    evexport_csv_free(k->keep);
-    sm_timer_free(k->idle);
+    seek_end(c);
 }
 
 /* The converters of encodings are files of the system. */
-static int early(struct child *c)
+int seek_early(struct child *c)
 {
     struct seeker *k = c->state;
     int r = crypto_init();
@@ -466,21 +540,20 @@ static int early(struct child *c)
 int seeker_main(struct child *c)
 {
     static const struct child_handler handlers[] = {
-        { WHO_BRAIN, J_SEARCH, on_search },
-        { WHO_BRAIN, J_HISTOGRAM, on_histogram },
-        { WHO_BRAIN, J_EVENT, on_event },
-        { WHO_BRAIN, J_EXPORT, on_export },
+        { WHO_BRAIN, J_SEARCH, seek_search },
+        { WHO_BRAIN, J_HISTOGRAM, seek_histogram },
+        { WHO_BRAIN, J_EVENT, seek_event },
+        { WHO_BRAIN, J_EXPORT, seek_export },
         { WHO_BRAIN, J_VERIFY, on_verify },
     };
     static const struct child_spec spec = {
-        .handlers = handlers, .handlers_n = sizeof handlers / sizeof handlers[0], .early = early, .start = start, .end = end,
+        .handlers = handlers, .handlers_n = sizeof handlers / sizeof handlers[0], .early = seek_early, .start = start, .end = end,
         .queue_max = 16 << 20,
     };
     struct seeker *k = calloc(1, sizeof *k);
 
     if (!k)
         return 1;
-    k->c = c;
     c->state = k;
     int r = child_run(c, &spec);
     free(k);

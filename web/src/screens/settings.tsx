@@ -18,7 +18,7 @@ import { PasswordForm } from './signin';
 export function SettingsScreen() {
     const got = useGet<Settings>('/settings');
     return <div class="narrow"><Head title={t(T.title)} />{got.error && <ErrorBox error={got.error} retry={got.reload} />}
-        {!got.data ? !got.error && <Loading /> : <div class="stack stack-l"><Contacts /><Mail s={got.data} reload={got.reload} /><Hook s={got.data} reload={got.reload} /><Places s={got.data} reload={got.reload} /><Wall s={got.data} reload={got.reload} /><Keep s={got.data} reload={got.reload} /><Institution s={got.data} reload={got.reload} /><Counter /><Monitoring /><Own /></div>}</div>;
+        {!got.data ? !got.error && <Loading /> : <div class="stack stack-l"><Contacts /><Mail s={got.data} reload={got.reload} /><Hook s={got.data} reload={got.reload} /><Places s={got.data} reload={got.reload} /><Wall s={got.data} reload={got.reload} /><Keep s={got.data} reload={got.reload} /><Institution s={got.data} reload={got.reload} /><Counter /><Monitoring /><LogStore /><Own /></div>}</div>;
 }
 
 /** One card of settings with its own save: what fails keeps what was typed. */
@@ -278,6 +278,44 @@ function Monitoring() {
         {got.data && <div><p class="eyebrow">{t(T.monitorList)}</p>{got.data.items.length ? <ul class="lines">{got.data.items.map((m) => <li class="rel"><span aria-hidden="true">・</span><span>{m.name} {m.last_seen && <span class="sub num">{whenOf(m.last_seen)}</span>} <button type="button" class="linkbtn" onClick={() => void end(m.id)} aria-label={`${t(T.monitorEnd)}: ${m.name}`}>{t(T.monitorEnd)}</button></span></li>)}</ul> : <p class="sub">{t(T.monitorNone)}</p>}</div>}</form>;
 }
 
+/* ---- where logs are stored ---- */
+interface StoreState { there: boolean; why: string; events: number; waiting: number; odd: number; since_s: number }
+interface Store { store: 'local' | 'clickhouse'; urls: string; database: string; table: string; user: string; ca: string; password_set: boolean; state: StoreState | null }
+function LogStore() {
+    const got = useGet<Store>('/logs/store');
+    return <section class="card stack"><h2>{t(T.store)}</h2><p>{t(T.storeLead)}</p>
+        {got.error ? <ErrorBox error={got.error} retry={got.reload} /> : !got.data ? <Loading /> : <StoreForm s={got.data} reload={got.reload} />}</section>;
+}
+function StoreNow({ s }: { s: StoreState | null }) {
+    if (!s?.since_s) return <p role="status">{t(T.storeWait)}</p>;
+    return <div role="status">{s.there ? <p>{t(T.storeOk, { n: s.events, m: s.waiting })}</p> : <Banner state="look" title={t(T.storeAway)}><p class="sub mono wrap-ok">{s.why}</p></Banner>}{s.odd > 0 && <Banner state="look" title={t(T.storeOdd)} />}</div>;
+}
+function StoreForm({ s, reload }: { s: Store; reload: () => void }) {
+    const [v, set] = useState({ store: s.store, urls: s.urls.split(/[\s,]+/).join('\n'), database: s.database, table: s.table, user: s.user, ca: s.ca });
+    const [password, setPassword] = useState('');
+    const [cluster, setCluster] = useState('');
+    const [error, setError] = useState<ApiError | null>(null);
+    const [said, setSaid] = useState<string | null>(null);
+    const put = (k: keyof typeof v) => (x: string) => set({ ...v, [k]: x });
+    const run = async (what: () => Promise<unknown>, done: string) => {
+        setError(null);
+        setSaid(null);
+        try { await what(); setSaid(done); reload(); } catch (e) { setError(e as ApiError); }
+    };
+    const go = (e: Event) => {
+        e.preventDefault();
+        void run(() => api.put('/logs/store', { ...v, urls: v.urls.split(/\s+/).filter(Boolean).join(' '), ...(password ? { password } : {}) }), t(C.saved));
+    };
+    return <form class="stack" onSubmit={go} noValidate><ErrorBox error={error} />
+        <SelectField label={t(T.storeWhere)} value={v.store} onInput={(store) => set({ ...v, store })} options={[['local', t(T.storeLocal)], ['clickhouse', t(T.storeBoth)]]} />
+        {v.store === 'clickhouse' && <><AreaField label={t(T.storeUrls)} help={t(T.storeUrlsHelp)} rows={2} value={v.urls} onInput={put('urls')} />
+            <div class="form-grid"><TextField label={t(T.storeDatabase)} value={v.database} onInput={put('database')} autocomplete="off" /><TextField label={t(T.storeTable)} value={v.table} onInput={put('table')} autocomplete="off" />
+                <TextField label={t(T.storeUser)} value={v.user} onInput={put('user')} autocomplete="off" /><SecretField label={t(T.password)} help={t(s.password_set ? T.passwordSet : T.passwordNone)} value={password} onInput={setPassword} autocomplete="new-password" />
+                <TextField label={t(T.storeCa)} help={t(T.storeCaHelp)} value={v.ca} onInput={put('ca')} autocomplete="off" />
+                {s.store === 'clickhouse' && <TextField label={t(T.storeCluster)} help={t(T.storeClusterHelp)} value={cluster} onInput={setCluster} autocomplete="off" />}</div></>}
+        <div class="btn-row"><button type="submit" class="btn btn-main">{t(C.save)}</button>{s.store === 'clickhouse' && <button type="button" class="btn" onClick={() => void run(() => api.post('/logs/store/init', cluster.trim() ? { cluster: cluster.trim() } : {}), t(T.storeMade))}>{t(T.storeInit)}</button>}</div>
+        <Said text={said} />{s.store === 'clickhouse' && <StoreNow s={s.state} />}</form>;
+}
 function Own() {
     const { session } = useSession();
     const [said, setSaid] = useState<string | null>(null);

@@ -211,6 +211,7 @@ export const T = {
     part_copier: { ja: '写す係', en: 'the copier' },
     part_collector: { ja: '機器の記録を受ける係', en: 'the collector of logs' },
     part_watch: { ja: '機器の記録を見張る係', en: 'the watch over logs' },
+    part_house: { ja: '機器の記録を ClickHouse に運ぶ係', en: 'who brings logs to ClickHouse' },
     part_seeker: { ja: '機器の記録をさがす係', en: 'the seeker in logs' },
     part_courier: { ja: '遠くへ写す係', en: 'the courier' },
     part_selfsave: { ja: '箱を控える係', en: 'saver of the box' },
