@@ -5,7 +5,7 @@
 #include <errno.h>
 #include "api/watch.h"
 
-enum { AWAY_S = 3600 /* after this somebody is told */ };
+enum { AWAY_S = 3600 /* after this somebody is told */, URLS_MAX = 2400 };
 
 /* What was set; the caller's. */
 static json_t *store_set(struct api *a)
@@ -78,12 +78,15 @@ void h_log_store_put(struct api_call *c)
     static const struct {
         const char *name;
         size_t max;
-    } texts[] = {{"urls", 2400}, {"database", 60}, {"table", 60}, {"user", 99}, {"ca", 255}};
+    } texts[] = {{"urls", URLS_MAX}, {"database", 60}, {"table", 60}, {"user", 99}, {"ca", 255}};
     struct sm_obj o = SM_OBJ(c->body);
     json_t *now = store_set(c->api), *parent = json_object();
 
     sm_obj_only(&o, known);
     const char *store = sm_obj_str(&o, "store", 1, 16), *password = sm_obj_str_opt(&o, "password", 250);
+    char was[URLS_MAX + 1];
+
+    (void)snprintf(was, sizeof was, "%s", api_str(now, "urls")); /* it fits */
     api_set(now, "store", json_string(store));
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         const char *t = sm_obj_str_opt(&o, texts[i].name, texts[i].max);
@@ -92,6 +95,8 @@ void h_log_store_put(struct api_call *c)
         api_set(parent, texts[i].name, json_string(api_str(now, texts[i].name)));
     }
     api_set(parent, "store", json_string(store));
+    if (strcmp(api_str(now, "urls"), was) != 0)
+        api_set(now, "password_set", json_false()); /* it is for those servers */
     if (password) {
         api_set(parent, "password", json_string(password));
         api_set(now, "password_set", json_boolean(*password != 0));

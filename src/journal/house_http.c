@@ -364,6 +364,7 @@ static int once(struct flight *f)
         return house_fail(f->h, r, "answer", "the request cannot be made");
     }
     CURLcode code = curl_easy_perform(f->h->curl);
+    (void)curl_easy_setopt(f->h->curl, CURLOPT_ERRORBUFFER, NULL); /* it is this call's; the handle lives on */
     curl_slist_free_all(list);
     if (code != CURLE_OK)
         return of_curl(f, code, error);

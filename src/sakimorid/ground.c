@@ -486,17 +486,15 @@ static int check_house(const json_t *said, const char *password, char *ret_why)
 
 int ground_house(struct ground *g, const json_t *said, char *ret_why)
 {
-    const json_t *given = json_object_get(said, "password"), *kept = json_object_get(g->house, "password");
-    const json_t *password = given ? given : kept;
-    int r = check_house(said, json_is_string(password) ? json_string_value(password) : "", ret_why);
-
-    if (r < 0)
-        return r;
     json_t *all = json_deep_copy(said);
-    if (!all)
-        return -ENOMEM;
-    if (password && !given)
-        r = json_object_set_new(all, "password", json_deep_copy(password)) < 0 ? -ENOMEM : 0;
+    int r = all ? keep_secret(all, g->house, "password", "urls") : -ENOMEM;
+
+    if (r >= 0)
+        r = check_house(said, text_in(all, "password"), ret_why);
+    if (r < 0) {
+        sm_json_drop_secret(all);
+        return r;
+    }
     return keep_secrets(g, "house.json", MAIL_MAX, r, all, &g->house, ret_why);
 }
 

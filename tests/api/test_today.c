@@ -656,6 +656,22 @@ static void a_new_mail_password_changes_nothing_else_of_the_mail(void **state)
     assert_true(json_is_false(json_object_get(json_object_get(k->body, "firewall"), "token_set")));
 }
 
+static void a_password_of_the_store_of_logs_is_for_its_servers(void **state)
+{
+    struct kit *k = *state;
+    kit_people(k);
+    assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    static const struct { const char *said; bool set; } steps[] = {
+        { "{\"store\":\"clickhouse\",\"urls\":\"https://ch.example.jp\",\"user\":\"box\",\"password\":\"secret\"}", true },
+        { "{\"store\":\"local\"}", true }, { "{\"store\":\"clickhouse\",\"urls\":\"https://ch.example.jp\"}", true },
+        { "{\"store\":\"clickhouse\",\"urls\":\"https://evil.example\"}", false } };
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        assert_int_equal(kit_call(k, &me, "PUT", "/api/v1/logs/store", steps[i].said), 200);
+        assert_int_equal(json_is_true(json_object_get(k->body, "password_set")), steps[i].set);
+    }
+}
+
 static void went(struct kit *k, const char *kind, bool ok)
 {
     json_t *r = json_pack("{s:s,s:s,s:b,s:s,s:i}", "id", "00112233445566778899aabbccddeeff", "kind", kind, "ok", ok,
@@ -818,6 +834,7 @@ int main(void)
         T(the_numbers_nobody_changed_are_in_the_language_of_the_reader),
         T(a_name_that_is_no_setting_is_refused),
         T(a_new_mail_password_changes_nothing_else_of_the_mail),
+        T(a_password_of_the_store_of_logs_is_for_its_servers),
         T(a_notice_that_was_not_sent_stands_on_today_until_one_is),
         T(an_unknown_word_for_the_institution_changes_nothing),
         T(the_card_is_one_file_that_needs_nothing_else),

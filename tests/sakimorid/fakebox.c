@@ -464,6 +464,8 @@ static void api_paths(struct brain *b, const struct child_late *l, json_t *req, 
             SM_SPAN("hi", 2));
     } else if (!strcmp(name, "opener") || !strcmp(name, "mailset")) {
         pass_on(b, l, WHO_PARENT, !strcmp(name, "opener") ? P_OPENER : P_MAIL, raw, 0);
+    } else if (!strcmp(name, "wallset") || !strcmp(name, "houseset")) {
+        pass_on(b, l, WHO_PARENT, !strcmp(name, "wallset") ? P_FIREWALL : P_HOUSE, raw, 0);
     } else if (!strcmp(name, "mail") || !strcmp(name, "hook")) {
         pass_on(b, l, WHO_OUT, !strcmp(name, "mail") ? X_MAIL : X_WEBHOOK, raw, 0);
     } else if (!strcmp(name, "device")) {

@@ -329,6 +329,32 @@ static void a_password_is_not_taken_along_to_another_mail_server(void **state)
     }
 }
 
+static void kept_after(const char *route, const char *body, const char *file, bool has)
+{
+    struct sm_buf kept = SM_BUF_INIT(8192);
+    char path[120];
+
+    snprintf(path, sizeof path, "%s/%s", box.data, file);
+    struct got g = post(route, body);
+    assert_int_equal(g.status, 200);
+    got_wipe(&g);
+    assert_int_equal(plat_fs_read_file(AT_FDCWD, path, 8192, &kept), 0);
+    assert_int_equal(strstr(sm_buf_str(&kept), "s-of-it") != NULL, has);
+    sm_buf_wipe(&kept);
+}
+
+static void nor_a_token_to_another_firewall_or_a_password_to_another_store(void **state)
+{
+    kept_after("/api/v1/wallset", "{\"url\":\"https://fw\",\"pin\":\"\",\"token\":\"s-of-it\"}", "firewall.json", true);
+    kept_after("/api/v1/wallset", "{\"url\":\"https://fw\",\"pin\":\"p\"}", "firewall.json", true);
+    kept_after("/api/v1/wallset", "{\"url\":\"https://evil\",\"pin\":\"p\"}", "firewall.json", false);
+#define STORE(urls, more) "{\"store\":\"local\",\"urls\":\"" urls "\",\"database\":\"d\",\"table\":\"t\",\"user\":\"u\"" more ",\"ca\":\"\"}"
+    kept_after("/api/v1/houseset", STORE("https://ch", ",\"password\":\"s-of-it\""), "house.json", true);
+    kept_after("/api/v1/houseset", STORE("https://ch", ""), "house.json", true);
+    kept_after("/api/v1/houseset", STORE("https://evil", ""), "house.json", false);
+#undef STORE
+}
+
 static void a_web_hook_is_posted_and_follows_no_redirect(void **state)
 {
     struct server s;
@@ -391,6 +417,7 @@ int main(void)
         cmocka_unit_test(the_opener_runs_only_while_it_is_wanted),
         cmocka_unit_test(a_japanese_mail_reaches_the_server_that_the_console_set),
         cmocka_unit_test(a_password_is_not_taken_along_to_another_mail_server),
+        cmocka_unit_test(nor_a_token_to_another_firewall_or_a_password_to_another_store),
         cmocka_unit_test(a_web_hook_is_posted_and_follows_no_redirect),
         cmocka_unit_test(a_mail_that_cannot_be_is_refused_with_the_reason),
         cmocka_unit_test(sigterm_ends_everything_in_order),
