@@ -235,7 +235,12 @@ int child_call(struct child *c, unsigned peer, uint16_t type, struct sm_span bod
 int child_notify(struct child *c, unsigned peer, uint16_t type, struct sm_span body)
 {
     struct sm_ipc *ipc = child_peer(c, peer);
+    const struct msg_row *row = msg_find(type);
 
+    if (row && body.n > row->body_max) { /* the other side would end the channel, and the parent this process */
+        sm_error("a %s of %zu bytes is not sent: it may have %u", msg_name(type), body.n, row->body_max);
+        return -SM_ELIMIT;
+    }
     return ipc ? sm_ipc_send(ipc, type, body, -1) : -SM_EPEER;
 }
 

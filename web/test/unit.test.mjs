@@ -80,6 +80,7 @@ test('paths are joined as bytes, not as what is shown', () => {
 
 test('a cell that looks like a formula stays text', () => {
     assert.equal(m.csv([['=1+1', 'a"b']]), '\ufeff"\'=1+1","a""b"\r\n');
+    assert.equal(m.csv([[' =1', '＠A', 'a=b']]), '\ufeff"\' =1","\'＠A","a=b"\r\n');
     assert.equal(m.telHref('03-6812-7837'), 'tel:0368127837');
     assert.equal(m.query({ a: '', b: null, c: 'x y' }), '?c=x+y');
 });

@@ -180,8 +180,8 @@ export function download(name: string, type: string, text: BlobPart | BlobPart[]
     setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
-/** Values from the box may begin with = + - @: in a spreadsheet that must stay text. */
+/** Values from the box may begin with = + - @, behind blanks or in their wide form: in a spreadsheet that must stay text. */
 export function csv(rows: string[][]): string {
-    const cell = (s: string) => '"' + (/^[=+\-@\t\r]/.test(s) ? "'" + s : s).replaceAll('"', '""') + '"';
+    const cell = (s: string) => '"' + (/^[\t\r]|^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]/u.test(s) ? "'" + s : s).replaceAll('"', '""') + '"';
     return '\ufeff' + rows.map((r) => r.map(cell).join(',')).join('\r\n') + '\r\n';
 }
