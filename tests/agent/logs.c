@@ -578,7 +578,7 @@ static int opened(const char *path)
 static void what_is_never_read_has_no_second_name(void **s)
 {
     (void)s;
-    char path[300], alias[300];
+    char path[400], alias[120];
     sh("mkdir -p deep; for f in kept.log kept.log.1 kept.log-20261123.gz kept.log.old kept.logs deep/a; do echo x > $f; done; "
        "ln -s \"$PWD\" \"$PWD-alias\"");
     snprintf(alias, sizeof alias, "%s-alias", logs_dir);
@@ -647,6 +647,23 @@ static void the_folder_of_the_journal_is_the_journal(void **s)
         assert_false(all.roots.journal);
         log_roots_free(&all.roots);
     }
+}
+
+static void ever_new_logs_leave_no_more_places_than_there_may_be(void **s)
+{
+    (void)s;
+    char path[400], said[300];
+    sh("echo x > a");
+    for (unsigned i = 0; i < LOG_PLACES_MAX + 40; i++) {
+        snprintf(said, sizeof said, "{\"name\":\"n%u\",\"input\":\"file\",\"paths\":[\"%s/a\"]}", i, logs_dir);
+        start_with(said);
+        one->unsaved = true;
+        feed_save(one);
+        die();
+    }
+    snprintf(path, sizeof path, "test $(ls %s/at | grep -c '[.]at$') -eq %u && test -e %s/at/n%u.at && ! test -e %s/at/n0.at", place,
+        LOG_PLACES_MAX, place, LOG_PLACES_MAX + 39, place);
+    assert_int_equal(shell(path), 0);
 }
 
 static void a_row_that_is_none_is_refused(void **s)
@@ -718,6 +735,7 @@ int main(void)
         T(what_is_never_read_has_no_second_name),
         T(a_root_in_a_folder_that_is_skipped_is_none),
         T(the_folder_of_the_journal_is_the_journal),
+        T(ever_new_logs_leave_no_more_places_than_there_may_be),
         T(a_row_that_is_none_is_refused),
         T(names_of_turned_over_files_are_known),
         T(journal_fields_are_written_as_its_export_format_is),

@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "plat/fs.h"
 #include "sakimori-agent/logs/logs.h"
 
 static const char audit_path[] = "/var/log/audit/audit.log";
@@ -40,13 +42,68 @@ static int read_row(struct log *l, const json_t *row, char *why)
     return r;
 }
 
+/* ---- places ---- */
+
+struct places {
+    const struct logs *all;
+    int dir;
+    size_t n;
+    char oldest[LOG_NAME_MAX + 8]; /* of those that are not read now */
+    struct timespec at;
+};
+
+static bool is_read_now(const struct logs *all, const char *file)
+{
+    for (size_t i = 0; i < all->log_n; i++) {
+        size_t n = strlen(all->log[i]->name);
+        if (strncmp(file, all->log[i]->name, n) == 0 && strcmp(file + n, ".at") == 0)
+            return true;
+    }
+    return false;
+}
+
+static int see_place(void *arg, struct sm_span name, unsigned char type)
+{
+    struct places *p = arg;
+    struct stat st;
+    const char *file = (const char *)name.p;
+    (void)type;
+    if (name.n >= sizeof p->oldest || name.n < 4 || strcmp(file + name.n - 3, ".at") != 0)
+        return 0;
+    p->n++;
+    if (is_read_now(p->all, file) || fstatat(p->dir, file, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    bool older = st.st_mtim.tv_sec != p->at.tv_sec ? st.st_mtim.tv_sec < p->at.tv_sec
+                                                   : st.st_mtim.tv_nsec < p->at.tv_nsec;
+    if (!p->oldest[0] || older) {
+        memcpy(p->oldest, file, name.n + 1);
+        p->at = st.st_mtim;
+    }
+    return 0;
+}
+
+/* A box that names ever new logs does not fill the disk with their places: the oldest goes. */
+static void make_room(const struct logs *all)
+{
+    struct places p;
+    do {
+        p = (struct places){.all = all, .dir = plat_fs_open_dir(all->folder, ".")};
+        if (p.dir < 0)
+            return;
+        (void)plat_fs_list(p.dir, see_place, &p); /* of those that were seen until then */
+        close(p.dir);
+    } while (p.n >= LOG_PLACES_MAX && p.oldest[0] && !plat_fs_unlink(all->folder, p.oldest));
+}
+
 /* What was kept, or nothing; a file that is damaged is a gap. */
 static void load_place(struct log *l)
 {
     int r = log_cursor_load(l->all->folder, l->name, &l->at);
     if (r)
         log_cursor_new(&l->at);
-    if (r && r != -ENOENT)
+    if (r == -ENOENT)
+        make_room(l->all);
+    else if (r)
         log_gap(l, 0, 0, "the place was lost");
 }
 

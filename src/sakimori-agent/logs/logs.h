@@ -14,6 +14,7 @@
 #include "sakimori-agent/logs/roots.h"
 
 #define LOGS_MAX 16u                 /* logs of a machine */
+#define LOG_PLACES_MAX 128u          /* kept, of logs that are or were read */
 #define LOG_PATHS_MAX 16u            /* patterns of a log */
 #define LOG_FILES_MAX 64u            /* files of a log, followed at once */
 #define LOG_READ ((size_t)256 << 10) /* read at once; a longer line is cut there */

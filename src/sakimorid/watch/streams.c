@@ -76,10 +76,11 @@ static struct stream *make(struct watch *w, const uint8_t id[16])
     if (w->streams_n < STREAMS_MAX) {
         s = &w->streams[w->streams_n++];
     } else {
-        s = &w->streams[0];
-        for (size_t i = 1; i < w->streams_n; i++)
-            if (!w->streams[i].next && w->streams[i].used_s < s->used_s)
+        for (size_t i = 0; i < w->streams_n; i++) /* of those that have no batch under way: there are fewer than JOBS_MAX */
+            if (!w->streams[i].next && (!s || w->streams[i].used_s < s->used_s))
                 s = &w->streams[i];
+        if (!s)
+            return NULL;
     }
     *s = (struct stream){ .done = 0 };
     memcpy(s->id, id, 16);
