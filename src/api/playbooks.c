@@ -43,7 +43,7 @@ static const char *why_ja(const char *why, char ret[WHY])
         { "an IPv4 address of the outside", "外のIPv4アドレスを入れてください" },
         { "no account in this incident", "この件には、利用者の名前がありません" },
         { "letters, digits and . _ - @ only", "英数字と . _ - @ だけを使えます" },
-        { "no machine in this incident", "この件には、機器の名前がありません" },
+        { "no machine of this box in this incident", "この件に、この箱が保存する機器がありません" },
         { "1 to 20 addresses", "宛先は1件から20件です" },
         { "must begin with https://", "https:// で始めてください" },
         { "one of the known places: it is never blocked", "知っている送り先なので、止めません" },
@@ -51,6 +51,7 @@ static const char *why_ja(const char *why, char ret[WHY])
         { "auto or click", "auto か click です" },
         { "60 seconds to 30 days", "60秒から30日までです" },
         { "at least one step", "手順が1つはいります" },
+        { "severity is look or call", "severity は look か call です" },
     };
     const char *colon = strstr(why, ": "), *said = why;
     for (size_t i = 0; i < 2 * (sizeof words / sizeof *words); i++) {
@@ -70,12 +71,43 @@ static const char *why_in(enum text_lang lang, const char *why, char ret[WHY])
     return lang == TEXT_JA ? why_ja(why, ret) : why;
 }
 
+static json_t *device_of_host(struct api *a, const char *host)
+{
+    json_t *rows = api_rows(a, STATE_devices_joined, STATE_NONE), *row, *found = NULL;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        const char *name = api_str(row, "hostname");
+        size_t n = strcspn(name, ".");
+        if (!found && ((strlen(host) == n && strncasecmp(name, host, n) == 0) || !strcmp(api_str(row, "name"), host)))
+            found = json_incref(row);
+    }
+    json_decref(rows);
+    return found;
+}
+
+/* The incident with those of its machines alone that this box looks after: only they have backups to hold or to make. */
+static json_t *with_own_machines(struct api *a, const json_t *incident)
+{
+    json_t *out = json_object(), *list = json_array(), *row;
+    size_t i;
+    json_object_update(out, (json_t *)incident);
+    json_array_foreach(json_object_get(incident, "entities"), i, row) {
+        const char *kind = json_string_value(json_array_get(row, 0)), *text = json_string_value(json_array_get(row, 1));
+        json_t *d = kind && text && !strcmp(kind, "host") ? device_of_host(a, text) : NULL;
+        if (d || (kind && strcmp(kind, "host") != 0))
+            json_array_append(list, row);
+        json_decref(d);
+    }
+    api_set(out, "entities", list);
+    return out;
+}
+
 /* A plan; never one that cuts off a place the institution needs. */
 static int plan_of(struct api *a, const json_t *step, const json_t *incident, json_t **ret, char ret_why[WHY])
 {
     json_t *plan = NULL;
-    int r = respond(a, "plan", json_pack("{s:O,s:O?,s:O}", "action", json_object_get(step, "action"), "params", json_object_get(step, "params"),
-        "incident", incident), &plan, ret_why);
+    int r = respond(a, "plan", json_pack("{s:O,s:O?,s:o}", "action", json_object_get(step, "action"), "params", json_object_get(step, "params"),
+        "incident", with_own_machines(a, incident)), &plan, ret_why);
     const char *address = api_str(plan, "address");
     if (r >= 0 && *address && places_know(a, address)) {
         (void)snprintf(ret_why, WHY, "%.60s: one of the known places: it is never blocked", address);
@@ -104,20 +136,6 @@ static void note_step(struct api *a, const struct doer *by, const char *act, con
 }
 
 /* ---- effects ---- */
-
-static json_t *device_of_host(struct api *a, const char *host)
-{
-    json_t *rows = api_rows(a, STATE_devices_joined, STATE_NONE), *row, *found = NULL;
-    size_t i;
-    json_array_foreach(rows, i, row) {
-        const char *name = api_str(row, "hostname");
-        size_t n = strcspn(name, ".");
-        if (!found && ((strlen(host) == n && strncasecmp(name, host, n) == 0) || !strcmp(api_str(row, "name"), host)))
-            found = json_incref(row);
-    }
-    json_decref(rows);
-    return found;
-}
 
 static const char *do_mail(struct api *a, const json_t *plan, const json_t *incident, bool undo)
 {
@@ -179,36 +197,56 @@ static const char *do_by_hand(struct api *a, const json_t *plan, const json_t *i
     return undo ? "undone" : "todo";
 }
 
-static const char *do_freeze(struct api *a, const json_t *plan, const json_t *incident, bool undo)
+/* What a plan says of one machine is done for each it names; "host" is how older plans name the only one. */
+static const char *on_machines(struct api *a, const json_t *plan, const char *done, size_t (*fn)(struct api *a, const json_t *device, const void *arg), const void *arg)
 {
-    json_t *d = device_of_host(a, api_str(plan, "host"));
-    char reason[80];
-    (void)snprintf(reason, sizeof reason, "incident %" PRId64, api_int(incident, "id", 0)); /* fits */
-    if (!d)
-        return "failed";
-    api_tell(a, undo ? "V_THAW" : "V_FREEZE",
-        undo ? json_pack("{s:s,s:s,s:s,s:b}", "client", api_str(d, "client"), "reason", reason, "by", "playbook", "false_alarm", 0)
-             : json_pack("{s:s,s:s,s:s}", "client", api_str(d, "client"), "reason", reason, "by", "playbook"), NULL, NULL);
-    json_decref(d);
-    return undo ? "undone" : "done";
+    const json_t *hosts = json_object_get(plan, "hosts");
+    size_t n = 0, all = hosts ? json_array_size(hosts) : 1;
+    for (size_t i = 0; i < all; i++) {
+        const char *host = hosts ? json_string_value(json_array_get(hosts, i)) : api_str(plan, "host");
+        json_t *d = device_of_host(a, host ? host : "");
+        n += d ? fn(a, d, arg) : 0;
+        json_decref(d);
+    }
+    return n ? done : "failed";
 }
 
-static const char *do_backup(struct api *a, const json_t *plan, const json_t *incident, bool undo)
+struct hold { bool undo; const char *reason; };
+
+static size_t hold_one(struct api *a, const json_t *d, const void *arg)
 {
-    json_t *d = device_of_host(a, api_str(plan, "host")), *rows, *row;
+    const struct hold *h = arg;
+    api_tell(a, h->undo ? "V_THAW" : "V_FREEZE",
+        h->undo ? json_pack("{s:s,s:s,s:s,s:b}", "client", api_str(d, "client"), "reason", h->reason, "by", "playbook", "false_alarm", 0)
+                : json_pack("{s:s,s:s,s:s}", "client", api_str(d, "client"), "reason", h->reason, "by", "playbook"), NULL, NULL);
+    return 1;
+}
+
+static const char *do_freeze(struct api *a, const json_t *plan, const json_t *incident, bool undo)
+{
+    char reason[80];
+    (void)snprintf(reason, sizeof reason, "incident %" PRId64, api_int(incident, "id", 0)); /* fits */
+    return on_machines(a, plan, undo ? "undone" : "done", hold_one, &(struct hold){ .undo = undo, .reason = reason });
+}
+
+static size_t save_one(struct api *a, const json_t *d, const void *arg)
+{
+    json_t *rows = api_rows(a, STATE_sources_of_device, STATE_ARGS(state_t(api_str(d, "id")))), *row;
     size_t i, begun = 0;
-    (void)incident;
-    (void)undo;
-    if (!d)
-        return "failed";
-    rows = api_rows(a, STATE_sources_of_device, STATE_ARGS(state_t(api_str(d, "id"))));
+    (void)arg;
     json_array_foreach(rows, i, row) {
         char run[API_ID_TEXT];
         begun += run_make(a, row, "adhoc", NULL, run) >= 0;
     }
     json_decref(rows);
-    json_decref(d);
-    return begun ? "done" : "failed";
+    return begun;
+}
+
+static const char *do_backup(struct api *a, const json_t *plan, const json_t *incident, bool undo)
+{
+    (void)incident;
+    (void)undo;
+    return on_machines(a, plan, "done", save_one, NULL);
 }
 
 static const char *carry_out(struct api *a, const json_t *plan, const json_t *incident, bool undo)
@@ -421,6 +459,22 @@ static const char *bad_step(struct api_call *c, const json_t *step, char why[WHY
     return ok ? NULL : "steps";
 }
 
+/* A word that no incident ever has would make a playbook that never begins. */
+static bool when_ok(const json_t *when)
+{
+    const json_t *severity = json_object_get(when, "severity"), *stages = json_object_get(when, "stages"), *v;
+    size_t i;
+    if ((severity && !json_is_array(severity)) || (stages && !json_is_array(stages)))
+        return false;
+    json_array_foreach(severity, i, v)
+        if (!json_is_string(v) || (strcmp(json_string_value(v), "look") != 0 && strcmp(json_string_value(v), "call") != 0))
+            return false;
+    json_array_foreach(stages, i, v)
+        if (!json_is_string(v))
+            return false;
+    return true;
+}
+
 static bool playbook_ok(struct api_call *c, struct sm_obj *o, const char **ret_name, const json_t **ret_when, const json_t **ret_steps)
 {
     char why[WHY] = "", ja[WHY];
@@ -437,6 +491,10 @@ static bool playbook_ok(struct api_call *c, struct sm_obj *o, const char **ret_n
     json_array_foreach(*ret_steps, i, step)
         if (!bad)
             bad = bad_step(c, step, why);
+    if (!bad && !when_ok(*ret_when)) {
+        bad = "when";
+        (void)snprintf(why, WHY, "severity is look or call");
+    }
     if (bad)
         api_fail_say(c, 400, "bad_request", bad, why_in(c->lang, *why ? why : "at least one step", ja), NULL);
     return !bad;

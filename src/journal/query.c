@@ -107,14 +107,37 @@ static bool ends_word(unsigned c)
     return !c || is_space(c) || c == '(' || c == ')' || c == '"';
 }
 
+/* Letters and digits of full width as plain ones (U+FF10 to U+FF5A); every other byte as it stands. */
+static size_t narrow(const struct parser *s, size_t at, uint8_t *ret)
+{
+    size_t left = s->n - at;
+
+    *ret = s->p[at];
+    if (left < 3 || s->p[at] != 0xef || (s->p[at + 1] != 0xbc && s->p[at + 1] != 0xbd))
+        return 1;
+    unsigned c = 0xf000u | (s->p[at + 1] & 0x3fu) << 6 | (s->p[at + 2] & 0x3fu);
+    if (c < 0xff10 || c > 0xff5a || !ev_is_word((uint8_t)(c - 0xfee0)))
+        return 1;
+    *ret = (uint8_t)(c - 0xfee0);
+    return 3;
+}
+
 /* Is this word here, standing alone? */
 static bool word(struct parser *s, const char *w)
 {
-    size_t n = strlen(w), k;
+    size_t at = s->at, k;
+    uint8_t c;
 
-    if (s->n - s->at < n || memcmp(s->p + s->at, w, n) || !ends_word(peek(s, s->at + n, &k)))
+    for (; *w; w++) {
+        if (at >= s->n)
+            return false;
+        at += narrow(s, at, &c);
+        if (c != (uint8_t)*w)
+            return false;
+    }
+    if (!ends_word(peek(s, at, &k)))
         return false;
-    s->at += n;
+    s->at = at;
     return true;
 }
 
@@ -732,9 +755,11 @@ static int leaf(struct parser *s)
         uint8_t *name = own(s, n);
         if (!name)
             return memory(s);
-        memcpy(name, s->p + s->at, n);
-        s->at += n + op_n;
-        struct sm_span field = SM_SPAN(name, n);
+        size_t end = s->at + n, len = 0;
+        while (s->at < end)
+            s->at += narrow(s, s->at, &name[len++]);
+        s->at += op_n;
+        struct sm_span field = SM_SPAN(name, len);
         return condition(s, field, own_kind(field), (char)op);
     }
     int at = node(s, Q_TERM, -1, -1), r = at;

@@ -56,6 +56,26 @@ int cmd_incident_list(struct cli *c)
 static const struct cli_col response_cols[] = { { "id", CLI_TEXT, "手順", "Step" }, { "state", CLI_WORD, "状態", "State" },
     { "mode", CLI_WORD, "動き方", "Mode" }, { "text", CLI_TEXT, "すること", "What" }, { "by", CLI_TEXT, "した人", "By" }, { "done", CLI_TIME, "時刻", "At" } };
 
+/* What a person has to enter somewhere, to do a step or to take it back. */
+static void show_commands(struct cli *c, const json_t *responses)
+{
+    size_t i, k;
+    const json_t *row, *line;
+    json_array_foreach(responses, i, row) {
+        bool undone = !strcmp(cli_str(row, "state"), "undone");
+        if (!undone && strcmp(cli_str(row, "state"), "todo") != 0)
+            continue;
+        const json_t *lines = json_object_get(json_object_get(row, "plan"), undone ? "undo_commands" : "commands");
+        if (json_array_size(lines))
+            printf(T(c, "\n手順 %lld で入れる命令:\n", "\nCommands to enter for step %lld:\n"), (long long)json_integer_value(json_object_get(row, "id")));
+        json_array_foreach(lines, k, line) {
+            printf("  ");
+            cli_text(stdout, json_string_value(line) ? json_string_value(line) : "");
+            putchar('\n');
+        }
+    }
+}
+
 static void show_incident(struct cli *c, json_t *j)
 {
     size_t i;
@@ -74,6 +94,7 @@ static void show_incident(struct cli *c, json_t *j)
     show_signals(c, json_object_get(j, "timeline"));
     if (json_array_size(json_object_get(j, "responses")))
         cli_table(c, json_object_get(j, "responses"), response_cols, sizeof response_cols / sizeof *response_cols);
+    show_commands(c, json_object_get(j, "responses"));
 }
 
 int cmd_incident_show(struct cli *c)

@@ -298,6 +298,10 @@ static void a_playbook_acts_offers_and_takes_back(void **state)
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks", "{\"name\":\"x\",\"steps\":[]}"), 400);
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks", "{\"name\":\"x\",\"steps\":[{\"action\":\"dance\",\"mode\":\"auto\"}]}"), 400);
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks", "{\"name\":\"x\",\"steps\":[{\"action\":\"freeze-vault\",\"mode\":\"maybe\"}]}"), 400);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks",
+        "{\"name\":\"x\",\"when\":{\"severity\":[\"high\"]},\"steps\":[{\"action\":\"backup-now\",\"mode\":\"auto\"}]}"), 400);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks",
+        "{\"name\":\"x\",\"when\":{\"stages\":\"impact\"},\"steps\":[{\"action\":\"backup-now\",\"mode\":\"auto\"}]}"), 400);
     static const char *const unreachable[] = { "\"mail\",\"params\":{\"to\":\"a@b\\r\\nBcc: x@y\"}", "\"mail\",\"params\":{\"to\":\"nobody\"}",
         "\"webhook\",\"params\":{\"url\":\"https://user:x@example.jp/\"}", "\"mail\",\"params\":7", "\"mail\"" };
     for (size_t i = 0; i < sizeof unreachable / sizeof *unreachable; i++) {
@@ -311,10 +315,11 @@ static void a_playbook_acts_offers_and_takes_back(void **state)
         "{\"action\":\"block-address\",\"mode\":\"click\",\"params\":{\"device\":\"fortigate\"}},"
         "{\"action\":\"block-account\",\"mode\":\"click\",\"params\":{\"device\":\"linux\"},\"limit_s\":60}]}"), 201);
     (void)snprintf(path, sizeof path, "/api/v1/playbooks/%s/try", kit_str(k, "id"));
-    told(k, 60, "vpn", "high", "initial-access", "[[\"host\",\"pc1\"],[\"account\",\"hoshu\"],[\"address\",\"203.0.113.9\"]]", false);
+    told(k, 60, "vpn", "high", "initial-access", "[[\"host\",\"kali\"],[\"host\",\"pc1\"],[\"account\",\"hoshu\"],[\"address\",\"203.0.113.9\"]]", false);
     assert_int_equal(kit_asked(k, "V_FREEZE"), 1);
     assert_string_equal(of(step_of(k, &me, 0), "state"), "done");
     assert_string_equal(of(step_of(k, &me, 0), "by"), "sakimori");
+    assert_string_equal(of(step_of(k, &me, 0), "text"), "pc1 の古い保存を、消えないように止めます"); /* a machine that is not the box's is no obstacle */
     assert_string_equal(of(step_of(k, &me, 1), "state"), "offered");
     assert_string_equal(of(step_of(k, &me, 1), "text"), "203.0.113.9 を入口で止めます");
     assert_int_equal(act(k, &me, step_of(k, &me, 1), "undo"), 409);

@@ -188,6 +188,11 @@ static void a_source_says_how_much_it_sends_and_whether_it_is_silent(void **stat
     assert_string_equal(of(json_array_get(items(k), 0), "kind"), "log_silent");
     assert_int_equal(as(k, "manager", "GET", "/api/v1/today", NULL), 200);
     assert_string_equal(kit_str(k, "state"), "look");
+    size_t i;
+    const json_t *text;
+    assert_true(json_array_size(json_object_get(k->body, "not_watched")) >= 3);
+    json_array_foreach(json_object_get(k->body, "not_watched"), i, text)
+        assert_null(strstr(json_string_value(text), "ルーター")); /* the records of other machines are watched now */
 }
 
 static void what_was_lost_is_on_the_first_screen(void **state)

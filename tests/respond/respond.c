@@ -114,6 +114,21 @@ static void nothing_of_an_event_becomes_a_command_unchecked(void **state)
     assert_int_equal(plan("freeze-vault", "{}", "[]", &got), -SM_ENOTFOUND);
 }
 
+static void every_machine_of_the_incident_is_held(void **state)
+{
+    json_t *got = NULL;
+
+    assert_int_equal(plan("freeze-vault", "{}", "[[\"host\",\"pc1\"],[\"account\",\"hoshu\"],[\"host\",\"pc2\"]]", &got), 0);
+    assert_string_equal(line(got, "hosts", 0), "pc1");
+    assert_string_equal(line(got, "hosts", 1), "pc2");
+    assert_non_null(strstr(json_string_value(json_object_get(got, "ja")), "pc1, pc2 の"));
+    json_decref(got);
+    assert_int_equal(plan("backup-now", "{}", "[[\"host\",\"a\"],[\"host\",\"b\"],[\"host\",\"c\"],[\"host\",\"d\"],[\"host\",\"e\"],[\"host\",\"f\"],[\"host\",\"g\"]]", &got), 0);
+    assert_int_equal(json_array_size(json_object_get(got, "hosts")), 7);
+    assert_non_null(strstr(json_string_value(json_object_get(got, "ja")), "a, b, c, d, e ほか2台"));
+    json_decref(got);
+}
+
 static void parameters_that_are_none_are_named(void **state)
 {
     json_t *got = NULL;
@@ -139,7 +154,7 @@ int main(void)
         cmocka_unit_test(every_action_says_in_two_languages_what_it_does),
         cmocka_unit_test(an_outside_address_is_blocked_with_a_way_back_on_every_device),
         cmocka_unit_test(a_firewall_with_an_api_is_asked_for_hours_and_can_be_asked_back),
-        cmocka_unit_test(nothing_of_an_event_becomes_a_command_unchecked),
+        cmocka_unit_test(nothing_of_an_event_becomes_a_command_unchecked), cmocka_unit_test(every_machine_of_the_incident_is_held),
         cmocka_unit_test(parameters_that_are_none_are_named),
     };
     return cmocka_run_group_tests_name("respond", tests, NULL, NULL);

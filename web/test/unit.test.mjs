@@ -8,7 +8,7 @@ import { root } from './lib.mjs';
 globalThis.localStorage = { getItem: () => null, setItem: () => {} };
 globalThis.document = { documentElement: {} };
 const out = await build({
-    stdin: { contents: `export * from './src/time'; export * from './src/charts/slots'; export { joinB64 } from './src/screens/files'; export { csv, telHref } from './src/ui/parts'; export { query } from './src/api'; export { draftHours, hoursOf, stretches } from './src/screens/hours'; export { setLang, fill } from './src/i18n';`, resolveDir: root, loader: 'ts' },
+    stdin: { contents: `export * from './src/time'; export * from './src/charts/slots'; export { markedOf } from './src/charts/lanes'; export { joinB64 } from './src/screens/files'; export { csv, telHref } from './src/ui/parts'; export { query } from './src/api'; export { draftHours, hoursOf, stretches } from './src/screens/hours'; export { setLang, fill } from './src/i18n';`, resolveDir: root, loader: 'ts' },
     bundle: true, write: false, format: 'esm', logLevel: 'error', jsx: 'automatic', jsxImportSource: 'preact', absWorkingDir: root, nodePaths: [join(root, 'node_modules')],
 });
 const m = await import('data:text/javascript;base64,' + Buffer.from(out.outputFiles[0].text).toString('base64'));
@@ -94,4 +94,18 @@ test('a row of hours that ends at midnight opens with its end, is saved as it wa
     assert.deepEqual(m.stretches(d[0], 3), []);
     assert.deepEqual(m.stretches(d[1], 0), [[0, 1440]]);
     assert.deepEqual(m.stretches(d[2], 4), [[0, 360]]);
+});
+
+test('of a long incident the grave signals are shown, however often a mild one repeats', () => {
+    const of = (rule, level) => ({ rule, level, entities: [] });
+    const list = [of('tries', 'low'), of('abroad', 'high'), of('guessed', 'high'), ...Array.from({ length: 40 }, () => of('rdp', 'medium')), of('spread', 'high'), ...Array.from({ length: 40 }, () => of('rdp', 'medium')), of('shadow', 'critical'), of('rdp', 'medium')];
+    const got = m.markedOf(list);
+    assert.equal(got.length, 12);
+    for (const rule of ['tries', 'abroad', 'guessed', 'rdp', 'spread', 'shadow']) assert.ok(got.some((s) => s.rule === rule), rule);
+    const at = got.map((s) => list.indexOf(s));
+    assert.deepEqual(at, [...at].sort((a, b) => a - b));
+    const many = Array.from({ length: 30 }, (_, i) => of(`r${i}`, i === 17 ? 'critical' : i % 3 ? 'medium' : 'high'));
+    assert.ok(m.markedOf(many).includes(many[17]));
+    assert.equal(m.markedOf(many).length, 12);
+    assert.equal(m.markedOf(list.slice(0, 12)).length, 12);
 });

@@ -14,10 +14,18 @@ export function laneOf(s: Signal): string {
     return s.entities.find(([kind]) => kind === 'host')?.[1] ?? t(T.outside);
 }
 
-/** The signals that get a mark, evenly chosen when there are too many; first and last always. */
+const GRAVE = ['informational', 'low', 'medium', 'high', 'critical'];
+
+/** The signals that get a mark, in order of time. When there are too many: the first of each rule, the graver ones before; then the first and last of all; then evenly. */
 export function markedOf(list: Signal[]): Signal[] {
     if (list.length <= MARKS_MAX) return list;
-    return Array.from({ length: MARKS_MAX }, (_, i) => list[Math.round((i * (list.length - 1)) / (MARKS_MAX - 1))]!);
+    const seen = new Set<string>();
+    const firsts = list.map((s, i) => ({ i, s })).filter(({ s }) => !seen.has(s.rule) && seen.add(s.rule))
+        .sort((a, b) => GRAVE.indexOf(b.s.level) - GRAVE.indexOf(a.s.level) || a.i - b.i).map(({ i }) => i);
+    const even = Array.from({ length: MARKS_MAX }, (_, i) => Math.round((i * (list.length - 1)) / (MARKS_MAX - 1)));
+    const chosen = new Set<number>();
+    for (const i of [...firsts, 0, list.length - 1, ...even]) if (chosen.size < MARKS_MAX) chosen.add(i);
+    return [...chosen].sort((a, b) => a - b).map((i) => list[i]!);
 }
 
 export const isBad = (s: Signal) => s.level === 'high' || s.level === 'critical';
