@@ -26,7 +26,7 @@ export function startMock(port = 0) {
 }
 
 function fresh() {
-    return { scenario: 'ok', role: 'director', setup: 'done', step: 'start', unlocked: null, done: false, tries: 5, must_change: false, restore: null, runs: [], copies: null, copying: false, verify: null, empty: false, drop: false, calls: [], timers: [], totp_asked: false, restore_rate: 12, made: [], cardFits: true, cardMine: true, noEscrow: false, needsCard: true, slow: 0, late: false, noPorts: false, shut: false, released: false, savedSearches: undefined, exported: 0 };
+    return { scenario: 'ok', role: 'director', setup: 'done', long: false, step: 'start', unlocked: null, done: false, tries: 5, must_change: false, restore: null, runs: [], copies: null, copying: false, verify: null, empty: false, drop: false, calls: [], timers: [], totp_asked: false, restore_rate: 12, made: [], cardFits: true, cardMine: true, noEscrow: false, needsCard: true, slow: 0, late: false, noPorts: false, shut: false, released: false, savedSearches: undefined, exported: 0 };
 }
 
 /** {ja, en} pairs become the text of one language. */
@@ -147,7 +147,7 @@ const ROUTES = [
     ['GET', /^\/today$/, ({ st, send }) => { const x = D.today(st.scenario, D.generations(bad(st)), st.done); x.lamps = lampsOf(st); send(st.keptDays !== undefined ? { ...x, last: { ...x.last, kept_days: st.keptDays } } : st.empty ? { ...x, groups: [], last: { ...x.last, at: null, devices: 0, devices_total: 1, drill: null }, one: null } : x); }],
     ['POST', /^\/today\/tasks\/(.+)$/, ({ st, send }) => { st.done = true; send({}); }],
     ['GET', /^\/alarms$/, ({ st, send }) => send(list([...(st.incident ? [D.incidentAlarm()] : []), ...D.alarms(bad(st), gens(st))]))],
-    ['GET', /^\/incidents\/7$/, ({ st, send }) => { const x = D.incident(); x.timeline.forEach((s) => { if (st.quiet === s.id) s.what = 'filtered'; }); x.responses = D.responses(); if (st.acted) x.responses.find((r) => r.id === st.acted.id).state = st.acted.state; send(x); }],
+    ['GET', /^\/incidents\/7$/, ({ st, send }) => { const x = D.incident(); if (st.long) x.timeline = Array.from({ length: 16 }, (_, i) => ({ ...x.timeline[i % 4], id: i + 1 })); x.timeline.forEach((s) => { if (st.quiet === s.id) s.what = 'filtered'; }); x.responses = D.responses(); if (st.acted) x.responses.find((r) => r.id === st.acted.id).state = st.acted.state; send(x); }],
     ['POST', /^\/signals\/(.+)\/false-alarm$/, ({ st, id, send }) => { st.quiet = Number(id); send({ id: 4, entities: [] }, 201); }],
     ['GET', /^\/incidents$/, ({ st, send }) => send(list(st.incident ? [D.incident()] : []))],
     ['GET', /^\/playbooks$/, ({ st, send }) => send({ items: st.empty ? [] : D.playbooks(), actions: D.actions(), next: null })],

@@ -451,6 +451,14 @@ test('an alarm is closed only with a note and after a question', async () => {
     assert.deepEqual(calls('POST', '/alarms/' + 'a7'.padEnd(32, '0')).map((c) => c.data), [{ action: 'close', note: '業者が確かめた' }]);
 });
 
+test('a mark in the drawing has the number that it has in the list, on a narrow screen too', async () => {
+    await open('/trouble/' + 'b7'.padEnd(32, '0'), { incident: true, long: true }, { width: 360 });
+    await page.locator('ol.flow > li').nth(11).waitFor();
+    const numbers = async (size) => (await page.locator(`.tl-${size} svg g > text[text-anchor=middle]`).allTextContents()).filter((x) => /^\d+$/.test(x));
+    assert.deepEqual(await numbers('s'), ['7', '8', '9', '10', '11', '12']);
+    assert.deepEqual((await numbers('l')).length, 12);
+});
+
 test('an incident tells its story in order, and a false alarm is learnt with its reason', async () => {
     await open('/trouble', { incident: true });
     await page.getByRole('link', { name: 'reception-1で、守りや記録が止められました。' }).click();

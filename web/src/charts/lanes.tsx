@@ -34,15 +34,17 @@ export function Lanes({ list }: { list: Signal[] }) {
     const marked = markedOf(list);
     const lanes = [...new Set(marked.map(laneOf))].slice(0, LANES_MAX);
     if (marked.length < 2) return null;
+    const few = marked.slice(-6);
     return <figure class="fig">
         <div class="tl-l"><Drawing marked={marked} lanes={lanes} width={716} label={150} /></div>
         <div class="tl-m"><Drawing marked={marked} lanes={lanes} width={540} label={130} /></div>
-        <div class="tl-s"><Drawing marked={marked.slice(-6)} lanes={lanes} width={292} label={92} /></div>
+        <div class="tl-s"><Drawing marked={few} lanes={[...new Set(few.map(laneOf))]} width={292} label={92} before={marked.length - few.length} /></div>
         <figcaption><span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><circle class="node" cx="10" cy="10" r="7" /></svg>{t(T.keyMild)}</span>
             <span class="key"><svg viewBox="0 0 20 20" aria-hidden="true"><rect class="node-bad" x="3" y="3" width="14" height="14" /></svg>{t(T.keyBad)}</span></figcaption></figure>;
 }
 
-function Drawing({ marked, lanes, width, label }: { marked: Signal[]; lanes: string[]; width: number; label: number }) {
+/** before: so many of the list come before the first mark; a mark has the number that it has in the list. */
+function Drawing({ marked, lanes, width, label, before = 0 }: { marked: Signal[]; lanes: string[]; width: number; label: number; before?: number }) {
     const height = TOP + lanes.length * ROW + 8;
     const x = (i: number) => label + 24 + (i * (width - label - 48)) / Math.max(1, marked.length - 1);
     const y = (s: Signal) => TOP + Math.max(0, lanes.indexOf(laneOf(s))) * ROW + ROW / 2;
@@ -55,6 +57,6 @@ function Drawing({ marked, lanes, width, label }: { marked: Signal[]; lanes: str
         {marked.map((s, i) => <g>
             {(i === 0 || i === marked.length - 1 || (width > 400 && i % 3 === 0)) && <text x={x(i)} y={16} text-anchor={i === 0 ? 'start' : i === marked.length - 1 ? 'end' : 'middle'}>{i === 0 || day(s) !== day(marked[i - 1]!) ? day(s) : clock(s.at)}</text>}
             {isBad(s) ? <rect class="node-bad" x={x(i) - 12} y={y(s) - 12} width={24} height={24} rx={3} /> : <circle class="node" cx={x(i)} cy={y(s)} r={12} />}
-            <text class={isBad(s) ? 'k' : 'b'} x={x(i)} y={y(s) + 5} text-anchor="middle">{i + 1}</text></g>)}
+            <text class={isBad(s) ? 'k' : 'b'} x={x(i)} y={y(s) + 5} text-anchor="middle">{before + i + 1}</text></g>)}
     </svg>;
 }
