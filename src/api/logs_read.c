@@ -76,7 +76,9 @@ static json_t *question(struct api_call *c)
     if (strlen(q) > QUERY_MAX) {
         api_fail(c, 400, "bad_request", "q", NULL);
     } else if (moment(c, ask, "from") && moment(c, ask, "until")) {
-        return ask;
+        if (api_int(ask, "from_s", INT64_MIN) < api_int(ask, "until_s", INT64_MAX))
+            return ask;
+        api_fail_say(c, 400, "bad_request", "until", c->lang == TEXT_EN ? "The end must be after the beginning." : "終わりは、始まりより後にしてください。", NULL);
     }
     json_decref(ask);
     return NULL;

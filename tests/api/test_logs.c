@@ -95,6 +95,9 @@ static void a_time_without_zone_is_japans_and_that_is_said(void **state)
     assert_int_equal(as(k, "manager", "GET", "/api/v1/logs/search?from=2026-13-24", NULL), 400);
     assert_int_equal(as(k, "manager", "GET", "/api/v1/logs/search?from=yesterday", NULL), 400);
     assert_int_equal(as(k, "manager", "GET", "/api/v1/logs/search?within=21", NULL), 400);
+    assert_int_equal(as(k, "manager", "GET", "/api/v1/logs/search?from=2026-11-24&until=2026-11-23", NULL), 400);
+    assert_int_equal(as(k, "manager", "GET", "/api/v1/logs/histogram?from=2026-11-24&until=2026-11-22", NULL), 400);
+    assert_string_equal(of(json_object_get(k->body, "error"), "field"), "until");
 }
 
 static void maintenance_takes_times_of_japan_too(void **state)
