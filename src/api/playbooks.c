@@ -329,15 +329,43 @@ static void offer_step(struct api *a, const json_t *playbook, const json_t *step
     json_decref(plan);
 }
 
-void playbooks_on(struct api *a, const json_t *incident)
+/* Was this step of the playbook nothing but impossible so far? */
+static bool never_possible(const json_t *responses, const char *playbook, int64_t n)
+{
+    const json_t *row;
+    size_t i;
+    json_array_foreach(responses, i, row)
+        if (!strcmp(api_str(row, "playbook"), playbook) && api_int(row, "n", 0) == n && strcmp(api_str(json_object_get(row, "plan"), "effect"), "none") != 0)
+            return false;
+    return true;
+}
+
+/* A step that could not be planned when the playbook began (nobody knew a machine, or an address) is offered as soon as it can be. */
+static void offer_late(struct api *a, const json_t *book, const json_t *incident)
+{
+    json_t *made = api_rows(a, STATE_responses, STATE_ARGS(state_i(api_int(incident, "id", 0)))), *step;
+    size_t k;
+    json_array_foreach(json_object_get(book, "steps"), k, step) {
+        char why[WHY];
+        json_t *plan = NULL;
+        if (never_possible(made, api_str(book, "id"), (int64_t)k + 1) && plan_of(a, step, incident, &plan, why) >= 0)
+            offer_step(a, book, step, k + 1, incident);
+        json_decref(plan);
+    }
+    json_decref(made);
+}
+
+void playbooks_on(struct api *a, const json_t *incident, bool begin)
 {
     json_t *rows = api_rows(a, STATE_playbooks_on, STATE_NONE), *book, *step;
     size_t i, k;
     json_array_foreach(rows, i, book) {
-        bool before = state_number(a->state, STATE_responses_made, 0,
-                          STATE_ARGS(state_i(api_int(incident, "id", 0)), state_t(api_str(book, "id")))) > 0;
-        if (before || !fits(json_object_get(book, "when"), incident))
-            continue; /* once for an incident */
+        if (state_number(a->state, STATE_responses_made, 0, STATE_ARGS(state_i(api_int(incident, "id", 0)), state_t(api_str(book, "id")))) > 0) {
+            offer_late(a, book, incident); /* it began; each step of it once */
+            continue;
+        }
+        if (!begin || !fits(json_object_get(book, "when"), incident))
+            continue;
         json_array_foreach(json_object_get(book, "steps"), k, step)
             offer_step(a, book, step, k + 1, incident);
     }

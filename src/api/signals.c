@@ -106,8 +106,8 @@ static void keep_incident(struct api *a, int64_t incident, const json_t *answer,
     bool more = opened || json_array_size(json_object_get(answer, "tell")) || !strcmp(api_str(answer, "what"), "joined");
     if (row && !api_bool(row, "own_alarm") && more)
         tell_people(a, incident, facts, json_object_get(answer, "tell"));
-    if (json_array_size(json_object_get(answer, "tell")))
-        playbooks_on(a, facts);
+    if (more)
+        playbooks_on(a, facts, json_array_size(json_object_get(answer, "tell")) > 0);
     char id[32];
     (void)snprintf(id, sizeof id, "%" PRId64, incident); /* fits */
     if (more)

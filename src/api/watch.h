@@ -23,7 +23,7 @@ json_t *signal_json(const json_t *row, enum text_lang lang);
 /* {ja, en} → text of lang, the other one when it lacks; "" for neither. */
 const char *both_in(const json_t *both, enum text_lang lang);
 /* Playbooks that fit it begin; once each for an incident.  incident: its facts as decide tells them. */
-void playbooks_on(struct api *a, const json_t *incident);
+void playbooks_on(struct api *a, const json_t *incident, bool begin);
 /* What was offered and done about it, in the words of lang: an array, the caller's. */
 json_t *responses_of(struct api *a, int64_t incident, enum text_lang lang);
 /* How a request to the firewall ended, by the id of its message: the step says so. */

@@ -287,6 +287,25 @@ static int act(struct kit *k, const struct kit_who *me, const json_t *step, cons
     return kit_call(k, me, "POST", path, body);
 }
 
+static void a_step_that_was_not_possible_is_done_once_it_is(void **state)
+{
+    struct kit *k = *state;
+    static const char cert[] = "abcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcd";
+    char device[33];
+    kit_device(k, cert, device);
+    assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
+    struct kit_who me = kit_me(k);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks", "{\"name\":\"x\",\"steps\":[{\"action\":\"freeze-vault\",\"mode\":\"auto\"}]}"), 201);
+    told(k, 60, "vpn", "high", "initial-access", "[[\"account\",\"hoshu\"],[\"address\",\"203.0.113.9\"]]", false);
+    assert_int_equal(kit_asked(k, "V_FREEZE"), 0);
+    assert_string_equal(of(step_of(k, &me, 0), "state"), "failed");
+    told(k, 50, "rdp", "high", "initial-access", "[[\"account\",\"hoshu\"],[\"host\",\"pc1\"]]", false);
+    assert_int_equal(kit_asked(k, "V_FREEZE"), 1);
+    assert_string_equal(of(step_of(k, &me, 1), "state"), "done");
+    told(k, 40, "rdp2", "high", "initial-access", "[[\"account\",\"hoshu\"],[\"host\",\"pc1\"]]", false);
+    assert_int_equal(kit_asked(k, "V_FREEZE"), 1); /* once */
+}
+
 static void a_playbook_acts_offers_and_takes_back(void **state)
 {
     struct kit *k = *state;
@@ -417,6 +436,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(open_incidents_filters_and_what_waits_survive_a_restart, open_box, close_box),
         cmocka_unit_test_setup_teardown(what_the_vault_saw_is_told_once_and_joins_the_story, open_box, close_box),
         cmocka_unit_test_setup_teardown(a_playbook_acts_offers_and_takes_back, open_box, close_box),
+        cmocka_unit_test_setup_teardown(a_step_that_was_not_possible_is_done_once_it_is, open_box, close_box),
         cmocka_unit_test_setup_teardown(a_month_is_reviewed_signed_once_and_kept_as_it_was, open_box, close_box),
         cmocka_unit_test_setup_teardown(what_is_no_signal_is_left_alone, open_box, close_box),
     };
