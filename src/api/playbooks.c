@@ -400,7 +400,10 @@ void h_response_act(struct api_call *c)
     const char *state = api_str(row, "state");
     const struct doer by = { .who = c->who.account, .role = c->who.role, .from = c->who.remote };
     bool offered = !strcmp(state, "offered") && api_int(row, "until_s", 0) >= api_now();
-    bool undoable = api_bool(json_object_get(row, "plan"), "undo") && (!strcmp(state, "done") || !strcmp(state, "todo"));
+    /* What a device did not answer may be done all the same, and a way back that failed is tried again. */
+    const json_t *plan = json_object_get(row, "plan");
+    bool undoable = api_bool(plan, "undo") && (!strcmp(state, "done") || !strcmp(state, "todo") ||
+                        (!strcmp(state, "failed") && json_is_object(json_object_get(plan, "undo_request"))));
     api_audit_what(c, "step %s %s", c->part[0], act);
     if (!in) {
         api_fail(c, 404, "not_found", NULL, NULL);

@@ -88,7 +88,12 @@ test('a dry run shows what would be sent and sends nothing; one click blocks for
   await L.until('the request', async () => wall.heard.length === 1, 60000);
   assert.deepEqual(wall.heard[0], { method: 'POST', url: '/api/v2/monitor/user/banned/add_users', token: `Bearer ${TOKEN}`, body: { ip_addresses: ['203.0.113.50'], expiry: 43200 } });
   await ends(incident.id, 'done');
+  wall.mode = 'refuse';
   await c.post(`responses/${r.id}`, { do: 'undo' });
+  await ends(incident.id, 'failed');
+  wall.mode = 'ok';
+  wall.heard.length = 1;
+  await c.post(`responses/${r.id}`, { do: 'undo' }); // once more
   await L.until('the way back', async () => wall.heard.length === 2, 60000);
   assert.deepEqual([wall.heard[1].url, wall.heard[1].body], ['/api/v2/monitor/user/banned/clear_users', { ip_addresses: ['203.0.113.50'] }]);
   await ends(incident.id, 'undone');

@@ -117,7 +117,7 @@ export interface Incident {
 }
 export interface BookStep {
     id: number; incident: number; action: string; mode: 'auto' | 'click'; text: string; state: 'offered' | 'todo' | 'done' | 'failed' | 'skipped' | 'undone' | 'expired';
-    plan: { undo?: boolean; device?: string; commands?: string[]; undo_commands?: string[] }; at: string; by: string | null; done: string | null;
+    plan: { undo?: boolean; undo_request?: object; device?: string; commands?: string[]; undo_commands?: string[] }; at: string; by: string | null; done: string | null;
 }
 export interface PlaybookAction { name: string; title: string; undo: boolean; params: { name: string; needed: boolean; one_of: string[] | null; title: string }[] }
 export interface Playbook { id: string; name: string; enabled: boolean; when: { severity?: string[]; stages?: string[] }; steps: { action: string; mode: string; params?: Record<string, string> }[]; made_by: string; made: string }

@@ -35,7 +35,7 @@ export function Responses({ inc, reload }: { inc: Incident; reload: () => void }
             {isLeader(session) && <div class="btn-row no-print">
                 {r.state === 'offered' && <>{button(r, 'run', T.run, true)}{button(r, 'skip', T.skip)}</>}
                 {r.state === 'todo' && <>{button(r, 'done', T.done, true)}{button(r, 'skip', T.skip)}</>}
-                {r.plan.undo && (r.state === 'done' || r.state === 'todo') && button(r, 'undo', T.undo)}</div>}</div></li>)}</ul></section>;
+                {r.plan.undo && (r.state === 'done' || r.state === 'todo' || (r.state === 'failed' && r.plan.undo_request)) && button(r, 'undo', T.undo)}</div>}</div></li>)}</ul></section>;
 }
 
 interface Got { items: Playbook[]; actions: PlaybookAction[] }
