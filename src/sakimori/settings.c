@@ -14,7 +14,7 @@ static void flat(const json_t *o, const char *prefix, unsigned depth)
     json_t *v;
     json_object_foreach((json_t *)o, key, v) {
         char name[256];
-        (void)snprintf(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", key); /* our own names are short */
+        (void)snprintf(name, sizeof name, "%.120s%s%.120s", prefix, *prefix ? "." : "", key); /* our own names are short */
         if (json_is_object(v) && depth < 8) {
             flat(v, name, depth + 1);
             continue;

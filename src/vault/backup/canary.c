@@ -195,7 +195,7 @@ int canary_check(const struct canary *c, enum canary_state *ret_state)
 
 int canary_remove(const struct canary *c)
 {
-    enum canary_state s;
+    enum canary_state s = CANARY_GONE;
     int e = canary_check(c, &s);
     if (e < 0 || s == CANARY_GONE)
         return e;

@@ -627,7 +627,7 @@ typedef int (*raw_fn)(void *arg, const struct journal_record *r, struct sm_span 
 static int each_in_file(const struct journal *j, size_t file, struct journal_head *at, uint64_t offset, uint64_t from,
     uint64_t to, raw_fn fn, void *arg, struct journal_fault *f)
 {
-    struct window w;
+    struct window w = { .fd = -1 };
     int err = window_open(j->dirfd, file, offset, j->files[file].bytes, &w);
     while (!err && at->seq < to) {
         struct journal_record r;
