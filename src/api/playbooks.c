@@ -41,6 +41,7 @@ static const char *why_ja(const char *why, char ret[WHY])
         { "1 to 168", "1から168までの時間です" },
         { "1 to 65535", "1から65535までの番号です" },
         { "an IPv4 address of the outside", "外のIPv4アドレスを入れてください" },
+        { "built-in accounts only: change their passwords", "この件の利用者は、作り付けの管理者だけです。止めずに、パスワードを変えてください" },
         { "no account in this incident", "この件には、利用者の名前がありません" },
         { "letters, digits and . _ - @ only", "英数字と . _ - @ だけを使えます" },
         { "no machine of this box in this incident", "この件に、この箱が保存する機器がありません" },

@@ -185,10 +185,12 @@ static void judge(struct incident *in)
     in->i.stages = (uint16_t)shape;
     if (bits(shape) > 1)
         score += STAGE_ADDS * (uint32_t)(bits(shape) - 1);
-    if (shape & 1u << DECIDE_STAGE_lateral_movement && hosts(in) >= SPREAD_HOSTS)
+    bool spread = shape & 1u << DECIDE_STAGE_lateral_movement && hosts(in) >= SPREAD_HOSTS;
+    if (spread)
         score += SPREAD_ADDS;
     in->i.score = score;
-    if (critical || impact || (score >= DECIDE_CRITICAL_SCORE && bits(shape) >= DECIDE_CRITICAL_STAGES))
+    /* Over many machines is as far as a further stage: who came in and is everywhere needs no third. */
+    if (critical || impact || (score >= DECIDE_CRITICAL_SCORE && bits(shape) + spread >= DECIDE_CRITICAL_STAGES))
         in->i.severity = DECIDE_CALL;   /* it never becomes better by itself */
 }
 

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+enum { ACCOUNTS_MAX = 8 };
 
 struct device { const char *name; const char *const *add, *const *undo; };
 #define LINES(...) (const char *const[]){ __VA_ARGS__, NULL }
@@ -104,23 +107,93 @@ const struct respond_action respond_block_address = { "block-address", "相手�
 
 static const struct respond_param account_params[] = {
     { "device", true, home_names, "利用者を持つ仕組み", "where the account lives" },
-    { "account", false, NULL, "止める利用者(なければ、この件の利用者)", "account to block (else the one of the incident)" },
+    { "account", false, NULL, "止める利用者(なければ、この件の利用者すべて。作り付けの管理者は除く)", "account to block (else those of the incident, built-in ones never)" },
     { NULL, false, NULL, NULL, NULL },
 };
 
+/* Whoever disables these locks the house out; their password is changed. */
+static bool built_in(const char *text)
+{
+    static const char *const names[] = { "administrator", "admin", "root", "guest", "krbtgt", "postgres" };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcasecmp(names[i], text))
+            return true;
+    return false;
+}
+
+static bool somebodys(const char *text)
+{
+    return plain(text) && !built_in(text);
+}
+
+static int extend(json_t *plan, const char *key, const json_t *more)
+{
+    return json_array_extend(json_object_get(plan, key), json_object_get(more, key));
+}
+
+/* One more account in the plan of others: a person enters the commands of those that are meant. */
+static int join(json_t *plan, const json_t *more, const char *account)
+{
+    json_t *ja = json_sprintf("%s、%s", account, json_string_value(json_object_get(plan, "ja"))),
+           *en = json_sprintf("%s, %s", json_string_value(json_object_get(plan, "en")), account);
+    int r = ja && en && !json_object_set(plan, "ja", ja) && !json_object_set(plan, "en", en) && !extend(plan, "commands", more) &&
+        !extend(plan, "undo_commands", more) ? 0 : -ENOMEM;
+
+    json_decref(ja);
+    json_decref(en);
+    return r;
+}
+
+static int plan_one(const json_t *params, const char *account, json_t **ret)
+{
+    return block(homes, sizeof homes / sizeof *homes, params, "account", account, "使えなくします", "Disables the account", ret);
+}
+
+/* Every account that the incident names, ACCOUNTS_MAX at most. */
+static int plan_all(const json_t *params, const json_t *incident, json_t **ret, char *ret_why)
+{
+    json_t *plan = NULL, *more = NULL;
+    const json_t *row;
+    size_t i, n = 0;
+    int r = 0;
+
+    json_array_foreach(json_object_get(incident, "entities"), i, row) {
+        const char *text = json_string_value(json_array_get(row, 1));
+        if (!text || strcmp(json_string_value(json_array_get(row, 0)) ? json_string_value(json_array_get(row, 0)) : "", "account") != 0 ||
+            !somebodys(text) || n == ACCOUNTS_MAX)
+            continue;
+        r = plan_one(params, text, n ? &more : &plan);
+        if (r >= 0 && n++)
+            r = join(plan, more, text);
+        json_decref(more);
+        more = NULL;
+        if (r < 0)
+            break;
+    }
+    if (r >= 0 && !n) {
+        snprintf(ret_why, RESPOND_WHY, respond_entity(incident, "account", plain) ? "built-in accounts only: change their passwords" :
+            "no account in this incident");
+        r = -SM_ENOTFOUND;
+    }
+    if (r < 0)
+        json_decref(plan);
+    else
+        *ret = plan;
+    return r;
+}
+
 static int plan_account(const json_t *params, const json_t *incident, json_t **ret, char *ret_why)
 {
-    const char *given = respond_text(params, "account"), *account = *given ? given : respond_entity(incident, "account", plain);
+    const char *given = respond_text(params, "account");
 
-    if (!account) {
-        snprintf(ret_why, RESPOND_WHY, "no account in this incident");
-        return -SM_ENOTFOUND;
-    }
-    if (!plain(account)) {
+    if (!*given)
+        return plan_all(params, incident, ret, ret_why);
+    if (!plain(given)) {
         snprintf(ret_why, RESPOND_WHY, "account: letters, digits and . _ - @ only");
         return -SM_EINVAL;
     }
-    return block(homes, sizeof homes / sizeof *homes, params, "account", account, "使えなくします", "Disables the account", ret);
+    return plan_one(params, given, ret);
 }
 
 const struct respond_action respond_block_account = { "block-account", "利用者を使えなくする", "disable an account", account_params, true, plan_account };

@@ -155,6 +155,21 @@ static void an_attack_of_a_week_is_one_story_told_three_times(void **state)
     assert_string_equal(step[0].id, "unplug_machine");
 }
 
+static void who_came_in_and_is_on_many_machines_is_telephoned_about(void **state)
+{
+    struct decide_incident in;
+
+    assert_int_equal(tell(0, "vpn-fail-then-ok", DECIDE_HIGH, DECIDE_STAGE_initial_access, "utanaka a203.0.113.9"), DECIDE_OPENED);
+    assert_int_equal(tell(60, "abroad", DECIDE_HIGH, DECIDE_STAGE_initial_access, "utanaka a203.0.113.9"), DECIDE_JOINED);
+    assert_int_equal(tell(120, "rdp", DECIDE_HIGH, DECIDE_STAGE_lateral_movement, "utanaka hpc1"), DECIDE_JOINED);
+    assert_int_equal(tell(180, "rdp-many", DECIDE_HIGH, DECIDE_STAGE_lateral_movement, "utanaka hpc2"), DECIDE_JOINED);
+    assert_int_equal(decide_get(d, 7, &in), 0);
+    assert_int_equal(in.severity, DECIDE_LOOK); /* two machines */
+    assert_int_equal(tell(240, "rdp", DECIDE_HIGH, DECIDE_STAGE_lateral_movement, "utanaka hpc3"), DECIDE_JOINED);
+    assert_int_equal(decide_get(d, 7, &in), 0);
+    assert_int_equal(in.severity, DECIDE_CALL);
+}
+
 static void an_incident_is_called_after_what_is_grave_in_it(void **state)
 {
     struct decide_incident in;
@@ -312,6 +327,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(weak_signals_come_along_and_lead_nowhere, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_everybody_shares_joins_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_attack_of_a_week_is_one_story_told_three_times, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_came_in_and_is_on_many_machines_is_telephoned_about, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_incident_is_called_after_what_is_grave_in_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_stories_become_one_when_a_signal_belongs_to_both, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_rule_that_both_stories_had_counts_once, set_up, tear_down),

@@ -114,6 +114,26 @@ static void nothing_of_an_event_becomes_a_command_unchecked(void **state)
     assert_int_equal(plan("freeze-vault", "{}", "[]", &got), -SM_ENOTFOUND);
 }
 
+static void every_account_of_the_incident_is_offered_but_built_in_ones(void **state)
+{
+    json_t *got = NULL;
+
+    assert_int_equal(plan("block-account", "{\"device\":\"linux\"}",
+        "[[\"account\",\"Administrator\"],[\"account\",\"tanaka\"],[\"host\",\"pc1\"],[\"account\",\"suzuki\"]]", &got), 0);
+    assert_string_equal(line(got, "commands", 0), "usermod --lock --expiredate 1 'tanaka'");
+    char *all = json_dumps(got, JSON_COMPACT);
+    assert_non_null(strstr(all, "'suzuki'"));
+    assert_null(strstr(all, "Administrator"));
+    free(all);
+    assert_non_null(strstr(json_string_value(json_object_get(got, "ja")), "suzuki、tanaka を使えなくします"));
+    assert_int_equal(json_array_size(json_object_get(got, "undo_commands")) % 2, 0);
+    json_decref(got);
+    assert_int_equal(plan("block-account", "{\"device\":\"linux\"}", "[[\"account\",\"root\"]]", &got), -SM_ENOTFOUND);
+    assert_non_null(strstr(why, "built-in"));
+    assert_int_equal(plan("block-account", "{\"device\":\"linux\",\"account\":\"root\"}", "[]", &got), 0); /* said by a person */
+    json_decref(got);
+}
+
 static void every_machine_of_the_incident_is_held(void **state)
 {
     json_t *got = NULL;
