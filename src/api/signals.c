@@ -168,18 +168,29 @@ static bool sound(const json_t *s)
     return *rule && strlen(rule) < 80 && texts <= 4 * TEXT_BYTES && json_is_integer(json_object_get(s, "at_s"));
 }
 
-/* Somebody uses the vendor's name within its booked window, from elsewhere: that is graver than a session nobody booked. */
-static json_t *from_elsewhere(const json_t *s)
+/* A sign-in of remote maintenance in other words and of another level than its rule's, which speaks of one that nobody booked. */
+struct words { const char *level, *title_ja, *title_en, *text_ja, *text_en, *todo_ja; };
+
+static json_t *in_words(const json_t *s, const struct words *w)
 {
-    json_t *graver = json_copy((json_t *)s);
-    api_set(graver, "level", json_string("high"));
-    api_set(graver, "title_ja", json_string("予定の業者の名前で、予定とちがう場所からのサインイン"));
-    api_set(graver, "title_en", json_string("Sign-in under a vendor's booked account from an address that was not booked"));
-    api_set(graver, "text_ja", json_string("遠隔保守の予定の時間に、予定とちがうアドレスから、業者の名前で接続がありました。"));
-    api_set(graver, "text_en", json_string("Within booked maintenance somebody came in under the vendor's account from another address."));
-    api_set(graver, "todo_ja", json_string("業者に電話して、本人かどうかを確かめてください。ちがうときは、その接続を切ります。"));
-    return graver;
+    json_t *other = json_copy((json_t *)s);
+    api_set(other, "level", json_string(w->level));
+    api_set(other, "title_ja", json_string(w->title_ja));
+    api_set(other, "title_en", json_string(w->title_en));
+    api_set(other, "text_ja", json_string(w->text_ja));
+    api_set(other, "text_en", json_string(w->text_en));
+    api_set(other, "todo_ja", json_string(w->todo_ja));
+    return other;
 }
+
+/* Somebody uses the vendor's name within its booked window, from elsewhere: that is graver than a session nobody booked. */
+static const struct words elsewhere = { "high", "予定の業者の名前で、予定とちがう場所からのサインイン",
+    "Sign-in under a vendor's booked account from an address that was not booked",
+    "遠隔保守の予定の時間に、予定とちがうアドレスから、業者の名前で接続がありました。",
+    "Within booked maintenance somebody came in under the vendor's account from another address.",
+    "業者に電話して、本人かどうかを確かめてください。ちがうときは、その接続を切ります。" };
+static const struct words as_booked = { "informational", "予定どおりの、外からのサインイン", "Sign-in from outside, as booked",
+    "遠隔保守の予定に合う接続です。", "It fits a booked maintenance.", "することはありません。" };
 
 void signal_take(struct api *a, const json_t *s, bool own)
 {
@@ -194,9 +205,10 @@ void signal_take(struct api *a, const json_t *s, bool own)
     t.id = state_number(a->state, STATE_signal_next, 1, STATE_NONE);
     if (api_bool(s, "maintenance"))
         booked = maintenance_covers(a, s, t.at_s);
-    json_t *graver = !booked && api_bool(s, "maintenance") && maintenance_elsewhere(a, s, t.at_s) ? from_elsewhere(s) : NULL;
-    if (graver)
-        t.s = s = graver;
+    json_t *other = booked ? in_words(s, &as_booked)
+        : api_bool(s, "maintenance") && maintenance_elsewhere(a, s, t.at_s) ? in_words(s, &elsewhere) : NULL;
+    if (other)
+        t.s = s = other;
     if (booked) {
         t.what = "booked";
         t.booked = booked;
@@ -220,7 +232,7 @@ void signal_take(struct api *a, const json_t *s, bool own)
     json_decref(answer);
     json_decref(none);
     free(booked);
-    json_decref(graver);
+    json_decref(other);
 }
 
 void signal_own_over(struct api *a, const char *rule, const char *host, const char *by, const char *note, bool false_alarm)

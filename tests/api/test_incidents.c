@@ -187,6 +187,8 @@ static void booked_maintenance_is_filed_and_the_rest_is_told(void **state)
     assert_int_equal(json_array_size(json_object_get(item(k, 0), "sessions")), 1);
     assert_int_equal(kit_call(k, &me, "GET", "/api/v1/signals?what=booked", NULL), 200);
     assert_int_equal(items(k), 1);
+    assert_string_equal(json_string_value(json_object_get(item(k, 0), "title")), "予定どおりの、外からのサインイン");
+    assert_string_equal(json_string_value(json_object_get(item(k, 0), "level")), "informational");
     told(k, 50, "remote", "high", "initial-access", "[[\"account\",\"hoshu\"],[\"address\",\"198.51.100.9\"]]", true);
     assert_int_equal(kit_call(k, &me, "GET", "/api/v1/incidents", NULL), 200);
     assert_int_equal(items(k), 1);
