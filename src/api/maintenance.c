@@ -67,31 +67,65 @@ void h_maintenance(struct api_call *c)
     api_reply_list(c, api_rows(c->api, STATE_maintenance, STATE_ARGS(state_i(open), state_i(api_now()), state_i(limit + 1), state_i(offset))), limit, offset);
 }
 
+/* Half of the internet is nobody's vendor: a net is a /8 at most (10.0.0.0/8), of IPv6 a /16. */
+static bool too_wide(const struct address_net *net)
+{
+    return net->bits < (net->len == 4 ? 8 : 16);
+}
+
+/* Why a time cannot be booked; false when it can. */
+static bool bad_time(int64_t from, int64_t until, int64_t now, const char **ret_field, enum text_key *ret_key)
+{
+    const struct { bool bad; const char *field; enum text_key key; } all[] = {
+        { !from, "from", T_MOMENT_FORM },
+        { !until, "until", T_MOMENT_FORM },
+        { from > now + AHEAD_S, "from", T_BOOK_AHEAD },
+        { until <= from, "until", T_BOOK_ORDER },
+        { until <= now, "until", T_BOOK_PAST },
+        { until - from > LONGEST_S, "until", T_BOOK_LONG },
+    };
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i].bad) {
+            *ret_field = all[i].field;
+            *ret_key = all[i].key;
+            return true;
+        }
+    return false;
+}
+
+/* Whoever is booked is filed instead of told: it must be somebody, not everybody. */
+static bool bad_who(const char *account, const char *address, const char **ret_field, enum text_key *ret_key)
+{
+    struct address_net net;
+    bool form = *address && !address_net(address, &net);
+
+    *ret_field = "address";
+    *ret_key = form ? T_BOOK_ADDRESS : *address ? T_BOOK_WIDE : T_BOOK_WHO;
+    return form || (*address ? too_wide(&net) : !*account);
+}
+
 void h_maintenance_post(struct api_call *c)
 {
     struct sm_obj o = SM_OBJ(c->body);
     const char *vendor = sm_obj_str(&o, "vendor", 1, 120), *purpose = sm_obj_str(&o, "purpose", 1, 500),
                *account = sm_obj_str_opt(&o, "account", 120), *address = sm_obj_str_opt(&o, "address", 64);
-    const char *from_text = sm_obj_str(&o, "from", 10, 40), *until_text = sm_obj_str(&o, "until", 10, 40);
+    const char *from_text = sm_obj_str(&o, "from", 10, 40), *until_text = sm_obj_str(&o, "until", 10, 40), *field;
     if (api_refused(c, &o))
         return;
     int64_t from = 0, until = 0, now = api_now();
+    enum text_key key;
+    account = account ? account : "";
+    address = address ? address : "";
     (void)api_moment(from_text, false, &from); /* 0 stays: refused below */
     (void)api_moment(until_text, true, &until); /* as above */
-    struct address_net net;
-    const char *bad = !from || from > now + AHEAD_S ? "from" : !until || until <= from || until <= now || until - from > LONGEST_S ? "until"
-        : address && *address && !address_net(address, &net) ? "address" : NULL;
     char id[API_ID_TEXT];
     api_id(id);
     api_audit_what(c, "%s %s", id, vendor);
-    if (bad && (!from || !until))
-        api_fail_say(c, 400, "bad_request", bad, c->lang == TEXT_EN ?
-            "A time is needed: 2026-12-01T13:00 (Japan's time) or with a zone, 2026-12-01T13:00:00+09:00." :
-            "日時は 2026-12-01T13:00(日本時間)か、2026-12-01T13:00:00+09:00 のように書きます。", NULL);
-    else if (bad)
-        api_fail(c, 400, "bad_request", bad, NULL);
-    else if (api_do(c, STATE_maintenance_add, STATE_ARGS(state_t(id), state_t(vendor), state_t(purpose), state_t(account && *account ? account : NULL),
-                 state_t(address && *address ? address : NULL), state_i(from), state_i(until), state_t(c->who.account), state_i(now))))
+    if (bad_time(from, until, now, &field, &key) || bad_who(account, address, &field, &key))
+        api_fail_say(c, 400, "bad_request", field, text_get(c->lang, key), NULL);
+    else if (api_do(c, STATE_maintenance_add, STATE_ARGS(state_t(id), state_t(vendor), state_t(purpose), state_t(*account ? account : NULL),
+                 state_t(*address ? address : NULL), state_i(from), state_i(until), state_t(c->who.account), state_i(now))))
         api_reply(c, 201, json_pack("{s:s,s:o,s:o}", "id", id, "from", api_time(from), "until", api_time(until)));
 }
 

@@ -412,6 +412,49 @@ static void a_month_is_reviewed_signed_once_and_kept_as_it_was(void **state)
     assert_int_equal(kit_call(k, &me, "POST", sign, body), 403);
 }
 
+static const char *message(const struct kit *k)
+{
+    return of(json_object_get(k->body, "error"), "message");
+}
+
+/* who: members of the booking that name somebody, or "". */
+static int book(struct kit *k, int64_t from_in_s, int64_t until_in_s, const char *who)
+{
+    char body[500], from[SM_TIME_TEXT], until[SM_TIME_TEXT];
+    struct kit_who me = kit_me(k);
+    sm_time_rfc3339((struct sm_time){ .s = now_s() + from_in_s }, from);
+    sm_time_rfc3339((struct sm_time){ .s = now_s() + until_in_s }, until);
+    (void)snprintf(body, sizeof body, "{\"vendor\":\"カルテ社\",\"purpose\":\"点検\",\"from\":\"%s\",\"until\":\"%s\"%s}", from, until, who);
+    return kit_call(k, &me, "POST", "/api/v1/maintenance", body);
+}
+
+static void a_booking_for_everybody_or_nobody_is_refused_with_its_reason(void **state)
+{
+    struct kit *k = *state;
+    static const struct { int64_t from, until; const char *who, *field, *reason; } bad[] = {
+        { 0, 3600, "", "address", "利用者の名前かアドレス" },
+        { 0, 3600, ",\"account\":\"\",\"address\":\"\"", "address", "利用者の名前かアドレス" },
+        { 0, 3600, ",\"address\":\"0.0.0.0/0\"", "address", "広すぎ" },
+        { 0, 3600, ",\"account\":\"gyosha\",\"address\":\"0.0.0.0/0\"", "address", "広すぎ" },
+        { 0, 3600, ",\"address\":\"128.0.0.0/1\"", "address", "広すぎ" },
+        { 0, 3600, ",\"address\":\"::/0\"", "address", "広すぎ" },
+        { 0, 3600, ",\"address\":\"192.0.2\"", "address", "192.0.2.0/24" },
+        { 0, 32 * 86400, ",\"account\":\"gyosha\"", "until", "31日" },
+        { 7200, 3600, ",\"account\":\"gyosha\"", "until", "始まりより後" },
+        { -7200, -3600, ",\"account\":\"gyosha\"", "until", "過ぎて" },
+        { 401 * 86400, 402 * 86400, ",\"account\":\"gyosha\"", "from", "400日" },
+    };
+    assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(book(k, bad[i].from, bad[i].until, bad[i].who), 400);
+        assert_string_equal(of(json_object_get(k->body, "error"), "field"), bad[i].field);
+        assert_non_null(strstr(message(k), bad[i].reason));
+    }
+    assert_int_equal(book(k, 0, 3600, ",\"address\":\"10.0.0.0/8\""), 201);
+    assert_int_equal(book(k, 0, 3600, ",\"address\":\"2001:db8::/32\""), 201);
+    assert_int_equal(book(k, 0, 30 * 86400, ",\"account\":\"gyosha\""), 201);
+}
+
 static void what_is_no_signal_is_left_alone(void **state)
 {
     struct kit *k = *state;
@@ -434,6 +477,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(two_that_become_one_leave_one_alarm, open_box, close_box),
         cmocka_unit_test_setup_teardown(a_false_alarm_is_learnt_shown_and_taken_back, open_box, close_box),
         cmocka_unit_test_setup_teardown(booked_maintenance_is_filed_and_the_rest_is_told, open_box, close_box),
+        cmocka_unit_test_setup_teardown(a_booking_for_everybody_or_nobody_is_refused_with_its_reason, open_box, close_box),
         cmocka_unit_test_setup_teardown(a_closed_incident_takes_its_alarm_along_and_the_other_way_round, open_box, close_box),
         cmocka_unit_test_setup_teardown(open_incidents_filters_and_what_waits_survive_a_restart, open_box, close_box),
         cmocka_unit_test_setup_teardown(what_the_vault_saw_is_told_once_and_joins_the_story, open_box, close_box),

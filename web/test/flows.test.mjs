@@ -488,7 +488,7 @@ test('remote maintenance is booked in Japan time and can be ended', async () => 
     await page.getByLabel('何をするか').fill('点検');
     await page.getByLabel('始まり').fill('2026-12-01T13:00');
     await page.getByLabel('終わり', { exact: true }).fill('2026-12-01T15:00');
-    await page.getByLabel('相手のアドレス(分かれば)').fill('192.0.2.0/24');
+    await page.getByLabel('相手のアドレス').fill('192.0.2.0/24');
     await button('この予定を入れる').click();
     await page.getByText('予定を入れました').waitFor();
     assert.deepEqual(calls('POST', '/maintenance').map((c) => c.data), [{ vendor: 'カルテ社', purpose: '点検', from: '2026-12-01T13:00:00+09:00', until: '2026-12-01T15:00:00+09:00', address: '192.0.2.0/24' }]);
