@@ -204,6 +204,8 @@ void card_unlocked(struct api *a, const char *person);
 void card_tick(struct api *a);                         /* the alarm stays until a card fits again */
 
 /* The caller's own password once more; then goes on when it is right, else it was answered. */
+/* The answer to one's own password mistyped: 422 "password" of that field, with the tries left. */
+void password_wrong(struct api_call *c, const char *field, unsigned left);
 void owner_check(struct api_call *c, const char *password, void (*then)(struct api_call *c));
 /* V_ORDER with ask (taken); answers the call and tells everybody. */
 void order_hand_in(struct api_call *c, json_t *ask);

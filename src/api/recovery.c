@@ -395,7 +395,7 @@ static void owner_then(struct api_call *c, void *ctx)
         api_fail_err(c, -SM_EAGAIN, NULL);
     } else if (x->result < 0) {
         unsigned left = fails_add(c->api, key, ADDRESS_TRIES);
-        api_fail(c, 422, "password", "password", json_pack("{s:i}", "tries_left", (int)left));
+        password_wrong(c, "password", left);
     } else {
         fails_clear(c->api, key);
         x->then(c);

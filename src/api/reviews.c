@@ -97,12 +97,18 @@ static bool over(const struct month *m)
     return api_now() >= m->until_s;
 }
 
+/* When the box was set up: before that nothing was watched. */
+static int64_t since(struct api *a)
+{
+    return state_number(a->state, STATE_review_since, api_now(), STATE_NONE);
+}
+
 void h_reviews(struct api_call *c)
 {
     json_t *items = json_array();
     struct month m = month_at(api_now());
-    int64_t since = state_number(c->api->state, STATE_review_since, api_now(), STATE_NONE);
-    for (int i = 0; i < MONTHS && m.until_s > since; i++) {
+    int64_t first_s = since(c->api);
+    for (int i = 0; i < MONTHS && m.until_s > first_s; i++) {
         json_t *row = api_row(c->api, STATE_review, STATE_ARGS(state_t(m.name)));
         api_append(items, json_pack("{s:s,s:b,s:b,s:O?,s:O?}", "month", m.name, "over", over(&m), "signed", row != NULL, "by", json_object_get(row, "by"), "at",
             json_object_get(row, "at")));
@@ -172,13 +178,15 @@ void h_review_sign(struct api_call *c)
     (void)sm_obj_str_opt(&o, "note", 1000);
     if (api_refused(c, &o))
         return;
-    bool known = month_read(c->part[0], &m);
-    json_t *row = known ? api_row(c->api, STATE_review, STATE_ARGS(state_t(m.name))) : NULL;
-    api_audit_what(c, "%s", c->part[0]);
-    if (!known)
+    if (!month_read(c->part[0], &m)) {
         api_fail(c, 404, "not_found", NULL, NULL);
-    else if (row || !over(&m))
-        api_fail(c, 409, "conflict", NULL, NULL); /* signed already, or the month is not over */
+        return;
+    }
+    json_t *row = api_row(c->api, STATE_review, STATE_ARGS(state_t(m.name)));
+    bool before = m.until_s <= since(c->api);
+    api_audit_what(c, "%s", m.name);
+    if (row || before || !over(&m))
+        api_fail_say(c, 409, "conflict", NULL, text_get(c->lang, row ? T_REVIEW_SIGNED : before ? T_REVIEW_BEFORE : T_REVIEW_NOT_OVER), NULL);
     else
         owner_check(c, password, sign);
     json_decref(row);

@@ -531,6 +531,15 @@ static void change_rekeyed(struct api_call *c, int err, struct sm_span body, con
     change_store(c);
 }
 
+void password_wrong(struct api_call *c, const char *field, unsigned left)
+{
+    char n[16];
+    (void)snprintf(n, sizeof n, "%u", left); /* fits */
+    json_t *say = TEXT_SAY(c->lang, T_PASSWORD_WRONG, n);
+    api_fail_say(c, 422, "password", field, json_string_value(say), json_pack("{s:i}", "tries_left", (int)left));
+    json_decref(say);
+}
+
 static void change_then(struct api_call *c, void *ctx)
 {
     struct change *x = ctx;
@@ -544,7 +553,7 @@ static void change_then(struct api_call *c, void *ctx)
         api_fail_err(c, -SM_EAGAIN, NULL);
     } else if (x->old_result < 0) {
         unsigned left = fails_add(c->api, key, ACCOUNT_TRIES);
-        api_fail(c, 422, "password", "old", json_pack("{s:i}", "tries_left", (int)left));
+        password_wrong(c, "old", left);
     } else if (x->new_result < 0) {
         api_fail_err(c, x->new_result, NULL);
     } else {

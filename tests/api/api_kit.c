@@ -206,7 +206,7 @@ void kit_begin(struct kit *k, const struct kit_who *who, const char *method, con
 {
     static const struct kit_who nobody = { 0 };
     const struct kit_who *w = who ? who : &nobody;
-    char copy[1024], cookie[200] = "", bearer[120] = "";
+    char copy[10000], cookie[200] = "", bearer[120] = "";
     (void)snprintf(copy, sizeof copy, "%s", path);
     char *q = strchr(copy, '?');
     if (q)
@@ -242,7 +242,7 @@ static void person(struct kit *k, const char *role, const char *hash)
     (void)snprintf(id, sizeof id, "%c%c%s", role[0], role[1], ids);
     assert_int_equal(state_do(k->state, STATE_person_add,
                          STATE_ARGS(state_t(id), state_t(role), state_t(role), state_t(role), state_i(0), state_t(hash),
-                             state_i(0), state_t(NULL), state_i(0), state_t(NULL), state_i(1))),
+                             state_i(0), state_t(NULL), state_i(0), state_t(NULL), state_i(plat_clock_wall().s))),
         1);
 }
 

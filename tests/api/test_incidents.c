@@ -70,6 +70,11 @@ static const char *of(const json_t *o, const char *key)
     return s ? s : "";
 }
 
+static const char *message(const struct kit *k)
+{
+    return of(json_object_get(k->body, "error"), "message");
+}
+
 static void a_grave_signal_is_an_incident_and_an_alarm_with_its_own_steps(void **state)
 {
     struct kit *k = *state;
@@ -387,15 +392,22 @@ static void a_month_is_reviewed_signed_once_and_kept_as_it_was(void **state)
     assert_int_equal(json_integer_value(json_object_get(json_object_get(k->body, "levels"), "high")), 2);
     assert_true(json_is_null(json_object_get(k->body, "signed")));
     struct kit_who me = kit_me(k);
-    assert_int_equal(kit_call(k, &me, "POST", sign, body), 409); /* not over */
+    assert_int_equal(kit_call(k, &me, "POST", sign, body), 409);
+    assert_non_null(strstr(message(k), "終わって"));
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/reviews/2099-01/sign", body), 409);
+    assert_non_null(strstr(message(k), "終わって"));
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/reviews/2020-01/sign", body), 409);
+    assert_non_null(strstr(message(k), "設定より前"));
     kit_clock(k, 32 * 86400);
     assert_int_equal(kit_sign_in(k, "director", KIT_PASSWORD, NULL), 200);
     me = kit_me(k);
     assert_int_equal(kit_call(k, &me, "POST", sign, "{\"password\":\"wrong-horse-1\"}"), 422);
+    assert_non_null(strstr(message(k), "パスワードがちがいます"));
     assert_int_equal(kit_call(k, &me, "POST", sign, body), 200);
     assert_int_equal(strlen(kit_str(k, "hash")), 64);
     assert_true(kit_asked(k, "V_ACCESS") >= 1);
     assert_int_equal(kit_call(k, &me, "POST", sign, body), 409);
+    assert_non_null(strstr(message(k), "もう署名"));
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/incidents/1/close", "{\"verdict\":\"harmless\",\"note\":\"x\"}"), 200);
     assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
     assert_true(json_is_null(json_object_get(json_array_get(json_object_get(k->body, "incidents"), 0), "closed"))); /* as it was */
@@ -410,11 +422,6 @@ static void a_month_is_reviewed_signed_once_and_kept_as_it_was(void **state)
     assert_int_equal(kit_sign_in(k, "manager", KIT_PASSWORD, NULL), 200);
     me = kit_me(k);
     assert_int_equal(kit_call(k, &me, "POST", sign, body), 403);
-}
-
-static const char *message(const struct kit *k)
-{
-    return of(json_object_get(k->body, "error"), "message");
 }
 
 /* who: members of the booking that name somebody, or "". */
