@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include "api/watch.h"
 
-enum { FILTERS_MAX = 500, CONDITIONS_MAX = 8, VALUES_MAX = 50, VALUE_MAX = 1000, FIELD_MAX = 200, WHY_MAX = 500, OWN_MAX = 300, OWN_TEXT_MAX = 64 << 10,
+enum { FILTERS_MAX = 500, CONDITIONS_MAX = 8, VALUES_MAX = 50, VALUE_MAX = 1000, FIELD_MAX = 200, MODIFIER_MAX = 40, WHY_MAX = 500, OWN_MAX = 300, OWN_TEXT_MAX = 64 << 10,
     TOLD_MAX = 960 << 10 /* of W_OWN, whose channel holds 1 MiB */, KEYS_MAX = 16, RULE_ID_MAX = 80 };
 
 json_t *rules_own(struct api *a)
@@ -54,7 +54,7 @@ static bool modifier_known(const char *m)
 static bool condition_good(const json_t *v)
 {
     struct sm_obj o = SM_OBJ(v);
-    const char *field = sm_obj_str(&o, "field", 1, FIELD_MAX), *modifier = sm_obj_str_opt(&o, "modifier", 40);
+    const char *field = sm_obj_str(&o, "field", 1, FIELD_MAX), *modifier = sm_obj_str_opt(&o, "modifier", MODIFIER_MAX);
     const json_t *values = sm_obj_arr(&o, "values", VALUES_MAX), *one;
     bool good = !o.err && !strpbrk(field, "|\n\r") && modifier_known(modifier ? modifier : "") && json_array_size(values) > 0;
     size_t i;
@@ -73,6 +73,23 @@ static bool conditions_good(const json_t *list)
     json_array_foreach(list, i, v)
         good = good && condition_good(v);
     return good;
+}
+
+/* What is wrong with them: a modifier that is not known is named. */
+static void conditions_refused(struct api_call *c, const json_t *list)
+{
+    const char *wrong = NULL;
+    const json_t *v;
+    size_t i;
+
+    json_array_foreach(list, i, v)
+        if (!wrong && !modifier_known(api_str(v, "modifier")))
+            wrong = api_str(v, "modifier");
+    if (wrong && (strlen(wrong) > MODIFIER_MAX || wrong[strspn(wrong, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789|_-")]))
+        wrong = "?"; /* no word that could be one */
+    json_t *say = wrong ? TEXT_SAY(c->lang, T_FILTER_MODIFIER, wrong) : json_string(text_get(c->lang, T_FILTER_CONDITIONS));
+    api_fail_say(c, 400, "bad_request", "conditions", json_string_value(say), NULL);
+    json_decref(say);
 }
 
 /* The conditions as a rule of their own, to be looked at by the one who reads rules. */
@@ -137,7 +154,7 @@ void h_rule_filter_post(struct api_call *c)
     if (api_refused(c, &o))
         return;
     if (!conditions_good(conditions)) {
-        api_fail(c, 400, "bad_request", "conditions", NULL);
+        conditions_refused(c, conditions);
         return;
     }
     json_t *rows = api_rows(c->api, STATE_rule_tuning, STATE_ARGS(state_i(FILTERS_MAX)));
@@ -400,7 +417,16 @@ void h_rule_bundle_post(struct api_call *c)
     api_ask(c, "W_BUNDLE", json_pack("{s:{s:o,s:b,s:s}}", "put", "keys", list, "older", older, "by", c->who.account), bundle_done);
 }
 
+/* Here a state that does not fit means that there is none, not that one is older. */
+static void back_done(struct api_call *c, int err, struct sm_span body, const char *text)
+{
+    if (err == -SM_ESTATE)
+        api_fail_say(c, 409, "bundle_none", NULL, text_get(c->lang, T_BUNDLE_NONE), NULL);
+    else
+        bundle_done(c, err, body, text);
+}
+
 void h_rule_bundle_back(struct api_call *c)
 {
-    api_ask(c, "W_BUNDLE", json_pack("{s:b}", "back", 1), bundle_done);
+    api_ask(c, "W_BUNDLE", json_pack("{s:b}", "back", 1), back_done);
 }
