@@ -15,9 +15,13 @@ void logs_bad_query(struct api_call *c, json_t *why)
     bool en = c->lang == TEXT_EN;
     char message[700];
 
+    if (!why) { /* refused, and nobody said where */
+        api_fail_say(c, 400, "bad_query", "q", text_get(c->lang, T_QUERY_BAD), NULL);
+        return;
+    }
     (void)snprintf(message, sizeof message, en ? "Query, character %lld: %s" : "検索の文の %lld 文字目: %s",
         (long long)api_int(why, "at", 0) + 1, api_str(why, en ? "en" : "ja")); /* its longest is 640 */
-    api_fail_say(c, 400, "bad_query", "q", message, why ? why : json_object());
+    api_fail_say(c, 400, "bad_query", "q", message, why);
 }
 
 /* Which store answered when it is not the one that was set. */
@@ -33,8 +37,9 @@ static void answered(struct api_call *c, int err, struct sm_span body, const cha
 {
     if (logs_ask_here(c, err, answered))
         return;
-    if (err == -SM_EINVAL && text && *text) { /* the query's own words, made by us: where and what was expected */
-        logs_bad_query(c, json_loads(text, 0, NULL));
+    json_t *why = err == -SM_EINVAL && text && *text ? json_loads(text, 0, NULL) : NULL;
+    if (why) { /* the query's own words, made by us: where and what was expected */
+        logs_bad_query(c, why);
         return;
     }
     json_t *j = api_answer(c, err, body, text);
@@ -74,7 +79,11 @@ static json_t *question(struct api_call *c)
     json_t *ask = json_pack("{s:s}", "q", strlen(q) <= QUERY_MAX ? q : "");
 
     if (strlen(q) > QUERY_MAX) {
-        api_fail(c, 400, "bad_request", "q", NULL);
+        char most[16];
+        (void)snprintf(most, sizeof most, "%d", QUERY_MAX); /* fits */
+        json_t *say = TEXT_SAY(c->lang, T_QUERY_LONG, most);
+        api_fail_say(c, 400, "bad_request", "q", json_string_value(say), NULL);
+        json_decref(say);
     } else if (moment(c, ask, "from") && moment(c, ask, "until")) {
         if (api_int(ask, "from_s", INT64_MIN) < api_int(ask, "until_s", INT64_MAX))
             return ask;
@@ -137,7 +146,15 @@ void h_logs_histogram(struct api_call *c)
 
 void h_logs_event(struct api_call *c)
 {
-    logs_ask(c, "EVENT", json_pack("{s:I}", "id", (json_int_t)strtoll(c->part[0], NULL, 10)), answered);
+    const char *id = c->part[0];
+    char *end = NULL;
+
+    errno = 0;
+    long long n = *id >= '0' && *id <= '9' ? strtoll(id, &end, 10) : -1;
+    if (n < 0 || *end || errno)
+        api_fail(c, 404, "not_found", NULL, NULL); /* no event has such a number */
+    else
+        logs_ask(c, "EVENT", json_pack("{s:I}", "id", (json_int_t)n), answered);
 }
 
 static void exported(struct api_call *c, int err, struct sm_span body, const char *text)

@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include "sakimori/commands.h"
 
-enum { TAIL_MS = 1000, TAIL_BACK_S = 2, TEXT_SHOWN = 300 /* bytes: 100 characters of Japanese */ };
+enum { TAIL_MS = 1000, TAIL_BACK_S = 2, TEXT_SHOWN = 300 /* bytes: 100 characters of Japanese */, QUERY_SHOWN = 200 };
 
 static const struct cli_col event_cols[] = { { "id", CLI_TEXT, "番号", "Id" }, { "time", CLI_TIME, "時刻", "Time" },
     { "event.@host", CLI_TEXT, "機器", "Host" }, { "hits", CLI_TEXT, "ルール", "Rules" }, { "text", CLI_TEXT, "内容", "Text" } };
@@ -85,8 +85,12 @@ static int one_page(struct cli *c, const struct logs_question *q, const char *cu
     const json_t *error = json_object_get(*ret, "error");
     if (!strcmp(cli_str(error, "code"), "bad_query")) {
         json_int_t at = json_integer_value(json_object_get(error, "at"));
-        cli_note(c, "%s", q->q);
-        cli_note(c, "%*s^ %s", (int)(at < 200 ? at : 200), "", cli_str(error, c->ja ? "ja" : "en"));
+        if (strlen(q->q) <= QUERY_SHOWN && *cli_str(error, "ja")) {
+            cli_note(c, "%s", q->q);
+            cli_note(c, "%*s^ %s", (int)at, "", cli_str(error, c->ja ? "ja" : "en"));
+        } else {
+            cli_complain(c, *ret); /* a long one is not said back: the answer names the character */
+        }
     } else {
         cli_complain(c, *ret);
     }

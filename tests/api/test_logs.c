@@ -81,6 +81,68 @@ static void a_kept_search_has_a_span_that_is_one_and_a_query_that_is_one(void **
     assert_string_equal(kit_code(k), "bad_query");
 }
 
+static const char *message(const struct kit *k)
+{
+    return of(json_object_get(k->body, "error"), "message");
+}
+
+static void a_number_no_event_has_is_not_found_and_a_refusal_always_has_a_reason(void **state)
+{
+    struct kit *k = *state;
+    static const char *const none[] = { "-1", "abc", "1x", "99999999999999999999999" };
+    char path[80];
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        (void)snprintf(path, sizeof path, "/api/v1/logs/events/%s", none[i]);
+        assert_int_equal(as(k, "manager", "GET", path, NULL), 404);
+        assert_string_equal(kit_code(k), "not_found");
+        assert_null(asked(k, "J_EVENT"));
+    }
+    assert_int_equal(as(k, "manager", "GET", "/api/v1/logs/events/7", NULL), 200);
+    assert_int_equal(json_integer_value(json_object_get(asked(k, "J_EVENT"), "id")), 7);
+    json_object_set_new(k->answers, "J_SEARCH", json_integer(-SM_EINVAL));
+    assert_int_equal(as(k, "manager", "POST", SAVED, "{\"name\":\"b\",\"q\":\"(a\",\"span\":\"all\"}"), 400);
+    assert_non_null(strstr(message(k), "書き方"));
+}
+
+static void a_query_that_is_too_long_says_how_long_it_may_be_and_is_not_said_back(void **state)
+{
+    struct kit *k = *state;
+    static char path[9100] = "/api/v1/logs/search?q=";
+    memset(path + strlen(path), 'q', 9000);
+    assert_int_equal(as(k, "manager", "GET", path, NULL), 400);
+    assert_non_null(strstr(message(k), "8192"));
+    assert_null(strstr(message(k), "qqq"));
+}
+
+static const char *filter(struct kit *k, const char *condition)
+{
+    char body[500];
+    (void)snprintf(body, sizeof body, "{\"conditions\":[%s],\"why\":\"x\"}", condition);
+    assert_int_equal(as(k, "manager", "POST", "/api/v1/rules/r1/filters", body), 400);
+    assert_string_equal(of(json_object_get(k->body, "error"), "field"), "conditions");
+    return message(k);
+}
+
+static void a_filter_that_is_refused_names_the_modifier_that_is_not_known(void **state)
+{
+    struct kit *k = *state;
+    assert_non_null(strstr(filter(k, "{\"field\":\"a\",\"values\":[\"x\"]},{\"field\":\"b\",\"modifier\":\"soundslike\",\"values\":[\"x\"]}"), "soundslike"));
+    assert_null(strstr(filter(k, "{\"field\":\"b\",\"modifier\":\"a\\nb\",\"values\":[\"x\"]}"), "a\nb"));
+    assert_non_null(strstr(filter(k, "{\"field\":\"b\",\"modifier\":\"re\",\"values\":[]}"), "50個"));
+    assert_non_null(strstr(filter(k, ""), "8つ"));
+}
+
+static void going_back_without_an_earlier_bundle_says_that_there_is_none(void **state)
+{
+    struct kit *k = *state;
+    json_object_set_new(k->answers, "W_BUNDLE", json_integer(-SM_ESTATE));
+    assert_int_equal(as(k, "manager", "POST", "/api/v1/rule-bundle/back", "{}"), 409);
+    assert_string_equal(kit_code(k), "bundle_none");
+    assert_non_null(strstr(message(k), "前の束がない"));
+    assert_int_equal(as(k, "manager", "POST", "/api/v1/rule-bundle", "{}"), 409);
+    assert_string_equal(kit_code(k), "bundle_older");
+}
+
 static void a_time_without_zone_is_japans_and_that_is_said(void **state)
 {
     struct kit *k = *state;
@@ -106,7 +168,7 @@ static void maintenance_takes_times_of_japan_too(void **state)
     char day[SM_TIME_TEXT], body[300], want[40];
     sm_time_rfc3339((struct sm_time){ .s = plat_clock_wall().s + 5 * 86400 }, day);
     day[10] = 0;
-    (void)snprintf(body, sizeof body, "{\"vendor\":\"A\",\"purpose\":\"b\",\"from\":\"%sT13:00\",\"until\":\"%s 15:00\"}", day, day);
+    (void)snprintf(body, sizeof body, "{\"vendor\":\"A\",\"purpose\":\"b\",\"account\":\"v\",\"from\":\"%sT13:00\",\"until\":\"%s 15:00\"}", day, day);
     assert_int_equal(as(k, "manager", "POST", "/api/v1/maintenance", body), 201);
     (void)snprintf(want, sizeof want, "%sT04:00:00Z", day);
     assert_string_equal(kit_str(k, "from"), want);
@@ -250,6 +312,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_search_is_kept_for_everybody_who_may_search_and_removed),
         T(a_kept_search_has_a_span_that_is_one_and_a_query_that_is_one),
+        T(a_number_no_event_has_is_not_found_and_a_refusal_always_has_a_reason),
+        T(a_query_that_is_too_long_says_how_long_it_may_be_and_is_not_said_back),
+        T(a_filter_that_is_refused_names_the_modifier_that_is_not_known),
+        T(going_back_without_an_earlier_bundle_says_that_there_is_none),
         T(a_time_without_zone_is_japans_and_that_is_said),
         T(maintenance_takes_times_of_japan_too),
         T(what_is_on_hold_has_no_end_until_the_director_says_so),

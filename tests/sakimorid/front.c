@@ -155,6 +155,20 @@ static void crooked_paths_are_refused(void **state)
         expect_refusal(CONSOLE, "GET", paths[i], 0, 400);
 }
 
+static void an_address_that_is_too_long_says_how_long_it_may_be(void **state)
+{
+    static char path[9100] = "/api/v1/logs/search?q=";
+
+    memset(path + strlen(path), 'q', 9000);
+    struct got g = box_get(&box, path);
+    assert_int_equal(g.status, 414);
+    json_t *j = got_json(&g);
+    assert_string_equal(text(j, "error", "code"), "too_long");
+    assert_non_null(strstr(text(j, "error", "message"), "4095"));
+    assert_null(strstr(text(j, "error", "message"), "qqq"));
+    json_decref(j);
+}
+
 static void methods_bodies_and_doors_have_limits(void **state)
 {
     expect_refusal(CONSOLE, "TRACE", "/api/v1/echo", 0, 405);
@@ -603,6 +617,7 @@ int main(void)
         cmocka_unit_test(a_body_is_passed_on_whole),
         cmocka_unit_test(crooked_paths_are_refused),
         cmocka_unit_test(methods_bodies_and_doors_have_limits),
+        cmocka_unit_test(an_address_that_is_too_long_says_how_long_it_may_be),
         cmocka_unit_test(the_connection_goes_on_after_an_answer),
         cmocka_unit_test(malformed_http_ends_the_connection),
         cmocka_unit_test(a_client_that_dawdles_is_cut),

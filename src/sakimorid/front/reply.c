@@ -29,6 +29,8 @@ void reply_headers(struct MHD_Response *m, const struct conn *c, enum reply_kind
 
 static const struct { const char *code, *ja, *en; } words[] = {
     { "bad_request", "ブラウザからの要求が正しくありません。", "The request is not well formed." },
+    { "too_long", "要求のアドレスが長すぎます。全体で4095バイトまでです(日本語の1文字は9バイトになります)。短くしてください。",
+        "The address of the request is too long: 4095 bytes at most, percent-encoded. Please shorten it." },
     { "not_found", "見つかりません。", "There is no such thing." },
     { "method", "この操作はできません。", "This method is not allowed here." },
     { "too_large", "送られたデータが大きすぎます。", "The data sent is too large." },

@@ -432,7 +432,8 @@ static void decide(struct req *r, const char *method)
     r->no_body_read = length == -2 || length > (int64_t)FRONT_PACK_MAX || chunked;
     r->english = r->conn->door->kind == DOOR_AGENT || (lang && !strncasecmp(lang, "en", 2));
     if (!r->target_ok) {
-        reply_error(r, strlen(r->raw) >= TARGET_RAW_MAX ? 414 : 400, "bad_request", NULL);
+        bool long_one = strlen(r->raw) >= TARGET_RAW_MAX; /* 4096: reply.c says it */
+        reply_error(r, long_one ? 414 : 400, long_one ? "too_long" : "bad_request", NULL);
         return;
     }
     place = place_of(r);
