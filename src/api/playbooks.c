@@ -53,6 +53,7 @@ static const char *why_ja(const char *why, char ret[WHY])
         { "60 seconds to 30 days", "60秒から30日までです" },
         { "at least one step", "手順が1つはいります" },
         { "severity is look or call", "severity は look か call です" },
+        { "stages are those of ATT&CK, as initial-access", "stages は ATT&CK の段階の名前です(initial-access など)" },
     };
     const char *colon = strstr(why, ": "), *said = why;
     for (size_t i = 0; i < 2 * (sizeof words / sizeof *words); i++) {
@@ -491,20 +492,35 @@ static const char *bad_step(struct api_call *c, const json_t *step, char why[WHY
     return ok ? NULL : "steps";
 }
 
-/* A word that no incident ever has would make a playbook that never begins. */
-static bool when_ok(const json_t *when)
+/* The tags an incident can have (decide/stage.def; a test compares). */
+static bool stage_known(const char *tag)
+{
+    static const char *const tags[] = { "reconnaissance", "resource-development", "initial-access", "execution", "persistence",
+        "privilege-escalation", "credential-access", "discovery", "lateral-movement", "collection", "command-and-control", "defense-evasion",
+        "exfiltration", "impact" };
+    for (size_t i = 0; tag && i < sizeof tags / sizeof *tags; i++)
+        if (!strcmp(tags[i], tag))
+            return true;
+    return false;
+}
+
+/* A word that no incident ever has would make a playbook that never begins: why, or NULL. */
+static const char *when_bad(const json_t *when)
 {
     const json_t *severity = json_object_get(when, "severity"), *stages = json_object_get(when, "stages"), *v;
+    const char *of_severity = "severity is look or call", *of_stages = "stages are those of ATT&CK, as initial-access";
     size_t i;
-    if ((severity && !json_is_array(severity)) || (stages && !json_is_array(stages)))
-        return false;
+    if (severity && !json_is_array(severity))
+        return of_severity;
     json_array_foreach(severity, i, v)
         if (!json_is_string(v) || (strcmp(json_string_value(v), "look") != 0 && strcmp(json_string_value(v), "call") != 0))
-            return false;
+            return of_severity;
+    if (stages && !json_is_array(stages))
+        return of_stages;
     json_array_foreach(stages, i, v)
-        if (!json_is_string(v))
-            return false;
-    return true;
+        if (!stage_known(json_string_value(v)))
+            return of_stages;
+    return NULL;
 }
 
 static bool playbook_ok(struct api_call *c, struct sm_obj *o, const char **ret_name, const json_t **ret_when, const json_t **ret_steps)
@@ -523,9 +539,9 @@ static bool playbook_ok(struct api_call *c, struct sm_obj *o, const char **ret_n
     json_array_foreach(*ret_steps, i, step)
         if (!bad)
             bad = bad_step(c, step, why);
-    if (!bad && !when_ok(*ret_when)) {
+    if (!bad && when_bad(*ret_when)) {
         bad = "when";
-        (void)snprintf(why, WHY, "severity is look or call");
+        (void)snprintf(why, WHY, "%s", when_bad(*ret_when)); /* fits */
     }
     if (bad)
         api_fail_say(c, 400, "bad_request", bad, why_in(c->lang, *why ? why : "at least one step", ja), NULL);

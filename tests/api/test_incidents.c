@@ -328,6 +328,17 @@ static void a_playbook_acts_offers_and_takes_back(void **state)
         "{\"name\":\"x\",\"when\":{\"severity\":[\"high\"]},\"steps\":[{\"action\":\"backup-now\",\"mode\":\"auto\"}]}"), 400);
     assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks",
         "{\"name\":\"x\",\"when\":{\"stages\":\"impact\"},\"steps\":[{\"action\":\"backup-now\",\"mode\":\"auto\"}]}"), 400);
+    assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks",
+        "{\"name\":\"x\",\"when\":{\"stages\":[\"impact\",\"ransom\"]},\"steps\":[{\"action\":\"backup-now\",\"mode\":\"auto\"}]}"), 400);
+    assert_non_null(strstr(message(k), "stages"));
+    for (int stage = DECIDE_STAGE_none + 1; stage < DECIDE_STAGES; stage++) {
+        char body[200], one[80];
+        (void)snprintf(body, sizeof body, "{\"name\":\"x\",\"when\":{\"stages\":[\"%s\"]},\"steps\":[{\"action\":\"backup-now\",\"mode\":\"auto\"}]}",
+            decide_stage_tag((enum decide_stage)stage));
+        assert_int_equal(kit_call(k, &me, "POST", "/api/v1/playbooks", body), 201);
+        (void)snprintf(one, sizeof one, "/api/v1/playbooks/%s", kit_str(k, "id"));
+        assert_int_equal(kit_call(k, &me, "DELETE", one, NULL), 200);
+    }
     static const char *const unreachable[] = { "\"mail\",\"params\":{\"to\":\"a@b\\r\\nBcc: x@y\"}", "\"mail\",\"params\":{\"to\":\"nobody\"}",
         "\"webhook\",\"params\":{\"url\":\"https://user:x@example.jp/\"}", "\"mail\",\"params\":7", "\"mail\"" };
     for (size_t i = 0; i < sizeof unreachable / sizeof *unreachable; i++) {
