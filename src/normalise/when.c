@@ -480,4 +480,8 @@ void when_set(struct format_ctx *c, const struct when *given)
         e->notes |= EVENT_NO_YEAR;
     }
     e->time = (struct event_time){ seconds(&w, w.year), w.ns };
+    if (e->time.s < 0) { /* a clock that was never set, east of Greenwich: no time, as 1969 is none */
+        e->time = e->seen;
+        e->notes = (e->notes & ~(uint32_t)(EVENT_NO_ZONE | EVENT_NO_YEAR)) | EVENT_NO_TIME;
+    }
 }

@@ -52,6 +52,19 @@ static void a_million_pairs_make_no_more_fields_than_there_may_be(void **state)
     free(line);
 }
 
+static void a_clock_that_was_never_set_has_no_time_before_1970(void **state)
+{
+    const char *before = "<13>1 1970-01-01T00:00:00+09:00 h p - - - x", *after = "<13>1 1970-01-01T09:00:01+09:00 h p - - - x";
+
+    (void)state;
+    assert_ok(take(NULL, before, strlen(before)));
+    assert_true(e.notes & EVENT_NO_TIME);
+    assert_int_equal(e.time.s, seen.s);
+    assert_ok(take(NULL, after, strlen(after)));
+    assert_false(e.notes & EVENT_NO_TIME);
+    assert_int_equal(e.time.s, 1);
+}
+
 static void objects_nested_a_hundred_thousand_deep_are_kept_as_text(void **state)
 {
     enum { DEEP = 100000 };
@@ -296,7 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_endless_line_is_cut_and_says_so),
-        cmocka_unit_test(objects_nested_a_hundred_thousand_deep_are_kept_as_text),
+        cmocka_unit_test(a_clock_that_was_never_set_has_no_time_before_1970), cmocka_unit_test(objects_nested_a_hundred_thousand_deep_are_kept_as_text),
         cmocka_unit_test(long_records_of_one_thing_take_no_stack_and_no_time),
         cmocka_unit_test(every_byte_alone_and_every_pair_is_taken),
         cmocka_unit_test(every_beginning_of_a_good_line_is_taken),
