@@ -375,7 +375,7 @@ static int run_test(struct test *t)
     }
     if (r >= 0)
         r = correlate_tick(t->correlate, (struct event_time){ .s = INT64_MAX / 4 }, on_correlated, t);
-    return r < 0 ? CLI_FAILED : CLI_OK;
+    return r == -ENOENT || r == -SM_ENOTFOUND ? CLI_NOT_FOUND : r < 0 ? CLI_FAILED : CLI_OK;
 }
 
 static int say_test(struct test *t)
