@@ -282,13 +282,42 @@ int cmd_logs_verify(struct cli *c)
     return e == CLI_OK && !ok ? CLI_FAILED : e;
 }
 
+/* How far a sender's clock is off, in the largest units that say it; "" when it is right. */
+static json_t *clock_off(const struct cli *c, json_int_t s)
+{
+    static const struct { json_int_t s; const char *ja, *en; } units[] = { { 86400, "日", " d" }, { 3600, "時間", " h" }, { 60, "分", " min" }, { 1, "秒", " s" } };
+    json_int_t left = s < 0 ? -s : s;
+    char text[80] = "";
+    size_t n = 0;
+
+    for (size_t i = 0, said = 0; i < sizeof units / sizeof *units && said < 2; i++) {
+        json_int_t k = left / units[i].s;
+        left %= units[i].s;
+        said += k || said;
+        if (k)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%lld%s", n && !c->ja ? " " : "", (long long)k, T(c, units[i].ja, units[i].en)); /* two fit */
+    }
+    return n ? json_sprintf("%s%s", text, s < 0 ? T(c, "遅れ", " slow") : T(c, "進み", " fast")) : json_string("");
+}
+
 int cmd_logs_sources(struct cli *c)
 {
     static const struct cli_col cols[] = { { "id", CLI_TEXT, "番号", "Id" }, { "state", CLI_WORD, "状態", "State" }, { "listener", CLI_TEXT, "口", "Over" },
         { "address", CLI_TEXT, "送り手", "Sender" }, { "host", CLI_TEXT, "機器", "Host" }, { "name", CLI_TEXT, "名前", "Name" },
         { "read_as", CLI_TEXT, "読み方", "Read as" }, { "count", CLI_TEXT, "件数", "Events" }, { "unparsed", CLI_TEXT, "読めない", "Unparsed" },
-        { "sender.dropped", CLI_TEXT, "捨てた", "Dropped" }, { "skew_s", CLI_TEXT, "時計の差(秒)", "Clock, s" }, { "last", CLI_TIME, "最後", "Last" } };
-    return cli_list(c, "/api/v1/logs/sources", cols, sizeof cols / sizeof *cols);
+        { "sender.dropped", CLI_TEXT, "捨てた", "Dropped" }, { "clock", CLI_TEXT, "時計の差", "Clock" }, { "last", CLI_TIME, "最後", "Last" } };
+    json_t *list = NULL, *row;
+    size_t i;
+    int e = cli_items(c, "/api/v1/logs/sources", &list);
+    if (e == CLI_OK && c->json) {
+        cli_json(list);
+    } else if (e == CLI_OK) {
+        json_array_foreach(json_object_get(list, "items"), i, row)
+            json_object_set_new(row, "clock", clock_off(c, json_integer_value(json_object_get(row, "skew_s"))));
+        cli_table(c, json_object_get(list, "items"), cols, sizeof cols / sizeof *cols);
+    }
+    json_decref(list);
+    return e;
 }
 
 int cmd_logs_source_set(struct cli *c)
