@@ -275,6 +275,8 @@ static const struct cli_opt o_signals[] = {
     { .name = "rule", .value = "RULE", .ja = "このルールのものだけ", .en = "only of this rule" }, END };
 static const struct cli_opt o_signal_false[] = { OPT_WHY,
     { .name = "everywhere", .ja = "この機器や人に限らず、ルール全体を静かにする", .en = "keep the whole rule quiet, not only here" }, END };
+static const struct cli_opt o_review_sign[] = { { .name = "note", .value = "TEXT", .ja = "書きそえること", .en = "what to add" }, OPT_ANSWERS, OPT_STDIN, OPT_FD,
+    END };
 static const struct cli_opt o_book[] = { { .name = "vendor", .value = "NAME", .ja = "だれが", .en = "who comes" },
     { .name = "purpose", .value = "TEXT", .ja = "何をしに", .en = "what for" },
     { .name = "from", .value = "TIME", .ja = "いつから(2026-12-01T13:00、日本時間)", .en = "from when (2026-12-01T13:00, Japan's time)" },
@@ -460,6 +462,9 @@ const struct cli_cmd cli_commands[] = {
     { "maintenance list", "", 0, 0, cmd_maintenance_list, "遠隔保守の予定と、入った記録", "booked remote maintenance and who came", o_open },
     { "maintenance book", "", 0, 0, cmd_maintenance_book, "遠隔保守の予定を入れる", "book remote maintenance", o_book },
     { "maintenance end", "ID", 1, 1, cmd_maintenance_end, "予定を今終わりにする", "end a booking now", NULL },
+    { "review list", "", 0, 0, cmd_review_list, "月のまとめと、署名", "months and whether they are signed", NULL },
+    { "review show", "MONTH", 1, 1, cmd_review_show, "月のまとめ(2026-11)", "what happened in a month (2026-11)", NULL },
+    { "review sign", "MONTH", 1, 1, cmd_review_sign, "終わった月のまとめに署名する(院長)", "sign a month that is over (director)", o_review_sign },
     { "playbook list", "", 0, 0, cmd_playbook_list, "決めごと: こういう件なら、こうする", "playbooks: what is done about which incident", NULL },
     { "playbook actions", "", 0, 0, cmd_playbook_actions, "手順にできること", "what a step can be", NULL },
     { "playbook add", "FILE", 1, 1, cmd_playbook_add, "決めごとを加える(JSON)", "add a playbook (JSON)", NULL },

@@ -56,6 +56,12 @@ static const struct { const char *request, *status, *body;
     { "GET /api/v1/rules?limit=200", "200 OK",
         "{\"items\":[{\"id\":\"11111111-2222-3333-4444-555555555555\",\"level\":\"high\"}],\"next\":null}" },
     { "PATCH /api/v1/rules/11111111-2222-3333-4444-555555555555", "200 OK", "{\"ok\":true}" },
+    { "GET /api/v1/reviews/2026-10", "200 OK", "{\"month\":\"2026-10\",\"incidents\":[{\"id\":4,\"severity\":\"call\",\"title\":\"VPN\"}],\"levels\":{\"high\":3},"
+        "\"drills\":{\"passed\":7,\"failed\":0},\"over\":true,\"signed\":null}" },
+    { "GET /api/v1/reviews", "200 OK", "{\"items\":[{\"month\":\"2026-10\",\"over\":true,\"signed\":false}],\"next\":null}" },
+    { "POST /api/v1/reviews/2026-10/sign", "200 OK", "{\"hash\":\"aa11\"}" },
+    { "POST /api/v1/reviews/2026-11/sign", "409 Conflict", "{\"error\":{\"code\":\"conflict\",\"message\":\"not over\"}}" },
+    { "GET /api/v1/logs/sources", "200 OK", "{\"items\":[{\"id\":\"1\",\"skew_s\":-1795412417},{\"id\":\"2\",\"skew_s\":3725},{\"id\":\"3\",\"skew_s\":0}],\"next\":null}" },
     { "POST /api/v1/audit/verify", "200 OK",
         "{\"ok\":false,\"lines\":9,\"first_bad\":{\"line\":4,\"why\":\"changed\"}}" },
     { "GET /api/v1/session", "200 OK", "{\"institution\":\"Sakura Clinic\",\"person\":{\"name\":\"院長\",\"role\":\"director\"}}" },
@@ -425,6 +431,47 @@ static void the_guide_tells_times_of_japan_and_kinds_in_words(void **state)
     json_decref(g);
 }
 
+static void the_clock_of_a_sender_is_told_in_days_and_hours(void **state)
+{
+    assert_int_equal(RUN("logs", "sources", "--data", data_path, "--lang", "ja"), 0);
+    assert_non_null(strstr(out, "20780日5時間遅れ"));
+    assert_non_null(strstr(out, "1時間2分進み"));
+    assert_null(strstr(out, "1795412417"));
+    assert_int_equal(RUN("logs", "sources", BOX), 0);
+    assert_non_null(strstr(out, "1 h 2 min fast"));
+    assert_int_equal(RUN("logs", "sources", "--json", BOX), 0);
+    assert_non_null(strstr(out, "-1795412417"));
+}
+
+static void a_month_is_shown_and_signed_with_the_password(void **state)
+{
+    assert_int_equal(RUN("review", "list", BOX), 0);
+    assert_non_null(strstr(out, "2026-10"));
+    assert_int_equal(RUN("review", "show", "2026-10", BOX), 0);
+    assert_non_null(strstr(out, "VPN"));
+    assert_non_null(strstr(out, " 3\n"));
+    assert_non_null(strstr(out, "7"));
+    assert_int_equal(RUN("review", "show", "../session", BOX), 2);
+    assert_int_equal(run("umi-to-yama-7\n", (const char *const[]){ "review", "sign", "2026-10", "--password-stdin", BOX, NULL }), 0);
+    assert_string_equal(out, "aa11\n");
+    assert_int_equal(run("umi-to-yama-7\n", (const char *const[]){ "review", "sign", "2026-11", "--password-stdin", BOX, NULL }), 1);
+    assert_non_null(strstr(err, "not over"));
+}
+
+static void a_rule_or_a_log_that_is_not_there_is_the_same_exit_code(void **state)
+{
+    char rule[96];
+    (void)snprintf(rule, sizeof rule, "%s/rule.yml", dir);
+    FILE *f = fopen(rule, "w");
+    assert_non_null(f);
+    assert_true(fputs("title: x\nid: 0b2c0a55-6f1c-4f3e-9a51-4f5a2b1c0d11\nlogsource: {product: linux}\ndetection:\n  a: {Message|contains: m}\n  condition: a\n", f) > 0);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(RUN("rules", "test", rule, "/nowhere/at/all.log"), 4);
+    assert_non_null(strstr(err, "/nowhere/at/all.log"));
+    assert_int_equal(RUN("rules", "test", "/nowhere/at/all.yml", rule), 4);
+    assert_non_null(strstr(err, "/nowhere/at/all.yml"));
+}
+
 static void words_of_the_api_are_japanese_in_japanese_lists(void **state)
 {
     static const char *const words[] = { "box", "s3", "sheet", "card", "proved", "files", "smb", "recipients" };
@@ -455,6 +502,9 @@ int main(void)
         cmocka_unit_test(a_log_file_becomes_events_and_what_was_not_understood_is_told),
         cmocka_unit_test(recover_without_a_vault_says_so),
         cmocka_unit_test(the_guide_tells_times_of_japan_and_kinds_in_words),
+        cmocka_unit_test(the_clock_of_a_sender_is_told_in_days_and_hours),
+        cmocka_unit_test(a_month_is_shown_and_signed_with_the_password),
+        cmocka_unit_test(a_rule_or_a_log_that_is_not_there_is_the_same_exit_code),
         cmocka_unit_test(words_of_the_api_are_japanese_in_japanese_lists),
     };
     return cmocka_run_group_tests(tests, start, stop);
