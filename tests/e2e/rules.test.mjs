@@ -75,6 +75,12 @@ async function foundBy(text) {
 }
 const one = (n) => c.get(`rules/${ID(n)}`);
 
+test('where there is no bundle there is none to go back to', { timeout: 240e3 }, async () => {
+  const r = await c.call('POST', 'rule-bundle/back');
+  assert.equal(r.status, 409, r.text);
+  assert.equal(r.json.error.code, 'bundle_none');
+});
+
 test('a bundle is made by the command line, and a rule of it fires', { timeout: 240e3 }, async () => {
   key = path.join(work, 'key');
   strange = path.join(work, 'strange');
@@ -135,6 +141,9 @@ test('switch, filter and own rule survive an update; the same id replaces', { ti
   assert.equal((await one(2)).off_note.why, '検証中');
   const bad = await c.call('POST', `rules/${ID(1)}/filters`, { conditions: [{ field: '@host', modifier: 're', values: ['('] }], why: 'x' });
   assert.equal(bad.status, 422, bad.text);
+  const unknown = await c.call('POST', `rules/${ID(1)}/filters`, { conditions: [{ field: '@host', modifier: 'soundslike', values: ['x'] }], why: 'x' });
+  assert.equal(unknown.status, 400);
+  assert.match(unknown.json.error.message, /soundslike/);
   const f = await c.must('POST', `rules/${ID(1)}/filters`, { conditions: [{ field: '@host', modifier: 'startswith', values: ['srv-'] }], why: 'いつもの機械' }, 201);
   assert.deepEqual(await foundBy('alphamarker'), []);
   const own = await c.must('POST', 'own-rules', { text: rule(3, 'ownmarker') }, 201);
