@@ -42,6 +42,10 @@ static void answered(struct api_call *c, int err, struct sm_span body, const cha
         logs_bad_query(c, why);
         return;
     }
+    if (err == -SM_EINVAL && *api_str(c->query, "cursor")) { /* all else was looked at before it was sent */
+        api_fail_say(c, 400, "bad_request", "cursor", text_get(c->lang, T_CURSOR_BAD), NULL);
+        return;
+    }
     json_t *j = api_answer(c, err, body, text);
     if (!j)
         return;

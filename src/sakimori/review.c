@@ -43,7 +43,8 @@ static void show(const struct cli *c, const json_t *j)
         { "first", CLI_TIME, "始まり", "First" }, { "closed", CLI_TIME, "終わり", "Closed" }, { "verdict", CLI_WORD, "何だったか", "Verdict" },
         { "title", CLI_TEXT, "内容", "Title" } };
     static const struct cli_col rest[] = { { "drills.passed", CLI_TEXT, "戻す練習(できた)", "Drills passed" },
-        { "drills.failed", CLI_TEXT, "戻す練習(できない)", "Drills failed" }, { "restores", CLI_TEXT, "戻した回数", "Restores" },
+        { "drills.failed", CLI_TEXT, "戻す練習(できない)", "Drills failed" }, { "log_checks.whole", CLI_TEXT, "記録を全部確かめた回数", "Logs verified whole" },
+        { "log_checks.faults", CLI_TEXT, "記録のこわれ", "Log faults" }, { "restores", CLI_TEXT, "戻した回数", "Restores" },
         { "maintenance.booked", CLI_TEXT, "遠隔保守の予定", "Maintenance booked" }, { "maintenance.sessions", CLI_TEXT, "遠隔保守で入った回数", "Sessions" },
         { "quiet_rules", CLI_TEXT, "静かにする決まり", "Kept quiet" }, { "signed.by", CLI_TEXT, "署名した人", "Signed by" },
         { "signed.at", CLI_TIME, "署名した時刻", "Signed at" }, { "signed.note", CLI_TEXT, "書きそえ", "Note" }, { "signed.hash", CLI_TEXT, "しるし", "SHA-256" } };

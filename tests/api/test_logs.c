@@ -102,6 +102,9 @@ static void a_number_no_event_has_is_not_found_and_a_refusal_always_has_a_reason
     json_object_set_new(k->answers, "J_SEARCH", json_integer(-SM_EINVAL));
     assert_int_equal(as(k, "manager", "POST", SAVED, "{\"name\":\"b\",\"q\":\"(a\",\"span\":\"all\"}"), 400);
     assert_non_null(strstr(message(k), "書き方"));
+    assert_int_equal(as(k, "manager", "GET", "/api/v1/logs/search?q=a&cursor=zzz", NULL), 400);
+    assert_string_equal(of(json_object_get(k->body, "error"), "field"), "cursor");
+    assert_non_null(strstr(message(k), "はじめから"));
 }
 
 static void a_query_that_is_too_long_says_how_long_it_may_be_and_is_not_said_back(void **state)
