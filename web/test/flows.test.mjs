@@ -966,7 +966,7 @@ test('logs are searched, narrowed by a bar, a field left out, all by keyboard', 
     await page.getByRole('button', { name: 'のぞく: src_ip 203.0.113.9', exact: true }).focus();
     await page.keyboard.press('Enter');
     await page.waitForURL((u) => u.searchParams.get('q') === 'vpn -src_ip=203.0.113.9');
-    assert.equal(await page.locator('input[type=search]').inputValue(), 'vpn -src_ip=203.0.113.9');
+    await page.waitForFunction(() => document.querySelector('input[type=search]')?.value === 'vpn -src_ip=203.0.113.9');
 });
 
 test('a query that is none is said in words, with the place, and what was typed stays', async () => {
@@ -975,7 +975,7 @@ test('a query that is none is said in words, with the place, and what was typed 
     await button('さがす').click();
     await page.getByText('検索の文の 7 文字目').waitFor();
     assert.equal(await page.locator('.q-bad').innerText(), 'R 失敗');
-    assert.equal(await page.locator('input[type=search]').getAttribute('aria-invalid'), 'true');
+    await page.locator('input[type=search][aria-invalid=true]').waitFor();
     assert.equal(await page.locator('input[type=search]').inputValue(), '(vpn OR 失敗');
 });
 
@@ -984,11 +984,11 @@ test('a long search says how far it is and can be stopped and gone on with', asy
     await page.getByText('までさがしました').waitFor();
     await button('さがすのをやめる').click();
     await page.getByText('まででやめました').waitFor();
-    assert.equal(await page.locator('.events li').count(), 1);
+    await page.waitForFunction(() => document.querySelectorAll('.events li').length === 1);
     mock.set({ slow: 0 });
     await button('続きをさがす').click();
     await page.getByText('51件を出しています').waitFor();
-    assert.equal(await page.locator('.events li').count(), 51);
+    await page.waitForFunction(() => document.querySelectorAll('.events li').length === 51);
     await button('古いものをもっと見る').click();
     await page.getByText('101件を出しています').waitFor();
 });
