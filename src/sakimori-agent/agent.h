@@ -64,6 +64,7 @@ enum agent_msg {
     L_SETTINGS = 11, /* JSON {"sources": […]} */
     L_LOGS = 12,       /* link → logs: JSON {"logs": […]} as the box wants them */
     L_LOGS_STATE = 13, /* logs → link: JSON {"logs": […]} how they are */
+    /* 14, 50 to 109: parts of the endpoint (PROTOCOL-agent.md, "Endpoint") */
     /* backup, restore, logs → link: carry this to the box.  The answer is u16 HTTP status ‖ body (MORE frames when long);
      * SM_EPEER when the box could not be reached in time. */
     L_CALL =
@@ -121,5 +122,23 @@ struct part_rules {
     unsigned nofile;
 };
 sm_must_use int part_confine(const struct part_rules *rules, struct plat_confined *ret);
+
+/* A part that waits for messages: its loop, and its channel to the supervisor.  It ends when that channel does, and at A_STOP. */
+struct part_life {
+    struct sm_loop *loop;
+    struct sm_ipc *up;
+    /* A channel to another part; *fd is taken by setting it to -1.  fresh: as in supervisor.c, "met". */
+    void (*attach)(void *arg, const char *peer, bool fresh, int *fd);
+    void (*message)(void *arg, struct sm_ipc_msg *m); /* what also lists; NULL: nothing */
+    const struct sm_ipc_rule *also;                   /* of the supervisor, besides A_ATTACH and A_STOP; at most 6 */
+    size_t also_n;
+    void *arg;
+    struct sm_ipc_rule rules[8]; /* private */
+};
+/* The life of a confined part begins: loop (unless there is one), channel (descriptor 3), A_READY.  -errno, -ENOMEM. */
+sm_must_use int part_begin(struct part_life *p, const struct plat_confined *c);
+/* The same for a part without a loop: *ret_up is its channel, which may receive what rules (borrowed as long) list. */
+sm_must_use int part_begin_plain(
+    const struct sm_ipc_rule *rules, size_t n, const struct plat_confined *c, struct sm_ipc **ret_up);
 
 #endif

@@ -122,27 +122,19 @@ int decoy_main(const char *data, const char *skip)
         .out_write = true,
         .out_add = true, /* a decoy beside the box's folder is written in ours and moved there */
         .nofile = 256};
-    const struct sm_ipc_config config = {
-        .may_receive = from_up, .may_receive_n = 2, .body_max = SM_IPC_BODY_MAX, .queue_max = 65536};
     struct plat_confined c = {0};
     struct agent_policy policy = {0};
-    struct sm_buf b = SM_BUF_INIT(1024);
     struct sm_ipc *up = NULL;
     char why[160] = "";
     int r = policy_load(data, skip, &policy, why);
     if (!r)
         r = part_confine(&rules, &c);
     if (!r)
-        r = sm_ipc_new(NULL, 3, &config, &up);
-    if (!r)
-        r = plat_confined_put(&c, &b);
-    if (!r)
-        r = sm_ipc_send(up, A_READY, sm_buf_span(&b), -1);
+        r = part_begin_plain(from_up, 2, &c, &up);
     if (!r)
         r = serve(data, skip, &policy, up);
     if (r)
         sm_warn("decoys: %s", why[0] ? why : sm_strerror(r));
     sm_ipc_free(up);
-    sm_buf_wipe(&b);
     return r ? 1 : 0;
 }

@@ -21,8 +21,8 @@
 struct lender {
     const char *skip;
     struct agent_policy policy;
-    struct sm_loop *loop;
-    struct sm_ipc *up, *backup;
+    struct part_life life;
+    struct sm_ipc *backup;
 };
 
 static bool is_kept(const struct agent_policy *p, int fd)
@@ -130,7 +130,7 @@ static void on_backup_gone(void *arg, struct sm_ipc *ipc, int err)
     l->backup = NULL;
 }
 
-static void on_up(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+static void on_attach(void *arg, const char *peer, bool fresh, int *fd)
 {
     static const struct sm_ipc_rule rule[] = {{L_LEND, PLAT_PATH_MAX, false, "L_LEND"}};
     struct lender *l = arg;
@@ -141,24 +141,14 @@ static void on_up(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
         .on_message = on_backup,
         .on_gone = on_backup_gone,
         .arg = l};
-    (void)ipc;
-    if (m->type == A_STOP) {
-        sm_loop_stop(l->loop, 0);
-        return;
-    }
-    int fd = m->fd;
-    m->fd = -1;
+    int taken = *fd;
+    (void)peer;
+    (void)fresh;
+    *fd = -1;
     sm_ipc_free(l->backup);
     l->backup = NULL;
-    if (fd >= 0 && sm_ipc_new(l->loop, fd, &c, &l->backup))
+    if (sm_ipc_new(l->life.loop, taken, &c, &l->backup))
         sm_error("the channel to backup could not be made");
-}
-
-static void on_up_gone(void *arg, struct sm_ipc *ipc, int err)
-{
-    (void)ipc;
-    (void)err;
-    sm_loop_stop(((struct lender *)arg)->loop, 0);
 }
 
 static int confine(struct plat_confined *c)
@@ -180,28 +170,13 @@ static int confine(struct plat_confined *c)
 
 static int lend_start(struct lender *l, const char *data, char *why)
 {
-    static const struct sm_ipc_rule rule[] = {{A_ATTACH, 4096, true, "A_ATTACH"}, {A_STOP, 16, false, "A_STOP"}};
     struct plat_confined c = {0};
-    struct sm_buf b = SM_BUF_INIT(1024);
     int r = l->skip ? policy_load(data, l->skip, &l->policy, why) : -SM_EINVAL;
     if (!r)
         r = confine(&c);
+    l->life = (struct part_life){.attach = on_attach, .arg = l};
     if (!r)
-        r = sm_loop_new(&l->loop);
-    const struct sm_ipc_config up = {.may_receive = rule,
-        .may_receive_n = 2,
-        .body_max = 65536,
-        .queue_max = 65536,
-        .on_message = on_up,
-        .on_gone = on_up_gone,
-        .arg = l};
-    if (!r)
-        r = sm_ipc_new(l->loop, 3, &up, &l->up);
-    if (!r)
-        r = plat_confined_put(&c, &b);
-    if (!r)
-        r = sm_ipc_send(l->up, A_READY, sm_buf_span(&b), -1);
-    sm_buf_wipe(&b);
+        r = part_begin(&l->life, &c);
     return r;
 }
 
@@ -213,6 +188,6 @@ int lend_main(const char *data, const char *skip)
     if (r)
         sm_error("%s", why[0] ? why : sm_strerror(r));
     else
-        r = sm_loop_run(l.loop);
+        r = sm_loop_run(l.life.loop);
     return r ? 1 : 0;
 }

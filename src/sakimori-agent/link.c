@@ -32,9 +32,9 @@ enum { PART_BACKUP, PART_RESTORE, PART_LOGS, PARTS };
 
 struct link {
     struct agent_config config;
-    struct sm_loop *loop;
+    struct part_life self;
     struct http *http;
-    struct sm_ipc *up, *part[PARTS];
+    struct sm_ipc *part[PARTS];
     struct sm_timer *poll_timer, *drain;
     struct http_call *poll;
     unsigned backoff_ms;
@@ -276,11 +276,17 @@ static struct carry *carry_new(struct link *l, int part, const struct sm_ipc_msg
     return c;
 }
 
+/* The parts that send events may ask for nothing else. */
+static bool only_events(int part)
+{
+    return part == PART_LOGS;
+}
+
 static int start_call(struct carry *c, struct sm_rd *rd)
 {
     unsigned method = sm_rd_u8(rd);
     struct sm_span path = sm_rd_bytes(rd, sm_rd_u16(rd));
-    bool ok = c->part == PART_LOGS ? method == 2 && events_path_ok(path) : path_ok(path);
+    bool ok = only_events(c->part) ? method == 2 && events_path_ok(path) : path_ok(path);
     if (rd->err || method > 3 || !ok)
         return -SM_EPROTO;
     memcpy(c->path, path.p, path.n);
@@ -406,7 +412,7 @@ static int start_pack(struct carry *c, struct sm_ipc_msg *m)
         snprintf(c->path, sizeof c->path, "%s", path);
         c->fd = m->fd;
         m->fd = -1;
-        r = sm_loop_timer(c->l->loop, (uint64_t)86400000, 0, pack_again, c, &c->again);
+        r = sm_loop_timer(c->l->self.loop, (uint64_t)86400000, 0, pack_again, c, &c->again);
     }
     if (!r) {
         c->until_ms = plat_clock_mono_ms() + PACK_PATIENCE_MS;
@@ -428,7 +434,9 @@ static void on_logs_state(struct link *l, struct sm_span body)
 static void on_part(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct link *l = arg;
-    int part = ipc == l->part[PART_BACKUP] ? PART_BACKUP : ipc == l->part[PART_LOGS] ? PART_LOGS : PART_RESTORE;
+    int part = 0;
+    while (part < PARTS - 1 && ipc != l->part[part])
+        part++;
     if (m->type == L_LOGS_STATE) {
         on_logs_state(l, m->body);
         return;
@@ -662,7 +670,7 @@ static void on_order(struct link *l, json_t *row, const char *now)
     /* One that still waits lost its process before it was born whole: the newest order is tried again. */
     json_decref(l->waiting_restore);
     l->waiting_restore = json_incref(row);
-    if (sm_ipc_send(l->up, A_RESTORE, SM_SPAN(NULL, 0), -1)) {
+    if (sm_ipc_send(l->self.up, A_RESTORE, SM_SPAN(NULL, 0), -1)) {
         json_decref(l->waiting_restore);
         l->waiting_restore = NULL;
     }
@@ -700,7 +708,7 @@ static void on_settings(struct link *l, const json_t *settings)
         if (l->part[PART_BACKUP])
             (void)sm_ipc_send(
                 l->part[PART_BACKUP], L_SETTINGS, sm_buf_span(&b), -1); /* given again when it comes back */
-        (void)sm_ipc_send(l->up, L_SETTINGS, sm_buf_span(&b), -1);      /* decoys; the same */
+        (void)sm_ipc_send(l->self.up, L_SETTINGS, sm_buf_span(&b), -1);      /* decoys; the same */
     }
     json_decref(theirs);
     sm_buf_wipe(&b);
@@ -718,7 +726,7 @@ static void renew_done(void *arg, int status, struct sm_span body)
     l->renewing = NULL;
     int r = status == 200 ? renew_take(l->config.data, body, &pem) : status < 0 ? status : -SM_EDENIED;
     if (!r)
-        r = sm_ipc_send(l->up, A_CERT, sm_buf_span(&pem), -1);
+        r = sm_ipc_send(l->self.up, A_CERT, sm_buf_span(&pem), -1);
     if (!r)
         l->renew_ms = plat_clock_mono_ms() + RENEW_TAKE_MS;
     else
@@ -840,22 +848,32 @@ static const struct sm_ipc_rule from_logs[] = {
     {L_CALL, SM_IPC_BODY_MAX, false, "L_CALL"},
     {L_LOGS_STATE, LOGS_STATE_MAX, false, "L_LOGS_STATE"},
 };
+#define RULES(r) r, sizeof r / sizeof r[0]
+/* Who has a channel to link, and what it may say there. */
+static const struct {
+    const char *name;
+    const struct sm_ipc_rule *may;
+    size_t may_n;
+} parts[PARTS] = {
+    [PART_BACKUP] = {"backup", RULES(from_part)},
+    [PART_RESTORE] = {"restore", RULES(from_part)},
+    [PART_LOGS] = {"logs", RULES(from_logs)},
+};
 static const struct sm_ipc_rule from_supervisor[] = {
-    {A_ATTACH, 4096, true, "A_ATTACH"},
     {A_CONFINED, 65536, false, "A_CONFINED"},
     {A_LOCAL, 65536, false, "A_LOCAL"},
-    {A_STOP, 16, false, "A_STOP"},
 };
 
-static void attach(struct link *l, struct sm_ipc_msg *m)
+static void attach(void *arg, const char *peer, bool fresh, int *from)
 {
-    sm_cleanup(sm_json_free) json_t *o = NULL;
-    if (m->fd < 0 || sm_json_parse(m->body, 4096, &o, NULL))
+    struct link *l = arg;
+    int part = 0;
+    while (part < PARTS && strcmp(peer, parts[part].name) != 0)
+        part++;
+    if (part == PARTS)
         return;
-    const char *peer = json_string_value(json_object_get(o, "peer"));
-    int part = peer && strcmp(peer, "restore") == 0 ? PART_RESTORE : peer && strcmp(peer, "logs") == 0 ? PART_LOGS : PART_BACKUP;
-    const struct sm_ipc_config config = {.may_receive = part == PART_LOGS ? from_logs : from_part,
-        .may_receive_n = 2,
+    const struct sm_ipc_config config = {.may_receive = parts[part].may,
+        .may_receive_n = parts[part].may_n,
         .body_max = SM_IPC_BODY_MAX,
         .queue_max = 4 * QUEUE_MAX,
         .on_message = on_part,
@@ -863,11 +881,11 @@ static void attach(struct link *l, struct sm_ipc_msg *m)
         .arg = l};
     if (l->part[part])
         on_part_gone(l, l->part[part], 0);
-    int fd = m->fd;
-    m->fd = -1;
-    if (sm_ipc_new(l->loop, fd, &config, &l->part[part]))
+    int fd = *from;
+    *from = -1;
+    if (sm_ipc_new(l->self.loop, fd, &config, &l->part[part]))
         return;
-    if (part == PART_RESTORE && !l->waiting_restore && json_is_true(json_object_get(o, "fresh"))) {
+    if (part == PART_RESTORE && !l->waiting_restore && fresh) {
         on_part_gone(l, l->part[part], 0); /* asked for twice: without an order it would only stand in the way */
         return;
     }
@@ -885,35 +903,21 @@ static void attach(struct link *l, struct sm_ipc_msg *m)
     if (part == PART_BACKUP) {
         json_decref(l->sources);
         l->sources = NULL; /* the next poll's settings go to the new process */
-        l->whole = json_is_true(json_object_get(o, "fresh"));
+        l->whole = fresh;
         sm_timer_stop(l->died);
         if (l->whole)
             tell_died(l);
     }
 }
 
-static void on_up(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+static void on_up(void *arg, struct sm_ipc_msg *m)
 {
-    (void)ipc;
     struct link *l = arg;
-    if (m->type == A_STOP) {
-        sm_loop_stop(l->loop, 0);
-    } else if (m->type == A_ATTACH) {
-        attach(l, m);
-    } else {
-        json_t *o = NULL, **to = m->type == A_LOCAL ? &l->local : &l->confined;
-        if (!sm_json_parse(m->body, 65536, &o, NULL)) {
-            json_decref(*to);
-            *to = o;
-        }
+    json_t *o = NULL, **to = m->type == A_LOCAL ? &l->local : &l->confined;
+    if (!sm_json_parse(m->body, 65536, &o, NULL)) {
+        json_decref(*to);
+        *to = o;
     }
-}
-
-static void on_up_gone(void *arg, struct sm_ipc *ipc, int err)
-{
-    (void)ipc;
-    (void)err;
-    sm_loop_stop(((struct link *)arg)->loop, 0);
 }
 
 static int confine(struct link *l, struct plat_confined *c)
@@ -951,7 +955,7 @@ static int link_start(struct link *l, const char *data, char *why)
     if (!r)
         r = confine(l, &c);
     if (!r)
-        r = sm_loop_new(&l->loop);
+        r = sm_loop_new(&l->self.loop);
     snprintf(ca, sizeof ca, "%s/link/ca.pem", data);
     snprintf(cert, sizeof cert, "%s/link/cert.pem", data);
     snprintf(key, sizeof key, "%s/link/tls.key", data);
@@ -963,31 +967,21 @@ static int link_start(struct link *l, const char *data, char *why)
     if (!r && renew_pick(data, l->cert, sizeof l->cert, &until_s))
         snprintf(l->cert, sizeof l->cert, "%s", cert); /* the connection will say what is wrong with it */
     const struct http_config h = {
-        .loop = l->loop, .base = l->config.url, .ca_file = ca, .cert_file = l->cert, .key_file = key};
+        .loop = l->self.loop, .base = l->config.url, .ca_file = ca, .cert_file = l->cert, .key_file = key};
     if (!r)
         r = http_new(&h, &l->http);
     if (!r)
-        r = sm_loop_timer(l->loop, 200, 0, poll_now, l, &l->poll_timer);
+        r = sm_loop_timer(l->self.loop, 200, 0, poll_now, l, &l->poll_timer);
     if (!r)
-        r = sm_loop_timer(l->loop, UINT64_MAX, 0, tell_died, l, &l->died);
+        r = sm_loop_timer(l->self.loop, UINT64_MAX, 0, tell_died, l, &l->died);
     if (!r)
-        r = sm_loop_timer(l->loop, UINT64_MAX, 0, on_drain, l, &l->drain);
-    const struct sm_ipc_config config = {.may_receive = from_supervisor,
-        .may_receive_n = 4,
-        .body_max = 65536,
-        .queue_max = (size_t)2 << 20,
-        .on_message = on_up,
-        .on_gone = on_up_gone,
-        .arg = l};
-    if (!r)
-        r = sm_ipc_new(l->loop, 3, &config, &l->up);
-    struct sm_buf b = SM_BUF_INIT(1024);
-    if (!r)
-        r = plat_confined_put(&c, &b);
-    if (!r)
-        r = sm_ipc_send(l->up, A_READY, sm_buf_span(&b), -1);
-    sm_buf_wipe(&b);
-    return r;
+        r = sm_loop_timer(l->self.loop, UINT64_MAX, 0, on_drain, l, &l->drain);
+    l->self.attach = attach;
+    l->self.message = on_up;
+    l->self.also = from_supervisor;
+    l->self.also_n = sizeof from_supervisor / sizeof from_supervisor[0];
+    l->self.arg = l;
+    return r ? r : part_begin(&l->self, &c);
 }
 
 int link_main(const char *data, const char *skip)
@@ -999,7 +993,7 @@ int link_main(const char *data, const char *skip)
     if (r)
         sm_error("%s", why[0] ? why : sm_strerror(r));
     else
-        r = sm_loop_run(l.loop);
+        r = sm_loop_run(l.self.loop);
     http_free(l.http);
     json_decref(l.confined);
     json_decref(l.local);

@@ -1,4 +1,4 @@
-/* What backup, restore and link have in common: their birth. */
+/* What the parts have in common: their birth, and for most of them their life. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -43,5 +43,84 @@ int part_confine(const struct part_rules *rules, struct plat_confined *ret)
         r = plat_sandbox_seccomp(rules->profile, &c);
     if (!r)
         *ret = c;
+    return r;
+}
+
+/* ---- a part that waits for messages ---- */
+
+#define ALSO_MAX 6
+#define ATTACH_MAX 4096
+
+static void on_up(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+{
+    struct part_life *p = arg;
+    (void)ipc;
+    if (m->type == A_STOP) {
+        sm_loop_stop(p->loop, 0);
+        return;
+    }
+    if (m->type != A_ATTACH) {
+        p->message(p->arg, m);
+        return;
+    }
+    sm_cleanup(sm_json_free) json_t *o = NULL;
+    const char *peer = sm_json_parse(m->body, ATTACH_MAX, &o, NULL) ? NULL : json_string_value(json_object_get(o, "peer"));
+    if (peer && m->fd >= 0)
+        p->attach(p->arg, peer, json_is_true(json_object_get(o, "fresh")), &m->fd);
+}
+
+static void on_up_gone(void *arg, struct sm_ipc *ipc, int err)
+{
+    (void)ipc;
+    (void)err;
+    sm_loop_stop(((struct part_life *)arg)->loop, 0);
+}
+
+static int say_ready(struct sm_ipc *up, const struct plat_confined *c)
+{
+    struct sm_buf b = SM_BUF_INIT(1024);
+    int r = plat_confined_put(c, &b);
+    if (!r)
+        r = sm_ipc_send(up, A_READY, sm_buf_span(&b), -1);
+    sm_buf_wipe(&b);
+    return r;
+}
+
+int part_begin(struct part_life *p, const struct plat_confined *c)
+{
+    size_t n = 0, body = 65536;
+    p->rules[n++] = (struct sm_ipc_rule){A_ATTACH, ATTACH_MAX, true, "A_ATTACH"};
+    p->rules[n++] = (struct sm_ipc_rule){A_STOP, 16, false, "A_STOP"};
+    for (size_t i = 0; i < p->also_n && i < ALSO_MAX; i++) {
+        p->rules[n++] = p->also[i];
+        body = p->also[i].body_max > body ? p->also[i].body_max : body;
+    }
+    const struct sm_ipc_config up = {.may_receive = p->rules,
+        .may_receive_n = n,
+        .body_max = body,
+        .queue_max = (size_t)2 << 20,
+        .on_message = on_up,
+        .on_gone = on_up_gone,
+        .arg = p};
+    int r = p->loop ? 0 : sm_loop_new(&p->loop);
+    if (!r)
+        r = sm_ipc_new(p->loop, 3, &up, &p->up);
+    return r ? r : say_ready(p->up, c);
+}
+
+int part_begin_plain(
+    const struct sm_ipc_rule *rules, size_t n, const struct plat_confined *c, struct sm_ipc **ret_up)
+{
+    const struct sm_ipc_config config = {
+        .may_receive = rules, .may_receive_n = n, .body_max = SM_IPC_BODY_MAX, .queue_max = 65536};
+    struct sm_ipc *up;
+    int r = sm_ipc_new(NULL, 3, &config, &up);
+    if (r)
+        return r;
+    r = say_ready(up, c);
+    if (r)
+        sm_ipc_free(up);
+    else
+        *ret_up = up;
     return r;
 }

@@ -765,7 +765,6 @@ static int confine(struct plat_confined *c)
 
 static int restore_start(struct restored *d, const char *data, const char *skip, char *why)
 {
-    struct sm_buf t = SM_BUF_INIT(1024);
     int r = crypto_init();
     if (!r)
         r = agent_config_load(data, &d->config, why);
@@ -775,15 +774,7 @@ static int restore_start(struct restored *d, const char *data, const char *skip,
         r = agent_keys_load(data, &d->keys, why);
     if (!r)
         r = confine(&d->confined);
-    const struct sm_ipc_config up = {.may_receive = from_up, .may_receive_n = 2, .body_max = 65536, .queue_max = 65536};
-    if (!r)
-        r = sm_ipc_new(NULL, 3, &up, &d->up);
-    if (!r)
-        r = plat_confined_put(&d->confined, &t);
-    if (!r)
-        r = sm_ipc_send(d->up, A_READY, sm_buf_span(&t), -1);
-    sm_buf_wipe(&t);
-    return r;
+    return r ? r : part_begin_plain(from_up, 2, &d->confined, &d->up);
 }
 
 int restore_main(const char *data, const char *skip)

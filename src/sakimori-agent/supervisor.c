@@ -19,6 +19,7 @@
 #include "sakimori-agent/drill.h"
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/join.h"
+#include "sakimori-agent/policy.h"
 #include "sakimori-agent/renew.h"
 
 #define RESTART_MAX_MS 8000u
@@ -28,7 +29,42 @@
 #define STILLBORN_MAX 3u
 
 enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_COUNT };
-static const char *const part_names[P_COUNT] = {"link", "backup", "restore", "decoy", "lend", "prepare", "hook", "proof", "logs"};
+
+static const struct sm_ipc_rule from_link[] = {
+    {A_READY, 1024, false, "A_READY"},
+    {A_RESTORE, 16, false, "A_RESTORE"},
+    {L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS"},
+    {A_CERT, 16384, false, "A_CERT"},
+};
+static const struct sm_ipc_rule from_part[] = {{A_READY, 1024, false, "A_READY"}};
+static const struct sm_ipc_rule from_asking[] = {
+    {A_READY, 1024, false, "A_READY"}, {A_HELP, sizeof(struct helper_work), false, "A_HELP"}};
+
+#define RULES(r) r, sizeof r / sizeof r[0]
+/* How long a part lives: BESIDE_A_BOX always, where a folder is left out; ENDPOINT always, as root, unless policy.conf says no. */
+enum { ON_DEMAND, ALWAYS, BESIDE_A_BOX, ENDPOINT };
+/* A part, how long it lives, and what it may say to the supervisor. */
+static const struct part_row {
+    const char *name;
+    int lives;
+    const struct sm_ipc_rule *may;
+    size_t may_n;
+} rows[P_COUNT] = {
+    [P_LINK] = {"link", ALWAYS, RULES(from_link)},
+    [P_BACKUP] = {"backup", ALWAYS, RULES(from_asking)},
+    [P_RESTORE] = {"restore", ON_DEMAND, RULES(from_asking)},
+    [P_DECOY] = {"decoy", ON_DEMAND, RULES(from_part)},
+    [P_LEND] = {"lend", BESIDE_A_BOX, RULES(from_part)},
+    [P_PREPARE] = {"prepare", ON_DEMAND, RULES(from_part)},
+    [P_HOOK] = {"hook", ON_DEMAND, RULES(from_part)},
+    [P_PROOF] = {"proof", ON_DEMAND, RULES(from_part)},
+    [P_LOGS] = {"logs", ALWAYS, RULES(from_part)},
+};
+
+/* Who talks to whom: a channel is made whenever both are there. */
+static const struct {
+    enum part_id a, b;
+} pairs[] = {{P_LINK, P_BACKUP}, {P_LINK, P_RESTORE}, {P_LINK, P_LOGS}, {P_LEND, P_BACKUP}};
 
 struct supervisor;
 struct part {
@@ -55,7 +91,7 @@ struct supervisor {
     struct sm_timer *join_timer, *kill_timer, *local_timer;
     json_t *local; /* what link was told last (A_LOCAL) */
     struct sm_buf settings; /* the last, for the decoy part */
-    bool told_known;
+    bool told_known, endpoint;
     bool stopping;
 };
 
@@ -64,21 +100,20 @@ static void start(struct part *p);
 /* Does this part run all the time? */
 static bool is_lasting(const struct supervisor *s, int id)
 {
-    return id == P_LINK || id == P_BACKUP || id == P_LOGS || (id == P_LEND && s->skip);
+    return rows[id].lives == ALWAYS || (rows[id].lives == BESIDE_A_BOX && s->skip) ||
+        (rows[id].lives == ENDPOINT && s->endpoint);
 }
 
 /* ---- channels between parts ---- */
 
-static void attach(struct part *p, const char *peer, int fd)
+static void attach(struct part *p, struct part *other, int fd)
 {
     struct sm_buf b = SM_BUF_INIT(256);
-    struct part *other = &p->s->part[strcmp(peer, part_names[P_BACKUP]) == 0 ? P_BACKUP :
-        strcmp(peer, part_names[P_LOGS]) == 0 ? P_LOGS : P_RESTORE];
-    bool fresh = p->id == P_LINK && strcmp(peer, part_names[other->id]) == 0 && !other->met;
+    bool fresh = p->id == P_LINK && !other->met;
     if (fresh) /* link knows of all that this one will ever do */
         other->met = true;
-    if (p->ipc && !sm_buf_printf(&b, "{\"peer\":\"%s\"%s}", peer, fresh ? ",\"fresh\":true" : "") && sm_ipc_send(p->ipc, A_ATTACH, sm_buf_span(&b), fd))
-        sm_warn("%s could not be given its channel", part_names[p->id]);
+    if (p->ipc && !sm_buf_printf(&b, "{\"peer\":\"%s\"%s}", rows[other->id].name, fresh ? ",\"fresh\":true" : "") && sm_ipc_send(p->ipc, A_ATTACH, sm_buf_span(&b), fd))
+        sm_warn("%s could not be given its channel", rows[p->id].name);
     sm_buf_wipe(&b);
 }
 
@@ -88,8 +123,8 @@ static void connect_parts(struct part *a, struct part *p)
     int pair[2];
     if (!a->ready || !p->ready || plat_local_pair(pair))
         return;
-    attach(a, part_names[p->id], pair[0]);
-    attach(p, part_names[a->id], pair[1]);
+    attach(a, p, pair[0]);
+    attach(p, a, pair[1]);
     close(pair[0]);
     close(pair[1]);
 }
@@ -101,7 +136,7 @@ static void tell_confined(struct supervisor *s)
     for (int i = 0; i < P_COUNT && o; i++) {
         const struct plat_confined *c = &s->part[i].confined;
         if (s->part[i].ready && is_lasting(s, i))
-            json_object_set_new(o, part_names[i],
+            json_object_set_new(o, rows[i].name,
                 json_pack("{s:b,s:b,s:b,s:b,s:s}", "uid", c->uid, "seccomp", c->seccomp, "landlock", c->landlock, "nnp",
                     c->nnp, "missing", c->missing));
     }
@@ -126,9 +161,9 @@ static void start_helper(struct part *p)
         return;
     start(p);
     if (p->ipc && sm_ipc_send(p->ipc, A_HELP, SM_SPAN(&p->work, sizeof p->work), -1))
-        sm_warn("%s could not be given its work", part_names[p->id]);
-    attach(p, part_names[asks->id], pair[1]);
-    attach(asks, part_names[p->id], pair[0]);
+        sm_warn("%s could not be given its work", rows[p->id].name);
+    attach(p, asks, pair[1]);
+    attach(asks, p, pair[0]);
     close(pair[0]);
     close(pair[1]);
 }
@@ -137,7 +172,7 @@ static void on_help(struct supervisor *s, enum part_id asks, struct sm_span body
 {
     struct helper_work w;
     if (helper_work_get(body, &w)) {
-        sm_error("%s asked for a helper in a wrong way", part_names[asks]);
+        sm_error("%s asked for a helper in a wrong way", rows[asks].name);
         return;
     }
     bool hook = strcmp(w.kind, "before") == 0 || strcmp(w.kind, "after") == 0;
@@ -170,7 +205,7 @@ static void on_ready(struct part *p, struct sm_span body)
 {
     struct supervisor *s = p->s;
     if (plat_confined_get(body, &p->confined))
-        sm_warn("%s did not say how it is confined", part_names[p->id]);
+        sm_warn("%s did not say how it is confined", rows[p->id].name);
     p->ready = p->born = true;
     p->stillborn = 0;
     if (p->id == P_LINK) {
@@ -178,14 +213,9 @@ static void on_ready(struct part *p, struct sm_span body)
         s->local = NULL;
         tell_local(s);
     }
-    if (p->id == P_LINK || p->id == P_BACKUP)
-        connect_parts(&s->part[P_LINK], &s->part[P_BACKUP]);
-    if (p->id == P_LINK || p->id == P_RESTORE)
-        connect_parts(&s->part[P_LINK], &s->part[P_RESTORE]);
-    if (p->id == P_LINK || p->id == P_LOGS)
-        connect_parts(&s->part[P_LINK], &s->part[P_LOGS]);
-    if (p->id == P_LEND || p->id == P_BACKUP)
-        connect_parts(&s->part[P_LEND], &s->part[P_BACKUP]);
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        if (pairs[i].a == p->id || pairs[i].b == p->id)
+            connect_parts(&s->part[pairs[i].a], &s->part[pairs[i].b]);
     if (p->id == P_DECOY && s->settings.n) {
         (void)sm_ipc_send(
             p->ipc, L_SETTINGS, sm_buf_span(&s->settings), -1); /* a dead part is started anew with the next settings */
@@ -222,21 +252,11 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 
 /* ---- life and death of a part ---- */
 
-static const struct sm_ipc_rule from_link[] = {
-    {A_READY, 1024, false, "A_READY"},
-    {A_RESTORE, 16, false, "A_RESTORE"},
-    {L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS"},
-    {A_CERT, 16384, false, "A_CERT"},
-};
-static const struct sm_ipc_rule from_part[] = {{A_READY, 1024, false, "A_READY"}};
-static const struct sm_ipc_rule from_asking[] = {
-    {A_READY, 1024, false, "A_READY"}, {A_HELP, sizeof(struct helper_work), false, "A_HELP"}};
-
 static void on_channel_gone(void *arg, struct sm_ipc *ipc, int err)
 {
     struct part *p = arg;
     if (err)
-        sm_error("%s broke the rules of its channel: %s", part_names[p->id], sm_strerror(err));
+        sm_error("%s broke the rules of its channel: %s", rows[p->id].name, sm_strerror(err));
     sm_ipc_free(ipc);
     p->ipc = NULL;
     p->ready = false;
@@ -293,7 +313,7 @@ static void on_death(void *arg, int fd, unsigned events)
     }
     if (!is_lasting(s, p->id)) {
         if (status)
-            sm_warn("%s ended (%s)", part_names[p->id], text);
+            sm_warn("%s ended (%s)", rows[p->id].name, text);
         if (p->id == P_RESTORE && !born && p->stillborn++ < STILLBORN_MAX)
             p->waiting = true; /* link holds the order for it */
         if (p->id == P_PREPARE && staging_clear(s->data, NULL)) /* what it could not remove itself, or a crash left */
@@ -312,14 +332,14 @@ static void on_death(void *arg, int fd, unsigned events)
     p->delay_ms = !young ? 0 : p->delay_ms ? p->delay_ms * 2 : 1000;
     if (p->delay_ms > RESTART_MAX_MS)
         p->delay_ms = RESTART_MAX_MS;
-    sm_warn("%s ended (%s); it is started again in %u ms", part_names[p->id], text, p->delay_ms);
+    sm_warn("%s ended (%s); it is started again in %u ms", rows[p->id].name, text, p->delay_ms);
     sm_timer_set(p->again, p->delay_ms, 0);
 }
 
 static int spawn(struct part *p, int child_fd)
 {
     char arg[32];
-    snprintf(arg, sizeof arg, "--part=%s", part_names[p->id]);
+    snprintf(arg, sizeof arg, "--part=%s", rows[p->id].name);
     char *argv[] = {(char *)(uintptr_t) "sakimori-agent", arg, (char *)(uintptr_t) "--data",
         (char *)(uintptr_t)p->s->data, p->s->skip ? (char *)(uintptr_t) "--skip" : NULL, (char *)(uintptr_t)p->s->skip,
         NULL};
@@ -332,9 +352,8 @@ static void start(struct part *p)
 {
     struct supervisor *s = p->s;
     int pair[2];
-    bool link = p->id == P_LINK, asks = p->id == P_BACKUP || p->id == P_RESTORE;
-    const struct sm_ipc_config c = {.may_receive = link ? from_link : asks ? from_asking : from_part,
-        .may_receive_n = link ? sizeof from_link / sizeof from_link[0] : asks ? 2 : 1,
+    const struct sm_ipc_config c = {.may_receive = rows[p->id].may,
+        .may_receive_n = rows[p->id].may_n,
         .body_max = SM_IPC_BODY_MAX,
         .queue_max = (size_t)4 << 20,
         .on_message = on_message,
@@ -354,10 +373,19 @@ static void start(struct part *p)
     if (!r)
         r = sm_loop_fd(s->loop, p->proc.fd, SM_READ, on_death, p, &p->watch);
     if (r) {
-        sm_error("%s could not be started: %s", part_names[p->id], sm_strerror(r));
+        sm_error("%s could not be started: %s", rows[p->id].name, sm_strerror(r));
         if (is_lasting(s, p->id))
             sm_timer_set(p->again, RESTART_MAX_MS, 0);
     }
+}
+
+static bool has_endpoint(const struct supervisor *s)
+{
+    struct agent_policy policy = {0};
+    char why[160] = "";
+    bool yes = geteuid() == 0 && !policy_load(s->data, s->skip, &policy, why) && !policy.no_endpoint;
+    policy_wipe(&policy);
+    return yes;
 }
 
 static void start_all(struct supervisor *s)
@@ -366,6 +394,7 @@ static void start_all(struct supervisor *s)
         sm_warn("the folders for databases could not be made ready");
     if (logs_folder(s->data))
         sm_warn("the folder for the places of logs could not be made");
+    s->endpoint = has_endpoint(s);
     for (int i = 0; i < P_COUNT; i++)
         if (is_lasting(s, i))
             start(&s->part[i]);

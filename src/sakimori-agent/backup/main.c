@@ -39,7 +39,6 @@ static int backup_start(struct backupd *b, const char *data, const char *skip, c
 {
     char path[AGENT_PATH_MAX + 32];
     struct plat_confined c = {0};
-    struct sm_buf t = SM_BUF_INIT(1024);
     int r = agent_config_load(data, &b->config, why);
     if (!r)
         r = policy_load(data, skip, &b->policy, why);
@@ -56,15 +55,9 @@ static int backup_start(struct backupd *b, const char *data, const char *skip, c
     snprintf(path, sizeof path, "%s/cache/head", data);
     if (!r)
         r = heads_open(&b->heads, path, b->config.head_pub, &b->config.vault);
-    const struct sm_ipc_config up = {.may_receive = from_up, .may_receive_n = 2, .body_max = 65536, .queue_max = 65536};
     if (!r)
-        r = sm_ipc_new(NULL, 3, &up, &b->up);
+        r = part_begin_plain(from_up, 2, &c, &b->up);
     b->assist.up = b->up;
-    if (!r)
-        r = plat_confined_put(&c, &t);
-    if (!r)
-        r = sm_ipc_send(b->up, A_READY, sm_buf_span(&t), -1);
-    sm_buf_wipe(&t);
     return r;
 }
 

@@ -22,8 +22,8 @@
 struct part {
     struct logs logs;
     struct agent_policy policy;
-    struct sm_loop *loop;
-    struct sm_ipc *up, *link;
+    struct part_life life;
+    struct sm_ipc *link;
     struct sm_timer *go;
     struct sm_watch *watch, *fd_watch[LOGS_MAX];
     uint64_t go_ms, tick_ms, soon_ms;
@@ -219,7 +219,7 @@ static void watch_fds(struct part *p)
 {
     for (size_t i = 0; i < p->logs.log_n; i++) {
         int fd = p->logs.log[i]->input->fd(p->logs.log[i]);
-        if (fd >= 0 && !p->fd_watch[i] && sm_loop_fd(p->loop, fd, SM_READ, on_log_fd, p, &p->fd_watch[i]))
+        if (fd >= 0 && !p->fd_watch[i] && sm_loop_fd(p->life.loop, fd, SM_READ, on_log_fd, p, &p->fd_watch[i]))
             sm_warn("%s is looked at once a minute only", p->logs.log[i]->name);
         else if (p->fd_watch[i] && !p->logs.log[i]->dirty)
             sm_watch_events(p->fd_watch[i], SM_READ);
@@ -304,7 +304,7 @@ static void on_link_gone(void *arg, struct sm_ipc *ipc, int err)
     sm_ipc_free(ipc); /* what is on its way is answered by that, and sent again */
 }
 
-static void on_up(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
+static void on_attach(void *arg, const char *peer, bool fresh, int *fd)
 {
     static const struct sm_ipc_rule rule[] = {{L_LOGS, SETTINGS_MAX, false, "L_LOGS"}};
     struct part *p = arg;
@@ -315,29 +315,19 @@ static void on_up(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
         .on_message = on_link,
         .on_gone = on_link_gone,
         .arg = p};
-    (void)ipc;
-    if (m->type == A_STOP) {
-        sm_loop_stop(p->loop, 0);
-        return;
-    }
-    int fd = m->fd;
-    m->fd = -1;
+    int taken = *fd;
+    (void)peer;
+    (void)fresh;
+    *fd = -1;
     if (p->link)
         on_link_gone(p, p->link, 0);
-    if (fd >= 0 && sm_ipc_new(p->loop, fd, &c, &p->link))
+    if (sm_ipc_new(p->life.loop, taken, &c, &p->link))
         sm_error("the channel to link could not be made");
     json_decref(p->told);
     p->told = NULL;
     for (size_t i = 0; i < p->logs.log_n; i++)
         p->logs.log[i]->not_before_ms = p->logs.log[i]->backoff_ms = 0;
     wake(p, 0);
-}
-
-static void on_up_gone(void *arg, struct sm_ipc *ipc, int err)
-{
-    (void)ipc;
-    (void)err;
-    sm_loop_stop(((struct part *)arg)->loop, 0);
 }
 
 int logs_folder(const char *data)
@@ -391,20 +381,18 @@ static int make(struct part *p, const char *data)
     p->logs.now_ms = now_ms;
     p->logs.buf = malloc(LOG_READ);
     p->logs.dir = calloc(LOG_DIRS_MAX, sizeof *p->logs.dir);
-    int r = p->logs.folder < 0 ? p->logs.folder : !p->logs.buf || !p->logs.dir ? -ENOMEM : sm_loop_new(&p->loop);
+    int r = p->logs.folder < 0 ? p->logs.folder : !p->logs.buf || !p->logs.dir ? -ENOMEM : sm_loop_new(&p->life.loop);
     if (!r)
-        r = sm_loop_timer(p->loop, UINT64_MAX, 0, go, p, &p->go);
+        r = sm_loop_timer(p->life.loop, UINT64_MAX, 0, go, p, &p->go);
     p->logs.inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (!r && p->logs.inotify >= 0)
-        r = sm_loop_fd(p->loop, p->logs.inotify, SM_READ, on_inotify, p, &p->watch);
+        r = sm_loop_fd(p->life.loop, p->logs.inotify, SM_READ, on_inotify, p, &p->watch);
     return r;
 }
 
 static int begin(struct part *p, const char *data, const char *skip, char *why)
 {
-    static const struct sm_ipc_rule rule[] = {{A_ATTACH, 4096, true, "A_ATTACH"}, {A_STOP, 16, false, "A_STOP"}};
     struct plat_confined c = {0};
-    struct sm_buf b = SM_BUF_INIT(1024);
     int r = policy_load(data, skip, &p->policy, why);
     if (!r)
         r = log_roots_make(&p->policy, &p->logs.roots);
@@ -414,21 +402,9 @@ static int begin(struct part *p, const char *data, const char *skip, char *why)
         r = confine(p, data, &c);
     if (!r)
         r = make(p, data);
-    const struct sm_ipc_config up = {.may_receive = rule,
-        .may_receive_n = 2,
-        .body_max = 65536,
-        .queue_max = 65536,
-        .on_message = on_up,
-        .on_gone = on_up_gone,
-        .arg = p};
-    if (!r)
-        r = sm_ipc_new(p->loop, 3, &up, &p->up);
-    if (!r)
-        r = plat_confined_put(&c, &b);
-    if (!r)
-        r = sm_ipc_send(p->up, A_READY, sm_buf_span(&b), -1);
-    sm_buf_wipe(&b);
-    return r;
+    p->life.attach = on_attach;
+    p->life.arg = p;
+    return r ? r : part_begin(&p->life, &c);
 }
 
 int logs_main(const char *data, const char *skip)
@@ -439,7 +415,7 @@ int logs_main(const char *data, const char *skip)
     if (r)
         sm_error("%s", why[0] ? why : sm_strerror(r));
     else
-        r = sm_loop_run(p.loop);
+        r = sm_loop_run(p.life.loop);
     drop_all(&p);
     log_roots_free(&p.logs.roots);
     policy_wipe(&p.policy);
