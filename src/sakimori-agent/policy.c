@@ -63,8 +63,16 @@ static int line(struct agent_policy *p, const char *name, const char *value)
         p->no_facts = strcmp(value, "no") == 0;
         return p->no_facts || strcmp(value, "yes") == 0 ? 0 : -SM_EINVAL;
     }
+    if (strcmp(name, "endpoint") == 0) {
+        p->no_endpoint = strcmp(value, "no") == 0;
+        return p->no_endpoint || strcmp(value, "yes") == 0 ? 0 : -SM_EINVAL;
+    }
     if (value[0] != '/')
         return -SM_EINVAL;
+    if (strcmp(name, "protect") == 0)
+        return add_path(p->protect, &p->protect_n, POLICY_LOGS_MAX, value);
+    if (strcmp(name, "unprotect") == 0)
+        return add_path(p->unprotect, &p->unprotect_n, POLICY_LOGS_MAX, value);
     if (strcmp(name, "skip") == 0)
         return add_skip(p, value);
     if (strcmp(name, "allow") != 0)
@@ -85,7 +93,7 @@ static int parse(struct agent_policy *p, const char *text, char *why)
                 value[end - 1] = 0; /* a name with a blank behind it would be no name of anything */
             int r = got == 2 ? line(p, name, value) : -SM_EINVAL;
             if (r) {
-                snprintf(why, 160, "policy.conf:%u: \"allow = /folder\", \"skip = /folder\", \"kind = name\", \"facts = no\", \"logs = no\" or \"nolog = /file\" is expected", n);
+                snprintf(why, 160, "policy.conf:%u: \"name = value\" is expected, with a name and a value that docs/OPERATIONS.md lists (limits of an agent)", n);
                 return r;
             }
         }
@@ -122,6 +130,10 @@ void policy_wipe(struct agent_policy *p)
         free(p->logs[i]);
     for (size_t i = 0; i < p->nolog_n; i++)
         free(p->nolog[i]);
+    for (size_t i = 0; i < p->protect_n; i++)
+        free(p->protect[i]);
+    for (size_t i = 0; i < p->unprotect_n; i++)
+        free(p->unprotect[i]);
     *p = (struct agent_policy){0};
 }
 

@@ -6,6 +6,9 @@
  *   facts = no          what this machine is (facts.h) is not told to the box
  *   logs = no           no log of this machine is sent; logs = /folder: files below it may be, besides /var/log (repeat)
  *   nolog = /var/log/x  a log, or a folder of logs, that is never read (repeat); nolog = journal: not the journal
+ *   endpoint = no       nothing on this machine is watched, stopped or scanned (parts sensor, judge, actor …)
+ *   protect = /srv       a folder whose files are watched and given back (repeat); none: all folders of people's files
+ *   unprotect = /srv/tmp a folder below that is not (repeat)
  *   kind = postgresql    a kind of source besides files that may be backed up (repeat); none: all when no folder is
  *                        named either, else only those whose paths are folders (sqlite)
  */
@@ -22,9 +25,9 @@ struct agent_policy {
     size_t allow_n;
     char kind[POLICY_KINDS_MAX][16];
     size_t kind_n;
-    bool no_facts, no_logs, no_journal;
-    char *logs[POLICY_LOGS_MAX], *nolog[POLICY_LOGS_MAX];
-    size_t logs_n, nolog_n;
+    bool no_facts, no_logs, no_journal, no_endpoint;
+    char *logs[POLICY_LOGS_MAX], *nolog[POLICY_LOGS_MAX], *protect[POLICY_LOGS_MAX], *unprotect[POLICY_LOGS_MAX];
+    size_t logs_n, nolog_n, protect_n, unprotect_n;
     struct plat_id skip[SCAN_SKIP_MAX];
     char *skip_path[SCAN_SKIP_MAX];
     size_t skip_n;

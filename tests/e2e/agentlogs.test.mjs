@@ -19,7 +19,7 @@ before(async () => {
   fs.mkdirSync(journal, { mode: 0o755 });
   agent = await L.Agent.join(box, c, 'karte-server');
   await agent.stop();
-  fs.writeFileSync(`${agent.data}/policy.conf`, `logs = ${dir}\nnolog = ${dir}/private.log\n`, { mode: 0o644 });
+  fs.writeFileSync(`${agent.data}/policy.conf`, `endpoint = no\nlogs = ${dir}\nnolog = ${dir}/private.log\n`, { mode: 0o644 });
   agent.start();
 });
 after(async () => {
@@ -232,7 +232,7 @@ test('the machine\'s owner may refuse everything, and the parts stay small', { t
   assert.ok(Number(/VmHWM:\s+(\d+)/.exec(status)[1]) >> 10 < 64);
   if (process.getuid() === 0) assert.notEqual(/Uid:\s+(\d+)/.exec(status)[1], '0');
   await agent.stop();
-  fs.writeFileSync(`${agent.data}/policy.conf`, 'logs = no\n', { mode: 0o644 });
+  fs.writeFileSync(`${agent.data}/policy.conf`, 'endpoint = no\nlogs = no\n', { mode: 0o644 });
   append('iis.log', '2026-11-23 01:00:02 203.0.113.5 marker-refused 404\n');
   agent.start();
   await became('iis', 'refused');

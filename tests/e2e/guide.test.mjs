@@ -68,7 +68,7 @@ test('a machine that was saved once can be built anew from its page', { timeout:
 
 test('the same without a box, beside what the sheet brings back; and a machine may keep it to itself', { timeout: 120e3 }, async () => {
   await w.agent.stop();
-  fs.writeFileSync(path.join(w.agent.data, 'policy.conf'), 'facts = no\n');
+  fs.writeFileSync(path.join(w.agent.data, 'policy.conf'), 'endpoint = no\nfacts = no\n');
   w.agent.start();
   const kept = await L.backup(w.c, w.source.id);
   assert.equal(kept.state, 'complete');

@@ -273,6 +273,8 @@ export class Agent {
     const code = await c.post('devices/codes', { name, ...(options.days && { days: options.days }) });
     a.said = options.at ? path.relative(options.at, a.data) : a.data;
     await run(programs.agent, ['join', box.agentUrl, code.code, '--data', a.said, '--name', name], { uid: options.uid, gid: options.gid, cwd: options.at });
+    // What the sensors watch is this test machine, and the work of all who share it: only tests of them switch them on.
+    if (!options.endpoint) fs.appendFileSync(path.join(a.data, 'policy.conf'), 'endpoint = no\n');
     a.start();
     a.device = await until('the machine in the list', async () => (await c.get('devices')).items.find((d) => d.name === name && d.state === 'ok')).catch(async (e) => {
       throw new Error(`${e.message}: ${JSON.stringify((await c.get('devices')).items)}\n${a.log.join('')}`);

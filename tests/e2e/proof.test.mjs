@@ -128,7 +128,7 @@ c=sqlite3.connect(d+'/b.db'); assert c.execute('pragma quick_check').fetchone()[
 
 test('where nothing may be started only the files are proved, and the report says so', { timeout: 120e3 }, async () => {
   await w.agent.stop();
-  fs.writeFileSync(path.join(w.agent.data, 'policy.conf'), 'kind = sqlite\n');
+  fs.writeFileSync(path.join(w.agent.data, 'policy.conf'), 'endpoint = no\nkind = sqlite\n');
   w.agent.start();
   await w.unlock();
   const d = await drill(w.orca);
@@ -136,7 +136,7 @@ test('where nothing may be started only the files are proved, and the report say
   assert.deepEqual([d.report.server.state, d.report.server.why], ['files', 'policy']);
   assert.equal(d.report.differences, 0);
   await w.agent.stop();
-  fs.rmSync(path.join(w.agent.data, 'policy.conf'));
+  fs.writeFileSync(path.join(w.agent.data, 'policy.conf'), 'endpoint = no\n');
   w.agent.start();
 });
 

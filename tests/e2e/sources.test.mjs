@@ -392,12 +392,12 @@ test('the machine decides which kinds there are, and tells the box what it has',
   assert.equal(home.status, 400);
   assert.equal(home.json.error.field, 'target');
   await w.agent.stop();
-  fs.writeFileSync(path.join(w.agent.data, 'policy.conf'), 'kind = sqlite\n');
+  fs.writeFileSync(path.join(w.agent.data, 'policy.conf'), 'endpoint = no\nkind = sqlite\n');
   w.agent.start();
   const r = await run(w.orca);
   assert.equal(r.state, 'failed');
   assert.ok(r.problems.some((p) => /policy/.test(p.what)), JSON.stringify(r.problems));
   await w.agent.stop();
-  fs.rmSync(path.join(w.agent.data, 'policy.conf'));
+  fs.writeFileSync(path.join(w.agent.data, 'policy.conf'), 'endpoint = no\n');
   w.agent.start();
 });

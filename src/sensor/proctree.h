@@ -1,0 +1,50 @@
+/*
+ * Who is whose child: every process this machine was seen to have, the tree it belongs to, and its program.  Fed by births, program
+ * changes and ends as they are told (plat/procwatch.h), and by looking (plat/procinfo.h) for whoever was not; pure bookkeeping, no
+ * system call here.  One thread.
+ *
+ * A *tree* is a process and all that ever came from it, also after its parent ended and it was given to another.  Its root is the
+ * topmost ancestor below a *gate*: process 1, a service manager, a login (sshd of a session, login, a desktop), cron, a container's
+ * keeper, or an interactive shell (a shell that leads a session with a terminal).  So two commands typed one after the other are two
+ * trees of one *session*, and everything one command starts is one.
+ */
+#ifndef SM_SENSOR_PROCTREE_H
+#define SM_SENSOR_PROCTREE_H
+#include "core/buf.h"
+#include "core/json.h"
+
+enum { PROCTREE_MAX = 65536, PROCTREE_PATH = 512, PROCTREE_LINE = 1024, PROCTREE_AFTER_MS = 10 * 60 * 1000 /* ended ones are remembered */ };
+
+enum proctree_bit {
+    PROC_GATE = 1, PROC_PACKAGED = 2, PROC_INTERPRETER = 4, PROC_FRESH = 8, PROC_SHELL = 16, PROC_KERNEL = 32, PROC_ENDED = 64,
+    PROC_SERVICE_USER = 128,    /* a system account that is not root */
+};
+
+struct proctree_row {
+    uint32_t pid, parent, uid, session; /* pid: of the process, never of a thread */
+    uint64_t start;             /* clock ticks since boot: with pid it names the process for ever */
+    uint64_t tree, group;       /* tree: never 0, never used twice; group: number of the login or session above it */
+    int64_t began_ms, ended_ms; /* since boot; 0: not yet */
+    uint32_t bits;
+    char exe[PROCTREE_PATH];    /* its program; "" unknown, cut ones end in "…" */
+    char line[PROCTREE_LINE];   /* command line, arguments joined by blanks */
+};
+
+/* How to look at a process that was not told: fills pid, parent, uid, session, start, exe, line and bits (but PROC_GATE).  -ESRCH. */
+typedef int proctree_look_fn(void *ctx, uint32_t pid, struct proctree_row *ret);
+
+struct proctree;
+sm_must_use int proctree_new(proctree_look_fn *look, void *ctx, struct proctree **ret);
+void proctree_free(struct proctree *t);
+/* What was told.  Out of order and doubled words do no harm.  -ENOMEM. */
+sm_must_use int proctree_fork(struct proctree *t, uint32_t parent, uint32_t child, int64_t at_ms);
+sm_must_use int proctree_exec(struct proctree *t, uint32_t pid, int64_t at_ms);
+void proctree_exit(struct proctree *t, uint32_t pid, int64_t at_ms);
+/* The process (looked at when unknown).  *ret is borrowed until the next call.  -ESRCH gone and never seen. */
+sm_must_use int proctree_get(struct proctree *t, uint32_t pid, const struct proctree_row **ret);
+/* Living processes of a tree, parents first, at most n; gives how many there are. */
+size_t proctree_members(const struct proctree *t, uint64_t tree, struct proctree_row *ret, size_t n);
+/* Everything known of a tree, ended processes too, as [{"pid","start","parent","uid","exe","line","began","ended"}…≤200].  -SM_ENOTFOUND. */
+sm_must_use int proctree_tell(const struct proctree *t, uint64_t tree, json_t **ret);
+size_t proctree_count(const struct proctree *t);
+#endif
