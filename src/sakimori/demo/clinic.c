@@ -176,6 +176,9 @@ static int join(struct demo *d)
     sm_zero(code, sizeof code);
     if (e != CLI_OK && !demo_stopped())
         cli_note(d->c, T(d->c, "機器を登録できません。%s/agent.log を見てください", "the machine cannot join; see %s/agent.log"), d->dir);
+    /* The story is that of backups: nothing on the machine stops the mock attack. */
+    if (e == CLI_OK && demo_put(data, "policy.conf", "endpoint = no\n", false) < 0)
+        e = CLI_FAILED;
     return e == CLI_OK ? start_agent(d) : CLI_FAILED;
 }
 

@@ -35,6 +35,8 @@ int demo_find_share(struct demo *d);
 int demo_start(struct demo *d, char *const *argv, int out, const char *log, struct plat_proc *ret);
 /* Start and wait at most timeout_ms; standard output is collected in ret_out unless NULL. */
 int demo_run(struct demo *d, char *const *argv, const char *log, unsigned timeout_ms, struct sm_buf *ret_out);
+/* text as (or at the end of) the file dir/name.  0 or -errno. */
+int demo_put(const char *dir, const char *name, const char *text, bool append);
 int demo_make_clinic(struct demo *d);
 int demo_work_a_day(struct demo *d, unsigned day);
 void demo_clear(struct demo *d);

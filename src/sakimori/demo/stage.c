@@ -170,7 +170,7 @@ static int tool(
     return e == CLI_OK ? CLI_OK : CLI_FAILED;
 }
 
-static int put(const char *dir, const char *name, const char *text, bool append)
+int demo_put(const char *dir, const char *name, const char *text, bool append)
 {
     char path[DEMO_PATH + 256];
     (void)snprintf(path, sizeof path, "%s/%s", dir, name); /* fits */
@@ -194,7 +194,7 @@ int demo_make_clinic(struct demo *d)
     (void)snprintf(from, sizeof from, "%s/clinic-share-synthetic.tar.gz", d->share); /* fits */
     if (e == CLI_OK)
         e = tool(d, "/bin/tar", "-xzf", from, "-C", clinic);
-    if (e == CLI_OK && put(clinic, "予約.csv", "日付,時刻,名前\n", false) < 0)
+    if (e == CLI_OK && demo_put(clinic, "予約.csv", "日付,時刻,名前\n", false) < 0)
         e = CLI_FAILED;
     return e == CLI_OK ? demo_work_a_day(d, 1) : e;
 }
@@ -207,12 +207,12 @@ int demo_work_a_day(struct demo *d, unsigned day)
     for (unsigned i = 0; i < 40 && r == 0; i++) {
         (void)snprintf(line, sizeof line, "2026-11-%02u,%02u:%02u,見本 患者%03u\n", day, 9 + i / 6, i % 6 * 10,
             day * 40 + i); /* fits */
-        r = put(clinic, "予約.csv", line, true);
+        r = demo_put(clinic, "予約.csv", line, true);
     }
     (void)snprintf(name, sizeof name, "日報-%02u.txt", day);                          /* fits */
     (void)snprintf(line, sizeof line, "%u日目の日報\n外来40名。特に変わりなし。\n", day); /* fits */
     if (r == 0)
-        r = put(clinic, name, line, false);
+        r = demo_put(clinic, name, line, false);
     if (r < 0)
         cli_note(d->c, "%s: %s", clinic, sm_errtext(r, d->c->ja));
     return r < 0 ? CLI_FAILED : CLI_OK;
