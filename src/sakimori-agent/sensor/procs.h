@@ -1,0 +1,33 @@
+/*
+ * Processes, inside the part `sensor`: the watcher feeds the tree of processes, and what happens becomes events.  One thread: whoever
+ * calls procs_drain also owns the tree.
+ *
+ *   procs_new before part_confine (it opens what needs CAP_BPF, PERFMON and NET_ADMIN); nothing after it makes unusual system calls
+ *   but reads of /proc
+ *   procs_drain when procs_fd is readable, and before each decision on a file: then whoever did the thing is in the tree
+ *   procs_tick once a second: tells what was folded, looks by itself where there is no watcher
+ */
+#ifndef AGENT_SENSOR_PROCS_H
+#define AGENT_SENSOR_PROCS_H
+#include "sensor/proctree.h"
+
+enum procs_what { PROCS_BORN, PROCS_PROGRAM, PROCS_ENDED };
+struct procs_config {
+    /* One event, a JSON object without a line end; from within procs_drain and procs_tick.  Not NULL. */
+    void (*event)(void *ctx, struct sm_span line);
+    /* A process began, became another program, ended (row is borrowed for the call).  Must not call back in here.  NULL: nobody asks. */
+    void (*word)(void *ctx, enum procs_what what, const struct proctree_row *row);
+    /* The last living process of a tree ended.  NULL: nobody asks. */
+    void (*tree_gone)(void *ctx, uint64_t tree);
+    void *ctx;
+};
+struct procs;
+sm_must_use int procs_new(const struct procs_config *config, struct procs **ret); /* -ENOMEM */
+void procs_free(struct procs *p);
+int procs_fd(const struct procs *p);          /* for the loop; -1: there is none, procs_tick does it all */
+void procs_drain(struct procs *p);            /* next to nothing when there is nothing */
+void procs_tick(struct procs *p);
+struct proctree *procs_tree(struct procs *p); /* borrowed; drain first */
+/* Into *state (the body of E_SENSOR_STATE): "processes":"bpf|connector|none", "processes_lost", "processes_folded", and words in "why". */
+sm_must_use int procs_state(const struct procs *p, json_t *state);
+#endif
