@@ -7,6 +7,7 @@
  *   backup       reads files, seals; no network
  *   logs         reads the machine's logs; no network, no key (logs/logs.h)
  *   lend         only where a folder is to be left out: opens for backup what its rules know nothing of (lend.c)
+ *   judge        rules on events, findings, the endpoint's policy; no network, no key (judge/judge.h)
  *   prepare, hook  before and after files are read (helper.h); started for it and gone after it
  *   restore      writes files, for one signed order; no network; started for it and gone after it
  */
@@ -64,7 +65,17 @@ enum agent_msg {
     L_SETTINGS = 11, /* JSON {"sources": […]} */
     L_LOGS = 12,       /* link → logs: JSON {"logs": […]} as the box wants them */
     L_LOGS_STATE = 13, /* logs → link: JSON {"logs": […]} how they are */
-    /* 14, 50 to 109: parts of the endpoint (PROTOCOL-agent.md, "Endpoint") */
+    L_ENDPOINT = 14,   /* judge → link: JSON ≤ 32 KiB, key "endpoint" of the poll */
+    /* Parts of the endpoint (PROTOCOL-agent.md, "Endpoint"; bodies: E_*_MAX below) */
+    E_EVENT = 50,        /* sensor, inspect, scan, actor, supervisor → judge: JSON objects, one a line */
+    E_FINDING = 51,      /* the same: JSON of one finding */
+    E_SENSOR_STATE = 52, /* sensor → judge: JSON, every 10 s and on change */
+    E_PART_STATE = 53,   /* inspect, scan, actor, supervisor → judge: JSON ≤ 4 KiB: a key of that name in L_ENDPOINT */
+    E_POLICY = 70,       /* judge → sensor, inspect, scan, actor: the signed row (endpoint_policy_take) */
+    E_TREE = 71,         /* judge → sensor: JSON {"tree","do":"stop|go|excuse|drop"} */
+    E_DO = 80,           /* judge → actor: JSON {"action","finding","args"} → {"state","detail"} */
+    E_LOOK = 90,         /* sensor, judge → scan */
+    E_FOUND = 91,        /* scan → judge */
     /* backup, restore, logs → link: carry this to the box.  The answer is u16 HTTP status ‖ body (MORE frames when long);
      * SM_EPEER when the box could not be reached in time. */
     L_CALL =
@@ -86,6 +97,13 @@ enum agent_msg {
     W_READY = 33,   /* the last word; prepare: JSON {"err","folder","root","partial","served"}, hook: {"good","end","said"} */
 };
 #define L_CALL_BODY ((size_t)512 << 10)
+#define E_EVENT_MAX ((size_t)256 << 10)
+#define E_FINDING_MAX ((size_t)256 << 10)
+#define E_SENSOR_STATE_MAX ((size_t)16 << 10)
+#define E_PART_STATE_MAX ((size_t)4 << 10)
+#define E_TREE_MAX ((size_t)256)
+#define E_DO_MAX ((size_t)32 << 10)
+#define L_ENDPOINT_MAX ((size_t)32 << 10)
 #define L_PATH_MAX 256
 
 /* backup → lend: the absolute path of a file, raw bytes without NUL → a descriptor for reading (none: refused). */
@@ -99,6 +117,9 @@ int restore_main(const char *data, const char *skip);
 int decoy_main(const char *data, const char *skip);
 int lend_main(const char *data, const char *skip);
 int logs_main(const char *data, const char *skip);
+int judge_main(const char *data, const char *skip);
+#define JUDGE_USER "_sakimori-judge"
+#define JUDGE_UID 64325u
 #define LOGS_USER "_sakimori-logs"
 #define LOGS_UID 64324u
 sm_must_use int logs_folder(const char *data); /* DATA/logs, of that user; made by the supervisor */

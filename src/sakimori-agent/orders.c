@@ -54,15 +54,14 @@ static int read_fields(struct sm_span text, const char *device, struct order *re
     return strcmp(whose, device) == 0 ? 0 : -SM_EAUTH;
 }
 
-int order_check(const json_t *row, const uint8_t order_pub[32], const char *device, struct order *ret, char *ret_why)
+int order_read(const json_t *row, const uint8_t order_pub[32], const char *device, struct order *ret, char *ret_why)
 {
     struct sm_obj o = SM_OBJ(row);
     struct sm_buf text = SM_BUF_INIT(ORDER_TEXT_MAX);
     struct order out = {0};
-    int64_t now = 0;
     ret_why[0] = 0;
     const char *b64 = sm_obj_str(&o, "order", 1, ORDER_MAX), *sig = sm_obj_str(&o, "sig", 128, 128);
-    int r = get_time(&o, "now", &now);
+    int r = o.err;
     if (r)
         snprintf(ret_why, 160, "%s", o.why);
     if (!r)
@@ -71,10 +70,28 @@ int order_check(const json_t *row, const uint8_t order_pub[32], const char *devi
         r = check_signature(sm_buf_span(&text), sig, order_pub);
     if (!r)
         r = read_fields(sm_buf_span(&text), device, &out, ret_why);
+    sm_buf_wipe(&text);
+    if (r)
+        order_wipe(&out);
+    else
+        *ret = out;
+    return r;
+}
+
+int order_check(const json_t *row, const uint8_t order_pub[32], const char *device, struct order *ret, char *ret_why)
+{
+    struct sm_obj o = SM_OBJ(row);
+    struct order out = {0};
+    int64_t now = 0;
+    int r = order_read(row, order_pub, device, &out, ret_why);
+    if (!r) {
+        r = get_time(&o, "now", &now);
+        if (r)
+            snprintf(ret_why, 160, "%s", o.why);
+    }
     if (!r && (out.not_after_s - out.issued_s > ORDER_WINDOW_S || out.not_after_s <= out.issued_s ||
                   now > out.not_after_s || now < out.issued_s - ORDER_SKEW_S))
         r = -SM_ETIME;
-    sm_buf_wipe(&text);
     if (r)
         order_wipe(&out);
     else

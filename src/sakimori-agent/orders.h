@@ -30,5 +30,8 @@ sm_must_use int order_take(const json_t *row, const uint8_t order_pub[32], const
 /* The same without the list of used ids (tests, and to look at one). */
 sm_must_use int order_check(
     const json_t *row, const uint8_t order_pub[32], const char *device, struct order *ret, char *ret_why);
+/* Signature, form and whose it is alone, at whatever time (row needs no "now"): what is kept and read again later. */
+sm_must_use int order_read(
+    const json_t *row, const uint8_t order_pub[32], const char *device, struct order *ret, char *ret_why);
 void order_wipe(struct order *o);
 #endif
