@@ -26,9 +26,10 @@
 #define ANOTHER_MS 30000 /* a part that died is there again before that, or something is badly wrong */
 #define RUNS_MAX 32 /* accepted and not ended */
 #define LOGS_STATE_MAX ((size_t)32 << 10) /* it goes into the poll */
+#define POLL_BODY_MAX ((size_t)128 << 10)
 #define BORN_MS 3000 /* the first poll waits so long for the backup part: an order before it would count as sent */
 
-enum { PART_BACKUP, PART_RESTORE, PART_LOGS, PARTS };
+enum { PART_BACKUP, PART_RESTORE, PART_LOGS, PART_JUDGE, PART_ACTOR, PART_SCAN, PARTS };
 
 struct link {
     struct agent_config config;
@@ -42,6 +43,7 @@ struct link {
     size_t carrying;
     json_t *confined, *sources;
     json_t *local; /* {"features"} of A_LOCAL */
+    json_t *endpoint;          /* of judge, for the poll; gone with it */
     json_t *logs, *logs_state; /* what the box wants of this machine's logs; how they are, for the poll */
     char boot_id[PLAT_BOOT_ID_TEXT], life[40];
     json_t *waiting_restore; /* poll row, until its process is attached */
@@ -276,18 +278,43 @@ static struct carry *carry_new(struct link *l, int part, const struct sm_ipc_msg
     return c;
 }
 
-/* The parts that send events may ask for nothing else. */
-static bool only_events(int part)
+/* What each part may ask the box for (u8 method: L_CALL). */
+static bool may_all(unsigned method, struct sm_span path)
 {
-    return part == PART_LOGS;
+    return method <= 3 && path_ok(path);
 }
+
+/* The parts that send events. */
+static bool may_events(unsigned method, struct sm_span path)
+{
+    return method == 2 && events_path_ok(path);
+}
+
+static bool path_is(struct sm_span path, const char *text)
+{
+    return path.n == strlen(text) && memcmp(path.p, text, path.n) == 0;
+}
+
+static bool may_judge(unsigned method, struct sm_span path)
+{
+    return may_events(method, path) || (method == 1 && path_is(path, PREFIX "findings"));
+}
+
+/* How an order that takes its time went on, and findings. */
+static bool may_acts(unsigned method, struct sm_span path)
+{
+    static const char head[] = PREFIX "orders/";
+    bool order = path.n > sizeof head && memcmp(path.p, head, sizeof head - 1) == 0;
+    return method == 1 && path_ok(path) && (order || path_is(path, PREFIX "findings"));
+}
+
+static bool part_may(int part, unsigned method, struct sm_span path);
 
 static int start_call(struct carry *c, struct sm_rd *rd)
 {
     unsigned method = sm_rd_u8(rd);
     struct sm_span path = sm_rd_bytes(rd, sm_rd_u16(rd));
-    bool ok = only_events(c->part) ? method == 2 && events_path_ok(path) : path_ok(path);
-    if (rd->err || method > 3 || !ok)
+    if (rd->err || !part_may(c->part, method, path))
         return -SM_EPROTO;
     memcpy(c->path, path.p, path.n);
     struct http_request r = {
@@ -431,6 +458,15 @@ static void on_logs_state(struct link *l, struct sm_span body)
     json_decref(o);
 }
 
+static void on_endpoint(struct link *l, struct sm_span body)
+{
+    json_t *o = NULL;
+    if (sm_json_parse(body, L_ENDPOINT_MAX, &o, NULL))
+        return;
+    json_decref(l->endpoint);
+    l->endpoint = o;
+}
+
 static void on_part(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct link *l = arg;
@@ -439,6 +475,10 @@ static void on_part(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
         part++;
     if (m->type == L_LOGS_STATE) {
         on_logs_state(l, m->body);
+        return;
+    }
+    if (m->type == L_ENDPOINT) {
+        on_endpoint(l, m->body);
         return;
     }
     struct carry *c = carry_new(l, part, m);
@@ -501,6 +541,10 @@ static void on_part_gone(void *arg, struct sm_ipc *ipc, int err)
             continue;
         part_gen[i]++;
         l->part[i] = NULL;
+        if (i == PART_JUDGE) { /* what it said holds no more */
+            json_decref(l->endpoint);
+            l->endpoint = NULL;
+        }
     }
     for (struct carry *c = l->carries, *next; c; c = next) {
         next = c->next;
@@ -653,6 +697,20 @@ static void give(struct link *l, int part, const json_t *row, const char *id, co
     sm_buf_wipe(&b);
 }
 
+/* Whose an order is.  One of a kind that is not known here is backup's to refuse. */
+static int part_of(const char *kind)
+{
+    static const struct {
+        const char *kind;
+        int part;
+    } rows[] = {{"backup", PART_BACKUP}, {"cancel", PART_BACKUP}, {"reindex", PART_BACKUP}, {"restore", PART_RESTORE},
+        {"endpoint", PART_JUDGE}, {"act", PART_ACTOR}, {"scan", PART_SCAN}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (strcmp(kind, rows[i].kind) == 0)
+            return rows[i].part;
+    return PART_BACKUP;
+}
+
 static void on_order(struct link *l, json_t *row, const char *now)
 {
     char id[65], kind[33], run[33];
@@ -661,8 +719,9 @@ static void on_order(struct link *l, json_t *row, const char *now)
         return;
     }
     json_object_set_new(row, "now", json_string(now));
-    if (strcmp(kind, "restore") != 0) {
-        give(l, PART_BACKUP, row, id, run);
+    int part = part_of(kind);
+    if (part != PART_RESTORE) {
+        give(l, part, row, id, run);
         return;
     }
     if (l->part[PART_RESTORE])
@@ -795,7 +854,7 @@ static void poll_done(void *arg, int status, struct sm_span body)
 static void poll_now(void *arg)
 {
     struct link *l = arg;
-    struct sm_buf b = SM_BUF_INIT(65536);
+    struct sm_buf b = SM_BUF_INIT(POLL_BODY_MAX);
     if (l->poll)
         return;
     if (!l->part[PART_BACKUP] && plat_clock_mono_ms() - l->began_ms < BORN_MS) {
@@ -813,6 +872,8 @@ static void poll_now(void *arg)
     json_object_set_new(o, "clock_s", json_integer(clock.s));
     if (l->logs_state)
         json_object_set(o, "logs", l->logs_state);
+    if (l->endpoint)
+        json_object_set(o, "endpoint", l->endpoint);
     json_t *features = json_object_get(o, "features");
     for (size_t i = 0; i < json_array_size(json_object_get(l->local, "features")); i++)
         json_array_append(features, json_array_get(json_object_get(l->local, "features"), i));
@@ -848,17 +909,31 @@ static const struct sm_ipc_rule from_logs[] = {
     {L_CALL, SM_IPC_BODY_MAX, false, "L_CALL"},
     {L_LOGS_STATE, LOGS_STATE_MAX, false, "L_LOGS_STATE"},
 };
+static const struct sm_ipc_rule from_judge[] = {
+    {L_CALL, SM_IPC_BODY_MAX, false, "L_CALL"},
+    {L_ENDPOINT, L_ENDPOINT_MAX, false, "L_ENDPOINT"},
+};
+static const struct sm_ipc_rule from_acting[] = {{L_CALL, SM_IPC_BODY_MAX, false, "L_CALL"}};
 #define RULES(r) r, sizeof r / sizeof r[0]
-/* Who has a channel to link, and what it may say there. */
+/* Who has a channel to link, what it may say there, and what it may ask the box for. */
 static const struct {
     const char *name;
     const struct sm_ipc_rule *may;
     size_t may_n;
+    bool (*ask)(unsigned method, struct sm_span path);
 } parts[PARTS] = {
-    [PART_BACKUP] = {"backup", RULES(from_part)},
-    [PART_RESTORE] = {"restore", RULES(from_part)},
-    [PART_LOGS] = {"logs", RULES(from_logs)},
+    [PART_BACKUP] = {"backup", RULES(from_part), may_all},
+    [PART_RESTORE] = {"restore", RULES(from_part), may_all},
+    [PART_LOGS] = {"logs", RULES(from_logs), may_events},
+    [PART_JUDGE] = {"judge", RULES(from_judge), may_judge},
+    [PART_ACTOR] = {"actor", RULES(from_acting), may_acts},
+    [PART_SCAN] = {"scan", RULES(from_acting), may_acts},
 };
+
+static bool part_may(int part, unsigned method, struct sm_span path)
+{
+    return parts[part].ask(method, path);
+}
 static const struct sm_ipc_rule from_supervisor[] = {
     {A_CONFINED, 65536, false, "A_CONFINED"},
     {A_LOCAL, 65536, false, "A_LOCAL"},
@@ -1000,6 +1075,7 @@ int link_main(const char *data, const char *skip)
     json_decref(l.sources);
     json_decref(l.logs);
     json_decref(l.logs_state);
+    json_decref(l.endpoint);
     json_decref(l.waiting_restore);
     agent_config_wipe(&l.config);
     return r ? 1 : 0;

@@ -19,6 +19,8 @@ static const struct { const char *method, *pattern; size_t max; } limits[] = {
     { "POST", "/agent/v1/sessions/*/manifest", KIB(256) + 1024 },
     { "POST", "/agent/v1/sessions/*/have", KIB(256) },
     { "POST", "/agent/v1/events", KIB(960) },
+    { "POST", "/agent/v1/poll", KIB(128) },
+    { "POST", "/agent/v1/findings", KIB(192) },
     { "POST", "/agent/v1/caches/*/put", KIB(256) },
     { "POST", "/agent/v1/restores/*/objects", KIB(64) },
     { "POST", "/agent/v1/restores/*/end", KIB(900) },
