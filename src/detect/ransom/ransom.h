@@ -25,6 +25,7 @@
 enum {
     RANSOM_TREES_MAX = 4096,
     RANSOM_FILES_MAX = 512,     /* files of a tree that are remembered; past it the oldest that were found harmless are forgotten */
+    RANSOM_ALL_MAX = 32768,     /* files of all trees together */
     RANSOM_SAMPLE = 4096,       /* bytes looked at in one place */
     RANSOM_SAMPLES = 24,        /* places of one file at most */
 };
@@ -57,27 +58,43 @@ struct ransom_act {
     uint32_t pid;
     uint8_t how, who;       /* enum ransom_how, bits of ransom_who */
     bool decoy;             /* it is one of ours, laid for this */
+    uint64_t group;         /* the login or session above the tree (proctree's group); 0: none, or not told */
     int64_t at_ms;
     uint64_t size;          /* now */
     struct sm_span path, to; /* borrowed; bytes, no encoding promised */
-    struct sm_span program;
+    struct sm_span program, line; /* its file, and its command line (arguments joined by blanks; may be empty) */
 };
 
+/*
+ * What the caller does, in this order:
+ *   1. before it asks for an open, it takes in the notices that wait (WRITTEN, RENAMED, REMOVED), so that a file closed before this
+ *      open was asked for counts;
+ *   2. asks ransom_act; on STOP the open is not answered before the tree is stopped, and nothing is kept for it;
+ *   3. when ret->wait_ms is not 0 and it can: keeps the opener waiting that long and asks once more with the same act (several
+ *      programs of one tree work side by side, and what they have just opened has not been changed yet);
+ *   4. before a WRITE or EMPTY of an earlier file goes on, keeps its contents; if that fails, says ransom_unkept.
+ * RENAMED and REMOVED of a file it holds a descriptor of carry its number, others 0.  When a tree first removes earlier files and has
+ * made folders that are not watched yet, what lies in them is told first, as NEW and WRITTEN.  A few times a second it calls
+ * ransom_look: whoever opened its files long ago asks no more.
+ */
+
 /* How this room looks at files.  All give 0 or more, -SM_ENOTFOUND when there is nothing to look at (no longer held, no pre-image),
- * or another error, which counts as not seen.  Called from within ransom_act only. */
+ * or another error, which counts as not seen.  Called from within ransom_act, ransom_unkept and ransom_look only. */
 struct ransom_files {
     void *ctx;
-    /* Size of the contents now and as they were before the tree's first change; links: 0 when the file was removed meanwhile. */
+    /* Size of the contents now and as they were before the tree's first change (the pre-image kept for this tree); links: 0 when the
+     * file was removed meanwhile.  Contents of a removed file that is held open are still there "now". */
     int (*now)(void *ctx, uint64_t file, uint64_t *ret_size, unsigned *ret_links);
-    int (*before)(void *ctx, uint64_t file, uint64_t *ret_size);
-    /* At most n bytes from offset, how many. */
+    int (*before)(void *ctx, uint64_t tree, uint64_t file, uint64_t *ret_size);
+    /* At most n bytes from offset, how many (0 at the end). */
     ssize_t (*read_now)(void *ctx, uint64_t file, uint64_t offset, uint8_t *buf, size_t n);
-    ssize_t (*read_before)(void *ctx, uint64_t file, uint64_t offset, uint8_t *buf, size_t n);
+    ssize_t (*read_before)(void *ctx, uint64_t tree, uint64_t file, uint64_t offset, uint8_t *buf, size_t n);
 };
 
 enum ransom_say { RANSOM_GO, RANSOM_SUSPECT, RANSOM_STOP };
 struct ransom_verdict {
     uint8_t say;
+    uint8_t wait_ms;        /* only with an open: see above; 0 nearly always */
     unsigned score;         /* 0 … ; RANSOM_STOP from the threshold of the sensitivity on */
     unsigned destroyed;     /* files found changed beyond use, or removed after being read */
     unsigned touched;       /* of the tree's acts, files that were there before and were changed, renamed or removed */
@@ -89,6 +106,13 @@ struct ransom *ransom_new(const struct ransom_files *files, int sensitivity);
 void ransom_free(struct ransom *r);
 /* -ENOMEM (nothing changed; the caller lets it pass and says so), -SM_EINVAL. */
 sm_must_use int ransom_act(struct ransom *r, const struct ransom_act *act, struct ransom_verdict *ret);
+/* The contents of a file about to be changed could not be kept: what it looks like is remembered here, now, before the change. */
+void ransom_unkept(struct ransom *r, uint64_t tree, uint64_t file);
+/*
+ * Look again at files that stand open for writing since a while, at most `files` of them, those first that waited longest.  When a tree
+ * gets past the threshold by it, it is named in *ret_tree and its verdict in *ret, and 1 is returned (call again for others); else 0.
+ */
+sm_must_use int ransom_look(struct ransom *r, int64_t at_ms, unsigned files, uint64_t *ret_tree, struct ransom_verdict *ret);
 /* The caller let go of a file (its number may come again), or of a whole tree (all its processes ended, or a person said harmless). */
 void ransom_drop_file(struct ransom *r, uint64_t file);
 void ransom_drop_tree(struct ransom *r, uint64_t tree);
