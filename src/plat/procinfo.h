@@ -1,5 +1,6 @@
 /*
- * One look at a running process, as the system shows it now.
+ * One look at a running process, as the system shows it now.  One thread of a program at a time: what was found out about a program's
+ * file is kept.
  */
 #ifndef SM_PLAT_PROCINFO_H
 #define SM_PLAT_PROCINFO_H
@@ -8,13 +9,14 @@
 
 enum { PROCINFO_PATH = 512, PROCINFO_LINE = 1024 };
 enum procinfo_bit {
-    PROCINFO_PACKAGED = 2,      /* its file lies in /usr, /bin, /sbin, /lib* or /opt, is root's, nobody else may write it nor a folder above it */
+    PROCINFO_PACKAGED = 2,      /* its file lies in /usr, /bin, /sbin, /lib* or /opt as this process sees them, is root's, and nobody
+                                   else may write it nor a folder above it */
     PROCINFO_INTERPRETER = 4,   /* known by its name: python3.11, perl, node, sh … */
     PROCINFO_FRESH = 8,         /* its file was made or changed within a day */
     PROCINFO_SHELL = 16,
     PROCINFO_KERNEL = 32,       /* a thread of the kernel */
     PROCINFO_SERVICE_USER = 128,/* of a system account that is not root (uid 1 … 999) */
-    PROCINFO_TERMINAL = 256,    /* it leads its session, which has a terminal */
+    PROCINFO_TERMINAL = 256,    /* it leads its session, which has a terminal; or a shell that reads one */
 };
 struct procinfo {
     uint32_t pid, parent, uid, session; /* pid: of the process, also when a thread was asked for */
@@ -33,7 +35,7 @@ sm_must_use int procinfo_process(uint32_t thread, uint32_t *ret_pid);
 sm_must_use ssize_t procinfo_list(uint32_t *ret, size_t max);
 
 /* Parsers of what the system shows (exposed for tests and fuzzing).  -SM_EFORMAT. */
-struct procinfo_stat { uint32_t pid, parent, session, terminal, flags; uint64_t start; char state; };
+struct procinfo_stat { uint32_t pid, parent, session, terminal, flags, threads; uint64_t start; char state; };
 sm_must_use int procinfo_parse_stat(struct sm_span text, struct procinfo_stat *ret);
 sm_must_use int procinfo_parse_status(struct sm_span text, uint32_t *ret_tgid, uint32_t *ret_uid);
 /* NUL-separated arguments to one line of at most n bytes with its NUL; cut ones end in "…". */

@@ -22,7 +22,7 @@ enum { PROCTREE_MAX = 65536, PROCTREE_PATH = 512, PROCTREE_LINE = 1024, PROCTREE
 enum proctree_bit {
     PROC_GATE = 1, PROC_PACKAGED = 2, PROC_INTERPRETER = 4, PROC_FRESH = 8, PROC_SHELL = 16, PROC_KERNEL = 32, PROC_ENDED = 64,
     PROC_SERVICE_USER = 128,    /* a system account that is not root */
-    PROC_TERMINAL = 256,        /* it leads its session, which has a terminal */
+    PROC_TERMINAL = 256,        /* it leads its session, which has a terminal; or a shell that reads one */
 };
 
 struct proctree_row {
@@ -42,6 +42,8 @@ typedef int proctree_look_fn(void *ctx, uint32_t id, struct proctree_row *ret);
 struct proctree;
 sm_must_use int proctree_new(proctree_look_fn *look, void *ctx, struct proctree **ret);
 void proctree_free(struct proctree *t);
+/* Numbers of trees begin here: a caller that starts again begins above what it gave before. */
+void proctree_number_from(struct proctree *t, uint64_t first);
 /* What was told.  Out of order and doubled words do no harm.  -ENOMEM. */
 sm_must_use int proctree_fork(struct proctree *t, uint32_t parent, uint32_t child, int64_t at_ms);
 sm_must_use int proctree_exec(struct proctree *t, uint32_t pid, int64_t at_ms);
