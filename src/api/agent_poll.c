@@ -1,6 +1,6 @@
 /* What machines hear: held polls, signed orders, their settings. */
 #include <errno.h>
-#include "api/internal.h"
+#include "api/endpoint.h"
 #include "api/watch.h"
 
 #define ORDERS_AT_ONCE 16
@@ -176,6 +176,8 @@ void h_poll(struct api_call *c)
             a, "device", c->who.device, json_pack("{s:s,s:s,s:s}", "id", c->who.device, "name", name, "state", "ok"));
     if (good)
         device_logs_said(a, before, c->body);
+    if (good)
+        endpoint_said(a, before, c->body);
     json_decref(before);
     if (!good)
         return;
@@ -256,6 +258,8 @@ static void order_refused(struct api *a, const json_t *order, const char *state,
 {
     const char *kind = api_str(order, "kind"), *ref = api_str(order, "ref");
     bool failed = !strcmp(state, "refused") || !strcmp(state, "failed");
+    if (!strcmp(kind, "endpoint"))
+        endpoint_acked(a, order, state, detail);
     if (failed && !strcmp(kind, "backup"))
         run_finish(a, ref, "failed", detail);
     else if (failed && !strcmp(kind, "restore"))

@@ -32,6 +32,7 @@ int api_new(const struct api_config *config, struct api **ret)
     a->vault = json_object();
     a->progress = json_object();
     a->links = json_object();
+    a->endpoint_asked = json_object();
     a->clocks = json_object();
     a->copies_wanted = json_array();
     a->loaded = json_object();
@@ -83,6 +84,7 @@ void api_free(struct api *a)
     json_decref(a->verify);
     json_decref(a->progress);
     json_decref(a->links);
+    json_decref(a->endpoint_asked);
     json_decref(a->copying);
     json_decref(a->copies_wanted);
     json_decref(a->selfing);

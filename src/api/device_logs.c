@@ -66,6 +66,7 @@ json_t *device_logs_hints(struct api *a)
         json_array_foreach(rows, k, row) if (*api_str(row, "format") || *api_str(row, "encoding"))
             api_set(formats, api_str(row, "name"),
                 json_pack("{s:s,s:s}", "format", api_str(row, "format"), "encoding", api_str(row, "encoding")));
+        api_set(formats, "endpoint", json_pack("{s:s,s:s}", "format", "endpoint", "encoding", "utf-8")); /* what its agent tells itself */
         api_append(out, json_pack("{s:s,s:s,s:o}", "device", api_str(d, "id"), "host",
                             *api_str(d, "hostname") ? api_str(d, "hostname") : api_str(d, "name"), "logs", formats));
         json_decref(rows);
@@ -88,7 +89,8 @@ static bool name_good(const char *s)
 {
     size_t n = strlen(s);
 
-    return n >= 1 && n <= NAME_MAX_TEXT && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n && s[0] != '-';
+    return n >= 1 && n <= NAME_MAX_TEXT && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n && s[0] != '-' &&
+           strcmp(s, "endpoint") != 0; /* the stream of the agent's own events */
 }
 
 /* Only what is known of a row is kept; NULL: it is none. */

@@ -1,7 +1,7 @@
 /* Machines: list, join codes, rename, revoke. */
 #include <unistd.h>
 #include <errno.h>
-#include "api/internal.h"
+#include "api/endpoint.h"
 #include "crypto/hash.h"
 #include "crypto/random.h"
 
@@ -39,6 +39,7 @@ static json_t *device_json(struct api *a, json_t *row)
     api_set(d, "joined", api_time(api_int(row, "created_s", 0)));
     api_set(d, "cert_until", api_time(api_int(row, "cert_until_s", 0)));
     api_set(d, "sources", ids);
+    api_set(d, "endpoint", endpoint_cover(row));
     return d;
 }
 

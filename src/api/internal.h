@@ -48,6 +48,7 @@ struct api {
     int64_t self_due_s;             /* it is due then, 0: by the day alone */
     json_t *disks;                  /* UUIDs plugged in, NULL until the parent said so */
     json_t *progress;               /* run or restore id → progress, too quick for the database */
+    json_t *endpoint_asked;         /* device → {number, at_s, refused?} of the endpoint's policy that was sent last (endpoint.c) */
     json_t *links;                  /* device → which life of its link polled last */
     json_t *boxes;                  /* notes for Today: clock, separation */
     char head[513];                 /* newest signed head, hex */

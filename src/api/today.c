@@ -465,6 +465,8 @@ void h_events(struct api_call *c)
     if (c->who.bit & (API_VENDOR | API_MANAGER | API_DIRECTOR)) {
         api_append(topics, json_string("run"));
         api_append(topics, json_string("device"));
+        api_append(topics, json_string("endpoint"));
+        api_append(topics, json_string("finding"));
         api_append(topics, json_string("child"));
         api_append(topics, json_string("self"));
         api_append(topics, json_string("peer"));

@@ -147,5 +147,16 @@ static const char v5[] =
     /* Which logs a machine sends (NULL: the usual ones), and what it said of them last. */
     "ALTER TABLE devices ADD COLUMN logs TEXT; ALTER TABLE devices ADD COLUMN logs_state TEXT;";
 
-const char *const state_schema[] = { v1, v2, v3, v4, v5 };
+static const char v6[] =
+    /* The endpoint of machines: what people set for this one (NULL: as everywhere), the policy that was signed last and its number, what
+     * the machine said last, when, and since when it says that something lacks. */
+    "ALTER TABLE devices ADD COLUMN endpoint TEXT; ALTER TABLE devices ADD COLUMN endpoint_sent TEXT;"
+    "ALTER TABLE devices ADD COLUMN endpoint_number INTEGER NOT NULL DEFAULT 0; ALTER TABLE devices ADD COLUMN endpoint_state TEXT;"
+    "ALTER TABLE devices ADD COLUMN endpoint_said_s INTEGER; ALTER TABLE devices ADD COLUMN endpoint_less_s INTEGER;"
+    /* Cases on one machine, as it told them last; body: all of it (docs/PROTOCOL-agent.md, "Endpoint"). */
+    "CREATE TABLE findings(id TEXT PRIMARY KEY, device TEXT NOT NULL REFERENCES devices(id), rev INTEGER NOT NULL, kind TEXT NOT NULL,"
+    " state TEXT NOT NULL, at_s INTEGER NOT NULL, seen_s INTEGER NOT NULL, last_s INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX findings_device ON findings(device, at_s); CREATE INDEX findings_at ON findings(at_s);";
+
+const char *const state_schema[] = { v1, v2, v3, v4, v5, v6 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

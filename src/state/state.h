@@ -15,7 +15,7 @@
 #include "core/buf.h"
 
 #define STATE_ROWS_MAX 10000          /* rows of one answer at most */
-#define STATE_SCHEMA_VERSION 4
+#define STATE_SCHEMA_VERSION 6
 
 enum state_query {
 #define STATE_Q(name, sql) STATE_##name,

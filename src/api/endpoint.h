@@ -1,0 +1,20 @@
+/* The endpoint of machines in the API: their policy, what they say of it, their findings.  Only files of this room include it. */
+#ifndef API_ENDPOINT_H
+#define API_ENDPOINT_H
+#include "api/internal.h"
+
+/* endpoint_policy.c: each setting is a row of its table.  in: what people set, {} or NULL nothing. */
+/* NULL when it is well-formed, else the field that is wrong ("ransom.mode"), which lives until the next call. */
+const char *endpoint_policy_check(const json_t *in);
+/* Every setting: of the first that says it, else the standard.  The caller's. */
+json_t *endpoint_policy_join(const json_t *first, const json_t *second);
+
+/* A machine's poll; device: its row from before. */
+void endpoint_said(struct api *a, const json_t *device, const json_t *poll);
+/* Its policy is signed and sent when it is another than the machine says it has. */
+void endpoint_push(struct api *a, const char *device);
+/* How it took the order. */
+void endpoint_acked(struct api *a, const json_t *order, const char *state, const char *detail);
+/* {"cover","since","why"} of its row, for lists.  The caller's. */
+json_t *endpoint_cover(const json_t *device);
+#endif
