@@ -22,13 +22,19 @@ struct procinfo {
     uint32_t pid, parent, uid, session; /* pid: of the process, also when a thread was asked for */
     uint64_t start;     /* clock ticks since boot */
     uint32_t bits;
+    uint64_t ino;       /* of its file: inode, time of its last change in ns; 0 unknown */
+    int64_t changed_ns;
     char exe[PROCINFO_PATH];    /* bytes as they are; "" unknown; longer ones end in "…"; a removed file's name without " (deleted)" */
     char line[PROCINFO_LINE];   /* arguments joined by blanks */
 };
 /* id: of a process or a thread.  -ESRCH gone (or ended and not yet reaped, with nothing left to see), -errno. */
 sm_must_use int procinfo_look(uint32_t id, struct procinfo *ret);
-/* The bits that only the program's file decides (PACKAGED, INTERPRETER, FRESH, SHELL).  Answers are kept for a minute, by path. */
+/* Does it (a shell) read a terminal? */
+bool procinfo_reads_terminal(uint32_t pid);
+/* The bits that only the program's file decides (PACKAGED, INTERPRETER, FRESH, SHELL).  Answers are kept for a minute, by path.
+ * _name: those that the name alone decides. */
 uint32_t procinfo_program(const char *exe);
+uint32_t procinfo_program_name(const char *exe);
 /* The process a thread belongs to.  -ESRCH. */
 sm_must_use int procinfo_process(uint32_t thread, uint32_t *ret_pid);
 /* Everything running now, at most max; how many, or -errno. */

@@ -181,6 +181,13 @@ static void family_free(struct proctree *t, struct family *f)
     free(f);
 }
 
+static void ended_unlink(struct proctree *t, struct node *n)
+{
+    *(n->ended_before ? &n->ended_before->ended_after : &t->ended_first) = n->ended_after;
+    *(n->ended_after ? &n->ended_after->ended_before : &t->ended_last) = n->ended_before;
+    n->ended_before = n->ended_after = NULL;
+}
+
 /* An ended node is forgotten, its family with the last. */
 static void forget(struct proctree *t, struct node *n)
 {
@@ -189,8 +196,7 @@ static void forget(struct proctree *t, struct node *n)
     while (*at != n)
         at = &(*at)->same_pid;
     *at = n->same_pid;
-    *(n->ended_before ? &n->ended_before->ended_after : &t->ended_first) = n->ended_after;
-    *(n->ended_after ? &n->ended_after->ended_before : &t->ended_last) = n->ended_before;
+    ended_unlink(t, n);
     *(n->before ? &n->before->after : &f->first) = n->after;
     *(n->after ? &n->after->before : &f->last) = n->before;
     if (!f->first)
@@ -490,9 +496,20 @@ static void show_unkept(struct proctree *t)
     t->out.ended_ms = 0;
 }
 
+/* It was said to have ended, but it goes on: only its first thread did. */
+static void revive(struct proctree *t, struct node *n)
+{
+    ended_unlink(t, n);
+    n->bits &= ~(uint32_t)PROC_ENDED;
+    n->ended = 0;
+    n->family->living++;
+}
+
 /* What was looked at is the process n: still the same, or another with its number. */
 static struct node *believe(struct proctree *t, struct node *n)
 {
+    if (n && !is_living(n) && n->start && n->start == t->looked.start)
+        revive(t, n);
     if (!is_living(n))
         return NULL;
     if (!n->start || n->start == t->looked.start) {

@@ -389,6 +389,21 @@ static void a_process_that_nobody_could_read_has_its_parents_tree(void **state)
     proctree_free(t);
 }
 
+static void a_process_that_lost_only_its_first_thread_is_in_its_tree_again(void **state)
+{
+    (void)state;
+    struct proctree *t = fresh();
+    run(t, 1, 10, 6);
+    run(t, 10, 11, 6);
+    uint64_t tree = tree_of(t, 10);
+    proctree_exit(t, 11, now_ms());
+    assert_int_equal(proctree_members(t, tree, NULL, 0), 1);
+    w.now[10]->now_below = 1;
+    assert_int_equal(tree_of(t, 11), tree); /* looked at, and there it is */
+    assert_int_equal(proctree_members(t, tree, NULL, 0), 2);
+    proctree_free(t);
+}
+
 static int look_crowd(void *ctx, uint32_t pid, struct proctree_row *ret)
 {
     (void)ctx;
@@ -448,6 +463,7 @@ int main(void)
         cmocka_unit_test(ended_ones_are_forgotten_after_their_time),
         cmocka_unit_test(words_out_of_order_or_doubled_do_no_harm),
         cmocka_unit_test(a_process_that_nobody_could_read_has_its_parents_tree),
+        cmocka_unit_test(a_process_that_lost_only_its_first_thread_is_in_its_tree_again),
         cmocka_unit_test(a_crowd_beyond_the_bound_is_counted_and_still_has_trees),
         cmocka_unit_test(names_that_are_no_text_are_told_in_text),
     };

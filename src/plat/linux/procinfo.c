@@ -137,7 +137,7 @@ static bool is_named(const char *const *list, const char *name)
     return false;
 }
 
-static uint32_t bits_by_name(const char *exe)
+uint32_t procinfo_program_name(const char *exe)
 {
     const char *slash = strrchr(exe, '/'), *name = slash ? slash + 1 : exe;
     uint32_t bits = is_named(shells, name) ? PROCINFO_SHELL | PROCINFO_INTERPRETER : 0;
@@ -201,7 +201,7 @@ static uint32_t judge(const char *exe, const char *at, const struct stat *st, bo
     if (there && a->until_ms > now && a->ino == st->st_ino && a->dev == st->st_dev &&
         a->changed.tv_sec == st->st_ctim.tv_sec && a->changed.tv_nsec == st->st_ctim.tv_nsec && strcmp(a->exe, exe) == 0)
         return a->bits;
-    uint32_t bits = bits_by_name(exe);
+    uint32_t bits = procinfo_program_name(exe);
     if (there && in_system(exe) && S_ISREG(st->st_mode) && is_roots(st) && folders_are_roots(exe))
         bits |= PROCINFO_PACKAGED;
     if (is_fresh(at, st))
@@ -221,7 +221,7 @@ uint32_t procinfo_program(const char *exe)
 {
     struct stat st;
     if (strlen(exe) >= PROCINFO_PATH || stat(exe, &st))
-        return bits_by_name(exe);
+        return procinfo_program_name(exe);
     return judge(exe, exe, &st, true);
 }
 
@@ -277,12 +277,14 @@ static void look_program(int dir, struct procinfo *p)
         path[(size_t)n - (sizeof removed - 1)] = 0;
         there = st.st_nlink == 0 && in_our_mounts(dir);
     }
+    p->ino = st.st_ino;
+    p->changed_ns = st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec;
     snprintf(at, sizeof at, "/proc/self/fd/%d/exe", dir);
     size_t whole = strlen(path);
     memcpy(p->exe, path, whole < sizeof p->exe ? whole + 1 : sizeof p->exe);
     if (whole >= sizeof p->exe) {
         cut(p->exe, sizeof p->exe);
-        p->bits |= bits_by_name(path);
+        p->bits |= procinfo_program_name(path);
     } else if (st.st_ino) {
         p->bits |= judge(p->exe, at, &st, there);
     }
@@ -354,6 +356,15 @@ int procinfo_look(uint32_t id, struct procinfo *ret)
     if (!r)
         *ret = p;
     return r;
+}
+
+bool procinfo_reads_terminal(uint32_t pid)
+{
+    int dir = open_proc(pid);
+    bool yes = dir >= 0 && reads_terminal(dir);
+    if (dir >= 0)
+        close(dir);
+    return yes;
 }
 
 int procinfo_process(uint32_t thread, uint32_t *ret_pid)
