@@ -193,4 +193,5 @@ int cmd_rules_test(struct cli *c);
 int cmd_rules_bundle(struct cli *c);
 int cmd_completion(struct cli *c);
 int cmd_demo_clinic(struct cli *c);
+int cmd_demo_handa(struct cli *c);
 #endif

@@ -213,6 +213,10 @@ static const struct cli_opt o_demo[] = { { .name = "bin", .value = "DIR", .ja = 
     { .name = "listen", .value = "ADDR", .ja = "待つアドレス", .en = "address to listen on" },
     { .name = "keep", .ja = "終わってもフォルダーを残す", .en = "keep the folder at the end" }, END };
 
+static const struct cli_opt o_demo_handa[] = { { .name = "bin", .value = "DIR", .ja = "組み立てたプログラムの場所",
+    .en = "folder of the built programs" },
+    { .name = "keep", .ja = "終わってもフォルダーを残す", .en = "keep the folder at the end" }, END };
+
 #define OPT_ORDERS_SHEET { .name = "sheet", .value = "FILE|-", .ja = "金庫の紙の「命令」の側(ことば、または QR の文字)。- は標準入力、なければ機器で聞く", \
     .en = "the recovery sheet's half for orders (words, or text of the QR code); - = standard input, else asked on the terminal" }
 static const struct cli_opt o_clean[] = { { .name = "dry-run", .ja = "何が消えるかを示すだけ", .en = "only show what would go" },
@@ -553,5 +557,7 @@ const struct cli_cmd cli_commands[] = {
     { "completion", "bash", 1, 1, cmd_completion, "bash の補完を書き出す", "print the completion for bash", NULL },
     { "demo clinic", "", 0, 0, cmd_demo_clinic, "見本のクリニックで、攻撃から戻すまでを試す", "a sample clinic, from attack to restore",
         o_demo },
+    { "demo handa", "", 0, 0, cmd_demo_handa, "病院への攻撃14段を、見本のネットワークで見る(root)", "the attack on a hospital in 14 steps, in a network of its own (root)",
+        o_demo_handa },
 };
 const size_t cli_commands_n = sizeof cli_commands / sizeof *cli_commands;

@@ -67,27 +67,34 @@ int demo_program(const struct demo *d, const char *name, char ret[DEMO_PATH])
     return CLI_FAILED;
 }
 
-int demo_find_share(struct demo *d)
+bool demo_find_shipped(const struct demo *d, const char *const *below, size_t n, char ret[PATH_MAX])
 {
-    const char *given = getenv("SAKIMORI_SHARE");
     char try[DEMO_PATH + 64], up[PATH_MAX];
     (void)snprintf(up, sizeof up, "%s", d->bin); /* same size */
-    if (given && snprintf(try, sizeof try, "%s/demo/clinic", given) > 0 && access(try, R_OK) == 0) {
-        (void)snprintf(d->share, sizeof d->share, "%.*s", PATH_MAX - 1, try); /* cut: then it is not found */
-        return CLI_OK;
-    }
-    static const char *const below[] = { "share/demo/clinic", "share/sakimori/demo/clinic" };
     for (int level = 0; level < 6 && *up; level++) {
-        for (size_t i = 0; i < 2; i++) {
-            (void)snprintf(try, sizeof try, "%s/%s", up, below[i]); /* fits */
-            if (access(try, R_OK) == 0) {
-                (void)snprintf(d->share, sizeof d->share, "%.*s", PATH_MAX - 1, try); /* cut: then it is not found */
-                return CLI_OK;
+        for (size_t i = 0; i < n; i++) {
+            if (snprintf(try, sizeof try, "%s/%s", up, below[i]) < PATH_MAX && access(try, R_OK) == 0) {
+                memcpy(ret, try, strlen(try) + 1);
+                return true;
             }
         }
         char *slash = strrchr(up, '/');
         *(slash ? slash : up) = 0;
     }
+    return false;
+}
+
+int demo_find_share(struct demo *d)
+{
+    static const char *const below[] = { "share/demo/clinic", "share/sakimori/demo/clinic" };
+    const char *given = getenv("SAKIMORI_SHARE");
+    char try[DEMO_PATH + 64];
+    if (given && snprintf(try, sizeof try, "%s/demo/clinic", given) < PATH_MAX && access(try, R_OK) == 0) {
+        memcpy(d->share, try, strlen(try) + 1);
+        return CLI_OK;
+    }
+    if (demo_find_shipped(d, below, 2, d->share))
+        return CLI_OK;
     if (access(SAKIMORI_DATADIR "/demo/clinic", R_OK) == 0) {
         (void)snprintf(d->share, sizeof d->share, "%s", SAKIMORI_DATADIR "/demo/clinic"); /* fits */
         return CLI_OK;
@@ -101,6 +108,12 @@ int demo_find_share(struct demo *d)
 int demo_start(struct demo *d, char *const *argv, int out, const char *log, struct plat_proc *ret)
 {
     char path[DEMO_PATH];
+    const char *whole[24] = { "/usr/sbin/ip", "netns", "exec", d->inside };
+    size_t n = 4;
+    for (size_t i = 0; argv[i] && n < sizeof whole / sizeof *whole - 1; i++)
+        whole[n++] = argv[i];
+    if (d->inside) /* ip takes its place: the number of the process is the program's own */
+        argv = (char *const *)(uintptr_t)whole;
     demo_path(d, log, path);
     int err = plat_fs_create(AT_FDCWD, path, PLAT_FS_APPEND, 0600);
     struct plat_spawn_fd fds[2] = { { err, 2 }, { out >= 0 ? out : err, 1 } };
@@ -220,7 +233,7 @@ int demo_work_a_day(struct demo *d, unsigned day)
 
 /* ---- the end ---- */
 
-static void end(struct plat_proc *p)
+void demo_end(struct plat_proc *p)
 {
     int status;
     if (p->pid <= 0)
@@ -236,8 +249,8 @@ static void end(struct plat_proc *p)
 
 void demo_clear(struct demo *d)
 {
-    end(&d->agent);
-    end(&d->box);
+    demo_end(&d->agent);
+    demo_end(&d->box);
     if (d->made_dir && !cli_flag(d->c, "keep") && plat_fs_remove_tree(AT_FDCWD, d->dir) < 0 &&
         access(d->dir, F_OK) == 0)
         cli_note(d->c, T(d->c, "%s を消せませんでした", "%s could not be removed"), d->dir);
