@@ -219,7 +219,16 @@ int demo_order_run(struct demo *d)
     char path[256];
     json_t *a = NULL;
     (void)snprintf(path, sizeof path, "/api/v1/sources/%s/run", d->source); /* ids are short */
-    int e = cli_call(d->c, "POST", path, NULL, &a);
+    /* One that the box began by itself, because a day went by, is waited for. */
+    uint64_t until = demo_until(RUN_MS);
+    int e = cli_call_quiet(d->c, "POST", path, NULL, &a);
+    while (e != CLI_OK && !strcmp(cli_str(a, "error.code"), "conflict") && demo_wait(until)) {
+        json_decref(a);
+        a = NULL;
+        e = cli_call_quiet(d->c, "POST", path, NULL, &a);
+    }
+    if (e != CLI_OK && !demo_stopped())
+        cli_complain(d->c, a);
     (void)snprintf(d->run, sizeof d->run, "%s", cli_str(a, "run")); /* ids are short */
     json_decref(a);
     return e;
