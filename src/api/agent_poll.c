@@ -169,6 +169,8 @@ void h_poll(struct api_call *c)
         STATE_ARGS(state_i(api_now()), state_t(version), state_t(boot), state_j(confined), state_j(features),
             state_t(last_error),
             state_t(c->who.device)));
+    if (good)
+        signals_know(a, c->who.remote, device_host(before));
     if (good && !was_there)
         device_settled(a);
     if (good && !was_there)

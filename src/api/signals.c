@@ -255,6 +255,15 @@ void signal_own(struct api *a, const char *rule, const char *level, const char *
     json_decref(s);
 }
 
+void signals_know(struct api *a, const char *address, const char *host)
+{
+    static const char *const own[] = { "127.", "::1", "::ffff:127.", "local" };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (!*host || !strncmp(address, own[i], strlen(own[i])))
+            return; /* the box's own, which is no place in the network */
+    (void)!decide(a, "alias", json_pack("{s:s,s:s,s:I}", "address", address, "host", host, "at_s", (json_int_t)api_now()), NULL); /* a hint */
+}
+
 void api_on_watch(struct api *a, const json_t *event)
 {
     size_t i;

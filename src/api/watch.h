@@ -15,6 +15,8 @@ void signal_own(struct api *a, const char *rule, const char *level, const char *
     const char *title_en);
 /* The alarm that told of it is over: an incident of nothing else is, too. */
 void signal_own_over(struct api *a, const char *rule, const char *host, const char *by, const char *note, bool false_alarm);
+/* A machine that joined was heard of from this address: what others say of the address is said of it. */
+void signals_know(struct api *a, const char *address, const char *host);
 void signals_daily(struct api *a, int64_t now);
 /* Closes it for decide, database and alarm.  verdict: "attack", "harmless", "false-alarm" or NULL. */
 void incident_close(struct api *a, int64_t incident, const char *verdict, const char *by, const char *note);

@@ -108,8 +108,9 @@ int demo_find_share(struct demo *d)
 int demo_start(struct demo *d, char *const *argv, int out, const char *log, struct plat_proc *ret)
 {
     char path[DEMO_PATH];
-    const char *whole[24] = { "/usr/sbin/ip", "netns", "exec", d->inside };
-    size_t n = 4;
+    static const char called[] = "echo \"$0\" >/proc/sys/kernel/hostname && exec \"$@\"";
+    const char *whole[32] = { "/usr/sbin/ip", "netns", "exec", d->inside, "/usr/bin/unshare", "--uts", "/bin/sh", "-c", called, d->machine };
+    size_t n = d->machine && d->inside == d->agent_space ? 10 : 4; /* the machine has its own name */
     for (size_t i = 0; argv[i] && n < sizeof whole / sizeof *whole - 1; i++)
         whole[n++] = argv[i];
     if (d->inside) /* ip takes its place: the number of the process is the program's own */
