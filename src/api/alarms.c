@@ -253,7 +253,7 @@ void alarm_close_key(struct api *a, const char *key, const char *by)
 }
 
 /* As logs name it; else as people do. */
-static const char *device_host(const json_t *d)
+const char *device_host(const json_t *d)
 {
     return *api_str(d, "hostname") ? api_str(d, "hostname") : api_str(d, "name");
 }

@@ -299,6 +299,8 @@ void restore_died(struct api *a, const char *id, const char *why);
 void order_make(struct api *a, const char *device, const char *kind, const char *ref, int64_t lasts_s, json_t *args);
 void poll_wake(struct api *a, const char *device);                   /* NULL: all */
 bool device_there(const json_t *device, int64_t now);
+/* As its signals name it: its host name, else the name people gave it. */
+const char *device_host(const json_t *d);
 json_t *generation_words(json_t *generation, enum text_lang lang);   /* adds texts; borrowed and returned */
 json_t *today_json(struct api *a, enum text_lang lang);
 void access_note(struct api *a, json_t *record /* taken */);
