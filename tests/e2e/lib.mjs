@@ -183,6 +183,10 @@ export class Box {
     }
     const args = [...more, '--data', b.data, '--port', String(b.options.port), '--headless', '--web', web, ...(options.args ?? [])];
     if (options.agent) args.push('--local-agent', programs.agent);
+    if (options.agent && !options.uid) { // as in Agent.join: only tests of the sensors switch them on
+      fs.mkdirSync(`${b.data}-agent`, { recursive: true, mode: 0o711 });
+      fs.writeFileSync(`${b.data}-agent/policy.conf`, 'endpoint = no\n');
+    }
     b.process = spawn(programs.box, args, { env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'], uid: options.uid, gid: options.gid });
     track(b.process);
     b.process.stderr.on('data', (d) => b.log.push(d.toString()));
