@@ -1,5 +1,6 @@
 /* The room's life: made, started once the peers answer, ticking, ended. */
 #include <errno.h>
+#include "api/alive.h"
 #include "api/internal.h"
 #include "api/watch.h"
 
@@ -44,6 +45,8 @@ int api_new(const struct api_config *config, struct api **ret)
     if (r == 0)
         r = audit_open(dir, &a->audit);
     if (r == 0)
+        r = alive_new(&a->alive);
+    if (r == 0)
         r = worker_new(config->loop, &a->worker);
     if (r == 0 && config->loop)
         r = sm_loop_timer(config->loop, TICK_MS, TICK_MS, on_tick, a, &a->tick);
@@ -52,6 +55,7 @@ int api_new(const struct api_config *config, struct api **ret)
         return r;
     }
     signals_begin(a);
+    alive_begin(a);
     *ret = a;
     return 0;
 }
@@ -79,6 +83,7 @@ void api_free(struct api *a)
     json_decref(a->log_senders);
     json_decref(a->log_rates);
     json_decref(a->clocks);
+    alive_free(a->alive);
     json_decref(a->house);
     json_decref(a->vault);
     json_decref(a->verify);
@@ -216,6 +221,8 @@ void api_on_peer(struct api *a, const char *peer, bool there)
 {
     if (!strcmp(peer, "collector") && there)
         logs_doors_tell(a);
+    if (!strcmp(peer, "front"))
+        alive_deaf(a);
     if (!strcmp(peer, "opener")) {
         a->opener_there = there;
         if (!there)
@@ -274,7 +281,7 @@ void task_open(struct api *a, const char *kind, int64_t now)
 }
 
 /* Off for days, or the clock went back: a person compares the date with a calendar. */
-static void alive_tick(struct api *a, int64_t now)
+static void date_tick(struct api *a, int64_t now)
 {
     json_t *v = state_setting(a->state, "alive_s");
     int64_t last = json_is_integer(v) ? json_integer_value(v) : now;
@@ -351,7 +358,7 @@ void api_tick(struct api *a)
         outbox_tick(a);
     }
     if (due(&a->last_alive_s, now, ALIVE_EVERY_S))
-        alive_tick(a, now);
+        date_tick(a, now);
     if (due(&a->last_head_s, now, HEAD_EVERY_S)) {
         api_tell(a, "V_HEAD", json_object(), head_got, NULL);
         api_tell(a, "V_STATUS", json_object(), status_got, NULL);
@@ -361,4 +368,5 @@ void api_tick(struct api *a)
         daily(a, now);
     }
     poll_tick(a);
+    alive_tick(a);
 }

@@ -2,6 +2,7 @@
 /* One request from its arrival to its answer: who calls, may they, what did they send, and the audit line. */
 #include <errno.h>
 #include <stdarg.h>
+#include "api/alive.h"
 #include "api/internal.h"
 #include "crypto/random.h"
 
@@ -465,25 +466,35 @@ static void told(void *arg, int err, struct sm_span body, bool more, const char 
     free(t);
 }
 
-void api_tell(struct api *a, const char *message, json_t *body, api_told_fn fn, json_t *mem)
+void api_tell_raw(struct api *a, const char *message, struct sm_span body, api_told_fn fn, json_t *mem)
 {
     struct telling *t = calloc(1, sizeof *t);
-    struct sm_buf b = SM_BUF_INIT((size_t)1 << 20);
     int r = t ? 0 : -ENOMEM;
-    if (r == 0 && body)
-        r = sm_json_dump(body, &b);
-    json_decref(body);
     if (t)
         *t = (struct telling){ .api = a, .fn = fn, .mem = mem, .answer = SM_BUF_INIT(API_ANSWER_MAX) };
     if (r == 0)
-        r = a->cfg.ops.ask(a->cfg.ops.arg, message, sm_buf_span(&b), harmless(message), told, t);
-    sm_buf_wipe(&b);
+        r = a->cfg.ops.ask(a->cfg.ops.arg, message, body, harmless(message), told, t);
     if (r == 0)
         return;
     if (fn)
         fn(a, r, NULL, NULL, mem);
     json_decref(mem);
     free(t);
+}
+
+void api_tell(struct api *a, const char *message, json_t *body, api_told_fn fn, json_t *mem)
+{
+    struct sm_buf b = SM_BUF_INIT((size_t)1 << 20);
+    int r = body ? sm_json_dump(body, &b) : 0;
+    json_decref(body);
+    if (r == 0) {
+        api_tell_raw(a, message, sm_buf_span(&b), fn, mem);
+    } else {
+        if (fn)
+            fn(a, r, NULL, NULL, mem);
+        json_decref(mem);
+    }
+    sm_buf_wipe(&b);
 }
 
 struct working { struct api_call *call; void (*work)(void *); void *ctx; void (*then)(struct api_call *, void *); };
@@ -741,6 +752,8 @@ void api_gone(struct api *a, uint64_t call)
         if (c->id == call && c->held && !c->ended) {
             c->gone = true;
             c->hold_until_ms = 0; /* the next turn of the clock lets it go */
+            if (c->who.bit == API_DEVICE)
+                alive_closed(a, c->who.device);
             return;
         }
 }

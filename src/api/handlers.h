@@ -15,6 +15,8 @@ void h_audit_verify(struct api_call *c);
 void h_box(struct api_call *c);
 void h_card(struct api_call *c);
 void h_agent_events(struct api_call *c);
+void h_alive(struct api_call *c);
+void h_bye(struct api_call *c);
 void h_device_logs(struct api_call *c);
 void h_device_endpoint(struct api_call *c);
 void h_device_endpoint_policy(struct api_call *c);

@@ -61,6 +61,7 @@ struct api {
     int64_t log_lost_told;
     json_t *house;                  /* the last H_STATE, NULL none */
     json_t *clocks;                 /* of machines, as their last polls told them: {device: {boot, clock_s, up_s}} */
+    struct alive *alive;            /* alive.h */
     bool watch_there, seeker_there;
     int64_t logkeep_asked_s, logcheck_asked_s, logcheck_run_s; /* W_SAVE, J_VERIFY: when it was asked last; run: one goes on since */
     char setup_code[32];
@@ -128,6 +129,7 @@ void api_ask_join(struct api_call *c, const char *message, json_t *json, struct 
 /* Without a call: fn may be NULL.  Takes body. */
 typedef void (*api_told_fn)(struct api *a, int err, const json_t *answer, const char *text, json_t *mem);
 void api_tell(struct api *a, const char *message, json_t *body, api_told_fn fn, json_t *mem /* taken */);
+void api_tell_raw(struct api *a, const char *message, struct sm_span body, api_told_fn fn, json_t *mem /* taken */);
 /* Parse an answer that must be one JSON object; NULL after api_fail_err was said. */
 json_t *api_answer(struct api_call *c, int err, struct sm_span body, const char *text);
 /* Do work in the worker thread, then then(c) in the loop.  ctx must outlive both. */

@@ -211,6 +211,8 @@ const struct api_route api_routes[] = {
     { "POST", A1 "/join", API_STRANGER | API_DEVICE, API_JSON, K(64), API_AUDIT, "join", h_join },
     { "POST", A1 "/renew", API_DEVICE, API_JSON, K(64), API_AUDIT, "renew", h_renew },
     { "POST", A1 "/poll", API_DEVICE, API_JSON, K(128), API_HELD, "poll", h_poll },
+    { "POST", A1 "/alive", API_DEVICE, API_JSON, K(16), 0, "alive", h_alive },
+    { "POST", A1 "/bye", API_DEVICE, API_JSON, K(1), API_AUDIT, "bye", h_bye },
     { "POST", A1 "/orders/{id}/ack", API_DEVICE, API_JSON, K(8), API_AUDIT, "order.ack", h_order_ack },
     { "POST", A1 "/sessions", API_DEVICE, API_JSON, K(4), API_AUDIT, "upload", h_upload },
     { "POST", A1 "/recipients", API_DEVICE, API_JSON, K(1), 0, "recipients.read", h_agent_recipients },

@@ -156,7 +156,9 @@ static const char v6[] =
     /* Cases on one machine, as it told them last; body: all of it (docs/PROTOCOL-agent.md, "Endpoint"). */
     "CREATE TABLE findings(id TEXT PRIMARY KEY, device TEXT NOT NULL REFERENCES devices(id), rev INTEGER NOT NULL, kind TEXT NOT NULL,"
     " state TEXT NOT NULL, at_s INTEGER NOT NULL, seen_s INTEGER NOT NULL, last_s INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;"
-    "CREATE INDEX findings_device ON findings(device, at_s); CREATE INDEX findings_at ON findings(at_s);";
+    "CREATE INDEX findings_device ON findings(device, at_s); CREATE INDEX findings_at ON findings(at_s);"
+    /* Does this machine's agent say that it is alive, and its last words ("" none): {on, left}. */
+    "ALTER TABLE devices ADD COLUMN alive TEXT;";
 
 const char *const state_schema[] = { v1, v2, v3, v4, v5, v6 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;
