@@ -1,7 +1,9 @@
 /* Machines: list, join codes, rename, revoke. */
 #include <unistd.h>
 #include <errno.h>
+#include "api/alive.h"
 #include "api/endpoint.h"
+#include "api/internal.h"
 #include "crypto/hash.h"
 #include "crypto/random.h"
 
@@ -40,6 +42,7 @@ static json_t *device_json(struct api *a, json_t *row)
     api_set(d, "cert_until", api_time(api_int(row, "cert_until_s", 0)));
     api_set(d, "sources", ids);
     api_set(d, "endpoint", endpoint_cover(row));
+    api_set(d, "alive", alive_json(a, api_str(row, "id")));
     return d;
 }
 

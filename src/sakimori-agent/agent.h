@@ -76,6 +76,11 @@ enum agent_msg {
     E_DO = 80,           /* judge → actor: JSON {"action","finding","args"} → {"state","detail"} */
     E_LOOK = 90,         /* sensor, judge → scan */
     E_FOUND = 91,        /* scan → judge */
+    /* The agent's own life (guard/, alive.h; PROTOCOL-agent.md, "Alive") */
+    A_BEAT = 100,  /* part → supervisor, every second: nothing in it */
+    A_ALIVE = 101, /* supervisor → link: JSON {"life","machine","parts":{part: ms since its last beat},"why":[notes]} */
+    A_SAID = 102,  /* link → supervisor: u64: the box has heard of all notes up to this number */
+    A_BYE = 103,   /* supervisor → link: JSON {"why"} → nothing in it, when the box has heard */
     /* backup, restore, logs → link: carry this to the box.  The answer is u16 HTTP status ‖ body (MORE frames when long);
      * SM_EPEER when the box could not be reached in time. */
     L_CALL =
@@ -155,6 +160,7 @@ struct part_life {
     size_t also_n;
     void *arg;
     struct sm_ipc_rule rules[8]; /* private */
+    struct sm_timer *beat;       /* private: the supervisor sees by it that the loop turns */
 };
 /* The life of a confined part begins: loop (unless there is one), channel (descriptor 3), A_READY.  -errno, -ENOMEM. */
 sm_must_use int part_begin(struct part_life *p, const struct plat_confined *c);

@@ -10,6 +10,7 @@
 #include "plat/clock.h"
 #include "plat/fs.h"
 #include "sakimori-agent/agent.h"
+#include "sakimori-agent/alive.h"
 #include "sakimori-agent/http.h"
 #include "sakimori-agent/orders.h"
 #include "sakimori-agent/renew.h"
@@ -53,6 +54,7 @@ struct link {
     bool whole;              /* runs is all that the backup part has: it began under this link */
     struct sm_timer *died;   /* running: those of runs belong to a backup part that is gone */
     struct carry *carries;
+    struct alive alive;
     struct http_call *renewing;
     uint64_t renew_ms;       /* when to look at the certificate again */
     char cert[AGENT_PATH_MAX + 48];
@@ -937,6 +939,8 @@ static bool part_may(int part, unsigned method, struct sm_span path)
 static const struct sm_ipc_rule from_supervisor[] = {
     {A_CONFINED, 65536, false, "A_CONFINED"},
     {A_LOCAL, 65536, false, "A_LOCAL"},
+    {A_ALIVE, ALIVE_BODY_MAX, false, "A_ALIVE"},
+    {A_BYE, 1024, false, "A_BYE"},
 };
 
 static void attach(void *arg, const char *peer, bool fresh, int *from)
@@ -988,6 +992,14 @@ static void attach(void *arg, const char *peer, bool fresh, int *from)
 static void on_up(void *arg, struct sm_ipc_msg *m)
 {
     struct link *l = arg;
+    if (m->type == A_ALIVE) {
+        alive_told(&l->alive, m->body);
+        return;
+    }
+    if (m->type == A_BYE) {
+        alive_bye(&l->alive, m);
+        return;
+    }
     json_t *o = NULL, **to = m->type == A_LOCAL ? &l->local : &l->confined;
     if (!sm_json_parse(m->body, 65536, &o, NULL)) {
         json_decref(*to);
@@ -1051,6 +1063,11 @@ static int link_start(struct link *l, const char *data, char *why)
         r = sm_loop_timer(l->self.loop, UINT64_MAX, 0, tell_died, l, &l->died);
     if (!r)
         r = sm_loop_timer(l->self.loop, UINT64_MAX, 0, on_drain, l, &l->drain);
+    l->alive.loop = l->self.loop;
+    l->alive.http = l->http;
+    l->alive.up = &l->self.up;
+    if (!r)
+        r = alive_init(&l->alive);
     l->self.attach = attach;
     l->self.message = on_up;
     l->self.also = from_supervisor;
@@ -1070,6 +1087,7 @@ int link_main(const char *data, const char *skip)
     else
         r = sm_loop_run(l.self.loop);
     http_free(l.http);
+    alive_wipe(&l.alive);
     json_decref(l.confined);
     json_decref(l.local);
     json_decref(l.sources);

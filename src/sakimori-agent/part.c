@@ -49,6 +49,7 @@ int part_confine(const struct part_rules *rules, struct plat_confined *ret)
 /* ---- a part that waits for messages ---- */
 
 #define ALSO_MAX 6
+#define BEAT_MS 1000
 #define ATTACH_MAX 4096
 
 static void on_up(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -74,6 +75,11 @@ static void on_up_gone(void *arg, struct sm_ipc *ipc, int err)
     (void)ipc;
     (void)err;
     sm_loop_stop(((struct part_life *)arg)->loop, 0);
+}
+
+static void on_beat(void *arg)
+{
+    (void)sm_ipc_send(((struct part_life *)arg)->up, A_BEAT, SM_SPAN(NULL, 0), -1); /* a supervisor that is gone ends us */
 }
 
 static int say_ready(struct sm_ipc *up, const struct plat_confined *c)
@@ -105,6 +111,8 @@ int part_begin(struct part_life *p, const struct plat_confined *c)
     int r = p->loop ? 0 : sm_loop_new(&p->loop);
     if (!r)
         r = sm_ipc_new(p->loop, 3, &up, &p->up);
+    if (!r)
+        r = sm_loop_timer(p->loop, BEAT_MS, BEAT_MS, on_beat, p, &p->beat);
     return r ? r : say_ready(p->up, c);
 }
 

@@ -12,11 +12,15 @@
 #include "core/log.h"
 #include "plat/clock.h"
 #include "plat/fs.h"
+#include "plat/life.h"
 #include "plat/local.h"
 #include "plat/proc.h"
 #include "sakimori-agent/access.h"
 #include "sakimori-agent/agent.h"
 #include "sakimori-agent/drill.h"
+#include "sakimori-agent/alive.h"
+#include "sakimori-agent/guard/machine.h"
+#include "sakimori-agent/guard/tend.h"
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/join.h"
 #include "sakimori-agent/policy.h"
@@ -27,6 +31,12 @@
 #define JOIN_TRY_MS 3000
 #define LOCAL_MS 10000
 #define STILLBORN_MAX 3u
+#define MAY_MAX 12u
+#define LATE_MS 500u      /* our own clock came so late: the machine is busy, and nobody is to blame for a beat */
+#define FULL_BYTES 65536u /* less than that is free in the agent's folder: full */
+#define BYE_MS 2500
+#define UPGRADE_MARK "/run/sakimori-agent.upgrade"
+#define UPGRADE_S 900
 
 enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_COUNT };
 
@@ -35,6 +45,7 @@ static const struct sm_ipc_rule from_link[] = {
     {A_RESTORE, 16, false, "A_RESTORE"},
     {L_SETTINGS, SM_IPC_BODY_MAX, false, "L_SETTINGS"},
     {A_CERT, 16384, false, "A_CERT"},
+    {A_SAID, 8, false, "A_SAID"},
 };
 static const struct sm_ipc_rule from_part[] = {{A_READY, 1024, false, "A_READY"}};
 static const struct sm_ipc_rule from_asking[] = {
@@ -82,6 +93,8 @@ struct part {
     bool waiting;
     bool born;          /* it was ready once; its channel may be seen to end before it is */
     unsigned stillborn; /* restore: times it ended before it was ready, since it last was */
+    struct sm_ipc_rule may[MAY_MAX]; /* of its row, and A_BEAT */
+    struct tend tend;
 };
 
 struct supervisor {
@@ -92,7 +105,13 @@ struct supervisor {
     json_t *local; /* what link was told last (A_LOCAL) */
     struct sm_buf settings; /* the last, for the decoy part */
     bool told_known, endpoint;
-    bool stopping;
+    bool stopping, full;
+    struct notes notes;
+    struct sm_timer *second, *bye_timer;
+    uint64_t second_ms, word_ms; /* when we looked last; when link got its last word */
+    const char *machine;
+    char life[40];
+    int dir; /* the agent's folder */
 };
 
 static void start(struct part *p);
@@ -144,6 +163,63 @@ static void tell_confined(struct supervisor *s)
         (void)sm_ipc_send(s->part[P_LINK].ipc, A_CONFINED, sm_buf_span(&b), -1); /* told again when link is back */
     json_decref(o);
     sm_buf_wipe(&b);
+}
+
+/* ---- the agent's own life (guard/tend.h, alive.h) ---- */
+
+/* Who is alive goes to link every third look, and at once when there is something to say. */
+static void tell_alive(struct supervisor *s, uint64_t now)
+{
+    struct sm_buf b = SM_BUF_INIT(ALIVE_BODY_MAX);
+    json_t *parts = json_object(), *why = notes_due(&s->notes);
+    for (int i = 0; i < P_COUNT && parts; i++)
+        if (s->part[i].proc.pid && s->part[i].tend.beat_ms)
+            (void)!json_object_set_new(parts, rows[i].name, json_integer((json_int_t)tend_age(&s->part[i].tend, now)));
+    json_t *o = json_pack("{s:s,s:s,s:o,s:o}", "life", s->life, "machine", s->machine, "parts", parts, "why", why);
+    if (o && !sm_json_dump(o, &b) && !sm_ipc_send(s->part[P_LINK].ipc, A_ALIVE, sm_buf_span(&b), -1))
+        s->word_ms = now;
+    json_decref(o);
+    sm_buf_wipe(&b);
+}
+
+static void look_full(struct supervisor *s)
+{
+    struct plat_fs_space space;
+    if (plat_fs_space(s->dir, ".", &space))
+        return;
+    bool full = space.avail_bytes < FULL_BYTES || (space.total_files && !space.free_files);
+    if (full && !s->full)
+        notes_add(&s->notes, "agent_disk_full", NULL, s->data);
+    s->full = full;
+}
+
+static void on_second(void *arg)
+{
+    struct supervisor *s = arg;
+    uint64_t now = plat_clock_mono_ms();
+    bool late = s->second_ms && now - s->second_ms > TEND_LOOK_MS + LATE_MS;
+    s->second_ms = now;
+    for (int i = 0; i < P_COUNT && !s->stopping; i++) {
+        struct part *p = &s->part[i];
+        const struct tend_at at = {
+            .part = rows[i].name, .pid = p->proc.pid, .now_ms = now, .deciding = strcmp(rows[i].name, "sensor") == 0};
+        if (late && p->tend.beat_ms)
+            tend_beat(&p->tend, now);
+        if (p->proc.pid && tend_look(&p->tend, &at, &s->notes))
+            (void)plat_proc_kill(&p->proc, SIGKILL); /* it is gone already, or was not ours to wait for */
+    }
+    look_full(s);
+    bool due = now - s->word_ms >= ALIVE_EVERY_MS - TEND_LOOK_MS / 2;
+    if (!s->stopping && s->part[P_LINK].ready && (due || json_array_size(s->notes.list)))
+        tell_alive(s, now);
+}
+
+static void on_said(struct supervisor *s, struct sm_span body)
+{
+    struct sm_rd rd = SM_RD(body);
+    uint64_t upto = sm_rd_u64(&rd);
+    if (!rd.err)
+        notes_said(&s->notes, upto);
 }
 
 /* ---- helpers of a run ---- */
@@ -228,7 +304,11 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
     struct part *p = arg;
     struct supervisor *s = p->s;
     (void)ipc;
-    if (m->type == A_READY) {
+    if (m->type == A_BEAT) {
+        tend_beat(&p->tend, plat_clock_mono_ms());
+    } else if (m->type == A_SAID) {
+        on_said(s, m->body);
+    } else if (m->type == A_READY) {
         on_ready(p, m->body);
     } else if (m->type == A_RESTORE) {
         if (s->part[P_RESTORE].proc.pid == 0)
@@ -311,6 +391,8 @@ static void on_death(void *arg, int fd, unsigned events)
         all_gone(s);
         return;
     }
+    if (s->endpoint)
+        tend_died(&p->tend, rows[p->id].name, status, is_lasting(s, p->id) && p->delay_ms == RESTART_MAX_MS, &s->notes);
     if (!is_lasting(s, p->id)) {
         if (status)
             sm_warn("%s ended (%s)", rows[p->id].name, text);
@@ -352,8 +434,14 @@ static void start(struct part *p)
 {
     struct supervisor *s = p->s;
     int pair[2];
-    const struct sm_ipc_config c = {.may_receive = rows[p->id].may,
-        .may_receive_n = rows[p->id].may_n,
+    size_t may_n = 0;
+    while (may_n < rows[p->id].may_n && may_n < MAY_MAX - 1) {
+        p->may[may_n] = rows[p->id].may[may_n];
+        may_n++;
+    }
+    p->may[may_n++] = (struct sm_ipc_rule){A_BEAT, 0, false, "A_BEAT"};
+    const struct sm_ipc_config c = {.may_receive = p->may,
+        .may_receive_n = may_n,
         .body_max = SM_IPC_BODY_MAX,
         .queue_max = (size_t)4 << 20,
         .on_message = on_message,
@@ -369,6 +457,7 @@ static void start(struct part *p)
             close(pair[0]);
     }
     p->started_ms = plat_clock_mono_ms();
+    tend_born(&p->tend);
     p->met = false;
     if (!r)
         r = sm_loop_fd(s->loop, p->proc.fd, SM_READ, on_death, p, &p->watch);
@@ -395,6 +484,11 @@ static void start_all(struct supervisor *s)
     if (logs_folder(s->data))
         sm_warn("the folder for the places of logs could not be made");
     s->endpoint = has_endpoint(s);
+    if (s->endpoint) {
+        s->machine = machine_kind(NULL);
+        snprintf(s->life, sizeof s->life, "%llx-%x", (unsigned long long)plat_clock_boot_ns(), (unsigned)getpid());
+        sm_timer_set(s->second, TEND_LOOK_MS, TEND_LOOK_MS);
+    }
     for (int i = 0; i < P_COUNT; i++)
         if (is_lasting(s, i))
             start(&s->part[i]);
@@ -430,6 +524,47 @@ static void kill_all(void *arg)
             (void)plat_proc_kill(&s->part[i].proc, SIGKILL); /* it did not end in time */
 }
 
+static void stop_parts(void *arg)
+{
+    struct supervisor *s = arg;
+    sm_timer_stop(s->bye_timer);
+    for (int i = 0; i < P_COUNT; i++)
+        if (s->part[i].ipc)
+            (void)sm_ipc_send(s->part[i].ipc, A_STOP, SM_SPAN(NULL, 0), -1); /* killed below if it does not hear */
+    sm_timer_set(s->kill_timer, STOP_MS, 0);
+    all_gone(s);
+}
+
+/* Why we end.  A person who stops the service looks like an attacker who does: the box is told so. */
+static const char *why_ended(void)
+{
+    struct stat st;
+    int64_t now = plat_clock_wall().s;
+    if (stat(UPGRADE_MARK, &st) == 0 && st.st_uid == 0 && now - st.st_mtime < UPGRADE_S)
+        return "upgrade";
+    return plat_service_ending() ? "shutdown" : "stop";
+}
+
+static void bye_answered(void *arg, int err, const struct sm_ipc_msg *m, const char *text)
+{
+    struct supervisor *s = arg;
+    (void)err;
+    (void)m;
+    (void)text;
+    if (s->stopping && s->bye_timer)
+        sm_timer_set(s->bye_timer, 0, 0);
+}
+
+/* Link tells the box before it ends, if it can in a moment. */
+static bool say_bye(struct supervisor *s, const char *why)
+{
+    char text[64];
+    if (!s->endpoint || !s->part[P_LINK].ready || !s->part[P_LINK].ipc)
+        return false;
+    int n = snprintf(text, sizeof text, "{\"why\":\"%s\"}", why);
+    return sm_ipc_ask(s->part[P_LINK].ipc, A_BYE, SM_SPAN(text, (size_t)n), -1, bye_answered, s) == 0;
+}
+
 static void on_signal(void *arg, int signo)
 {
     struct supervisor *s = arg;
@@ -437,11 +572,19 @@ static void on_signal(void *arg, int signo)
     if (s->stopping)
         return;
     s->stopping = true;
-    for (int i = 0; i < P_COUNT; i++)
-        if (s->part[i].ipc)
-            (void)sm_ipc_send(s->part[i].ipc, A_STOP, SM_SPAN(NULL, 0), -1); /* killed below if it does not hear */
-    sm_timer_set(s->kill_timer, STOP_MS, 0);
-    all_gone(s);
+    if (say_bye(s, s->endpoint ? why_ended() : ""))
+        sm_timer_set(s->bye_timer, BYE_MS, 0);
+    else
+        stop_parts(s);
+}
+
+/* The machine goes to sleep (packaging/agent: system-sleep). */
+static void on_sleep(void *arg, int signo)
+{
+    struct supervisor *s = arg;
+    (void)signo;
+    if (!s->stopping)
+        (void)say_bye(s, "sleep"); /* without a link there is nobody to tell it */
 }
 
 static int make(struct supervisor *s)
@@ -454,6 +597,10 @@ static int make(struct supervisor *s)
     if (!r)
         r = sm_loop_timer(s->loop, (uint64_t)86400000, 0, kill_all, s, &s->kill_timer);
     if (!r)
+        r = sm_loop_timer(s->loop, UINT64_MAX, 0, stop_parts, s, &s->bye_timer);
+    if (!r)
+        r = sm_loop_timer(s->loop, UINT64_MAX, 0, on_second, s, &s->second);
+    if (!r)
         r = sm_loop_timer(s->loop, (uint64_t)86400000, 0, try_join, s, &s->join_timer);
     if (!r)
         r = sm_loop_timer(s->loop, LOCAL_MS, 0, tell_local, s, &s->local_timer);
@@ -461,6 +608,8 @@ static int make(struct supervisor *s)
         r = sm_loop_signal(s->loop, SIGTERM, on_signal, s);
     if (!r)
         r = sm_loop_signal(s->loop, SIGINT, on_signal, s);
+    if (!r)
+        r = sm_loop_signal(s->loop, SIGUSR1, on_sleep, s);
     return r;
 }
 
@@ -475,6 +624,7 @@ int supervisor_main(const char *data, const char *local_socket, const char *skip
     if (!r && dir < 0)
         dir = plat_fs_open_dir(AT_FDCWD, data);
     if (!r) {
+        s.dir = dir;
         lock = plat_fs_lock(dir, "lock");
         r = lock < 0 ? lock : make(&s);
         if (lock == -SM_EAGAIN)
@@ -493,6 +643,7 @@ int supervisor_main(const char *data, const char *local_socket, const char *skip
     else
         r = sm_loop_run(s.loop);
     json_decref(s.local);
+    notes_wipe(&s.notes);
     if (lock >= 0)
         close(lock);
     if (dir >= 0)

@@ -53,7 +53,12 @@ static int op_ask(void *arg, const char *message, struct sm_span body, bool agai
     json_t *j = NULL;
     if (body.n && sm_json_parse(body, (size_t)1 << 20, &j, NULL) < 0)
         j = NULL;
-    json_array_append_new(k->asked, json_pack("{s:s,s:o}", "message", message, "body", j ? j : json_null()));
+    char text[2000]; /* of a body that is no JSON: what can be read of it */
+    size_t n = body.n < sizeof text ? body.n : sizeof text - 1;
+    for (size_t i = 0; i < n; i++)
+        text[i] = body.p[i] >= ' ' && body.p[i] < 127 ? (char)body.p[i] : '.';
+    text[n] = 0;
+    json_array_append_new(k->asked, json_pack("{s:s,s:s,s:o}", "message", message, "text", j ? "" : text, "body", j ? j : json_null()));
     while (*end)
         end = &(*end)->next;
     *end = a;

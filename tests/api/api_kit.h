@@ -21,7 +21,7 @@ struct kit {
     struct state *state;
     struct api *api;
     struct kit_answer *queue;
-    json_t *asked;              /* every message: array of {message, body} */
+    json_t *asked;              /* every message: array of {message, body, text: of a body that is no JSON} */
     json_t *answers;            /* message → object, or integer error; else a standard answer */
     json_t *events, *notes;
     int status;                 /* of the last answer */
