@@ -9,7 +9,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
-#include "procwatch.h"
+#include "plat/linux/bpf/procwatch.h"
 
 #define KERNEL __attribute__((preserve_access_index))
 #define QUERIED (1u << 31) /* of the kernel's own: somebody has seen this time (6.13 and later) */
