@@ -309,6 +309,16 @@ void api_fail_err(struct api_call *c, int err, const char *text)
     api_fail(c, 500, "internal", NULL, NULL);
 }
 
+void api_changed(struct api_call *c, int rows)
+{
+    if (rows < 0)
+        api_fail_err(c, rows, NULL);
+    else if (rows == 0)
+        api_fail(c, 404, "not_found", NULL, NULL);
+    else
+        api_reply(c, 200, json_object());
+}
+
 bool api_refused(struct api_call *c, const struct sm_obj *o)
 {
     if (o->err >= 0)

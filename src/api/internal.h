@@ -116,6 +116,8 @@ void api_fail_say(
     struct api_call *c, int status, const char *code, const char *field, const char *message, json_t *extra);
 /* What an error number of a peer or the database means for the caller. */
 void api_fail_err(struct api_call *c, int err, const char *text);
+/* The answer to a change: rows of state_do, or its error.  None: 404. */
+void api_changed(struct api_call *c, int rows);
 /* A body or query that sm_obj refused: 400 with the field.  True when it failed. */
 bool api_refused(struct api_call *c, const struct sm_obj *o);
 void api_audit_what(struct api_call *c, const char *fmt, ...) sm_printf(2, 3);

@@ -99,12 +99,7 @@ void h_logs_saved_delete(struct api_call *c)
 {
     api_audit_what(c, "%s", c->part[0]);
     int r = state_do(c->api->state, STATE_log_search_remove, STATE_ARGS(state_t(c->part[0])));
-    if (r < 0)
-        api_fail_err(c, r, NULL);
-    else if (r == 0)
-        api_fail(c, 404, "not_found", NULL, NULL);
-    else
-        api_reply(c, 200, json_object());
+    api_changed(c, r);
 }
 
 /* ---- holds on classes ---- */

@@ -133,10 +133,5 @@ void h_maintenance_delete(struct api_call *c)
 {
     api_audit_what(c, "%s", c->part[0]);
     int r = state_do(c->api->state, STATE_maintenance_end, STATE_ARGS(state_i(api_now()), state_t(c->who.account), state_t(c->part[0]), state_i(api_now())));
-    if (r < 0)
-        api_fail_err(c, r, NULL);
-    else if (r == 0)
-        api_fail(c, 404, "not_found", NULL, NULL);
-    else
-        api_reply(c, 200, json_object());
+    api_changed(c, r);
 }

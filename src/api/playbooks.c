@@ -583,24 +583,14 @@ void h_playbook_patch(struct api_call *c)
     }
     (void)o;
     int r = state_do(c->api->state, STATE_playbook_enable, STATE_ARGS(state_i(json_is_true(on)), state_t(c->part[0])));
-    if (r < 0)
-        api_fail_err(c, r, NULL);
-    else if (r == 0)
-        api_fail(c, 404, "not_found", NULL, NULL);
-    else
-        api_reply(c, 200, json_object());
+    api_changed(c, r);
 }
 
 void h_playbook_delete(struct api_call *c)
 {
     api_audit_what(c, "%s", c->part[0]);
     int r = state_do(c->api->state, STATE_playbook_remove, STATE_ARGS(state_t(c->part[0])));
-    if (r < 0)
-        api_fail_err(c, r, NULL);
-    else if (r == 0)
-        api_fail(c, 404, "not_found", NULL, NULL);
-    else
-        api_reply(c, 200, json_object());
+    api_changed(c, r);
 }
 
 /* A dry run: what each step would do about that incident; nothing is done. */

@@ -75,6 +75,8 @@ void sm_rd_copy(struct sm_rd *r, void *to, size_t n);
 sm_must_use int sm_rd_done(const struct sm_rd *r);
 
 /* Text forms.  Decoders accept upper and lower case; -SM_EFORMAT else. */
+/* Every byte of text that is no printable ASCII becomes '?'. */
+void sm_ascii_only(char *text);
 void sm_hex(const void *p, size_t n, char *ret_hex /* 2n+1 */);
 sm_must_use int sm_unhex(const char *hex, size_t hex_n, void *ret, size_t n);
 sm_must_use int sm_base64(struct sm_span in, struct sm_buf *ret);       /* standard, padded */

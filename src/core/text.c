@@ -2,6 +2,13 @@
 #include "core/buf.h"
 #include <errno.h>
 
+void sm_ascii_only(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || (unsigned char)*text > 0x7e)
+            *text = '?';
+}
+
 void sm_hex(const void *p, size_t n, char *ret_hex)
 {
     static const char digit[] = "0123456789abcdef";

@@ -69,9 +69,7 @@ static void job_over(struct job *j, bool ok, const char *detail)
 {
     /* Servers say anything: keep what is text. */
     snprintf(j->detail, sizeof j->detail, "%.250s", detail);
-    for (char *p = j->detail; *p; p++)
-        if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
-            *p = '?';
+    sm_ascii_only(j->detail);
     j->ok = ok;
     if (!ok && j->tries < j->tries_max) {
         j->state = JOB_WAITING;

@@ -32,9 +32,7 @@ int s3_http_fail(struct s3_http *h, int err, const char *reason, const char *why
 {
     (void)snprintf(h->reason, sizeof h->reason, "%.15s", reason);
     (void)snprintf(h->why, sizeof h->why, "%.190s", why);
-    for (char *p = h->why; *p; p++) /* servers say anything */
-        if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
-            *p = '?';
+    sm_ascii_only(h->why); /* servers say anything */
     return err;
 }
 
