@@ -239,7 +239,7 @@ test('every attack is refused, recorded, and changes nothing', { timeout: 300e3 
   const parts = fs.readdirSync(path.join(w.box.data, 'vault/tmp')).filter((n) => n.endsWith('.part'));
   assert.ok(parts.length <= 64, `${parts.length} half-sent packs are held`);
   await attack('bodies over the limit', async () => [await foe.send(Buffer.alloc(300 << 10)), await foe.put(crypto.randomBytes(32).toString('hex'), Buffer.alloc(100), { 'X-Sakimori-Length': String(64 << 20) }),
-    await foe.call('POST', '/agent/v1/poll', { x: 'y'.repeat(100 << 10) }), await foe.call('POST', `/agent/v1/sessions/${foe.s.session}/have`, Buffer.alloc(33 * 10000))]);
+    await foe.call('POST', '/agent/v1/poll', { x: 'y'.repeat(160 << 10) }), await foe.call('POST', `/agent/v1/sessions/${foe.s.session}/have`, Buffer.alloc(33 * 10000))]);
   await attack('without a certificate, and with one of another authority', async () => {
     const pair = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const out = [];
