@@ -114,7 +114,7 @@ static void put_process(struct sensor_event *e, const struct proctree_row *row, 
     sensor_event_number(e, "ParentProcessId", row->parent);
     sensor_event_text(e, "User", user);
     sensor_event_number(e, "LogonId", (int64_t)row->group);
-    sensor_event_number(e, "ProcessTree", (int64_t)row->tree);
+    sensor_event_number(e, "Tree", (int64_t)row->tree);
 }
 
 int sensor_event_process(struct sm_buf *ret, struct sm_time at, const struct proctree_row *row, const struct proctree_row *parent,

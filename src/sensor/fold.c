@@ -140,9 +140,9 @@ static void say_overflow(struct fold *f, int64_t now, struct sm_time wall)
         return;
     struct sensor_event e = sensor_event_begin(&b, wall, "service", "sakimori");
     sensor_event_text(&e, "action", "overflow");
-    sensor_event_text(&e, "what", "events");
-    sensor_event_number(&e, "dropped", (int64_t)(f->dropped - f->told_dropped));
-    sensor_event_number(&e, "lost", (int64_t)(f->lost - f->told_lost));
+    sensor_event_text(&e, "What", "events");
+    sensor_event_number(&e, "Dropped", (int64_t)(f->dropped - f->told_dropped));
+    sensor_event_number(&e, "Lost", (int64_t)(f->lost - f->told_lost));
     if (!sensor_event_end(&e)) {
         f->tell(f->ctx, sm_buf_span(&b)); /* past the pace: it is why */
         f->said = now;

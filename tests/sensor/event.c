@@ -39,7 +39,7 @@ static void a_start_of_a_program_has_the_names_of_the_field(void **state)
     assert_string_equal(text(o, "CurrentDirectory"), "/home");
     assert_int_equal(json_integer_value(json_object_get(o, "ProcessId")), 9);
     assert_int_equal(json_integer_value(json_object_get(o, "ParentProcessId")), 7);
-    assert_int_equal(json_integer_value(json_object_get(o, "ProcessTree")), 5);
+    assert_int_equal(json_integer_value(json_object_get(o, "Tree")), 5);
     json_decref(o);
     sm_buf_wipe(&b);
 }
@@ -115,8 +115,8 @@ static void take(void *ctx, struct sm_span line)
     g->count += count ? json_integer_value(count) : 1;
     if (strcmp(text(o, "action"), "overflow") == 0) {
         g->overflow++;
-        g->dropped += json_integer_value(json_object_get(o, "dropped"));
-        g->lost += json_integer_value(json_object_get(o, "lost"));
+        g->dropped += json_integer_value(json_object_get(o, "Dropped"));
+        g->lost += json_integer_value(json_object_get(o, "Lost"));
     }
     json_decref(o);
 }
