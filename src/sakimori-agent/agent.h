@@ -6,6 +6,7 @@
  * outside link         the only one with a socket to the box; carries requests of the others, holds no key of content
  *   backup       reads files, seals; no network
  *   logs         reads the machine's logs; no network, no key (logs/logs.h)
+ *   inspect      looks at the state of the machine and tells what changed; reads all, writes its own folder (inspect/inspect.h)
  *   lend         only where a folder is to be left out: opens for backup what its rules know nothing of (lend.c)
  *   judge        rules on events, findings, the endpoint's policy; no network, no key (judge/judge.h)
  *   prepare, hook  before and after files are read (helper.h); started for it and gone after it

@@ -11,6 +11,7 @@
 #include "sakimori-agent/agent.h"
 #include "sakimori-agent/follow.h"
 #include "sakimori-agent/helper.h"
+#include "sakimori-agent/inspect/inspect.h"
 #include "sakimori-agent/join.h"
 #include "sakimori-agent/kinds/kind.h"
 
@@ -245,6 +246,7 @@ static const struct {
     {"decoy", decoy_main},
     {"lend", lend_main},
     {"logs", logs_main},
+    {"inspect", inspect_main},
     {"prepare", prepare_main},
     {"hook", hook_main},
     {"proof", proof_main},

@@ -22,6 +22,7 @@
 #include "sakimori-agent/guard/machine.h"
 #include "sakimori-agent/guard/tend.h"
 #include "sakimori-agent/helper.h"
+#include "sakimori-agent/inspect/inspect.h"
 #include "sakimori-agent/join.h"
 #include "sakimori-agent/policy.h"
 #include "sakimori-agent/renew.h"
@@ -38,7 +39,7 @@
 #define UPGRADE_MARK "/run/sakimori-agent.upgrade"
 #define UPGRADE_S 900
 
-enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_COUNT };
+enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_INSPECT, P_COUNT };
 
 static const struct sm_ipc_rule from_link[] = {
     {A_READY, 1024, false, "A_READY"},
@@ -70,6 +71,7 @@ static const struct part_row {
     [P_HOOK] = {"hook", ON_DEMAND, RULES(from_part)},
     [P_PROOF] = {"proof", ON_DEMAND, RULES(from_part)},
     [P_LOGS] = {"logs", ALWAYS, RULES(from_part)},
+    [P_INSPECT] = {"inspect", ENDPOINT, RULES(from_part)},
 };
 
 /* Who talks to whom: a channel is made whenever both are there. */
@@ -489,6 +491,8 @@ static void start_all(struct supervisor *s)
         snprintf(s->life, sizeof s->life, "%llx-%x", (unsigned long long)plat_clock_boot_ns(), (unsigned)getpid());
         sm_timer_set(s->second, TEND_LOOK_MS, TEND_LOOK_MS);
     }
+    if (s->endpoint && inspect_data(s->data))
+        sm_warn("the folder for the state of the machine could not be made");
     for (int i = 0; i < P_COUNT; i++)
         if (is_lasting(s, i))
             start(&s->part[i]);
