@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 enum { QUICK = 20000, QUICK_DEPTH = 3 };
-/* Looked at often: where programs stand, and what anybody may fill; and rarely: the rest of the system. */
+/* A folder with more names than these bounds is not seen whole; what was seen of it counts all the same.  Looked at often: where programs stand, and what anybody may fill; and rarely: the rest of the system. */
 static const char *const folders[] = {"usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin", NULL};
 static const char *const anybodys[] = {"tmp", "var/tmp", "dev/shm", NULL};
 static const char *const rest[] = {"usr", "opt", NULL};
@@ -78,7 +78,6 @@ static void look_at(const struct inspect_look *l, const char *const *places, uns
         w.dev = st.st_dev;
         w.seen = 0;
         walk(fd, places[i], depth, &w);
-        w.to->cut |= w.seen >= w.max;
     }
 }
 
@@ -94,6 +93,6 @@ static void look_rest(const struct inspect_look *l, struct items *to)
 }
 
 const struct inspect_sensor inspect_setuid = {.name = "setuid", .added = "setuid_added", .changed = "setuid_added", .key = "TargetFilename",
-    .folders = folders, .every_s = 300, .look = look_often};
+    .folders = folders, .every_s = 600, .look = look_often};
 const struct inspect_sensor inspect_setuid_rest = {.name = "setuid_rest", .added = "setuid_added", .changed = "setuid_added",
     .key = "TargetFilename", .every_s = 6 * 3600, .look = look_rest};
