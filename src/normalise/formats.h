@@ -12,6 +12,7 @@
     X(winxml) \
     X(winjson) \
     X(journald) \
+    X(endpoint) \
     X(json) \
     X(wintext) \
     X(postgresql) \

@@ -247,6 +247,7 @@ static const struct {
     {"lend", lend_main},
     {"logs", logs_main},
     {"inspect", inspect_main},
+    {"judge", judge_main},
     {"prepare", prepare_main},
     {"hook", hook_main},
     {"proof", proof_main},

@@ -9,6 +9,7 @@
  *   endpoint = no       nothing on this machine is watched, stopped or scanned (parts sensor, judge, actor …)
  *   protect = /srv       a folder whose files are watched and given back (repeat); none: all folders of people's files
  *   unprotect = /srv/tmp a folder below that is not (repeat)
+ *   rules = /folder      detection rules that are read besides those of the package (repeat)
  *   kind = postgresql    a kind of source besides files that may be backed up (repeat); none: all when no folder is
  *                        named either, else only those whose paths are folders (sqlite)
  */
@@ -20,6 +21,7 @@
 #define POLICY_ALLOW_MAX 64
 #define POLICY_KINDS_MAX 8
 #define POLICY_LOGS_MAX 32
+#define POLICY_RULES_MAX 8
 struct agent_policy {
     char *allow[POLICY_ALLOW_MAX];
     size_t allow_n;
@@ -28,6 +30,8 @@ struct agent_policy {
     bool no_facts, no_logs, no_journal, no_endpoint;
     char *logs[POLICY_LOGS_MAX], *nolog[POLICY_LOGS_MAX], *protect[POLICY_LOGS_MAX], *unprotect[POLICY_LOGS_MAX];
     size_t logs_n, nolog_n, protect_n, unprotect_n;
+    char *rules[POLICY_RULES_MAX];
+    size_t rules_n;
     struct plat_id skip[SCAN_SKIP_MAX];
     char *skip_path[SCAN_SKIP_MAX];
     size_t skip_n;

@@ -21,6 +21,7 @@
 #include "sakimori-agent/alive.h"
 #include "sakimori-agent/guard/machine.h"
 #include "sakimori-agent/guard/tend.h"
+#include "sakimori-agent/endpoint.h"
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/inspect/inspect.h"
 #include "sakimori-agent/join.h"
@@ -39,7 +40,7 @@
 #define UPGRADE_MARK "/run/sakimori-agent.upgrade"
 #define UPGRADE_S 900
 
-enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_INSPECT, P_COUNT };
+enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_INSPECT, P_JUDGE, P_COUNT };
 
 static const struct sm_ipc_rule from_link[] = {
     {A_READY, 1024, false, "A_READY"},
@@ -72,12 +73,14 @@ static const struct part_row {
     [P_PROOF] = {"proof", ON_DEMAND, RULES(from_part)},
     [P_LOGS] = {"logs", ALWAYS, RULES(from_part)},
     [P_INSPECT] = {"inspect", ENDPOINT, RULES(from_part)},
+    [P_JUDGE] = {"judge", ENDPOINT, RULES(from_part)},
 };
 
 /* Who talks to whom: a channel is made whenever both are there. */
 static const struct {
     enum part_id a, b;
-} pairs[] = {{P_LINK, P_BACKUP}, {P_LINK, P_RESTORE}, {P_LINK, P_LOGS}, {P_LEND, P_BACKUP}};
+} pairs[] = {{P_LINK, P_BACKUP}, {P_LINK, P_RESTORE}, {P_LINK, P_LOGS}, {P_LEND, P_BACKUP},
+    {P_LINK, P_JUDGE}, {P_INSPECT, P_JUDGE}};
 
 struct supervisor;
 struct part {
@@ -493,6 +496,8 @@ static void start_all(struct supervisor *s)
     }
     if (s->endpoint && inspect_data(s->data))
         sm_warn("the folder for the state of the machine could not be made");
+    if (s->endpoint && endpoint_folder(s->data, "judge", JUDGE_USER, JUDGE_UID))
+        sm_warn("the folder of judge could not be made");
     for (int i = 0; i < P_COUNT; i++)
         if (is_lasting(s, i))
             start(&s->part[i]);

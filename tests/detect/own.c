@@ -46,6 +46,7 @@ static void feed(struct watch *w, const char *line, int64_t at)
     struct normalise_hint hint = NORMALISE_HINT;
     struct event_time now = { .s = at };
 
+    hint.format = strncmp(line, "{\"v\":1,", 7) ? NULL : "endpoint"; /* what agents tell comes with its name */
     assert_int_equal(normalise_record(w->n, &hint, SM_SPAN_STR(line), now, &w->k.e), 0);
     assert_false(w->k.e.notes & EVENT_UNPARSED);
     w->k.e.time = now;
@@ -204,6 +205,19 @@ static void what_happens_again_and_again_on_one_machine(void **state)
     play(rows, sizeof rows / sizeof *rows, NIGHT);
 }
 
+/* What agents tell of their machine. */
+static void what_an_agent_stopped_is_an_incident(void **state)
+{
+#define OWN(rest) "{\"v\":1,\"at\":\"2026-11-15T02:00:00Z\",\"service\":\"sakimori\",\"n\":\"%d\"," rest "}"
+    static const struct row rows[] = {
+        { 0, 1, 1, 1, OWN("\"action\":\"ransomware_stopped\",\"Image\":\"/tmp/x\""), "endpoint_ransomware_stopped" },
+        { 10, 1, 1, 1, OWN("\"action\":\"ransomware_seen\",\"Image\":\"/tmp/x\""), "endpoint_ransomware_seen" },
+        { 20, 1, 1, 1, OWN("\"action\":\"overflow\",\"What\":\"spool\",\"Lost\":5"), "endpoint_events_lost" },
+    };
+
+    play(rows, sizeof rows / sizeof *rows, NOON);
+}
+
 /* Each address tries too rarely to be seen by itself. */
 static void passwords_tried_at_random_are_one_thing(void **state)
 {
@@ -290,7 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_step_of_the_chain_is_seen),
         cmocka_unit_test(what_happens_again_and_again_on_one_machine),
-        cmocka_unit_test(passwords_tried_at_random_are_one_thing),
+        cmocka_unit_test(what_an_agent_stopped_is_an_incident), cmocka_unit_test(passwords_tried_at_random_are_one_thing),
         cmocka_unit_test(a_quiet_day_fires_nothing),
         cmocka_unit_test(every_rule_that_people_see_speaks_japanese),
     };

@@ -95,6 +95,7 @@ static const struct profile {
     {"agent-lend", {base, file_read}, OPEN_READ, false},
     {"agent-logs", {base, file_read, file_write, file_watch}, OPEN_ALL, false, "socket"},
     {"agent-inspect", {base, file_read, file_write, file_watch}, OPEN_ALL, false, "socket"},
+    {"agent-judge", {base, file_read, file_write}, OPEN_ALL, false, "socket"},
     {"agent-dump", {base, file_read, file_write, net_connect, tools, memory_file}, OPEN_ALL, true, NULL, false, true},
     {"agent-proof", {base, file_read, file_write, serve_local, tools, memory_file}, OPEN_ALL, true, NULL, true, true},
     /* A library of others in it, that asks for this and that and takes a no; it starts nothing and loads nothing more. */

@@ -1,0 +1,110 @@
+/* What parts tell: events through the rules into the spool, how each of them is. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/log.h"
+#include "plat/clock.h"
+#include "sakimori-agent/judge/judge.h"
+
+struct hitting {
+    struct judge *j;
+    bool urgent, own;
+};
+
+static uint64_t number_of(struct sm_span s)
+{
+    char text[24];
+    char *end;
+    if (!s.n || s.n >= sizeof text)
+        return 0;
+    memcpy(text, s.p, s.n);
+    text[s.n] = 0;
+    uint64_t n = strtoull(text, &end, 10);
+    return *end ? 0 : n;
+}
+
+static void on_hit(void *ctx, const struct sigma_rule *rule, const struct event *e)
+{
+    struct hitting *h = ctx;
+    struct judge *j = h->j;
+    if (rule->level < SIGMA_HIGH)
+        return;
+    h->urgent = true;
+    if (!e || h->own) /* an own fact has a finding of its own, or needs none */
+        return;
+    const struct cases_hit hit = {.rule = rule,
+        .tree = number_of(rules_value(j->rules, e, "Tree")),
+        .program = rules_value(j->rules, e, "Image"),
+        .line = rules_value(j->rules, e, "CommandLine"),
+        .user = rules_value(j->rules, e, "User"),
+        .pid = rules_value(j->rules, e, "ProcessId"),
+        .parent = rules_value(j->rules, e, "ParentProcessId")};
+    cases_hit(j->cases, &hit);
+}
+
+static bool has(struct sm_span s, const char *what)
+{
+    return memmem(s.p, s.n, what, strlen(what)) != NULL;
+}
+
+static void line(struct judge *j, struct sm_span text)
+{
+    struct sm_time now = plat_clock_wall();
+    struct hitting h = {.j = j, .own = has(text, "\"service\":\"sakimori\"")};
+    const struct event_time at = {.s = now.s, .ns = now.ns};
+    h.urgent = h.own; /* what the agent says of itself need not wait for others */
+    j->lines++;
+    int r = rules_line(j->rules, text, at, on_hit, &h);
+    if (r == 1)
+        j->odd++;
+    if (r < 0)
+        sm_warn("an event was not looked at: %s", sm_strerror(r));
+    r = spool_add(j->spool, text, now.s * 1000000000 + now.ns, plat_clock_mono_ms(), h.urgent);
+    if (r)
+        sm_warn("an event is not kept: %s", sm_strerror(r));
+}
+
+static void written(struct judge *j)
+{
+    int r = spool_write(j->spool);
+    if (r)
+        sm_warn("events could not be written down: %s", sm_strerror(r)); /* they count as dropped */
+    judge_wake(j, 0);
+}
+
+void judge_events(struct judge *j, struct sm_span body)
+{
+    while (body.n) {
+        const uint8_t *nl = memchr(body.p, '\n', body.n);
+        size_t n = nl ? (size_t)(nl - body.p) : body.n;
+        if (n)
+            line(j, SM_SPAN(body.p, n));
+        n += nl != NULL;
+        body = SM_SPAN(body.p + n, body.n - n);
+    }
+    written(j);
+}
+
+void judge_fact(struct judge *j, const json_t *event)
+{
+    struct sm_buf b = SM_BUF_INIT(SPOOL_LINE_MAX);
+    if (!sm_json_dump(event, &b)) {
+        line(j, sm_buf_span(&b));
+        written(j);
+    }
+    sm_buf_wipe(&b);
+}
+
+void judge_state(struct judge *j, int peer, struct sm_span body)
+{
+    json_t *o = NULL;
+    if (sm_json_parse(body, E_SENSOR_STATE_MAX, &o, NULL) || !json_is_object(o)) {
+        json_decref(o);
+        return;
+    }
+    bool other = !json_equal(o, j->state[peer]);
+    json_decref(j->state[peer]);
+    j->state[peer] = o;
+    if (other)
+        judge_tell(j);
+}
