@@ -22,6 +22,8 @@ int plat_life_frozen(pid_t pid);
 int plat_life_thaw(pid_t pid);
 /* Into a group of its own, directly below the root of each freezer: "sakimori-NAME".  0, -ENOENT no freezer, -errno. */
 sm_must_use int plat_life_apart(const char *name);
+/* Back to where it was before plat_life_apart: what it starts now belongs there.  Best effort. */
+void plat_life_apart_back(void);
 /* Remove that group again, which must be empty.  Best effort. */
 void plat_life_apart_end(const char *name);
 

@@ -8,6 +8,7 @@
  *   logs         reads the machine's logs; no network, no key (logs/logs.h)
  *   inspect      looks at the state of the machine and tells what changed; reads all, writes its own folder (inspect/inspect.h)
  *   lend         only where a folder is to be left out: opens for backup what its rules know nothing of (lend.c)
+ *   guard        the supervisor's other half: each watches and starts the other (guard/guard.h)
  *   judge        rules on events, findings, the endpoint's policy; no network, no key (judge/judge.h)
  *   prepare, hook  before and after files are read (helper.h); started for it and gone after it
  *   restore      writes files, for one signed order; no network; started for it and gone after it
@@ -82,6 +83,8 @@ enum agent_msg {
     A_ALIVE = 101, /* supervisor → link: JSON {"life","machine","parts":{part: ms since its last beat},"why":[notes]} */
     A_SAID = 102,  /* link → supervisor: u64: the box has heard of all notes up to this number */
     A_BYE = 103,   /* supervisor → link: JSON {"why"} → nothing in it, when the box has heard */
+    G_BEAT = 104,  /* supervisor → guard, every second: nothing in it */
+    G_NOTE = 105,  /* guard → supervisor: JSON {"action","part"?,"detail"?} */
     /* backup, restore, logs → link: carry this to the box.  The answer is u16 HTTP status ‖ body (MORE frames when long);
      * SM_EPEER when the box could not be reached in time. */
     L_CALL =
@@ -124,6 +127,8 @@ int decoy_main(const char *data, const char *skip);
 int lend_main(const char *data, const char *skip);
 int logs_main(const char *data, const char *skip);
 int judge_main(const char *data, const char *skip);
+/* local_socket as in supervisor_main; kept: the service manager starts the supervisor again. */
+int guard_main(const char *data, const char *skip, const char *local_socket, bool kept);
 #define JUDGE_USER "_sakimori-judge"
 #define JUDGE_UID 64325u
 #define LOGS_USER "_sakimori-logs"
@@ -131,7 +136,8 @@ int judge_main(const char *data, const char *skip);
 sm_must_use int logs_folder(const char *data); /* DATA/logs, of that user; made by the supervisor */
 /* local_socket: of a box on this machine, to join it by itself.  skip: a folder that is never read (the box's own
  * data).  Both may be NULL. */
-int supervisor_main(const char *data, const char *local_socket, const char *skip);
+/* revived: by the guard; the note that says why, else NULL. */
+int supervisor_main(const char *data, const char *local_socket, const char *skip, const char *revived);
 int status_main(const char *data, bool json);
 
 /* What every part does first: read A_CONFIG, confine itself, say A_READY. */
@@ -161,6 +167,7 @@ struct part_life {
     size_t also_n;
     void *arg;
     struct sm_ipc_rule rules[8]; /* private */
+    bool told;                   /* A_STOP came: it ends because it was asked to */
     struct sm_timer *beat;       /* private: the supervisor sees by it that the loop turns */
 };
 /* The life of a confined part begins: loop (unless there is one), channel (descriptor 3), A_READY.  -errno, -ENOMEM. */

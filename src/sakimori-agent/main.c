@@ -82,7 +82,8 @@ static int usage(FILE *to)
 struct args {
     const char *data, *local, *name, *part, *skip;
     struct access_args access;
-    bool json, help, version;
+    const char *revived;
+    bool json, help, version, kept;
 };
 
 static int read_args(int argc, char **argv, struct args *a)
@@ -105,6 +106,8 @@ static int read_args(int argc, char **argv, struct args *a)
         {"access", required_argument, NULL, 'X'},
         {"into", required_argument, NULL, 'I'},
         {"replace", no_argument, NULL, 'R'},
+        {"kept", no_argument, NULL, 'k'}, /* between supervisor and guard */
+        {"revived", required_argument, NULL, 'r'},
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
@@ -119,7 +122,8 @@ static int read_args(int argc, char **argv, struct args *a)
         {'U', &a->access.user, NULL}, {'A', &a->access.as, NULL}, {'W', &a->access.password_file, NULL},
         {'X', &a->access.access, NULL}, {'D', &a->access.domain, NULL}, {'S', &a->access.share, NULL},
         {'F', &a->access.folder, NULL}, {'I', &a->access.into, NULL}, {'R', NULL, &a->access.replace},
-        {'j', NULL, &a->json}, {'h', NULL, &a->help}, {'V', NULL, &a->version}};
+        {'k', NULL, &a->kept},
+        {'r', &a->revived, NULL}, {'j', NULL, &a->json}, {'h', NULL, &a->help}, {'V', NULL, &a->version}};
     const size_t n = sizeof to / sizeof to[0];
     int c;
     while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
@@ -193,7 +197,7 @@ static int run_command(const struct args *a)
         sm_error("--skip %s: %s (an absolute path is expected)", a->skip, sm_strerror(r));
         return 2;
     }
-    return supervisor_main(a->data, a->local, a->skip ? skip : NULL);
+    return supervisor_main(a->data, a->local, a->skip ? skip : NULL, a->revived);
 }
 
 int status_main(const char *data, bool json)
@@ -258,6 +262,8 @@ static int part(const struct args *a)
     char name[48];
     snprintf(name, sizeof name, "sakimori-agent %s", a->part);
     sm_log_init(name, SM_INFO);
+    if (strcmp(a->part, "guard") == 0)
+        return guard_main(a->data, a->skip, a->local, a->kept);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (strcmp(a->part, parts[i].name) == 0)
             return parts[i].main(a->data, a->skip);

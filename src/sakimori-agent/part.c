@@ -57,6 +57,7 @@ static void on_up(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
     struct part_life *p = arg;
     (void)ipc;
     if (m->type == A_STOP) {
+        p->told = true;
         sm_loop_stop(p->loop, 0);
         return;
     }

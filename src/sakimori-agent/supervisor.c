@@ -19,6 +19,7 @@
 #include "sakimori-agent/agent.h"
 #include "sakimori-agent/drill.h"
 #include "sakimori-agent/alive.h"
+#include "sakimori-agent/guard/guard.h"
 #include "sakimori-agent/guard/machine.h"
 #include "sakimori-agent/guard/tend.h"
 #include "sakimori-agent/endpoint.h"
@@ -34,13 +35,14 @@
 #define LOCAL_MS 10000
 #define STILLBORN_MAX 3u
 #define MAY_MAX 12u
+#define LEFT_MAX 16
 #define LATE_MS 500u      /* our own clock came so late: the machine is busy, and nobody is to blame for a beat */
 #define FULL_BYTES 65536u /* less than that is free in the agent's folder: full */
 #define BYE_MS 2500
 #define UPGRADE_MARK "/run/sakimori-agent.upgrade"
 #define UPGRADE_S 900
 
-enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_INSPECT, P_JUDGE, P_COUNT };
+enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_INSPECT, P_JUDGE, P_GUARD, P_COUNT };
 
 static const struct sm_ipc_rule from_link[] = {
     {A_READY, 1024, false, "A_READY"},
@@ -49,6 +51,7 @@ static const struct sm_ipc_rule from_link[] = {
     {A_CERT, 16384, false, "A_CERT"},
     {A_SAID, 8, false, "A_SAID"},
 };
+static const struct sm_ipc_rule from_guard[] = {{A_READY, 1024, false, "A_READY"}, {G_NOTE, 1024, false, "G_NOTE"}};
 static const struct sm_ipc_rule from_part[] = {{A_READY, 1024, false, "A_READY"}};
 static const struct sm_ipc_rule from_asking[] = {
     {A_READY, 1024, false, "A_READY"}, {A_HELP, sizeof(struct helper_work), false, "A_HELP"}};
@@ -74,6 +77,7 @@ static const struct part_row {
     [P_LOGS] = {"logs", ALWAYS, RULES(from_part)},
     [P_INSPECT] = {"inspect", ENDPOINT, RULES(from_part)},
     [P_JUDGE] = {"judge", ENDPOINT, RULES(from_part)},
+    [P_GUARD] = {"guard", ENDPOINT, RULES(from_guard)},
 };
 
 /* Who talks to whom: a channel is made whenever both are there. */
@@ -110,13 +114,15 @@ struct supervisor {
     json_t *local; /* what link was told last (A_LOCAL) */
     struct sm_buf settings; /* the last, for the decoy part */
     bool told_known, endpoint;
-    bool stopping, full;
+    bool stopping, full, kept; /* kept: the service manager starts us again */
     struct notes notes;
     struct sm_timer *second, *bye_timer;
     uint64_t second_ms, word_ms; /* when we looked last; when link got its last word */
     const char *machine;
     char life[40];
     int dir; /* the agent's folder */
+    struct plat_proc left[LEFT_MAX]; /* dead, and in the hands of a debugger */
+    size_t left_n;
 };
 
 static void start(struct part *p);
@@ -198,6 +204,17 @@ static void look_full(struct supervisor *s)
     s->full = full;
 }
 
+static void reap_left(struct supervisor *s)
+{
+    int status;
+    for (size_t i = s->left_n; i--;) {
+        if (plat_proc_wait(&s->left[i], 0, &status) == -SM_ETIME)
+            continue;
+        plat_proc_close(&s->left[i]);
+        s->left[i] = s->left[--s->left_n];
+    }
+}
+
 static void on_second(void *arg)
 {
     struct supervisor *s = arg;
@@ -213,10 +230,21 @@ static void on_second(void *arg)
         if (p->proc.pid && tend_look(&p->tend, &at, &s->notes))
             (void)plat_proc_kill(&p->proc, SIGKILL); /* it is gone already, or was not ours to wait for */
     }
+    reap_left(s);
     look_full(s);
+    if (s->part[P_GUARD].ready)
+        (void)sm_ipc_send(s->part[P_GUARD].ipc, G_BEAT, SM_SPAN(NULL, 0), -1); /* it sees by that, too */
     bool due = now - s->word_ms >= ALIVE_EVERY_MS - TEND_LOOK_MS / 2;
     if (!s->stopping && s->part[P_LINK].ready && (due || json_array_size(s->notes.list)))
         tell_alive(s, now);
+}
+
+static void on_note(struct supervisor *s, struct sm_span body)
+{
+    json_t *o = NULL;
+    if (sm_json_parse(body, 1024, &o, NULL) == 0)
+        notes_take(&s->notes, o);
+    json_decref(o);
 }
 
 static void on_said(struct supervisor *s, struct sm_span body)
@@ -311,6 +339,8 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
     (void)ipc;
     if (m->type == A_BEAT) {
         tend_beat(&p->tend, plat_clock_mono_ms());
+    } else if (m->type == G_NOTE) {
+        on_note(s, m->body);
     } else if (m->type == A_SAID) {
         on_said(s, m->body);
     } else if (m->type == A_READY) {
@@ -373,6 +403,16 @@ static void clear_proof(const struct part *p)
         sm_warn("%s could not be removed", path);
 }
 
+/* Ended, and reaped or not yet. */
+static void bury(struct supervisor *s, struct plat_proc *proc, bool reaped)
+{
+    if (reaped || s->left_n == LEFT_MAX)
+        plat_proc_close(proc);
+    else
+        s->left[s->left_n++] = *proc;
+    *proc = PLAT_PROC_NONE;
+}
+
 static void on_death(void *arg, int fd, unsigned events)
 {
     struct part *p = arg;
@@ -381,13 +421,13 @@ static void on_death(void *arg, int fd, unsigned events)
     int status = 0;
     (void)fd;
     (void)events;
-    if (plat_proc_wait(&p->proc, 0, &status) == -SM_ETIME)
-        return;
+    bool ours = plat_proc_wait(&p->proc, 0, &status) != -SM_ETIME;
+    if (!ours)
+        status = SIGKILL; /* it has ended, but a debugger holds what is left of it: nobody waits for that */
     plat_proc_status_text(status, text);
     sm_watch_free(p->watch);
     p->watch = NULL;
-    plat_proc_close(&p->proc);
-    p->proc = PLAT_PROC_NONE;
+    bury(s, &p->proc, ours);
     sm_ipc_free(p->ipc); /* what it still said is nobody's: it must not be taken for a word of the next one */
     p->ipc = NULL;
     bool born = p->born;
@@ -427,11 +467,17 @@ static int spawn(struct part *p, int child_fd)
 {
     char arg[32];
     snprintf(arg, sizeof arg, "--part=%s", rows[p->id].name);
-    char *argv[] = {(char *)(uintptr_t) "sakimori-agent", arg, (char *)(uintptr_t) "--data",
-        (char *)(uintptr_t)p->s->data, p->s->skip ? (char *)(uintptr_t) "--skip" : NULL, (char *)(uintptr_t)p->s->skip,
-        NULL};
+    bool guard = p->id == P_GUARD; /* what it starts us again with, in a session of its own */
+    const char *const words[] = {"sakimori-agent", arg, "--data", p->s->data, p->s->skip ? "--skip" : NULL, p->s->skip,
+        guard && p->s->socket ? "--local" : NULL, guard ? p->s->socket : NULL, guard && p->s->kept ? "--kept" : NULL};
+    char *argv[sizeof words / sizeof words[0] + 1];
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (words[i])
+            argv[n++] = (char *)(uintptr_t)words[i];
+    argv[n] = NULL;
     const struct plat_spawn_fd fds[] = {{child_fd, 3}};
-    const struct plat_spawn sp = {.argv = argv, .fds = fds, .fds_n = 1};
+    const struct plat_spawn sp = {.argv = argv, .fds = fds, .fds_n = 1, .group = guard, .env = guard ? environ : NULL};
     return plat_proc_spawn(&sp, &p->proc);
 }
 
@@ -622,12 +668,14 @@ static int make(struct supervisor *s)
     return r;
 }
 
-int supervisor_main(const char *data, const char *local_socket, const char *skip)
+int supervisor_main(const char *data, const char *local_socket, const char *skip, const char *revived)
 {
     static struct supervisor s;
     struct agent_config config = {0};
     char why[160] = "";
-    s = (struct supervisor){.data = data, .socket = local_socket, .skip = skip, .settings.max = SM_IPC_BODY_MAX};
+    s = (struct supervisor){.data = data, .socket = local_socket, .skip = skip, .settings.max = SM_IPC_BODY_MAX, .kept = plat_service_ours()};
+    if (revived)
+        notes_add(&s.notes, revived, "supervisor", "ended, and started again by the guard");
     int lock = -1, dir = plat_fs_open_dir(AT_FDCWD, data);
     int r = dir == -ENOENT && local_socket ? plat_fs_mkdir_p(data, 0711) : dir < 0 ? dir : 0;
     if (!r && dir < 0)
@@ -653,6 +701,11 @@ int supervisor_main(const char *data, const char *local_socket, const char *skip
         r = sm_loop_run(s.loop);
     json_decref(s.local);
     notes_wipe(&s.notes);
+    if (s.endpoint) {
+        char group[40];
+        guard_group(data, group);
+        plat_life_apart_end(group);
+    }
     if (lock >= 0)
         close(lock);
     if (dir >= 0)

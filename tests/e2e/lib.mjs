@@ -289,7 +289,7 @@ export class Agent {
 
   start() {
     this.log = [];
-    this.process = spawn(programs.agent, ['run', '--data', this.said ?? this.data, ...(this.options?.args ?? [])], { stdio: ['ignore', 'ignore', 'pipe'], cwd: this.options?.at, uid: this.options?.uid, gid: this.options?.gid });
+    this.process = spawn(this.options?.program ?? programs.agent, ['run', '--data', this.said ?? this.data, ...(this.options?.args ?? [])], { stdio: ['ignore', 'ignore', 'pipe'], cwd: this.options?.at, uid: this.options?.uid, gid: this.options?.gid });
     track(this.process);
     this.process.stderr.on('data', (d) => this.log.push(d.toString()));
     this.ended = new Promise((ok) => this.process.on('exit', (code, signal) => ok({ code, signal })));

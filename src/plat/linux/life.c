@@ -157,6 +157,19 @@ int plat_life_thaw(pid_t pid)
     return each_group(pid, thaw);
 }
 
+static char home[FREEZERS][TEXT_MAX]; /* of this process, before it went apart */
+
+void plat_life_apart_back(void)
+{
+    char path[TEXT_MAX + 32], me[16];
+    snprintf(me, sizeof me, "%d", (int)getpid());
+    for (int i = 0; i < FREEZERS; i++) {
+        snprintf(path, sizeof path, "%s/cgroup.procs", home[i]);
+        if (home[i][0])
+            (void)spill(path, me); /* it may be gone */
+    }
+}
+
 int plat_life_apart(const char *name)
 {
     char group[PATH_MAX], path[PATH_MAX + 32], me[16];
@@ -166,6 +179,7 @@ int plat_life_apart(const char *name)
     for (int i = 0; i < FREEZERS; i++) {
         if (!group_of(getpid(), &freezers[i], group, sizeof group, &root))
             continue;
+        snprintf(home[i], sizeof home[i], "%s", group);
         group[root] = 0;
         snprintf(path, sizeof path, "%s/sakimori-%s", group, name);
         if (mkdir(path, 0755) < 0 && errno != EEXIST)
