@@ -214,7 +214,7 @@ it('a full disk under the agent is told', async () => {
     await seen('full disk', rule.full, () => { try { fs.writeFileSync(path.join(place, 'fill'), Buffer.alloc(16 << 20, 1)); } catch { /* ENOSPC is what it is for */ } });
     fs.rmSync(path.join(place, 'fill'));
     await other.stop();
-    await c.del(`devices/${other.device.id}`, { reason: '試験' }).catch(() => {});
+    await c.must('DELETE', `devices/${other.device.id}`, { reason: '試験' });
   } finally {
     endAll(other);
     execFileSync('umount', ['-l', place]);

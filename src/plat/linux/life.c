@@ -161,7 +161,7 @@ static char home[FREEZERS][TEXT_MAX]; /* of this process, before it went apart *
 
 void plat_life_apart_back(void)
 {
-    char path[TEXT_MAX + 32], me[16];
+    char path[2 * TEXT_MAX + 32], me[16];
     snprintf(me, sizeof me, "%d", (int)getpid());
     for (int i = 0; i < FREEZERS; i++) {
         snprintf(path, sizeof path, "%s/cgroup.procs", home[i]);
