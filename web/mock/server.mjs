@@ -6,11 +6,12 @@ import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as D from './data.mjs';
 import { ROUTES as LOGS } from './logs.mjs';
+import { ROUTES as ENDPOINT } from './endpoint.mjs';
 
 const DIST = process.env.SAKIMORI_WEB_OUT || join(dirname(fileURLToPath(import.meta.url)), '../dist');
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json', '.txt': 'text/plain; charset=utf-8' };
 export const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-const ROOMS = { director: ['today', 'restore', 'trouble', 'machines', 'copies', 'retention', 'review', 'people', 'access', 'settings', 'audit', 'card'], manager: ['today', 'restore', 'trouble', 'machines', 'copies', 'retention', 'review', 'people', 'access', 'settings'], staff: ['today', 'restore', 'trouble', 'copies', 'retention'], vendor: ['today', 'machines', 'restore', 'copies', 'retention'], counter: ['today'] };
+const ROOMS = { director: ['today', 'restore', 'trouble', 'machines', 'endpoint', 'copies', 'retention', 'review', 'people', 'access', 'settings', 'audit', 'card'], manager: ['today', 'restore', 'trouble', 'machines', 'endpoint', 'copies', 'retention', 'review', 'people', 'access', 'settings'], staff: ['today', 'restore', 'trouble', 'copies', 'retention'], vendor: ['today', 'machines', 'endpoint', 'restore', 'copies', 'retention'], counter: ['today'] };
 
 export function startMock(port = 0) {
     const st = fresh();
@@ -26,7 +27,7 @@ export function startMock(port = 0) {
 }
 
 function fresh() {
-    return { scenario: 'ok', role: 'director', setup: 'done', long: false, step: 'start', unlocked: null, done: false, tries: 5, must_change: false, restore: null, runs: [], copies: null, copying: false, verify: null, empty: false, drop: false, calls: [], timers: [], totp_asked: false, restore_rate: 12, made: [], cardFits: true, cardMine: true, noEscrow: false, needsCard: true, slow: 0, late: false, noPorts: false, shut: false, released: false, savedSearches: undefined, exported: 0 };
+    return { scenario: 'ok', role: 'director', setup: 'done', long: false, step: 'start', unlocked: null, done: false, tries: 5, must_change: false, restore: null, runs: [], copies: null, copying: false, verify: null, empty: false, drop: false, calls: [], timers: [], totp_asked: false, restore_rate: 12, made: [], cardFits: true, cardMine: true, noEscrow: false, needsCard: true, slow: 0, late: false, noPorts: false, shut: false, released: false, savedSearches: undefined, exported: 0, isolated: false, noActs: false, noFindings: false, unguarded: false, mediaMode: undefined, policy: undefined, policyOne: undefined, finding: undefined, acted: undefined };
 }
 
 /** {ja, en} pairs become the text of one language. */
@@ -69,7 +70,7 @@ async function handle(req, res, st, streams, push) {
         streams.add(s);
         return void req.on('close', () => streams.delete(s));
     }
-    for (const [method, pattern, f] of [...ROUTES, ...LOGS]) {
+    for (const [method, pattern, f] of [...ENDPOINT, ...ROUTES, ...LOGS]) {
         if (method !== req.method) continue;
         const m = pattern.exec(path);
         if (!m) continue;
@@ -99,7 +100,7 @@ const bad = (st) => st.scenario === 'call';
 const gens = (st) => (st.empty ? [] : D.generations(bad(st)));
 const list = (items) => ({ items, next: null });
 const session = (st) => ({ person: st.role === 'counter' || st.role === 'setup' ? null : { id: { director: 'p1', manager: 'p2', staff: 'p3', vendor: 'p4' }[st.role], name: D.people().find((p) => p.role === st.role)?.name ?? '', account: D.people().find((p) => p.role === st.role)?.account ?? '', role: st.role, until: null, ...(st.must_change ? { must_change: true } : {}), needs_card: st.role === 'director' && st.needsCard },
-    csrf: 'csrf-1', kind: st.role === 'counter' ? 'counter' : st.role === 'setup' ? 'setup' : 'person', institution: st.role === 'setup' ? '' : D.settings().institution.name, language: 'ja', rooms: ROOMS[st.role] ?? [], unlocked_until: st.unlocked });
+    csrf: 'csrf-1', kind: st.role === 'counter' ? 'counter' : st.role === 'setup' ? 'setup' : 'person', institution: st.role === 'setup' ? '' : D.settings().institution.name, language: 'ja', rooms: (ROOMS[st.role] ?? []).filter((x) => x !== 'endpoint' || !st.unguarded), unlocked_until: st.unlocked });
 const later = (min) => new Date(D.NOW + min * 60_000).toISOString();
 
 const LAMP = (id, number, state, title, why, todo = '') => ({ id, number, state, title, why, todo });

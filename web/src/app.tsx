@@ -10,6 +10,7 @@ import { Link, focusHeading, navigate, usePlace } from './router';
 import type { Place } from './router';
 import { SessionCtx, institutionName, isLeader, roleOf, useSession } from './session';
 import { T } from './text/common';
+import { T as E } from './text/endpoint';
 import { clock, longDate, spanOf } from './time';
 import { Banner, Empty, ErrorBox, Loading } from './ui/parts';
 import { TodayScreen } from './screens/today';
@@ -21,6 +22,7 @@ import { SendersScreen } from './screens/senders';
 import { RulesScreen } from './screens/rules';
 import { TroubleScreen } from './screens/trouble';
 import { MachinesScreen } from './screens/machines';
+import { GuardedScreen, isGuardedPath } from './screens/guarded';
 import { CopiesScreen } from './screens/copies';
 import { PeersScreen } from './screens/peers';
 import { PeopleScreen } from './screens/people';
@@ -40,7 +42,7 @@ export const UNKNOWN_MS = 10 * 60_000;
 
 /* A screen shows in the menu when the box names its room; the words of the API for rooms are on the left. */
 const ROOMS: [room: string, path: string, word: { ja: string; en: string }][] = [
-    ['today', '/', T.navToday], ['restore', '/restore', T.navRestore], ['trouble', '/trouble', T.navTrouble], ['machines', '/machines', T.navMachines], ['copies', '/copies', T.navCopies], ['retention', '/retention', T.navRetention],
+    ['today', '/', T.navToday], ['restore', '/restore', T.navRestore], ['trouble', '/trouble', T.navTrouble], ['machines', '/machines', T.navMachines], ['endpoint', '/endpoint', E.nav], ['copies', '/copies', T.navCopies], ['retention', '/retention', T.navRetention],
     ['review', '/review', T.navReview], ['people', '/people', T.navPeople], ['access', '/access', T.navAccess], ['settings', '/settings', T.navSettings],
 ];
 const PUBLIC = ['/sign-in', '/recovery', '/setup', '/card', '/manual', '/trust-ca'];
@@ -171,6 +173,7 @@ function Screen({ place, today }: { place: Place; today: TodayNow }) {
     if (p === '/logs' && isLeader(session)) return <LogsScreen place={place} />;
     if (p === '/logs/senders' && (isLeader(session) || may('machines'))) return <SendersScreen />;
     if ((p === '/machines' || p.startsWith('/machines/')) && may('machines')) return <MachinesScreen place={place} />;
+    if (isGuardedPath(p) && may('endpoint')) return <GuardedScreen place={place} />;
     if (p === '/copies' && may('copies')) return <CopiesScreen />;
     if (p === '/copies/kept' && may('copies') && session?.person?.role !== 'staff') return <PeersScreen />;
     if ((p === '/review' || p.startsWith('/review/')) && may('review')) return <ReviewScreen place={place} />;
@@ -182,7 +185,7 @@ function Screen({ place, today }: { place: Place; today: TodayNow }) {
     if ((p === '/rules' || p.startsWith('/rules/')) && ['director', 'manager', 'vendor'].includes(roleOf(session) ?? '')) return <RulesScreen place={place} />;
     if (p === '/settings' && may('settings')) return <SettingsScreen />;
     if (p === '/today') return <TodayScreen now={today} />;
-    const known = ROOMS.find(([, path]) => path !== '/' && p.startsWith(path)) || p.startsWith('/logs') || p.startsWith('/rules');
+    const known = ROOMS.find(([, path]) => path !== '/' && p.startsWith(path)) || p.startsWith('/logs') || p.startsWith('/rules') || isGuardedPath(p);
     return <div class="narrow"><h1 class="vh">{t(known ? T.errDenied : T.notFoundTitle)}</h1>
         <Empty title={t(known ? T.errDenied : T.notFoundTitle)}><p>{t(known ? T.errDeniedDo : T.notFoundText)}</p>
             <Link class="btn" href="/">{t(T.toToday)}</Link></Empty></div>;
@@ -207,7 +210,7 @@ function Nav({ place, today }: { place: Place; today: TodayNow }) {
     const ref = useRef<HTMLUListElement>(null);
     const rooms = ROOMS.filter(([room]) => session?.rooms.includes(room));
     /* Logs and rules belong to what is looked into when there is trouble: no entry of their own in the menu. */
-    const here = /^\/(logs|rules)(\/|$)/.test(place.path) ? (session?.rooms.includes('trouble') ? '/trouble' : '/machines') : place.path;
+    const here = isGuardedPath(place.path) ? '/endpoint' : /^\/(logs|rules)(\/|$)/.test(place.path) ? (session?.rooms.includes('trouble') ? '/trouble' : '/machines') : place.path;
     const at = (path: string) => (path === '/' ? here === '/' : here === path || here.startsWith(path + '/'));
     useEffect(() => {
         const ul = ref.current;

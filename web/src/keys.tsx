@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { manualPath, t } from './i18n';
 import { navigate } from './router';
 import { T } from './text/common';
+import { T as E } from './text/endpoint';
 import { Dialog } from './ui/parts';
 
 const KEY = 'sakimori.keys';
@@ -10,7 +11,7 @@ export function keysOn(): boolean { try { return localStorage.getItem(KEY) !== '
 export function setKeysOn(on: boolean): void { try { localStorage.setItem(KEY, on ? 'on' : 'off'); } catch { /* this page only */ } }
 
 export const GO: [key: string, room: string, path: string, word: { ja: string; en: string }][] = [
-    ['t', 'today', '/', T.navToday], ['r', 'restore', '/restore', T.navRestore], ['i', 'trouble', '/trouble', T.navTrouble], ['l', 'review', '/logs', T.navLogs], ['m', 'machines', '/machines', T.navMachines], ['k', 'copies', '/copies', T.navCopies],
+    ['t', 'today', '/', T.navToday], ['r', 'restore', '/restore', T.navRestore], ['i', 'trouble', '/trouble', T.navTrouble], ['l', 'review', '/logs', T.navLogs], ['m', 'machines', '/machines', T.navMachines], ['d', 'endpoint', '/endpoint', E.nav], ['k', 'copies', '/copies', T.navCopies],
     ['u', 'people', '/people', T.navPeople], ['a', 'access', '/access', T.navAccess], ['s', 'settings', '/settings', T.navSettings],
 ];
 const GO_MS = 1500;

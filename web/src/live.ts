@@ -3,8 +3,8 @@ import { useEffect, useReducer, useRef, useState } from 'preact/hooks';
 import { ApiError, BASE, api, onHeard } from './api';
 import type { List, Today } from './api';
 
-type Topic = 'logs' | 'today' | 'run' | 'restore' | 'alarm' | 'child' | 'device' | 'copy' | 'peer' | 'self' | 'incident';
-const TOPICS: Topic[] = ['logs', 'today', 'run', 'restore', 'alarm', 'child', 'device', 'copy', 'peer', 'self', 'incident'];
+type Topic = 'logs' | 'today' | 'run' | 'restore' | 'alarm' | 'child' | 'device' | 'copy' | 'peer' | 'self' | 'incident' | 'endpoint' | 'finding' | 'action' | 'quarantine' | 'media';
+const TOPICS: Topic[] = ['logs', 'today', 'run', 'restore', 'alarm', 'child', 'device', 'copy', 'peer', 'self', 'incident', 'endpoint', 'finding', 'action', 'quarantine', 'media'];
 const subscribers = new Map<Topic, Set<(data: unknown) => void>>();
 let source: EventSource | null = null;
 let lastHeard = Date.now();

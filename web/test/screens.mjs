@@ -5,6 +5,7 @@ import { A7, I7 } from '../mock/data.mjs';
 const at = (path) => async (page) => { await page.goto(path); await settled(page); };
 const UNLOCKED = { unlocked: new Date(Date.parse('2026-11-24T08:43:00+09:00')).toISOString() };
 const press = (page, name) => page.getByRole('button', { name }).first().click();
+const unfold = (page) => page.evaluate(() => { for (const d of document.querySelectorAll('main details')) d.open = true; });
 const J = (page) => page.evaluate(() => document.documentElement.lang === 'ja');
 const say = async (page, ja, en) => ((await J(page)) ? ja : en);
 
@@ -171,6 +172,28 @@ export const SCREENS = [
     { name: 'machines-join', open: async (page) => { await at('/machines')(page); await page.locator('.head .btn-main').click(); await page.locator('dialog input').fill('受付パソコン4'); await page.locator('dialog button[type=submit]').click(); await page.waitForSelector('dialog .copy'); } },
     { name: 'machines-one', open: at('/machines/d2') },
     { name: 'machine-log-add', open: async (page) => { await at('/machines/d2')(page); await press(page, await say(page, '記録を足す', 'Add a log')); await page.waitForSelector('dialog select, [role=dialog] select'); } },
+    { name: 'protection', open: at('/endpoint') },
+    { name: 'protection-none', mock: { empty: true, noFindings: true }, open: at('/endpoint') },
+    { name: 'machine-guarded', mock: { isolated: true }, open: async (page) => { await at('/machines/d6')(page); await unfold(page); } },
+    { name: 'machine-stopped', mock: { noActs: true }, open: at('/machines/d2') },
+    { name: 'machine-isolate', open: async (page) => { await at('/machines/d6')(page); await press(page, await say(page, 'つなぎを切りはなす', 'Cut it off')); await page.waitForSelector('dialog[open]'); } },
+    { name: 'machine-scan', open: async (page) => { await at('/machines/d6')(page); await press(page, await say(page, 'いま検査する', 'Scan now')); await page.locator('dialog .tick').nth(1).click(); await page.waitForSelector('dialog textarea'); } },
+    { name: 'machine-block', open: async (page) => { await at('/machines/d6')(page); await press(page, await say(page, '相手をふさぐ', 'Block an address')); await page.locator('dialog button[type=submit]').click(); await page.waitForSelector('dialog [aria-invalid]'); } },
+    { name: 'machine-unguarded', mock: { unguarded: true }, open: at('/machines/d6') },
+    { name: 'findings', open: at('/findings') },
+    { name: 'findings-none', mock: { noFindings: true }, open: at('/findings') },
+    { name: 'finding', open: async (page) => { await at('/findings/f1')(page); await unfold(page); } },
+    { name: 'finding-vendor', mock: { role: 'vendor' }, open: at('/findings/f1') },
+    { name: 'finding-malware', open: at('/findings/f2') },
+    { name: 'finding-went-on', open: at('/findings/f3') },
+    { name: 'finding-resume', open: async (page) => { await at('/findings/f1')(page); await press(page, await say(page, 'うちの作業でした', 'It was ours')); await page.locator('dialog button[type=submit]').click(); await page.waitForSelector('dialog [aria-invalid]'); } },
+    { name: 'endpoint-policy', open: async (page) => { await at('/endpoint/policy')(page); await page.locator('main details > summary').click(); } },
+    { name: 'endpoint-policy-own', mock: { mediaMode: 'read_only' }, open: at('/endpoint/policy?device=d4') },
+    { name: 'quarantine', open: at('/quarantine') },
+    { name: 'quarantine-remove', open: async (page) => { await at('/quarantine')(page); await page.locator('main .btn-stop').first().click(); await page.waitForSelector('dialog[open]'); } },
+    { name: 'quarantine-none', mock: { empty: true }, open: at('/quarantine') },
+    { name: 'media', mock: { mediaMode: 'read_only' }, open: at('/media') },
+    { name: 'media-none', mock: { empty: true }, open: at('/media') },
     { name: 'sources', mock: { scenario: 'call' }, open: at('/machines/sources') },
     { name: 'sources-running', open: async (page) => { await at('/machines/sources')(page); await page.locator('.order .btn').first().click(); await page.waitForSelector('.progbar'); } },
     { name: 'source-edit', open: at('/machines/sources/s3') },

@@ -8,7 +8,7 @@ import { root } from './lib.mjs';
 globalThis.localStorage = { getItem: () => null, setItem: () => {} };
 globalThis.document = { documentElement: {} };
 const out = await build({
-    stdin: { contents: `export * from './src/time'; export * from './src/charts/slots'; export { markedOf } from './src/charts/lanes'; export { joinB64 } from './src/screens/files'; export { csv, telHref } from './src/ui/parts'; export { query } from './src/api'; export { draftHours, hoursOf, stretches } from './src/screens/hours'; export { setLang, fill } from './src/i18n';`, resolveDir: root, loader: 'ts' },
+    stdin: { contents: `export * from './src/time'; export * from './src/charts/slots'; export { markedOf } from './src/charts/lanes'; export { joinB64 } from './src/screens/files'; export { csv, telHref } from './src/ui/parts'; export { query } from './src/api'; export { treeOf, pathText, differing, quickOf, baseName } from './src/endpoint'; export { deedsOf } from './src/screens/finding'; export { draftHours, hoursOf, stretches } from './src/screens/hours'; export { setLang, fill } from './src/i18n';`, resolveDir: root, loader: 'ts' },
     bundle: true, write: false, format: 'esm', logLevel: 'error', jsx: 'automatic', jsxImportSource: 'preact', absWorkingDir: root, nodePaths: [join(root, 'node_modules')],
 });
 const m = await import('data:text/javascript;base64,' + Buffer.from(out.outputFiles[0].text).toString('base64'));
@@ -108,4 +108,43 @@ test('of a long incident the grave signals are shown, however often a mild one r
     assert.ok(m.markedOf(many).includes(many[17]));
     assert.equal(m.markedOf(many).length, 12);
     assert.equal(m.markedOf(list.slice(0, 12)).length, 12);
+});
+
+test('a tree of processes knows who started whom, also when a number was used twice and when one is its own parent', () => {
+    const p = (pid, start, parent) => ({ pid, start, parent, exe: '/x', line: '' });
+    const shape = (nodes) => nodes.map((n) => [n.p.start, shape(n.below)]);
+    assert.deepEqual(shape(m.treeOf([p(10, 1, 1), p(11, 2, 10), p(12, 3, 11), p(10, 9, 12), p(13, 10, 10)])), [[1, [[2, [[3, [[9, [[10, []]]]]]]]]]]);
+    assert.deepEqual(shape(m.treeOf([p(5, 1, 5)])), [[1, []]]);
+    assert.deepEqual(shape(m.treeOf([p(5, 1, 6), p(6, 1, 5)])).flat(Infinity).length, 2, 'a ring ends');
+});
+
+test('a path shows as text when it is some, and its bytes when it is not; a newline in a name cannot make a second line', () => {
+    assert.equal(m.pathText(Buffer.from('/srv/予約表.xlsx').toString('base64')), '/srv/予約表.xlsx');
+    assert.equal(m.pathText(Buffer.from([0x2f, 0x61, 0x90, 0xb3]).toString('base64')), '/a\\x90\\xb3');
+    assert.equal(m.pathText(Buffer.from('/a\nb').toString('base64')), '/a\\x0ab');
+    assert.equal(m.baseName('/usr/bin/7z'), '7z');
+    assert.equal(m.baseName('/'), '/');
+});
+
+test('of a policy only what differs is set, so the rest goes on following', () => {
+    const base = { v: 1, protect: ['auto'], exclude: [], ransom: { mode: 'stop', give_back: true, sensitivity: 1 }, scan: { schedule: null, on_write: true } };
+    assert.equal(m.differing(base, base), null);
+    assert.deepEqual(m.differing({ ...base, ransom: { ...base.ransom, mode: 'kill' } }, base), { ransom: { mode: 'kill' } });
+    assert.deepEqual(m.differing({ ...base, protect: ['/srv'], scan: { ...base.scan, schedule: { weekday: 7, hour: 20 } } }, base), { protect: ['/srv'], scan: { schedule: { weekday: 7, hour: 20 } } });
+});
+
+test('what can be decided about a finding follows what was done last', () => {
+    const f = (state, acts, more = {}) => ({ state, kind: 'ransomware', program: '/tmp/x', acts: acts.map((action) => ({ action, state: 'done' })), files: { touched: 5, destroyed: 3, kept: 5, given_back: 0, lost: 0 }, ...more });
+    assert.deepEqual(m.deedsOf(f('stopped', [])), ['kill', 'resume', 'give_back', 'quarantine']);
+    assert.ok(m.deedsOf(f('stopped', ['give_back'])).includes('undo_give_back'));
+    assert.ok(m.deedsOf(f('stopped', ['give_back', 'undo_give_back'])).includes('give_back'));
+    assert.ok(!m.deedsOf(f('killed', [])).includes('resume'), 'what ended cannot go on');
+    assert.deepEqual(m.deedsOf(f('seen', [], { kind: 'media', program: '', files: { touched: 0, kept: 0, given_back: 0 } })), []);
+});
+
+test('short lengths of time keep their tenths', () => {
+    m.setLang('ja');
+    assert.equal(m.quickOf(180), '0.2秒');
+    assert.equal(m.quickOf(42), '0.04秒');
+    assert.equal(m.quickOf(75_000), '1分');
 });

@@ -9,9 +9,11 @@ import { Link, navigate } from '../router';
 import type { Place } from '../router';
 import { isLeader, useSession } from '../session';
 import { T as C } from '../text/common';
+import { T as F } from '../text/findings';
 import { T as S } from '../text/senders';
 import { T } from '../text/trouble';
 import { bytesOf, countOf, whenOf } from '../time';
+import { FindingsOf } from './findings';
 import { PlaybooksScreen } from './playbooks';
 import { IncidentPath, MaintenanceScreen, QuietScreen, ToWatchPages } from './incident';
 import { AreaField, Dialog, Empty, ErrorBox, Head, Loading, Mark, Said, telHref } from '../ui/parts';
@@ -67,6 +69,7 @@ function Detail({ id, today }: { id: string; today: Today | null }) {
             <aside class="c stick"><section class="side" aria-labelledby="wh"><h2 id="wh">{t(T.phones)}</h2><Phones contacts={contacts.data?.items ?? []} today={today} /></section></aside>
             <div class="stack b">
                 <section class="card" aria-labelledby="sy"><h2 id="sy">{t(T.story)}</h2><div class="story">{a.text.split(/\n+/).map((p) => <p>{p}</p>)}</div></section>
+                {inc.data && session?.rooms.includes('endpoint') && <FindingsOf query={`incident=${inc.data.id}`} title={t(F.inTrouble)} />}
                 {inc.data && <IncidentPath inc={inc.data} reload={inc.reload} />}
                 {bad && bad.suspicion.reasons.length > 0 && <section class="card" aria-labelledby="wy"><h2 id="wy">{t(T.why)}</h2><ul class="lines">{bad.suspicion.reasons.map((r) => <li><Mark state={bad.suspicion.level === 'high' ? 'bad' : 'look'} /><span>{r.text}</span></li>)}</ul></section>}
                 {gens.data && gens.data.items.length > 1 && <section class="card" aria-labelledby="sh"><h2 id="sh">{t(T.shape)}</h2><Timeline gens={gens.data.items} chosen={null} now={now} />
@@ -95,6 +98,7 @@ function linkWord(link: string): string {
     if (link.startsWith('/card')) return t(C.card);
     if (link.startsWith('/machines')) return t(C.navMachines);
     if (link.startsWith('/logs/senders')) return t(S.title);
+    if (link.startsWith('/findings')) return t(F.of);
     if (link.startsWith('/settings')) return t(C.navSettings);
     return t({ ja: '開く', en: 'Open' });
 }

@@ -1,0 +1,99 @@
+// What the box says of guarded machines (docs/API.md, "Endpoint"), and what the screens count from it.
+import type { List } from './api';
+import { t } from './i18n';
+import type { Text } from './i18n';
+import { T } from './text/endpoint';
+import { spanOf } from './time';
+
+export type Guard = 'guarded' | 'look' | 'stopped' | 'none';
+export interface Fact { id: string; state: 'good' | 'part' | 'bad' | 'unknown'; points: number; of: number; text: string; todo: string }
+export interface Posture { device: string; name: string; state: Guard; score: number; unknown: number; why: string; facts: Fact[]; next: Fact | null }
+
+export interface Sensor {
+    armed: boolean; how: 'folders' | 'filesystem' | 'none'; folders: number; files_held: number; processes: 'bpf' | 'connector' | 'none';
+    lost?: { events: number; answers: number }; giveback?: { bytes: number; files: number; let_go: number }; why?: string[];
+}
+export interface Proc { pid: number; start: number; parent: number; uid: number; exe: string; line: string; began?: number; ended?: number; at?: string; stopped?: boolean; killed?: boolean }
+export interface FindingFile { path: string; how: string; was?: string; is?: string }
+export interface FindingAct { at: string; action: string; by: string; state: string; detail?: string }
+export type FindingKind = 'ransomware' | 'rule' | 'malware' | 'blocked' | 'tamper' | 'media';
+export type FindingState = 'seen' | 'stopped' | 'killed' | 'gone_on' | 'ended';
+export interface Finding {
+    id: string; rev: number; device: string; device_name?: string; kind: FindingKind; at: string; state: FindingState; score: number; threshold: number;
+    reasons: { id: string; points: number; times: number; ja: string; en: string }[]; program: string; processes: Proc[];
+    files: { touched: number; destroyed: number; kept: number; given_back: number; lost: number }; paths: FindingFile[];
+    timing?: { first_ms: number; stop_ms: number; told_ms: number }; acts: FindingAct[]; incident?: number | null; alarm?: string | null; sha256?: string;
+}
+export type FindingHead = Omit<Finding, 'processes' | 'paths' | 'reasons' | 'acts'>;
+export interface DeviceAct {
+    id: string; action: string; args: Record<string, unknown>; state: 'sent' | 'taken' | 'done' | 'failed' | 'undone' | 'ended' | string;
+    at: string; until: string | null; by: string; by_name?: string; detail: string; finding?: string | null; undo?: string | null;
+}
+export type RansomMode = 'off' | 'watch' | 'stop' | 'kill';
+export interface Policy {
+    v: number; protect: string[]; exclude: string[]; ransom: { mode: RansomMode; give_back: boolean; sensitivity: number }; rules: { answer: 'tell' | 'stop' | 'kill' };
+    scan: { on_write: boolean; on_media: boolean; schedule: { weekday: number; hour: number } | null; paths: string[] };
+    media: { mode: 'allow' | 'read_only' | 'block'; allow: string[] }; block: { files: string[]; to: string[] }; accounts: { may_disable: boolean }; isolate: { by_rule: boolean };
+}
+export type Items<T> = List<T>;
+
+/** The last part of a path: what a person knows a program or a file by. */
+export function baseName(path: string): string { return path.replace(/\/+$/, '').split('/').pop() || path; }
+
+/** A path that came as bytes; one that is not UTF-8 shows its bytes. */
+export function pathText(b64: string): string {
+    let bytes: Uint8Array;
+    try { bytes = Uint8Array.from(atob(b64), (c) => c.charCodeAt(0)); } catch { return b64; }
+    try { return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/[\u0000-\u001f\u007f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`); } catch {
+        return [...bytes].map((b) => (b >= 0x20 && b < 0x7f ? String.fromCharCode(b) : `\\x${b.toString(16).padStart(2, '0')}`)).join('');
+    }
+}
+
+export interface ProcNode { p: Proc; below: ProcNode[] }
+/** Who started whom. A number is used again by the system, so a parent is one that was there when the child began. */
+export function treeOf(list: Proc[]): ProcNode[] {
+    const nodes = list.map((p): ProcNode => ({ p, below: [] }));
+    const tops: ProcNode[] = [];
+    for (const n of nodes) {
+        const above = nodes.filter((m) => m !== n && m.p.pid === n.p.parent && m.p.start <= n.p.start).sort((a, b) => b.p.start - a.p.start)[0];
+        (above && !isBelow(n, above) ? above.below : tops).push(n);
+    }
+    const sort = (l: ProcNode[]) => { l.sort((a, b) => a.p.start - b.p.start || a.p.pid - b.p.pid); for (const n of l) sort(n.below); };
+    sort(tops);
+    return tops;
+}
+function isBelow(top: ProcNode, n: ProcNode): boolean { return top === n || top.below.some((x) => isBelow(x, n)); }
+
+/** A length of time that may be shorter than a second. */
+export function quickOf(ms: number): string { return ms < 10_000 ? t(T.seconds, { n: ms < 95 ? (Math.max(0, ms) / 1000).toFixed(2) : (ms / 1000).toFixed(1) }) : spanOf(ms / 1000); }
+
+export function worded(table: Record<string, Text>, key: string): string { const e = table[key]; return e ? t(e) : key; }
+
+/** GET /devices/{id}/endpoint: how a machine is watched, what it said last, and which policy is its. */
+export interface EndpointNow {
+    device: string; cover: 'none' | 'off' | 'part' | 'on'; since: string | null; said: string | null; why: string[]; policy: PolicyNow; findings: { open: number; all: number };
+    state: {
+        sensor?: Sensor; scan?: { definitions?: string | null; running?: boolean; last?: { at: string; files?: number; found?: number } | null };
+        isolated?: { until: string | null } | null; decoys?: { n: number; checked?: string | null; places?: string[] };
+    } | null;
+}
+
+/** own: what was set here, null nothing; standard or institution: what holds where nothing is set. */
+export interface PolicyNow { policy: Policy; own: Partial<Policy> | null; standard?: Policy; institution?: Policy; number?: number; has?: number; state?: 'none' | 'holds' | 'on_its_way' | 'refused'; detail?: string }
+
+type Tree = Record<string, unknown>;
+const isTree = (v: unknown): v is Tree => typeof v === 'object' && v !== null && !Array.isArray(v);
+/** Only what differs from base: what is not set here goes on following it. null: nothing differs.  A schedule is one value. */
+export function differing(policy: Policy, base: Policy): Partial<Policy> | null {
+    const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+    const out: Tree = {};
+    for (const [k, v] of Object.entries(policy) as [string, unknown][]) {
+        const b = (base as unknown as Tree)[k];
+        if (k === 'v' || same(v, b)) continue;
+        if (!isTree(v) || !isTree(b)) { out[k] = v; continue; }
+        out[k] = Object.fromEntries(Object.entries(v).filter(([key, x]) => !same(x, b[key])));
+    }
+    return Object.keys(out).length ? (out as Partial<Policy>) : null;
+}
+export interface Kept { id: string; device: string; device_name?: string; path: string; why: string; at: string; state: string; size?: number; sha256?: string }
+export interface Medium { device: string; device_name?: string; serial: string; name: string; bytes: number; attached: boolean; first: string; last: string; mode?: Policy['media']['mode'] | null }

@@ -1,0 +1,88 @@
+// What a person may have a machine do: cut it off, scan, collect evidence, block; and the list of what was done, with the way back.
+import { useState } from 'preact/hooks';
+import { api } from '../api';
+import type { Device, List } from '../api';
+import { worded } from '../endpoint';
+import type { DeviceAct } from '../endpoint';
+import { t } from '../i18n';
+import type { Text } from '../i18n';
+import { useList, useLive, useNow } from '../live';
+import { isLeader, roleOf, useSession } from '../session';
+import { T } from '../text/acts';
+import { T as C } from '../text/common';
+import { whenOf } from '../time';
+import { Confirm } from '../ui/confirm';
+import { AreaField, Choice, Mark, Said, TextField } from '../ui/parts';
+import type { MarkState } from '../ui/parts';
+import { ACT_WORD } from './finding';
+
+type Ask = 'isolate' | 'release' | 'scan' | 'evidence' | 'block_address';
+/** The way back of what can be taken back. */
+const BACK: Record<string, string> = { isolate: 'release', block_address: 'unblock_address', block_file: 'unblock_file', disable_account: 'enable_account', quarantine: 'unquarantine' };
+const MARK: Record<string, MarkState> = { done: 'ok', failed: 'look', refused: 'look', expired: 'look', undone: 'ok', ended: 'ok' };
+
+export function Acts({ d, isolated, reload }: { d: Device; isolated: boolean; reload: () => void }) {
+    const { session } = useSession();
+    const path = `/devices/${encodeURIComponent(d.id)}/actions`;
+    const got = useList<DeviceAct>(path);
+    const now = useNow(30_000);
+    const [ask, setAsk] = useState<Ask | null>(null);
+    const [undo, setUndo] = useState<DeviceAct | null>(null);
+    const [said, setSaid] = useState<string | null>(null);
+    useLive<{ device?: string }>('action', (x) => { if (!x.device || x.device === d.id) { got.reload(); reload(); } });
+    const done = () => { setAsk(null); setUndo(null); setSaid(t(T.asked)); got.reload(); reload(); };
+    const leader = isLeader(session), vendor = roleOf(session) === 'vendor';
+    const button = (a: Ask, cls = '') => <button type="button" class={`btn ${cls}`} onClick={() => { setSaid(null); setAsk(a); }}>{ACT_WORD(a)}</button>;
+    return <section class="card mt" aria-labelledby="ac"><h2 id="ac">{t(T.title)}</h2>
+        {d.state === 'revoked' ? null : leader || vendor ? <div class="btn-row no-print">{button(isolated ? 'release' : 'isolate', isolated ? '' : 'btn-stop')}{button('scan')}{button('evidence')}{leader && button('block_address')}</div> : <p class="sub">{t(T.reader)}</p>}
+        <Said text={said} />
+        <h3 class="mt">{t(T.list)}</h3>{got.data?.items.length ? <ul class="lines">{got.data.items.map((a) => <Row a={a} now={now} all={got.data as List<DeviceAct>} onUndo={leader ? () => setUndo(a) : undefined} />)}</ul> : <p class="sub">{t(T.listNone)}</p>}
+        {got.data?.next && <p><button type="button" class="linkbtn more" onClick={got.more}>{t(C.more)}</button></p>}
+        {ask && <AskDialog what={ask} path={path} onClose={() => setAsk(null)} onDone={done} />}
+        {undo && <Confirm title={t(T.undoAsk)} yes={ACT_WORD(BACK[undo.action]!)} onClose={() => setUndo(null)} go={() => api.post(path, { action: BACK[undo.action], args: undo.args }).then(done)}><p><b>{ACT_WORD(undo.action)}</b> <span class="mono">{aboutOf(undo)}</span></p></Confirm>}</section>;
+}
+
+/** What an action was about: the one thing in its words that tells it from another. */
+function aboutOf(a: DeviceAct): string {
+    const x = a.args ?? {};
+    for (const k of ['to', 'address', 'account', 'user', 'path', 'serial', 'sha256', 'pid']) if (typeof x[k] === 'string' || typeof x[k] === 'number') return String(x[k]);
+    return '';
+}
+
+/* Taken back already, over, or the newest of its kind: only that one can be taken back. */
+function canUndo(a: DeviceAct, all: DeviceAct[]): boolean {
+    if (!BACK[a.action] || a.state !== 'done') return false;
+    return !all.some((b) => b.action === BACK[a.action] && aboutOf(b) === aboutOf(a) && Date.parse(b.at) >= Date.parse(a.at) && b.state !== 'failed' && b.state !== 'refused');
+}
+
+function Row({ a, now, all, onUndo }: { a: DeviceAct; now: number; all: List<DeviceAct>; onUndo: (() => void) | undefined }) {
+    const about = aboutOf(a), word = ACT_WORD(a.action);
+    return <li><Mark state={MARK[a.state] ?? 'unknown'} /><div><b>{word}</b>{about && <> <span class="mono">{about}</span></>} <span>{worded(T as Record<string, Text>, `w_${a.state}`)}</span>
+        <span class="sub blk num">{t(T.by, { by: a.by === 'policy' ? t(T.byPolicy) : a.by_name || a.by, at: whenOf(a.at, now) })}{a.until && <> ・ {t(T.until, { at: whenOf(a.until, now) })}</>}</span>
+        {a.detail && <span class="sub blk">{a.detail}</span>}
+        {onUndo && canUndo(a, all.items) && <button type="button" class="linkbtn no-print" aria-label={t(T.undoOf, { what: word })} onClick={onUndo}>{t(T.undo)}</button>}</div></li>;
+}
+
+function AskDialog({ what, path, onClose, onDone }: { what: Ask; path: string; onClose: () => void; onDone: () => void }) {
+    const [hours, setHours] = useState<'1' | '24' | '72'>('24');
+    const [where, setWhere] = useState<'all' | 'some'>('all');
+    const [text, setText] = useState('');
+    const [bad, setBad] = useState<string | null>(null);
+    const lines = text.split('\n').map((x) => x.trim()).filter(Boolean);
+    const send = (body: object) => api.post(path, { action: what, ...body }).then(onDone);
+    const go = () => {
+        if (what === 'isolate') return send({ args: {}, for_s: Number(hours) * 3600 });
+        if (what === 'block_address' && !text.trim()) { setBad(t(T.blkNeed)); return null; }
+        if (what === 'block_address') return send({ args: { to: text.trim() } });
+        if (what === 'scan' && where === 'some' && (!lines.length || lines.some((x) => !x.startsWith('/')))) { setBad(t(T.scanPathsNeed)); return null; }
+        return send({ args: what === 'scan' && where === 'some' ? { paths: lines } : {} });
+    };
+    const title: Record<Ask, Text> = { isolate: T.isoAsk, release: T.relAsk, scan: T.scanAsk, evidence: T.evAsk, block_address: T.blkAsk };
+    return <Confirm title={t(title[what])} yes={ACT_WORD(what)} stop={what === 'isolate'} wide={what === 'isolate'} onClose={onClose} go={go}>
+        {what === 'isolate' && <><p>{t(T.isoText)}</p><div class="two"><div><h3>{t(T.isoStays)}</h3><ul class="plain-list mt-8"><li>{t(T.isoStay1)}</li><li>{t(T.isoStay2)}</li></ul></div><div><h3>{t(T.isoStops)}</h3><ul class="plain-list mt-8"><li>{t(T.isoStop1)}</li><li>{t(T.isoStop2)}</li><li>{t(T.isoStop3)}</li></ul></div></div>
+            <Choice legend={t(T.isoFor)} name="hours" value={hours} onInput={setHours} options={[['24', t(T.isoH24)], ['1', t(T.isoH1)], ['72', t(T.isoH72)]]} /><p class="sub">{t(T.isoEnds)}</p></>}
+        {what === 'release' && <p>{t(T.relText)}</p>}
+        {what === 'scan' && <><p>{t(T.scanText)}</p><Choice legend={t(T.scanWhat)} name="where" value={where} onInput={setWhere} options={[['all', t(T.scanAll)], ['some', t(T.scanSome)]]} />{where === 'some' && <AreaField label={t(T.scanPaths)} help={t(T.scanPathsHelp)} value={text} onInput={setText} error={bad} required />}</>}
+        {what === 'evidence' && <><p>{t(T.evText)}</p><p>{t(T.evText2)}</p></>}
+        {what === 'block_address' && <><p>{t(T.blkText)}</p><TextField label={t(T.blkTo)} help={t(T.blkHelp)} value={text} onInput={setText} error={bad} required class="mono" autocomplete="off" spellcheck={false} /></>}</Confirm>;
+}

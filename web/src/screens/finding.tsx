@@ -1,0 +1,129 @@
+// One finding: what happened, how fast it was stopped, who started what, what became of the files, and what a person may decide.
+import { useState } from 'preact/hooks';
+import { api } from '../api';
+import { baseName, pathText, quickOf, worded } from '../endpoint';
+import type { Finding, Proc } from '../endpoint';
+import { lang, t } from '../i18n';
+import type { Text } from '../i18n';
+import { useGet, useLive, useNow } from '../live';
+import { Link } from '../router';
+import { isLeader, useSession } from '../session';
+import { T as A } from '../text/acts';
+import { T } from '../text/findings';
+import { clock, countOf, stampOf, whenOf } from '../time';
+import { Confirm } from '../ui/confirm';
+import { AreaField, ErrorBox, Loading, Mark, Said } from '../ui/parts';
+import { ProcTree } from '../ui/proctree';
+import { STATE, findingMark, findingTitle } from './findings';
+
+const HOW: Record<string, Text> = { write: T.r_write, written: T.r_written, empty: T.r_empty, new: T.r_new, renamed: T.r_renamed, removed: T.r_removed, read: T.r_read, replaced: T.r_replaced, made: T.r_made };
+const ENDED: Record<string, Text> = { stopped: T.st_stopped, killed: T.st_killed, seen: T.st_seen, gone_on: T.st_gone_on, ended: T.st_ended };
+export const ACT_WORD = (action: string): string => worded(A as Record<string, Text>, `a_${action}`).replace(/^a_/, '');
+
+export function FindingScreen({ id }: { id: string }) {
+    const got = useGet<Finding>(`/findings/${encodeURIComponent(id)}`);
+    const now = useNow(60_000);
+    const { session } = useSession();
+    useLive<{ id?: string }>('finding', (x) => { if (!x.id || x.id === id) got.reload(); });
+    const f = got.data;
+    if (!f) return <><h1 class="vh">{t(T.of)}</h1>{got.error ? <ErrorBox error={got.error} retry={got.reload} /> : <Loading />}</>;
+    const mark = findingMark(f);
+    return <article class="finding"><p class="no-print"><Link class="more" href="/findings">{t(T.back)}</Link></p>
+        <p class="paper-only eyebrow">{t(T.paperTitle)}</p>
+        <header class={`card inc-head mt-8${mark === 'call' ? '' : ' inc-look'}`}><div class="inc-t"><Mark state={mark} /><div><p class="eyebrow">{t(T.of)}</p><h1>{findingTitle(f)}</h1></div></div>
+            <dl class="facts"><div><dt>{t(T.now)}</dt><dd>{t(STATE[f.state] ?? T.y_seen)}</dd></div><div><dt>{t(T.at)}</dt><dd><span class="no-print">{whenOf(f.at, now)}</span><span class="paper-only">{stampOf(f.at)}</span></dd></div>
+                <div><dt>{t(T.machine)}</dt><dd>{f.device_name || f.device}</dd></div>{f.program && <div><dt>{t(T.program)}</dt><dd class="mono">{baseName(f.program)}</dd></div>}</dl></header>
+        <div class="cols cols-main cols-inc mt"><div class="stack stack-l a"><Story f={f} /><Took f={f} /></div>
+            <aside class="stick no-print c"><section class="side stack" aria-labelledby="de"><h2 id="de">{t(T.act)}</h2>{isLeader(session) ? <Decide f={f} reload={got.reload} /> : <p>{t(A.reader)}</p>}</section>
+                <p class="btn-row mt-s"><button type="button" class="btn btn-sm" onClick={() => window.print()}>{t(T.paper)}</button></p>
+                <p class="under mt-s">{f.incident ? <Link class="more" href={`/trouble/incident-${f.incident}`}>{t(T.toIncident)}</Link> : null}{session?.rooms.includes('machines') && <Link class="more" href={`/machines/${encodeURIComponent(f.device)}`}>{t(T.toMachine)}</Link>}</p></aside>
+            <div class="stack stack-l b">
+            <section class="card" aria-labelledby="tr"><h2 id="tr">{t(T.tree)}</h2><ProcTree list={marked(f)} bad={f.program} when={(p) => (p.at ? clock(p.at) : null)} /></section>
+            {f.files.touched > 0 && <Files f={f} />}
+            {f.reasons.length > 0 && <section class="card" aria-labelledby="re"><h2 id="re">{t(T.reasons)}</h2><ul class="lines">{f.reasons.map((r) => <li><Mark state="look" /><div>{r[lang()] || r.id}<span class="sub blk num">{r.times > 1 && <>{t(T.times, { n: countOf(r.times) })} ・ </>}{t(T.points, { n: r.points })}</span></div></li>)}</ul>
+                {f.threshold > 0 && <p class="sub num mt-8">{t(T.score, { n: f.score, of: f.threshold })}</p>}</section>}
+            <Done f={f} now={now} /><Numbers f={f} /></div></div>
+        <p class="paper-only note-box">{t(T.paperNote)}</p></article>;
+}
+
+/* The tree as it stands after what was done: its programs are stopped or ended with it. */
+function marked(f: Finding): Proc[] {
+    return f.processes.map((p) => ({ ...p, stopped: p.stopped ?? (f.state === 'stopped' && !p.ended), killed: p.killed ?? (f.state === 'killed' && !p.ended) }));
+}
+
+function Story({ f }: { f: Finding }) {
+    const n = f.files;
+    const lines = [f.program && t(n.touched > 0 ? T.st_prog : T.st_prog0, { program: baseName(f.program), n: countOf(n.touched) }), t(ENDED[f.state] ?? T.st_seen),
+        n.given_back > 0 && t(T.st_back, { n: countOf(n.given_back) }), n.given_back === 0 && n.kept > 0 && n.touched > 0 && t(T.st_kept, { n: countOf(n.kept) }),
+        n.touched > 0 && (n.lost > 0 ? t(T.st_lost, { n: countOf(n.lost) }) : t(T.st_nolost))];
+    return <section class="card" aria-labelledby="st"><h2 id="st">{t(T.story)}</h2><div class="story">{lines.filter(Boolean).map((x) => <p>{x}</p>)}</div></section>;
+}
+
+/* From the first harmful write: when it was stopped, and when this box knew. */
+function Took({ f }: { f: Finding }) {
+    const x = f.timing;
+    if (!x?.first_ms) return null;
+    const row = (cls: string, n: number, word: Text, ms: number | null) => <li class={cls}><span class="n" aria-hidden="true">{n}</span><div><p>{ms !== null && <b class="num">{quickOf(ms)}</b>} {t(word)}</p></div></li>;
+    return <section class="card" aria-labelledby="tk"><h2 id="tk">{t(T.took)}</h2><ol class="flow">{row('bad', 1, T.t_first, null)}{x.stop_ms > 0 && row('us', 2, T.t_stop, x.stop_ms - x.first_ms)}{x.told_ms > 0 && row('us', 3, T.t_told, x.told_ms - x.first_ms)}</ol></section>;
+}
+
+function Files({ f }: { f: Finding }) {
+    const n = f.files;
+    const { session } = useSession();
+    const cell = (word: Text, v: number) => <div><dt>{t(word)}</dt><dd class="num">{countOf(v)}</dd></div>;
+    return <section class="card" aria-labelledby="fi"><h2 id="fi">{t(T.files)}</h2><dl class="counts">{cell(T.fTouched, n.touched)}{cell(T.fDestroyed, n.destroyed)}{cell(T.fKept, n.kept)}{cell(T.fBack, n.given_back)}{cell(T.fLost, n.lost)}</dl>
+        {f.paths.length > 0 && <details class="mt-s"><summary>{t(T.fList)}<span class="sub num">{f.paths.length}</span></summary><div class="fold"><ul class="plain-list">{f.paths.map((p) => <li><span class="mono">{pathText(p.path)}</span> <span class="sub">{worded(HOW, p.how)}</span>
+            {(p.was || p.is) && <span class="sub blk mono">{[p.was, p.is].filter(Boolean).join(' → ')}</span>}</li>)}</ul>{n.touched > f.paths.length && <p class="sub num mt-8">{t(T.fMore, { n: f.paths.length })}</p>}</div></details>}
+        {n.lost > 0 && session?.rooms.includes('restore') && <p class="mt-s no-print"><Link class="more" href="/restore">{t(T.toRestore)}</Link></p>}</section>;
+}
+
+function Done({ f, now }: { f: Finding; now: number }) {
+    const by = (x: string) => (x === 'policy' ? t(T.byPolicy) : x === 'order' || !x ? t(T.byOrder) : t(T.byPerson, { by: x }));
+    return <section class="card" aria-labelledby="dn"><h2 id="dn">{t(T.acts)}</h2>{f.acts.length ? <ol class="lines">{f.acts.map((a) => <li><Mark state={a.state === 'failed' ? 'look' : 'ok'} /><div><b>{ACT_WORD(a.action)}</b> <span class="sub num nb">{whenOf(a.at, now)}</span>
+        <span class="sub blk">{by(a.by)} ・ {worded(A as Record<string, Text>, `w_${a.state}`)}</span>{a.detail && <span class="sub blk mono">{a.detail}</span>}</div></li>)}</ol> : <p class="sub">{t(T.actsNone)}</p>}</section>;
+}
+
+function Numbers({ f }: { f: Finding }) {
+    return <details class="numbers"><summary>{t(T.paperFacts)}</summary><div class="fold"><dl class="dl"><div><dt>{t(T.number)}</dt><dd class="mono">{f.id}</dd></div>{f.program && <div><dt>{t(T.program)}</dt><dd class="mono">{f.program}</dd></div>}
+        {f.sha256 && <div><dt>{t(T.sha)}</dt><dd class="mono">{f.sha256}</dd></div>}</dl></div></details>;
+}
+
+type Deed = 'kill' | 'resume' | 'give_back' | 'undo_give_back' | 'quarantine' | 'block';
+const DEEDS: Record<Deed, { word: Text; help: Text; ask: Text; stop?: boolean }> = {
+    kill: { word: T.kill, help: T.killHelp, ask: T.killAsk, stop: true }, resume: { word: T.resume, help: T.resumeHelp, ask: T.resumeAsk },
+    give_back: { word: T.giveBack, help: T.giveBackHelp, ask: T.giveBackAsk }, undo_give_back: { word: T.undoBack, help: T.undoBackHelp, ask: T.undoBackAsk },
+    quarantine: { word: T.quarantine, help: T.quarantineHelp, ask: T.quarantineAsk }, block: { word: T.block, help: T.blockHelp, ask: T.blockAsk },
+};
+
+/** What can be decided as things stand: the last word on the files, and whether the program still waits. */
+export function deedsOf(f: Finding): Deed[] {
+    const last = f.acts.filter((a) => (a.action === 'give_back' || a.action === 'undo_give_back') && a.state === 'done').pop();
+    const list: Deed[] = [];
+    if (f.state === 'stopped') list.push('kill', 'resume');
+    if (f.state === 'seen' && (f.kind === 'ransomware' || f.kind === 'rule')) list.push('kill');
+    if (f.files.kept > 0 || f.files.given_back > 0) list.push(last?.action === 'give_back' || (!last && f.files.given_back > 0) ? 'undo_give_back' : 'give_back');
+    if (f.program && f.kind !== 'tamper' && f.kind !== 'media') list.push('quarantine');
+    if (f.sha256) list.push('block');
+    return list;
+}
+
+function Decide({ f, reload }: { f: Finding; reload: () => void }) {
+    const [ask, setAsk] = useState<Deed | null>(null);
+    const [said, setSaid] = useState<string | null>(null);
+    const deeds = deedsOf(f);
+    return <><p>{t(T.actText)}</p><Said text={said} /><ul class="stack">{deeds.map((d, i) => <li><button type="button" class={`btn btn-wide${i === 0 && !DEEDS[d].stop ? ' btn-main' : DEEDS[d].stop ? ' btn-stop' : ''}`} aria-describedby={`dd-${d}`} onClick={() => setAsk(d)}>{t(DEEDS[d].word)}</button><p class="sub mt-8" id={`dd-${d}`}>{t(DEEDS[d].help)}</p></li>)}</ul>
+        {ask && <DeedDialog f={f} deed={ask} onClose={() => setAsk(null)} onDone={() => { setSaid(t(ask === 'block' ? T.blockDone : T.sent)); setAsk(null); reload(); }} />}</>;
+}
+
+function DeedDialog({ f, deed, onClose, onDone }: { f: Finding; deed: Deed; onClose: () => void; onDone: () => void }) {
+    const d = DEEDS[deed];
+    const [why, setWhy] = useState('');
+    const [bad, setBad] = useState<string | null>(null);
+    const go = () => {
+        if (deed === 'resume' && !why.trim()) { setBad(t(T.resumeWhyNeed)); return null; }
+        return api.post(`/findings/${encodeURIComponent(f.id)}/actions`, { action: deed, ...(deed === 'resume' ? { args: { why: why.trim() } } : {}) }).then(onDone);
+    };
+    return <Confirm title={t(d.ask)} yes={t(d.word)} stop={!!d.stop} onClose={onClose} go={go}><p><b class="mono">{baseName(f.program)}</b></p>
+        {deed === 'resume' ? <><p>{t(T.resumeText)}</p><p>{t(T.resumeText2)}</p><p><b>{t(T.resumeText3)}</b></p><AreaField label={t(T.resumeWhy)} help={t(T.resumeWhyHelp)} value={why} onInput={setWhy} error={bad} required /></>
+            : <><p>{t(d.help)}</p>{deed === 'kill' && <p>{t(T.killText)}</p>}</>}</Confirm>;
+}

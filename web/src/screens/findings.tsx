@@ -1,0 +1,56 @@
+// What was found on machines: the list, and its rows where others show them.
+import { useState } from 'preact/hooks';
+import type { FindingHead } from '../endpoint';
+import { baseName } from '../endpoint';
+import { t } from '../i18n';
+import type { Text } from '../i18n';
+import { useGet, useList, useLive, useNow } from '../live';
+import type { List } from '../api';
+import { Link } from '../router';
+import type { Place } from '../router';
+import { T as C } from '../text/common';
+import { T } from '../text/findings';
+import { whenOf } from '../time';
+import { Empty, ErrorBox, Head, Loading, Mark } from '../ui/parts';
+import type { MarkState } from '../ui/parts';
+
+const KIND: Record<string, Text> = { ransomware: T.k_ransomware, rule: T.k_rule, malware: T.k_malware, blocked: T.k_blocked, tamper: T.k_tamper, media: T.k_media };
+export const STATE: Record<string, Text> = { seen: T.y_seen, stopped: T.y_stopped, killed: T.y_killed, gone_on: T.y_gone_on, ended: T.y_ended };
+
+export function findingTitle(f: FindingHead): string { return t(KIND[f.kind] ?? T.k_rule, { machine: f.device_name || f.device }); }
+/** Open: nobody decided yet. */
+export function isOpen(f: FindingHead): boolean { return f.state === 'stopped' || f.state === 'seen'; }
+export function findingMark(f: FindingHead): MarkState { return !isOpen(f) ? 'ok' : f.kind === 'ransomware' || f.kind === 'tamper' ? 'call' : 'look'; }
+const MARK_WORD: Record<string, Text> = { ok: C.ok, look: C.look, call: C.call };
+
+export function FindingRow({ f, now }: { f: FindingHead; now: number }) {
+    const mark = findingMark(f);
+    return <li class="trouble"><Mark state={mark} label={t(MARK_WORD[mark] ?? C.look)} /><div><h3><Link href={`/findings/${encodeURIComponent(f.id)}`}>{findingTitle(f)}</Link></h3>
+        <p class="sub num">{whenOf(f.at, now)} ・ {t(STATE[f.state] ?? T.y_seen)}{f.program && <> ・ <span class="mono">{baseName(f.program)}</span></>}</p></div></li>;
+}
+
+/** Those of one machine or of one incident, for its page; nothing where there is none. */
+export function FindingsOf({ query, title }: { query: string; title: string }) {
+    const now = useNow(60_000);
+    const got = useGet<List<FindingHead>>(`/findings?${query}`);
+    useLive('finding', got.reload);
+    if (!got.data?.items.length) return null;
+    return <section class="card" aria-labelledby="fo"><h2 id="fo">{title}</h2><ul class="list-card mt-s">{got.data.items.slice(0, 10).map((f) => <FindingRow f={f} now={now} />)}</ul></section>;
+}
+
+export function FindingsScreen({ place }: { place: Place }) {
+    const device = place.query.get('device');
+    const got = useList<FindingHead>(`/findings${device ? `?device=${encodeURIComponent(device)}` : ''}`);
+    const [only, setOnly] = useState(false);
+    const now = useNow(60_000);
+    useLive('finding', got.reload);
+    if (!got.data) return <><Head title={t(T.title)} lead={t(T.lead)} />{got.error ? <ErrorBox error={got.error} retry={got.reload} /> : <Loading />}</>;
+    const shown = got.data.items.filter((f) => !only || isOpen(f));
+    const open = got.data.items.filter(isOpen).length;
+    return <><Head title={t(T.title)} lead={t(T.lead)} />
+        {!got.data.items.length ? <Empty title={t(T.none)}><p>{t(T.noneText)}</p></Empty> : <>
+            <div class="seg" role="group" aria-label={t(T.now)}><button type="button" aria-pressed={!only} onClick={() => setOnly(false)}>{t(T.all)} {got.data.items.length}</button>
+                <button type="button" aria-pressed={only} onClick={() => setOnly(true)}>{t(T.open)} {open}</button></div>
+            {shown.length ? <ul class="list-card mt-s" data-rows>{shown.map((f) => <FindingRow f={f} now={now} />)}</ul> : <div class="mt-s"><Empty title={t(T.none)} /></div>}
+            {got.data.next && <p><button type="button" class="linkbtn more" onClick={got.more}>{t(C.more)}</button></p>}</>}</>;
+}
