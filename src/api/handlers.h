@@ -24,6 +24,8 @@ void h_device_endpoint_policy_put(struct api_call *c);
 void h_endpoint_policy(struct api_call *c);
 void h_endpoint_policy_put(struct api_call *c);
 void h_findings(struct api_call *c);
+void h_posture(struct api_call *c);
+void h_postures(struct api_call *c);
 void h_finding(struct api_call *c);
 void h_finding_post(struct api_call *c);
 void h_device_logs_put(struct api_call *c);

@@ -114,6 +114,8 @@ const struct api_route api_routes[] = {
     { "GET", V1 "/devices/{id}/endpoint", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "device.endpoint", h_device_endpoint },
     { "GET", V1 "/devices/{id}/endpoint/policy", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "device.endpoint.policy", h_device_endpoint_policy },
     { "PUT", V1 "/devices/{id}/endpoint/policy", CHIEFS, API_JSON, K(64), API_AUDIT, "device.endpoint.change", h_device_endpoint_policy_put },
+    { "GET", V1 "/devices/{id}/posture", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "device.posture", h_posture },
+    { "GET", V1 "/posture", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "posture", h_postures },
     { "GET", V1 "/endpoint/policy", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "endpoint.policy", h_endpoint_policy },
     { "PUT", V1 "/endpoint/policy", CHIEFS, API_JSON, K(64), API_AUDIT, "endpoint.change", h_endpoint_policy_put },
     { "GET", V1 "/findings", CHIEFS | API_VENDOR, API_NO_BODY, 0, 0, "findings", h_findings },

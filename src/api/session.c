@@ -208,13 +208,14 @@ void session_drop_person(struct api *a, const char *person, const char *but_sess
     json_decref(rows);
 }
 
-static json_t *rooms_of(unsigned bit)
+static json_t *rooms_of(struct api *a, unsigned bit)
 {
     static const struct { const char *room; unsigned who; } rooms[] = {
         { "today", API_COUNTER | API_STAFF | API_VENDOR | API_MANAGER | API_DIRECTOR },
         { "restore", API_STAFF | API_VENDOR | API_MANAGER | API_DIRECTOR },
         { "trouble", API_STAFF | API_MANAGER | API_DIRECTOR },
         { "machines", API_VENDOR | API_MANAGER | API_DIRECTOR },
+        { "endpoint", API_VENDOR | API_MANAGER | API_DIRECTOR }, /* where a machine ever said that it has one */
         { "copies", API_STAFF | API_VENDOR | API_MANAGER | API_DIRECTOR },
         { "retention", API_STAFF | API_VENDOR | API_MANAGER | API_DIRECTOR },
         { "review", API_MANAGER | API_DIRECTOR },
@@ -222,11 +223,12 @@ static json_t *rooms_of(unsigned bit)
         { "settings", API_MANAGER | API_DIRECTOR }, { "audit", API_DIRECTOR },
         { "card", API_COUNTER | API_STAFF | API_VENDOR | API_MANAGER | API_DIRECTOR },
     };
-    json_t *a = json_array();
+    json_t *list = json_array();
+    bool guarded = state_number(a->state, STATE_endpoints_n, 0, STATE_NONE) > 0;
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
-        if (rooms[i].who & bit)
-            api_append(a, json_string(rooms[i].room));
-    return a;
+        if ((rooms[i].who & bit) && (guarded || strcmp(rooms[i].room, "endpoint") != 0))
+            api_append(list, json_string(rooms[i].room));
+    return list;
 }
 
 json_t *session_json(struct api *a, const struct api_caller_info *who)
@@ -240,7 +242,7 @@ json_t *session_json(struct api *a, const struct api_caller_info *who)
             who->bit == API_DIRECTOR && !who->must_change && card_is_of(a, who->person));
     json_t *j = json_pack("{s:o,s:s,s:s,s:o,s:s,s:o,s:o}", "person", person, "csrf", who->csrf, "kind",
         !strcmp(who->kind, "token") ? "person" : who->kind, "institution", json_incref(json_object_get(inst, "name")),
-        "language", api_language(a), "rooms", rooms_of(who->bit), "unlocked_until",
+        "language", api_language(a), "rooms", rooms_of(a, who->bit), "unlocked_until",
         api_unlocked(a) ? json_string(a->unlock.until) : json_null());
     if (!j) /* no institution yet */
         j = json_pack("{s:n,s:s,s:s,s:n,s:s,s:[],s:n}", "person", "csrf", who->csrf, "kind", who->kind, "institution",

@@ -16,15 +16,19 @@ const tree = [
 ];
 const paths = [['/srv/share/予約表.xlsx', 'written', 'PK zip', 'random'], ['/srv/share/紹介状/a.docx', 'written', 'PK zip', 'random'], ['/srv/share/紹介状/b.docx', 'renamed'], ['/srv/scan/2026/0012.pdf', 'written', 'PDF', 'random'], ['/srv/share/READ_ME.txt', 'new']]
     .map(([p, how, was = '', is = '']) => ({ path: b64(p), how, was, is }));
+/* As much as one case can hold. */
+export const large = () => ({ processes: Array.from({ length: 40 }, (_, i) => P(3000 + i, i ? 3000 + Math.floor((i - 1) / 2) : 1, -1000 + i, '/tmp/.cache/yoyaku_update', './yoyaku_update --worker ' + i + ' /srv/share/' + '長い名前'.repeat(20))),
+    reasons: Array.from({ length: 12 }, (_, i) => ({ id: 'r' + i, points: 10, times: 3, ja: 'ファイルの中身が、読めない形に変えられました', en: 'contents became unreadable' })),
+    acts: Array.from({ length: 14 }, (_, i) => ({ at: at(i * 60_000), action: i % 2 ? 'give_back' : 'undo_give_back', by: 'order', state: 'done', detail: '' })), files: { touched: 4812, destroyed: 4600, kept: 4812, given_back: 4600, lost: 212 }, state: 'killed', program: '/home/uketsuke/ダウンロード/' + 'とても長い名前の'.repeat(8) + '見積書.pdf.exe' });
 const finding = (more) => ({ id: 'f1', rev: 4, device: 'd6', device_name: name('d6'), kind: 'ransomware', at: new Date(FIRST).toISOString(), state: 'stopped', score: 118, threshold: 100, program: '/tmp/.cache/yoyaku_update', sha256: D.hex('bad'),
     reasons: [{ id: 'content', points: 60, times: 4, ja: '中身が、読めない形に変えられました', en: 'contents became unreadable' }, { id: 'decoy', points: 40, times: 1, ja: 'おとりのファイルにさわりました', en: 'a decoy was touched' }, { id: 'fresh', points: 18, times: 1, ja: 'きょう初めて見るプログラムです', en: 'a program first seen today' }],
-    processes: tree, files: { touched: 5, destroyed: 3, kept: 5, given_back: 4, lost: 0 }, paths, timing: { first_ms: FIRST, stop_ms: FIRST + 180, told_ms: FIRST + 1_400 }, incident: 7,
+    processes: tree, files: { touched: 5, destroyed: 3, kept: 5, given_back: 4, lost: 0 }, paths, timing: { first_ms: FIRST, stop_ms: 180, told_ms: 1_400 }, incident: 7,
     acts: [{ at: new Date(FIRST + 180).toISOString(), action: 'stop', by: 'policy', state: 'done', detail: '' }, { at: new Date(FIRST + 900).toISOString(), action: 'give_back', by: 'policy', state: 'done', detail: '' }], ...more });
 
 export const findings = (st) => (st.noFindings ? [] : [
-    finding(st.finding ?? {}),
+    finding(st.large ? large() : st.finding ?? {}),
     finding({ id: 'f2', device: 'd3', device_name: name('d3'), kind: 'malware', at: at(26 * H), state: 'killed', program: '/home/karte/ダウンロード/setup.run', score: 0, threshold: 0, reasons: [], processes: [], files: { touched: 0, destroyed: 0, kept: 0, given_back: 0, lost: 0 }, paths: [], timing: null, incident: null, acts: [{ at: at(26 * H), action: 'quarantine', by: 'policy', state: 'done', detail: 'Eicar-Test-Signature' }] }),
-    finding({ id: 'f3', device: 'd4', device_name: name('d4'), kind: 'ransomware', at: at(50 * H), state: 'gone_on', program: '/usr/bin/7z', score: 104, reasons: [], processes: [P(881, 1, 0, '/usr/bin/7z', '7z a -pXXXX nenmatsu.7z 書類')], files: { touched: 31, destroyed: 0, kept: 31, given_back: 0, lost: 2 }, paths: [], timing: { first_ms: D.NOW - 50 * H, stop_ms: D.NOW - 50 * H + 12_000, told_ms: D.NOW - 50 * H + 13_500 }, incident: null,
+    finding({ id: 'f3', device: 'd4', device_name: name('d4'), kind: 'ransomware', at: at(50 * H), state: 'gone_on', program: '/usr/bin/7z', score: 104, reasons: [], processes: [P(881, 1, 0, '/usr/bin/7z', '7z a -pXXXX nenmatsu.7z 書類')], files: { touched: 31, destroyed: 0, kept: 31, given_back: 0, lost: 2 }, paths: [], timing: { first_ms: D.NOW - 50 * H, stop_ms: 12_000, told_ms: 13_500 }, incident: null,
         acts: [{ at: at(49 * H), action: 'resume', by: '見本 花子', state: 'done', detail: '' }, { at: at(49 * H), action: 'give_back', by: 'order', state: 'failed', detail: 'EBUSY' }] }),
 ]);
 const head = ({ processes, paths: p, reasons, acts, ...f }) => f;

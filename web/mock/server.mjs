@@ -27,7 +27,7 @@ export function startMock(port = 0) {
 }
 
 function fresh() {
-    return { scenario: 'ok', role: 'director', setup: 'done', long: false, step: 'start', unlocked: null, done: false, tries: 5, must_change: false, restore: null, runs: [], copies: null, copying: false, verify: null, empty: false, drop: false, calls: [], timers: [], totp_asked: false, restore_rate: 12, made: [], cardFits: true, cardMine: true, noEscrow: false, needsCard: true, slow: 0, late: false, noPorts: false, shut: false, released: false, savedSearches: undefined, exported: 0, isolated: false, noActs: false, noFindings: false, unguarded: false, mediaMode: undefined, policy: undefined, policyOne: undefined, finding: undefined, acted: undefined };
+    return { scenario: 'ok', role: 'director', setup: 'done', long: false, step: 'start', unlocked: null, done: false, tries: 5, must_change: false, restore: null, runs: [], copies: null, copying: false, verify: null, empty: false, drop: false, calls: [], timers: [], totp_asked: false, restore_rate: 12, made: [], cardFits: true, cardMine: true, noEscrow: false, needsCard: true, slow: 0, late: false, noPorts: false, shut: false, released: false, savedSearches: undefined, exported: 0, isolated: false, noActs: false, noFindings: false, unguarded: false, mediaMode: undefined, policy: undefined, policyOne: undefined, finding: undefined, large: false, acted: undefined };
 }
 
 /** {ja, en} pairs become the text of one language. */

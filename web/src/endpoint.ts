@@ -21,8 +21,9 @@ export type FindingState = 'seen' | 'stopped' | 'killed' | 'gone_on' | 'ended';
 export interface Finding {
     id: string; rev: number; device: string; device_name?: string; kind: FindingKind; at: string; state: FindingState; score: number; threshold: number;
     reasons: { id: string; points: number; times: number; ja: string; en: string }[]; program: string; processes: Proc[];
+    /* stop, told: after first, which is since 1970 */
     files: { touched: number; destroyed: number; kept: number; given_back: number; lost: number }; paths: FindingFile[];
-    timing?: { first_ms: number; stop_ms: number; told_ms: number }; acts: FindingAct[]; incident?: number | null; alarm?: string | null; sha256?: string;
+    timing?: { first_ms: number; stop_ms: number; told_ms: number } | null; acts: FindingAct[]; incident?: number | null; alarm?: string | null; sha256?: string;
 }
 export type FindingHead = Omit<Finding, 'processes' | 'paths' | 'reasons' | 'acts'>;
 export interface DeviceAct {
@@ -39,6 +40,12 @@ export type Items<T> = List<T>;
 
 /** The last part of a path: what a person knows a program or a file by. */
 export function baseName(path: string): string { return path.replace(/\/+$/, '').split('/').pop() || path; }
+
+/** The same, where a sentence has to stay readable: the end is what an attacker hides, so it always stands. */
+export function shortName(path: string): string {
+    const all = [...baseName(path)];
+    return all.length <= 40 ? all.join('') : `${all.slice(0, 20).join('')}…${all.slice(-18).join('')}`;
+}
 
 /** A path that came as bytes; one that is not UTF-8 shows its bytes. */
 export function pathText(b64: string): string {

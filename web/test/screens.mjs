@@ -183,6 +183,7 @@ export const SCREENS = [
     { name: 'findings', open: at('/findings') },
     { name: 'findings-none', mock: { noFindings: true }, open: at('/findings') },
     { name: 'finding', open: async (page) => { await at('/findings/f1')(page); await unfold(page); } },
+    { name: 'finding-large', mock: { large: true }, open: at('/findings/f1') },
     { name: 'finding-vendor', mock: { role: 'vendor' }, open: at('/findings/f1') },
     { name: 'finding-malware', open: at('/findings/f2') },
     { name: 'finding-went-on', open: at('/findings/f3') },

@@ -8,7 +8,7 @@ import { root } from './lib.mjs';
 globalThis.localStorage = { getItem: () => null, setItem: () => {} };
 globalThis.document = { documentElement: {} };
 const out = await build({
-    stdin: { contents: `export * from './src/time'; export * from './src/charts/slots'; export { markedOf } from './src/charts/lanes'; export { joinB64 } from './src/screens/files'; export { csv, telHref } from './src/ui/parts'; export { query } from './src/api'; export { treeOf, pathText, differing, quickOf, baseName } from './src/endpoint'; export { deedsOf } from './src/screens/finding'; export { draftHours, hoursOf, stretches } from './src/screens/hours'; export { setLang, fill } from './src/i18n';`, resolveDir: root, loader: 'ts' },
+    stdin: { contents: `export * from './src/time'; export * from './src/charts/slots'; export { markedOf } from './src/charts/lanes'; export { joinB64 } from './src/screens/files'; export { csv, telHref } from './src/ui/parts'; export { query } from './src/api'; export { treeOf, pathText, differing, quickOf, baseName, shortName } from './src/endpoint'; export { deedsOf } from './src/screens/finding'; export { draftHours, hoursOf, stretches } from './src/screens/hours'; export { setLang, fill } from './src/i18n';`, resolveDir: root, loader: 'ts' },
     bundle: true, write: false, format: 'esm', logLevel: 'error', jsx: 'automatic', jsxImportSource: 'preact', absWorkingDir: root, nodePaths: [join(root, 'node_modules')],
 });
 const m = await import('data:text/javascript;base64,' + Buffer.from(out.outputFiles[0].text).toString('base64'));
@@ -124,6 +124,7 @@ test('a path shows as text when it is some, and its bytes when it is not; a newl
     assert.equal(m.pathText(Buffer.from('/a\nb').toString('base64')), '/a\\x0ab');
     assert.equal(m.baseName('/usr/bin/7z'), '7z');
     assert.equal(m.baseName('/'), '/');
+    assert.equal(m.shortName('/tmp/' + 'あ'.repeat(60) + '.pdf.exe'), 'あ'.repeat(20) + '…' + 'あ'.repeat(10) + '.pdf.exe');
 });
 
 test('of a policy only what differs is set, so the rest goes on following', () => {

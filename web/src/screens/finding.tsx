@@ -1,7 +1,7 @@
 // One finding: what happened, how fast it was stopped, who started what, what became of the files, and what a person may decide.
 import { useState } from 'preact/hooks';
 import { api } from '../api';
-import { baseName, pathText, quickOf, worded } from '../endpoint';
+import { pathText, quickOf, shortName, worded } from '../endpoint';
 import type { Finding, Proc } from '../endpoint';
 import { lang, t } from '../i18n';
 import type { Text } from '../i18n';
@@ -32,15 +32,15 @@ export function FindingScreen({ id }: { id: string }) {
         <p class="paper-only eyebrow">{t(T.paperTitle)}</p>
         <header class={`card inc-head mt-8${mark === 'call' ? '' : ' inc-look'}`}><div class="inc-t"><Mark state={mark} /><div><p class="eyebrow">{t(T.of)}</p><h1>{findingTitle(f)}</h1></div></div>
             <dl class="facts"><div><dt>{t(T.now)}</dt><dd>{t(STATE[f.state] ?? T.y_seen)}</dd></div><div><dt>{t(T.at)}</dt><dd><span class="no-print">{whenOf(f.at, now)}</span><span class="paper-only">{stampOf(f.at)}</span></dd></div>
-                <div><dt>{t(T.machine)}</dt><dd>{f.device_name || f.device}</dd></div>{f.program && <div><dt>{t(T.program)}</dt><dd class="mono">{baseName(f.program)}</dd></div>}</dl></header>
+                <div><dt>{t(T.machine)}</dt><dd>{f.device_name || f.device}</dd></div>{f.program && <div><dt>{t(T.program)}</dt><dd class="mono">{shortName(f.program)}</dd></div>}</dl></header>
         <div class="cols cols-main cols-inc mt"><div class="stack stack-l a"><Story f={f} /><Took f={f} /></div>
             <aside class="stick no-print c"><section class="side stack" aria-labelledby="de"><h2 id="de">{t(T.act)}</h2>{isLeader(session) ? <Decide f={f} reload={got.reload} /> : <p>{t(A.reader)}</p>}</section>
                 <p class="btn-row mt-s"><button type="button" class="btn btn-sm" onClick={() => window.print()}>{t(T.paper)}</button></p>
                 <p class="under mt-s">{f.incident ? <Link class="more" href={`/trouble/incident-${f.incident}`}>{t(T.toIncident)}</Link> : null}{session?.rooms.includes('machines') && <Link class="more" href={`/machines/${encodeURIComponent(f.device)}`}>{t(T.toMachine)}</Link>}</p></aside>
-            <div class="stack stack-l b">
-            <section class="card" aria-labelledby="tr"><h2 id="tr">{t(T.tree)}</h2><ProcTree list={marked(f)} bad={f.program} when={(p) => (p.at ? clock(p.at) : null)} /></section>
+            <div class="stack stack-l b fcols">
+            <section class="card full" aria-labelledby="tr"><h2 id="tr">{t(T.tree)}</h2><ProcTree list={marked(f)} bad={f.program} when={(p) => (p.at ? clock(p.at) : null)} /></section>
             {f.files.touched > 0 && <Files f={f} />}
-            {f.reasons.length > 0 && <section class="card" aria-labelledby="re"><h2 id="re">{t(T.reasons)}</h2><ul class="lines">{f.reasons.map((r) => <li><Mark state="look" /><div>{r[lang()] || r.id}<span class="sub blk num">{r.times > 1 && <>{t(T.times, { n: countOf(r.times) })} ・ </>}{t(T.points, { n: r.points })}</span></div></li>)}</ul>
+            {f.reasons.length > 0 && <section class="card reasons" aria-labelledby="re"><h2 id="re">{t(T.reasons)}</h2><ul class="lines">{f.reasons.map((r) => <li><Mark state="look" /><div>{r[lang()] || r.id}<span class="sub blk num">{r.times > 1 && <>{t(T.times, { n: countOf(r.times) })} ・ </>}{t(T.points, { n: r.points })}</span></div></li>)}</ul>
                 {f.threshold > 0 && <p class="sub num mt-8">{t(T.score, { n: f.score, of: f.threshold })}</p>}</section>}
             <Done f={f} now={now} /><Numbers f={f} /></div></div>
         <p class="paper-only note-box">{t(T.paperNote)}</p></article>;
@@ -53,7 +53,7 @@ function marked(f: Finding): Proc[] {
 
 function Story({ f }: { f: Finding }) {
     const n = f.files;
-    const lines = [f.program && t(n.touched > 0 ? T.st_prog : T.st_prog0, { program: baseName(f.program), n: countOf(n.touched) }), t(ENDED[f.state] ?? T.st_seen),
+    const lines = [f.program && t(n.touched > 0 ? T.st_prog : T.st_prog0, { program: shortName(f.program), n: countOf(n.touched) }), t(ENDED[f.state] ?? T.st_seen),
         n.given_back > 0 && t(T.st_back, { n: countOf(n.given_back) }), n.given_back === 0 && n.kept > 0 && n.touched > 0 && t(T.st_kept, { n: countOf(n.kept) }),
         n.touched > 0 && (n.lost > 0 ? t(T.st_lost, { n: countOf(n.lost) }) : t(T.st_nolost))];
     return <section class="card" aria-labelledby="st"><h2 id="st">{t(T.story)}</h2><div class="story">{lines.filter(Boolean).map((x) => <p>{x}</p>)}</div></section>;
@@ -64,15 +64,15 @@ function Took({ f }: { f: Finding }) {
     const x = f.timing;
     if (!x?.first_ms) return null;
     const row = (cls: string, n: number, word: Text, ms: number | null) => <li class={cls}><span class="n" aria-hidden="true">{n}</span><div><p>{ms !== null && <b class="num">{quickOf(ms)}</b>} {t(word)}</p></div></li>;
-    return <section class="card" aria-labelledby="tk"><h2 id="tk">{t(T.took)}</h2><ol class="flow">{row('bad', 1, T.t_first, null)}{x.stop_ms > 0 && row('us', 2, T.t_stop, x.stop_ms - x.first_ms)}{x.told_ms > 0 && row('us', 3, T.t_told, x.told_ms - x.first_ms)}</ol></section>;
+    return <section class="card took" aria-labelledby="tk"><h2 id="tk">{t(T.took)}</h2><ol class="flow">{row('bad', 1, T.t_first, null)}{x.stop_ms > 0 && row('us', 2, T.t_stop, x.stop_ms)}{x.told_ms > 0 && row('us', 3, T.t_told, x.told_ms)}</ol></section>;
 }
 
 function Files({ f }: { f: Finding }) {
     const n = f.files;
     const { session } = useSession();
     const cell = (word: Text, v: number) => <div><dt>{t(word)}</dt><dd class="num">{countOf(v)}</dd></div>;
-    return <section class="card" aria-labelledby="fi"><h2 id="fi">{t(T.files)}</h2><dl class="counts">{cell(T.fTouched, n.touched)}{cell(T.fDestroyed, n.destroyed)}{cell(T.fKept, n.kept)}{cell(T.fBack, n.given_back)}{cell(T.fLost, n.lost)}</dl>
-        {f.paths.length > 0 && <details class="mt-s"><summary>{t(T.fList)}<span class="sub num">{f.paths.length}</span></summary><div class="fold"><ul class="plain-list">{f.paths.map((p) => <li><span class="mono">{pathText(p.path)}</span> <span class="sub">{worded(HOW, p.how)}</span>
+    return <section class="card full" aria-labelledby="fi"><h2 id="fi">{t(T.files)}</h2><dl class="counts">{cell(T.fTouched, n.touched)}{cell(T.fDestroyed, n.destroyed)}{cell(T.fKept, n.kept)}{cell(T.fBack, n.given_back)}{cell(T.fLost, n.lost)}</dl>
+        {f.paths.length > 0 && <details class="mt-s no-print"><summary>{t(T.fList)}<span class="sub num">{f.paths.length}</span></summary><div class="fold"><ul class="plain-list">{f.paths.map((p) => <li><span class="mono">{pathText(p.path)}</span> <span class="sub">{worded(HOW, p.how)}</span>
             {(p.was || p.is) && <span class="sub blk mono">{[p.was, p.is].filter(Boolean).join(' → ')}</span>}</li>)}</ul>{n.touched > f.paths.length && <p class="sub num mt-8">{t(T.fMore, { n: f.paths.length })}</p>}</div></details>}
         {n.lost > 0 && session?.rooms.includes('restore') && <p class="mt-s no-print"><Link class="more" href="/restore">{t(T.toRestore)}</Link></p>}</section>;
 }
@@ -83,9 +83,10 @@ function Done({ f, now }: { f: Finding; now: number }) {
         <span class="sub blk">{by(a.by)} ・ {worded(A as Record<string, Text>, `w_${a.state}`)}</span>{a.detail && <span class="sub blk mono">{a.detail}</span>}</div></li>)}</ol> : <p class="sub">{t(T.actsNone)}</p>}</section>;
 }
 
+/* In a fold on the screen, and open on paper. */
 function Numbers({ f }: { f: Finding }) {
-    return <details class="numbers"><summary>{t(T.paperFacts)}</summary><div class="fold"><dl class="dl"><div><dt>{t(T.number)}</dt><dd class="mono">{f.id}</dd></div>{f.program && <div><dt>{t(T.program)}</dt><dd class="mono">{f.program}</dd></div>}
-        {f.sha256 && <div><dt>{t(T.sha)}</dt><dd class="mono">{f.sha256}</dd></div>}</dl></div></details>;
+    const list = <dl class="dl"><div><dt>{t(T.number)}</dt><dd class="mono">{f.id}</dd></div>{f.program && <div><dt>{t(T.program)}</dt><dd class="mono">{f.program}</dd></div>}{f.sha256 && <div><dt>{t(T.sha)}</dt><dd class="mono">{f.sha256}</dd></div>}</dl>;
+    return <><details class="no-print"><summary>{t(T.paperFacts)}</summary><div class="fold">{list}</div></details><div class="paper-only full" aria-hidden="true">{list}</div></>;
 }
 
 type Deed = 'kill' | 'resume' | 'give_back' | 'undo_give_back' | 'quarantine' | 'block';
@@ -123,7 +124,7 @@ function DeedDialog({ f, deed, onClose, onDone }: { f: Finding; deed: Deed; onCl
         if (deed === 'resume' && !why.trim()) { setBad(t(T.resumeWhyNeed)); return null; }
         return api.post(`/findings/${encodeURIComponent(f.id)}/actions`, { action: deed, ...(deed === 'resume' ? { args: { why: why.trim() } } : {}) }).then(onDone);
     };
-    return <Confirm title={t(d.ask)} yes={t(d.word)} stop={!!d.stop} onClose={onClose} go={go}><p><b class="mono">{baseName(f.program)}</b></p>
+    return <Confirm title={t(d.ask)} yes={t(d.word)} stop={!!d.stop} onClose={onClose} go={go}><p><b class="mono">{shortName(f.program)}</b></p>
         {deed === 'resume' ? <><p>{t(T.resumeText)}</p><p>{t(T.resumeText2)}</p><p><b>{t(T.resumeText3)}</b></p><AreaField label={t(T.resumeWhy)} help={t(T.resumeWhyHelp)} value={why} onInput={setWhy} error={bad} required /></>
             : <><p>{t(d.help)}</p>{deed === 'kill' && <p>{t(T.killText)}</p>}</>}</Confirm>;
 }

@@ -1,7 +1,7 @@
 // What was found on machines: the list, and its rows where others show them.
 import { useState } from 'preact/hooks';
 import type { FindingHead } from '../endpoint';
-import { baseName } from '../endpoint';
+import { shortName } from '../endpoint';
 import { t } from '../i18n';
 import type { Text } from '../i18n';
 import { useGet, useList, useLive, useNow } from '../live';
@@ -23,10 +23,10 @@ export function isOpen(f: FindingHead): boolean { return f.state === 'stopped' |
 export function findingMark(f: FindingHead): MarkState { return !isOpen(f) ? 'ok' : f.kind === 'ransomware' || f.kind === 'tamper' ? 'call' : 'look'; }
 const MARK_WORD: Record<string, Text> = { ok: C.ok, look: C.look, call: C.call };
 
-export function FindingRow({ f, now }: { f: FindingHead; now: number }) {
-    const mark = findingMark(f);
-    return <li class="trouble"><Mark state={mark} label={t(MARK_WORD[mark] ?? C.look)} /><div><h3><Link href={`/findings/${encodeURIComponent(f.id)}`}>{findingTitle(f)}</Link></h3>
-        <p class="sub num">{whenOf(f.at, now)} ・ {t(STATE[f.state] ?? T.y_seen)}{f.program && <> ・ <span class="mono">{baseName(f.program)}</span></>}</p></div></li>;
+export function FindingRow({ f, now, top }: { f: FindingHead; now: number; top?: boolean }) {
+    const mark = findingMark(f), H = top ? 'h2' : 'h3';
+    return <li class="trouble"><Mark state={mark} label={t(MARK_WORD[mark] ?? C.look)} /><div><H><Link href={`/findings/${encodeURIComponent(f.id)}`}>{findingTitle(f)}</Link></H>
+        <p class="sub num">{whenOf(f.at, now)} ・ {t(STATE[f.state] ?? T.y_seen)}{f.program && <> ・ <span class="mono">{shortName(f.program)}</span></>}</p></div></li>;
 }
 
 /** Those of one machine or of one incident, for its page; nothing where there is none. */
@@ -51,6 +51,6 @@ export function FindingsScreen({ place }: { place: Place }) {
         {!got.data.items.length ? <Empty title={t(T.none)}><p>{t(T.noneText)}</p></Empty> : <>
             <div class="seg" role="group" aria-label={t(T.now)}><button type="button" aria-pressed={!only} onClick={() => setOnly(false)}>{t(T.all)} {got.data.items.length}</button>
                 <button type="button" aria-pressed={only} onClick={() => setOnly(true)}>{t(T.open)} {open}</button></div>
-            {shown.length ? <ul class="list-card mt-s" data-rows>{shown.map((f) => <FindingRow f={f} now={now} />)}</ul> : <div class="mt-s"><Empty title={t(T.none)} /></div>}
+            {shown.length ? <ul class="list-card mt-s" data-rows>{shown.map((f) => <FindingRow f={f} now={now} top />)}</ul> : <div class="mt-s"><Empty title={t(T.none)} /></div>}
             {got.data.next && <p><button type="button" class="linkbtn more" onClick={got.more}>{t(C.more)}</button></p>}</>}</>;
 }
