@@ -105,7 +105,8 @@ test('a finding prints on one page, with the story, the times, the tree, the cou
     await page.reload();
     await settled(page);
     await page.emulateMedia({ media: 'print' });
-    for (const words of ['機器で見つけたことの記録', '何が起きたか', '聞いた人・時刻・メモ', '/tmp/.cache/yoyaku_update']) assert.ok(await page.getByText(words, { exact: true }).first().isVisible(), words);
+    for (const words of ['機器で見つけたことの記録', '何が起きたか', '聞いた人・時刻・メモ']) assert.ok(await page.getByText(words, { exact: true }).first().isVisible(), words);
+    assert.ok(await page.locator('.paper-only').getByText('/tmp/.cache/yoyaku_update').isVisible());
     assert.equal(await button('完全に終わらせる').isVisible(), false);
 });
 

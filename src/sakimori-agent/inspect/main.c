@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/netlink.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
@@ -21,7 +22,7 @@
 #include "sakimori-agent/endpoint.h"
 #include "sakimori-agent/inspect/round.h"
 
-enum { LINES_MAX = 4 << 20, CHUNK = 192 << 10, AGAIN_MS = 5000, MEDIA_TOLD = 8, UEVENTS = 1 /* the kernel's own group */ };
+enum { LINES_MAX = 4 << 20, CHUNK = 192 << 10, AGAIN_MS = 5000, PORTS_TOLD = 48, MEDIA_TOLD = 8, UEVENTS = 1 /* the kernel's own group */ };
 
 struct part {
     struct part_life life;
@@ -92,11 +93,28 @@ static json_t *media(const struct part *p)
     return list;
 }
 
+/* TCP ports that are listened to from outside, each once. */
+static json_t *listening(const struct part *p)
+{
+    const struct items *s = baseline_of(p->round.baseline, inspect_ports.name);
+    json_t *list = json_array();
+    for (size_t i = 0; s && i < s->n && list && json_array_size(list) < PORTS_TOLD; i++) {
+        const char *port = strrchr(s->row[i].key, ' ');
+        json_int_t number = port && strncmp(s->row[i].key, "tcp ", 4) == 0 ? (json_int_t)strtol(port + 1, NULL, 10) : 0;
+        for (size_t k = 0; k < json_array_size(list); k++)
+            if (json_integer_value(json_array_get(list, k)) == number)
+                number = 0;
+        if (number && json_array_append_new(list, json_integer(number)))
+            break; /* a port less is told */
+    }
+    return list;
+}
+
 static void tell_state(struct part *p)
 {
     struct sm_buf b = SM_BUF_INIT(E_PART_STATE_MAX);
-    json_t *o = json_pack("{s:I,s:I,s:b,s:o,s:[]}", "sensors", (json_int_t)ROUND_SENSORS, "changes", (json_int_t)p->round.changes, "inotify",
-        p->inotify >= 0, "media", media(p), "why");
+    json_t *o = json_pack("{s:I,s:I,s:b,s:o,s:o,s:[]}", "sensors", (json_int_t)ROUND_SENSORS, "changes", (json_int_t)p->round.changes, "inotify",
+        p->inotify >= 0, "media", media(p), "listening", listening(p), "why");
     size_t n = 0;
     while (inspect_sensors[n])
         n++;
