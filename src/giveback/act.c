@@ -226,7 +226,7 @@ int do_folder(struct giving *g, uint64_t record, struct sm_span path, const stru
     char temp[80];
     struct place p;
     struct plat_meta_report report;
-    int r = place_open(path, &p);
+    int r = place_enter(path, &p);
     if (r < 0)
         return r;
     r = temporary(g, path, temp, sizeof temp);
@@ -240,7 +240,7 @@ int do_folder(struct giving *g, uint64_t record, struct sm_span path, const stru
         else
             (void)plat_fs_rmdir(p.dir, temp);
     }
-    place_close(&p);
+    place_leave(&p);
     return r;
 }
 
@@ -378,23 +378,23 @@ static int redo_at(struct giving *g, struct step *s, const struct place *p)
         return act_aside(g, s, p, folder);
     }
     struct place to;
-    int r = place_open(sm_buf_span(&s->to), &to);
+    int r = place_enter(sm_buf_span(&s->to), &to);
     if (r < 0)
         return r;
     r = act_name(p, &to);
-    place_close(&to);
+    place_leave(&to);
     return r;
 }
 
 int redo_step(struct giving *g, struct step *s)
 {
     struct place p;
-    int r = place_open(sm_buf_span(&s->path), &p);
+    int r = place_enter(sm_buf_span(&s->path), &p);
     if (r < 0)
         return finish(g, s, r, NULL);
     bool made = s->act == ACT_PUT || s->act == ACT_FRESH;
     r = finish(g, s, redo_at(g, s, &p), made ? &p : NULL);
-    place_close(&p);
+    place_leave(&p);
     const struct kept *k = records_find(&g->rs, s->record);
     if (r == 0 && s->act == ACT_FRESH && k && sm_span_eq(sm_buf_span(&s->path), k->r.path))
         r = alias_add(g, &k->r.object, &s->object);

@@ -110,8 +110,8 @@ sm_must_use int backs_running(int folder, uint64_t tree, uint64_t *ret);
 /* ---- acting on a name ---- */
 struct place { int dir; char name[256]; };      /* dir: own, -1 none */
 /* The folder of an absolute path, no link in it followed.  -ENOENT, -ELOOP. */
-sm_must_use int place_open(struct sm_span path, struct place *ret);
-void place_close(struct place *p);
+sm_must_use int place_enter(struct sm_span path, struct place *ret);
+void place_leave(struct place *p);
 bool place_there(const struct place *p, struct plat_object *ret);     /* does something stand there? */
 /* A file made under name of dir with contents and metadata, synced. */
 sm_must_use int copy_to(int from, const struct plat_meta *m, int dir, const char *name);

@@ -5,7 +5,7 @@
 #include "giveback/internal.h"
 #include "plat/fs.h"
 
-int place_open(struct sm_span path, struct place *ret)
+int place_enter(struct sm_span path, struct place *ret)
 {
     char dir[GIVEBACK_PATH_MAX];
     if (!path_ok(path))
@@ -30,7 +30,7 @@ int place_open(struct sm_span path, struct place *ret)
     return 0;
 }
 
-void place_close(struct place *p)
+void place_leave(struct place *p)
 {
     if (p->dir >= 0)
         close(p->dir);

@@ -134,10 +134,10 @@ static int folder_like_above(struct giving *g, uint64_t record, struct sm_span p
     return r;
 }
 
-/* As place_open, making folders that are missing like the one above them. */
+/* As place_enter, making folders that are missing like the one above them. */
 static int place_make(struct giving *g, uint64_t record, struct sm_span path, struct place *ret)
 {
-    int r = place_open(path, ret);
+    int r = place_enter(path, ret);
     if (r != -ENOENT)
         return r;
     for (size_t at = 1; at < path.n; at++) {
@@ -145,15 +145,15 @@ static int place_make(struct giving *g, uint64_t record, struct sm_span path, st
         struct plat_object o;
         if (path.p[at] != '/')
             continue;
-        r = place_open(SM_SPAN(path.p, at), &p);
+        r = place_enter(SM_SPAN(path.p, at), &p);
         if (r < 0)
             return r;
         r = place_there(&p, &o) ? 0 : folder_like_above(g, record, SM_SPAN(path.p, at), &p);
-        place_close(&p);
+        place_leave(&p);
         if (r < 0)
             return r;
     }
-    return place_open(path, ret);
+    return place_enter(path, ret);
 }
 
 /* ---- one record ---- */
@@ -249,7 +249,7 @@ static int give_name(struct giving *g, const struct kept *k, const struct place 
         *ret = RES_GIVEN;
         r = do_name(g, k, p, &to);
     }
-    place_close(&to);
+    place_leave(&to);
     return r;
 }
 
@@ -257,7 +257,7 @@ static int give_one(struct giving *g, const struct kept *k, uint8_t *ret)
 {
     struct place p;
     int r = k->r.kind == GIVEBACK_CONTENT || k->r.kind == GIVEBACK_REMOVED ? place_make(g, k->r.id, k->r.path, &p)
-                                                                         : place_open(k->r.path, &p);
+                                                                         : place_enter(k->r.path, &p);
     if ((r == -ENOENT || r == -ENOTDIR) && k->r.kind == GIVEBACK_MADE) {
         *ret = RES_UNCHANGED;
         return 0;
@@ -268,7 +268,7 @@ static int give_one(struct giving *g, const struct kept *k, uint8_t *ret)
         : k->r.kind == GIVEBACK_REMOVED ? give_removed(g, k, &p, ret)
         : k->r.kind == GIVEBACK_MADE ? give_made(g, k, &p, ret)
                                      : give_name(g, k, &p, ret);
-    place_close(&p);
+    place_leave(&p);
     return r;
 }
 
@@ -303,11 +303,11 @@ static int roll_one(struct giving *g, const struct kept *k)
 void temp_remove(struct back *b)
 {
     struct place p;
-    if (!b->temp.n || b->temp_no < b->steps || place_open(sm_buf_span(&b->temp), &p) < 0)
+    if (!b->temp.n || b->temp_no < b->steps || place_enter(sm_buf_span(&b->temp), &p) < 0)
         return;
     if (plat_fs_unlink(p.dir, p.name) == -EISDIR)
         (void)plat_fs_rmdir(p.dir, p.name);
-    place_close(&p);
+    place_leave(&p);
 }
 
 /* What earlier roll-backs made for removed files. */

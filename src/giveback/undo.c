@@ -128,7 +128,7 @@ static int undo_name(struct step *s, const struct place *p, uint8_t *ret)
         *ret = plat_object_eq(&now, &s->object) ? RES_GIVEN : RES_LEFT;
         return 0;
     }
-    int r = place_open(sm_buf_span(&s->to), &to);
+    int r = place_enter(sm_buf_span(&s->to), &to);
     if (r < 0)
         return r;
     if (!place_there(&to, &now) || !plat_object_eq(&now, &s->object))
@@ -137,7 +137,7 @@ static int undo_name(struct step *s, const struct place *p, uint8_t *ret)
         r = plat_fs_rename(to.dir, to.name, p->dir, p->name, false);
     if (r == 0)
         r = plat_fs_sync_dir(p->dir);
-    place_close(&to);
+    place_leave(&to);
     return r;
 }
 
@@ -145,7 +145,7 @@ int undo_step(struct giving *g, struct step *s, uint8_t *ret_what)
 {
     struct place p;
     uint8_t what = RES_GIVEN;
-    int r = place_open(sm_buf_span(&s->path), &p);
+    int r = place_enter(sm_buf_span(&s->path), &p);
     if (r < 0)
         return r;
     switch (s->act) {
@@ -161,7 +161,7 @@ int undo_step(struct giving *g, struct step *s, uint8_t *ret_what)
     default:
         r = undo_name(s, &p, &what);
     }
-    place_close(&p);
+    place_leave(&p);
     if (r == 0)
         *ret_what = what;
     return r;

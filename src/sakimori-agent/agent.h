@@ -9,6 +9,7 @@
  *   inspect      looks at the state of the machine and tells what changed; reads all, writes its own folder (inspect/inspect.h)
  *   lend         only where a folder is to be left out: opens for backup what its rules know nothing of (lend.c)
  *   guard        the supervisor's other half: each watches and starts the other (guard/guard.h)
+ *   sensor       asks before files are opened, stops trees of processes; root with four capabilities (sensor/sensor.h)
  *   judge        rules on events, findings, the endpoint's policy; no network, no key (judge/judge.h)
  *   prepare, hook  before and after files are read (helper.h); started for it and gone after it
  *   restore      writes files, for one signed order; no network; started for it and gone after it
@@ -126,6 +127,7 @@ int restore_main(const char *data, const char *skip);
 int decoy_main(const char *data, const char *skip);
 int lend_main(const char *data, const char *skip);
 int logs_main(const char *data, const char *skip);
+int sensor_main(const char *data, const char *skip);
 int judge_main(const char *data, const char *skip);
 /* local_socket as in supervisor_main; kept: the service manager starts the supervisor again. */
 int guard_main(const char *data, const char *skip, const char *local_socket, bool kept);

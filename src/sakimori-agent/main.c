@@ -14,6 +14,7 @@
 #include "sakimori-agent/inspect/inspect.h"
 #include "sakimori-agent/join.h"
 #include "sakimori-agent/kinds/kind.h"
+#include "sakimori-agent/sensor/sensor.h"
 
 static const char *standard_data(void)
 {
@@ -62,6 +63,7 @@ static int usage(FILE *to)
                 "  sakimori-agent access list | remove NAME                  決めたものを見る、消す\n"
                 "  sakimori-agent db-restore FILE --kind KIND --into NAME [--access NAME] [--replace]\n"
                 "                                                            取り出したデータベースを、新しい名前で入れる\n"
+                "  sakimori-agent sensor-check --protect DIR [...]           フォルダの見張りが何を見て、どれだけかかるかを、ためす\n"
                 "  sakimori-agent --version\n"
               : "Usage:\n"
                 "  sakimori-agent join URL CODE [--data DIR] [--name NAME]   join this machine to a Sakimori box\n"
@@ -74,6 +76,7 @@ static int usage(FILE *to)
                 "  sakimori-agent access list | remove NAME                  show these, remove one\n"
                 "  sakimori-agent db-restore FILE --kind KIND --into NAME [--access NAME] [--replace]\n"
                 "                                                            load a restored dump into a new database\n"
+                "  sakimori-agent sensor-check --protect DIR [...]           try what watching a folder sees and costs\n"
                 "  sakimori-agent --version\n",
         to);
     return to == stdout ? 0 : 2;
@@ -252,6 +255,7 @@ static const struct {
     {"logs", logs_main},
     {"inspect", inspect_main},
     {"judge", judge_main},
+    {"sensor", sensor_main},
     {"prepare", prepare_main},
     {"hook", hook_main},
     {"proof", proof_main},
@@ -293,6 +297,10 @@ static int whole_data(struct args *a)
 int main(int argc, char **argv)
 {
     struct args a = {.data = standard_data()};
+    if (argc > 1 && strcmp(argv[1], "sensor-check") == 0) {
+        sm_log_init("sakimori-agent sensor-check", SM_INFO);
+        return sensor_check_command(argc - 1, argv + 1, japanese());
+    }
     if (read_args(argc, argv, &a))
         return usage(stderr);
     if (whole_data(&a))

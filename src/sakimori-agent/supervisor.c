@@ -42,7 +42,7 @@
 #define UPGRADE_MARK "/run/sakimori-agent.upgrade"
 #define UPGRADE_S 900
 
-enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_INSPECT, P_JUDGE, P_GUARD, P_COUNT };
+enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_INSPECT, P_JUDGE, P_GUARD, P_SENSOR, P_COUNT };
 
 static const struct sm_ipc_rule from_link[] = {
     {A_READY, 1024, false, "A_READY"},
@@ -78,13 +78,14 @@ static const struct part_row {
     [P_INSPECT] = {"inspect", ENDPOINT, RULES(from_part)},
     [P_JUDGE] = {"judge", ENDPOINT, RULES(from_part)},
     [P_GUARD] = {"guard", ENDPOINT, RULES(from_guard)},
+    [P_SENSOR] = {"sensor", ENDPOINT, RULES(from_part)},
 };
 
 /* Who talks to whom: a channel is made whenever both are there. */
 static const struct {
     enum part_id a, b;
 } pairs[] = {{P_LINK, P_BACKUP}, {P_LINK, P_RESTORE}, {P_LINK, P_LOGS}, {P_LEND, P_BACKUP},
-    {P_LINK, P_JUDGE}, {P_INSPECT, P_JUDGE}};
+    {P_LINK, P_JUDGE}, {P_INSPECT, P_JUDGE}, {P_SENSOR, P_JUDGE}};
 
 struct supervisor;
 struct part {
@@ -325,7 +326,7 @@ static void on_ready(struct part *p, struct sm_span body)
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         if (pairs[i].a == p->id || pairs[i].b == p->id)
             connect_parts(&s->part[pairs[i].a], &s->part[pairs[i].b]);
-    if (p->id == P_DECOY && s->settings.n) {
+    if ((p->id == P_DECOY || p->id == P_SENSOR) && s->settings.n) {
         (void)sm_ipc_send(
             p->ipc, L_SETTINGS, sm_buf_span(&s->settings), -1); /* a dead part is started anew with the next settings */
     }
@@ -360,7 +361,10 @@ static void on_message(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
             sm_info("the certificate of this machine was renewed");
     } else if (m->type == L_SETTINGS) {
         sm_buf_clear(&s->settings);
-        if (!sm_buf_put_span(&s->settings, m->body) && s->part[P_DECOY].proc.pid == 0)
+        bool kept = !sm_buf_put_span(&s->settings, m->body);
+        if (kept && s->part[P_SENSOR].ready)
+            (void)sm_ipc_send(s->part[P_SENSOR].ipc, L_SETTINGS, m->body, -1); /* a dead one gets them when it is ready again */
+        if (kept && s->part[P_DECOY].proc.pid == 0)
             start(&s->part[P_DECOY]);
     }
 }

@@ -62,6 +62,9 @@ static const char *const serve_local[] = {"connect", "bind", "listen", "accept",
 /* Packs are handed to link as anonymous files. */
 static const char *const memory_file[] = {"memfd_create", NULL};
 static const char *const file_watch[] = {"inotify_init1", "inotify_add_watch", "inotify_rm_watch", NULL};
+/* Asked before files are opened; who opens them, and stopping him. */
+static const char *const watch_files[] = {"fanotify_init", "fanotify_mark", "name_to_handle_at", "open_by_handle_at", "process_vm_readv",
+    "pidfd_open", "pidfd_send_signal", "kill", NULL};
 enum { OPEN_NONE, OPEN_READ, OPEN_ALL };
 
 static const struct profile {
@@ -96,6 +99,7 @@ static const struct profile {
     {"agent-logs", {base, file_read, file_write, file_watch}, OPEN_ALL, false, "socket"},
     {"agent-inspect", {base, file_read, file_write, file_watch}, OPEN_ALL, false, "socket"},
     {"agent-judge", {base, file_read, file_write}, OPEN_ALL, false, "socket"},
+    {"agent-sensor", {base, file_read, file_write, file_restore, watch_files}, OPEN_ALL, true, "socket"},
     {"agent-dump", {base, file_read, file_write, net_connect, tools, memory_file}, OPEN_ALL, true, NULL, false, true},
     {"agent-proof", {base, file_read, file_write, serve_local, tools, memory_file}, OPEN_ALL, true, NULL, true, true},
     /* A library of others in it, that asks for this and that and takes a no; it starts nothing and loads nothing more. */
@@ -172,7 +176,7 @@ static int allow_limited(scmp_filter_ctx ctx)
     /* ioctl: how much is there to read, and the inode's generation (FS_IOC_GETVERSION). */
     static const unsigned long ioctl_ok[] = {0x541b /* FIONREAD */, 0x5421 /* FIONBIO */, 0x5401 /* TCGETS */,
         0x5413 /* TIOCGWINSZ */, 0x80087601 /* FS_IOC_GETVERSION */,
-        0x8933 /* SIOCGIFINDEX, only of use with a socket */};
+        0x40049409 /* FICLONE: shares the bytes of a file that may be read */, 0x8933 /* SIOCGIFINDEX, only of use with a socket */};
     for (size_t i = 0; i < sizeof ioctl_ok / sizeof ioctl_ok[0] && r == 0; i++)
         r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, ioctl_ok[i]));
     return r;

@@ -1,0 +1,302 @@
+/* One ask for an open: who, how, what it is; the verdict; what was there is kept; the answer. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "plat/clock.h"
+#include "sakimori-agent/sensor/internal.h"
+
+/* One ask on its way. */
+struct opened {
+    const struct fswatch_ask *ask;
+    int slot;
+    bool second, decoy, service;
+    uint8_t how;        /* enum ransom_how */
+    struct stat st;
+    uint64_t file, name;
+    struct held_file *held;
+    struct sm_span path;
+};
+
+static uint64_t file_number(int fd, const struct stat *st)
+{
+    uint64_t n;
+    if (!fswatch_number(fd, &n))
+        return n;
+    n = (uint64_t)st->st_ino * 0x9e3779b97f4a7c15u ^ (uint64_t)st->st_dev << 7; /* a file system without handles */
+    return n ? n : 1;
+}
+
+/* Nothing was in it, and it has not been changed since it was made: by this very open. */
+static bool is_new(int fd, int flags, const struct stat *st)
+{
+    struct statx x;
+    if (!(flags & O_CREAT) || st->st_size)
+        return false;
+    if (flags & O_EXCL)
+        return true;
+    return !statx(fd, "", AT_EMPTY_PATH, STATX_BTIME | STATX_CTIME, &x) && (x.stx_mask & STATX_BTIME) &&
+        x.stx_btime.tv_sec == x.stx_ctime.tv_sec && x.stx_btime.tv_nsec == x.stx_ctime.tv_nsec &&
+        plat_clock_wall().s - x.stx_btime.tv_sec <= 5;
+}
+
+static uint8_t how_opened(const struct opened *o)
+{
+    int flags = 0;
+    if (o->ask->folder)
+        return RANSOM_LIST;
+    if (fswatch_how(o->ask->thread, &flags)) /* it cannot be told: taken for the worst */
+        return RANSOM_WRITE;
+    if (is_new(o->ask->fd, flags, &o->st))
+        return RANSOM_NEW;
+    if (flags & O_TRUNC)
+        return RANSOM_EMPTY;
+    return (flags & O_ACCMODE) == O_RDONLY ? RANSOM_READ : RANSOM_WRITE;
+}
+
+/* It may go on; our descriptor of it stays. */
+static void go_on(struct sensor *s, const struct opened *o, uint8_t bits, uint64_t kept)
+{
+    struct tree *t = s->who.t;
+    int fd = slot_answer_keep(s, o->slot, true);
+    if (!o->file) {
+        close(fd);
+        return;
+    }
+    struct held_file *f = held_put(s->held, t->tree, o->file, fd, o->name, sensor_now_ms());
+    f->bits |= bits;
+    if (fswatch_removable(s->path)) {
+        f->bits |= HELD_REMOVABLE;
+        fswatch_disk(s->w, f->fd);
+    }
+    if (!f->size)
+        f->size = (uint64_t)o->st.st_size;
+    if (kept)
+        f->kept = kept;
+}
+
+/* What to do when the contents cannot be kept: a tree that is suspected is stopped instead of going on. */
+static void go_unkept(struct sensor *s, const struct opened *o)
+{
+    struct tree *t = s->who.t;
+    t->unkept++;
+    atomic_fetch_add(&s->unkept, 1);
+    ransom_unkept(s->ransom, t->tree, o->file);
+    if ((t->bits & (TREE_SUSPECT | TREE_CONDEMNED)) && atomic_load(&s->mode) >= ENDPOINT_STOP) {
+        trees_stop(s, t);
+        slot_answer(s, o->slot, false);
+        return;
+    }
+    go_on(s, o, 0, 0);
+}
+
+static int copy_later(struct sensor *s, const struct opened *o)
+{
+    struct tree *t = s->who.t;
+    bool suspect = t->bits & (TREE_SUSPECT | TREE_CONDEMNED);
+    if (!suspect && (uint64_t)o->st.st_size > FILE_BYTES)
+        return -EFBIG;
+    struct job *j = calloc(1, sizeof *j);
+    if (!j)
+        return -ENOMEM;
+    *j = (struct job){.s = s, .what = WAIT_COPY, .slot = o->slot, .fd = o->ask->fd, .file = o->file, .size = (uint64_t)o->st.st_size,
+        .until_ms = sensor_now_ms() + (suspect ? WAIT_SUSPECT_MS : WAIT_MS), .st = o->st,
+        .keep = {.tree = t->tree, .pid = s->who.pid, .kind = GIVEBACK_CONTENT, .fd = o->ask->fd, .at_s = plat_clock_wall().s}};
+    memcpy(j->path, o->path.p, o->path.n);
+    j->keep.path = SM_SPAN(j->path, o->path.n);
+    slot_waits(s, o->slot);
+    int r = job_add(s, j);
+    if (r)
+        free(j);
+    return r;
+}
+
+static void keep_first(struct sensor *s, const struct opened *o)
+{
+    struct tree *t = s->who.t;
+    uint64_t id = 0;
+    int r = s->give ? 0 : -ENOSPC;
+    if (!r)
+        acts_write(s, t); /* what the tree did before stands before it in the list */
+    t->bits |= TREE_KEEPS;
+    if (!r && ((uint64_t)o->st.st_size > INLINE_BYTES || t->pending || atomic_load(&s->filesystem))) {
+        r = copy_later(s, o);
+        if (!r)
+            return;
+    } else if (!r) {
+        const struct giveback_what w = {.tree = t->tree, .pid = s->who.pid, .kind = GIVEBACK_CONTENT, .fd = o->ask->fd,
+            .path = o->path, .at_s = plat_clock_wall().s};
+        r = giveback_keep(s->give, &w, NULL, &id);
+        atomic_store_explicit(&s->unsynced, true, memory_order_relaxed);
+    }
+    if (r) {
+        go_unkept(s, o);
+        return;
+    }
+    t->kept++;
+    go_on(s, o, HELD_KEPT, id);
+}
+
+static void say_decoy(struct sensor *s, const struct opened *o)
+{
+    struct tree *t = s->who.t;
+    if (t->bits & TREE_SAID_DECOY)
+        return;
+    t->bits |= TREE_SAID_DECOY;
+    struct saying x;
+    say_begin(&x, "decoy_touched");
+    sensor_event_bytes(&x.e, "TargetFilename", o->path);
+    say_who(&x, &s->who);
+    say_end(s, &x);
+}
+
+/* 0, or 1 when it waits and is asked again. */
+static int ask_scores(struct sensor *s, struct opened *o)
+{
+    struct who *w = &s->who;
+    struct ransom_verdict v;
+    int64_t now = sensor_now_ms();
+    const struct ransom_act act = {.tree = w->t->tree, .file = o->file, .pid = w->pid, .how = o->how,
+        .who = (uint8_t)(w->bits | (o->service ? RANSOM_SERVICE : 0)), .decoy = o->decoy, .group = w->group, .at_ms = now,
+        .size = (uint64_t)o->st.st_size, .path = o->path, .program = SM_SPAN_STR(w->exe), .line = SM_SPAN_STR(w->line)};
+    if (o->how == RANSOM_WRITE || o->how == RANSOM_EMPTY || o->how == RANSOM_NEW) {
+        if (!w->t->first_ms) {
+            struct sm_time wall = plat_clock_wall();
+            w->t->first_ms = now;
+            w->t->first_wall_ms = wall.s * 1000 + wall.ns / 1000000;
+        }
+    }
+    if (ransom_act(s->ransom, &act, &v)) {
+        atomic_fetch_add(&s->lost_answers, 1);
+        return 0;
+    }
+    if (v.wait_ms && !o->second && s->again_n < sizeof s->again / sizeof s->again[0]) {
+        slot_waits(s, o->slot);
+        s->again[s->again_n++] = (struct again){.slot = o->slot, .at_ms = now + v.wait_ms, .ask = *o->ask};
+        return 1;
+    }
+    trees_verdict(s, w->t, &v, w->exe);
+    return 0;
+}
+
+/* An act was looked at: how the open goes on. */
+static void settle(struct sensor *s, const struct opened *o)
+{
+    struct tree *t = s->who.t;
+    bool changes = o->how == RANSOM_WRITE || o->how == RANSOM_EMPTY;
+    if (o->how == RANSOM_LIST || !o->file) {
+        slot_answer(s, o->slot, true);
+    } else if (o->how == RANSOM_NEW) {
+        acts_add(s->acts, &(struct act){.tree = t->tree, .file = o->file, .at_s = plat_clock_wall().s, .pid = s->who.pid,
+            .kind = GIVEBACK_MADE, .path = o->path});
+        go_on(s, o, HELD_MADE, 0);
+    } else if (changes && o->st.st_size && !o->service && !(o->held && (o->held->bits & (HELD_MADE | HELD_KEPT)))) {
+        keep_first(s, o);
+    } else {
+        go_on(s, o, changes && !o->st.st_size && !o->held ? HELD_MADE : 0, 0);
+    }
+    if (t->bits & TREE_CONDEMNED && o->how == RANSOM_NEW)
+        acts_write(s, t);
+}
+
+/* Nothing to decide: not a file of people's, or of ours. */
+static bool is_free(struct sensor *s, struct opened *o)
+{
+    if (who_is_us(s, o->ask->thread) || fstat(o->ask->fd, &o->st))
+        return true;
+    if (!S_ISREG(o->st.st_mode) && !o->ask->folder)
+        return true;
+    if (!o->ask->folder && !o->st.st_nlink) /* it has no name and never had one, or nobody finds it any more */
+        return true;
+    return who_is(s, o->ask->thread, &s->who) || s->who.own;
+}
+
+void decide_open(struct sensor *s, const struct fswatch_ask *a, int slot, bool second)
+{
+    struct opened o = {.ask = a, .slot = slot, .second = second};
+    if (atomic_load(&s->mode) == ENDPOINT_OFF || is_free(s, &o)) {
+        slot_answer(s, slot, true);
+        return;
+    }
+    struct tree *t = s->who.t;
+    o.how = how_opened(&o);
+    if (!a->folder) {
+        o.file = file_number(a->fd, &o.st);
+        o.held = held_find(s->held, t->tree, o.file);
+    }
+    bool stopped = t->bits & TREE_CONDEMNED;
+    /* Seen already, and nothing of it is at stake: the way of most opens. */
+    if (o.held && !stopped && (o.how == RANSOM_READ || (o.held->bits & HELD_MADE))) {
+        held_touch(s->held, o.held, sensor_now_ms());
+        slot_answer(s, slot, true);
+        return;
+    }
+    ssize_t n = fswatch_fd_path(a->fd, s->path);
+    if (n <= 0 || (atomic_load(&s->filesystem) && !roots_have(s, s->path))) {
+        slot_answer(s, slot, true);
+        return;
+    }
+    o.path = SM_SPAN(s->path, (size_t)n);
+    o.name = held_hash(o.path);
+    o.service = s->who.service && o.st.st_uid == s->who.uid;
+    o.decoy = decoy_is(s, o.path);
+    if (o.decoy)
+        say_decoy(s, &o);
+    if (stopped)
+        trees_stop(s, t); /* it moves although it was stopped */
+    else if (ask_scores(s, &o))
+        return;
+    settle(s, &o);
+}
+
+/* ---- copies that were waited for ---- */
+
+static void hold_copied(struct sensor *s, const struct job *j, int fd)
+{
+    struct held_file *f = held_put(s->held, j->keep.tree, j->file, fd, held_hash(j->keep.path), sensor_now_ms());
+    f->size = f->size ? f->size : j->size;
+    if (!j->err) {
+        f->bits |= HELD_KEPT;
+        f->kept = j->id;
+    }
+}
+
+void decide_kept(struct sensor *s, struct job *j)
+{
+    struct tree *t = trees_find(s, j->keep.tree);
+    bool allow = true;
+    if (t && !j->err)
+        t->kept++;
+    if (t && j->err && !j->answered) {
+        t->unkept++;
+        atomic_fetch_add(&s->unkept, 1);
+        ransom_unkept(s->ransom, t->tree, j->file);
+        if ((t->bits & (TREE_SUSPECT | TREE_CONDEMNED)) && atomic_load(&s->mode) >= ENDPOINT_STOP) {
+            trees_stop(s, t);
+            allow = false;
+        }
+    }
+    int fd = j->answered ? j->fd : slot_answer_keep(s, j->slot, allow);
+    if (allow)
+        hold_copied(s, j, fd);
+    else
+        close(fd);
+}
+
+/* It took too long: the program goes on, what comes of the copy is thrown away. */
+void decide_late(struct sensor *s, struct job *j)
+{
+    struct tree *t = trees_find(s, j->keep.tree);
+    j->cancel = true;
+    j->answered = true;
+    atomic_fetch_add(&s->unkept, 1);
+    bool stop = t && (t->bits & (TREE_SUSPECT | TREE_CONDEMNED)) && atomic_load(&s->mode) >= ENDPOINT_STOP;
+    if (t) {
+        t->unkept++;
+        ransom_unkept(s->ransom, t->tree, j->file);
+        if (stop)
+            trees_stop(s, t);
+    }
+    j->fd = slot_answer_keep(s, j->slot, !stop);
+}
