@@ -2,10 +2,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "plat/fs.h"
 #include "sakimori-agent/inspect/inspect.h"
+#include "sakimori-agent/sensor/users.h"
 
 /* The file, and the sensor that reads it. */
 static const struct {
@@ -65,6 +67,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     const struct inspect_look l = {.root = root_of_test()};
     size_t i = data[0] % (sizeof rows / sizeof rows[0]);
     write_file(l.root, "etc/passwd", SM_SPAN_STR("root:x:0:0::/root:/bin/sh\n"));
+    char name[USERS_NAME];
+    if (i == 0 && !users_find(SM_SPAN(data + 1, n - 1), 1000, name) && strchr(name, ':'))
+        abort();
     write_file(l.root, rows[i].path, SM_SPAN(data + 1, n - 1));
     rows[i].sensor->look(&l, &s);
     items_sort(&s);

@@ -39,6 +39,8 @@ struct proctree {
     void *look_ctx;
     void (*gone)(void *ctx, uint64_t tree);
     void *gone_ctx;
+    int (*process_of)(void *ctx, uint32_t id, uint32_t *ret_pid);
+    void *process_ctx;
     struct node *by_pid[BUCKETS];
     struct family *by_tree[BUCKETS];
     struct node *ended_first, *ended_last;
@@ -391,6 +393,12 @@ void proctree_on_gone(struct proctree *t, void (*gone)(void *ctx, uint64_t tree)
     t->gone_ctx = ctx;
 }
 
+void proctree_threads(struct proctree *t, int (*process_of)(void *ctx, uint32_t id, uint32_t *ret_pid), void *ctx)
+{
+    t->process_of = process_of;
+    t->process_ctx = ctx;
+}
+
 /* Did an end of this process come before the word of its birth? */
 static int64_t early_exit(struct proctree *t, uint32_t pid, int64_t born)
 {
@@ -520,9 +528,20 @@ static struct node *believe(struct proctree *t, struct node *n)
     return NULL;
 }
 
-int proctree_get(struct proctree *t, uint32_t id, const struct proctree_row **ret)
+/* The process that is known by this number, or whose thread has it. */
+static struct node *known(struct proctree *t, uint32_t id)
 {
     struct node *n = find(t, id);
+    uint32_t pid;
+    if (is_living(n) || !t->process_of || t->process_of(t->process_ctx, id, &pid) || pid == id)
+        return n;
+    struct node *process = find(t, pid);
+    return is_living(process) ? process : n;
+}
+
+int proctree_get(struct proctree *t, uint32_t id, const struct proctree_row **ret)
+{
+    struct node *n = known(t, id);
     if (is_living(n) && n->trust == t->doubts) {
         fill(n, &t->out);
         *ret = &t->out;

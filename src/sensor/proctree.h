@@ -50,6 +50,8 @@ sm_must_use int proctree_exec(struct proctree *t, uint32_t pid, int64_t at_ms);
 /* The same by a watcher that saw the program itself: row as proctree_look_fn gives it, copied. */
 sm_must_use int proctree_exec_seen(struct proctree *t, const struct proctree_row *row, int64_t at_ms);
 void proctree_exit(struct proctree *t, uint32_t pid, int64_t at_ms);
+/* A quicker way than a look to learn whose thread an id is (0 and *ret_pid, which may be the id itself; -ESRCH).  NULL: none. */
+void proctree_threads(struct proctree *t, int (*process_of)(void *ctx, uint32_t id, uint32_t *ret_pid), void *ctx);
 /* Words were lost: what is known is looked at again before it is believed. */
 void proctree_doubt(struct proctree *t);
 /* Told when the last living process of a tree ended (its ended ones are remembered yet), from within the calls above and proctree_get;

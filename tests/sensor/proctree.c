@@ -404,6 +404,31 @@ static void a_process_that_lost_only_its_first_thread_is_in_its_tree_again(void 
     proctree_free(t);
 }
 
+static int thread_of(void *ctx, uint32_t id, uint32_t *ret_pid)
+{
+    ++*(unsigned *)ctx;
+    if (id < 30)
+        return -ESRCH;
+    *ret_pid = 10;
+    return 0;
+}
+
+static void a_thread_is_found_without_a_look(void **state)
+{
+    (void)state;
+    struct proctree *t = fresh();
+    const struct proctree_row *row;
+    unsigned asked = 0;
+    run(t, 1, 10, 6);
+    proctree_threads(t, thread_of, &asked);
+    assert_ok(proctree_get(t, 35, &row)); /* the world knows nothing of 35: a look would fail */
+    assert_int_equal(row->pid, 10);
+    assert_ok(proctree_get(t, 10, &row));
+    assert_int_equal(asked, 1); /* a process that is known needs no asking */
+    assert_int_equal(proctree_get(t, 29, &row), -ESRCH);
+    proctree_free(t);
+}
+
 static int look_crowd(void *ctx, uint32_t pid, struct proctree_row *ret)
 {
     (void)ctx;
@@ -464,6 +489,7 @@ int main(void)
         cmocka_unit_test(words_out_of_order_or_doubled_do_no_harm),
         cmocka_unit_test(a_process_that_nobody_could_read_has_its_parents_tree),
         cmocka_unit_test(a_process_that_lost_only_its_first_thread_is_in_its_tree_again),
+        cmocka_unit_test(a_thread_is_found_without_a_look),
         cmocka_unit_test(a_crowd_beyond_the_bound_is_counted_and_still_has_trees),
         cmocka_unit_test(names_that_are_no_text_are_told_in_text),
     };

@@ -27,7 +27,7 @@ enum {
     PROGRAMS = 512, PROGRAM_MS = 60 * 1000, /* programs whose file is known, and for how long that is believed */
     SAME_LINE_MS = 10 * 1000, SAME_PAIR_MS = 10 * 1000, SAME_CONNECTION_MS = 60 * 1000,
     PAIR_TOLD = 32, PAIR_TOLD_PACKAGED = 8, /* of one program under another, with whatever lines, in its window */
-    LIST_MAX = 65536, DOUBT_MS = 200, HZ_MS = 10, MS_NS = 1000000
+    THREADS = 1024, LIST_MAX = 65536, DOUBT_MS = 200, HZ_MS = 10, MS_NS = 1000000
 };
 
 struct program {
@@ -44,6 +44,9 @@ struct procs {
     struct fold *fold;
     struct users *users;
     struct program *programs;
+    struct {
+        uint32_t id, pid;
+    } threads[THREADS];
     struct sm_buf line;
     char why[240];
     uint64_t lost, unread; /* unread: programs that ended before anything of them could be read */
@@ -90,6 +93,27 @@ static int look(void *ctx, uint32_t id, struct proctree_row *ret)
     if (!r)
         to_row(&p->info, ret);
     return r ? -ESRCH : 0;
+}
+
+/* Whose thread it was last is asked again in the cheapest way there is. */
+static int process_of(void *ctx, uint32_t id, uint32_t *ret_pid)
+{
+    struct procs *p = ctx;
+    uint32_t pid;
+    char path[64];
+    size_t at = id % THREADS;
+    snprintf(path, sizeof path, "/proc/%u/task/%u", p->threads[at].pid, id);
+    if (p->threads[at].id == id && access(path, F_OK) == 0) {
+        *ret_pid = p->threads[at].pid;
+        return 0;
+    }
+    int r = procinfo_process(id, &pid);
+    if (r)
+        return -ESRCH;
+    p->threads[at].id = id;
+    p->threads[at].pid = pid;
+    *ret_pid = pid;
+    return 0;
 }
 
 static void on_line(void *ctx, struct sm_span line)
@@ -336,6 +360,7 @@ int procs_new(const struct procs_config *config, struct procs **ret)
     if (p->why[0])
         sm_warn("processes: %s", p->why);
     proctree_on_gone(p->tree, p->c.tree_gone, p->c.ctx);
+    proctree_threads(p->tree, process_of, p);
     /* Never a number of an earlier life of ours: 65536 trees a second are more than there can be. */
     proctree_number_from(p->tree, (uint64_t)plat_clock_wall().s << 16);
     look_around(p);
