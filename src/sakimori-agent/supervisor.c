@@ -544,7 +544,7 @@ static void start_all(struct supervisor *s)
         snprintf(s->life, sizeof s->life, "%llx-%x", (unsigned long long)plat_clock_boot_ns(), (unsigned)getpid());
         sm_timer_set(s->second, TEND_LOOK_MS, TEND_LOOK_MS);
     }
-    if (s->endpoint && inspect_data(s->data))
+    if (s->endpoint && endpoint_folder(s->data, "inspect", INSPECT_USER, INSPECT_UID))
         sm_warn("the folder for the state of the machine could not be made");
     if (s->endpoint && endpoint_folder(s->data, "judge", JUDGE_USER, JUDGE_UID))
         sm_warn("the folder of judge could not be made");

@@ -90,5 +90,4 @@ const struct items *baseline_of(const struct baseline *b, const char *sensor);
 sm_must_use int baseline_set(struct baseline *b, const char *sensor, struct items *items);
 
 int inspect_main(const char *data, const char *skip);
-sm_must_use int inspect_data(const char *data); /* DATA/inspect, of that user; made by the supervisor */
 #endif

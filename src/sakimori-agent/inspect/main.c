@@ -113,12 +113,12 @@ static json_t *listening(const struct part *p)
 static void tell_state(struct part *p)
 {
     struct sm_buf b = SM_BUF_INIT(E_PART_STATE_MAX);
-    json_t *o = json_pack("{s:I,s:I,s:b,s:o,s:o,s:[]}", "sensors", (json_int_t)ROUND_SENSORS, "changes", (json_int_t)p->round.changes, "inotify",
-        p->inotify >= 0, "media", media(p), "listening", listening(p), "why");
-    size_t n = 0;
-    while (inspect_sensors[n])
-        n++;
-    if (o && !json_object_set_new(o, "sensors", json_integer((json_int_t)n)) && p->why[0])
+    size_t n = 0, looked = 0;
+    for (; inspect_sensors[n]; n++)
+        looked += p->round.state[n].looked;
+    json_t *o = json_pack("{s:I,s:I,s:I,s:b,s:o,s:o,s:[]}", "sensors", (json_int_t)n, "looked", (json_int_t)looked, "changes",
+        (json_int_t)p->round.changes, "inotify", p->inotify >= 0, "media", media(p), "listening", listening(p), "why");
+    if (o && p->why[0])
         (void)json_array_append_new(json_object_get(o, "why"), json_string(p->why)); /* the state is worth telling without */
     if (o && p->judge && !json_equal(o, p->told) && !sm_json_dump(o, &b) && !sm_ipc_send(p->judge, E_PART_STATE, sm_buf_span(&b), -1)) {
         json_decref(p->told);
@@ -218,19 +218,6 @@ static void on_attach(void *arg, const char *peer, bool fresh, int *fd)
 }
 
 /* ---- life ---- */
-
-int inspect_data(const char *data)
-{
-    char path[AGENT_PATH_MAX + 16];
-    uid_t uid = INSPECT_UID;
-    gid_t gid = INSPECT_UID;
-    snprintf(path, sizeof path, "%s/inspect", data);
-    int r = plat_fs_mkdir_p(path, 0700);
-    if (r || geteuid() != 0)
-        return r;
-    (void)plat_user_lookup(INSPECT_USER, &uid, &gid); /* without such a user the number serves */
-    return lchown(path, uid, gid) ? -errno : 0;
-}
 
 static int open_uevents(void)
 {
