@@ -53,7 +53,9 @@ int regex_new(const char *text, size_t n, unsigned flags, struct regex **ret, ch
         free(r);
         return -SM_EFORMAT;
     }
+#ifndef SIGMA_NO_JIT /* the agent's part may have no memory that can be executed */
     (void)pcre2_jit_compile(r->code, PCRE2_JIT_COMPLETE); /* without it, the same, slower */
+#endif
     r->text = malloc(n + 1);
     if (!r->text) {
         regex_free(r);
