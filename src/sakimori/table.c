@@ -93,6 +93,14 @@ static const struct cli_opt o_log_add[] = { { .name = "path", .value = "FILE", .
     { .name = "format", .value = "NAME", .ja = "形(access、postgresql など。なければ自動)", .en = "format (access, postgresql …; else it is found out)" },
     { .name = "encoding", .value = "NAME", .ja = "文字コード(なければ自動)", .en = "encoding (else it is found out)" },
     { .name = "from-start", .ja = "いまある内容も送る", .en = "send what is there already, too" }, END };
+static const struct cli_opt o_endpoint_policy[] = { { .name = "set", .value = "NAME=VALUE", .many = true,
+    .ja = "決まりを一つ決める。ransom.mode=kill など(くり返せる)", .en = "set one, ransom.mode=kill (may be repeated)" },
+    { .name = "add", .value = "NAME=VALUE", .many = true, .ja = "一覧に足す。block.to=192.0.2.7 など", .en = "add to a list, block.to=192.0.2.7" },
+    { .name = "drop", .value = "NAME=VALUE", .many = true, .ja = "一覧から外す", .en = "take off a list" },
+    { .name = "unset", .value = "NAME", .many = true, .ja = "ここで決めたことをやめる", .en = "no longer set it here" },
+    { .name = "reset", .ja = "ここで決めたことを全部やめる", .en = "nothing is set here any more" }, END };
+static const struct cli_opt o_endpoint_findings[] = { { .name = "device", .value = "MACHINE", .ja = "その機器だけ", .en = "of this machine alone" },
+    { .name = "open", .ja = "終わっていない物だけ", .en = "only those that have not ended" }, END };
 static const struct cli_opt o_wait[] = { OPT_WAIT, END };
 static const struct cli_opt o_source[] = { OPT_SOURCE, END };
 static const struct cli_opt o_period[] = { OPT_SOURCE, { .name = "from", .value = "TIME", .ja = "この時刻から",
@@ -410,6 +418,11 @@ const struct cli_cmd cli_commands[] = {
     { "devices log-add", "MACHINE NAME", 2, 2, cmd_devices_log_add, "機器が送るログを足す", "let a machine send one more log", o_log_add },
     { "devices log-remove", "MACHINE NAME", 2, 2, cmd_devices_log_remove, "そのログを送らせない", "let it not send that log", NULL },
     { "devices log-usual", "MACHINE", 1, 1, cmd_devices_log_usual, "いつものログに戻す", "the usual logs again", NULL },
+    { "endpoint status", "[MACHINE]", 0, 1, cmd_endpoint_status, "機器がどう見張られているか", "how machines are watched", NULL },
+    { "endpoint policy", "[MACHINE]", 0, 1, cmd_endpoint_policy, "何を見張り、止め、ふさぐか(機器を書けばその機器だけ)",
+        "what machines watch, stop and block (MACHINE: what differs there)", o_endpoint_policy },
+    { "endpoint findings", "", 0, 0, cmd_endpoint_findings, "機器が見つけて止めたこと", "what machines found and stopped", o_endpoint_findings },
+    { "endpoint finding", "ID", 1, 1, cmd_endpoint_finding, "その一件を詳しく", "one of them in full", NULL },
     { "devices rename", "MACHINE NAME", 2, 2, cmd_devices_rename, "機器の名前を変える", "rename a machine", NULL },
     { "devices revoke", "MACHINE", 1, 1, cmd_devices_revoke, "機器を取り消す", "revoke a machine", o_why },
     { "people list", "", 0, 0, cmd_people_list, "人の一覧", "people", NULL },
