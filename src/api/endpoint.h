@@ -15,6 +15,8 @@ void endpoint_said(struct api *a, const json_t *device, const json_t *poll);
 void endpoint_push(struct api *a, const char *device);
 /* How it took the order. */
 void endpoint_acked(struct api *a, const json_t *order, const char *state, const char *detail);
+/* Findings of the machines of an incident ([[kind, text]]), from shortly before its beginning on; the caller's. */
+json_t *findings_of(struct api *a, const json_t *entities, int64_t first_s);
 /* {"cover","since","why"} of its row, for lists.  The caller's. */
 json_t *endpoint_cover(const json_t *device);
 #endif

@@ -162,6 +162,25 @@ static json_t *finding_json(const json_t *row, bool whole)
     return o;
 }
 
+enum { OF_INCIDENT = 50, BEFORE_S = 3600 };
+
+json_t *findings_of(struct api *a, const json_t *entities, int64_t first_s)
+{
+    json_t *out = json_array(), *row, *f;
+    size_t i, k;
+    json_array_foreach((json_t *)(uintptr_t)entities, i, row) {
+        const char *kind = json_string_value(json_array_get(row, 0)), *text = json_string_value(json_array_get(row, 1));
+        json_t *d = kind && text && !strcmp(kind, "host") ? device_of_host(a, text) : NULL;
+        json_t *rows = d ? api_rows(a, STATE_findings_since, STATE_ARGS(state_t(api_str(d, "id")), state_i(first_s - BEFORE_S), state_i(OF_INCIDENT))) : NULL;
+        json_array_foreach(rows, k, f)
+            if (json_array_size(out) < OF_INCIDENT)
+                api_append(out, finding_json(f, false));
+        json_decref(rows);
+        json_decref(d);
+    }
+    return out;
+}
+
 /* ?device=ID, ?open=1. */
 void h_findings(struct api_call *c)
 {

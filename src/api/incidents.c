@@ -1,6 +1,7 @@
 /* Incidents as people see them: a title, a story in order, what to do next, and their end. */
 #include <stdlib.h>
 #include <string.h>
+#include "api/endpoint.h"
 #include "api/watch.h"
 
 static json_t *head_json(const json_t *row, enum text_lang lang)
@@ -49,6 +50,7 @@ void h_incident(struct api_call *c)
         api_append(line, signal_json(s, c->lang));
     api_set(o, "timeline", line);
     api_set(o, "responses", responses_of(c->api, api_int(row, "id", 0), c->lang));
+    api_set(o, "findings", findings_of(c->api, json_object_get(o, "entities"), api_time_s(api_str(row, "first"))));
     json_decref(rows);
     json_decref(row);
     api_reply(c, 200, o);

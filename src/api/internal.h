@@ -305,6 +305,7 @@ void poll_wake(struct api *a, const char *device);                   /* NULL: al
 bool device_there(const json_t *device, int64_t now);
 /* As its signals name it: its host name, else the name people gave it. */
 const char *device_host(const json_t *d);
+json_t *device_of_host(struct api *a, const char *host); /* the caller's; NULL: none of that name */
 json_t *generation_words(json_t *generation, enum text_lang lang);   /* adds texts; borrowed and returned */
 json_t *today_json(struct api *a, enum text_lang lang);
 void access_note(struct api *a, json_t *record /* taken */);

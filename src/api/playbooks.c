@@ -73,7 +73,7 @@ static const char *why_in(enum text_lang lang, const char *why, char ret[WHY])
     return lang == TEXT_JA ? why_ja(why, ret) : why;
 }
 
-static json_t *device_of_host(struct api *a, const char *host)
+json_t *device_of_host(struct api *a, const char *host)
 {
     json_t *rows = api_rows(a, STATE_devices_joined, STATE_NONE), *row, *found = NULL;
     size_t i;

@@ -336,8 +336,9 @@ static void a_stop_is_told_at_once_and_its_files_are_given_back(void **state)
     struct cases *c = cases_new(&p);
     json_t *done = json_loads("{\"state\":\"done\",\"detail\":\"3 files\",\"files\":{\"given_back\":3,\"lost\":0}}", 0, NULL);
     (void)state;
-    assert_ok(tell(c, VIEW("stopped", "")));
+    assert_ok(tell(c, VIEW("stopped", ",\"acts\":[{\"at\":\"x\",\"action\":\"stop\",\"by\":\"policy\",\"state\":\"done\",\"processes\":2}]")));
     assert_int_equal(world.post, 1);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(sent("acts"), 0), "action")), "stop");
     assert_string_equal(json_string_value(sent("state")), "stopped");
     assert_int_equal(json_integer_value(json_object_get(sent("timing"), "told_ms")), 100);
     assert_null(json_object_get(json_array_get(sent("processes"), 0), "odd")); /* the box takes plain values alone */
@@ -352,7 +353,8 @@ static void a_stop_is_told_at_once_and_its_files_are_given_back(void **state)
     assert_true(json_integer_value(sent("rev")) > rev);
     assert_int_equal(json_integer_value(json_object_get(sent("files"), "given_back")), 3);
     assert_int_equal(json_integer_value(json_object_get(sent("files"), "touched")), 3);
-    assert_string_equal(json_string_value(json_object_get(json_array_get(sent("acts"), 0), "state")), "done");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(sent("acts"), 1), "action")), "give_back");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(sent("acts"), 1), "state")), "done");
     cases_answered(c, world.id, 200);
     assert_true(cases_go(c) == UINT64_MAX);
     assert_int_equal(world.post, 2);
@@ -453,6 +455,12 @@ static void watching_tells_and_does_nothing(void **state)
     assert_ok(tell(c, VIEW("seen", "")));
     assert_int_equal(world.ask, 0);
     assert_string_equal(world.action_of_event, "ransomware_seen");
+    assert_ok(tell(c, VIEW("seen", "")));
+    assert_int_equal(world.events, 1);
+    p.ransom = ENDPOINT_STOP; /* another policy came */
+    assert_ok(tell(c, VIEW("stopped", "")));
+    assert_int_equal(world.events, 2);
+    assert_string_equal(world.action_of_event, "ransomware_stopped");
     cases_free(c);
 }
 

@@ -1,5 +1,6 @@
 // The endpoint of a machine, by a real agent and a real box: its policy is signed and holds, its state is told, what it finds arrives once.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -7,11 +8,18 @@ import * as L from './lib.mjs';
 
 const WAIT = 90e3;
 let box, c, agent, dir;
+const files = 60, STOPPED = '3f0f7c7e-52d0-5d8e-9a57-6f1f9a7f0c11'; // rules/sakimori/endpoint_ransomware.yml
+const started = [];
+const text = (i) => `診療の記録 ${i}\n${'内科、再診。処方は前回と同じ。血圧は 128/76。\n'.repeat(60 + (i % 7))}`;
 const root = process.getuid() === 0;
 before(async () => {
   box = await L.Box.start({ config: { rules: path.join(L.top, 'rules') } });
   c = (await L.setUp(box)).client;
   dir = L.tempDir('endpoint', 0o755);
+  for (let i = 0; i < files; i++) {
+    fs.mkdirSync(path.join(dir, `f${i % 6}`), { recursive: true });
+    fs.writeFileSync(path.join(dir, `f${i % 6}`, `d${i}.txt`), text(i));
+  }
   agent = await L.Agent.join(box, c, 'karte-server');
   await agent.stop();
   // Only this folder is watched: the machine is shared.
@@ -19,6 +27,7 @@ before(async () => {
   agent.start();
 });
 after(async () => {
+  for (const p of started) try { process.kill(p.pid, 'SIGKILL'); } catch { /* gone */ }
   await agent?.stop().catch(() => {});
   await box?.stop().catch(() => {});
 });
@@ -40,6 +49,45 @@ test('a machine says how it is watched', { skip: !root }, async () => {
   assert.equal(s.policy.number, 0);
   const d = (await c.get('devices')).items.find((x) => x.id === agent.device.id);
   assert.equal(d.endpoint.cover, s.cover);
+});
+
+test('ransomware that is stopped is a finding at once, and an incident', { skip: !root, timeout: 240e3 }, async () => {
+  await became('its sensors are armed', (x) => x.state?.sensor?.armed);
+  const code = `import os\nfor r, ds, fs in os.walk(${JSON.stringify(dir)}):\n  for f in sorted(fs):\n    p = os.path.join(r, f)\n    h = open(p, 'r+b'); n = len(h.read()); h.seek(0); h.write(os.urandom(n)); h.close()\n`;
+  const p = spawn('python3', ['-c', code], { stdio: 'ignore' });
+  started.push(p);
+  const found = await L.until('the finding', async () => (await c.get(`findings?device=${agent.device.id}`)).items.find((f) => f.state === 'stopped'), WAIT);
+  const f = await c.get(`findings/${found.id}`);
+  assert.equal(f.kind, 'ransomware');
+  assert.ok(f.files.touched < files / 2, JSON.stringify(f));
+  assert.ok(f.timing.told_ms >= f.timing.stop_ms, JSON.stringify(f.timing));
+  assert.ok(f.acts.some((a) => a.action === 'stop' && a.state === 'done'), JSON.stringify(f.acts));
+  assert.ok(f.acts.some((a) => a.action === 'give_back' && a.by === 'policy'), JSON.stringify(f.acts));
+  assert.ok(f.reasons.length > 0 && f.processes.some((x) => x.pid === p.pid));
+  const i = await L.until('the incident', async () => (await c.get('incidents?open=1')).items.find((x) => x.entities.some((e) => e[0] === 'host')), WAIT);
+  const whole = await c.get(`incidents/${i.id}`);
+  assert.equal(whole.severity, 'call');
+  assert.equal(whole.timeline.filter((x) => x.rule === STOPPED).length, 1, JSON.stringify(whole.timeline));
+  assert.ok(whole.findings.some((x) => x.id === f.id));
+  console.log(`# stopped after ${f.timing.stop_ms} ms, told after ${f.timing.told_ms} ms, ${f.files.touched} files touched`);
+});
+
+test('findings stay and the spool is emptied, whatever part is killed', { skip: !root, timeout: 240e3 }, async () => {
+  const parts = () => Object.fromEntries(fs.readdirSync('/proc').filter((d) => /^\d+$/.test(d)).flatMap((d) => {
+    try {
+      const [cmd, ppid] = [fs.readFileSync(`/proc/${d}/cmdline`, 'utf8'), Number(/PPid:\s+(\d+)/.exec(fs.readFileSync(`/proc/${d}/status`, 'utf8'))[1])];
+      return ppid === agent.process.pid ? [[/--part=(\w+)/.exec(cmd)?.[1], Number(d)]] : [];
+    } catch { return []; }
+  }));
+  for (const part of ['judge', 'link', 'judge']) {
+    const pid = parts()[part];
+    assert.ok(pid, part);
+    process.kill(pid, 'SIGKILL');
+    await L.until(`${part} is there again`, () => parts()[part] && parts()[part] !== pid, WAIT);
+  }
+  await became('the judge tells again', (x) => x.state?.judge?.spool?.batches === 0 && x.state.judge.findings.untold === 0);
+  const again = (await c.get(`findings?device=${agent.device.id}`)).items;
+  assert.equal(again.length, new Set(again.map((x) => x.id)).size);
 });
 
 test('a policy of the institution is signed and holds on the machine, and what is wrong in one is named', { skip: !root }, async () => {

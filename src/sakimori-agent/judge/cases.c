@@ -11,6 +11,7 @@
 
 enum { ID_HEX = 16, ACTS_MAX = 60, REASONS_MAX = 40, PROCESSES_MAX = 200, PATHS_MAX = 32, TEXT_MAX = 4000, FILE_MAX = 384 << 10,
     BACKOFF_MIN_MS = 1000, BACKOFF_MAX_MS = 30000, AGAIN_MS = 1000, ASK_AGAIN_MS = 5000 };
+enum { SEEN = 1, STOPPED = 2 };
 enum act { KILL = 1, GIVE_BACK = 2, ISOLATE = 4 };
 static const struct {
     unsigned act;
@@ -29,7 +30,9 @@ struct one {
     char state[12];
     unsigned asked, todo, doing; /* acts by the policy: asked ever; to be asked; being done */
     uint64_t stops;
-    bool said, dirty, soon, unsaved, sending; /* soon: the change need not wait for others */
+    int64_t told_after_ms; /* the first harmful act, until the box was told for the first time; -1: not yet */
+    unsigned said; /* facts that were said: bits of SEEN, STOPPED */
+    bool dirty, soon, unsaved, sending; /* soon: the change need not wait for others */
     uint64_t not_before_ms, backoff_ms, ask_at_ms, touched;
 };
 struct cases {
@@ -178,6 +181,7 @@ static struct one *add(struct cases *c, const char *id)
     snprintf(o->id, sizeof o->id, "%.16s", id);
     o->acts = json_array();
     o->files = json_object();
+    o->told_after_ms = -1;
     snprintf(o->state, sizeof o->state, "seen");
     c->one[c->n++] = o;
     return o;
@@ -197,9 +201,9 @@ static void save(struct cases *c, struct one *o)
 {
     struct sm_buf text = SM_BUF_INIT(FILE_MAX);
     char file[32];
-    json_t *j = json_pack("{s:i,s:s,s:I,s:I,s:I,s:s,s:I,s:i,s:i,s:b,s:O,s:O,s:O}", "v", 1, "id", o->id, "tree", (json_int_t)o->tree, "rev",
+    json_t *j = json_pack("{s:i,s:s,s:I,s:I,s:I,s:s,s:I,s:i,s:i,s:i,s:I,s:O,s:O,s:O}", "v", 1, "id", o->id, "tree", (json_int_t)o->tree, "rev",
         (json_int_t)o->rev, "told", (json_int_t)o->told, "state", o->state, "stops", (json_int_t)o->stops, "asked", (int)o->asked, "todo",
-        (int)(o->todo | o->doing), "said", o->said, "view", o->view, "acts", o->acts, "files", o->files);
+        (int)(o->todo | o->doing), "said", (int)o->said, "told_after_ms", (json_int_t)o->told_after_ms, "view", o->view, "acts", o->acts, "files", o->files);
     file_of(o, file);
     int r = j ? sm_json_dump(j, &text) : -ENOMEM;
     if (!r)
@@ -218,7 +222,7 @@ static int load_one(struct cases *c, const json_t *j)
     struct one got = {.rev = sm_obj_int(&f, "rev", 0, INT64_MAX / 2), .told = sm_obj_int(&f, "told", 0, INT64_MAX / 2),
         .tree = (uint64_t)sm_obj_int(&f, "tree", 0, INT64_MAX), .stops = (uint64_t)sm_obj_int(&f, "stops", 0, INT64_MAX),
         .asked = (unsigned)sm_obj_int(&f, "asked", 0, 7), .todo = (unsigned)sm_obj_int(&f, "todo", 0, 7),
-        .said = sm_obj_bool(&f, "said", false)};
+        .said = (unsigned)sm_obj_int(&f, "said", 0, 3), .told_after_ms = sm_obj_int(&f, "told_after_ms", -1, INT64_MAX)};
     const json_t *view = sm_obj_obj(&f, "view"), *list = sm_obj_arr(&f, "acts", ACTS_MAX), *files = sm_obj_obj(&f, "files");
     if (f.err || !view || !files || !is_one(state, states) || strspn(id, "0123456789abcdef") != ID_HEX || find(c, id))
         return -SM_EFORMAT;
@@ -299,7 +303,7 @@ static const char *act_name(unsigned act)
 
 static void note(struct cases *c, struct one *o, const char *action, const char *by, const char *state, const char *detail)
 {
-    char at[40];
+    char at[SM_TIME_TEXT];
     cases_time(c->ways->wall_ms(), at);
     if (json_array_size(o->acts) >= ACTS_MAX)
         json_array_remove(o->acts, 1); /* the first one stays: it says how it began */
@@ -384,21 +388,22 @@ static void want(struct cases *c, struct one *o, unsigned act)
     step(c, o);
 }
 
-/* The fact for the record and the rules of the box: once when it is first seen or stopped. */
+/* The fact for the record and the rules of the box: once when it is seen, once when it is stopped. */
 static void say(struct cases *c, struct one *o)
 {
     const char *kind = json_string_value(json_object_get(o->view, "kind")), *program = json_string_value(json_object_get(o->view, "program"));
-    bool stopped = strcmp(o->state, "stopped") == 0 || strcmp(o->state, "killed") == 0;
+    bool stopped = strcmp(o->state, "stopped") == 0 || strcmp(o->state, "killed") == 0, seen = strcmp(o->state, "seen") == 0;
     const json_t *process = json_array_get(json_object_get(o->view, "processes"), 0);
     const char *line = json_string_value(json_object_get(process, "line"));
-    char at[40];
-    if (o->said || !kind || strcmp(kind, "ransomware") != 0)
+    unsigned what = stopped ? STOPPED : SEEN;
+    char at[SM_TIME_TEXT];
+    if (o->said >= what || (!stopped && !seen) || !kind || strcmp(kind, "ransomware") != 0)
         return;
-    o->said = true;
+    o->said |= what;
     cases_time(c->ways->wall_ms(), at);
     json_t *e = json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:O*,s:O*}", "v", 1, "at", at, "service", "sakimori", "action",
         stopped ? "ransomware_stopped" : "ransomware_seen", "Finding", o->id, "Image", program ? program : "", "CommandLine", line ? line : "",
-        "Tree", (json_int_t)o->tree, "Score", json_object_get(o->view, "score"), "Files",
+        "Tree", (json_int_t)o->tree, "Score", json_object_get(o->view, "score"), "Touched",
         json_object_get(json_object_get(o->view, "files"), "touched"));
     if (e)
         c->ways->event(c->ways->ctx, e);
@@ -440,6 +445,24 @@ static int more_of(struct cases *c, struct one *o, const json_t *j)
     return 0;
 }
 
+/* What the finder did at once (it stops before it tells). */
+static void take_acts(struct cases *c, struct one *o, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list) && i < ACTS_MAX; i++) {
+        json_t *a = flat(json_array_get(list, i));
+        const char *action = json_string_value(json_object_get(a, "action"));
+        bool known = !action;
+        for (size_t k = 0; k < json_array_size(o->acts) && !known; k++) {
+            const char *have = json_string_value(json_object_get(json_array_get(o->acts, k), "action"));
+            known = have && strcmp(have, action) == 0;
+        }
+        if (!known && json_array_size(o->acts) < ACTS_MAX)
+            json_array_append(o->acts, a);
+        json_decref(a);
+    }
+    changed(c, o);
+}
+
 /* A killed tree does not become a stopped one by a view that is older. */
 static void take_state(struct one *o, const char *state)
 {
@@ -475,7 +498,7 @@ static int take(struct cases *c, const json_t *j)
     if ((uint64_t)stops > o->stops && o->stops) /* it moved again: what it wrote since is given back too */
         o->asked &= ~(unsigned)GIVE_BACK;
     o->stops = (uint64_t)stops;
-    changed(c, o);
+    take_acts(c, o, json_object_get(j, "acts"));
     decide(c, o);
     return 0;
 }
@@ -502,7 +525,7 @@ static void put_text(json_t *o, const char *key, struct sm_span s)
 
 static json_t *rule_view(const struct cases *c, const struct cases_hit *h)
 {
-    char at[40];
+    char at[SM_TIME_TEXT];
     cases_time(c->ways->wall_ms(), at);
     json_t *view = json_pack("{s:s,s:s,s:I,s:[],s:[]}", "kind", "rule", "at", at, "tree", (json_int_t)h->tree, "reasons", "processes");
     put_text(view, "program", h->program);
@@ -587,17 +610,17 @@ void cases_hit(struct cases *c, const struct cases_hit *h)
 static json_t *body_of(struct cases *c, struct one *o)
 {
     json_t *f = json_deep_copy(o->view), *timing = json_object_get(f, "timing"), *files = json_object_get(f, "files");
-    const json_t *first = json_object_get(timing, "first_ms");
+    json_int_t first = json_integer_value(json_object_get(timing, "first_ms"));
     json_object_set_new(f, "id", json_string(o->id));
     json_object_set_new(f, "rev", json_integer(o->rev));
     json_object_set_new(f, "state", json_string(o->state));
     json_object_set(f, "acts", o->acts);
-    if (json_is_integer(first) && !json_object_get(timing, "told_ms")) {
-        json_int_t ms = c->ways->wall_ms() - json_integer_value(first);
-        json_object_set_new(timing, "told_ms", json_integer(ms > 0 ? ms : 0));
-        json_t *own = json_object_get(o->view, "timing"); /* it is the first telling that counts */
-        json_object_set_new(own, "told_ms", json_integer(ms > 0 ? ms : 0));
+    if (first > 0 && o->told_after_ms < 0) { /* the first telling counts */
+        json_int_t ms = c->ways->wall_ms() - first;
+        o->told_after_ms = ms > 0 ? ms : 0;
     }
+    if (o->told_after_ms >= 0)
+        json_object_set_new(timing, "told_ms", json_integer(o->told_after_ms));
     if (!files && json_object_size(o->files)) {
         files = json_object();
         json_object_set_new(f, "files", files);

@@ -26,7 +26,7 @@ struct judge {
     struct cases *cases;
     struct cases_ways ways;
     struct sm_timer *go, *tick;
-    bool sending;               /* a batch */
+    bool sending, saying;       /* a batch; an own fact */
     uint64_t backoff_ms, not_before_ms;
     json_t *state[JUDGE_PEERS + 1]; /* what each said of itself last */
     json_t *told;               /* to link */

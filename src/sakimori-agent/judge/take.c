@@ -52,6 +52,8 @@ static void line(struct judge *j, struct sm_span text)
     struct sm_time now = plat_clock_wall();
     struct hitting h = {.j = j, .own = has(text, "\"service\":\"sakimori\"")};
     const struct event_time at = {.s = now.s, .ns = now.ns};
+    if (h.own && has(text, "\"action\":\"ransomware_") && !j->saying)
+        return; /* said of the finding, once, whoever found it */
     h.urgent = h.own; /* what the agent says of itself need not wait for others */
     j->lines++;
     int r = rules_line(j->rules, text, at, on_hit, &h);
@@ -89,7 +91,9 @@ void judge_fact(struct judge *j, const json_t *event)
 {
     struct sm_buf b = SM_BUF_INIT(SPOOL_LINE_MAX);
     if (!sm_json_dump(event, &b)) {
+        j->saying = true;
         line(j, sm_buf_span(&b));
+        j->saying = false;
         written(j);
     }
     sm_buf_wipe(&b);
