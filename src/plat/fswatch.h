@@ -36,6 +36,9 @@ sm_must_use int fswatch_filesystem(struct fswatch *w, int dirfd, bool on);
 void fswatch_forget(struct fswatch *w);
 /* Never anything in this one folder (of a marked file system).  -SM_EUNSUPPORTED before Linux 6.0. */
 sm_must_use int fswatch_leave_out(struct fswatch *w, int dirfd);
+/* Opening this folder itself (not what lies in it) asks nobody, until on is false: for the thread that answers, which would wait for itself.
+ * -SM_EUNSUPPORTED, -errno. */
+sm_must_use int fswatch_unasked(struct fswatch *w, int dirfd, bool on);
 /* Ask for programs started from dirfd's file system. */
 sm_must_use int fswatch_programs(struct fswatch *w, int dirfd, bool on);
 /* Do not ask again for the program behind fd until its file changes; forget all such words. */

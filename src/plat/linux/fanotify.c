@@ -179,6 +179,15 @@ int fswatch_leave_out(struct fswatch *w, int dirfd)
     return r == -EINVAL ? -SM_EUNSUPPORTED : r;
 }
 
+int fswatch_unasked(struct fswatch *w, int dirfd, bool on)
+{
+    const unsigned flags = (on ? FAN_MARK_ADD | FAN_MARK_IGNORE_SURV : FAN_MARK_REMOVE | FAN_MARK_IGNORE) | FAN_MARK_ONLYDIR;
+    /* By name: dirfd may be open for its path alone, since opening it otherwise is what would ask. */
+    if (w->fd[FSWATCH_OPENS] < 0 || !fanotify_mark(w->fd[FSWATCH_OPENS], flags, FAN_OPEN_PERM | FAN_ONDIR, dirfd, "."))
+        return 0;
+    return errno == EINVAL ? -SM_EUNSUPPORTED : -errno;
+}
+
 int fswatch_programs(struct fswatch *w, int dirfd, bool on)
 {
     return mark(w, FSWATCH_EXECS, (on ? FAN_MARK_ADD : FAN_MARK_REMOVE) | FAN_MARK_FILESYSTEM, FAN_OPEN_EXEC_PERM, dirfd);

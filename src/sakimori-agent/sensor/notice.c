@@ -153,7 +153,14 @@ static void on_notice(void *ctx, const struct fswatch_notice *n)
     }
     if (n->kind == FSWATCH_MADE && !n->folder)
         return; /* its maker's open is asked for */
-    if (!n->pid || who_is(s, n->pid, &s->who) || s->who.own)
+    if (!n->pid)
+        return;
+    if (who_is(s, n->pid, &s->who)) { /* born since the last word of processes, and gone already: `rm` of one file */
+        procs_drain(s->procs);
+        if (who_is(s, n->pid, &s->who))
+            return;
+    }
+    if (s->who.own)
         return;
     if (n->kind == FSWATCH_REMOVED && n->folder)
         fswatch_moved(s->w);

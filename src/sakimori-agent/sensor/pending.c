@@ -140,6 +140,26 @@ static int on_name(void *arg, struct sm_span name, unsigned char type)
     return 0;
 }
 
+/* The folder above is watched, so opening this one would ask us, who are about to wait for it. */
+static int tell_folder(struct sensor *s, struct telling *t)
+{
+    int at = open(t->folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (at < 0)
+        return 0;
+    int r = fswatch_unasked(s->w, at, true);
+    if (!r) {
+        t->dir = plat_fs_open_dir(at, ".");
+        r = t->dir < 0 ? t->dir : plat_fs_list(t->dir, on_name, t);
+        /* What it makes from now on is asked for: earlier files are at stake.  Not before the list, which opens what lies there. */
+        r = r < 0 ? r : fswatch_folder(s->w, t->dir, true);
+        if (t->dir >= 0)
+            close(t->dir);
+        (void)!fswatch_unasked(s->w, at, false); /* it was removed meanwhile */
+    }
+    close(at);
+    return r;
+}
+
 /* Before the first removal by a tree counts: what it made in new folders may be copies of what it removes, plain ones or not.
  * Opening there asks nobody, since the folders are not marked; where whole file systems are, nothing waits here. */
 void pending_tell(struct sensor *s, const struct who *who)
@@ -150,12 +170,8 @@ void pending_tell(struct sensor *s, const struct who *who)
         if (p->tree != who->t->tree || p->told)
             continue;
         p->told = true;
-        t.dir = plat_fs_open_dir(AT_FDCWD, p->path);
         t.folder = p->path;
-        if (t.dir < 0)
-            continue;
-        if (plat_fs_list(t.dir, on_name, &t) < 0)
+        if (tell_folder(s, &t) < 0)
             s->pending[i].told = false;
-        close(t.dir);
     }
 }
