@@ -74,7 +74,8 @@ struct fswatch_notice {
     bool folder;            /* it is a folder itself */
     uint32_t pid;           /* of the process; 0: not told */
     uint64_t file;          /* as fswatch_number gives it; 0: not told */
-    struct fswatch_name at, to; /* to: RENAMED only */
+    struct fswatch_name at, to; /* to: RENAMED only.  Of a rename from or to a folder that is not watched only one is told */
+    struct fswatch_name self;   /* the file itself, as a folder without a name: for fswatch_path and fswatch_follow */
 };
 typedef void fswatch_notice_fn(void *ctx, const struct fswatch_notice *n);
 /* Give fn what is there (one read: about a thousand at most); how many, 0 when there is none.  -errno. */
@@ -84,6 +85,8 @@ sm_must_use ssize_t fswatch_parse(struct sm_span bytes, fswatch_notice_fn *fn, v
 /* Absolute path of a name as it is now; bytes in ret (FSWATCH_PATH).  -ESTALE the folder is gone, -ENAMETOOLONG, -SM_ENOTFOUND (also of
  * a disk that fswatch_rest let go: fswatch_disk, or marking a folder of it, makes it known again). */
 sm_must_use ssize_t fswatch_path(struct fswatch *w, const struct fswatch_name *n, char *ret);
+/* Ask for opens of this one file from now on, wherever it was moved to.  -errno. */
+sm_must_use int fswatch_follow(struct fswatch *w, const struct fswatch_name *self);
 /* Folders were renamed or removed: fswatch_path looks anew. */
 void fswatch_moved(struct fswatch *w);
 /* A descriptor for this file system is kept for fswatch_path (a duplicate of fd, which is open already).  Of one that may be removed,

@@ -99,3 +99,161 @@ for (const [name, act] of Object.entries(shapes))
     assert.equal(c.facts('ransomware_stopped').length, 1);
     await c.stop();
   });
+
+it('several processes of one program are stopped together, also those born meanwhile', async () => {
+  const d = documents(120);
+  const c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep'), '--give-back']);
+  const a = attacker(d.dir, "h = open(p, 'r+b'); n = len(h.read()); h.seek(0); h.write(os.urandom(n)); h.close()",
+    'for i in range(3):\n  if os.fork() == 0: break\nos.fork()');
+  await c.wait('the finding', () => c.all('finding').length);
+  const pids = c.all('finding')[0].processes.filter((p) => !p.ended).map((p) => p.pid);
+  await c.wait('all stand', () => pids.every((p) => 'TZ-'.includes(stateOf(p))));
+  assert.ok(pids.length >= 2, JSON.stringify(pids));
+  assert.ok(c.all('finding')[0].files.touched <= 16, JSON.stringify(c.all('finding')[0].files));
+  await c.wait('given back', () => c.all('given_back').length);
+  for (const p of pids) try { process.kill(p, 'SIGKILL'); } catch { /* gone */ }
+  await end(a);
+  assert.equal(d.differ(), 0);
+  await c.stop();
+});
+
+it('a stopped program that is continued from outside is stopped again, and what it touches then is kept', async () => {
+  const d = documents();
+  const c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep')]);
+  const a = attacker(d.dir, shapes['in place']);
+  await c.wait('it stands', () => stateOf(a.pid) === 'T');
+  for (let i = 0; i < 5; i++) {
+    process.kill(a.pid, 'SIGCONT');
+    await L.sleep(50);
+    await c.wait('it stands again', () => stateOf(a.pid) === 'T');
+  }
+  assert.ok(d.differ() <= 10, `${d.differ()}`);
+  await c.wait('all that was touched is kept', () => c.state().giveback.files >= d.differ());
+  await end(a);
+  await c.stop();
+});
+
+it('one that only watches stops nothing, and says what it saw', async () => {
+  const d = documents(30);
+  const c = await check(['--protect', d.dir, '--keep', L.tempDir('keep')]);
+  const a = attacker(d.dir, shapes['in place']);
+  await L.until('its end', () => a.exitCode !== null, WAIT);
+  assert.equal(a.exitCode, 0, a.err);
+  await c.wait('the finding', () => c.all('finding').length);
+  assert.equal(c.all('finding')[0].state, 'seen');
+  assert.equal(d.differ(), 30);
+  await c.stop();
+});
+
+it('work of people goes on: reading, new files, saving anew, moving, removing', async () => {
+  const d = documents(40);
+  const c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep')]);
+  const a = attacker(d.dir, "t = open(p, encoding='utf8').read(); h = open(p + '.new', 'w', encoding='utf8'); h.write(t.replace('128', '131')); h.close(); os.replace(p + '.new', p)");
+  await L.until('its end', () => a.exitCode !== null, WAIT);
+  assert.equal(a.exitCode, 0, a.err);
+  assert.equal(c.all('finding').length, 0, JSON.stringify(c.all('finding')));
+  assert.equal(d.differ(), 40);
+  await c.stop();
+});
+
+it('new folders, moved-in folders and names of any bytes are watched; what is left out is not', async () => {
+  const d = documents(12), other = L.tempDir('sensor-other', 0o755);
+  fs.mkdirSync(path.join(d.dir, 'out'));
+  fs.mkdirSync(path.join(other, 'in', 'deep'), { recursive: true });
+  fs.writeFileSync(path.join(other, 'in', 'deep', 'a'), 'a');
+  const c = await check(['--protect', d.dir, '--unprotect', path.join(d.dir, 'out')]);
+  const folders = () => c.state().folders;
+  const before = folders();
+  const odd = Buffer.concat([Buffer.from(`${d.dir}/`), Buffer.from([0x6e, 0x0a, 0xff, 0xfe])]);
+  fs.mkdirSync(odd);
+  fs.renameSync(path.join(other, 'in'), path.join(d.dir, 'in'));
+  await c.wait('three more folders', () => folders() === before + 3);
+  const asks = () => c.state().asks;
+  let n = asks();
+  fs.writeFileSync(Buffer.concat([odd, Buffer.from('/x\n')]), 'x');
+  fs.readFileSync(path.join(d.dir, 'in', 'deep', 'a'));
+  await c.wait('both are asked for', () => asks() >= n + 2);
+  await L.sleep(1500);
+  n = asks();
+  for (let i = 0; i < 50; i++) fs.writeFileSync(path.join(d.dir, 'out', `${i}`), 'x');
+  fs.renameSync(path.join(d.dir, 'in'), path.join(other, 'back'));
+  await L.sleep(3000);
+  n = asks();
+  fs.readFileSync(path.join(other, 'back', 'deep', 'a'));
+  await L.sleep(2500);
+  assert.equal(asks(), n);
+  await c.stop();
+});
+
+it('a storm of changes: nobody waits for long, what was lost is said, and an attacker in it is stopped', async () => {
+  const d = documents(), dir = path.join(d.dir, 'storm');
+  fs.mkdirSync(dir);
+  const c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep'), '--give-back']);
+  const storm = spawn('python3', ['-c', `import os\nfor i in range(60000):\n  n = ${JSON.stringify(dir)} + '/s%d' % (i % 40)\n  os.close(os.open(n, os.O_CREAT | os.O_WRONLY))\n  os.rename(n, n + 'x')\n  os.unlink(n + 'x')`], { stdio: 'ignore' });
+  started.push(storm);
+  await L.sleep(500);
+  const a = attacker(path.join(d.dir, 'f0'), shapes['in place']);
+  await c.wait('it stands', () => stateOf(a.pid) === 'T');
+  await c.wait('the storm is over', () => storm.exitCode !== null);
+  assert.equal(storm.exitCode, 0);
+  await end(a);
+  const s = c.state();
+  assert.equal(s.lost.answers, 0, JSON.stringify(s));
+  await L.sleep(2000);
+  if (c.state().lost.events > 0) assert.ok(c.facts('overflow').length > 0, 'what was lost is said');
+  assert.equal(c.all('finding').filter((f) => f.state === 'stopped').length, 1);
+  await c.wait('given back', () => c.all('given_back').length);
+  assert.equal(d.differ(), 0);
+  await c.stop();
+});
+
+it('processes that are gone before they are looked at, thousands of them, do no harm', async () => {
+  const d = documents(10);
+  const c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep')]);
+  const p = spawn('sh', ['-c', `cd ${d.dir} && i=0; while [ $i -lt 1500 ]; do (: > n$i; rm n$i) & i=$((i+1)); [ $((i % 50)) = 0 ] && wait; done; wait`], { stdio: 'ignore' });
+  started.push(p);
+  await c.wait('they are all done', () => p.exitCode !== null);
+  assert.equal(p.exitCode, 0);
+  assert.equal(c.all('finding').length, 0);
+  assert.equal(c.state().lost.answers, 0);
+  assert.equal(d.differ(), 0);
+  await c.stop();
+});
+
+it('with no room to keep anything a program goes on, and it is said; one that destroys is stopped all the same', async () => {
+  const d = documents(), keep = L.tempDir('keep');
+  // A file system of a few pages stands where copies would go.
+  const { execFileSync } = await import('node:child_process');
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=700', 'sakimori-test', keep]);
+  let c;
+  try {
+    c = await check(['--protect', d.dir, '--stop', '--keep', keep]);
+    fs.writeFileSync(path.join(d.dir, 'f0', 'd0.txt'), 'a person writes this');
+    assert.equal(fs.readFileSync(path.join(d.dir, 'f0', 'd0.txt'), 'utf8'), 'a person writes this');
+    await c.wait('it is counted', () => c.state().lost.copies > 0);
+    await c.wait('and said', () => c.facts('overflow').some((e) => e.What === 'copies'));
+    const a = attacker(d.dir, shapes['in place']);
+    await c.wait('it stands', () => stateOf(a.pid) === 'T');
+    assert.ok(d.differ() <= 7, `${d.differ()}`);
+    await end(a);
+    await c.stop();
+  } finally {
+    c?.p.kill('SIGKILL');
+    await L.until('no longer mounted', () => { try { execFileSync('umount', [keep], { stdio: 'ignore' }); return true; } catch { return false; } }, WAIT);
+  }
+});
+
+it('a sensor that is killed, or stops deciding, holds nobody up', async () => {
+  const d = documents(12);
+  let c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep')]);
+  c.p.kill('SIGKILL');
+  await c.wait('its end', () => c.p.signalCode);
+  assert.equal(fs.readFileSync(path.join(d.dir, 'f0', 'd0.txt'), 'utf8'), text(0));
+  // Its deciding thread alone stands: the watchdog answers for it.
+  c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep')]);
+  const p = spawn('sh', ['-c', `cat ${d.dir}/f1/d1.txt > /dev/null && echo read`], { stdio: ['ignore', 'pipe', 'ignore'] });
+  let out = '';
+  p.stdout.on('data', (x) => { out += x; });
+  await c.wait('it is read', () => out.includes('read'));
+  await c.stop();
+});

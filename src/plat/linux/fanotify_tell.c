@@ -59,12 +59,14 @@ static int take_info(struct sm_span all, struct fswatch_notice *n)
             h.info_type == FAN_EVENT_INFO_TYPE_NEW_DFID_NAME;
         if (knows && take_handle(body, &id, &name))
             return -SM_EFORMAT;
-        if (h.info_type == FAN_EVENT_INFO_TYPE_FID)
+        if (h.info_type == FAN_EVENT_INFO_TYPE_FID) {
             n->file = number(id);
-        else if (h.info_type == FAN_EVENT_INFO_TYPE_NEW_DFID_NAME)
+            n->self.folder = id;
+        } else if (h.info_type == FAN_EVENT_INFO_TYPE_NEW_DFID_NAME) {
             n->to = (struct fswatch_name){id, name};
-        else if (knows)
+        } else if (knows) {
             n->at = (struct fswatch_name){id, name};
+        }
         all = SM_SPAN(all.p + h.len, all.n - h.len);
     }
     return 0;
@@ -195,6 +197,20 @@ ssize_t fswatch_path(struct fswatch *w, const struct fswatch_name *n, char *ret)
     }
     ret[at] = 0;
     return (ssize_t)at;
+}
+
+int fswatch_follow(struct fswatch *w, const struct fswatch_name *self)
+{
+    char path[48];
+    if (self->folder.n < FSID + HEAD)
+        return -SM_ENOTFOUND;
+    int fd = open_handle(w, self->folder);
+    if (fd < 0)
+        return fd;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int r = fanotify_mark(w->fd[FSWATCH_OPENS], FAN_MARK_ADD, FAN_OPEN_PERM, AT_FDCWD, path) ? -errno : 0;
+    close(fd);
+    return r;
 }
 
 void fswatch_moved(struct fswatch *w)

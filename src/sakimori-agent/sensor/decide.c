@@ -13,14 +13,20 @@
 
 /* ---- how detect/ransom looks at files ---- */
 
+static int fd_of(const struct sensor *s, uint64_t file)
+{
+    const struct held_file *f = file == s->now_file ? NULL : held_any(s->held, file);
+    return file == s->now_file ? s->now_fd : f ? f->fd : -1;
+}
+
 static int see_now(void *ctx, uint64_t file, uint64_t *ret_size, unsigned *ret_links)
 {
     struct sensor *s = ctx;
     struct stat st;
-    const struct held_file *f = held_any(s->held, file);
-    if (!f)
+    int fd = fd_of(s, file);
+    if (fd < 0)
         return -SM_ENOTFOUND;
-    if (fstat(f->fd, &st))
+    if (fstat(fd, &st))
         return -errno;
     *ret_size = (uint64_t)st.st_size;
     *ret_links = (unsigned)st.st_nlink;
@@ -37,10 +43,10 @@ static int see_before(void *ctx, uint64_t tree, uint64_t file, uint64_t *ret_siz
 static ssize_t read_now(void *ctx, uint64_t file, uint64_t offset, uint8_t *buf, size_t n)
 {
     struct sensor *s = ctx;
-    const struct held_file *f = held_any(s->held, file);
-    if (!f)
+    int fd = fd_of(s, file);
+    if (fd < 0)
         return -SM_ENOTFOUND;
-    ssize_t got = pread(f->fd, buf, n, (off_t)offset);
+    ssize_t got = pread(fd, buf, n, (off_t)offset);
     return got < 0 ? -errno : got;
 }
 

@@ -129,6 +129,8 @@ struct sensor {
     struct held *held;
     struct acts *acts;
     struct tree *trees;         /* TREES_MAX */
+    uint64_t now_file;          /* being opened, not held yet; 0: none */
+    int now_fd;
     struct again again[64];
     size_t again_n;
     struct job *waiting;        /* jobs whose asks wait; of the deciding thread */

@@ -104,19 +104,37 @@ static void on_removed(struct sensor *s, const struct fswatch_notice *n, struct 
     score(s, RANSOM_REMOVED, f && f->tree == t->tree ? f->file : 0, path, SM_SPAN(NULL, 0), f ? f->size : 0);
 }
 
-static void on_renamed(struct sensor *s, const struct fswatch_notice *n, struct sm_span path)
+/* Where it is now; of one that left what is watched by itself.  Bytes in s->to, 0 when nobody knows. */
+static size_t moved_to(struct sensor *s, const struct fswatch_notice *n)
 {
-    ssize_t len = fswatch_path(s->w, &n->to, s->to);
-    struct stat st;
-    if (len <= 0)
-        return;
-    const struct sm_span to = SM_SPAN(s->to, (size_t)len);
-    const uint64_t tree = s->who.t->tree, name = held_hash(to);
-    bool from_in = roots_have(s, (const char *)path.p), to_in = roots_have(s, s->to);
+    ssize_t len = fswatch_path(s->w, n->to.folder.n ? &n->to : &n->self, s->to);
+    return len > 0 ? (size_t)len : 0;
+}
+
+/* A folder that came or went: what is below it is watched, or no longer.  A file that went is followed, so that it cannot be
+ * destroyed where nobody looks. */
+static void on_moved(struct sensor *s, const struct fswatch_notice *n, bool from_in, bool to_in)
+{
     if (n->folder) {
         fswatch_moved(s->w);
-        if (from_in != to_in)
+        if (from_in != to_in && s->to[0])
             walk_add(s, s->to, to_in);
+    } else if (from_in && !to_in && atomic_load(&s->mode) >= ENDPOINT_WATCH) {
+        (void)fswatch_follow(s->w, &n->self); /* gone again, or of a file system without handles */
+    }
+}
+
+static void on_renamed(struct sensor *s, const struct fswatch_notice *n, struct sm_span path)
+{
+    struct stat st;
+    const struct sm_span to = SM_SPAN(s->to, moved_to(s, n));
+    s->to[to.n] = 0;
+    const uint64_t tree = s->who.t->tree, name = held_hash(to);
+    on_moved(s, n, path.n && roots_have(s, (const char *)path.p), to.n && roots_have(s, s->to));
+    if (!path.n || !to.n) {
+        if (path.n) /* nobody knows where to: to a roll-back it is gone */
+            remember(s, GIVEBACK_REMOVED, n->file, path, SM_SPAN(NULL, 0));
+        return;
     }
     struct held_file *moved = n->file ? held_find(s->held, tree, n->file) : NULL;
     struct held_file *hit = held_named(s->held, tree, name);
@@ -164,7 +182,12 @@ static void on_notice(void *ctx, const struct fswatch_notice *n)
         return;
     if (n->kind == FSWATCH_REMOVED && n->folder)
         fswatch_moved(s->w);
-    ssize_t len = fswatch_path(s->w, &n->at, s->path);
+    bool in = n->kind == FSWATCH_RENAMED && !n->at.folder.n; /* from where nobody looks */
+    ssize_t len = in ? 0 : fswatch_path(s->w, &n->at, s->path);
+    if (in) {
+        on_renamed(s, n, SM_SPAN(NULL, 0));
+        return;
+    }
     if (len <= 0 && n->kind == FSWATCH_MADE && len != -ESTALE)
         marks_anew(s); /* a new folder whose place is not known */
     if (len <= 0 || (atomic_load(&s->filesystem) && n->kind != FSWATCH_RENAMED && !roots_have(s, s->path)))

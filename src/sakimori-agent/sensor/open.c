@@ -76,13 +76,21 @@ static void go_on(struct sensor *s, const struct opened *o, uint8_t bits, uint64
         f->kept = kept;
 }
 
+static void unkept(struct sensor *s, const struct tree *t, uint64_t file, int fd)
+{
+    s->now_file = file;
+    s->now_fd = fd;
+    ransom_unkept(s->ransom, t->tree, file);
+    s->now_file = 0;
+}
+
 /* What to do when the contents cannot be kept: a tree that is suspected is stopped instead of going on. */
 static void go_unkept(struct sensor *s, const struct opened *o)
 {
     struct tree *t = s->who.t;
     t->unkept++;
     atomic_fetch_add(&s->unkept, 1);
-    ransom_unkept(s->ransom, t->tree, o->file);
+    unkept(s, t, o->file, o->ask->fd);
     if ((t->bits & (TREE_SUSPECT | TREE_CONDEMNED)) && atomic_load(&s->mode) >= ENDPOINT_STOP) {
         trees_stop(s, t);
         slot_answer(s, o->slot, false);
@@ -167,7 +175,11 @@ static int ask_scores(struct sensor *s, struct opened *o)
             w->t->first_wall_ms = wall.s * 1000 + wall.ns / 1000000;
         }
     }
-    if (ransom_act(s->ransom, &act, &v)) {
+    s->now_file = o->file;
+    s->now_fd = o->ask->fd;
+    int r = ransom_act(s->ransom, &act, &v);
+    s->now_file = 0;
+    if (r) {
         atomic_fetch_add(&s->lost_answers, 1);
         return 0;
     }
@@ -271,7 +283,7 @@ void decide_kept(struct sensor *s, struct job *j)
     if (t && j->err && !j->answered) {
         t->unkept++;
         atomic_fetch_add(&s->unkept, 1);
-        ransom_unkept(s->ransom, t->tree, j->file);
+        unkept(s, t, j->file, j->fd);
         if ((t->bits & (TREE_SUSPECT | TREE_CONDEMNED)) && atomic_load(&s->mode) >= ENDPOINT_STOP) {
             trees_stop(s, t);
             allow = false;
@@ -294,7 +306,7 @@ void decide_late(struct sensor *s, struct job *j)
     bool stop = t && (t->bits & (TREE_SUSPECT | TREE_CONDEMNED)) && atomic_load(&s->mode) >= ENDPOINT_STOP;
     if (t) {
         t->unkept++;
-        ransom_unkept(s->ransom, t->tree, j->file);
+        unkept(s, t, j->file, j->fd);
         if (stop)
             trees_stop(s, t);
     }

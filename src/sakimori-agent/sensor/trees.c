@@ -132,6 +132,8 @@ void trees_stop(struct sensor *s, struct tree *t)
 {
     bool first = !(t->bits & TREE_CONDEMNED);
     t->bits |= TREE_CONDEMNED | TREE_SUSPECT;
+    if (!t->program[0] && s->who.t == t)
+        memcpy(t->program, s->who.exe, sizeof t->program);
     unsigned n = signal_all(s, t, SIGSTOP);
     int64_t now = sensor_now_ms();
     if (first) {
