@@ -8,6 +8,9 @@
 static const struct row {
     const char *fields, *fires;
 } rows[] = {
+    {"action=decoy_touched|How=changed|TargetFilename=/srv/a.docx|Image=/tmp/x", "decoy_changed+"},
+    {"action=decoy_touched|How=read|TargetFilename=/srv/a.docx|Image=/usr/bin/grep", "decoy_read"},
+    {"action=blocked_program|TargetFilename=/tmp/x|Hashes=SHA256=00", "blocked_program!"},
     {"action=account_added|TargetUser=toor|UserId=0|Change=added", "account_root! account_added"},
     {"action=account_changed|TargetUser=root|UserId=0|Shell=/bin/zsh|Change=changed", ""},
     {"action=account_changed|TargetUser=hanako|UserId=0|Change=changed", "account_root!"},

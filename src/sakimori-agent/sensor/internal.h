@@ -46,7 +46,8 @@ struct slot {
 };
 
 /* ---- trees (trees.c) ---- */
-enum tree_bit { TREE_CONDEMNED = 1, TREE_SUSPECT = 2, TREE_KEEPS = 4, TREE_REMOVED = 8, TREE_SAID_DECOY = 16, TREE_SEEN = 32 };
+enum tree_bit { TREE_CONDEMNED = 1, TREE_SUSPECT = 2, TREE_KEEPS = 4, TREE_REMOVED = 8, TREE_READ_DECOY = 16, TREE_SEEN = 32,
+    TREE_CHANGED_DECOY = 64 };
 struct tree {
     uint64_t tree, base;    /* base: its number in procs' tree; another one where it was narrowed (who.c) */
     uint32_t bits, pending; /* pending: jobs of the workers */
@@ -278,6 +279,8 @@ struct saying {
 void say_begin(struct saying *x, const char *action);
 void say_end(struct sensor *s, struct saying *x);
 void say_overflow(struct sensor *s, const char *what, uint64_t count);
+/* Once a tree each: that it read a decoy, that it was about to change one or has renamed or removed one. */
+void say_decoy(struct sensor *s, struct sm_span path, bool changed);
 void say_who(struct saying *x, const struct who *w);
 void say_finding(struct sensor *s, struct tree *t, const char *state);
 void say_drop(struct sensor *s);

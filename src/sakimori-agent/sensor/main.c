@@ -14,6 +14,7 @@
 #define STATE_MS 10000u
 #define SOURCES_MAX 256u
 #define NOFILE 12288u
+#define FINDINGS_MAX 32u
 #define BATCH_MAX ((size_t)64 << 10)
 
 struct part {
@@ -30,6 +31,8 @@ struct part {
     size_t source_n;
     struct sm_buf batch; /* events on their way, a line each */
     uint64_t unsent;
+    struct sm_buf finding[FINDINGS_MAX]; /* that no judge was there for */
+    size_t finding_n;
     int giveback;
 };
 
@@ -42,7 +45,24 @@ static void flush(struct part *p)
     sm_buf_clear(&p->batch);
 }
 
-/* A judge that is away misses events; findings are told again when it is back, by the state of their trees. */
+/* The newest ones are kept. */
+static void keep_finding(struct part *p, struct sm_span body)
+{
+    if (p->finding_n == FINDINGS_MAX) {
+        sm_buf_wipe(&p->finding[0]);
+        memmove(p->finding, p->finding + 1, (FINDINGS_MAX - 1) * sizeof p->finding[0]);
+        p->finding_n--;
+        p->unsent++;
+    }
+    struct sm_buf *b = &p->finding[p->finding_n];
+    *b = SM_BUF_INIT(E_FINDING_MAX);
+    if (sm_buf_put_span(b, body))
+        p->unsent++;
+    else
+        p->finding_n++;
+}
+
+/* A judge that is away misses events; findings wait for it. */
 static void on_say(void *ctx, int type, struct sm_span body)
 {
     struct part *p = ctx;
@@ -54,8 +74,17 @@ static void on_say(void *ctx, int type, struct sm_span body)
         return;
     }
     flush(p);
-    if (!p->judge || sm_ipc_send(p->judge, (uint16_t)type, body, -1))
-        p->unsent++;
+    if (!p->judge || sm_ipc_send(p->judge, E_FINDING, body, -1))
+        keep_finding(p, body);
+}
+
+static void tell_kept(struct part *p)
+{
+    size_t sent = 0;
+    while (sent < p->finding_n && !sm_ipc_send(p->judge, E_FINDING, sm_buf_span(&p->finding[sent]), -1))
+        sm_buf_wipe(&p->finding[sent++]);
+    p->finding_n -= sent;
+    memmove(p->finding, p->finding + sent, p->finding_n * sizeof p->finding[0]);
 }
 
 static void on_said(void *arg, int fd, unsigned events)
@@ -72,7 +101,9 @@ static void tell_state(void *arg)
     struct part *p = arg;
     struct sm_buf b = SM_BUF_INIT(E_SENSOR_STATE_MAX);
     json_t *o = NULL;
-    if (p->judge && !sensor_state(p->sensor, &o) && !sm_json_dump(o, &b))
+    if (p->judge && !sensor_state(p->sensor, &o))
+        json_object_set_new(o, "unsent", json_integer((json_int_t)p->unsent)); /* batches and findings that no judge took */
+    if (o && !sm_json_dump(o, &b))
         (void)sm_ipc_send(p->judge, E_SENSOR_STATE, sm_buf_span(&b), -1); /* told again soon */
     json_decref(o);
     sm_buf_wipe(&b);
@@ -156,6 +187,8 @@ static void on_attach(void *arg, const char *peer, bool fresh, int *fd)
         on_judge_gone(p, p->judge, 0);
     if (sm_ipc_new(p->life.loop, taken, &c, &p->judge))
         sm_error("the channel to judge could not be made");
+    else
+        tell_kept(p);
     tell_state(p);
 }
 
@@ -301,5 +334,7 @@ int sensor_main(const char *data, const char *skip)
     policy_wipe(&p.local);
     agent_config_wipe(&p.config);
     sm_buf_wipe(&p.batch);
+    for (size_t i = 0; i < p.finding_n; i++)
+        sm_buf_wipe(&p.finding[i]);
     return r ? 1 : 0;
 }

@@ -13,9 +13,12 @@ static void score(struct sensor *s, uint8_t how, uint64_t file, struct sm_span p
 {
     const struct who *w = &s->who;
     struct ransom_verdict v;
+    bool decoy = how != RANSOM_WRITTEN && decoy_is(s, path);
+    if (decoy)
+        say_decoy(s, path, true);
     const struct ransom_act act = {.tree = w->t->tree, .file = file, .pid = w->pid, .how = how, .who = w->bits, .group = w->group,
         .at_ms = sensor_now_ms(), .size = size, .path = path, .to = to, .program = SM_SPAN_STR(w->exe),
-        .decoy = how != RANSOM_WRITTEN && decoy_is(s, path), .line = SM_SPAN_STR(w->line)};
+        .decoy = decoy, .line = SM_SPAN_STR(w->line)};
     if (!ransom_act(s->ransom, &act, &v))
         trees_verdict(s, w->t, &v, w->exe);
 }

@@ -146,19 +146,6 @@ static void keep_first(struct sensor *s, const struct opened *o)
     go_on(s, o, HELD_KEPT, id);
 }
 
-static void say_decoy(struct sensor *s, const struct opened *o)
-{
-    struct tree *t = s->who.t;
-    if (t->bits & TREE_SAID_DECOY)
-        return;
-    t->bits |= TREE_SAID_DECOY;
-    struct saying x;
-    say_begin(&x, "decoy_touched");
-    sensor_event_bytes(&x.e, "TargetFilename", o->path);
-    say_who(&x, &s->who);
-    say_end(s, &x);
-}
-
 /* 0, or 1 when it waits and is asked again. */
 static int ask_scores(struct sensor *s, struct opened *o)
 {
@@ -254,7 +241,7 @@ void decide_open(struct sensor *s, const struct fswatch_ask *a, int slot, bool s
     o.service = s->who.service && o.st.st_uid == s->who.uid;
     o.decoy = decoy_is(s, o.path);
     if (o.decoy)
-        say_decoy(s, &o);
+        say_decoy(s, o.path, o.how != RANSOM_READ);
     if (stopped)
         trees_stop(s, t); /* it moves although it was stopped */
     else if (ask_scores(s, &o))

@@ -95,6 +95,21 @@ void say_who(struct saying *x, const struct who *w)
         sensor_event_number(&x->e, "Tree", (int64_t)w->t->tree);
 }
 
+void say_decoy(struct sensor *s, struct sm_span path, bool changed)
+{
+    struct tree *t = s->who.t;
+    struct saying x;
+    uint32_t bit = changed ? TREE_CHANGED_DECOY : TREE_READ_DECOY;
+    if (t->bits & bit)
+        return;
+    t->bits |= bit;
+    say_begin(&x, "decoy_touched");
+    sensor_event_text(&x.e, "How", changed ? "changed" : "read");
+    sensor_event_bytes(&x.e, "TargetFilename", path);
+    say_who(&x, &s->who);
+    say_end(s, &x);
+}
+
 /* Bytes that are no UTF-8 as \xNN. */
 static json_t *text_json(const char *text)
 {
