@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import * as L from './lib.mjs';
@@ -62,4 +63,44 @@ test('what changed while the agent was off is told at its next start', { skip: !
   const got = await wait(`action:media_attached BackingFile:"${file}"`);
   assert.equal(got.length, 1);
   assert.match(JSON.stringify(got[0]), /WhileOff/);
+});
+
+const mark = `mark-${process.pid}-${Date.now()}`;
+const sensor = async (what, f) => (await became(what, (s) => s.sensor && f(s.sensor))).sensor;
+
+test('a program that ran is an event with its line, its parent and its tree', { skip: !root, timeout: 400e3 }, async () => {
+  const s = await sensor('processes are watched', (x) => x.processes);
+  if (s.processes !== 'bpf') assert.ok(s.why.length > 0, 'less than the best is explained');
+  execFileSync('/bin/sh', ['-c', `/bin/echo ${mark} one; exit 0`]);
+  const [e] = await wait(`CommandLine:"/bin/echo ${mark} one"`);
+  const text = JSON.stringify(e);
+  assert.match(text, /\/usr\/bin\/echo|\/bin\/echo/);
+  assert.match(text, /ParentCommandLine/);
+  assert.match(text, /Tree/);
+});
+
+test('the same program a hundred times is told in few words, none forgotten', { skip: !root, timeout: 400e3 }, async (t) => {
+  const s = await sensor('processes are watched', (x) => x.processes);
+  if (s.processes === 'none') return t.skip('only looked at once a second here');
+  execFileSync('/bin/sh', ['-c', `i=0; while [ $i -lt 100 ]; do /bin/echo ${mark} many; i=$((i+1)); done`], { stdio: 'ignore' });
+  const q = `CommandLine:"/bin/echo ${mark} many"`;
+  const told = (list) => list.reduce((n, x) => n + Number(x.event.count ?? 1), 0);
+  const all = await L.until('all hundred', async () => {
+    const got = (await find(q)).filter((x) => x.event.Image.endsWith('/echo')); // not the shell, whose line holds theirs
+    return told(got) >= 100 && got;
+  }, WAIT);
+  assert.equal(told(all), 100);
+  assert.ok(all.length < 50, `${all.length} events`);
+});
+
+test('a connection names the program that made it', { skip: !root, timeout: 400e3 }, async (t) => {
+  const s = await sensor('processes are watched', (x) => x.processes);
+  if (s.processes !== 'bpf') return t.skip(`connections are not seen here: ${s.why}`);
+  const server = net.createServer((x) => x.end());
+  await new Promise((ok) => server.listen(0, '127.0.0.1', ok));
+  t.after(() => server.close());
+  const { port } = server.address();
+  execFileSync('/bin/bash', ['-c', `exec 3<>/dev/tcp/127.0.0.1/${port}`]);
+  const [e] = await wait(`DestinationPort:${port} Image:"/usr/bin/bash"`);
+  assert.match(JSON.stringify(e), /bash/);
 });

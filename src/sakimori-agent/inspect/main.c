@@ -120,7 +120,10 @@ static void tell_state(struct part *p)
         (json_int_t)p->round.changes, "inotify", p->inotify >= 0, "media", media(p), "listening", listening(p), "why");
     if (o && p->why[0])
         (void)json_array_append_new(json_object_get(o, "why"), json_string(p->why)); /* the state is worth telling without */
-    if (o && p->judge && !json_equal(o, p->told) && !sm_json_dump(o, &b) && !sm_ipc_send(p->judge, E_PART_STATE, sm_buf_span(&b), -1)) {
+    int r = o ? sm_json_dump(o, &b) : -ENOMEM;
+    while (r == -SM_ELIMIT && json_array_size(json_object_get(o, "media")) && !json_array_remove(json_object_get(o, "media"), 0))
+        r = sm_json_dump(o, &b); /* long names of media: as many as there is room for */
+    if (!r && p->judge && !json_equal(o, p->told) && !sm_ipc_send(p->judge, E_PART_STATE, sm_buf_span(&b), -1)) {
         json_decref(p->told);
         p->told = json_incref(o);
     }
