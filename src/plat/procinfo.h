@@ -35,6 +35,8 @@ bool procinfo_reads_terminal(uint32_t pid);
  * _name: those that the name alone decides. */
 uint32_t procinfo_program(const char *exe);
 uint32_t procinfo_program_name(const char *exe);
+/* Does every thread of it stand (stopped, or ended), so that no system call of it is under way?  True when it is gone. */
+bool procinfo_stands(uint32_t pid);
 /* The process a thread belongs to.  -ESRCH. */
 sm_must_use int procinfo_process(uint32_t thread, uint32_t *ret_pid);
 /* Everything running now, at most max; how many, or -errno. */

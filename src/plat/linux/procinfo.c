@@ -367,6 +367,26 @@ bool procinfo_reads_terminal(uint32_t pid)
     return yes;
 }
 
+bool procinfo_stands(uint32_t pid)
+{
+    char path[64], text[STAT_MAX];
+    snprintf(path, sizeof path, "/proc/%u/task", pid);
+    DIR *d = opendir(path);
+    bool stands = true;
+    for (struct dirent *e = d ? readdir(d) : NULL; e && stands; e = readdir(d)) {
+        struct procinfo_stat st;
+        int dir = e->d_name[0] == '.' ? -1 : openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        ssize_t n = dir < 0 ? -1 : read_some(dir, "stat", text, sizeof text);
+        if (dir >= 0)
+            close(dir);
+        if (n > 0 && !procinfo_parse_stat(SM_SPAN(text, n), &st))
+            stands = strchr("TtZXx", st.state) != NULL;
+    }
+    if (d)
+        closedir(d);
+    return stands;
+}
+
 int procinfo_process(uint32_t thread, uint32_t *ret_pid)
 {
     char text[STATUS_MAX];

@@ -173,6 +173,8 @@ static int time_left(const struct sensor *s, int64_t now, int64_t look_at)
     int64_t until = look_at;
     for (size_t i = 0; i < s->again_n; i++)
         until = s->again[i].at_ms < until ? s->again[i].at_ms : until;
+    if (s->settling_n && until > now + SETTLE_LOOK_MS)
+        until = now + SETTLE_LOOK_MS;
     return until <= now ? 0 : (int)(until - now);
 }
 
@@ -213,6 +215,7 @@ void *decide_main(void *sensor)
             take_asks(s, FSWATCH_EXECS);
         now = sensor_now_ms();
         take_again(s, now);
+        trees_settle(s, now);
         if (now >= look_at) {
             look_again(s, now);
             jobs_late(s);

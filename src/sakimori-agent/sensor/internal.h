@@ -61,6 +61,13 @@ struct tree {
     char program[PROCTREE_PATH];
 };
 
+/* A tree that was stopped and may still be in a system call. */
+enum { SETTLING_MAX = 64, SETTLE_MS = 500, SETTLE_LOOK_MS = 2 };
+struct settling {
+    uint64_t tree;
+    int64_t until_ms;
+};
+
 /* Who acts: what is known of it, copied. */
 struct who {
     struct tree *t;
@@ -137,6 +144,8 @@ struct sensor {
     struct job *waiting;        /* jobs whose asks wait; of the deciding thread */
     struct pending pending[PENDING_MAX];
     size_t pending_n;
+    struct settling settling[SETTLING_MAX];
+    size_t settling_n;
     struct proctree_row *rows;  /* for stopping */
     size_t rows_max;
     struct { uint32_t pid; uint64_t tree; } ancestor[ANCESTORS_MAX]; /* of this process */
@@ -238,6 +247,7 @@ struct tree *trees_get(struct sensor *s, uint64_t tree, uint64_t base);
 struct tree *trees_find(struct sensor *s, uint64_t tree);
 void trees_verdict(struct sensor *s, struct tree *t, const struct ransom_verdict *v, const char *program);
 void trees_stop(struct sensor *s, struct tree *t);   /* SIGSTOP to all of it, and again whenever it moves */
+void trees_settle(struct sensor *s, int64_t now); /* findings of trees that stand now are told */
 void trees_command(struct sensor *s, uint64_t tree, enum sensor_do what);
 void trees_gone(void *sensor, uint64_t base);
 void trees_tick(struct sensor *s);

@@ -128,6 +128,43 @@ static unsigned signal_all(struct sensor *s, const struct tree *t, int signo)
     return sent;
 }
 
+/* A signal stops a process at its next step only: the system call that it is in, and the open that waits for our answer, are still
+ * carried out.  The finding is told, and files are given back on it, once all of the tree stands; a process that hangs in the kernel
+ * is not waited for longer than SETTLE_MS. */
+static bool stands(struct sensor *s, const struct tree *t)
+{
+    size_t n = who_members(s, t);
+    for (size_t i = 0; i < n; i++)
+        if (is_same(s->rows[i].pid, s->rows[i].start) && !procinfo_stands(s->rows[i].pid))
+            return false;
+    return !t->pending;
+}
+
+static void say_stopped(struct sensor *s, const struct tree *t, int64_t now)
+{
+    for (size_t i = 0; i < s->settling_n; i++)
+        if (s->settling[i].tree == t->tree)
+            return;
+    if (s->settling_n < SETTLING_MAX)
+        s->settling[s->settling_n++] = (struct settling){t->tree, now + SETTLE_MS};
+}
+
+void trees_settle(struct sensor *s, int64_t now)
+{
+    for (size_t i = 0; i < s->settling_n;) {
+        struct tree *t = trees_find(s, s->settling[i].tree);
+        if (t && now < s->settling[i].until_ms && !stands(s, t)) {
+            i++;
+            continue;
+        }
+        s->settling[i] = s->settling[--s->settling_n];
+        if (t && (t->bits & TREE_CONDEMNED)) {
+            acts_write(s, t);
+            say_finding(s, t, "stopped");
+        }
+    }
+}
+
 void trees_stop(struct sensor *s, struct tree *t)
 {
     bool first = !(t->bits & TREE_CONDEMNED);
@@ -144,7 +181,7 @@ void trees_stop(struct sensor *s, struct tree *t)
         giveback_suspect(s->give, t->tree, true);
     acts_write(s, t);
     if (first || now - t->said_ms > 1000)
-        say_finding(s, t, "stopped");
+        say_stopped(s, t, now);
 }
 
 void trees_verdict(struct sensor *s, struct tree *t, const struct ransom_verdict *v, const char *program)
