@@ -118,9 +118,16 @@ void endpoint_push(struct api *a, const char *id)
     json_decref(device);
 }
 
+json_t *endpoint_policy_of(struct api *a, const json_t *device)
+{
+    return policy_of(a, device);
+}
+
 void endpoint_said(struct api *a, const json_t *device, const json_t *poll)
 {
     const json_t *said = json_object_get(poll, "endpoint");
+    if (state_good(said))
+        media_said(a, device, said);
     state_said(a, device, state_good(said) ? said : NULL);
     endpoint_push(a, api_str(device, "id"));
 }
@@ -195,6 +202,45 @@ void h_endpoint_policy_put(struct api_call *c)
     api_event(c->api, "endpoint", "", json_object());
     everybody(c->api);
     h_endpoint_policy(c);
+}
+
+/* The own part of a policy (NULL: none) with this serial in media.allow or without it; where it said nothing of it, what held before is
+ * taken over.  The caller's. */
+static json_t *with_serial(const json_t *own, const json_t *held, const char *serial, bool allow)
+{
+    json_t *out = json_is_object(own) ? json_deep_copy(own) : json_object(), *list = json_array(), *v;
+    json_t *media = json_object_get(out, "media") ? json_incref(json_object_get(out, "media")) : json_object();
+    const json_t *was = json_object_get(media, "allow") ? json_object_get(media, "allow") : json_object_get(json_object_get(held, "media"), "allow");
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)was, i, v) if (strcmp(json_string_value(v) ? json_string_value(v) : "", serial) != 0)
+        api_append(list, json_incref(v));
+    if (allow)
+        api_append(list, json_string(serial));
+    api_set(media, "allow", list);
+    api_set(out, "media", media);
+    return out;
+}
+
+int endpoint_allow_medium(struct api *a, const char *device, const char *serial, bool allow, const char **ret_bad)
+{
+    json_t *d = device ? api_row(a, STATE_device, STATE_ARGS(state_t(device))) : NULL, *all = state_setting(a->state, SETTING);
+    json_t *held = endpoint_policy_join(all, NULL), *policy = with_serial(device ? json_object_get(d, "endpoint") : all, held, serial, allow);
+    *ret_bad = endpoint_policy_check(policy);
+    int r = device && !d ? -SM_ENOTFOUND : *ret_bad ? -SM_EINVAL : 0;
+    if (!r)
+        r = device ? state_do(a->state, STATE_device_endpoint, STATE_ARGS(state_j(policy), state_t(device))) : state_set(a->state, SETTING, policy);
+    json_decref(policy);
+    json_decref(held);
+    json_decref(all);
+    json_decref(d);
+    if (r < 0)
+        return r;
+    api_event(a, "endpoint", device ? device : "", json_object());
+    if (device)
+        endpoint_push(a, device);
+    else
+        everybody(a);
+    return 0;
 }
 
 static json_t *policy_answer(struct api *a, const json_t *device)

@@ -9,6 +9,13 @@ const char *endpoint_policy_check(const json_t *in);
 /* Every setting: of the first that says it, else the standard.  The caller's. */
 json_t *endpoint_policy_join(const json_t *first, const json_t *second);
 
+/* What holds for a machine (its row).  The caller's. */
+json_t *endpoint_policy_of(struct api *a, const json_t *device);
+/* A serial of a removable medium into media.allow, or out of it; device NULL: of the institution.  -SM_EINVAL (ret_bad: the field),
+ * -SM_ENOTFOUND, -errno. */
+sm_must_use int endpoint_allow_medium(struct api *a, const char *device, const char *serial, bool allow, const char **ret_bad);
+/* media.c: what a machine says of its removable media; device: its row from before. */
+void media_said(struct api *a, const json_t *device, const json_t *said);
 /* A machine's poll; device: its row from before. */
 void endpoint_said(struct api *a, const json_t *device, const json_t *poll);
 /* Its policy is signed and sent when it is another than the machine says it has. */

@@ -40,7 +40,7 @@ static const char *const hosts[] = { "host.name", "host.hostname", "hostname", "
 static const char *const texts[] = { "message", "msg", "log", "MESSAGE", "Message", "event.original" };
 
 struct seen { struct format_ctx *c; size_t time, host, text; struct sm_span host_is, text_is, path, log; bool zeek_id,
-    canary, k8s, aws, stream, ours; };
+    canary, k8s, aws, stream; };
 
 static size_t place(const char *const *list, size_t n, struct sm_span path)
 {
@@ -69,7 +69,6 @@ static void what_is_it(struct seen *seen, const struct json_value *v)
         seen->path = v->text;
     seen->zeek_id |= span_is(v->path, "id.orig_h");
     seen->canary |= span_is(v->path, "logtype");
-    seen->ours |= span_is(v->path, "service") && span_is(v->text, "sakimori");
     seen->stream |= span_is(v->path, "stream");
     seen->k8s |= span_is(v->path, "apiVersion") && span_starts(v->text, "audit.k8s.io");
     seen->aws |= span_is(v->path, "eventSource") && span_ends(v->text, ".amazonaws.com");
@@ -111,8 +110,6 @@ static void sources(struct seen *seen)
     else if (seen->aws)
         source_words(c, event_names_add(c->names, SM_SPAN_STR("aws")), 0, event_names_add(c->names,
             SM_SPAN_STR("cloudtrail")));
-    else if (seen->ours) /* what an agent, or the box of an agent, says of itself */
-        source_words(c, event_names_add(c->names, SM_SPAN_STR("linux")), 0, event_names_add(c->names, SM_SPAN_STR("sakimori")));
     else if (seen->canary && seen->host && event_names_find(c->names, SM_SPAN_STR("node_id")) &&
         event_get(c->e, event_names_find(c->names, SM_SPAN_STR("node_id"))))
         source_words(c, event_names_add(c->names, SM_SPAN_STR("opencanary")), EVENT_W_application, 0);

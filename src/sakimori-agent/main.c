@@ -12,6 +12,7 @@
 #include "sakimori-agent/follow.h"
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/inspect/inspect.h"
+#include "sakimori-agent/media.h"
 #include "sakimori-agent/join.h"
 #include "sakimori-agent/kinds/kind.h"
 #include "sakimori-agent/sensor/sensor.h"
@@ -256,6 +257,7 @@ static const struct {
     {"inspect", inspect_main},
     {"judge", judge_main},
     {"sensor", sensor_main},
+    {"media", media_main},
     {"prepare", prepare_main},
     {"hook", hook_main},
     {"proof", proof_main},

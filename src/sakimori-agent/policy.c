@@ -75,6 +75,8 @@ static int line(struct agent_policy *p, const char *name, const char *value)
         return add_path(p->unprotect, &p->unprotect_n, POLICY_LOGS_MAX, value);
     if (strcmp(name, "rules") == 0)
         return add_path(p->rules, &p->rules_n, POLICY_RULES_MAX, value);
+    if (strcmp(name, "media") == 0)
+        return add_path(p->media, &p->media_n, POLICY_LOGS_MAX, value);
     if (strcmp(name, "skip") == 0)
         return add_skip(p, value);
     if (strcmp(name, "allow") != 0)
@@ -136,6 +138,8 @@ void policy_wipe(struct agent_policy *p)
         free(p->rules[i]);
     for (size_t i = 0; i < p->protect_n; i++)
         free(p->protect[i]);
+    for (size_t i = 0; i < p->media_n; i++)
+        free(p->media[i]);
     for (size_t i = 0; i < p->unprotect_n; i++)
         free(p->unprotect[i]);
     *p = (struct agent_policy){0};

@@ -8,6 +8,7 @@
  *   nolog = /var/log/x  a log, or a folder of logs, that is never read (repeat); nolog = journal: not the journal
  *   endpoint = no       nothing on this machine is watched, stopped or scanned (parts sensor, judge, actor …)
  *   protect = /srv       a folder whose files are watched and given back (repeat); none: all folders of people's files
+ *   media = /srv/images  a disk image that is mounted from there counts as a removable medium (repeat)
  *   unprotect = /srv/tmp a folder below that is not (repeat)
  *   rules = /folder      detection rules that are read besides those of the package (repeat)
  *   kind = postgresql    a kind of source besides files that may be backed up (repeat); none: all when no folder is
@@ -28,8 +29,8 @@ struct agent_policy {
     char kind[POLICY_KINDS_MAX][16];
     size_t kind_n;
     bool no_facts, no_logs, no_journal, no_endpoint;
-    char *logs[POLICY_LOGS_MAX], *nolog[POLICY_LOGS_MAX], *protect[POLICY_LOGS_MAX], *unprotect[POLICY_LOGS_MAX];
-    size_t logs_n, nolog_n, protect_n, unprotect_n;
+    char *logs[POLICY_LOGS_MAX], *nolog[POLICY_LOGS_MAX], *protect[POLICY_LOGS_MAX], *unprotect[POLICY_LOGS_MAX], *media[POLICY_LOGS_MAX];
+    size_t logs_n, nolog_n, protect_n, unprotect_n, media_n;
     char *rules[POLICY_RULES_MAX];
     size_t rules_n;
     struct plat_id skip[SCAN_SKIP_MAX];

@@ -42,7 +42,7 @@
 #define UPGRADE_MARK "/run/sakimori-agent.upgrade"
 #define UPGRADE_S 900
 
-enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_INSPECT, P_JUDGE, P_GUARD, P_SENSOR, P_COUNT };
+enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_INSPECT, P_JUDGE, P_GUARD, P_SENSOR, P_MEDIA, P_COUNT };
 
 static const struct sm_ipc_rule from_link[] = {
     {A_READY, 1024, false, "A_READY"},
@@ -77,6 +77,7 @@ static const struct part_row {
     [P_LOGS] = {"logs", ALWAYS, RULES(from_part)},
     [P_INSPECT] = {"inspect", ENDPOINT, RULES(from_part)},
     [P_JUDGE] = {"judge", ENDPOINT, RULES(from_part)},
+    [P_MEDIA] = {"media", ENDPOINT, RULES(from_part)},
     [P_GUARD] = {"guard", ENDPOINT, RULES(from_guard)},
     [P_SENSOR] = {"sensor", ENDPOINT, RULES(from_part)},
 };
@@ -85,7 +86,7 @@ static const struct part_row {
 static const struct {
     enum part_id a, b;
 } pairs[] = {{P_LINK, P_BACKUP}, {P_LINK, P_RESTORE}, {P_LINK, P_LOGS}, {P_LEND, P_BACKUP},
-    {P_LINK, P_JUDGE}, {P_INSPECT, P_JUDGE}, {P_SENSOR, P_JUDGE}};
+    {P_LINK, P_JUDGE}, {P_INSPECT, P_JUDGE}, {P_SENSOR, P_JUDGE}, {P_MEDIA, P_JUDGE}};
 
 struct supervisor;
 struct part {
@@ -548,6 +549,8 @@ static void start_all(struct supervisor *s)
         sm_warn("the folder for the state of the machine could not be made");
     if (s->endpoint && endpoint_folder(s->data, "judge", JUDGE_USER, JUDGE_UID))
         sm_warn("the folder of judge could not be made");
+    if (s->endpoint && endpoint_folder(s->data, "media", "", 0))
+        sm_warn("the folder of media could not be made");
     for (int i = 0; i < P_COUNT; i++)
         if (is_lasting(s, i))
             start(&s->part[i]);

@@ -44,6 +44,7 @@ static const struct cli_opt o_rule_update[] = { { .name = "older", .ja = "古い
 static const struct cli_opt o_rules_test[] = { RULES_OPTIONS,
     { .name = "all", .ja = "外れた記録も全部", .en = "explain every record, also what misses" },
     { .name = "format", .value = "FORMAT", .ja = "ログの形(なければ中身から)", .en = "format of the logs (else from what is in them)" }, END };
+static const struct cli_opt o_media[] = { { .name = "device", .value = "MACHINE", .ja = "この機器だけで", .en = "on this machine alone" }, END };
 static const struct cli_opt o_secret[] = { OPT_ANSWERS, OPT_STDIN, OPT_FD, END };
 #define SOURCE_FIELDS \
     { .name = "path", .value = "DIR", .many = true, .ja = "守るフォルダー(くり返せる)", \
@@ -476,6 +477,9 @@ const struct cli_cmd cli_commands[] = {
     { "signal false-alarm", "SIGNAL", 1, 1, cmd_signal_false, "まちがいの知らせだと覚えさせる", "have a false alarm learnt", o_signal_false },
     { "quiet list", "", 0, 0, cmd_quiet_list, "静かにする決まり(覚えたまちがい)", "false alarms that were learnt", NULL },
     { "quiet end", "ID", 1, 1, cmd_quiet_end, "静かにするのをやめる", "take one back", NULL },
+    { "endpoint media list", "", 0, 0, cmd_media_list, "USB などの媒体の一覧", "removable media of the machines", NULL },
+    { "endpoint media allow", "SERIAL", 1, 1, cmd_media_allow, "この媒体を許す", "allow a removable medium by its serial number", o_media },
+    { "endpoint media deny", "SERIAL", 1, 1, cmd_media_deny, "この媒体を許さない", "allow it no longer", o_media },
     { "maintenance list", "", 0, 0, cmd_maintenance_list, "遠隔保守の予定と、入った記録", "booked remote maintenance and who came", o_open },
     { "maintenance book", "", 0, 0, cmd_maintenance_book, "遠隔保守の予定を入れる", "book remote maintenance", o_book },
     { "maintenance end", "ID", 1, 1, cmd_maintenance_end, "予定を今終わりにする", "end a booking now", NULL },

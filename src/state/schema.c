@@ -158,7 +158,11 @@ static const char v6[] =
     " state TEXT NOT NULL, at_s INTEGER NOT NULL, seen_s INTEGER NOT NULL, last_s INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX findings_device ON findings(device, at_s); CREATE INDEX findings_at ON findings(at_s);"
     /* Does this machine's agent say that it is alive, and its last words ("" none): {on, left}. */
-    "ALTER TABLE devices ADD COLUMN alive TEXT;";
+    "ALTER TABLE devices ADD COLUMN alive TEXT;"
+    /* Removable media as the machines tell of them (name: vendor and model). */
+    "CREATE TABLE media(device TEXT NOT NULL REFERENCES devices(id), serial TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,"
+    " bytes INTEGER NOT NULL, mode TEXT NOT NULL, failed INTEGER NOT NULL, attached INTEGER NOT NULL, first_s INTEGER NOT NULL,"
+    " last_s INTEGER NOT NULL, PRIMARY KEY(device, serial, name)) WITHOUT ROWID;";
 
 const char *const state_schema[] = { v1, v2, v3, v4, v5, v6 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

@@ -218,6 +218,31 @@ static void what_an_agent_stopped_is_an_incident(void **state)
     play(rows, sizeof rows / sizeof *rows, NOON);
 }
 
+static void what_is_done_to_an_agent_and_with_media(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        { 0, 1, 1, 1, OWN("\"action\":\"agent_killed\",\"part\":\"link\""), "agent_killed" },
+        { 10, 1, 1, 1, OWN("\"action\":\"agent_silent\",\"part\":\"link\""), "agent_silent" },
+        { 20, 1, 1, 1, OWN("\"action\":\"agent_quiet\",\"part\":\"link\""), "agent_quiet" },
+        { 30, 1, 1, 1, OWN("\"action\":\"agent_ended\",\"part\":\"link\""), "agent_ended" },
+        { 40, 1, 1, 1, OWN("\"action\":\"part_killed\",\"part\":\"link\""), "part_killed" },
+        { 50, 1, 1, 1, OWN("\"action\":\"part_stopped\",\"part\":\"link\""), "part_stopped" },
+        { 60, 1, 1, 1, OWN("\"action\":\"part_debugged\",\"part\":\"link\""), "part_debugged" },
+        { 70, 1, 1, 1, OWN("\"action\":\"agent_frozen\",\"part\":\"link\""), "agent_frozen" },
+        { 80, 1, 1, 1, OWN("\"action\":\"agent_touched\",\"part\":\"link\""), "agent_touched" },
+        { 90, 1, 1, 1, OWN("\"action\":\"agent_disabled\",\"part\":\"link\""), "agent_disabled" },
+        { 100, 1, 1, 1, OWN("\"action\":\"agent_disk_full\",\"part\":\"link\""), "agent_disk_full" },
+        { 110, 1, 1, 1, OWN("\"action\":\"agent_blinded\",\"part\":\"link\""), "agent_blinded" },
+        { 120, 1, 1, 1, OWN("\"action\":\"part_fails\",\"part\":\"link\""), "part_fails" },
+        { 130, 1, 1, 1, OWN("\"action\":\"media_blocked\",\"part\":\"link\""), "media_blocked" },
+        { 140, 1, 1, 1, OWN("\"action\":\"media_undone\",\"part\":\"link\""), "media_undone" },
+        { 150, 1, 1, 1, OWN("\"action\":\"media_failed\",\"part\":\"link\""), "media_failed" },
+    };
+
+    play(rows, sizeof rows / sizeof *rows, NOON);
+}
+
 /* Each address tries too rarely to be seen by itself. */
 static void passwords_tried_at_random_are_one_thing(void **state)
 {
@@ -304,7 +329,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_step_of_the_chain_is_seen),
         cmocka_unit_test(what_happens_again_and_again_on_one_machine),
-        cmocka_unit_test(what_an_agent_stopped_is_an_incident), cmocka_unit_test(passwords_tried_at_random_are_one_thing),
+        cmocka_unit_test(what_an_agent_stopped_is_an_incident), cmocka_unit_test(what_is_done_to_an_agent_and_with_media), cmocka_unit_test(passwords_tried_at_random_are_one_thing),
         cmocka_unit_test(a_quiet_day_fires_nothing),
         cmocka_unit_test(every_rule_that_people_see_speaks_japanese),
     };

@@ -279,6 +279,7 @@ export class Agent {
     await run(programs.agent, ['join', box.agentUrl, code.code, '--data', a.said, '--name', name], { uid: options.uid, gid: options.gid, cwd: options.at });
     // What the sensors watch is this test machine, and the work of all who share it: only tests of them switch them on.
     if (options.endpoint) for (const dir of options.protect ?? []) fs.appendFileSync(path.join(a.data, 'policy.conf'), `protect = ${dir}\n`);
+    for (const line of options.policy ?? []) fs.appendFileSync(path.join(a.data, 'policy.conf'), `${line}\n`);
     if (!options.endpoint) fs.appendFileSync(path.join(a.data, 'policy.conf'), 'endpoint = no\n');
     a.start();
     a.device = await until('the machine in the list', async () => (await c.get('devices')).items.find((d) => d.name === name && d.state === 'ok')).catch(async (e) => {

@@ -108,7 +108,7 @@ const it = (name, fn) => test(name, { timeout: 240e3, skip: !root && 'only as ro
 it('a machine that is left alone raises nothing', async () => {
   await L.until('the agent says that it is alive', async () => (await c.get(`devices/${agent.device.id}`)).alive?.state === 'alive');
   await L.sleep(12000);
-  assert.deepEqual(await signals(), []);
+  assert.deepEqual((await signals()).filter((s) => Object.values(rule).includes(s.rule)), []); // other tests of this machine may plug in disks
 });
 
 it('kill -9 of a part is seen, and the part is there again', async () => {

@@ -65,6 +65,8 @@ static const char *const file_watch[] = {"inotify_init1", "inotify_add_watch", "
 /* Asked before files are opened; who opens them, and stopping him. */
 static const char *const watch_files[] = {"fanotify_init", "fanotify_mark", "name_to_handle_at", "open_by_handle_at", "process_vm_readv",
     "pidfd_open", "pidfd_send_signal", "kill", NULL};
+/* Disks that are taken away or made read-only. */
+static const char *const disks[] = {"mount", "umount2", "ioctl", NULL};
 enum { OPEN_NONE, OPEN_READ, OPEN_ALL };
 
 static const struct profile {
@@ -98,6 +100,7 @@ static const struct profile {
     {"agent-lend", {base, file_read}, OPEN_READ, false},
     {"agent-logs", {base, file_read, file_write, file_watch}, OPEN_ALL, false, "socket"},
     {"agent-inspect", {base, file_read, file_write, file_watch}, OPEN_ALL, false, "socket"},
+    {"agent-media", {base, file_read, file_write, disks}, OPEN_ALL, false, "socket"},
     {"agent-judge", {base, file_read, file_write}, OPEN_ALL, false, "socket"},
     {"agent-sensor", {base, file_read, file_write, file_restore, watch_files}, OPEN_ALL, true, "socket"},
     {"agent-dump", {base, file_read, file_write, net_connect, tools, memory_file}, OPEN_ALL, true, NULL, false, true},

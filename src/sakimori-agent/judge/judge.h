@@ -9,7 +9,7 @@
 #include "sakimori-agent/judge/rules.h"
 #include "sakimori-agent/judge/spool.h"
 
-enum judge_peer { JUDGE_SENSOR, JUDGE_INSPECT, JUDGE_SCAN, JUDGE_ACTOR, JUDGE_PEERS, JUDGE_SUPERVISOR = JUDGE_PEERS };
+enum judge_peer { JUDGE_SENSOR, JUDGE_INSPECT, JUDGE_SCAN, JUDGE_ACTOR, JUDGE_MEDIA, JUDGE_PEERS, JUDGE_SUPERVISOR = JUDGE_PEERS };
 extern const char *const judge_peer_names[JUDGE_PEERS + 1]; /* "sensor" … and "tamper" for the supervisor */
 
 struct judge {

@@ -11,7 +11,7 @@
 #define TICK_MS 10000u
 #define SHIPPED_RULES "/usr/share/sakimori-agent/rules"
 
-const char *const judge_peer_names[JUDGE_PEERS + 1] = {"sensor", "inspect", "scan", "actor", "tamper"};
+const char *const judge_peer_names[JUDGE_PEERS + 1] = {"sensor", "inspect", "scan", "actor", "media", "tamper"};
 
 static void go(void *arg)
 {
