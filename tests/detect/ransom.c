@@ -142,6 +142,26 @@ static bool only_rename(struct machine *m, const char *path, unsigned i)
     return rename_to(m, path, new);
 }
 
+/* As the sensor tells it: a file nobody opened yet has no number when it is renamed. */
+static void renaming_first_without_a_number(void **state)
+{
+    struct machine m;
+    machine_new(&m, 1);
+    fill(&m, VICTIMS, ABOUT);
+    for (unsigned i = 0; i < VICTIMS && !m.stopped; i++) {
+        struct vfile *f = m.files[i];
+        char new[220];
+        (void)snprintf(new, sizeof new, "%s.q7x", f->path);
+        f->forgotten = true;
+        bool on = rename_to(&m, f->path, new);
+        f->forgotten = false;
+        if (on)
+            (void)in_place(&m, new, i);
+    }
+    assert_true(m.stopped && harmed(&m) <= 3);
+    machine_free(&m);
+}
+
 static void renaming_first_is_stopped(void **state)
 {
     is_stopped_with(rename_first, 3, ABOUT);
@@ -689,6 +709,7 @@ int main(void)
         cmocka_unit_test(read_then_cut_and_written_is_stopped),
         cmocka_unit_test(copies_with_removed_originals_are_stopped),
         cmocka_unit_test(renaming_first_is_stopped),
+        cmocka_unit_test(renaming_first_without_a_number),
         cmocka_unit_test(parts_of_files_are_noticed),
         cmocka_unit_test(disguises_do_not_help),
         cmocka_unit_test(every_kind_by_itself),

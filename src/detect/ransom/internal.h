@@ -91,6 +91,7 @@ struct file *file_at(const struct tree *t, struct sm_span path);
 struct file *file_add(struct ransom *r, struct tree *t, uint64_t id, struct sm_span path);
 int file_rename(struct file *f, struct sm_span path); /* -ENOMEM: as it was */
 void file_drop(struct ransom *r, struct file *f);
+void file_number(struct ransom *r, struct file *f, uint64_t id); /* one known by its name so far */
 void file_let_go(struct ransom *r, uint64_t id); /* its number means nothing any more; what was seen of it stays */
 void file_seen(struct tree *t, struct file *f);
 void file_dirty(struct ransom *r, struct file *f, bool dirty);

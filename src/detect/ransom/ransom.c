@@ -106,6 +106,9 @@ static struct file *the_file(struct ransom *r, struct tree *t, const struct rans
     if (!f && there && (!a->file || !there->id))
         f = there;
     if (f) {
+        if (a->file && !f->id)
+            file_number(r, f, a->file);
+        f->size = f->size ? f->size : a->size;
         file_seen(t, f);
         return f;
     }

@@ -194,6 +194,14 @@ static void file_unnumber(struct ransom *r, struct file *f)
     f->id = 0;
 }
 
+void file_number(struct ransom *r, struct file *f, uint64_t id)
+{
+    file_unnumber(r, f);
+    f->id = id;
+    f->chain = *file_slot(r, id);
+    *file_slot(r, id) = f;
+}
+
 void file_let_go(struct ransom *r, uint64_t id)
 {
     struct file *f = id ? *file_slot(r, id) : NULL, *next;
@@ -279,13 +287,10 @@ struct file *file_add(struct ransom *r, struct tree *t, uint64_t id, struct sm_s
         return NULL;
     }
     make_room(r, t);
-    f->id = id;
     f->of = t;
     f->reason = REASON_NONE;
-    if (id) {
-        f->chain = *file_slot(r, id);
-        *file_slot(r, id) = f;
-    }
+    if (id)
+        file_number(r, f, id);
     list_append(t, f);
     f->acted = t->acts;
     t->files++;
