@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,7 @@ struct procs {
     } threads[THREADS];
     struct sm_buf line;
     char why[240];
+    _Atomic uint64_t told_lost, told_folded, told_unread; /* for procs_state, which may be asked from another thread */
     uint64_t lost, unread; /* unread: programs that ended before anything of them could be read */
     uint32_t *list, *before; /* of plain looking: who is there now, and who was */
     size_t before_n;
@@ -388,6 +390,13 @@ int procs_fd(const struct procs *p)
     return procwatch_fd(p->watch);
 }
 
+static void count(struct procs *p)
+{
+    atomic_store(&p->told_lost, p->lost + fold_dropped(p->fold));
+    atomic_store(&p->told_folded, fold_folded(p->fold));
+    atomic_store(&p->told_unread, p->unread);
+}
+
 void procs_drain(struct procs *p)
 {
     if (procwatch_how(p->watch) == PROCWATCH_NONE) {
@@ -412,6 +421,7 @@ void procs_tick(struct procs *p)
     if (procwatch_how(p->watch) == PROCWATCH_NONE)
         look_around(p);
     fold_tick(p->fold, boot_ms(), plat_clock_wall());
+    count(p);
 }
 
 struct proctree *procs_tree(struct procs *p)
@@ -436,9 +446,9 @@ int procs_state(const struct procs *p, json_t *state)
 {
     static const char *const hows[] = {[PROCWATCH_NONE] = "none", [PROCWATCH_CONNECTOR] = "connector", [PROCWATCH_BPF] = "bpf"};
     if (json_object_set_new(state, "processes", json_string(hows[procwatch_how(p->watch)])) ||
-        json_object_set_new(state, "processes_lost", json_integer((json_int_t)(p->lost + fold_dropped(p->fold)))) ||
-        json_object_set_new(state, "processes_folded", json_integer((json_int_t)fold_folded(p->fold))) ||
-        json_object_set_new(state, "processes_unread", json_integer((json_int_t)p->unread)))
+        json_object_set_new(state, "processes_lost", json_integer((json_int_t)atomic_load(&p->told_lost))) ||
+        json_object_set_new(state, "processes_folded", json_integer((json_int_t)atomic_load(&p->told_folded))) ||
+        json_object_set_new(state, "processes_unread", json_integer((json_int_t)atomic_load(&p->told_unread))))
         return -ENOMEM;
     return add_why(state, p->why);
 }

@@ -28,7 +28,7 @@ int procs_fd(const struct procs *p);          /* for the loop; -1: there is none
 void procs_drain(struct procs *p);            /* next to nothing when there is nothing */
 void procs_tick(struct procs *p);
 struct proctree *procs_tree(struct procs *p); /* borrowed; drain first */
-/* Into *state (the body of E_SENSOR_STATE): "processes":"bpf|connector|none", "processes_lost" (dropped ones too),
+/* As of the last tick; from any thread.  Into *state (the body of E_SENSOR_STATE): "processes":"bpf|connector|none", "processes_lost" (dropped ones too),
  * "processes_folded" (told in sum), "processes_unread" (known by the name they were started by alone), and words in "why". */
 sm_must_use int procs_state(const struct procs *p, json_t *state);
 #endif
