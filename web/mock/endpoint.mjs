@@ -22,14 +22,15 @@ export const large = () => ({ processes: Array.from({ length: 40 }, (_, i) => P(
     acts: Array.from({ length: 14 }, (_, i) => ({ at: at(i * 60_000), action: i % 2 ? 'give_back' : 'undo_give_back', by: 'order', state: 'done', detail: '' })), files: { touched: 4812, destroyed: 4600, kept: 4812, given_back: 4600, lost: 212 }, state: 'killed', program: '/home/uketsuke/ダウンロード/' + 'とても長い名前の'.repeat(8) + '見積書.pdf.exe' });
 const finding = (more) => ({ id: 'f1', rev: 4, device: 'd6', device_name: name('d6'), kind: 'ransomware', at: new Date(FIRST).toISOString(), state: 'stopped', score: 118, threshold: 100, program: '/tmp/.cache/yoyaku_update', sha256: D.hex('bad'),
     reasons: [{ id: 'content', points: 60, times: 4, ja: '中身が、読めない形に変えられました', en: 'contents became unreadable' }, { id: 'decoy', points: 40, times: 1, ja: 'おとりのファイルにさわりました', en: 'a decoy was touched' }, { id: 'fresh', points: 18, times: 1, ja: 'きょう初めて見るプログラムです', en: 'a program first seen today' }],
-    processes: tree, files: { touched: 5, destroyed: 3, kept: 5, given_back: 4, lost: 0 }, paths, timing: { first_ms: FIRST, stop_ms: 180, told_ms: 1_400 }, incident: 7,
+    processes: tree, files: { touched: 5, destroyed: 3, kept: 5, given_back: 4, lost: 0 }, paths, timing: { first_ms: FIRST, stop_ms: 180, told_ms: 1_400 },
     acts: [{ at: new Date(FIRST + 180).toISOString(), action: 'stop', by: 'policy', state: 'done', detail: '' }, { at: new Date(FIRST + 900).toISOString(), action: 'give_back', by: 'policy', state: 'done', detail: '' }], ...more });
 
 export const findings = (st) => (st.noFindings ? [] : [
     finding(st.large ? large() : st.finding ?? {}),
-    finding({ id: 'f2', device: 'd3', device_name: name('d3'), kind: 'malware', at: at(26 * H), state: 'killed', program: '/home/karte/ダウンロード/setup.run', score: 0, threshold: 0, reasons: [], processes: [], files: { touched: 0, destroyed: 0, kept: 0, given_back: 0, lost: 0 }, paths: [], timing: null, incident: null, acts: [{ at: at(26 * H), action: 'quarantine', by: 'policy', state: 'done', detail: 'Eicar-Test-Signature' }] }),
-    finding({ id: 'f3', device: 'd4', device_name: name('d4'), kind: 'ransomware', at: at(50 * H), state: 'gone_on', program: '/usr/bin/7z', score: 104, reasons: [], processes: [P(881, 1, 0, '/usr/bin/7z', '7z a -pXXXX nenmatsu.7z 書類')], files: { touched: 31, destroyed: 0, kept: 31, given_back: 0, lost: 2 }, paths: [], timing: { first_ms: D.NOW - 50 * H, stop_ms: 12_000, told_ms: 13_500 }, incident: null,
+    finding({ id: 'f2', device: 'd3', device_name: name('d3'), kind: 'malware', at: at(26 * H), state: 'killed', program: '/home/karte/ダウンロード/setup.run', score: 0, threshold: 0, reasons: [], processes: [], files: { touched: 0, destroyed: 0, kept: 0, given_back: 0, lost: 0 }, paths: [], timing: null, acts: [{ at: at(26 * H), action: 'quarantine', by: 'policy', state: 'done', detail: 'Eicar-Test-Signature' }] }),
+    finding({ id: 'f3', device: 'd4', device_name: name('d4'), kind: 'ransomware', at: at(50 * H), state: 'gone_on', program: '/usr/bin/7z', score: 104, reasons: [], processes: [P(881, 1, 0, '/usr/bin/7z', '7z a -pXXXX nenmatsu.7z 書類')], files: { touched: 31, destroyed: 0, kept: 31, given_back: 0, lost: 2 }, paths: [], timing: { first_ms: D.NOW - 50 * H, stop_ms: 12_000, told_ms: 13_500 },
         acts: [{ at: at(49 * H), action: 'resume', by: '見本 花子', state: 'done', detail: '' }, { at: at(49 * H), action: 'give_back', by: 'order', state: 'failed', detail: 'EBUSY' }] }),
+    finding({ id: 'f4', device: 'd1', device_name: name('d1'), kind: 'rule', at: '2026-11-23T20:10:00Z', state: 'seen', program: '/usr/bin/bash', sha256: undefined, score: 0, threshold: 0, files: { touched: 0, destroyed: 0, kept: 0, given_back: 0, lost: 0 }, paths: [], timing: null, reasons: [{ id: 'rule', points: 0, times: 1, ja: '記録を消すプログラムが動きました', en: 'a program cleared a log' }], processes: [P(771, 1, 0, '/usr/bin/bash', "bash -c 'shred /var/log/auth.log'")], acts: [] }),
 ]);
 const head = ({ processes, paths: p, reasons, acts, ...f }) => f;
 
@@ -72,7 +73,7 @@ export const ROUTES = [
     ['PUT', /^\/devices\/([^/]+)\/endpoint\/policy$/, ({ st, id, send, data }) => { st.policyOne = data.policy; send(policyOf(st, id)); }],
     ['GET', /^\/endpoint\/policy$/, ({ st, send }) => send(policy(st))],
     ['PUT', /^\/endpoint\/policy$/, ({ st, data, send }) => { st.policy = data.policy; send(policy(st)); }],
-    ['GET', /^\/findings$/, ({ st, query, send }) => send(list(findings(st).filter((f) => (!query.get('device') || f.device === query.get('device')) && (!query.get('incident') || String(f.incident) === query.get('incident'))).map(head)))],
+    ['GET', /^\/findings$/, ({ st, query, send }) => send(list(findings(st).filter((f) => (!query.get('device') || f.device === query.get('device'))).map(head)))],
     ['GET', /^\/findings\/([^/]+)$/, ({ st, id, send, fail }) => { const f = findings(st).find((x) => x.id === id); return f ? send(f) : fail(404, 'not_found'); }],
     ['POST', /^\/findings\/([^/]+)\/actions$/, ({ st, data, send, push }) => { if (data.action === 'kill') st.finding = { state: 'killed' }; push('finding', { id: 'f1' }); send({ id: 'x9' }, 202); }],
     ['GET', /^\/devices\/([^/]+)\/actions$/, ({ st, send }) => send(list(st.noActs ? [] : actions(st)))],

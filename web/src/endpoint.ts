@@ -1,5 +1,5 @@
 // What the box says of guarded machines (docs/API.md, "Endpoint"), and what the screens count from it.
-import type { List } from './api';
+import type { Device, Incident, List } from './api';
 import { t } from './i18n';
 import type { Text } from './i18n';
 import { T } from './text/endpoint';
@@ -23,7 +23,7 @@ export interface Finding {
     reasons: { id: string; points: number; times: number; ja: string; en: string }[]; program: string; processes: Proc[];
     /* stop, told: after first, which is since 1970 */
     files: { touched: number; destroyed: number; kept: number; given_back: number; lost: number }; paths: FindingFile[];
-    timing?: { first_ms: number; stop_ms: number; told_ms: number } | null; acts: FindingAct[]; incident?: number | null; alarm?: string | null; sha256?: string;
+    timing?: { first_ms: number; stop_ms: number; told_ms: number } | null; acts: FindingAct[]; sha256?: string; object?: { sha256?: string } | null;
 }
 export type FindingHead = Omit<Finding, 'processes' | 'paths' | 'reasons' | 'acts'>;
 export interface DeviceAct {
@@ -73,6 +73,13 @@ function isBelow(top: ProcNode, n: ProcNode): boolean { return top === n || top.
 
 /** A length of time that may be shorter than a second. */
 export function quickOf(ms: number): string { return ms < 10_000 ? t(T.seconds, { n: ms < 95 ? (Math.max(0, ms) / 1000).toFixed(2) : (ms / 1000).toFixed(1) }) : spanOf(ms / 1000); }
+
+const AROUND_MS = 3_600_000; // what leads to a finding, and what follows from it
+/** Is it part of that incident: the same machine, at its time? */
+export function isOf(f: FindingHead, inc: Pick<Incident, 'first' | 'last' | 'entities'>, devices: Device[]): boolean {
+    const d = devices.find((x) => x.id === f.device), host = (d?.hostname || d?.name || '').toLowerCase(), at = Date.parse(f.at);
+    return host !== '' && at >= Date.parse(inc.first) - AROUND_MS && at <= Date.parse(inc.last) + AROUND_MS && inc.entities.some(([, text]) => text.toLowerCase() === host);
+}
 
 export function worded(table: Record<string, Text>, key: string): string { const e = table[key]; return e ? t(e) : key; }
 

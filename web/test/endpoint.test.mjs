@@ -84,6 +84,14 @@ test('to let a stopped program go on one says what work it was, and the order in
     assert.deepEqual(calls('POST', '/findings/f1/actions')[0].data, { action: 'resume', args: { why: '年末の書類の圧縮' } });
 });
 
+test('an incident and what was found on its machine lead to each other', async () => {
+    await open('/findings/f4', { incident: true });
+    await page.getByRole('link', { name: 'こまったことを見る' }).click();
+    await page.getByRole('heading', { name: '機器の中で見つけたこと' }).waitFor();
+    assert.equal(await page.locator('a[href="/findings/f4"]').count(), 1);
+    assert.equal(await page.locator('a[href="/findings/f1"]').count(), 0, 'of another machine');
+});
+
 test('a finding that changes elsewhere changes here', async () => {
     await open('/findings/f1');
     await page.getByText('いまは動けません。').waitFor();

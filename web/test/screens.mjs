@@ -231,6 +231,6 @@ export const SCREENS = [
     { name: 'trust-ca', mock: { role: 'nobody' }, open: at('/trust-ca') },
     { name: 'keys', open: async (page) => { await at('/')(page); await page.keyboard.press('?'); await page.waitForSelector('dialog[open]'); } },
     { name: 'not-for-you', mock: { role: 'staff' }, open: at('/machines') },
-    ...['index', 'setup', 'every-day', 'restore', 'emergency', 'machines', 'copies', 'logs', 'rules'].map((p) => ({ name: 'manual-' + p, lang: 'ja', open: async (page) => { await page.goto(`/manual/${p}.html`); } })),
-    ...['index', 'setup', 'every-day', 'restore', 'emergency', 'machines', 'copies', 'logs', 'rules'].map((p) => ({ name: 'manual-en-' + p, lang: 'en', open: async (page) => { await page.goto(`/manual/en/${p}.html`); } })),
+    ...['index', 'setup', 'every-day', 'restore', 'emergency', 'machines', 'copies', 'logs', 'rules', 'protection'].map((p) => ({ name: 'manual-' + p, lang: 'ja', open: async (page) => { await page.goto(`/manual/${p}.html`); } })),
+    ...['index', 'setup', 'every-day', 'restore', 'emergency', 'machines', 'copies', 'logs', 'rules', 'protection'].map((p) => ({ name: 'manual-en-' + p, lang: 'en', open: async (page) => { await page.goto(`/manual/en/${p}.html`); } })),
 ];

@@ -12,7 +12,7 @@ import { agoOf, bytesOf, countOf, spanOf, whenOf } from '../time';
 import { Badge, ErrorBox, Loading, Mark } from '../ui/parts';
 import type { MarkState } from '../ui/parts';
 import { Acts } from './endpointacts';
-import { FindingsOf } from './findings';
+import { FindingsOfMachine } from './findings';
 import { GUARD_MARK, GUARD_WORD } from './guarded';
 
 const FACT_MARK: Record<Fact['state'], MarkState> = { good: 'ok', part: 'look', bad: 'look', unknown: 'unknown' };
@@ -31,7 +31,7 @@ export function EndpointCards({ d }: { d: Device }) {
         {p.state === 'none' ? <p>{t(T.noneText)}</p> : <>{p.why && <p>{p.why}</p>}{got.data && <Parts d={d} e={got.data} />}</>}</section>
         <Score p={p} /></div>
         {got.data && p.state !== 'none' && <Acts d={d} isolated={!!got.data.state?.isolated} reload={reload} />}
-        {p.state !== 'none' && <div class="mt"><FindingsOf query={`device=${encodeURIComponent(d.id)}`} title={t(T.findings)} /></div>}</>;
+        {p.state !== 'none' && <div class="mt"><FindingsOfMachine device={d.id} title={t(T.findings)} /></div>}</>;
 }
 
 function Parts({ d, e }: { d: Device; e: EndpointNow }) {

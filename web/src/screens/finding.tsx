@@ -1,7 +1,8 @@
 // One finding: what happened, how fast it was stopped, who started what, what became of the files, and what a person may decide.
 import { useState } from 'preact/hooks';
 import { api } from '../api';
-import { pathText, quickOf, shortName, worded } from '../endpoint';
+import type { Alarm, Device, Incident, List } from '../api';
+import { isOf, pathText, quickOf, shortName, worded } from '../endpoint';
 import type { Finding, Proc } from '../endpoint';
 import { lang, t } from '../i18n';
 import type { Text } from '../i18n';
@@ -36,14 +37,24 @@ export function FindingScreen({ id }: { id: string }) {
         <div class="cols cols-main cols-inc mt"><div class="stack stack-l a"><Story f={f} /><Took f={f} /></div>
             <aside class="stick no-print c"><section class="side stack" aria-labelledby="de"><h2 id="de">{t(T.act)}</h2>{isLeader(session) ? <Decide f={f} reload={got.reload} /> : <p>{t(A.reader)}</p>}</section>
                 <p class="btn-row mt-s"><button type="button" class="btn btn-sm" onClick={() => window.print()}>{t(T.paper)}</button></p>
-                <p class="under mt-s">{f.incident ? <Link class="more" href={`/trouble/incident-${f.incident}`}>{t(T.toIncident)}</Link> : null}{session?.rooms.includes('machines') && <Link class="more" href={`/machines/${encodeURIComponent(f.device)}`}>{t(T.toMachine)}</Link>}</p></aside>
+                <p class="under mt-s">{session?.rooms.includes('trouble') && <ToIncident f={f} />}{session?.rooms.includes('machines') && <Link class="more" href={`/machines/${encodeURIComponent(f.device)}`}>{t(T.toMachine)}</Link>}</p></aside>
             <div class="stack stack-l b fcols">
             <section class="card full" aria-labelledby="tr"><h2 id="tr">{t(T.tree)}</h2><ProcTree list={marked(f)} bad={f.program} when={(p) => (p.at ? clock(p.at) : null)} /></section>
             {f.files.touched > 0 && <Files f={f} />}
-            {f.reasons.length > 0 && <section class="card reasons" aria-labelledby="re"><h2 id="re">{t(T.reasons)}</h2><ul class="lines">{f.reasons.map((r) => <li><Mark state="look" /><div>{r[lang()] || r.id}<span class="sub blk num">{r.times > 1 && <>{t(T.times, { n: countOf(r.times) })} ・ </>}{t(T.points, { n: r.points })}</span></div></li>)}</ul>
+            {f.reasons.length > 0 && <section class="card reasons" aria-labelledby="re"><h2 id="re">{t(T.reasons)}</h2><ul class="lines">{f.reasons.map((r) => <li><Mark state="look" /><div>{r[lang()] || r.id}<span class="sub blk num">{[r.times > 1 && t(T.times, { n: countOf(r.times) }), r.points > 0 && t(T.points, { n: r.points })].filter(Boolean).join(' ・ ')}</span></div></li>)}</ul>
                 {f.threshold > 0 && <p class="sub num mt-8">{t(T.score, { n: f.score, of: f.threshold })}</p>}</section>}
             <Done f={f} now={now} /><Numbers f={f} /></div></div>
         <p class="paper-only note-box">{t(T.paperNote)}</p></article>;
+}
+
+/* The incident it belongs to, where there is one: its page is that of its alarm. */
+function ToIncident({ f }: { f: Finding }) {
+    const incidents = useGet<List<Incident>>('/incidents?limit=50');
+    const devices = useGet<List<Device>>('/devices');
+    const inc = incidents.data && devices.data ? incidents.data.items.find((x) => isOf(f, x, devices.data!.items)) : undefined;
+    const alarms = useGet<List<Alarm>>(inc ? '/alarms?limit=200' : null);
+    const alarm = alarms.data?.items.find((a) => a.kind === 'incident' && a.facts['incident'] === inc?.id);
+    return alarm ? <Link class="more" href={`/trouble/${encodeURIComponent(alarm.id)}`}>{t(T.toIncident)}</Link> : null;
 }
 
 /* The tree as it stands after what was done: its programs are stopped or ended with it. */
@@ -85,9 +96,11 @@ function Done({ f, now }: { f: Finding; now: number }) {
 
 /* In a fold on the screen, and open on paper. */
 function Numbers({ f }: { f: Finding }) {
-    const list = <dl class="dl"><div><dt>{t(T.number)}</dt><dd class="mono">{f.id}</dd></div>{f.program && <div><dt>{t(T.program)}</dt><dd class="mono">{f.program}</dd></div>}{f.sha256 && <div><dt>{t(T.sha)}</dt><dd class="mono">{f.sha256}</dd></div>}</dl>;
+    const list = <dl class="dl"><div><dt>{t(T.number)}</dt><dd class="mono">{f.id}</dd></div>{f.program && <div><dt>{t(T.program)}</dt><dd class="mono">{f.program}</dd></div>}{shaOf(f) && <div><dt>{t(T.sha)}</dt><dd class="mono">{shaOf(f)}</dd></div>}</dl>;
     return <><details class="no-print"><summary>{t(T.paperFacts)}</summary><div class="fold">{list}</div></details><div class="paper-only full" aria-hidden="true">{list}</div></>;
 }
+
+const shaOf = (f: Finding): string => f.sha256 ?? f.object?.sha256 ?? '';
 
 type Deed = 'kill' | 'resume' | 'give_back' | 'undo_give_back' | 'quarantine' | 'block';
 const DEEDS: Record<Deed, { word: Text; help: Text; ask: Text; stop?: boolean }> = {
@@ -104,7 +117,7 @@ export function deedsOf(f: Finding): Deed[] {
     if (f.state === 'seen' && (f.kind === 'ransomware' || f.kind === 'rule')) list.push('kill');
     if (f.files.kept > 0 || f.files.given_back > 0) list.push(last?.action === 'give_back' || (!last && f.files.given_back > 0) ? 'undo_give_back' : 'give_back');
     if (f.program && f.kind !== 'tamper' && f.kind !== 'media') list.push('quarantine');
-    if (f.sha256) list.push('block');
+    if (shaOf(f)) list.push('block');
     return list;
 }
 

@@ -1,11 +1,11 @@
 // What was found on machines: the list, and its rows where others show them.
 import { useState } from 'preact/hooks';
 import type { FindingHead } from '../endpoint';
-import { shortName } from '../endpoint';
+import { isOf, shortName } from '../endpoint';
 import { t } from '../i18n';
 import type { Text } from '../i18n';
 import { useGet, useList, useLive, useNow } from '../live';
-import type { List } from '../api';
+import type { Device, Incident, List } from '../api';
 import { Link } from '../router';
 import type { Place } from '../router';
 import { T as C } from '../text/common';
@@ -29,13 +29,24 @@ export function FindingRow({ f, now, top }: { f: FindingHead; now: number; top?:
         <p class="sub num">{whenOf(f.at, now)} ・ {t(STATE[f.state] ?? T.y_seen)}{f.program && <> ・ <span class="mono">{shortName(f.program)}</span></>}</p></div></li>;
 }
 
-/** Those of one machine or of one incident, for its page; nothing where there is none. */
-export function FindingsOf({ query, title }: { query: string; title: string }) {
+function Card({ list, title }: { list: FindingHead[]; title: string }) {
     const now = useNow(60_000);
-    const got = useGet<List<FindingHead>>(`/findings?${query}`);
+    return list.length ? <section class="card" aria-labelledby="fo"><h2 id="fo">{title}</h2><ul class="list-card mt-s">{list.slice(0, 10).map((f) => <FindingRow f={f} now={now} />)}</ul></section> : null;
+}
+
+/** Those of one machine, for its page; nothing where there is none. */
+export function FindingsOfMachine({ device, title }: { device: string; title: string }) {
+    const got = useGet<List<FindingHead>>(`/findings?device=${encodeURIComponent(device)}&limit=10`);
     useLive('finding', got.reload);
-    if (!got.data?.items.length) return null;
-    return <section class="card" aria-labelledby="fo"><h2 id="fo">{title}</h2><ul class="list-card mt-s">{got.data.items.slice(0, 10).map((f) => <FindingRow f={f} now={now} />)}</ul></section>;
+    return <Card list={got.data?.items ?? []} title={title} />;
+}
+
+/** Those that belong to an incident, for its page. */
+export function FindingsOfIncident({ inc, title }: { inc: Incident; title: string }) {
+    const got = useGet<List<FindingHead>>('/findings?limit=200');
+    const devices = useGet<List<Device>>('/devices');
+    useLive('finding', got.reload);
+    return <Card list={(got.data?.items ?? []).filter((f) => isOf(f, inc, devices.data?.items ?? []))} title={title} />;
 }
 
 export function FindingsScreen({ place }: { place: Place }) {
