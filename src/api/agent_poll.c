@@ -153,7 +153,7 @@ void h_poll(struct api_call *c)
     int64_t wait_s = sm_obj_int_opt(&o, "wait_s", 0, 1000, 0);
     const json_t *confined = sm_obj_obj(&o, "confined"), *st = sm_obj_obj(&o, "state");
     struct sm_obj so = SM_OBJ(st);
-    const char *link = sm_obj_str_opt(&o, "link", 40);
+    const char *link = sm_obj_str_opt(&o, "link", 40), *os = sm_obj_str_opt(&o, "os", 255);
     const char *last_error = st ? sm_obj_str_opt(&so, "last_error", 2000) : NULL;
     const json_t *running = st && json_object_get(st, "running") ? sm_obj_arr(&so, "running", 256) : NULL;
     const json_t *features = json_object_get(c->body, "features") ? sm_obj_arr(&o, "features", FEATURES_MAX) : NULL;
@@ -167,7 +167,7 @@ void h_poll(struct api_call *c)
     const char *name = api_str(before, "name");
     bool good = api_do(c, STATE_device_seen,
         STATE_ARGS(state_i(api_now()), state_t(version), state_t(boot), state_j(confined), state_j(features),
-            state_t(last_error),
+            state_t(last_error), state_t(os),
             state_t(c->who.device)));
     if (good)
         signals_know(a, c->who.remote, device_host(before));

@@ -89,6 +89,9 @@ json_t *alarm_json(struct api *a, const json_t *row, enum text_lang lang)
         "device", json_object_get(row, "device"), "manifest", json_object_get(row, "manifest"), "next", next, "times",
         (json_int_t)api_int(row, "times", 1), "facts", facts);
     api_set(j, "client", json_string(api_str(device, "client")));
+    json_t *story = strcmp(api_str(row, "kind"), "incident") ? NULL : incident_words(a, api_int(facts, "incident", 0), lang);
+    if (story)
+        api_set(j, "text", story);
     json_decref(device);
     json_decref(source);
     json_decref(words);

@@ -16,6 +16,18 @@ static json_t *head_json(const json_t *row, enum text_lang lang)
         "entities", json_object_get(facts, "entities"), "next", json_object_get(json_object_get(facts, "steps"), word));
 }
 
+json_t *incident_words(struct api *a, int64_t incident, enum text_lang lang)
+{
+    json_t *s = api_row(a, STATE_signals_gravest, STATE_ARGS(state_i(incident)));
+    const char *text = both_in(json_object_get(s, "text"), lang);
+    bool plain = lang != TEXT_JA;
+    for (const char *p = text; *p && !plain; p++)
+        plain = (unsigned char)*p >= 0x80; /* a rule of others may have words in English alone */
+    json_t *j = plain && *text ? json_string(text) : NULL;
+    json_decref(s);
+    return j;
+}
+
 void h_incidents(struct api_call *c)
 {
     int64_t limit, offset;

@@ -317,7 +317,8 @@ static json_t *not_watched(struct api *a, enum text_lang lang)
     static const enum text_key keys[] = { T_NOT_WATCHED_ENDPOINT, T_NOT_WATCHED_LOGS, T_NOT_WATCHED_COPIES, T_NOT_WATCHED_POSTURE };
     json_t *out = json_array();
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if ((keys[i] != T_NOT_WATCHED_COPIES || !copies_any(a)) &&
+        if ((keys[i] != T_NOT_WATCHED_ENDPOINT || state_number(a->state, STATE_endpoints_n, 0, STATE_NONE) <= 0) &&
+            (keys[i] != T_NOT_WATCHED_COPIES || !copies_any(a)) &&
             (keys[i] != T_NOT_WATCHED_LOGS || state_number(a->state, STATE_log_sources_n, 0, STATE_NONE) <= 0))
             api_append(out, text_json(lang, keys[i]));
     return out;

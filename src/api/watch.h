@@ -22,6 +22,8 @@ void signals_daily(struct api *a, int64_t now);
 void incident_close(struct api *a, int64_t incident, const char *verdict, const char *by, const char *note);
 /* The signal in the words of lang. */
 json_t *signal_json(const json_t *row, enum text_lang lang);
+/* What its gravest signal says; NULL when none is critical, or has no words in that language.  The caller's. */
+json_t *incident_words(struct api *a, int64_t incident, enum text_lang lang);
 /* {ja, en} → text of lang, the other one when it lacks; "" for neither. */
 const char *both_in(const json_t *both, enum text_lang lang);
 /* Playbooks that fit it begin; once each for an incident.  incident: its facts as decide tells them. */

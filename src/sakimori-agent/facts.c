@@ -1,5 +1,6 @@
 /* What a machine is: read from files that anybody on it can read. */
 #include "sakimori-agent/facts.h"
+#include "sakimori-agent/policy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -237,6 +238,20 @@ static void services(const char *root, json_t *o)
         (void)!plat_fs_list(dir, service, o); /* what was read until then */
         close(dir);
     }
+}
+
+json_t *facts_os(const char *root, const char *data, const char *skip)
+{
+    struct agent_policy policy = {0};
+    char why[160] = "";
+    json_t *o = json_object();
+    bool may = policy_load(data, skip, &policy, why) == 0 && !policy.no_facts;
+    policy_wipe(&policy);
+    if (may && o)
+        read_file(root, "/etc/os-release", FACTS_OS, o);
+    json_t *os = json_incref(json_object_get(o, "os"));
+    json_decref(o);
+    return os;
 }
 
 int facts_collect(const char *root, struct sm_buf *ret)

@@ -14,6 +14,8 @@
 /* As canonical JSON appended to ret; root is "" (or a made-up one, in tests).  What cannot be read is left out.  -ENOMEM,
  * -SM_ELIMIT. */
 sm_must_use int facts_collect(const char *root, struct sm_buf *ret);
+/* The system alone, as it names itself; NULL when it does not, or policy.conf says `facts = no`.  The caller's. */
+json_t *facts_os(const char *root, const char *data, const char *skip);
 
 /* Each file's parser: what it finds is put into o (borrowed); any bytes will do. */
 enum facts_file { FACTS_OS, FACTS_MEMORY, FACTS_ADDRESSES, FACTS_ROUTE, FACTS_NAMES, FACTS_USERS, FACTS_PACKAGES, FACTS_FILES };

@@ -43,7 +43,7 @@ struct link {
     uint64_t began_ms;
     size_t carrying;
     json_t *confined, *sources;
-    json_t *local; /* {"features"} of A_LOCAL */
+    json_t *local; /* {"features","os"?} of A_LOCAL */
     json_t *endpoint;          /* of judge, for the poll; gone with it */
     json_t *logs, *logs_state; /* what the box wants of this machine's logs; how they are, for the poll */
     char boot_id[PLAT_BOOT_ID_TEXT], life[40];
@@ -876,6 +876,8 @@ static void poll_now(void *arg)
         json_object_set(o, "logs", l->logs_state);
     if (l->endpoint)
         json_object_set(o, "endpoint", l->endpoint);
+    if (json_object_get(l->local, "os"))
+        json_object_set(o, "os", json_object_get(l->local, "os"));
     json_t *features = json_object_get(o, "features");
     for (size_t i = 0; i < json_array_size(json_object_get(l->local, "features")); i++)
         json_array_append(features, json_array_get(json_object_get(l->local, "features"), i));

@@ -26,6 +26,7 @@
 #include "sakimori-agent/helper.h"
 #include "sakimori-agent/inspect/inspect.h"
 #include "sakimori-agent/join.h"
+#include "sakimori-agent/facts.h"
 #include "sakimori-agent/policy.h"
 #include "sakimori-agent/renew.h"
 
@@ -299,15 +300,12 @@ static void tell_local(void *arg)
     struct supervisor *s = arg;
     struct sm_buf b = SM_BUF_INIT(65536);
     json_t *list = s->part[P_LINK].ready ? access_features(s->data) : NULL;
-    if (list && !json_equal(list, s->local)) {
-        json_t *o = json_pack("{s:O}", "features", list);
-        if (o && !sm_json_dump(o, &b) && !sm_ipc_send(s->part[P_LINK].ipc, A_LOCAL, sm_buf_span(&b), -1)) {
-            json_decref(s->local);
-            s->local = json_incref(list);
-        }
-        json_decref(o);
+    json_t *o = list ? json_pack("{s:o,s:o*}", "features", list, "os", facts_os("", s->data, s->skip)) : NULL;
+    if (o && !json_equal(o, s->local) && !sm_json_dump(o, &b) && !sm_ipc_send(s->part[P_LINK].ipc, A_LOCAL, sm_buf_span(&b), -1)) {
+        json_decref(s->local);
+        s->local = json_incref(o);
     }
-    json_decref(list);
+    json_decref(o);
     sm_buf_wipe(&b);
     sm_timer_set(s->local_timer, LOCAL_MS, 0);
 }

@@ -81,6 +81,8 @@ it('the page of the machine says how it is watched, its score, what is not known
   assert.match(words, new RegExp(`${p.score}\\s*/ 100点`));
   assert.ok(words.includes(p.next.todo), p.next.todo);
   assert.equal(p.facts.find((f) => f.id === 'backup').state, 'bad', 'nothing of it is backed up');
+  assert.notEqual(p.facts.find((f) => f.id === 'remote').state, 'unknown', 'inspect told which doors are open');
+  assert.ok(!(await c.get('devices')).items[0].os.startsWith('Linux '), 'the system by its own name');
   await page.getByText(/個のフォルダーを見張っています/).waitFor();
   await L.picture(page, 'endpoint-machine');
 });
@@ -93,6 +95,8 @@ it('an attack is stopped; the first screen says so in three words and leads to t
   const today = await L.until('the state of today', async () => { const t = await c.get('today'); return t.state === 'call' ? t : null; }, WAIT);
   await open('/');
   await page.getByRole('heading', { name: today.headline }).first().waitFor();
+  await page.getByText('見張りが止めました。').first().waitFor();
+  assert.ok(!today.not_watched.some((x) => x.includes('パソコンの中の動き')), 'what is watched is not said to be unwatched');
   await L.picture(page, 'endpoint-today');
   const alarm = await L.until('its incident', async () => (await c.get('alarms')).items.find((a) => a.kind === 'incident'), WAIT);
   await open(`/trouble/${alarm.id}`);
