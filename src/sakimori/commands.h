@@ -81,6 +81,7 @@ int cmd_devices_log_remove(struct cli *c);
 int cmd_devices_log_usual(struct cli *c);
 int cmd_endpoint_status(struct cli *c);
 int cmd_endpoint_policy(struct cli *c);
+int cmd_endpoint_posture(struct cli *c);
 int cmd_endpoint_findings(struct cli *c);
 int cmd_endpoint_finding(struct cli *c);
 int cmd_devices_code(struct cli *c);

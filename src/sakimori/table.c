@@ -422,6 +422,7 @@ const struct cli_cmd cli_commands[] = {
     { "endpoint status", "[MACHINE]", 0, 1, cmd_endpoint_status, "機器がどう見張られているか", "how machines are watched", NULL },
     { "endpoint policy", "[MACHINE]", 0, 1, cmd_endpoint_policy, "何を見張り、止め、ふさぐか(機器を書けばその機器だけ)",
         "what machines watch, stop and block (MACHINE: what differs there)", o_endpoint_policy },
+    { "endpoint posture", "[MACHINE]", 0, 1, cmd_endpoint_posture, "機器のそなえの点数と、次にすること", "how well machines are prepared, and what to do next", NULL },
     { "endpoint findings", "", 0, 0, cmd_endpoint_findings, "機器が見つけて止めたこと", "what machines found and stopped", o_endpoint_findings },
     { "endpoint finding", "ID", 1, 1, cmd_endpoint_finding, "その一件を詳しく", "one of them in full", NULL },
     { "devices rename", "MACHINE NAME", 2, 2, cmd_devices_rename, "機器の名前を変える", "rename a machine", NULL },

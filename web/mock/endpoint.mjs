@@ -33,6 +33,7 @@ export const findings = (st) => (st.noFindings ? [] : [
     finding({ id: 'f4', device: 'd1', device_name: name('d1'), kind: 'rule', at: '2026-11-23T20:10:00Z', state: 'seen', program: '/usr/bin/bash', sha256: undefined, score: 0, threshold: 0, files: { touched: 0, destroyed: 0, kept: 0, given_back: 0, lost: 0 }, paths: [], timing: null, reasons: [{ id: 'rule', points: 0, times: 1, ja: '記録を消すプログラムが動きました', en: 'a program cleared a log' }], processes: [P(771, 1, 0, '/usr/bin/bash', "bash -c 'shred /var/log/auth.log'")], acts: [] }),
 ]);
 const head = ({ processes, paths: p, reasons, acts, ...f }) => f;
+export const findingsOf = (st, device) => (st.unguarded ? [] : findings(st).filter((f) => f.device === device).map(head));
 
 const POLICY = { v: 1, protect: ['auto'], exclude: [], ransom: { mode: 'stop', give_back: true, sensitivity: 1 }, rules: { answer: 'tell' }, scan: { on_write: true, on_media: true, schedule: { weekday: 6, hour: 20 }, paths: [] },
     media: { mode: 'allow', allow: [] }, block: { files: [], to: [] }, accounts: { may_disable: false }, isolate: { by_rule: false } };

@@ -6,7 +6,7 @@ import { dirname, extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as D from './data.mjs';
 import { ROUTES as LOGS } from './logs.mjs';
-import { ROUTES as ENDPOINT } from './endpoint.mjs';
+import { ROUTES as ENDPOINT, findingsOf } from './endpoint.mjs';
 
 const DIST = process.env.SAKIMORI_WEB_OUT || join(dirname(fileURLToPath(import.meta.url)), '../dist');
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json', '.txt': 'text/plain; charset=utf-8' };
@@ -148,7 +148,7 @@ const ROUTES = [
     ['GET', /^\/today$/, ({ st, send }) => { const x = D.today(st.scenario, D.generations(bad(st)), st.done); x.lamps = lampsOf(st); send(st.keptDays !== undefined ? { ...x, last: { ...x.last, kept_days: st.keptDays } } : st.empty ? { ...x, groups: [], last: { ...x.last, at: null, devices: 0, devices_total: 1, drill: null }, one: null } : x); }],
     ['POST', /^\/today\/tasks\/(.+)$/, ({ st, send }) => { st.done = true; send({}); }],
     ['GET', /^\/alarms$/, ({ st, send }) => send(list([...(st.incident ? [D.incidentAlarm()] : []), ...D.alarms(bad(st), gens(st))]))],
-    ['GET', /^\/incidents\/7$/, ({ st, send }) => { const x = D.incident(); if (st.long) x.timeline = Array.from({ length: 16 }, (_, i) => ({ ...x.timeline[i % 4], id: i + 1 })); x.timeline.forEach((s) => { if (st.quiet === s.id) s.what = 'filtered'; }); x.responses = D.responses(); if (st.acted) x.responses.find((r) => r.id === st.acted.id).state = st.acted.state; send(x); }],
+    ['GET', /^\/incidents\/7$/, ({ st, send }) => { const x = { ...D.incident(), findings: findingsOf(st, 'd1') }; if (st.long) x.timeline = Array.from({ length: 16 }, (_, i) => ({ ...x.timeline[i % 4], id: i + 1 })); x.timeline.forEach((s) => { if (st.quiet === s.id) s.what = 'filtered'; }); x.responses = D.responses(); if (st.acted) x.responses.find((r) => r.id === st.acted.id).state = st.acted.state; send(x); }],
     ['POST', /^\/signals\/(.+)\/false-alarm$/, ({ st, id, send }) => { st.quiet = Number(id); send({ id: 4, entities: [] }, 201); }],
     ['GET', /^\/incidents$/, ({ st, send }) => send(list(st.incident ? [D.incident()] : []))],
     ['GET', /^\/playbooks$/, ({ st, send }) => send({ items: st.empty ? [] : D.playbooks(), actions: D.actions(), next: null })],

@@ -1,4 +1,5 @@
 // The only file that speaks HTTP. docs/API.md is the contract.
+import type { FindingHead } from './endpoint';
 import { lang } from './i18n';
 
 export const BASE = '/api/v1';
@@ -113,7 +114,7 @@ export interface Signal {
 }
 export interface Incident {
     id: number; state: 'open' | 'closed'; severity: 'look' | 'call'; title: string; opened: string; first: string; last: string; closed: string | null;
-    stages: string[]; entities: [string, string][]; next: { id: string; title: string; detail: string; link: string }[]; timeline: Signal[]; responses?: BookStep[];
+    stages: string[]; entities: [string, string][]; next: { id: string; title: string; detail: string; link: string }[]; timeline: Signal[]; responses?: BookStep[]; findings?: FindingHead[];
 }
 export interface BookStep {
     id: number; incident: number; action: string; mode: 'auto' | 'click'; text: string; state: 'offered' | 'todo' | 'done' | 'failed' | 'skipped' | 'undone' | 'expired';

@@ -1,13 +1,14 @@
 // What was found on machines: the list, and its rows where others show them.
 import { useState } from 'preact/hooks';
 import type { FindingHead } from '../endpoint';
-import { isOf, shortName } from '../endpoint';
+import { shortName } from '../endpoint';
 import { t } from '../i18n';
 import type { Text } from '../i18n';
 import { useGet, useList, useLive, useNow } from '../live';
-import type { Device, Incident, List } from '../api';
+import type { Incident, List } from '../api';
 import { Link } from '../router';
 import type { Place } from '../router';
+import { useSession } from '../session';
 import { T as C } from '../text/common';
 import { T } from '../text/findings';
 import { whenOf } from '../time';
@@ -24,8 +25,9 @@ export function findingMark(f: FindingHead): MarkState { return !isOpen(f) ? 'ok
 const MARK_WORD: Record<string, Text> = { ok: C.ok, look: C.look, call: C.call };
 
 export function FindingRow({ f, now, top }: { f: FindingHead; now: number; top?: boolean }) {
-    const mark = findingMark(f), H = top ? 'h2' : 'h3';
-    return <li class="trouble"><Mark state={mark} label={t(MARK_WORD[mark] ?? C.look)} /><div><H><Link href={`/findings/${encodeURIComponent(f.id)}`}>{findingTitle(f)}</Link></H>
+    const { session } = useSession();
+    const mark = findingMark(f), H = top ? 'h2' : 'h3', may = session?.rooms.includes('endpoint'); // the counter reads the sentence
+    return <li class="trouble"><Mark state={mark} label={t(MARK_WORD[mark] ?? C.look)} /><div><H>{may ? <Link href={`/findings/${encodeURIComponent(f.id)}`}>{findingTitle(f)}</Link> : findingTitle(f)}</H>
         <p class="sub num">{whenOf(f.at, now)} ・ {t(STATE[f.state] ?? T.y_seen)}{f.program && <> ・ <span class="mono">{shortName(f.program)}</span></>}</p></div></li>;
 }
 
@@ -42,11 +44,9 @@ export function FindingsOfMachine({ device, title }: { device: string; title: st
 }
 
 /** Those that belong to an incident, for its page. */
-export function FindingsOfIncident({ inc, title }: { inc: Incident; title: string }) {
-    const got = useGet<List<FindingHead>>('/findings?limit=200');
-    const devices = useGet<List<Device>>('/devices');
-    useLive('finding', got.reload);
-    return <Card list={(got.data?.items ?? []).filter((f) => isOf(f, inc, devices.data?.items ?? []))} title={title} />;
+export function FindingsOfIncident({ inc, title, reload }: { inc: Incident; title: string; reload: () => void }) {
+    useLive('finding', reload);
+    return <Card list={inc.findings ?? []} title={title} />;
 }
 
 export function FindingsScreen({ place }: { place: Place }) {

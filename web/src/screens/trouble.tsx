@@ -69,7 +69,7 @@ function Detail({ id, today }: { id: string; today: Today | null }) {
             <aside class="c stick"><section class="side" aria-labelledby="wh"><h2 id="wh">{t(T.phones)}</h2><Phones contacts={contacts.data?.items ?? []} today={today} /></section></aside>
             <div class="stack b">
                 <section class="card" aria-labelledby="sy"><h2 id="sy">{t(T.story)}</h2><div class="story">{a.text.split(/\n+/).map((p) => <p>{p}</p>)}</div></section>
-                {inc.data && session?.rooms.includes('endpoint') && <FindingsOfIncident inc={inc.data} title={t(F.inTrouble)} />}
+                {inc.data && <FindingsOfIncident inc={inc.data} title={t(F.inTrouble)} reload={inc.reload} />}
                 {inc.data && <IncidentPath inc={inc.data} reload={inc.reload} />}
                 {bad && bad.suspicion.reasons.length > 0 && <section class="card" aria-labelledby="wy"><h2 id="wy">{t(T.why)}</h2><ul class="lines">{bad.suspicion.reasons.map((r) => <li><Mark state={bad.suspicion.level === 'high' ? 'bad' : 'look'} /><span>{r.text}</span></li>)}</ul></section>}
                 {gens.data && gens.data.items.length > 1 && <section class="card" aria-labelledby="sh"><h2 id="sh">{t(T.shape)}</h2><Timeline gens={gens.data.items} chosen={null} now={now} />
