@@ -1,5 +1,6 @@
 /* What machines hear: held polls, signed orders, their settings. */
 #include <errno.h>
+#include "api/device_actions.h"
 #include "api/endpoint.h"
 #include "api/watch.h"
 
@@ -256,12 +257,14 @@ void order_make(struct api *a, const char *device, const char *kind, const char 
     json_decref(order);
 }
 
-static void order_refused(struct api *a, const json_t *order, const char *state, const char *detail)
+static void order_refused(struct api *a, const json_t *order, const char *state, const char *detail, const json_t *facts)
 {
     const char *kind = api_str(order, "kind"), *ref = api_str(order, "ref");
     bool failed = !strcmp(state, "refused") || !strcmp(state, "failed");
     if (!strcmp(kind, "endpoint"))
         endpoint_acked(a, order, state, detail);
+    if (!strcmp(kind, "act") || !strcmp(kind, "scan"))
+        device_action_told(a, order, state, detail, facts);
     if (failed && !strcmp(kind, "backup"))
         run_finish(a, ref, "failed", detail);
     else if (failed && !strcmp(kind, "restore"))
@@ -278,6 +281,7 @@ void h_order_ack(struct api_call *c)
     static const char *const states[] = { "accepted", "refused", "done", "failed" };
     struct sm_obj o = SM_OBJ(c->body);
     const char *state = sm_obj_str(&o, "state", 1, 16), *detail = sm_obj_str_opt(&o, "detail", 2000);
+    const json_t *facts = sm_obj_obj(&o, "facts");
     if (api_refused(c, &o))
         return;
     bool known = false;
@@ -291,7 +295,7 @@ void h_order_ack(struct api_call *c)
     }
     api_audit_what(c, "%s %s", c->part[0], state);
     if (api_do(c, STATE_order_state, STATE_ARGS(state_t(state), state_t(detail), state_t(c->part[0])))) {
-        order_refused(c->api, order, state, detail ? detail : state);
+        order_refused(c->api, order, state, detail ? detail : state, facts);
         api_reply(c, 200, json_pack("{s:b}", "ok", 1));
     }
     json_decref(order);

@@ -1,6 +1,7 @@
 /* The room's life: made, started once the peers answer, ticking, ended. */
 #include <errno.h>
 #include "api/alive.h"
+#include "api/device_actions.h"
 #include "api/internal.h"
 #include "api/watch.h"
 
@@ -356,6 +357,7 @@ void api_tick(struct api *a)
         alarms_tick(a);
         logs_tick(a, now);
         outbox_tick(a);
+        device_actions_tick(a);
     }
     if (due(&a->last_alive_s, now, ALIVE_EVERY_S))
         date_tick(a, now);

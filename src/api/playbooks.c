@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include "api/device_actions.h"
 #include "api/notify.h"
 #include "api/watch.h"
 
@@ -251,10 +252,48 @@ static const char *do_backup(struct api *a, const json_t *plan, const json_t *in
     return on_machines(a, plan, "done", save_one, NULL);
 }
 
+/* An order for the agent of each machine. */
+struct told { const json_t *plan; bool undo; };
+
+/* Every case of this machine that still runs. */
+static size_t kill_all(struct api *a, const json_t *d)
+{
+    json_t *rows = api_rows(a, STATE_findings_running, STATE_ARGS(state_t(api_str(d, "id")))), *row;
+    size_t i, n = 0;
+    json_array_foreach(rows, i, row) {
+        char id[API_ID_TEXT];
+        const char *field;
+        json_t *args = finding_action_args(row, "kill", NULL);
+        n += !device_action_make(a, &(struct device_action_new){ .device = api_str(d, "id"), .action = "kill", .args = args, .finding = api_str(row, "id") }, id, &field);
+        json_decref(args);
+    }
+    json_decref(rows);
+    return n;
+}
+
+static size_t machine_one(struct api *a, const json_t *d, const void *arg)
+{
+    const struct told *t = arg;
+    const char *action = api_str(t->plan, t->undo ? "machine_undo" : "machine_action"), *field;
+    char id[API_ID_TEXT];
+    if (!strcmp(action, "kill"))
+        return kill_all(a, d);
+    return !device_action_make(a, &(struct device_action_new){ .device = api_str(d, "id"), .action = action,
+        .args = json_object_get(t->plan, "args"), .for_s = t->undo ? 0 : api_int(t->plan, "for_s", 0) }, id, &field);
+}
+
+static const char *do_machine(struct api *a, const json_t *plan, const json_t *incident, bool undo)
+{
+    (void)incident;
+    if (!undo && *api_str(plan, "address") && places_know(a, api_str(plan, "address"))) /* known since it was offered */
+        return "failed";
+    return on_machines(a, plan, undo ? "undone" : "done", machine_one, &(struct told){ plan, undo });
+}
+
 static const char *carry_out(struct api *a, const json_t *plan, const json_t *incident, bool undo)
 {
     static const struct { const char *effect; const char *(*fn)(struct api *a, const json_t *plan, const json_t *incident, bool undo); } table[] = {
-        { "mail", do_mail }, { "webhook", do_webhook }, { "syslog", do_syslog }, { "firewall", do_firewall }, { "task", do_by_hand }, { "commands", do_by_hand }, { "freeze", do_freeze }, { "backup", do_backup },
+        { "mail", do_mail }, { "webhook", do_webhook }, { "syslog", do_syslog }, { "firewall", do_firewall }, { "task", do_by_hand }, { "commands", do_by_hand }, { "freeze", do_freeze }, { "backup", do_backup }, { "machine", do_machine },
     };
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)
         if (!strcmp(table[k].effect, api_str(plan, "effect")))

@@ -40,7 +40,7 @@ static const char *const edge_names[] = { "fortigate-api", "generic-api", "forti
 static const char *const home_names[] = { "active-directory", "windows", "linux", "fortigate", NULL };
 
 /* An IPv4 address of the outside: the institution's own is never blocked by a rule that fired. */
-static bool outside(const char *text)
+bool respond_outside(const char *text)
 {
     struct in_addr in;
 
@@ -81,13 +81,13 @@ static const struct respond_param address_params[] = {
 
 static int plan_address(const json_t *params, const json_t *incident, json_t **ret, char *ret_why)
 {
-    const char *given = respond_text(params, "address"), *address = *given ? given : respond_entity(incident, "address", outside);
+    const char *given = respond_text(params, "address"), *address = *given ? given : respond_entity(incident, "address", respond_outside);
 
     if (!address) {
         snprintf(ret_why, RESPOND_WHY, "no IPv4 address of the outside in this incident");
         return -SM_ENOTFOUND;
     }
-    if (!outside(address)) {
+    if (!respond_outside(address)) {
         snprintf(ret_why, RESPOND_WHY, "address: an IPv4 address of the outside");
         return -SM_EINVAL;
     }
@@ -122,7 +122,7 @@ static bool built_in(const char *text)
     return false;
 }
 
-static bool somebodys(const char *text)
+bool respond_somebodys(const char *text)
 {
     return plain(text) && !built_in(text);
 }
@@ -161,7 +161,7 @@ static int plan_all(const json_t *params, const json_t *incident, json_t **ret, 
     json_array_foreach(json_object_get(incident, "entities"), i, row) {
         const char *text = json_string_value(json_array_get(row, 1));
         if (!text || strcmp(json_string_value(json_array_get(row, 0)) ? json_string_value(json_array_get(row, 0)) : "", "account") != 0 ||
-            !somebodys(text) || n == ACCOUNTS_MAX)
+            !respond_somebodys(text) || n == ACCOUNTS_MAX)
             continue;
         r = plan_one(params, text, n ? &more : &plan);
         if (r >= 0 && n++)

@@ -10,7 +10,7 @@ static const struct respond_param none[] = { { NULL, false, NULL, NULL, NULL } }
 enum { NAMED = 5 }; /* so many names stand in the sentence; the rest is counted */
 
 /* All machines of the incident: whoever is in one of them is on the way to the next. */
-static int on_hosts(const char *effect, const char *ja, const char *en, const json_t *incident, json_t **ret, char *ret_why)
+int respond_on_hosts(const char *effect, const char *ja, const char *en, const json_t *incident, json_t **ret, char *ret_why)
 {
     json_t *hosts = json_array(), *row;
     char names[NAMED * 64] = "", more_ja[32] = "", more_en[32] = "";
@@ -42,13 +42,13 @@ static int on_hosts(const char *effect, const char *ja, const char *en, const js
 static int plan_freeze(const json_t *params, const json_t *incident, json_t **ret, char *ret_why)
 {
     (void)params;
-    return on_hosts("freeze", "古い保存を、消えないように止めます", "Holds the older backups of", incident, ret, ret_why);
+    return respond_on_hosts("freeze", "古い保存を、消えないように止めます", "Holds the older backups of", incident, ret, ret_why);
 }
 
 static int plan_backup(const json_t *params, const json_t *incident, json_t **ret, char *ret_why)
 {
     (void)params;
-    return on_hosts("backup", "保存を、いま始めます", "Begins a backup now of", incident, ret, ret_why);
+    return respond_on_hosts("backup", "保存を、いま始めます", "Begins a backup now of", incident, ret, ret_why);
 }
 
 const struct respond_action respond_freeze = { "freeze-vault", "古い保存を消えないように止める", "hold older backups", none, true, plan_freeze };

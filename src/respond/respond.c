@@ -7,7 +7,8 @@
 /* ---- the table: an action is a file and a row ---- */
 
 static const struct respond_action *const rows[] = { &respond_mail, &respond_webhook, &respond_syslog, &respond_task, &respond_block_address,
-    &respond_block_account, &respond_freeze, &respond_backup };
+    &respond_block_account, &respond_freeze, &respond_backup, &respond_isolate, &respond_machine_block,
+    &respond_machine_account, &respond_kill };
 
 size_t respond_count(void)
 {

@@ -4,9 +4,10 @@
  * API asks other processes (mail, web hook, vault) or shows the commands to whoever looks after the device.
  *
  * incident: what decide says of it ({id, severity, title: {ja, en}, entities: [[kind, text]], stages, steps}).  A plan:
- *   {"effect": mail|webhook|syslog|firewall|task|commands|freeze|backup, "ja", "en": one sentence what is done,
+ *   {"effect": mail|webhook|syslog|firewall|task|commands|freeze|backup|machine, "ja", "en": one sentence what is done,
  *    "undo": bool,                        it can be taken back
- *    "to": [addresses] | "url" | "server", "port" | "text": {ja, en} | "device": kind | "commands": [lines], "undo_commands": [lines] | "host": name |
+ *    "to": [addresses] | "url" | "server", "port" | "text": {ja, en} | "device": kind | "commands": [lines], "undo_commands": [lines] | "host": name | "hosts": [names] |
+ *    "machine_action", "args", "for_s"?, "machine_undo"?: an order for the agents of the hosts |
  *    "request", "undo_request": {"path", "json"} of a firewall with an API}
  * Every value that goes into a command was checked to be an address or a plain account name; nothing else of an event does.
  */

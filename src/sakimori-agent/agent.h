@@ -10,6 +10,7 @@
  *   lend         only where a folder is to be left out: opens for backup what its rules know nothing of (lend.c)
  *   guard        the supervisor's other half: each watches and starts the other (guard/guard.h)
  *   sensor       asks before files are opened, stops trees of processes; root with four capabilities (sensor/sensor.h)
+ *   actor        kills, isolates, blocks, gives back, for a signed order or as the policy lets judge ask; no network (actor/actor.h)
  *   judge        rules on events, findings, the endpoint's policy; no network, no key (judge/judge.h)
  *   prepare, hook  before and after files are read (helper.h); started for it and gone after it
  *   restore      writes files, for one signed order; no network; started for it and gone after it
@@ -75,8 +76,11 @@ enum agent_msg {
     E_SENSOR_STATE = 52, /* sensor → judge: JSON, every 10 s and on change */
     E_PART_STATE = 53,   /* inspect, scan, actor, supervisor → judge: JSON ≤ 4 KiB: a key of that name in L_ENDPOINT */
     E_POLICY = 70,       /* judge → sensor, inspect, scan, actor: the signed row (endpoint_policy_take) */
-    E_TREE = 71,         /* judge → sensor: JSON {"tree","do":"stop|go|excuse|drop"} */
+    E_TREE = 71,         /* judge → sensor; actor → judge, who passes it on: JSON {"tree","do":"stop|go|excuse|drop"} */
     E_DO = 80,           /* judge → actor: JSON {"action","finding","args"} → {"state","detail"} */
+    E_MEMBERS = 81,      /* actor → judge → sensor: JSON {"tree"} → {"processes":[{"pid","start"}…≤1000]}: who lives of it */
+    E_BLOCKED = 82,      /* actor → judge → sensor: JSON {"files":[sha256…≤400]}: programs that orders block, all of them each time */
+    E_AGAIN = 83,        /* judge → actor: empty; the sensor is new: E_BLOCKED once more */
     E_LOOK = 90,         /* sensor, judge → scan */
     E_FOUND = 91,        /* scan → judge */
     /* The agent's own life (guard/, alive.h; PROTOCOL-agent.md, "Alive") */
@@ -113,6 +117,7 @@ enum agent_msg {
 #define E_PART_STATE_MAX ((size_t)4 << 10)
 #define E_TREE_MAX ((size_t)256)
 #define E_DO_MAX ((size_t)32 << 10)
+#define E_BLOCKED_MAX ((size_t)64 << 10)
 #define L_ENDPOINT_MAX ((size_t)32 << 10)
 #define L_PATH_MAX 256
 
@@ -128,6 +133,7 @@ int decoy_main(const char *data, const char *skip);
 int lend_main(const char *data, const char *skip);
 int logs_main(const char *data, const char *skip);
 int sensor_main(const char *data, const char *skip);
+int actor_main(const char *data, const char *skip);
 int judge_main(const char *data, const char *skip);
 /* local_socket as in supervisor_main; kept: the service manager starts the supervisor again. */
 int guard_main(const char *data, const char *skip, const char *local_socket, bool kept);

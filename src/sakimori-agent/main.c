@@ -258,6 +258,7 @@ static const struct {
     {"judge", judge_main},
     {"sensor", sensor_main},
     {"media", media_main},
+    {"actor", actor_main},
     {"prepare", prepare_main},
     {"hook", hook_main},
     {"proof", proof_main},

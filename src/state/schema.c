@@ -162,7 +162,16 @@ static const char v6[] =
     /* Removable media as the machines tell of them (name: vendor and model). */
     "CREATE TABLE media(device TEXT NOT NULL REFERENCES devices(id), serial TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,"
     " bytes INTEGER NOT NULL, mode TEXT NOT NULL, failed INTEGER NOT NULL, attached INTEGER NOT NULL, first_s INTEGER NOT NULL,"
-    " last_s INTEGER NOT NULL, PRIMARY KEY(device, serial, name)) WITHOUT ROWID;";
+    " last_s INTEGER NOT NULL, PRIMARY KEY(device, serial, name)) WITHOUT ROWID;"
+    /* What machines were told to do (state: sent, taken, done, failed, ended, undone); about: what tells one from another of its kind. */
+    "CREATE TABLE device_actions(id TEXT PRIMARY KEY, device TEXT NOT NULL REFERENCES devices(id), action TEXT NOT NULL, args TEXT NOT NULL,"
+    " about TEXT NOT NULL, for_s INTEGER NOT NULL, finding TEXT, by TEXT, by_name TEXT, made_s INTEGER NOT NULL, take_until_s INTEGER NOT NULL,"
+    " state TEXT NOT NULL, detail TEXT NOT NULL DEFAULT '', facts TEXT, told_s INTEGER, until_s INTEGER);"
+    "CREATE INDEX device_actions_device ON device_actions(device, made_s); CREATE INDEX device_actions_state ON device_actions(state);"
+    /* Evidence packs that machines sent: their bytes are DATA/state/evidence/ID. */
+    "CREATE TABLE evidence_packs(id TEXT PRIMARY KEY, device TEXT NOT NULL REFERENCES devices(id), action TEXT, made_s INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, facts TEXT, done_s INTEGER, gone_s INTEGER);"
+    "CREATE INDEX evidence_packs_device ON evidence_packs(device, made_s);";
 
 const char *const state_schema[] = { v1, v2, v3, v4, v5, v6 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

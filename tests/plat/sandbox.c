@@ -771,6 +771,7 @@ static const struct row {
     {"agent-judge", {do_base, do_read, do_write, refused_socket}, {bad_chown}},
     {"agent-dump", {do_base, do_read, do_write, do_connect, do_tool}, {NULL}, true},
     {"agent-proof", {do_base, do_read, do_write, local_socket_only, do_tool}, {NULL}, true},
+    {"agent-actor", {do_base, do_read, do_write, do_restore, do_connect, do_thread, do_tool}, {NULL}, true},
     {"agent-sqlite", {do_base, do_read, do_write, do_thread}, {bad_socket}},
 };
 static int (*const always_bad[])(void) = {bad_exec, bad_fork, bad_ptrace, bad_wx, bad_kill};

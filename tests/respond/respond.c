@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "respond/respond.h"
+#include "respond/internal.h"
 
 static char why[RESPOND_WHY];
 
@@ -39,7 +39,7 @@ static void every_action_says_in_two_languages_what_it_does(void **state)
 {
     static const char *const params[] = { "{\"to\":\"a@example.jp, b@example.jp\"}", "{\"url\":\"https://example.jp/x\"}", "{\"server\":\"192.168.1.9\",\"port\":\"5514\"}",
         "{\"text\":\"はり紙\"}",
-        "{\"device\":\"fortigate\"}", "{\"device\":\"linux\"}", "{}", "{}" };
+        "{\"device\":\"fortigate\"}", "{\"device\":\"linux\"}", "{}", "{}", "{}", "{}", "{}", "{}" };
 
     assert_int_equal(respond_count(), sizeof params / sizeof *params);
     for (size_t i = 0; i < respond_count(); i++) {
@@ -149,6 +149,34 @@ static void every_machine_of_the_incident_is_held(void **state)
     json_decref(got);
 }
 
+static void machines_of_the_incident_are_told_by_order_and_with_a_way_back(void **state)
+{
+    static const char entities[] = "[[\"host\",\"pc1\"],[\"address\",\"10.0.0.3\"],[\"address\",\"203.0.113.9\"],[\"account\",\"root\"],[\"account\",\"hoshu\"]]";
+    json_t *got = NULL;
+
+    assert_int_equal(plan("isolate-machine", "{\"hours\":\"2\"}", entities, &got), 0);
+    assert_string_equal(respond_text(got, "effect"), "machine");
+    assert_string_equal(respond_text(got, "machine_action"), "isolate");
+    assert_string_equal(respond_text(got, "machine_undo"), "release");
+    assert_int_equal(json_integer_value(json_object_get(got, "for_s")), 7200);
+    assert_string_equal(line(got, "hosts", 0), "pc1");
+    json_decref(got);
+    assert_int_equal(plan("block-on-machine", "{}", entities, &got), 0);
+    assert_string_equal(respond_text(json_object_get(got, "args"), "to"), "203.0.113.9"); /* never one of the inside */
+    assert_string_equal(respond_text(got, "address"), "203.0.113.9");
+    json_decref(got);
+    assert_int_equal(plan("disable-on-machine", "{}", entities, &got), 0);
+    assert_string_equal(respond_text(json_object_get(got, "args"), "account"), "hoshu"); /* never a built-in one */
+    json_decref(got);
+    assert_int_equal(plan("disable-on-machine", "{\"account\":\"root\"}", entities, &got), -SM_EINVAL);
+    assert_int_equal(plan("block-on-machine", "{\"address\":\"192.168.1.1\"}", entities, &got), -SM_EINVAL);
+    assert_int_equal(plan("isolate-machine", "{\"hours\":\"0\"}", entities, &got), -SM_EINVAL);
+    assert_int_equal(plan("isolate-machine", "{}", "[[\"account\",\"hoshu\"]]", &got), -SM_ENOTFOUND);
+    assert_int_equal(plan("kill-suspects", "{}", entities, &got), 0);
+    assert_string_equal(respond_text(got, "machine_action"), "kill");
+    json_decref(got);
+}
+
 static void parameters_that_are_none_are_named(void **state)
 {
     json_t *got = NULL;
@@ -175,6 +203,8 @@ int main(void)
         cmocka_unit_test(an_outside_address_is_blocked_with_a_way_back_on_every_device),
         cmocka_unit_test(a_firewall_with_an_api_is_asked_for_hours_and_can_be_asked_back),
         cmocka_unit_test(nothing_of_an_event_becomes_a_command_unchecked), cmocka_unit_test(every_machine_of_the_incident_is_held),
+        cmocka_unit_test(every_account_of_the_incident_is_offered_but_built_in_ones),
+        cmocka_unit_test(machines_of_the_incident_are_told_by_order_and_with_a_way_back),
         cmocka_unit_test(parameters_that_are_none_are_named),
     };
     return cmocka_run_group_tests_name("respond", tests, NULL, NULL);

@@ -107,6 +107,8 @@ static const struct profile {
     {"agent-proof", {base, file_read, file_write, serve_local, tools, memory_file}, OPEN_ALL, true, NULL, true, true},
     /* A library of others in it, that asks for this and that and takes a no; it starts nothing and loads nothing more. */
     {"agent-smb", {base, file_read, file_write, net_connect}, OPEN_ALL, true, NULL, false, true},
+    /* It starts programs of the system (actor/program.c), what is not allowed fails. */
+    {"agent-actor", {base, file_read, file_write, file_restore, net_connect, tools}, OPEN_ALL, true, NULL, false, true},
     {"agent-sqlite", {base, file_read, file_write}, OPEN_ALL, true, "fchown"},
 };
 

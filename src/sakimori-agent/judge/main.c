@@ -45,8 +45,52 @@ static void tick(void *arg)
 
 /* ---- what parts tell ---- */
 
+/* What actor wants of the sensor, who alone knows trees and what starts: handed on as it is, with the answer. */
+struct relay {
+    struct judge *j;
+    uint64_t id;
+    struct sm_ipc *from;
+};
+
+static void relayed(void *arg, int err, const struct sm_ipc_msg *m, const char *text)
+{
+    struct relay *r = arg;
+    const struct sm_ipc_msg to = {.type = E_MEMBERS, .id = r->id, .fd = -1};
+    if (r->j->peer[JUDGE_ACTOR] == r->from && (err || !m))
+        (void)!sm_ipc_reply_error(r->from, &to, err ? err : -SM_EPEER, text ? text : ""); /* it is going away then */
+    else if (r->j->peer[JUDGE_ACTOR] == r->from)
+        (void)!sm_ipc_reply_id(r->from, E_MEMBERS, r->id, 0, m->body, -1); /* as above */
+    free(r);
+}
+
+static void relay(struct judge *j, const struct sm_ipc_msg *m)
+{
+    struct sm_ipc *sensor = j->peer[JUDGE_SENSOR], *actor = j->peer[JUDGE_ACTOR];
+    struct relay *r = NULL;
+    int e = sensor ? 0 : -SM_EPEER;
+    if (m->type != E_MEMBERS) {
+        if (!e)
+            (void)!sm_ipc_send(sensor, m->type, m->body, -1); /* told again when either is back */
+        return;
+    }
+    if (!e)
+        r = calloc(1, sizeof *r);
+    if (r)
+        *r = (struct relay){j, m->id, actor};
+    if (!e)
+        e = r ? sm_ipc_ask(sensor, E_MEMBERS, m->body, -1, relayed, r) : -ENOMEM;
+    if (!e)
+        return;
+    free(r);
+    (void)!sm_ipc_reply_error(actor, m, e, "the sensor is not there"); /* actor is going away then */
+}
+
 static void told(struct judge *j, int who, struct sm_ipc_msg *m)
 {
+    if (m->type == E_TREE || m->type == E_MEMBERS || m->type == E_BLOCKED) {
+        relay(j, m);
+        return;
+    }
     if (m->type == E_EVENT) {
         judge_events(j, m->body);
     } else if (m->type == E_FINDING) {
@@ -110,6 +154,18 @@ static const struct sm_ipc_rule from_sensor[] = {{E_EVENT, E_EVENT_MAX, false, "
 static const struct sm_ipc_rule from_others[] = {{E_EVENT, E_EVENT_MAX, false, "E_EVENT"},
     {E_FINDING, E_FINDING_MAX, false, "E_FINDING"}, {E_PART_STATE, E_PART_STATE_MAX, false, "E_PART_STATE"}};
 
+static const struct sm_ipc_rule from_actor[] = {{E_EVENT, E_EVENT_MAX, false, "E_EVENT"},
+    {E_FINDING, E_FINDING_MAX, false, "E_FINDING"}, {E_PART_STATE, E_PART_STATE_MAX, false, "E_PART_STATE"},
+    {E_TREE, E_TREE_MAX, false, "E_TREE"}, {E_MEMBERS, E_TREE_MAX, false, "E_MEMBERS"},
+    {E_BLOCKED, E_BLOCKED_MAX, false, "E_BLOCKED"}};
+
+/* The lists of actor are told anew to a sensor that is new. */
+static void tell_sensor(struct judge *j)
+{
+    if (j->peer[JUDGE_ACTOR])
+        (void)!sm_ipc_send(j->peer[JUDGE_ACTOR], E_AGAIN, SM_SPAN(NULL, 0), -1); /* it is going away then, and tells when it is back */
+}
+
 static void attach_link(struct judge *j, int fd)
 {
     const struct sm_ipc_config c = {.may_receive = from_link,
@@ -147,8 +203,8 @@ static void on_attach(void *arg, const char *peer, bool fresh, int *fd)
         close(taken);
         return;
     }
-    const struct sm_ipc_config c = {.may_receive = who == JUDGE_SENSOR ? from_sensor : from_others,
-        .may_receive_n = 3,
+    const struct sm_ipc_config c = {.may_receive = who == JUDGE_SENSOR ? from_sensor : who == JUDGE_ACTOR ? from_actor : from_others,
+        .may_receive_n = who == JUDGE_ACTOR ? sizeof from_actor / sizeof from_actor[0] : 3,
         .body_max = E_EVENT_MAX,
         .queue_max = (size_t)2 << 20,
         .on_message = on_peer,
@@ -163,6 +219,8 @@ static void on_attach(void *arg, const char *peer, bool fresh, int *fd)
     judge_policy_give(j, who);
     if (who == JUDGE_ACTOR)
         cases_actor_here(j->cases);
+    if (who == JUDGE_SENSOR)
+        tell_sensor(j);
 }
 
 /* ---- birth ---- */

@@ -288,6 +288,8 @@ struct saying {
 };
 void say_begin(struct saying *x, const char *action);
 void say_end(struct sensor *s, struct saying *x);
+/* {"tree","processes":[{"pid","start"}…≤1000]}; t NULL: none. */
+void say_members(struct sensor *s, uint64_t tree, const struct tree *t);
 void say_overflow(struct sensor *s, const char *what, uint64_t count);
 /* Once a tree each: that it read a decoy, that it was about to change one or has renamed or removed one. */
 void say_decoy(struct sensor *s, struct sm_span path, bool changed);

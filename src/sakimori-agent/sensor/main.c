@@ -13,6 +13,7 @@
 #define STANDARD_DATA "/var/lib/sakimori-agent"
 #define STATE_MS 10000u
 #define SOURCES_MAX 256u
+#define ASKED_MAX 16u
 #define NOFILE 12288u
 #define FINDINGS_MAX 32u
 #define BATCH_MAX ((size_t)64 << 10)
@@ -34,6 +35,9 @@ struct part {
     struct sm_buf finding[FINDINGS_MAX]; /* that no judge was there for */
     size_t finding_n;
     int giveback;
+    struct { uint64_t tree, id; } asked[ASKED_MAX]; /* who is of a tree: not answered yet */
+    size_t asked_n;
+    json_t *blocked; /* programs that orders block, besides the policy's: the last E_BLOCKED */
 };
 
 /* ---- to the judge ---- */
@@ -43,6 +47,22 @@ static void flush(struct part *p)
     if (p->batch.n && (!p->judge || sm_ipc_send(p->judge, E_EVENT, sm_buf_span(&p->batch), -1)))
         p->unsent++;
     sm_buf_clear(&p->batch);
+}
+
+static void members_said(struct part *p, struct sm_span body)
+{
+    sm_cleanup(sm_json_free) json_t *o = NULL;
+    size_t kept = 0;
+    if (sm_json_parse(body, E_FINDING_MAX, &o, NULL))
+        return;
+    uint64_t tree = (uint64_t)json_integer_value(json_object_get(o, "tree"));
+    for (size_t i = 0; i < p->asked_n; i++) {
+        if (p->asked[i].tree != tree)
+            p->asked[kept++] = p->asked[i];
+        else if (p->judge)
+            (void)!sm_ipc_reply_id(p->judge, E_MEMBERS, p->asked[i].id, 0, body, -1); /* judge is going away then */
+    }
+    p->asked_n = kept;
 }
 
 /* The newest ones are kept. */
@@ -71,6 +91,10 @@ static void on_say(void *ctx, int type, struct sm_span body)
             flush(p);
         if (sm_buf_put_span(&p->batch, body) || sm_buf_put_u8(&p->batch, '\n'))
             p->unsent++;
+        return;
+    }
+    if (type == E_MEMBERS) {
+        members_said(p, body);
         return;
     }
     flush(p);
@@ -111,9 +135,34 @@ static void tell_state(void *arg)
 
 /* ---- from it ---- */
 
+/* The policy's list and that of orders together. */
+static int all_blocked(const struct part *p, struct endpoint_policy *ret)
+{
+    const json_t *list = json_object_get(p->blocked, "files"), *v;
+    size_t i, n = p->policy.block_file_n;
+    *ret = p->policy;
+    ret->block_file = calloc(n + json_array_size(list) + 1, sizeof *ret->block_file);
+    if (!ret->block_file)
+        return -ENOMEM;
+    if (n)
+        memcpy(ret->block_file, p->policy.block_file, n * sizeof *ret->block_file);
+    json_array_foreach(list, i, v) {
+        const char *hex = json_string_value(v);
+        if (hex && strlen(hex) == 64 && !sm_unhex(hex, 64, ret->block_file[n], 32))
+            n++;
+    }
+    ret->block_file_n = n;
+    return 0;
+}
+
 static void apply(struct part *p)
 {
-    int r = sensor_policy(p->sensor, &p->policy, (const char *const *)p->source, p->source_n);
+    struct endpoint_policy all;
+    int r = all_blocked(p, &all);
+    if (!r) {
+        r = sensor_policy(p->sensor, &all, (const char *const *)p->source, p->source_n);
+        free(all.block_file);
+    }
     if (r)
         sm_error("the policy could not be put in force: %s", sm_strerror(r));
 }
@@ -146,11 +195,41 @@ static void on_tree(struct part *p, struct sm_span body)
             sm_warn("too much is asked about trees at once");
 }
 
+static void on_members(struct part *p, struct sm_ipc *ipc, const struct sm_ipc_msg *m)
+{
+    sm_cleanup(sm_json_free) json_t *o = NULL;
+    int r = p->asked_n < ASKED_MAX ? sm_json_parse(m->body, E_TREE_MAX, &o, NULL) : -SM_EAGAIN;
+    json_int_t tree = json_integer_value(json_object_get(o, "tree"));
+    if (!r)
+        r = tree > 0 ? sensor_tree(p->sensor, (uint64_t)tree, SENSOR_MEMBERS) : -SM_EINVAL;
+    if (r)
+        (void)!sm_ipc_reply_error(ipc, m, r, sm_strerror(r)); /* judge is going away then */
+    else {
+        p->asked[p->asked_n].tree = (uint64_t)tree;
+        p->asked[p->asked_n++].id = m->id;
+    }
+}
+
+static void on_blocked(struct part *p, struct sm_span body)
+{
+    json_t *o = NULL;
+    if (sm_json_parse(body, E_BLOCKED_MAX, &o, NULL))
+        return;
+    bool same = json_equal(o, p->blocked);
+    json_decref(p->blocked);
+    p->blocked = o;
+    if (!same)
+        apply(p);
+}
+
 static void on_judge(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
-    (void)ipc;
     if (m->type == E_POLICY)
         on_policy(arg, m->body);
+    else if (m->type == E_MEMBERS)
+        on_members(arg, ipc, m);
+    else if (m->type == E_BLOCKED)
+        on_blocked(arg, m->body);
     else
         on_tree(arg, m->body);
 }
@@ -161,16 +240,18 @@ static void on_judge_gone(void *arg, struct sm_ipc *ipc, int err)
     if (err)
         sm_error("judge broke the rules of its channel: %s", sm_strerror(err));
     p->judge = NULL;
+    p->asked_n = 0;
     sm_ipc_free(ipc);
 }
 
 static void on_attach(void *arg, const char *peer, bool fresh, int *fd)
 {
     static const struct sm_ipc_rule rule[] = {
-        {E_POLICY, ENDPOINT_ROW_MAX, false, "E_POLICY"}, {E_TREE, E_TREE_MAX, false, "E_TREE"}};
+        {E_POLICY, ENDPOINT_ROW_MAX, false, "E_POLICY"}, {E_TREE, E_TREE_MAX, false, "E_TREE"},
+        {E_MEMBERS, E_TREE_MAX, false, "E_MEMBERS"}, {E_BLOCKED, E_BLOCKED_MAX, false, "E_BLOCKED"}};
     struct part *p = arg;
     const struct sm_ipc_config c = {.may_receive = rule,
-        .may_receive_n = 2,
+        .may_receive_n = sizeof rule / sizeof rule[0],
         .body_max = SM_IPC_BODY_MAX,
         .queue_max = (size_t)4 << 20,
         .on_message = on_judge,

@@ -7,6 +7,8 @@
 #include "plat/clock.h"
 #include "sakimori-agent/sensor/internal.h"
 
+enum { MEMBERS_MAX = 1000 };
+
 struct said {
     struct said *next;
     int type;
@@ -140,6 +142,17 @@ static json_t *processes(struct sensor *s, const struct tree *t)
     }
     json_decref(all);
     return own;
+}
+
+void say_members(struct sensor *s, uint64_t tree, const struct tree *t)
+{
+    json_t *list = json_array();
+    size_t n = t ? who_members(s, t) : 0;
+    for (size_t i = 0; i < n && i < MEMBERS_MAX; i++)
+        json_array_append_new(list, json_pack("{s:I,s:I}", "pid", (json_int_t)s->rows[i].pid, "start", (json_int_t)s->rows[i].start));
+    json_t *o = json_pack("{s:I,s:o}", "tree", (json_int_t)tree, "processes", list);
+    put_json(s, E_MEMBERS, o);
+    json_decref(o);
 }
 
 static json_t *timing(const struct tree *t)

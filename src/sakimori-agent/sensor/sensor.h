@@ -31,7 +31,8 @@ void sensor_free(struct sensor *s); /* all asks are let go, all threads end */
 /* From now on this holds (copied).  sources: more folders to protect where the policy says "auto".  -ENOMEM. */
 sm_must_use int sensor_policy(struct sensor *s, const struct endpoint_policy *p, const char *const *sources, size_t n);
 /* What a person or the judge decided about a tree. */
-enum sensor_do { SENSOR_STOP, SENSOR_GO, SENSOR_EXCUSE, SENSOR_DROP };
+enum sensor_do { SENSOR_STOP, SENSOR_GO, SENSOR_EXCUSE, SENSOR_DROP,
+    SENSOR_MEMBERS /* who lives of it is said as E_MEMBERS {"tree","processes":[{"pid","start"}]} */ };
 sm_must_use int sensor_tree(struct sensor *s, uint64_t tree, enum sensor_do what);
 int sensor_fd(const struct sensor *s); /* readable when there is something to deliver */
 void sensor_deliver(struct sensor *s);

@@ -213,8 +213,12 @@ void trees_verdict(struct sensor *s, struct tree *t, const struct ransom_verdict
 void trees_command(struct sensor *s, uint64_t tree, enum sensor_do what)
 {
     struct tree *t = trees_find(s, tree);
-    if (!t && what == SENSOR_STOP) /* one that touched no file yet: its number is procs' own */
+    if (!t && (what == SENSOR_STOP || what == SENSOR_MEMBERS)) /* one that touched no file yet: its number is procs' own */
         t = trees_get(s, tree, tree);
+    if (what == SENSOR_MEMBERS) {
+        say_members(s, tree, t);
+        return;
+    }
     if (!t)
         return;
     if (what == SENSOR_STOP) {
