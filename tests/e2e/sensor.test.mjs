@@ -1,10 +1,11 @@
 // The sensor with a real kernel: a program that destroys files is stopped within a few of them, whatever else happens.
 // Only folders of this file are watched, and only programs that this file started are stopped.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import * as L from './lib.mjs';
 
 const root = process.getuid() === 0;
@@ -226,7 +227,6 @@ it('processes that are gone before they are looked at, thousands of them, do no 
 it('with no room to keep anything a program goes on, and it is said; one that destroys is stopped all the same', async () => {
   const d = documents(), keep = L.tempDir('keep');
   // A file system of a few pages stands where copies would go.
-  const { execFileSync } = await import('node:child_process');
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k,mode=700', 'sakimori-test', keep]);
   let c;
   try {
@@ -246,17 +246,114 @@ it('with no room to keep anything a program goes on, and it is said; one that de
   }
 });
 
-it('a sensor that is killed, or stops deciding, holds nobody up', async () => {
+it('a sensor that is killed holds nobody up', async () => {
   const d = documents(12);
-  let c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep')]);
+  const c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep')]);
   c.p.kill('SIGKILL');
   await c.wait('its end', () => c.p.signalCode);
   assert.equal(fs.readFileSync(path.join(d.dir, 'f0', 'd0.txt'), 'utf8'), text(0));
-  // Its deciding thread alone stands: the watchdog answers for it.
-  c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep')]);
-  const p = spawn('sh', ['-c', `cat ${d.dir}/f1/d1.txt > /dev/null && echo read`], { stdio: ['ignore', 'pipe', 'ignore'] });
-  let out = '';
-  p.stdout.on('data', (x) => { out += x; });
-  await c.wait('it is read', () => out.includes('read'));
-  await c.stop();
+});
+
+it('when the disk for copies stands still the watchdog answers for the deciding thread, and says so', async () => {
+  const d = documents(12), keep = L.tempDir('keep'), image = path.join(L.tempDir('image'), 'disk');
+  fs.writeFileSync(image, '');
+  fs.truncateSync(image, 1500 << 20); // sparse; copies leave half a gigabyte free
+  execFileSync('mkfs.ext4', ['-q', '-F', '-E', 'lazy_itable_init=1', image]);
+  const loop = execFileSync('losetup', ['-f', '--show', image], { encoding: 'utf8' }).trim();
+  execFileSync('blockdev', ['--setrw', loop]); // the device remembers what somebody before set
+  execFileSync('mount', [loop, keep]);
+  let c, frozen = false;
+  try {
+    c = await check(['--protect', d.dir, '--stop', '--keep', path.join(keep, 'k')]);
+    execFileSync('fsfreeze', ['-f', keep]);
+    frozen = true;
+    const p = spawn('sh', ['-c', `echo new > ${d.dir}/f0/d0.txt; cat ${d.dir}/f1/d1.txt > /dev/null; echo done`], { stdio: ['ignore', 'pipe', 'ignore'] });
+    started.push(p);
+    let out = '';
+    p.stdout.on('data', (x) => { out += x; });
+    await c.wait('the program goes on', () => out.includes('done'));
+    execFileSync('fsfreeze', ['-u', keep]);
+    frozen = false;
+    await c.wait('it is said', () => c.facts('overflow').some((e) => e.What === 'answers' && e.Lost >= 1));
+    await c.wait('and counted', () => c.state().lost.answers >= 1);
+    await c.stop();
+  } finally {
+    if (frozen) execFileSync('fsfreeze', ['-u', keep]);
+    c?.p.kill('SIGKILL');
+    await L.until('no longer mounted', () => { try { execFileSync('umount', [keep], { stdio: 'ignore' }); return true; } catch { return false; } }, WAIT);
+    execFileSync('losetup', ['-d', loop]);
+  }
+});
+
+// Version 1 has a tree for each controller.
+const group = ['/sys/fs/cgroup/pids', '/sys/fs/cgroup'].find((g) => fs.existsSync(`${g}/cgroup.procs`));
+const groups = root && group && (group.endsWith('pids') || fs.readFileSync(`${group}/cgroup.subtree_control`, 'utf8').includes('pids'));
+const emptied = (own) => L.until('the group is empty', () => {
+  for (const pid of fs.readFileSync(`${own}/cgroup.procs`, 'utf8').split('\n').filter(Boolean)) try { process.kill(Number(pid), 'SIGKILL'); } catch { /* gone */ }
+  try { fs.rmdirSync(own); return true; } catch { return false; }
+}, WAIT);
+test('a fork bomb in a group: others are answered, nothing is lost', { timeout: 240e3, skip: !groups && 'only as root with control groups' }, async () => {
+  const d = documents(12), own = `${group}/sakimori-sensor-${process.pid}`;
+  fs.mkdirSync(own);
+  let c;
+  try {
+    fs.writeFileSync(`${own}/pids.max`, '150');
+    c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep')]);
+    const bomb = spawn('sh', ['-c', `echo $$ > ${own}/cgroup.procs && cd ${d.dir} && exec python3 -c "
+import os, time
+end = time.time() + 6
+while time.time() < end:
+  try:
+    if os.fork() == 0:
+      open('b%d' % os.getpid(), 'w').close(); os.unlink('b%d' % os.getpid())
+  except OSError: pass
+  try:
+    while os.waitpid(-1, os.WNOHANG)[0]: pass
+  except OSError: pass
+"`], { stdio: 'ignore' });
+    started.push(bomb);
+    for (let i = 0; i < 12; i++) {
+      assert.equal(fs.readFileSync(path.join(d.dir, `f${i % 6}`, `d${i}.txt`), 'utf8'), text(i));
+      await L.sleep(300);
+    }
+    await c.wait('the bomb is over', () => bomb.exitCode !== null || bomb.signalCode);
+    await L.sleep(2000);
+    assert.equal(c.state().lost.answers, 0, JSON.stringify(c.state()));
+    assert.equal(c.all('finding').length, 0, JSON.stringify(c.all('finding')));
+    await c.stop();
+  } finally {
+    await emptied(own);
+    c?.p.kill('SIGKILL');
+  }
+});
+
+it('the part of an agent: what it sees and stops is on the box; a blocked program does not start', async () => {
+  const d = documents(), box = await L.Box.start({ config: { rules: path.join(L.top, 'rules') } });
+  const c = (await L.setUp(box)).client;
+  const agent = await L.Agent.join(box, c, 'server', { endpoint: true, protect: [d.dir] });
+  const became = (what, f) => L.until(what, async () => { await L.poke(agent).catch(() => {}); await L.sleep(300); return f(); }, WAIT)
+    .catch((e) => { throw new Error(`${e.message}\n${agent.log.join('')}`); });
+  const told = async () => (await c.get(`devices/${agent.device.id}/endpoint`)).state;
+  try {
+    await became('the sensor watches', async () => (await told())?.sensor?.armed);
+    const a = attacker(d.dir, shapes['copied and removed']);
+    await L.until('it stands', () => stateOf(a.pid) === 'T', WAIT);
+    await became('the finding', async () => (await c.get('findings')).items.some((f) => f.kind === 'ransomware' && f.device === agent.device.id));
+    await end(a);
+    const bad = path.join(L.tempDir('program'), 'bad');
+    fs.writeFileSync(bad, `#!/bin/sh\n# ${Math.random()}\necho ran\n`, { mode: 0o755 });
+    assert.equal(execFileSync(bad, { encoding: 'utf8' }), 'ran\n');
+    const sha256 = createHash('sha256').update(fs.readFileSync(bad)).digest('hex');
+    await c.must('PUT', 'endpoint/policy', { policy: { block: { files: [sha256] } } });
+    await became('the policy holds', async () => (await told())?.number > 0);
+    await became('it does not start', () => { try { execFileSync(bad, { stdio: 'ignore' }); return false; } catch (e) { return e.code === 'EPERM'; } });
+    fs.appendFileSync(bad, '# other bytes\n');
+    assert.equal(execFileSync(bad, { encoding: 'utf8' }), 'ran\n');
+    await c.must('PUT', 'endpoint/policy', { policy: {} });
+    await became('nothing is blocked', async () => (await told())?.number > 1);
+    await became('the program is told of', async () => (await c.get('signals?limit=200')).items.some((x) => /止めてあるプログラム|Blocked Program/.test(x.title)));
+  } finally {
+    await agent.stop();
+    await box.stop();
+  }
 });
