@@ -8,8 +8,9 @@
 #include "core/time.h"
 #include "crypto/random.h"
 #include "plat/fs.h"
+#include "sakimori-agent/judge/form.h"
 
-enum { ID_HEX = 16, ACTS_MAX = 60, REASONS_MAX = 40, PROCESSES_MAX = 200, PATHS_MAX = 32, TEXT_MAX = 4000, FILE_MAX = 384 << 10,
+enum { ID_HEX = 16, ACTS_MAX = 60, REASONS_MAX = 40, TEXT_MAX = FORM_TEXT_MAX, FILE_MAX = 384 << 10,
     BACKOFF_MIN_MS = 1000, BACKOFF_MAX_MS = 30000, AGAIN_MS = 1000, ASK_AGAIN_MS = 5000 };
 enum { SEEN = 1, STOPPED = 2 };
 enum act { KILL = 1, GIVE_BACK = 2, ISOLATE = 4 };
@@ -49,71 +50,12 @@ void cases_time(int64_t wall_ms, char ret[40])
     sm_time_rfc3339((struct sm_time){.s = wall_ms / 1000, .ns = (uint32_t)(wall_ms % 1000) * 1000000u}, ret);
 }
 
-/* ---- in form: what the box takes of a finding ---- */
-
 static bool is_one(const char *s, const char *const *list)
 {
     for (size_t i = 0; s && list[i]; i++)
         if (strcmp(s, list[i]) == 0)
             return true;
     return false;
-}
-
-/* Names with plain values; what is more is left out, long texts are cut. */
-static json_t *flat(const json_t *o)
-{
-    json_t *out = json_is_object(o) ? json_object() : NULL;
-    const char *key;
-    const json_t *v;
-    size_t n = 0;
-    if (!out)
-        return NULL;
-    json_object_foreach((json_t *)(uintptr_t)o, key, v) {
-        if (json_is_object(v) || json_is_array(v) || strlen(key) > 40 || ++n > 40)
-            continue;
-        size_t len = json_string_length(v);
-        while (len > TEXT_MAX && (len > TEXT_MAX + 4 || !sm_utf8_valid(SM_SPAN(json_string_value(v), len))))
-            len = len > TEXT_MAX + 4 ? TEXT_MAX + 4 : len - 1;
-        json_object_set_new(out, key, json_is_string(v) ? json_stringn(json_string_value(v), len) : json_deep_copy(v));
-    }
-    return out;
-}
-
-static json_t *flat_list(const json_t *list, size_t max)
-{
-    json_t *out = json_array();
-    for (size_t i = 0; out && i < json_array_size(list) && i < max; i++) {
-        json_t *o = flat(json_array_get(list, i));
-        if (o && json_array_append_new(out, o))
-            break;
-    }
-    return out;
-}
-
-static json_t *in_form(const json_t *f)
-{
-    static const struct {
-        const char *key;
-        size_t max; /* 0: an object */
-    } parts[] = {{"reasons", REASONS_MAX}, {"processes", PROCESSES_MAX}, {"paths", PATHS_MAX}, {"files", 0}, {"timing", 0}, {"object", 0}};
-    static const char *const numbers[] = {"tree", "score", "threshold"};
-    static const char *const texts[] = {"kind", "at", "program"};
-    json_t *out = json_object();
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        const json_t *v = json_object_get(f, parts[i].key);
-        json_t *good = !v ? NULL : parts[i].max ? flat_list(v, parts[i].max) : flat(v);
-        if (good)
-            json_object_set_new(out, parts[i].key, good);
-    }
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        if (json_is_integer(json_object_get(f, numbers[i])))
-            json_object_set(out, numbers[i], json_object_get(f, numbers[i]));
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        const json_t *v = json_object_get(f, texts[i]);
-        if (json_is_string(v) && json_string_length(v) <= TEXT_MAX)
-            json_object_set(out, texts[i], (json_t *)(uintptr_t)v);
-    }
-    return out;
 }
 
 /* ---- the list ---- */
@@ -233,9 +175,9 @@ static int load_one(struct cases *c, const json_t *j)
     json_decref(o->files);
     memcpy(got.id, o->id, sizeof got.id);
     snprintf(got.state, sizeof got.state, "%s", state);
-    got.view = in_form(view);
-    got.acts = flat_list(list, ACTS_MAX);
-    got.files = flat(files);
+    got.view = form_finding(view);
+    got.acts = form_list(list, ACTS_MAX);
+    got.files = form_flat(files);
     got.dirty = got.told < got.rev;
     *o = got;
     return 0;
@@ -364,7 +306,7 @@ void cases_acted(struct cases *c, const char *id, unsigned act, int err, bool go
         return;
     }
     const char *state = json_string_value(json_object_get(answer, "state")), *detail = json_string_value(json_object_get(answer, "detail"));
-    json_t *line = waiting(o, act_name(act)), *files = flat(json_object_get(answer, "files"));
+    json_t *line = waiting(o, act_name(act)), *files = form_flat(json_object_get(answer, "files"));
     state = err ? "refused" : is_one(state, (const char *const[]){"done", "failed", "refused", NULL}) ? state : "failed";
     if (line) {
         json_object_set_new(line, "state", json_string(state));
@@ -433,7 +375,7 @@ static int more_of(struct cases *c, struct one *o, const json_t *j)
     const char *action = json_string_value(json_object_get(a, "action")), *by = json_string_value(json_object_get(a, "by")),
                *how = json_string_value(json_object_get(a, "state")), *detail = json_string_value(json_object_get(a, "detail")),
                *state = json_string_value(json_object_get(j, "state"));
-    json_t *files = flat(json_object_get(j, "files"));
+    json_t *files = form_flat(json_object_get(j, "files"));
     if (files)
         json_object_update(o->files, files);
     json_decref(files);
@@ -449,7 +391,7 @@ static int more_of(struct cases *c, struct one *o, const json_t *j)
 static void take_acts(struct cases *c, struct one *o, const json_t *list)
 {
     for (size_t i = 0; i < json_array_size(list) && i < ACTS_MAX; i++) {
-        json_t *a = flat(json_array_get(list, i));
+        json_t *a = form_flat(json_array_get(list, i));
         const char *action = json_string_value(json_object_get(a, "action"));
         bool known = !action;
         for (size_t k = 0; k < json_array_size(o->acts) && !known; k++) {
@@ -485,7 +427,7 @@ static int take(struct cases *c, const json_t *j)
     (void)sm_obj_str(&f, "at", 20, 39);
     if (f.err || !is_one(kind, kinds) || !is_one(state, states))
         return -SM_EINVAL;
-    json_t *view = in_form(j);
+    json_t *view = form_finding(j);
     o = o ? o : add(c, id);
     if (!o || !view) {
         json_decref(view);
