@@ -215,6 +215,10 @@ newer_vault_refused() {
     sak vault verify --vault /root/vault
 }
 purges() {
+    # A joined agent is not removed without an order of its box, or the mark that root leaves when the box is dead.
+    if in_it sh -c 'dpkg --remove sakimori-agent' >/dev/null 2>&1; then echo "the agent was removed without an order"; return 1; fi
+    in_it sh -c 'systemctl is-active sakimori-agent.service' | grep -qx active || { echo "the refused removal stopped the agent"; return 1; }
+    in_it touch /run/sakimori-agent.remove
     in_it sh -c 'dpkg --purge sakimori-agent sakimori-box' || return 1
     in_it sh -c 'systemctl is-active sakimorid.service sakimori-agent.service' | grep -qx active && { echo "something still runs"; return 1; }
     in_it test -s /var/lib/sakimori/vault/format && [ -n "$(find "$machine/var/lib/sakimori/vault/packs" -name '*.skp' -print -quit)" ] || { echo "the vault is gone"; return 1; }

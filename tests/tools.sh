@@ -205,7 +205,7 @@ if [ -n "$(find "$debs" -name '*.deb' -print -quit 2>/dev/null)" ]; then
         /usr/share/sakimori/web/app.js /lib/systemd/system/sakimorid.service /usr/share/man/man8/sakimorid.8 /usr/share/man/man5/sakimori.conf.5 /usr/share/doc/sakimori-box/copyright \
         /usr/share/doc/sakimori-box/README.Debian /usr/share/doc/sakimori-box/NOTICE
     check "the_agent_package_has_program_units_and_page" package_files sakimori-agent /usr/sbin/sakimori-agent \
-        /lib/systemd/system/sakimori-agent.service /lib/systemd/system/sakimori-agent.path /usr/share/man/man8/sakimori-agent.8 \
+        /lib/systemd/system/sakimori-agent.service /lib/systemd/system/sakimori-agent.path /lib/systemd/system-sleep/sakimori-agent /usr/share/man/man8/sakimori-agent.8 \
         /usr/share/doc/sakimori-agent/copyright
     check "the_command_line_package_has_program_and_page" package_files sakimori /usr/bin/sakimori /usr/share/man/man1/sakimori.1 \
         /usr/share/doc/sakimori/copyright

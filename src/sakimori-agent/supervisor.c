@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -540,6 +541,7 @@ static void start_all(struct supervisor *s)
         sm_warn("the folder for the places of logs could not be made");
     s->endpoint = has_endpoint(s);
     if (s->endpoint) {
+        (void)unlink(UPGRADE_MARK); /* it is over */
         s->machine = machine_kind(NULL);
         snprintf(s->life, sizeof s->life, "%llx-%x", (unsigned long long)plat_clock_boot_ns(), (unsigned)getpid());
         sm_timer_set(s->second, TEND_LOOK_MS, TEND_LOOK_MS);
@@ -596,13 +598,26 @@ static void stop_parts(void *arg)
     all_gone(s);
 }
 
+/* The box ordered that the agent may be removed (actor/uninstall.c): until when stands in actor's folder. */
+static bool may_go(const struct supervisor *s, int64_t now)
+{
+    struct sm_buf b = SM_BUF_INIT(32);
+    int r = plat_fs_read_file(s->dir, "actor/uninstall", 32, &b);
+    const char *text = r ? NULL : sm_buf_str(&b);
+    bool may = text && strtoll(text, NULL, 10) > now;
+    sm_buf_wipe(&b);
+    return may;
+}
+
 /* Why we end.  A person who stops the service looks like an attacker who does: the box is told so. */
-static const char *why_ended(void)
+static const char *why_ended(const struct supervisor *s)
 {
     struct stat st;
     int64_t now = plat_clock_wall().s;
     if (stat(UPGRADE_MARK, &st) == 0 && st.st_uid == 0 && now - st.st_mtime < UPGRADE_S)
         return "upgrade";
+    if (may_go(s, now))
+        return "uninstall";
     return plat_service_ending() ? "shutdown" : "stop";
 }
 
@@ -633,7 +648,7 @@ static void on_signal(void *arg, int signo)
     if (s->stopping)
         return;
     s->stopping = true;
-    if (say_bye(s, s->endpoint ? why_ended() : ""))
+    if (say_bye(s, s->endpoint ? why_ended(s) : ""))
         sm_timer_set(s->bye_timer, BYE_MS, 0);
     else
         stop_parts(s);
