@@ -117,6 +117,7 @@ static const struct kind {
     {"excuse", "act", tree_of, NULL, NULL, SOON_S, -1, false, true},
     {"give_back", "act", tree_of, NULL, NULL, DAY_S, -1, false, true},
     {"undo_give_back", "act", number_of, NULL, "give_back", DAY_S, -1, false, true},
+    {"uninstall", "act", none_of, NULL, NULL, 3600, -1, false, false},
     {"evidence", "act", none_of, NULL, NULL, DAY_S, -1, true, false},
     {"scan", "scan", paths_of, NULL, NULL, DAY_S, -1, true, false},
     {"quarantine", "scan", path_of, "path", NULL, DAY_S, -1, false, false},

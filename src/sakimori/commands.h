@@ -188,6 +188,7 @@ int evidence_verify_dir(struct cli *c, const char *dir);
 int cmd_evidence_search(struct cli *c);
 int cmd_evidence_pack(struct cli *c);
 int cmd_events(struct cli *c);
+int cmd_endpoint_uninstall(struct cli *c);
 int cmd_media_list(struct cli *c);
 int cmd_media_allow(struct cli *c);
 int cmd_media_deny(struct cli *c);

@@ -1,4 +1,4 @@
-/* endpoint media: removable media of the machines, and which are allowed. */
+/* endpoint media: removable media of the machines, and which are allowed; endpoint uninstall: the agent may go. */
 #include "sakimori/commands.h"
 
 int cmd_media_list(struct cli *c)
@@ -40,4 +40,22 @@ int cmd_media_allow(struct cli *c)
 int cmd_media_deny(struct cli *c)
 {
     return change(c, "/api/v1/media/deny");
+}
+
+int cmd_endpoint_uninstall(struct cli *c)
+{
+    json_t *d = NULL, *answer = NULL;
+    char path[256];
+    int e = cli_find(c, "/api/v1/devices", cli_arg(c, 0), &d);
+    (void)snprintf(path, sizeof path, "/api/v1/devices/%s/actions", cli_str(d, "id")); /* ids are short */
+    json_decref(d);
+    if (e == CLI_OK)
+        e = cli_call(c, "POST", path, json_pack("{s:s}", "action", "uninstall"), &answer);
+    if (e == CLI_OK && c->json)
+        cli_json(answer);
+    else if (e == CLI_OK)
+        cli_note(c, T(c, "許しました。1時間のうちに、その機器で apt remove sakimori-agent をしてください。",
+            "allowed; within the hour run apt remove sakimori-agent on that machine"));
+    json_decref(answer);
+    return e;
 }

@@ -478,6 +478,7 @@ const struct cli_cmd cli_commands[] = {
     { "signal false-alarm", "SIGNAL", 1, 1, cmd_signal_false, "まちがいの知らせだと覚えさせる", "have a false alarm learnt", o_signal_false },
     { "quiet list", "", 0, 0, cmd_quiet_list, "静かにする決まり(覚えたまちがい)", "false alarms that were learnt", NULL },
     { "quiet end", "ID", 1, 1, cmd_quiet_end, "静かにするのをやめる", "take one back", NULL },
+    { "endpoint uninstall", "MACHINE", 1, 1, cmd_endpoint_uninstall, "機器から Sakimori を消すことを許す(1時間)", "let the agent be removed from a machine, for an hour", NULL },
     { "endpoint media list", "", 0, 0, cmd_media_list, "USB などの媒体の一覧", "removable media of the machines", NULL },
     { "endpoint media allow", "SERIAL", 1, 1, cmd_media_allow, "この媒体を許す", "allow a removable medium by its serial number", o_media },
     { "endpoint media deny", "SERIAL", 1, 1, cmd_media_deny, "この媒体を許さない", "allow it no longer", o_media },

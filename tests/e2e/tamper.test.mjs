@@ -252,6 +252,23 @@ it('a cable that is cut is seen, and so is its mending', async () => {
   }
 });
 
+it('with an order of the box the agent may be removed, and its end is no incident', async () => {
+  const at = path.join(agent.data, 'actor/uninstall');
+  assert.equal(fs.existsSync(at), false);
+  const made = await c.must('POST', `devices/${agent.device.id}/actions`, { action: 'uninstall' }, 201).catch(() => c.must('POST', `devices/${agent.device.id}/actions`, { action: 'uninstall' }, 200));
+  await L.until('the order is done', () => fs.existsSync(at)).catch((e) => { throw new Error(`${e.message} ${JSON.stringify(made)}\n${agent.log.join('')}`); });
+  assert.ok(Number(fs.readFileSync(at, 'utf8')) > Date.now() / 1000 + 3000);
+  const before = (await signals()).filter((s) => s.rule === rule.ended).length;
+  await agent.stop();
+  await L.until('its good-bye', async () => (await c.get(`devices/${agent.device.id}`)).alive.said === 'uninstall');
+  await L.sleep(12000);
+  assert.equal((await signals()).filter((s) => s.rule === rule.ended).length, before);
+  fs.rmSync(at);
+  agent.start();
+  await ready();
+  await guarded();
+});
+
 it('an orderly stop by a person is told as that, and the way back too', async () => {
   await L.sleep(11000);
   await seen('the service is stopped', rule.ended, () => agent.stop());

@@ -128,7 +128,7 @@ sm_must_use int giveback_take_back(struct act *t);
 /* ---- rows ---- */
 extern const struct action act_isolate, act_release, act_block_address, act_unblock_address, act_block_file, act_unblock_file, act_kill,
     act_stop, act_resume, act_disable_account, act_enable_account, act_evidence, act_give_back, act_undo_give_back, act_quarantine,
-    act_unquarantine, act_excuse;
+    act_unquarantine, act_excuse, act_uninstall;
 
 /* ---- what the box is told (report.c) ---- */
 struct reports;
