@@ -478,6 +478,76 @@ static void an_act_of_a_person_is_added_to_the_case(void **state)
     cases_free(c);
 }
 
+static void hit(struct cases *c, enum sigma_level level, const char *name, uint64_t tree)
+{
+    const struct sigma_rule rule = {.level = level, .id = "", .name = name, .title = "Title", .title_ja = "題"};
+    const struct cases_hit h = {.rule = &rule, .tree = tree, .program = SM_SPAN_STR("/bin/x"), .line = SM_SPAN_STR("x -y"),
+        .user = SM_SPAN_STR("jimu"), .pid = SM_SPAN_STR("42")};
+    cases_hit(c, &h);
+    (void)cases_go(c);
+}
+
+static void rules_that_match_one_tree_are_one_case(void **state)
+{
+    struct endpoint_policy p = {.answer = ENDPOINT_ANSWER_TELL};
+    struct cases *c = cases_new(&p);
+    (void)state;
+    hit(c, SIGMA_HIGH, "one", 0); /* of no tree: the event alone tells of it */
+    assert_int_equal(world.post, 0);
+    hit(c, SIGMA_HIGH, "one", 7);
+    assert_int_equal(world.post, 1);
+    assert_string_equal(json_string_value(sent("kind")), "rule");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(sent("reasons"), 0), "ja")), "題");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(sent("processes"), 0), "line")), "x -y");
+    cases_answered(c, world.id, 200);
+    hit(c, SIGMA_HIGH, "one", 7); /* the same again waits for others */
+    assert_int_equal(world.post, 1);
+    world.now += 1001;
+    (void)cases_go(c);
+    assert_int_equal(world.post, 2);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(sent("reasons"), 0), "times")), 2);
+    cases_answered(c, world.id, 200);
+    world.now += 1001;
+    hit(c, SIGMA_CRITICAL, "two", 7);
+    assert_int_equal(json_array_size(sent("reasons")), 2);
+    assert_int_equal(world.tree + world.ask, 0);
+    char first[17];
+    snprintf(first, sizeof first, "%s", world.id);
+    cases_answered(c, world.id, 200);
+    hit(c, SIGMA_HIGH, "one", 8);
+    assert_string_not_equal(world.id, first);
+    cases_answered(c, world.id, 200);
+    world.wall += 86400001; /* and nothing followed */
+    (void)cases_go(c);
+    assert_string_equal(json_string_value(sent("state")), "ended");
+    cases_free(c);
+}
+
+static void a_rule_stops_or_kills_its_tree_when_the_policy_says_so(void **state)
+{
+    struct endpoint_policy p = {.answer = ENDPOINT_ANSWER_STOP};
+    struct cases *c = cases_new(&p);
+    json_t *done = json_loads("{\"state\":\"done\"}", 0, NULL);
+    (void)state;
+    hit(c, SIGMA_HIGH, "one", 7);
+    assert_int_equal(world.tree, 1);
+    assert_string_equal(world.done, "stop");
+    assert_string_equal(json_string_value(sent("state")), "stopped");
+    p.answer = ENDPOINT_ANSWER_KILL;
+    p.isolate_by_rule = true;
+    hit(c, SIGMA_CRITICAL, "one", 9);
+    assert_string_equal(world.action, "kill");
+    char id[17];
+    snprintf(id, sizeof id, "%s", world.id);
+    cases_answered(c, id, 200);
+    cases_acted(c, id, world.act, 0, false, done);
+    assert_string_equal(world.action, "isolate");
+    (void)cases_go(c);
+    assert_string_equal(json_string_value(sent("state")), "killed");
+    json_decref(done);
+    cases_free(c);
+}
+
 static void nonsense_is_no_finding(void **state)
 {
     struct endpoint_policy p = {.ransom = ENDPOINT_STOP};
@@ -595,6 +665,8 @@ int main(void)
         T(a_finding_goes_on_after_a_kill_until_the_box_has_it),
         T(watching_tells_and_does_nothing),
         T(an_act_of_a_person_is_added_to_the_case),
+        T(rules_that_match_one_tree_are_one_case),
+        T(a_rule_stops_or_kills_its_tree_when_the_policy_says_so),
         T(nonsense_is_no_finding),
         T(there_is_always_room_for_a_new_case),
         T(a_long_finding_is_made_to_fit),

@@ -20,10 +20,22 @@ before(async () => {
     fs.mkdirSync(path.join(dir, `f${i % 6}`), { recursive: true });
     fs.writeFileSync(path.join(dir, `f${i % 6}`, `d${i}.txt`), text(i));
   }
+  const rules = L.tempDir('endpoint-rules', 0o755);
+  fs.writeFileSync(path.join(rules, 'own.yml'), `title: A Sleeper
+name: e2e_sleeper
+logsource:
+    product: linux
+    category: process_creation
+detection:
+    selection:
+        CommandLine|contains: '600.2580'
+    condition: selection
+level: high
+`, { mode: 0o644 });
   agent = await L.Agent.join(box, c, 'karte-server');
   await agent.stop();
   // Only this folder is watched: the machine is shared.
-  fs.writeFileSync(`${agent.data}/policy.conf`, `protect = ${dir}\nrules = ${path.join(L.top, 'rules')}\n`, { mode: 0o644 });
+  fs.writeFileSync(`${agent.data}/policy.conf`, `protect = ${dir}\nrules = ${path.join(L.top, 'rules')}\nrules = ${rules}\n`, { mode: 0o644 });
   agent.start();
 });
 after(async () => {
@@ -63,6 +75,12 @@ test('ransomware that is stopped is a finding at once, and an incident', { skip:
   assert.ok(f.timing.told_ms >= f.timing.stop_ms, JSON.stringify(f.timing));
   assert.ok(f.acts.some((a) => a.action === 'stop' && a.state === 'done'), JSON.stringify(f.acts));
   assert.ok(f.acts.some((a) => a.action === 'give_back' && a.by === 'policy'), JSON.stringify(f.acts));
+  const back = await L.until('its files are given back', async () => {
+    const x = await c.get(`findings/${found.id}`);
+    return x.acts.some((a) => a.action === 'give_back' && a.state === 'done') && x;
+  }, WAIT);
+  assert.equal(back.files.lost, 0);
+  for (let i = 0; i < files; i++) assert.equal(fs.readFileSync(path.join(dir, `f${i % 6}`, `d${i}.txt`), 'utf8'), text(i), `file ${i}`);
   assert.ok(f.reasons.length > 0 && f.processes.some((x) => x.pid === p.pid));
   const i = await L.until('the incident', async () => (await c.get('incidents?open=1')).items.find((x) => x.entities.some((e) => e[0] === 'host')), WAIT);
   const whole = await c.get(`incidents/${i.id}`);
@@ -70,6 +88,17 @@ test('ransomware that is stopped is a finding at once, and an incident', { skip:
   assert.equal(whole.timeline.filter((x) => x.rule === STOPPED).length, 1, JSON.stringify(whole.timeline));
   assert.ok(whole.findings.some((x) => x.id === f.id));
   console.log(`# stopped after ${f.timing.stop_ms} ms, told after ${f.timing.told_ms} ms, ${f.files.touched} files touched`);
+});
+
+test('a program that a rule knows is a finding with its tree, told and left alone', { skip: !root, timeout: 240e3 }, async () => {
+  const p = spawn('sleep', ['600.2580']);
+  started.push(p);
+  const f = await L.until('the finding', async () => (await c.get(`findings?device=${agent.device.id}`)).items.find((x) => x.kind === 'rule'), WAIT);
+  const whole = await c.get(`findings/${f.id}`);
+  assert.equal(whole.state, 'seen');
+  assert.equal(whole.reasons[0].id, 'e2e_sleeper');
+  assert.ok(whole.processes.some((x) => x.line.includes('600.2580')), JSON.stringify(whole.processes));
+  assert.notEqual(fs.readFileSync(`/proc/${p.pid}/stat`, 'utf8').replace(/^.*\) /s, '')[0], 'T');
 });
 
 test('findings stay and the spool is emptied, whatever part is killed', { skip: !root, timeout: 240e3 }, async () => {

@@ -11,7 +11,7 @@
 #include "sakimori-agent/judge/form.h"
 
 enum { ID_HEX = 16, ACTS_MAX = 60, REASONS_MAX = 40, TEXT_MAX = FORM_TEXT_MAX, FILE_MAX = 384 << 10,
-    BACKOFF_MIN_MS = 1000, BACKOFF_MAX_MS = 30000, AGAIN_MS = 1000, ASK_AGAIN_MS = 5000 };
+    BACKOFF_MIN_MS = 1000, BACKOFF_MAX_MS = 30000, AGAIN_MS = 1000, ASK_AGAIN_MS = 5000, QUIET_MS = 86400000 };
 enum { SEEN = 1, STOPPED = 2 };
 enum act { KILL = 1, GIVE_BACK = 2, ISOLATE = 4 };
 static const struct {
@@ -609,11 +609,22 @@ static void send_one(struct cases *c, struct one *o)
     sm_buf_wipe(&b);
 }
 
+/* What a rule only told of, and nothing followed: it ends by itself.  A rev is the moment of its telling. */
+static void grow_old(struct cases *c, struct one *o)
+{
+    const char *kind = json_string_value(json_object_get(o->view, "kind"));
+    if (!settled(o) || strcmp(o->state, "seen") != 0 || !kind || strcmp(kind, "rule") != 0 || c->ways->wall_ms() - o->rev < QUIET_MS)
+        return;
+    snprintf(o->state, sizeof o->state, "ended");
+    changed(c, o);
+}
+
 uint64_t cases_go(struct cases *c)
 {
     uint64_t now = c->ways->now_ms(), next = UINT64_MAX;
     for (size_t i = 0; i < c->n; i++) {
         struct one *o = c->one[i];
+        grow_old(c, o);
         bool news = o->dirty || o->told < o->rev;
         step(c, o);
         if (news && !o->sending && now >= o->not_before_ms)

@@ -285,6 +285,24 @@ static int make(struct judge *j, const char *data)
     return r ? r : sm_loop_timer(j->life.loop, TICK_MS, TICK_MS, tick, j, &j->tick);
 }
 
+/* What stood in its channels when it was killed is nobody's: that is said. */
+#define RUNNING "running"
+static void begun(struct judge *j, const char *data)
+{
+    char path[AGENT_PATH_MAX + 32], at[SM_TIME_TEXT];
+    snprintf(path, sizeof path, "%s/judge/" RUNNING, data);
+    bool unclean = access(path, F_OK) == 0;
+    if (plat_replace(AT_FDCWD, path, SM_SPAN(NULL, 0), 0600))
+        sm_warn("%s could not be written", path);
+    if (!unclean)
+        return;
+    cases_time(j->ways.wall_ms(), at);
+    json_t *e = json_pack("{s:i,s:s,s:s,s:s,s:s}", "v", 1, "at", at, "service", "sakimori", "action", "overflow", "What", "judge");
+    if (e)
+        judge_fact(j, e);
+    json_decref(e);
+}
+
 static int begin(struct judge *j, const char *data, const char *skip, char *why)
 {
     static const struct sm_ipc_rule also[] = {{E_EVENT, E_EVENT_MAX, false, "E_EVENT"}, {E_FINDING, E_FINDING_MAX, false, "E_FINDING"},
@@ -299,6 +317,8 @@ static int begin(struct judge *j, const char *data, const char *skip, char *why)
         r = confine(j, data, &c);
     if (!r)
         r = make(j, data);
+    if (!r)
+        begun(j, data);
     j->life.attach = on_attach;
     j->life.message = on_up;
     j->life.also = also;
@@ -316,6 +336,11 @@ int judge_main(const char *data, const char *skip)
         sm_error("%s", why[0] ? why : sm_strerror(r));
     else
         r = sm_loop_run(j.life.loop);
+    if (!r) {
+        char path[AGENT_PATH_MAX + 32];
+        snprintf(path, sizeof path, "%s/judge/" RUNNING, data);
+        (void)!plat_fs_unlink(AT_FDCWD, path); /* else a loss is said that was none */
+    }
     cases_free(j.cases);
     spool_free(j.spool);
     rules_free(j.rules);
