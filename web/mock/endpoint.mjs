@@ -64,7 +64,7 @@ function posture(st, d) {
 const ACT = (id, action, args, st, back, more = {}) => ({ id, action, args, state: st, at: at(back), until: null, by: 'p1', by_name: L('見本 花子', 'Hanako Mihon'), detail: '', finding: null, ...more });
 const actions = (st) => [...(st.acted ?? []), ACT('x3', 'isolate', {}, 'done', 20 * 60_000, { until: at(-23.6 * H) }), ACT('x2', 'block_address', { to: '203.0.113.44' }, 'done', 22 * 60_000), ACT('x1', 'scan', {}, 'failed', 30 * H, { detail: 'clamd' }), ACT('x0', 'quarantine', { path: '/tmp/.cache/yoyaku_update' }, 'sent', 60_000, { by: 'policy', by_name: undefined })];
 const kept = () => [{ id: 'q1', device: 'd3', device_name: name('d3'), path: b64('/home/karte/ダウンロード/setup.run'), why: 'Eicar-Test-Signature', at: at(26 * H), state: 'kept', size: 68, sha256: D.hex('q1') }, { id: 'q2', device: 'd6', device_name: name('d6'), path: b64('/tmp/.cache/とても長い名前のフォルダー/さらに長い名前のフォルダー/yoyaku_update'), why: L('ファイルを次々に書きかえたプログラム', 'it rewrote files'), at: at(0.3 * H), state: 'given', size: 2.4e6, sha256: D.hex('q2') }];
-const media = () => [{ device: 'd1', device_name: name('d1'), serial: '4C530001230709116185', name: 'SanDisk Cruzer Blade', bytes: 32e9, attached: true, first: at(40 * 24 * H), last: at(60_000), mode: 'allow' }, { device: 'd5', device_name: name('d5'), serial: '', name: '', bytes: 0, attached: false, first: at(50 * H), last: at(50 * H), mode: 'read_only' }];
+const media = (st) => [{ device: 'd1', device_name: name('d1'), serial: '4C530001230709116185', name: 'SanDisk Cruzer Blade', kind: 'usb', bytes: 32e9, attached: true, first: at(40 * 24 * H), last: at(60_000), mode: 'allow', failed: false }, { device: 'd5', device_name: name('d5'), serial: '', name: '', kind: 'disc', bytes: 0, attached: false, first: at(50 * H), last: at(50 * H), mode: 'read_only', failed: false }, { device: 'd4', device_name: name('d4'), serial: 'AA00000000000489', name: 'Generic Mass-Storage', kind: 'usb', bytes: 8e9, attached: false, first: at(70 * H), last: at(60 * H), mode: 'read_only', failed: true }].map((m) => ({ ...m, allowed: policy(st).policy.media.allow.includes(m.serial) }));
 
 export const ROUTES = [
     ['GET', /^\/posture$/, ({ st, send }) => send(list(st.empty ? [] : D.devices().map((d) => posture(st, d))))],
@@ -80,5 +80,6 @@ export const ROUTES = [
     ['GET', /^\/devices\/([^/]+)\/actions$/, ({ st, send }) => send(list(st.noActs ? [] : actions(st)))],
     ['POST', /^\/devices\/([^/]+)\/actions$/, ({ st, data, send, push }) => { st.acted = [ACT('n' + (st.acted?.length ?? 0), data.action, data.args ?? {}, 'sent', -1000), ...(st.acted ?? [])]; push('action', {}); send({ id: 'n' }, 202); }],
     ['GET', /^\/quarantine$/, ({ st, send }) => send(list(st.empty ? [] : kept()))],
-    ['GET', /^\/media$/, ({ st, send }) => send(list(st.empty ? [] : media()))],
+    ['GET', /^\/media$/, ({ st, send }) => send(list(st.empty ? [] : media(st)))],
+    ['POST', /^\/media\/(allow|deny)$/, ({ st, id, data, send }) => { const have = policy(st).policy.media.allow; st.policy = { ...own(st), media: { ...own(st)?.media, allow: id === 'allow' ? [...have, data.serial] : have.filter((x) => x !== data.serial) } }; send({ serial: data.serial, allowed: id === 'allow' }); }],
 ];

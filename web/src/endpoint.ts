@@ -110,4 +110,4 @@ export function differing(policy: Policy, base: Policy): Partial<Policy> | null 
     return Object.keys(out).length ? (out as Partial<Policy>) : null;
 }
 export interface Kept { id: string; device: string; device_name?: string; path: string; why: string; at: string; state: string; size?: number; sha256?: string }
-export interface Medium { device: string; device_name?: string; serial: string; name: string; bytes: number; attached: boolean; first: string; last: string; mode?: Policy['media']['mode'] | null }
+export interface Medium { device: string; device_name?: string; serial: string; name: string; kind: string; bytes: number; attached: boolean; first: string; last: string; mode?: string | null; failed?: boolean; allowed: boolean }

@@ -145,7 +145,7 @@ test('a USB stick is allowed from the list by its serial number', async () => {
     await open('/media');
     await button('いつも使えるようにする: SanDisk Cruzer Blade').click();
     await page.getByText('決まりを変えました').waitFor();
-    assert.deepEqual(calls('PUT', '/endpoint/policy')[0].data, { policy: { media: { allow: ['4C530001230709116185'] } } });
+    assert.deepEqual(calls('POST', '/media/allow')[0].data, { serial: '4C530001230709116185' });
     await button('使えるのをやめる: SanDisk Cruzer Blade').waitFor();
 });
 

@@ -39,6 +39,8 @@ export const T = {
     mDisallow: { ja: '使えるのをやめる', en: 'Allow no more' },
     mDisallowOf: { ja: '使えるのをやめる: {name}', en: 'Allow no more: {name}' },
     mNoSerial: { ja: '番号がない物は、許せません', en: 'without a serial it cannot be allowed' },
+    mFailed: { ja: '決まりのとおりに、できませんでした', en: 'the policy could not be applied' },
+    mPhones: { ja: '携帯電話とカメラは、止められません。', en: 'Phones and cameras cannot be stopped.' },
     mChanged: { ja: '決まりを変えました', en: 'The policy was changed' },
     toPolicy: { ja: '守りの決まりを見る', en: 'See the policy' },
 } as const;
