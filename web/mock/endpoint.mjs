@@ -44,8 +44,7 @@ const policyOf = (st, id) => { const mine = st.policyOne ?? (id === 'd4' ? { ran
 
 const state = (st, id) => ({ device: id, cover: id === 'd2' ? 'off' : id === 'd7' ? 'none' : 'on', since: id === 'd2' ? at(H) : null, said: at(8_000), why: id === 'd2' ? ['fanotify: EPERM'] : [], findings: { open: 1, all: 1 }, policy: policyOf(st, id), state: {
     sensor: { armed: id !== 'd2', how: id === 'd2' ? 'none' : 'folders', folders: id === 'd2' ? 0 : 1284, files_held: 900, processes: id === 'd2' ? 'none' : 'bpf', lost: { events: id === 'd5' ? 312 : 0, answers: 0 }, giveback: { bytes: 1.24e9, files: 3120, let_go: 0 }, why: id === 'd2' ? ['fanotify: EPERM'] : [] },
-    scan: { definitions: at(id === 'd3' ? 16 * 24 * H : 9 * H), running: id === 'd5', last: { at: at(35 * H), files: 12431, found: id === 'd3' ? 1 : 0 } }, isolated: st.isolated ? { until: at(-3.4 * H) } : null,
-    decoys: { n: 12, checked: at(0.4 * H), places: ['/srv/share/.aaa_kanja_2019', '/home/reception/書類/_000_控え'] } } });
+    scan: { definitions: at(id === 'd3' ? 16 * 24 * H : 9 * H), running: id === 'd5', last: { at: at(35 * H), files: 12431, found: id === 'd3' ? 1 : 0 } }, actor: { isolated: st.isolated ? { until: at(-3.4 * H) } : null } } });
 
 const F = (id, st, points, of, ja, en, jaDo = '', enDo = '') => ({ id, state: st, points, of, text: L(ja, en), todo: jaDo ? L(jaDo, enDo) : '' });
 function posture(st, d) {
@@ -61,7 +60,8 @@ function posture(st, d) {
         why: bad ? L('見張りが動いていません。ファイルの書きかえを止められません。', 'Nothing watches; rewriting of files cannot be stopped.') : old ? L('ウイルスの見本が古くなっています。', 'The virus definitions are old.') : d.id === 'd6' ? L('止めたプログラムが、あなたの決めるのを待っています。', 'A stopped program waits for your decision.') : '' };
 }
 
-const ACT = (id, action, args, st, back, more = {}) => ({ id, action, args, state: st, at: at(back), until: null, by: 'p1', by_name: L('見本 花子', 'Hanako Mihon'), detail: '', finding: null, ...more });
+const UNDO = { isolate: 'release', block_address: 'unblock_address', quarantine: 'unquarantine' };
+const ACT = (id, action, args, st, back, more = {}) => ({ id, action, args, state: st, undo: st === 'done' ? UNDO[action] ?? null : null, at: at(back), until: null, by: 'p1', by_name: L('見本 花子', 'Hanako Mihon'), detail: '', finding: null, ...more });
 const actions = (st) => [...(st.acted ?? []), ACT('x3', 'isolate', {}, 'done', 20 * 60_000, { until: at(-23.6 * H) }), ACT('x2', 'block_address', { to: '203.0.113.44' }, 'done', 22 * 60_000), ACT('x1', 'scan', {}, 'failed', 30 * H, { detail: 'clamd' }), ACT('x0', 'quarantine', { path: '/tmp/.cache/yoyaku_update' }, 'sent', 60_000, { by: 'policy', by_name: undefined })];
 const kept = () => [{ id: 'q1', device: 'd3', device_name: name('d3'), path: b64('/home/karte/ダウンロード/setup.run'), why: 'Eicar-Test-Signature', at: at(26 * H), state: 'kept', size: 68, sha256: D.hex('q1') }, { id: 'q2', device: 'd6', device_name: name('d6'), path: b64('/tmp/.cache/とても長い名前のフォルダー/さらに長い名前のフォルダー/yoyaku_update'), why: L('ファイルを次々に書きかえたプログラム', 'it rewrote files'), at: at(0.3 * H), state: 'given', size: 2.4e6, sha256: D.hex('q2') }];
 const media = (st) => [{ device: 'd1', device_name: name('d1'), serial: '4C530001230709116185', name: 'SanDisk Cruzer Blade', kind: 'usb', bytes: 32e9, attached: true, first: at(40 * 24 * H), last: at(60_000), mode: 'allow', failed: false }, { device: 'd5', device_name: name('d5'), serial: '', name: '', kind: 'disc', bytes: 0, attached: false, first: at(50 * H), last: at(50 * H), mode: 'read_only', failed: false }, { device: 'd4', device_name: name('d4'), serial: 'AA00000000000489', name: 'Generic Mass-Storage', kind: 'usb', bytes: 8e9, attached: false, first: at(70 * H), last: at(60 * H), mode: 'read_only', failed: true }].map((m) => ({ ...m, allowed: policy(st).policy.media.allow.includes(m.serial) }));

@@ -28,7 +28,7 @@ export interface Finding {
 export type FindingHead = Omit<Finding, 'processes' | 'paths' | 'reasons' | 'acts'>;
 export interface DeviceAct {
     id: string; action: string; args: Record<string, unknown>; state: 'sent' | 'taken' | 'done' | 'failed' | 'undone' | 'ended' | string;
-    at: string; until: string | null; by: string; by_name?: string; detail: string; finding?: string | null; undo?: string | null;
+    at: string; until: string | null; by: string; by_name?: string; detail: string; ended?: string | null; facts?: Record<string, unknown> | null; finding?: string | null; undo?: string | null;
 }
 export type RansomMode = 'off' | 'watch' | 'stop' | 'kill';
 export interface Policy {
@@ -87,8 +87,8 @@ export function worded(table: Record<string, Text>, key: string): string { const
 export interface EndpointNow {
     device: string; cover: 'none' | 'off' | 'part' | 'on'; since: string | null; said: string | null; why: string[]; policy: PolicyNow; findings: { open: number; all: number };
     state: {
-        sensor?: Sensor; scan?: { definitions?: string | null; running?: boolean; last?: { at: string; files?: number; found?: number } | null };
-        isolated?: { until: string | null } | null; decoys?: { n: number; checked?: string | null; places?: string[] };
+        sensor?: Sensor; scan?: { definitions?: string | null; running?: boolean; why?: string[]; last?: { at: string; files?: number; found?: number } | null };
+        actor?: { isolated?: { until: string | null } | null };
     } | null;
 }
 

@@ -17,8 +17,8 @@ import type { MarkState } from '../ui/parts';
 import { ACT_WORD } from './finding';
 
 type Ask = 'isolate' | 'release' | 'scan' | 'evidence' | 'block_address';
-/** The way back of what can be taken back. */
-const BACK: Record<string, string> = { isolate: 'release', block_address: 'unblock_address', block_file: 'unblock_file', disable_account: 'enable_account', quarantine: 'unquarantine' };
+/** What is taken back with the words it was done with; files set aside and files given back have pages of their own. */
+const UNDO = ['release', 'unblock_address', 'unblock_file', 'enable_account'];
 const MARK: Record<string, MarkState> = { done: 'ok', failed: 'look', refused: 'look', expired: 'look', undone: 'ok', ended: 'ok' };
 
 export function Acts({ d, isolated, reload }: { d: Device; isolated: boolean; reload: () => void }) {
@@ -39,7 +39,7 @@ export function Acts({ d, isolated, reload }: { d: Device; isolated: boolean; re
         <h3 class="mt">{t(T.list)}</h3>{got.data?.items.length ? <ul class="lines">{got.data.items.map((a) => <Row a={a} now={now} all={got.data as List<DeviceAct>} onUndo={leader ? () => setUndo(a) : undefined} />)}</ul> : <p class="sub">{t(T.listNone)}</p>}
         {got.data?.next && <p><button type="button" class="linkbtn more" onClick={got.more}>{t(C.more)}</button></p>}
         {ask && <AskDialog what={ask} path={path} onClose={() => setAsk(null)} onDone={done} />}
-        {undo && <Confirm title={t(T.undoAsk)} yes={ACT_WORD(BACK[undo.action]!)} onClose={() => setUndo(null)} go={() => api.post(path, { action: BACK[undo.action], args: undo.args }).then(done)}><p><b>{ACT_WORD(undo.action)}</b> <span class="mono">{aboutOf(undo)}</span></p></Confirm>}</section>;
+        {undo && <Confirm title={t(T.undoAsk)} yes={ACT_WORD(undo.undo!)} onClose={() => setUndo(null)} go={() => api.post(path, { action: undo.undo, args: undo.args }).then(done)}><p><b>{ACT_WORD(undo.action)}</b> <span class="mono">{aboutOf(undo)}</span></p></Confirm>}</section>;
 }
 
 /** What an action was about: the one thing in its words that tells it from another. */
@@ -49,10 +49,10 @@ function aboutOf(a: DeviceAct): string {
     return '';
 }
 
-/* Taken back already, over, or the newest of its kind: only that one can be taken back. */
+/* The newest of its kind, not taken back: the box says by what. */
 function canUndo(a: DeviceAct, all: DeviceAct[]): boolean {
-    if (!BACK[a.action] || a.state !== 'done') return false;
-    return !all.some((b) => b.action === BACK[a.action] && aboutOf(b) === aboutOf(a) && Date.parse(b.at) >= Date.parse(a.at) && b.state !== 'failed' && b.state !== 'refused');
+    if (!a.undo || !UNDO.includes(a.undo)) return false;
+    return !all.some((b) => (b.action === a.undo || (b.action === a.action && b.id !== a.id && b.state === 'done')) && aboutOf(b) === aboutOf(a) && Date.parse(b.at) >= Date.parse(a.at) && b.state !== 'failed');
 }
 
 function Row({ a, now, all, onUndo }: { a: DeviceAct; now: number; all: List<DeviceAct>; onUndo: (() => void) | undefined }) {

@@ -173,7 +173,7 @@ function OneMachine({ id }: { id: string }) {
                 <li><Mark state={s.state === 'ok' || s.state === 'running' ? 'ok' : s.state === 'suspicious' ? 'bad' : 'look'} /><div><Link href={`/machines/sources/${encodeURIComponent(s.id)}`}>{s.name}</Link><span class="sub blk num">{s.last ? t(T.lastAt, { at: whenOf(s.last.at) }) : t(T.never)}</span></div></li>)}</ul>
                 : <p class="sub">{t(T.srcEmpty)}</p>}
                 {isLeader(session) && d.state !== 'revoked' && <p class="mt-s"><Link class="more" href={`/machines/sources/new?device=${encodeURIComponent(id)}`}>{t(T.srcNew)}</Link></p>}</section></div>
-        {d.state !== 'revoked' && session?.rooms.includes('endpoint') && <EndpointCards d={d} />}
+        {d.state !== 'revoked' && session?.rooms.includes('endpoint') && <EndpointCards d={d} sources={(sources.data?.items ?? []).filter((s) => s.device === id)} />}
         <MachineLogsCard id={id} leader={isLeader(session) && d.state !== 'revoked'} />
         {ask && <DeviceDialog d={d} what={ask} onClose={() => setAsk(null)} onDone={() => { setAsk(null); devices.reload(); }} />}</>;
 }
