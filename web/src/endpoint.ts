@@ -109,5 +109,5 @@ export function differing(policy: Policy, base: Policy): Partial<Policy> | null 
     }
     return Object.keys(out).length ? (out as Partial<Policy>) : null;
 }
-export interface Kept { id: string; device: string; device_name?: string; path: string; why: string; at: string; state: string; size?: number; sha256?: string }
+export interface Kept { id: string; device: string; device_name?: string; path: string; why: string; by?: string; finding?: string | null; at: string; changed?: string; state: 'kept' | 'given' | 'removed' | string; size?: number; sha256?: string; links?: number }
 export interface Medium { device: string; device_name?: string; serial: string; name: string; kind: string; bytes: number; attached: boolean; first: string; last: string; mode?: string | null; failed?: boolean; allowed: boolean }

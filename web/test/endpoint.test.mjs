@@ -92,6 +92,17 @@ test('an incident and what was found on its machine lead to each other', async (
     assert.equal(await page.locator('a[href="/findings/f1"]').count(), 0, 'of another machine');
 });
 
+test('a program is blocked on every machine by the policy of all, beside what is set there', async () => {
+    await open('/findings/f1', { policy: { ransom: { mode: 'kill' } } });
+    await button('すべての機器でふさぐ').click();
+    await page.locator('dialog[open] button[type=submit]').click();
+    await page.getByText('すべての機器でふさぎました').waitFor();
+    const { policy } = calls('PUT', '/endpoint/policy')[0].data;
+    assert.deepEqual(policy.ransom, { mode: 'kill' });
+    assert.equal(policy.block.files.length, 1);
+    assert.match(policy.block.files[0], /^[0-9a-f]{64}$/);
+});
+
 test('a finding that changes elsewhere changes here', async () => {
     await open('/findings/f1');
     await page.getByText('いまは動けません。').waitFor();

@@ -140,6 +140,7 @@ test('what can be decided about a finding follows what was done last', () => {
     assert.ok(m.deedsOf(f('stopped', ['give_back'])).includes('undo_give_back'));
     assert.ok(m.deedsOf(f('stopped', ['give_back', 'undo_give_back'])).includes('give_back'));
     assert.ok(!m.deedsOf(f('killed', [])).includes('resume'), 'what ended cannot go on');
+    assert.ok(!m.deedsOf(f('stopped', [], { program: '/usr/bin/python3.11', sha256: 'ab' })).some((d) => d === 'quarantine' || d === 'block'), 'a program of the system stays');
     assert.deepEqual(m.deedsOf(f('seen', [], { kind: 'media', program: '', files: { touched: 0, kept: 0, given_back: 0 } })), []);
 });
 

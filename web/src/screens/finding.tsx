@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import { api } from '../api';
 import type { Alarm, Device, Incident, List } from '../api';
 import { isOf, pathText, quickOf, shortName, worded } from '../endpoint';
-import type { Finding, Proc } from '../endpoint';
+import type { Finding, Kept, PolicyNow, Proc } from '../endpoint';
 import { lang, t } from '../i18n';
 import type { Text } from '../i18n';
 import { useGet, useLive, useNow } from '../live';
@@ -101,6 +101,8 @@ function Numbers({ f }: { f: Finding }) {
 }
 
 const shaOf = (f: Finding): string => f.sha256 ?? f.object?.sha256 ?? '';
+/* python, tar, 7z: others need it, and what it did is somebody's script. */
+const isSystems = (f: Finding): boolean => /^\/(usr|s?bin|lib\w*)\//.test(f.program);
 
 type Deed = 'kill' | 'resume' | 'give_back' | 'undo_give_back' | 'quarantine' | 'block';
 const DEEDS: Record<Deed, { word: Text; help: Text; ask: Text; stop?: boolean }> = {
@@ -116,17 +118,28 @@ export function deedsOf(f: Finding): Deed[] {
     if (f.state === 'stopped') list.push('kill', 'resume');
     if (f.state === 'seen' && (f.kind === 'ransomware' || f.kind === 'rule')) list.push('kill');
     if (f.files.kept > 0 || f.files.given_back > 0) list.push(last?.action === 'give_back' || (!last && f.files.given_back > 0) ? 'undo_give_back' : 'give_back');
-    if (f.program && f.kind !== 'tamper' && f.kind !== 'media') list.push('quarantine');
-    if (shaOf(f)) list.push('block');
+    const itself = f.program !== '' && !isSystems(f) && f.kind !== 'tamper' && f.kind !== 'media';
+    if (itself) list.push('quarantine');
+    if (itself && shaOf(f)) list.push('block');
     return list;
 }
 
 function Decide({ f, reload }: { f: Finding; reload: () => void }) {
     const [ask, setAsk] = useState<Deed | null>(null);
     const [said, setSaid] = useState<string | null>(null);
-    const deeds = deedsOf(f);
+    const kept = useGet<List<Kept>>(shaOf(f) ? null : `/quarantine?device=${encodeURIComponent(f.device)}&limit=200`);
+    const sha = shaOf(f) || kept.data?.items.find((k) => k.finding === f.id)?.sha256 || '';
+    const deeds = deedsOf({ ...f, sha256: sha });
     return <><p>{t(T.actText)}</p><Said text={said} /><ul class="stack">{deeds.map((d, i) => <li><button type="button" class={`btn btn-wide${i === 0 && !DEEDS[d].stop ? ' btn-main' : DEEDS[d].stop ? ' btn-stop' : ''}`} aria-describedby={`dd-${d}`} onClick={() => setAsk(d)}>{t(DEEDS[d].word)}</button><p class="sub mt-8" id={`dd-${d}`}>{t(DEEDS[d].help)}</p></li>)}</ul>
-        {ask && <DeedDialog f={f} deed={ask} onClose={() => setAsk(null)} onDone={() => { setSaid(t(ask === 'block' ? T.blockDone : T.sent)); setAsk(null); reload(); }} />}</>;
+        {f.program && isSystems(f) && <p class="sub">{t(T.ours)}</p>}
+        {ask && <DeedDialog f={{ ...f, sha256: sha }} deed={ask} onClose={() => setAsk(null)} onDone={() => { setSaid(t(ask === 'block' ? T.blockDone : T.sent)); setAsk(null); reload(); }} />}</>;
+}
+
+/* Into the policy of all machines. */
+async function blockEverywhere(sha256: string): Promise<void> {
+    const now = await api.get<PolicyNow>('/endpoint/policy');
+    if (now.policy.block.files.includes(sha256)) return;
+    await api.put('/endpoint/policy', { policy: { ...now.own, block: { ...now.own?.block, files: [...now.policy.block.files, sha256] } } });
 }
 
 function DeedDialog({ f, deed, onClose, onDone }: { f: Finding; deed: Deed; onClose: () => void; onDone: () => void }) {
@@ -135,6 +148,7 @@ function DeedDialog({ f, deed, onClose, onDone }: { f: Finding; deed: Deed; onCl
     const [bad, setBad] = useState<string | null>(null);
     const go = () => {
         if (deed === 'resume' && !why.trim()) { setBad(t(T.resumeWhyNeed)); return null; }
+        if (deed === 'block') return blockEverywhere(shaOf(f)).then(onDone);
         return api.post(`/findings/${encodeURIComponent(f.id)}/actions`, { action: deed, ...(deed === 'resume' ? { args: { why: why.trim() } } : {}) }).then(onDone);
     };
     return <Confirm title={t(d.ask)} yes={t(d.word)} stop={!!d.stop} onClose={onClose} go={go}><p><b class="mono">{shortName(f.program)}</b></p>
