@@ -256,7 +256,7 @@ static void find_program(struct procs *p, const struct procwatch_word *w)
 }
 
 /* What the watcher saw itself of a program's start, as a row. */
-static int row_of(struct procs *p, const struct procwatch_word *w)
+static void row_of(struct procs *p, const struct procwatch_word *w)
 {
     const struct proctree_row *was;
     int r = proctree_get(p->tree, w->pid, &was);
@@ -268,18 +268,26 @@ static int row_of(struct procs *p, const struct procwatch_word *w)
         p->row.bits |= PROC_SERVICE_USER;
     if (w->terminal && (w->session == w->pid || ((p->row.bits & PROC_SHELL) && procinfo_reads_terminal(w->pid))))
         p->row.bits |= PROC_TERMINAL;
-    return 0;
+}
+
+/* Told by its number alone: it is looked at, if it is there yet and nobody else has the number. */
+static bool look_at(struct procs *p, const struct procwatch_word *w)
+{
+    const struct proctree_row *was;
+    uint64_t start = proctree_get(p->tree, w->pid, &was) ? 0 : was->start;
+    return !look(p, w->pid, &p->row) && p->row.pid == w->pid && (!start || start == p->row.start) && p->row.exe[0];
 }
 
 static void on_exec(struct procs *p, const struct procwatch_word *w)
 {
     const struct proctree_row *row;
-    int r = w->seen ? row_of(p, w) : 0;
-    if (!r)
-        r = w->seen ? proctree_exec_seen(p->tree, &p->row, w->at_ms) : proctree_exec(p->tree, w->pid, w->at_ms);
-    if (r || proctree_get(p->tree, w->pid, &row))
-        return; /* out of memory, or gone unread: the words of its birth and end stand */
-    if (row->exe[0])
+    bool known = w->seen;
+    if (w->seen)
+        row_of(p, w);
+    else
+        known = look_at(p, w);
+    p->unread += !known;
+    if (known && !proctree_exec_seen(p->tree, &p->row, w->at_ms) && !proctree_get(p->tree, w->pid, &row) && row->exe[0])
         tell_start(p, row, w->at_ms);
     say_word(p, PROCS_PROGRAM, w->pid);
 }
@@ -344,7 +352,8 @@ static int make(struct procs *p)
     p->before = calloc(LIST_MAX, sizeof *p->before);
     if (!r && (!p->programs || !p->list || !p->before))
         r = -ENOMEM;
-    return r ? r : procwatch_open(PROCWATCH_BPF, &p->watch, p->why);
+    enum procwatch_how best = !p->c.no_bpf ? PROCWATCH_BPF : p->c.no_connector ? PROCWATCH_NONE : PROCWATCH_CONNECTOR;
+    return r ? r : procwatch_open(best, &p->watch, p->why);
 }
 
 int procs_new(const struct procs_config *config, struct procs **ret)

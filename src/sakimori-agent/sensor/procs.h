@@ -20,6 +20,7 @@ struct procs_config {
     /* The last living process of a tree ended.  NULL: nobody asks. */
     void (*tree_gone)(void *ctx, uint64_t tree);
     void *ctx;
+    bool no_bpf, no_connector; /* not even where they are to be had: for tests */
 };
 struct procs;
 sm_must_use int procs_new(const struct procs_config *config, struct procs **ret); /* -ENOMEM */
