@@ -12,7 +12,7 @@
 #include <sys/types.h>
 #include "core/buf.h"
 
-enum fswatch_group { FSWATCH_OPENS, FSWATCH_NOTICES, FSWATCH_EXECS, FSWATCH_GROUPS };
+enum fswatch_group { FSWATCH_OPENS, FSWATCH_NOTICES, FSWATCH_EXECS, FSWATCH_CUTS, FSWATCH_GROUPS };
 enum {
     FSWATCH_PATH = 4096,
     FSWATCH_BATCH = 64,     /* asks read at once */
@@ -50,12 +50,19 @@ struct fswatch_ask {
     int fd;         /* for reading, raises no event itself; the caller's */
     uint32_t thread;
     bool folder;    /* it is to be listed */
+    bool cut;       /* CUTS: it is to be cut by its name; else some bytes of it are to be read or written */
 };
 /* Read at most n asks; how many, 0 when there is none now.  *ret_lost counts up when the queue overflowed.  -errno. */
 sm_must_use ssize_t fswatch_asks(
     struct fswatch *w, enum fswatch_group g, struct fswatch_ask *ret, size_t n, uint64_t *ret_lost);
 void fswatch_answer(struct fswatch *w, enum fswatch_group g, int fd, bool allow);
 
+/*
+ * Guard one file against being cut by its name (truncate(2)), which is no open: asked for in CUTS where the system can (Linux 6.14, ext4,
+ * xfs, btrfs), else told as CHANGED.  What has it open already is not asked for its reading; what opens it later is, until off.
+ * 1 it is asked for, 0 it is told, -errno.
+ */
+sm_must_use int fswatch_guard(struct fswatch *w, int fd, bool on);
 /* How does a thread that waits in an ask open?  The flags of open(2) in *ret; -SM_ENOTFOUND it cannot be told (take it for writing),
  * -ESRCH. */
 sm_must_use int fswatch_how(uint32_t thread, int *ret);
@@ -64,7 +71,8 @@ sm_must_use int fswatch_how(uint32_t thread, int *ret);
 sm_must_use int fswatch_parse_call(struct sm_span text, int *ret_flags, uint64_t *ret_at);
 
 /* ---- notices ---- */
-enum fswatch_kind { FSWATCH_MADE = 1, FSWATCH_REMOVED, FSWATCH_RENAMED, FSWATCH_WRITTEN, FSWATCH_OVERFLOW };
+enum fswatch_kind { FSWATCH_MADE = 1, FSWATCH_REMOVED, FSWATCH_RENAMED, FSWATCH_WRITTEN, FSWATCH_OVERFLOW,
+    FSWATCH_CHANGED /* a guarded file, where it cannot be asked for */ };
 struct fswatch_name {
     struct sm_span folder;  /* the system's handle of it, for fswatch_path; empty: not told */
     struct sm_span name;

@@ -11,9 +11,10 @@
 static unsigned dropped;
 static uint64_t last_dropped;
 
-static void on_dropped(void *ctx, uint64_t file)
+static void on_dropped(void *ctx, uint64_t file, int held)
 {
     (void)ctx;
+    assert_true(fcntl(held, F_GETFD) >= 0); /* still open */
     dropped++;
     last_dropped = file;
 }

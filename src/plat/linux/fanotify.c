@@ -14,6 +14,7 @@
 #define ASKS_FLAGS (FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS)
 #define FD_FLAGS ((unsigned)(O_RDONLY | O_LARGEFILE | O_CLOEXEC | O_NOATIME | O_NONBLOCK))
 #define RUNNING_MAX 200u
+#define EVENT_BYTES (sizeof(struct fanotify_event_metadata) + 24) /* with a range */
 #define OPENS_MASK (FAN_OPEN_PERM | FAN_ONDIR)
 #define NOTICES_MASK (FAN_CREATE | FAN_DELETE | FAN_RENAME | FAN_CLOSE_WRITE | FAN_ONDIR)
 
@@ -27,6 +28,8 @@ static const struct {
     [FSWATCH_NOTICES] = {FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_MARKS | FAN_REPORT_DFID_NAME_TARGET,
         (unsigned)O_CLOEXEC, "no names of what is renamed and removed"},
     [FSWATCH_EXECS] = {ASKS_FLAGS, FD_FLAGS, "no asking before programs are started"},
+    [FSWATCH_CUTS] = {(ASKS_FLAGS & ~(unsigned)FAN_CLASS_CONTENT) | FAN_CLASS_PRE_CONTENT | FAN_REPORT_TID, FD_FLAGS,
+        "no asking before files are cut by their names"},
 };
 
 static void missing(char *why, const char *what, int err)
@@ -204,13 +207,44 @@ void fswatch_programs_forget(struct fswatch *w)
         (void)fanotify_mark(w->fd[FSWATCH_EXECS], FAN_MARK_FLUSH, 0, AT_FDCWD, NULL); /* of files alone: there is none else to lose */
 }
 
+int fswatch_guard(struct fswatch *w, int fd, bool on)
+{
+    const unsigned flags = on ? FAN_MARK_ADD : FAN_MARK_REMOVE;
+    int r = w->fd[FSWATCH_CUTS] < 0 ? -EINVAL : mark(w, FSWATCH_CUTS, flags, FAN_PRE_ACCESS, fd);
+    if (!r)
+        return 1;
+    return w->fd[FSWATCH_NOTICES] < 0 ? -SM_EUNSUPPORTED : mark(w, FSWATCH_NOTICES, flags, FAN_MODIFY, fd);
+}
+
 /* ---- asks ---- */
+
+/* Cutting is told as a range without length. */
+static bool is_cut(const struct fanotify_event_metadata *e)
+{
+    const uint8_t *p = (const uint8_t *)e + e->metadata_len, *end = (const uint8_t *)e + e->event_len;
+    struct {
+        struct fanotify_event_info_header h;
+        uint32_t pad;
+        uint64_t offset, count;
+    } range;
+    while ((size_t)(end - p) >= sizeof range.h) {
+        memcpy(&range.h, p, sizeof range.h);
+        if (range.h.info_type == FSWATCH_INFO_RANGE && range.h.len == sizeof range && (size_t)(end - p) >= sizeof range) {
+            memcpy(&range, p, sizeof range);
+            return range.count == 0;
+        }
+        if (range.h.len < sizeof range.h || range.h.len > end - p)
+            return true;
+        p += range.h.len;
+    }
+    return true;
+}
 
 ssize_t fswatch_asks(struct fswatch *w, enum fswatch_group g, struct fswatch_ask *ret, size_t n, uint64_t *ret_lost)
 {
-    _Alignas(struct fanotify_event_metadata) char buf[FSWATCH_BATCH * sizeof(struct fanotify_event_metadata)];
+    _Alignas(struct fanotify_event_metadata) char buf[FSWATCH_BATCH * EVENT_BYTES];
     size_t room = n < FSWATCH_BATCH ? n : FSWATCH_BATCH, got = 0;
-    ssize_t len = read(w->fd[g], buf, room * sizeof(struct fanotify_event_metadata));
+    ssize_t len = read(w->fd[g], buf, room * (g == FSWATCH_CUTS ? EVENT_BYTES : sizeof(struct fanotify_event_metadata)));
     if (len < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
     const struct fanotify_event_metadata *e = (const void *)buf;
@@ -221,11 +255,12 @@ ssize_t fswatch_asks(struct fswatch *w, enum fswatch_group g, struct fswatch_ask
             ++*ret_lost;
         if (e->fd < 0)
             continue; /* its descriptor could not be made: the kernel has answered it itself */
-        if (!(e->mask & (FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM)) || got == room) {
+        if (!(e->mask & (FAN_OPEN_PERM | FAN_OPEN_EXEC_PERM | FAN_PRE_ACCESS)) || got == room) {
             close(e->fd);
             continue;
         }
-        ret[got++] = (struct fswatch_ask){.fd = e->fd, .thread = (uint32_t)e->pid, .folder = e->mask & FAN_ONDIR};
+        ret[got++] = (struct fswatch_ask){.fd = e->fd, .thread = (uint32_t)e->pid, .folder = e->mask & FAN_ONDIR,
+            .cut = g == FSWATCH_CUTS && is_cut(e)};
     }
     return (ssize_t)got;
 }

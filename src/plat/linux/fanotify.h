@@ -8,6 +8,10 @@
 #ifndef FAN_RENAME
 #define FAN_RENAME 0x10000000
 #endif
+#ifndef FAN_PRE_ACCESS /* Linux 6.14 */
+#define FAN_PRE_ACCESS 0x00100000
+#endif
+#define FSWATCH_INFO_RANGE 6
 enum { FSWATCH_MOUNTS = 64, FSWATCH_FOLDERS = 64, FSWATCH_HANDLE = 160 };
 
 struct fswatch {

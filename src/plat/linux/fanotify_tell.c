@@ -76,7 +76,7 @@ static int take_info(struct sm_span all, struct fswatch_notice *n)
 static const struct {
     uint64_t bit;
     uint8_t kind;
-} kinds[] = {{FAN_Q_OVERFLOW, FSWATCH_OVERFLOW}, {FAN_CREATE, FSWATCH_MADE}, {FAN_CLOSE_WRITE, FSWATCH_WRITTEN},
+} kinds[] = {{FAN_Q_OVERFLOW, FSWATCH_OVERFLOW}, {FAN_CREATE, FSWATCH_MADE}, {FAN_MODIFY, FSWATCH_CHANGED}, {FAN_CLOSE_WRITE, FSWATCH_WRITTEN},
     {FAN_RENAME, FSWATCH_RENAMED}, {FAN_DELETE, FSWATCH_REMOVED}};
 
 ssize_t fswatch_parse(struct sm_span bytes, fswatch_notice_fn *fn, void *ctx)

@@ -46,9 +46,11 @@ static int make_locks(struct sensor *s)
     return -r;
 }
 
-static void dropped(void *ctx, uint64_t file)
+static void dropped(void *ctx, uint64_t file, int fd)
 {
     struct sensor *s = ctx;
+    if (s->w)
+        (void)!fswatch_guard(s->w, fd, false); /* most were guarded */
     if (s->ransom)
         ransom_drop_file(s->ransom, file);
 }
@@ -71,7 +73,7 @@ static int make_tables(struct sensor *s)
 static void open_watch(struct sensor *s)
 {
     char why[240] = "";
-    int r = fswatch_open(1u << FSWATCH_OPENS | 1u << FSWATCH_NOTICES | 1u << FSWATCH_EXECS, &s->w, why);
+    int r = fswatch_open(1u << FSWATCH_OPENS | 1u << FSWATCH_NOTICES | 1u << FSWATCH_EXECS | 1u << FSWATCH_CUTS, &s->w, why);
     if (r)
         s->w = NULL;
     add_why(s, why);

@@ -97,6 +97,8 @@ static void take_asks(struct sensor *s, enum fswatch_group g)
         atomic_fetch_add_explicit(&s->asks, 1, memory_order_relaxed);
         if (g == FSWATCH_EXECS)
             programs_ask(s, &ask[i], slot[i]);
+        else if (g == FSWATCH_CUTS && !ask[i].cut)
+            decide_piece(s, &ask[i], slot[i]);
         else
             decide_open(s, &ask[i], slot[i], false);
     }
@@ -182,7 +184,7 @@ static int await(struct sensor *s, int timeout_ms)
 {
     struct pollfd p[] = {{fswatch_fd(s->w, FSWATCH_OPENS), POLLIN, 0}, {fswatch_fd(s->w, FSWATCH_NOTICES), POLLIN, 0},
         {fswatch_fd(s->w, FSWATCH_EXECS), POLLIN, 0}, {procs_fd(s->procs), POLLIN, 0}, {s->wake_fd, POLLIN, 0},
-        {s->done_fd, POLLIN, 0}};
+        {s->done_fd, POLLIN, 0}, {fswatch_fd(s->w, FSWATCH_CUTS), POLLIN, 0}};
     atomic_store(&s->busy_ms, 0);
     int n = poll(p, sizeof p / sizeof p[0], timeout_ms);
     atomic_store(&s->busy_ms, sensor_now_ms());
@@ -213,6 +215,8 @@ void *decide_main(void *sensor)
             take_asks(s, FSWATCH_OPENS);
         if (ready & 4)
             take_asks(s, FSWATCH_EXECS);
+        if (ready & 64)
+            take_asks(s, FSWATCH_CUTS);
         now = sensor_now_ms();
         take_again(s, now);
         trees_settle(s, now);

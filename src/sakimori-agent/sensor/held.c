@@ -7,7 +7,7 @@ enum { BY_KEY, BY_FILE, BY_PATH, INDEXES };
 #define NONE (-1)
 
 struct held {
-    void (*dropped)(void *ctx, uint64_t file);
+    void (*dropped)(void *ctx, uint64_t file, int fd);
     void *ctx;
     size_t max, n, slots;   /* slots: a power of two */
     struct held_file *at;
@@ -73,7 +73,7 @@ static void list(struct held *h, int32_t i)
     h->newest = i;
 }
 
-struct held *held_new(size_t max, void (*dropped)(void *ctx, uint64_t file), void *ctx)
+struct held *held_new(size_t max, void (*dropped)(void *ctx, uint64_t file, int fd), void *ctx)
 {
     struct held *h = calloc(1, sizeof *h);
     if (!h)
@@ -140,14 +140,14 @@ void held_drop(struct held *h, struct held_file *f)
     for (int k = 0; k < INDEXES; k++)
         leave(h, i, k);
     unlist(h, i);
+    if (!held_any(h, f->file) && h->dropped)
+        h->dropped(h->ctx, f->file, f->fd);
     close(f->fd);
     h->gone_bytes -= h->bytes[i];
     h->bytes[i] = 0;
     h->n--;
     f->next[0] = h->unused;
     h->unused = i;
-    if (!held_any(h, f->file) && h->dropped)
-        h->dropped(h->ctx, f->file);
 }
 
 /* What makes room: the oldest that is only held for reading, if one is among the oldest few, else the oldest. */

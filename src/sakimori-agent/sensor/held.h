@@ -10,6 +10,7 @@ enum held_bit {
     HELD_MADE = 1,      /* the tree made it: nothing of it was there before */
     HELD_KEPT = 2,      /* kept names its pre-image */
     HELD_GONE = 4,      /* its name was removed or given to another file */
+    HELD_GUARDED = 16,  /* asked for before it is cut by its name */
     HELD_REMOVABLE = 8, /* on a disk that may be removed: let go soon, since it cannot be unmounted meanwhile */
 };
 struct held_file {
@@ -19,13 +20,13 @@ struct held_file {
     uint64_t size;          /* when it was first opened */
     int64_t at_ms;          /* when it was touched last */
     int fd;                 /* ours */
-    uint8_t bits;
+    uint8_t bits, asked; /* asked: times that bytes of it were asked for because of that */
     int32_t next[3], older, newer; /* private */
 };
 
 struct held;
-/* dropped is called when the last descriptor of a file is closed.  NULL when out of memory. */
-struct held *held_new(size_t max, void (*dropped)(void *ctx, uint64_t file), void *ctx);
+/* dropped is called when the last descriptor of a file is about to be closed.  NULL when out of memory. */
+struct held *held_new(size_t max, void (*dropped)(void *ctx, uint64_t file, int fd), void *ctx);
 void held_free(struct held *h);
 struct held_file *held_find(struct held *h, uint64_t tree, uint64_t file);
 struct held_file *held_any(struct held *h, uint64_t file);      /* of any tree */

@@ -26,6 +26,7 @@ enum {
     FOLDERS_MAX = 50000,        /* marked one by one; past it the file systems are */
     PENDING_MAX = 1024,         /* new folders that are not marked yet */
     ANCESTORS_MAX = 32,
+    ASKED_MAX = 64,             /* a guarded file that is read in so many pieces is no longer guarded */
     STAND_MS = 2000,            /* the deciding thread may take so long for one ask */
     WAIT_MS = 5000, WAIT_SUSPECT_MS = 30000, /* an ask may wait so long for its copy */
     QUIET_MS = 200, BUSY_MS = 10000, /* a new folder is marked when its maker is quiet, or after so long */
@@ -139,6 +140,8 @@ struct sensor {
     struct tree *trees;         /* TREES_MAX */
     uint64_t now_file;          /* being opened, not held yet; 0: none */
     int now_fd;
+    struct { uint64_t tree, file; uint32_t thread; int64_t at_ms; } cut[32]; /* by name: no close will tell that it is over */
+    size_t cut_n;
     struct again again[64];
     size_t again_n;
     struct job *waiting;        /* jobs whose asks wait; of the deciding thread */
@@ -225,6 +228,7 @@ void *watchdog_main(void *sensor);
 /* decide.c: the thread; open.c: one ask for an open */
 void *decide_main(void *sensor);
 void decide_open(struct sensor *s, const struct fswatch_ask *a, int slot, bool second);
+void decide_piece(struct sensor *s, const struct fswatch_ask *a, int slot); /* of a guarded file: nothing to decide */
 /* A file's pre-image is there, or could not be made. */
 void decide_kept(struct sensor *s, struct job *j);
 void decide_late(struct sensor *s, struct job *j);

@@ -157,6 +157,18 @@ static void on_written(struct sensor *s, const struct fswatch_notice *n, struct 
     score(s, RANSOM_WRITTEN, f ? f->file : 0, path, SM_SPAN(NULL, 0), f && !fstat(f->fd, &st) ? (uint64_t)st.st_size : 0);
 }
 
+/* Where nobody could be asked: a file that was read, and not opened for writing, is shorter now: cut by its name. */
+static void on_changed(struct sensor *s, const struct fswatch_notice *n, struct sm_span path)
+{
+    struct held_file *f = n->file ? held_find(s->held, s->who.t->tree, n->file) : NULL;
+    struct stat st;
+    if (!f || (f->bits & (HELD_KEPT | HELD_MADE)) || fstat(f->fd, &st) || (uint64_t)st.st_size >= f->size)
+        return;
+    s->who.t->unkept++;
+    atomic_fetch_add(&s->unkept, 1);
+    score(s, RANSOM_EMPTY, f->file, path, SM_SPAN(NULL, 0), (uint64_t)st.st_size);
+}
+
 static void on_made(struct sensor *s, struct sm_span path)
 {
     remember(s, GIVEBACK_MADE, 0, path, SM_SPAN(NULL, 0));
@@ -186,7 +198,8 @@ static void on_notice(void *ctx, const struct fswatch_notice *n)
     if (n->kind == FSWATCH_REMOVED && n->folder)
         fswatch_moved(s->w);
     bool in = n->kind == FSWATCH_RENAMED && !n->at.folder.n; /* from where nobody looks */
-    ssize_t len = in ? 0 : fswatch_path(s->w, &n->at, s->path);
+    const struct fswatch_name *at = n->kind == FSWATCH_CHANGED && !n->at.folder.n ? &n->self : &n->at;
+    ssize_t len = in ? 0 : fswatch_path(s->w, at, s->path);
     if (in) {
         on_renamed(s, n, SM_SPAN(NULL, 0));
         return;
@@ -204,6 +217,8 @@ static void on_notice(void *ctx, const struct fswatch_notice *n)
         on_renamed(s, n, path);
     else if (n->kind == FSWATCH_REMOVED)
         on_removed(s, n, path);
+    else if (n->kind == FSWATCH_CHANGED)
+        on_changed(s, n, path);
     write_now(s);
 }
 

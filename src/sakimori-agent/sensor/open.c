@@ -7,6 +7,8 @@
 #include "plat/clock.h"
 #include "sakimori-agent/sensor/internal.h"
 
+#define CUT_MS 20
+
 /* One ask on its way. */
 struct opened {
     const struct fswatch_ask *ask;
@@ -46,6 +48,8 @@ static uint8_t how_opened(const struct opened *o)
     int flags = 0;
     if (o->ask->folder)
         return RANSOM_LIST;
+    if (o->ask->cut)
+        return RANSOM_EMPTY;
     if (fswatch_how(o->ask->thread, &flags)) /* it cannot be told: taken for the worst */
         return RANSOM_WRITE;
     if (is_new(o->ask->fd, flags, &o->st))
@@ -55,17 +59,42 @@ static uint8_t how_opened(const struct opened *o)
     return (flags & O_ACCMODE) == O_RDONLY ? RANSOM_READ : RANSOM_WRITE;
 }
 
+/* What was read may be cut by its name next; what is open for writing has its copy. */
+static void guard(struct sensor *s, const struct opened *o)
+{
+    struct held_file *f = held_any(s->held, o->file);
+    bool on = o->how == RANSOM_READ, is = f && (f->bits & HELD_GUARDED);
+    if (on != is && fswatch_guard(s->w, o->ask->fd, on) < 0)
+        return;
+    if (f && !on)
+        f->bits &= (uint8_t)~HELD_GUARDED;
+}
+
+void decide_piece(struct sensor *s, const struct fswatch_ask *a, int slot)
+{
+    struct stat st;
+    struct held_file *f = fstat(a->fd, &st) ? NULL : held_any(s->held, file_number(a->fd, &st));
+    if (!f || ++f->asked >= ASKED_MAX) {
+        (void)!fswatch_guard(s->w, a->fd, false); /* it is gone, or was not guarded */
+        if (f)
+            f->bits &= (uint8_t)~HELD_GUARDED;
+    }
+    slot_answer(s, slot, true);
+}
+
 /* It may go on; our descriptor of it stays. */
 static void go_on(struct sensor *s, const struct opened *o, uint8_t bits, uint64_t kept)
 {
     struct tree *t = s->who.t;
+    if (o->file && o->how != RANSOM_NEW)
+        guard(s, o);
     int fd = slot_answer_keep(s, o->slot, true);
     if (!o->file) {
         close(fd);
         return;
     }
     struct held_file *f = held_put(s->held, t->tree, o->file, fd, o->name, sensor_now_ms());
-    f->bits |= bits;
+    f->bits |= bits | (o->how == RANSOM_READ ? HELD_GUARDED : 0);
     if (fswatch_removable(s->path)) {
         f->bits |= HELD_REMOVABLE;
         fswatch_disk(s->w, f->fd);
@@ -146,6 +175,36 @@ static void keep_first(struct sensor *s, const struct opened *o)
     go_on(s, o, HELD_KEPT, id);
 }
 
+/* A thread that asks again has come back from cutting files by their names: what they are now is looked at. */
+static void settle_cuts(struct sensor *s, uint32_t thread, int64_t now)
+{
+    const struct who *w = &s->who;
+    for (size_t i = 0; i < s->cut_n;) {
+        struct ransom_verdict v;
+        bool over = s->cut[i].thread == thread || now - s->cut[i].at_ms > CUT_MS;
+        if (s->cut[i].tree != w->t->tree || !over) {
+            i++;
+            continue;
+        }
+        const struct ransom_act act = {.tree = w->t->tree, .file = s->cut[i].file, .pid = w->pid, .how = RANSOM_WRITTEN,
+            .who = w->bits, .group = w->group, .at_ms = now, .program = SM_SPAN_STR(w->exe), .line = SM_SPAN_STR(w->line)};
+        s->cut[i] = s->cut[--s->cut_n];
+        if (!ransom_act(s->ransom, &act, &v))
+            trees_verdict(s, w->t, &v, w->exe);
+    }
+}
+
+static void remember_cut(struct sensor *s, const struct opened *o)
+{
+    const size_t max = sizeof s->cut / sizeof s->cut[0];
+    if (s->cut_n == max)
+        s->cut[0] = s->cut[--s->cut_n];
+    s->cut[s->cut_n].tree = s->who.t->tree;
+    s->cut[s->cut_n].file = o->file;
+    s->cut[s->cut_n].thread = o->ask->thread;
+    s->cut[s->cut_n++].at_ms = sensor_now_ms();
+}
+
 /* 0, or 1 when it waits and is asked again. */
 static int ask_scores(struct sensor *s, struct opened *o)
 {
@@ -162,6 +221,8 @@ static int ask_scores(struct sensor *s, struct opened *o)
             w->t->first_wall_ms = wall.s * 1000 + wall.ns / 1000000;
         }
     }
+    if (s->cut_n)
+        settle_cuts(s, o->ask->thread, now);
     s->now_file = o->file;
     s->now_fd = o->ask->fd;
     int r = ransom_act(s->ransom, &act, &v);
@@ -246,6 +307,8 @@ void decide_open(struct sensor *s, const struct fswatch_ask *a, int slot, bool s
         trees_stop(s, t); /* it moves although it was stopped */
     else if (ask_scores(s, &o))
         return;
+    if (a->cut)
+        remember_cut(s, &o);
     settle(s, &o);
 }
 

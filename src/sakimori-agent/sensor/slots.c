@@ -97,7 +97,7 @@ size_t slots_rescue(struct sensor *s, int64_t now_ms, bool alone)
     }
     pthread_mutex_unlock(&s->slot_lock);
     if (stands && s->w)
-        n += rescue_group(s, FSWATCH_OPENS) + rescue_group(s, FSWATCH_EXECS);
+        n += rescue_group(s, FSWATCH_OPENS) + rescue_group(s, FSWATCH_EXECS) + rescue_group(s, FSWATCH_CUTS);
     return n;
 }
 
