@@ -161,7 +161,7 @@ static int wait_signals(struct handa *h)
     do {
         int n = new_signals(h);
         if (n > 0)
-            cli_sleep_ms(300); /* what else the same lines set off */
+            cli_sleep_ms(h->foe.pid ? 1500 : 300); /* what else the same lines, or the same program, set off */
         if (n != 0)
             return n < 0 || new_signals(h) < 0 ? CLI_FAILED : CLI_OK;
     } while (demo_wait(until));
@@ -307,7 +307,7 @@ static int encryptor(struct handa *h)
     int e = demo_encrypt(&h->d, "full,rename,note", &h->foe);
     if (e == CLI_OK)
         e = wait_stopped(h, &f);
-    (void)new_signals(h); /* of the machine itself; what it said counts, not how many */
+    (void)wait_signals(h); /* of the machine itself: decoys, what was stopped */
     if (e == CLI_OK) {
         sayf(&h->seen, T(h->d.c, "暗号化のふるまい(%lld のファイルで気づいた)", "behaviour of ransomware (seen after %lld files)"),
             (long long)number_of(f, "files", "touched"));
