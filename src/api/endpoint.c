@@ -162,7 +162,9 @@ void h_endpoint_policy(struct api_call *c)
 {
     json_t *own = state_setting(c->api->state, SETTING);
     json_t *policy = endpoint_policy_join(own, NULL), *standard = endpoint_policy_join(NULL, NULL);
-    api_reply(c, 200, json_pack("{s:o,s:o,s:o}", "policy", policy, "own", own ? own : json_null(), "standard", standard));
+    /* {}: something was set once, and is no more. */
+    api_reply(c, 200, json_pack("{s:o,s:O?,s:o}", "policy", policy, "own", json_object_size(own) ? own : NULL, "standard", standard));
+    json_decref(own);
 }
 
 /* {"policy": {…}}: only what it names differs from the standard; null: nothing does.  The value is the body's. */

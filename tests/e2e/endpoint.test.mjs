@@ -7,14 +7,15 @@ import { after, before, test } from 'node:test';
 import * as L from './lib.mjs';
 
 const WAIT = 90e3;
-let box, c, agent, dir;
+let box, c, agent, dir, person;
 const files = 60, STOPPED = '3f0f7c7e-52d0-5d8e-9a57-6f1f9a7f0c11'; // rules/sakimori/endpoint_ransomware.yml
 const started = [];
 const text = (i) => `診療の記録 ${i}\n${'内科、再診。処方は前回と同じ。血圧は 128/76。\n'.repeat(60 + (i % 7))}`;
 const root = process.getuid() === 0;
 before(async () => {
   box = await L.Box.start({ config: { rules: path.join(L.top, 'rules') } });
-  c = (await L.setUp(box)).client;
+  person = await L.setUp(box);
+  c = person.client;
   dir = L.tempDir('endpoint', 0o755);
   for (let i = 0; i < files; i++) {
     fs.mkdirSync(path.join(dir, `f${i % 6}`), { recursive: true });
@@ -140,4 +141,30 @@ test('a policy holds over a restart of the agent', { skip: !root }, async () => 
   agent.start();
   const s = await became('the number is said again', (x) => x.state?.number === before.policy.number);
   assert.equal(s.policy.state, 'holds');
+});
+
+test('the command line shows how a machine is watched, its findings, and changes its policy', { skip: !root, timeout: 240e3 }, async () => {
+  const place = L.tempDir('endpoint-cli'), answers = path.join(place, 'in.json');
+  const cli = async (args, options = {}) => {
+    const r = await L.run(L.programs.cli, [...args, '--data', box.data, '--lang', 'en', '--token-file', path.join(place, 'token')], { any: true, ...options });
+    assert.equal(r.code, options.code ?? 0, `${args.join(' ')}: ${r.out}${r.err}`);
+    return r.out + r.err;
+  };
+  fs.writeFileSync(answers, JSON.stringify({ password: L.password, one_time: person.codes[0] }), { mode: 0o600 });
+  await cli(['sign-in', 'incho', '--answers', answers]);
+  assert.match(await cli(['endpoint', 'status']), /karte-server/);
+  assert.equal(JSON.parse(await cli(['endpoint', 'status', 'karte-server', '--json'])).device, agent.device.id);
+  assert.match(await cli(['endpoint', 'status', 'karte-server']), /in force on the machine/);
+  const list = JSON.parse(await cli(['endpoint', 'findings', '--device', 'karte-server', '--json']));
+  const f = list.find((x) => x.kind === 'ransomware');
+  assert.match(await cli(['endpoint', 'findings']), /ransomware/);
+  assert.match(await cli(['endpoint', 'finding', f.id]), /give_back/);
+  const changed = JSON.parse(await cli(['endpoint', 'policy', '--set', 'ransom.sensitivity=2', '--add', 'block.to=198.51.100.7', '--add', 'block.to=bad.example', '--drop', 'block.to=192.0.2.0/24', '--json']));
+  assert.equal(changed.policy.ransom.sensitivity, 2);
+  assert.equal(changed.policy.ransom.mode, 'watch'); // set before, and still
+  assert.deepEqual(changed.policy.block.to, ['198.51.100.7', 'bad.example']);
+  assert.match(await cli(['endpoint', 'policy', '--set', 'ransom.mode=ask'], { code: 1 }), /ransom\.mode/);
+  const own = JSON.parse(await cli(['endpoint', 'policy', 'karte-server', '--unset', 'ransom.mode', '--json']));
+  assert.equal(own.policy.ransom.mode, 'watch');
+  assert.equal(JSON.parse(await cli(['endpoint', 'policy', '--reset', '--json'])).own, null);
 });
