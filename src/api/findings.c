@@ -5,6 +5,7 @@
 #include "api/endpoint.h"
 
 #include <errno.h>
+#include "core/words.h"
 
 enum { BODY_BYTES = 160 << 10, FINDINGS_MAX = 1000 /* of a machine; the oldest go */, PATHS_MAX = 32, PROCESSES_MAX = 200, REASONS_MAX = 48,
     ACTS_MAX = 100, TEXT_BYTES = 8192, PROGRAM_BYTES = 4096 };
@@ -200,8 +201,15 @@ void h_findings(struct api_call *c)
 void h_finding(struct api_call *c)
 {
     json_t *row = api_row(c->api, STATE_finding, STATE_ARGS(state_t(c->part[0])));
-    if (row)
-        api_reply(c, 200, finding_json(row, true));
+    json_t *o = row ? finding_json(row, true) : NULL, *act;
+    size_t i;
+    json_array_foreach(json_object_get(o, "acts"), i, act) { /* texts of words.def, as actions of machines have them; else as told */
+        const char *words = sm_word(SM_WORDS_PART, api_str(act, "detail"), c->lang == TEXT_JA);
+        if (words)
+            api_set(act, "detail", json_string(words));
+    }
+    if (o)
+        api_reply(c, 200, o);
     else
         api_fail(c, 404, "not_found", NULL, NULL);
     json_decref(row);

@@ -9,10 +9,10 @@ const name = (id) => D.devices().find((d) => d.id === id)?.name ?? id;
 const list = (items) => ({ items, next: null });
 
 const FIRST = D.NOW - 25 * 60_000;
-const P = (pid, parent, began, exe, line, more = {}) => ({ pid, start: pid * 10, parent, uid: 1000, exe, line, began, ended: 0, at: new Date(FIRST + began).toISOString(), ...more });
+const P = (pid, parent, began, exe, line, more = {}) => ({ pid, start: pid * 10, parent, uid: 1000, exe, line, began: 8_000_000 + began, ended: 0, ...more });
 const tree = [
     P(2188, 2140, -4_000, '/tmp/.cache/yoyaku_update', './yoyaku_update --quiet'),
-    P(2190, 2188, -3_000, '/usr/bin/find', 'find /srv/share -type f', { ended: -1_000 }), P(2191, 2188, -500, '/tmp/.cache/yoyaku_update', './yoyaku_update --worker 1'), P(2192, 2188, -500, '/tmp/.cache/yoyaku_update', './yoyaku_update --worker 2 --list /srv/share/紹介状 /srv/share/予約表 /srv/scan/2026'),
+    P(2190, 2188, -3_000, '/usr/bin/find', 'find /srv/share -type f', { ended: 7_999_000 }), P(2191, 2188, -500, '/tmp/.cache/yoyaku_update', './yoyaku_update --worker 1'), P(2192, 2188, -500, '/tmp/.cache/yoyaku_update', './yoyaku_update --worker 2 --list /srv/share/紹介状 /srv/share/予約表 /srv/scan/2026'),
 ];
 const paths = [['/srv/share/予約表.xlsx', 'written', 'PK zip', 'random'], ['/srv/share/紹介状/a.docx', 'written', 'PK zip', 'random'], ['/srv/share/紹介状/b.docx', 'renamed'], ['/srv/scan/2026/0012.pdf', 'written', 'PDF', 'random'], ['/srv/share/READ_ME.txt', 'new']]
     .map(([p, how, was = '', is = '']) => ({ path: b64(p), how, was, is }));

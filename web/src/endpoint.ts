@@ -13,7 +13,7 @@ export interface Sensor {
     armed: boolean; how: 'folders' | 'filesystem' | 'none'; folders: number; files_held: number; processes: 'bpf' | 'connector' | 'none';
     lost?: { events: number; answers: number }; giveback?: { bytes: number; files: number; let_go: number }; why?: string[];
 }
-export interface Proc { pid: number; start: number; parent: number; uid: number; exe: string; line: string; began?: number; ended?: number; at?: string; stopped?: boolean; killed?: boolean }
+export interface Proc { pid: number; start: number; parent: number; uid: number; exe: string; line: string; began?: number; ended?: number; stopped?: boolean; killed?: boolean }
 export interface FindingFile { path: string; how: string; was?: string; is?: string }
 export interface FindingAct { at: string; action: string; by: string; state: string; detail?: string }
 export type FindingKind = 'ransomware' | 'rule' | 'malware' | 'blocked' | 'tamper' | 'media';

@@ -33,7 +33,7 @@ export function withQuery(place: Place, change: Record<string, string | null>): 
     return place.path + (s ? '?' + s : '');
 }
 
-interface LinkProps { href: string; class?: string; children: ComponentChildren; 'aria-current'?: 'page' | undefined; id?: string }
+interface LinkProps { href: string; class?: string; children: ComponentChildren; 'aria-current'?: 'page' | undefined; id?: string; 'data-row'?: boolean }
 
 export function Link({ href, children, ...rest }: LinkProps) {
     const go = (e: MouseEvent) => {

@@ -179,6 +179,15 @@ test('the score says its reasons, what is not known, and the one next thing', as
     assert.match(await card.innerText(), /システムの新しさは分かりません。[\s\S]*分かりません/);
 });
 
+test('the arrow keys move over the findings and Enter opens one', async () => {
+    await open('/findings');
+    await page.locator('#main h1').focus();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/findings/f2');
+});
+
 test('the keys G and D lead to protection', async () => {
     await open('/');
     await page.keyboard.press('g');

@@ -11,7 +11,7 @@ import { Link } from '../router';
 import { isLeader, useSession } from '../session';
 import { T as A } from '../text/acts';
 import { T } from '../text/findings';
-import { clock, countOf, stampOf, whenOf } from '../time';
+import { countOf, stampOf, whenOf } from '../time';
 import { Confirm } from '../ui/confirm';
 import { AreaField, ErrorBox, Loading, Mark, Said } from '../ui/parts';
 import { ProcTree } from '../ui/proctree';
@@ -39,7 +39,7 @@ export function FindingScreen({ id }: { id: string }) {
                 <p class="btn-row mt-s"><button type="button" class="btn btn-sm" onClick={() => window.print()}>{t(T.paper)}</button></p>
                 <p class="under mt-s">{session?.rooms.includes('trouble') && <ToIncident f={f} />}{session?.rooms.includes('machines') && <Link class="more" href={`/machines/${encodeURIComponent(f.device)}`}>{t(T.toMachine)}</Link>}</p></aside>
             <div class="stack stack-l b fcols">
-            <section class="card full" aria-labelledby="tr"><h2 id="tr">{t(T.tree)}</h2><ProcTree list={marked(f)} bad={f.program} when={(p) => (p.at ? clock(p.at) : null)} /></section>
+            <section class="card full" aria-labelledby="tr"><h2 id="tr">{t(T.tree)}</h2><ProcTree list={marked(f)} bad={f.program} when={afterFirst(f.processes)} /></section>
             {f.files.touched > 0 && <Files f={f} />}
             {f.reasons.length > 0 && <section class="card reasons" aria-labelledby="re"><h2 id="re">{t(T.reasons)}</h2><ul class="lines">{f.reasons.map((r) => <li><Mark state="look" /><div>{r[lang()] || r.id}<span class="sub blk num">{[r.times > 1 && t(T.times, { n: countOf(r.times) }), r.points > 0 && t(T.points, { n: r.points })].filter(Boolean).join(' ・ ')}</span></div></li>)}</ul>
                 {f.threshold > 0 && <p class="sub num mt-8">{t(T.score, { n: f.score, of: f.threshold })}</p>}</section>}
@@ -55,6 +55,12 @@ function ToIncident({ f }: { f: Finding }) {
     const alarms = useGet<List<Alarm>>(inc ? '/alarms?limit=200' : null);
     const alarm = alarms.data?.items.find((a) => a.kind === 'incident' && a.facts['incident'] === inc?.id);
     return alarm ? <Link class="more" href={`/trouble/${encodeURIComponent(alarm.id)}`}>{t(T.toIncident)}</Link> : null;
+}
+
+/* Machines count from their own start: what can be said is how long after the first of the tree. */
+function afterFirst(list: Proc[]): (p: Proc) => string | null {
+    const began = list.map((p) => p.began ?? 0).filter((x) => x > 0), first = Math.min(...began);
+    return (p) => (!p.began ? null : p.began === first ? t(T.pFirst) : t(T.pAfter, { span: quickOf(p.began - first) }));
 }
 
 /* The tree as it stands after what was done: its programs are stopped or ended with it. */

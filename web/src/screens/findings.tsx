@@ -27,7 +27,7 @@ const MARK_WORD: Record<string, Text> = { ok: C.ok, look: C.look, call: C.call }
 export function FindingRow({ f, now, top }: { f: FindingHead; now: number; top?: boolean }) {
     const { session } = useSession();
     const mark = findingMark(f), H = top ? 'h2' : 'h3', may = session?.rooms.includes('endpoint'); // the counter reads the sentence
-    return <li class="trouble"><Mark state={mark} label={t(MARK_WORD[mark] ?? C.look)} /><div><H>{may ? <Link href={`/findings/${encodeURIComponent(f.id)}`}>{findingTitle(f)}</Link> : findingTitle(f)}</H>
+    return <li class="trouble"><Mark state={mark} label={t(MARK_WORD[mark] ?? C.look)} /><div><H>{may ? <Link data-row={!!top} href={`/findings/${encodeURIComponent(f.id)}`}>{findingTitle(f)}</Link> : findingTitle(f)}</H>
         <p class="sub num">{whenOf(f.at, now)} ・ {t(STATE[f.state] ?? T.y_seen)}{f.program && <> ・ <span class="mono">{shortName(f.program)}</span></>}</p></div></li>;
 }
 

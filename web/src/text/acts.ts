@@ -13,6 +13,7 @@ export const T = {
     // states of an order
     w_waiting: { ja: 'これから伝えます', en: 'not sent yet' },
     w_sent: { ja: '伝えました。返事を待っています', en: 'sent, waiting for the answer' },
+    w_asked: { ja: '伝えました。返事を待っています', en: 'sent, waiting for the answer' },
     w_taken: { ja: 'しているところです', en: 'under way' },
     w_running: { ja: 'しているところです', en: 'under way' },
     w_done: { ja: 'できました', en: 'done' },

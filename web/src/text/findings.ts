@@ -53,6 +53,8 @@ export const T = {
     pEnded: { ja: '終わっています', en: 'has ended' },
     pHidden: { ja: '名前は分かりません', en: 'name not known' },
     pNumber: { ja: '番号 {n}', en: 'no. {n}' },
+    pAfter: { ja: '{span}後', en: '+{span}' },
+    pFirst: { ja: '最初', en: 'first' },
     pMore: { ja: 'ほか {n}個', en: '{n} more' },
     // files
     files: { ja: 'さわられたファイル', en: 'Files touched' },
