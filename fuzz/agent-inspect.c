@@ -14,8 +14,13 @@ static const struct {
     const char *path;
     const struct inspect_sensor *sensor;
 } rows[] = {
-    {"etc/passwd", &inspect_accounts}, {"etc/group", &inspect_groups}, {"root/.ssh/authorized_keys", &inspect_sshkeys},
-    {"proc/modules", &inspect_modules}, {"proc/net/tcp", &inspect_ports}, {"proc/net/udp6", &inspect_ports}, {"etc/crontab", &inspect_cron},
+    {"etc/passwd", &inspect_accounts},
+    {"etc/group", &inspect_groups},
+    {"root/.ssh/authorized_keys", &inspect_sshkeys},
+    {"proc/modules", &inspect_modules},
+    {"proc/net/tcp", &inspect_ports},
+    {"proc/net/udp6", &inspect_ports},
+    {"etc/crontab", &inspect_cron},
 };
 
 static char top[] = "/tmp/sm-fuzz-inspect-XXXXXX";

@@ -6,7 +6,11 @@
 /* How many bytes at p (n > 0 there are) make one character of UTF-8, as RFC 3629 has it; 0: none. */
 static size_t utf8_at(const uint8_t *p, size_t n)
 {
-    size_t k = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] < 0xE0 ? 2 : p[0] >= 0xE0 && p[0] < 0xF0 ? 3 : p[0] >= 0xF0 && p[0] < 0xF5 ? 4 : 0;
+    size_t k = p[0] < 0x80                   ? 1
+               : p[0] >= 0xC2 && p[0] < 0xE0 ? 2
+               : p[0] >= 0xE0 && p[0] < 0xF0 ? 3
+               : p[0] >= 0xF0 && p[0] < 0xF5 ? 4
+                                             : 0;
     if (!k || k > n)
         return 0;
     for (size_t i = 1; i < k; i++)
@@ -117,8 +121,8 @@ static void put_process(struct sensor_event *e, const struct proctree_row *row, 
     sensor_event_number(e, "Tree", (int64_t)row->tree);
 }
 
-int sensor_event_process(struct sm_buf *ret, struct sm_time at, const struct proctree_row *row, const struct proctree_row *parent,
-    const char *user, const char *folder)
+int sensor_event_process(struct sm_buf *ret, struct sm_time at, const struct proctree_row *row,
+    const struct proctree_row *parent, const char *user, const char *folder)
 {
     struct sensor_event e = sensor_event_begin(ret, at, "category", "process_creation");
     put_process(&e, row, user);
@@ -128,8 +132,8 @@ int sensor_event_process(struct sm_buf *ret, struct sm_time at, const struct pro
     return sensor_event_end(&e);
 }
 
-int sensor_event_connection(
-    struct sm_buf *ret, struct sm_time at, const struct proctree_row *row, const char *user, const struct sensor_connection *c)
+int sensor_event_connection(struct sm_buf *ret, struct sm_time at, const struct proctree_row *row, const char *user,
+    const struct sensor_connection *c)
 {
     struct sensor_event e = sensor_event_begin(ret, at, "category", "network_connection");
     if (row)

@@ -1,6 +1,6 @@
 /*
- * Events of the one form: JSON lines with the field names of Sigma's Linux taxonomy (PROTOCOL-agent.md, "Events of the endpoint").
- * Texts are bytes: control characters are escaped as JSON says, bytes that are not UTF-8 stand as \xNN.
+ * Events of the one form: JSON lines with the field names of Sigma's Linux taxonomy (PROTOCOL-agent.md, "Events of the
+ * endpoint"). Texts are bytes: control characters are escaped as JSON says, bytes that are not UTF-8 stand as \xNN.
  */
 #ifndef SM_SENSOR_EVENT_H
 #define SM_SENSOR_EVENT_H
@@ -10,8 +10,8 @@
 
 enum { EVENT_MAX = 16384 }; /* bytes of one event: what is built here is never longer */
 
-/* Any event: begin with its time and its class (key is "category" or "service"), put fields, end.  Errors are sticky; end tells them:
- * -ENOMEM, -SM_ELIMIT past EVENT_MAX.  The text begins at ret's end; on failure it is cut off again. */
+/* Any event: begin with its time and its class (key is "category" or "service"), put fields, end.  Errors are sticky;
+ * end tells them: -ENOMEM, -SM_ELIMIT past EVENT_MAX.  The text begins at ret's end; on failure it is cut off again. */
 struct sensor_event {
     struct sm_buf *to;
     size_t from;
@@ -33,6 +33,6 @@ struct sensor_connection {
     const char *ours, *other;
     uint16_t our_port, other_port; /* 0: not known */
 };
-sm_must_use int sensor_event_connection(struct sm_buf *ret, struct sm_time at, const struct proctree_row *row, const char *user,
-    const struct sensor_connection *c);
+sm_must_use int sensor_event_connection(struct sm_buf *ret, struct sm_time at, const struct proctree_row *row,
+    const char *user, const struct sensor_connection *c);
 #endif

@@ -1,6 +1,7 @@
 /*
- * Floods are told in few words: the same again within a window is counted and told once at its end, with "count"; whatever is beyond the
- * pace is dropped, counted, and said as an event "overflow".  Nothing here reads a clock.  One thread.
+ * Floods are told in few words: the same again within a window is counted and told once at its end, with "count";
+ * whatever is beyond the pace is dropped, counted, and said as an event "overflow".  Nothing here reads a clock.  One
+ * thread.
  */
 #ifndef SM_SENSOR_FOLD_H
 #define SM_SENSOR_FOLD_H
@@ -17,8 +18,9 @@ typedef void fold_fn(void *ctx, struct sm_span line);
 /* tell (not NULL) gets each event, from within fold_put and fold_tick. */
 sm_must_use int fold_new(fold_fn *tell, void *ctx, struct fold **ret);
 void fold_free(struct fold *f);
-/* Is an event of this key worth being built?  In its window (which begins with the first) the first `told` are told, one more is kept to
- * be told at the end, the others only counted: FOLD_COUNTED means that this is done and nothing is to be put. */
+/* Is an event of this key worth being built?  In its window (which begins with the first) the first `told` are told,
+ * one more is kept to be told at the end, the others only counted: FOLD_COUNTED means that this is done and nothing is
+ * to be put. */
 enum fold_say { FOLD_TELL, FOLD_KEEP, FOLD_COUNTED };
 enum fold_say fold_ask(struct fold *f, uint64_t key, unsigned told, int64_t window_ms, int64_t now_ms);
 /* After FOLD_TELL or FOLD_KEEP, at once: its line (a JSON object). */

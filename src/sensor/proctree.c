@@ -57,13 +57,14 @@ struct proctree {
 };
 
 /* Programs below which something new begins, when they are the system's own and a gate started them. */
-static const char *const keepers[] = {"systemd", "init", "sshd", "sshd-session", "sshd-auth", "login", "agetty", "cron", "crond", "anacron", "atd",
-    "containerd-shim", "containerd-shim-runc-v2", "conmon", "dockerd", "containerd", "runsvdir", "runsv", "s6-supervise",
-    "s6-svscan", "supervisord", "xrdp", "xrdp-sesman", "gdm3", "gdm-session-worker", "gdm-x-session", "gdm-wayland-session",
-    "lightdm", "sddm", "sddm-helper", "Xorg", "gnome-shell", "gnome-session-binary", "gnome-session", "gnome-terminal-server",
-    "xfce4-session", "xfce4-panel", "xfdesktop", "plasmashell", "kded5", "kwin_x11", "kwin_wayland", "mate-session",
-    "mate-panel", "cinnamon", "cinnamon-session", "lxsession", "lxpanel", "dbus-daemon", "dbus-broker", "konsole",
-    "xfce4-terminal", "mate-terminal", "lxterminal", "qterminal", "xterm", "tmux: server", "tmux", "screen", NULL};
+static const char *const keepers[] = {"systemd", "init", "sshd", "sshd-session", "sshd-auth", "login", "agetty", "cron",
+    "crond", "anacron", "atd", "containerd-shim", "containerd-shim-runc-v2", "conmon", "dockerd", "containerd",
+    "runsvdir", "runsv", "s6-supervise", "s6-svscan", "supervisord", "xrdp", "xrdp-sesman", "gdm3",
+    "gdm-session-worker", "gdm-x-session", "gdm-wayland-session", "lightdm", "sddm", "sddm-helper", "Xorg",
+    "gnome-shell", "gnome-session-binary", "gnome-session", "gnome-terminal-server", "xfce4-session", "xfce4-panel",
+    "xfdesktop", "plasmashell", "kded5", "kwin_x11", "kwin_wayland", "mate-session", "mate-panel", "cinnamon",
+    "cinnamon-session", "lxsession", "lxpanel", "dbus-daemon", "dbus-broker", "konsole", "xfce4-terminal",
+    "mate-terminal", "lxterminal", "qterminal", "xterm", "tmux: server", "tmux", "screen", NULL};
 /* The same, within one session: what they start is the same person at work. */
 static const char *const carriers[] = {"su", "sudo", "doas", "runuser", "newgrp", "sg", NULL};
 
@@ -415,7 +416,8 @@ int proctree_fork(struct proctree *t, uint32_t parent, uint32_t child, int64_t a
 {
     sweep(t, at_ms);
     struct node *n = find(t, child);
-    if (!child || (n && at_ms <= n->began + (n->seen ? 0 : SAME_MS))) { /* told twice, late, or found before it was told */
+    if (!child ||
+        (n && at_ms <= n->began + (n->seen ? 0 : SAME_MS))) { /* told twice, late, or found before it was told */
         if (n)
             n->seen = true;
         return 0;
@@ -602,8 +604,8 @@ static json_t *tell_text(const struct text *x)
 static json_t *tell_one(const struct node *m)
 {
     return json_pack("{s:I,s:I,s:I,s:I,s:o,s:o,s:I,s:I}", "pid", (json_int_t)m->pid, "start", (json_int_t)m->start,
-        "parent", (json_int_t)m->parent, "uid", (json_int_t)m->uid, "exe", tell_text(m->exe), "line", tell_text(m->line),
-        "began", (json_int_t)m->began, "ended", (json_int_t)m->ended);
+        "parent", (json_int_t)m->parent, "uid", (json_int_t)m->uid, "exe", tell_text(m->exe), "line",
+        tell_text(m->line), "began", (json_int_t)m->began, "ended", (json_int_t)m->ended);
 }
 
 int proctree_tell(const struct proctree *t, uint64_t tree, json_t **ret)

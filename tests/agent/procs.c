@@ -236,7 +236,8 @@ static void a_storm_of_processes_is_said_and_survived(void **state)
 static void names_of_accounts_come_from_their_file(void **state)
 {
     (void)state;
-    static const char passwd[] = "root:x:0:0:root:/root:/bin/bash\n:x:5:5::/:\nbad\nhanako:x:1000:1000::/home/h:/bin/sh\nno:x:7";
+    static const char passwd[] =
+        "root:x:0:0:root:/root:/bin/bash\n:x:5:5::/:\nbad\nhanako:x:1000:1000::/home/h:/bin/sh\nno:x:7";
     char name[USERS_NAME];
     struct users *u;
     assert_ok(users_find(SM_SPAN_STR(passwd), 1000, name));

@@ -15,7 +15,8 @@
 static void a_stat_line_is_read_whatever_the_name_holds(void **state)
 {
     (void)state;
-    static const char line[] = "4711 (a) b\n(c)) S 12 4711 99 34816 4711 4194304 1 2 3 4 5 6 7 8 20 0 3 0 123456789 1 2 3\n";
+    static const char line[] =
+        "4711 (a) b\n(c)) S 12 4711 99 34816 4711 4194304 1 2 3 4 5 6 7 8 20 0 3 0 123456789 1 2 3\n";
     struct procinfo_stat s;
     assert_ok(procinfo_parse_stat(SM_SPAN_STR(line), &s));
     assert_int_equal(s.pid, 4711);
@@ -112,7 +113,8 @@ static void programs_of_the_system_are_known_and_copies_are_not(void **state)
     struct sm_buf b = {0};
     assert_int_equal(procinfo_program("/usr/bin/env") & (PROCINFO_PACKAGED | PROCINFO_SHELL), PROCINFO_PACKAGED);
     uint32_t sh = procinfo_program("/bin/sh");
-    assert_int_equal(sh & (PROCINFO_PACKAGED | PROCINFO_SHELL | PROCINFO_INTERPRETER), PROCINFO_PACKAGED | PROCINFO_SHELL | PROCINFO_INTERPRETER);
+    assert_int_equal(sh & (PROCINFO_PACKAGED | PROCINFO_SHELL | PROCINFO_INTERPRETER),
+        PROCINFO_PACKAGED | PROCINFO_SHELL | PROCINFO_INTERPRETER);
     assert_int_equal(procinfo_program("/nowhere/python3.11"), PROCINFO_INTERPRETER);
     assert_int_equal(procinfo_program("/nowhere/pythonista"), 0);
     assert_non_null(mkdtemp(dir));

@@ -25,7 +25,8 @@ static void a_start_of_a_program_has_the_names_of_the_field(void **state)
 {
     (void)state;
     static const struct proctree_row up = {.pid = 7, .exe = "/usr/bin/bash", .line = "-bash"};
-    static const struct proctree_row row = {.pid = 9, .parent = 7, .tree = 5, .group = 4, .exe = "/usr/bin/ls", .line = "ls \"a\\b\"\n\tあ"};
+    static const struct proctree_row row = {
+        .pid = 9, .parent = 7, .tree = 5, .group = 4, .exe = "/usr/bin/ls", .line = "ls \"a\\b\"\n\tあ"};
     struct sm_buf b = {0};
     assert_ok(sensor_event_process(&b, (struct sm_time){1764000000, 123456789}, &row, &up, "花子", "/home"));
     json_t *o = parsed(sm_buf_span(&b));

@@ -11,7 +11,14 @@
 #include "plat/clock.h"
 #include "plat/fs.h"
 
-enum { STAT_MAX = 2048, STATUS_MAX = 8192, ANSWERS = 512, ANSWER_MS = 60 * 1000, FRESH_S = 24 * 60 * 60, KTHREAD = 0x00200000 };
+enum {
+    STAT_MAX = 2048,
+    STATUS_MAX = 8192,
+    ANSWERS = 512,
+    ANSWER_MS = 60 * 1000,
+    FRESH_S = 24 * 60 * 60,
+    KTHREAD = 0x00200000
+};
 
 /* ---- parsers ---- */
 
@@ -39,7 +46,8 @@ int procinfo_parse_stat(struct sm_span text, struct procinfo_stat *ret)
     struct procinfo_stat s;
     int64_t pid = number(&p, end);
     const char *close = text.n ? memrchr(text.p, ')', text.n) : NULL;
-    if (pid <= 0 || pid > UINT32_MAX || p >= end || *p != '(' || !close || end - close < 4 || close[1] != ' ' || close[3] != ' ')
+    if (pid <= 0 || pid > UINT32_MAX || p >= end || *p != '(' || !close || end - close < 4 || close[1] != ' ' ||
+        close[3] != ' ')
         return -SM_EFORMAT;
     s.state = close[2];
     p = close + 4;
@@ -117,9 +125,11 @@ void procinfo_join(struct sm_span args, char *ret, size_t n)
 /* ---- programs ---- */
 
 /* A star at the end: what begins so, then a digit, a dot, a minus or nothing. */
-static const char *const shells[] = {"sh", "bash", "dash", "zsh*", "ksh*", "mksh", "fish", "tcsh", "csh", "ash", "rbash", NULL};
-static const char *const interpreters[] = {"python*", "pypy*", "perl*", "ruby*", "node", "nodejs", "php*", "lua*", "tclsh*", "wish*",
-    "java", "mono", "dotnet", "awk", "gawk", "mawk", "Rscript", "R", "pwsh", "expect", "guile*", "deno", "bun", "busybox", "gjs*", NULL};
+static const char *const shells[] = {
+    "sh", "bash", "dash", "zsh*", "ksh*", "mksh", "fish", "tcsh", "csh", "ash", "rbash", NULL};
+static const char *const interpreters[] = {"python*", "pypy*", "perl*", "ruby*", "node", "nodejs", "php*", "lua*",
+    "tclsh*", "wish*", "java", "mono", "dotnet", "awk", "gawk", "mawk", "Rscript", "R", "pwsh", "expect", "guile*",
+    "deno", "bun", "busybox", "gjs*", NULL};
 
 static bool is_named(const char *const *list, const char *name)
 {
@@ -199,7 +209,8 @@ static uint32_t judge(const char *exe, const char *at, const struct stat *st, bo
     struct answer *a = &answers[hash % ANSWERS];
     uint64_t now = plat_clock_mono_ms();
     if (there && a->until_ms > now && a->ino == st->st_ino && a->dev == st->st_dev &&
-        a->changed.tv_sec == st->st_ctim.tv_sec && a->changed.tv_nsec == st->st_ctim.tv_nsec && strcmp(a->exe, exe) == 0)
+        a->changed.tv_sec == st->st_ctim.tv_sec && a->changed.tv_nsec == st->st_ctim.tv_nsec &&
+        strcmp(a->exe, exe) == 0)
         return a->bits;
     uint32_t bits = procinfo_program_name(exe);
     if (there && in_system(exe) && S_ISREG(st->st_mode) && is_roots(st) && folders_are_roots(exe))

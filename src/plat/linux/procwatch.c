@@ -116,7 +116,8 @@ static int connector_open(int *ret, char *why)
     struct sockaddr_nl at = {.nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC};
     int size = QUEUE_BYTES, fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_CONNECTOR);
     if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size))
-        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size); /* the smaller one loses earlier, which is counted */
+        (void)setsockopt(
+            fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size); /* the smaller one loses earlier, which is counted */
     if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) || send(fd, &ask, sizeof ask, 0) != (ssize_t)sizeof ask) {
         snprintf(why, 100, "the process connector: %s", sm_strerror(-errno));
         if (fd >= 0)

@@ -108,7 +108,8 @@ static int attach(struct procwatch_bpf *b, char *why)
 
 static int open_maps(struct procwatch_bpf *b, char *why)
 {
-    int ring = bpf_object__find_map_fd_by_name(b->object, "ring"), lost = bpf_object__find_map_fd_by_name(b->object, "lost");
+    int ring = bpf_object__find_map_fd_by_name(b->object, "ring"),
+        lost = bpf_object__find_map_fd_by_name(b->object, "lost");
     b->ring = ring >= 0 ? ring_buffer__new(ring, on_record, b, NULL) : NULL;
     b->page = (size_t)sysconf(_SC_PAGESIZE);
     void *p = lost >= 0 ? mmap(NULL, b->page, PROT_READ, MAP_SHARED, lost, 0) : MAP_FAILED;

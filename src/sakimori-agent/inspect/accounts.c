@@ -9,7 +9,8 @@
 static const char *const folders[] = {"etc", NULL};
 
 /* Lines of names and fields divided by colons. */
-static void look_lines(const struct inspect_look *l, const char *path, const char *const *fields, size_t n, struct items *to)
+static void look_lines(
+    const struct inspect_look *l, const char *path, const char *const *fields, size_t n, struct items *to)
 {
     struct sm_buf b = SM_BUF_INIT(INSPECT_FILE_MAX);
     struct sm_span rest, line;
@@ -56,9 +57,19 @@ static void look_passwords(const struct inspect_look *l, struct items *to)
     }
 }
 
-const struct inspect_sensor inspect_accounts = {.name = "accounts", .added = "account_added", .changed = "account_changed",
-    .removed = "account_removed", .key = "TargetUser", .folders = folders, .every_s = 300, .look = look_accounts};
+const struct inspect_sensor inspect_accounts = {.name = "accounts",
+    .added = "account_added",
+    .changed = "account_changed",
+    .removed = "account_removed",
+    .key = "TargetUser",
+    .folders = folders,
+    .every_s = 300,
+    .look = look_accounts};
 const struct inspect_sensor inspect_groups = {.name = "groups", .added = "group_changed", .changed = "group_changed",
     .removed = "group_changed", .key = "TargetGroup", .folders = folders, .every_s = 300, .look = look_groups};
-const struct inspect_sensor inspect_passwords = {.name = "passwords", .changed = "password_changed", .key = "TargetFilename",
-    .folders = folders, .every_s = 300, .look = look_passwords};
+const struct inspect_sensor inspect_passwords = {.name = "passwords",
+    .changed = "password_changed",
+    .key = "TargetFilename",
+    .folders = folders,
+    .every_s = 300,
+    .look = look_passwords};

@@ -47,8 +47,8 @@ static int tell_rest(const struct inspect_sensor *s, size_t more, const struct i
     return r ? r : sm_buf_put_u8(ret, '\n');
 }
 
-int inspect_diff(const struct inspect_sensor *s, const struct items *was, const struct items *is, const struct inspect_change *how,
-    struct sm_buf *ret_lines, size_t *ret_n)
+int inspect_diff(const struct inspect_sensor *s, const struct items *was, const struct items *is,
+    const struct inspect_change *how, struct sm_buf *ret_lines, size_t *ret_n)
 {
     size_t i = 0, k = 0, n = 0, more = 0, from = ret_lines->n;
     int r = 0;

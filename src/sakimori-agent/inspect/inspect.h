@@ -1,7 +1,8 @@
 /*
- * The part `inspect`: the state of the machine, looked at when something changes (inotify, uevents) and every few minutes; differences
- * are events.  A sensor is a row of table.c and a file: it looks, and gives what it found as items.  What was found last is kept in
- * DATA/inspect/baseline, so that what changed while nobody looked is seen at the next start.
+ * The part `inspect`: the state of the machine, looked at when something changes (inotify, uevents) and every few
+ * minutes; differences are events.  A sensor is a row of table.c and a file: it looks, and gives what it found as
+ * items.  What was found last is kept in DATA/inspect/baseline, so that what changed while nobody looked is seen at the
+ * next start.
  */
 #ifndef AGENT_INSPECT_H
 #define AGENT_INSPECT_H
@@ -19,8 +20,8 @@ enum {
 #define INSPECT_USER "_sakimori-inspect"
 #define INSPECT_UID 64327u
 
-/* What a sensor found: things with a name; of each, what is compared with the last time, and what is only told with a change.  Texts are
- * UTF-8 (other bytes as \xNN). */
+/* What a sensor found: things with a name; of each, what is compared with the last time, and what is only told with a
+ * change.  Texts are UTF-8 (other bytes as \xNN). */
 struct item {
     char *key, *kept, *told; /* kept, told: "Field=text" joined by US (0x1F) */
 };
@@ -41,13 +42,17 @@ void items_sort(struct items *s);
 struct inspect_look {
     int root;
 };
-/* A regular file's first max bytes (at most INSPECT_FILE_MAX), never waiting for a writer.  follow: the last part may be a link.
- * -errno, -SM_EINVAL not regular. */
-sm_must_use int inspect_read(const struct inspect_look *l, const char *path, bool follow, size_t max, struct sm_buf *ret, struct stat *ret_st);
-/* A file (or link) as an item by its absolute path: hash, owner, mode are compared; with content, its telling lines are told. */
+/* A regular file's first max bytes (at most INSPECT_FILE_MAX), never waiting for a writer.  follow: the last part may
+ * be a link. -errno, -SM_EINVAL not regular. */
+sm_must_use int inspect_read(
+    const struct inspect_look *l, const char *path, bool follow, size_t max, struct sm_buf *ret, struct stat *ret_st);
+/* A file (or link) as an item by its absolute path: hash, owner, mode are compared; with content, its telling lines are
+ * told. */
 void inspect_file(const struct inspect_look *l, const char *path, bool content, struct items *to);
-/* The same for what lies in a folder, down to depth (0: the folder's own files); only names that ok allows (NULL: all). */
-void inspect_folder(const struct inspect_look *l, const char *path, unsigned depth, bool content, bool (*ok)(const char *name), struct items *to);
+/* The same for what lies in a folder, down to depth (0: the folder's own files); only names that ok allows (NULL: all).
+ */
+void inspect_folder(const struct inspect_look *l, const char *path, unsigned depth, bool content,
+    bool (*ok)(const char *name), struct items *to);
 /* Lines of a text, one after the other: false at the end.  ret is without its line end. */
 bool inspect_line(struct sm_span *rest, struct sm_span *ret);
 /* The n-th (from 0) of fields divided by sep. */
@@ -64,10 +69,12 @@ struct inspect_sensor {
     void (*look)(const struct inspect_look *l, struct items *to);
 };
 extern const struct inspect_sensor *const inspect_sensors[]; /* NULL-ended */
-extern const struct inspect_sensor inspect_modules, inspect_services, inspect_cron, inspect_accounts, inspect_groups, inspect_passwords,
-    inspect_sudoers, inspect_sshkeys, inspect_sshd, inspect_preload, inspect_sysctl, inspect_setuid, inspect_setuid_rest, inspect_ports, inspect_media;
+extern const struct inspect_sensor inspect_modules, inspect_services, inspect_cron, inspect_accounts, inspect_groups,
+    inspect_passwords, inspect_sudoers, inspect_sshkeys, inspect_sshd, inspect_preload, inspect_sysctl, inspect_setuid,
+    inspect_setuid_rest, inspect_ports, inspect_media;
 
-/* What differs between two looks (both sorted), as events, each a line; during: "upgrade" or "".  while_off: nobody looked meanwhile. */
+/* What differs between two looks (both sorted), as events, each a line; during: "upgrade" or "".  while_off: nobody
+ * looked meanwhile. */
 struct inspect_change {
     struct sm_time at;
     const char *during;

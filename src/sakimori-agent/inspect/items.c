@@ -91,7 +91,8 @@ static int by_key(const void *a, const void *b)
 {
     const struct item *x = a, *y = b;
     int d = strcmp(x->key ? x->key : "", y->key ? y->key : "");
-    return d ? d : strcmp(x->kept ? x->kept : "", y->kept ? y->kept : ""); /* doubled names: the same one first each time */
+    return d ? d
+             : strcmp(x->kept ? x->kept : "", y->kept ? y->kept : ""); /* doubled names: the same one first each time */
 }
 
 void items_sort(struct items *s)
@@ -114,7 +115,8 @@ void items_sort(struct items *s)
 
 /* ---- reading ---- */
 
-int inspect_read(const struct inspect_look *l, const char *path, bool follow, size_t max, struct sm_buf *ret, struct stat *ret_st)
+int inspect_read(
+    const struct inspect_look *l, const char *path, bool follow, size_t max, struct sm_buf *ret, struct stat *ret_st)
 {
     struct stat st;
     int fd = openat(l->root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW));
@@ -223,8 +225,8 @@ void inspect_file(const struct inspect_look *l, const char *path, bool content, 
     sm_buf_wipe(&b);
 }
 
-void inspect_folder(
-    const struct inspect_look *l, const char *path, unsigned depth, bool content, bool (*ok)(const char *name), struct items *to)
+void inspect_folder(const struct inspect_look *l, const char *path, unsigned depth, bool content,
+    bool (*ok)(const char *name), struct items *to)
 {
     int fd = openat(l->root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;

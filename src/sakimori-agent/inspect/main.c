@@ -1,7 +1,7 @@
 /*
- * The process.  It hears of changes in folders (inotify) and of devices (uevents), looks, tells judge, and then keeps what it saw: what
- * judge did not get is told again after the next start.  It has no network: the one socket it holds was opened before it was confined,
- * and only the kernel speaks there.
+ * The process.  It hears of changes in folders (inotify) and of devices (uevents), looks, tells judge, and then keeps
+ * what it saw: what judge did not get is told again after the next start.  It has no network: the one socket it holds
+ * was opened before it was confined, and only the kernel speaks there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,14 @@
 #include "sakimori-agent/endpoint.h"
 #include "sakimori-agent/inspect/round.h"
 
-enum { LINES_MAX = 4 << 20, CHUNK = 192 << 10, AGAIN_MS = 5000, PORTS_TOLD = 48, MEDIA_TOLD = 8, UEVENTS = 1 /* the kernel's own group */ };
+enum {
+    LINES_MAX = 4 << 20,
+    CHUNK = 192 << 10,
+    AGAIN_MS = 5000,
+    PORTS_TOLD = 48,
+    MEDIA_TOLD = 8,
+    UEVENTS = 1 /* the kernel's own group */
+};
 
 struct part {
     struct part_life life;
@@ -84,9 +91,9 @@ static json_t *media(const struct part *p)
     json_t *list = json_array();
     for (size_t i = 0; s && i < s->n && i < MEDIA_TOLD && list; i++) {
         const struct item *it = &s->row[i];
-        json_t *o = json_pack("{s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "device", it->key, "serial", field_of(it, "Serial"), "vendor",
-            field_of(it, "Vendor"), "model", field_of(it, "Model"), "size", field_of(it, "Size"), "kind", field_of(it, "Kind"), "usb",
-            field_of(it, "UsbId"));
+        json_t *o = json_pack("{s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "device", it->key, "serial", field_of(it, "Serial"),
+            "vendor", field_of(it, "Vendor"), "model", field_of(it, "Model"), "size", field_of(it, "Size"), "kind",
+            field_of(it, "Kind"), "usb", field_of(it, "UsbId"));
         if (!o || json_array_append_new(list, o))
             break; /* a medium less is told */
     }
@@ -116,12 +123,15 @@ static void tell_state(struct part *p)
     size_t n = 0, looked = 0;
     for (; inspect_sensors[n]; n++)
         looked += p->round.state[n].looked;
-    json_t *o = json_pack("{s:I,s:I,s:I,s:b,s:o,s:o,s:[]}", "sensors", (json_int_t)n, "looked", (json_int_t)looked, "changes",
-        (json_int_t)p->round.changes, "inotify", p->inotify >= 0, "media", media(p), "listening", listening(p), "why");
+    json_t *o = json_pack("{s:I,s:I,s:I,s:b,s:o,s:o,s:[]}", "sensors", (json_int_t)n, "looked", (json_int_t)looked,
+        "changes", (json_int_t)p->round.changes, "inotify", p->inotify >= 0, "media", media(p), "listening",
+        listening(p), "why");
     if (o && p->why[0])
-        (void)json_array_append_new(json_object_get(o, "why"), json_string(p->why)); /* the state is worth telling without */
+        (void)json_array_append_new(
+            json_object_get(o, "why"), json_string(p->why)); /* the state is worth telling without */
     int r = o ? sm_json_dump(o, &b) : -ENOMEM;
-    while (r == -SM_ELIMIT && json_array_size(json_object_get(o, "media")) && !json_array_remove(json_object_get(o, "media"), 0))
+    while (r == -SM_ELIMIT && json_array_size(json_object_get(o, "media")) &&
+           !json_array_remove(json_object_get(o, "media"), 0))
         r = sm_json_dump(o, &b); /* long names of media: as many as there is room for */
     if (!r && p->judge && !json_equal(o, p->told) && !sm_ipc_send(p->judge, E_PART_STATE, sm_buf_span(&b), -1)) {
         json_decref(p->told);
@@ -204,8 +214,13 @@ static void on_attach(void *arg, const char *peer, bool fresh, int *fd)
 {
     static const struct sm_ipc_rule rule[] = {{E_POLICY, ENDPOINT_ROW_MAX, false, "E_POLICY"}};
     struct part *p = arg;
-    const struct sm_ipc_config c = {.may_receive = rule, .may_receive_n = 1, .body_max = SM_IPC_BODY_MAX, .queue_max = (size_t)8 << 20,
-        .on_message = on_judge, .on_gone = on_judge_gone, .arg = p};
+    const struct sm_ipc_config c = {.may_receive = rule,
+        .may_receive_n = 1,
+        .body_max = SM_IPC_BODY_MAX,
+        .queue_max = (size_t)8 << 20,
+        .on_message = on_judge,
+        .on_gone = on_judge_gone,
+        .arg = p};
     int taken = *fd;
     (void)fresh;
     if (strcmp(peer, "judge") != 0)
@@ -240,8 +255,15 @@ static int confine(const char *data, struct plat_confined *c)
     char folder[AGENT_PATH_MAX + 16];
     snprintf(folder, sizeof folder, "%s/inspect", data);
     const struct plat_path_rule paths[] = {{"/", false, false}, {folder, true, false}};
-    const struct part_rules rules = {.profile = "agent-inspect", .user = INSPECT_USER, .uid = INSPECT_UID, .caps = caps, .caps_n = 1,
-        .paths = paths, .paths_n = 2, .landlock = true, .nofile = 256};
+    const struct part_rules rules = {.profile = "agent-inspect",
+        .user = INSPECT_USER,
+        .uid = INSPECT_UID,
+        .caps = caps,
+        .caps_n = 1,
+        .paths = paths,
+        .paths_n = 2,
+        .landlock = true,
+        .nofile = 256};
     plat_proc_background();
     return part_confine(&rules, c);
 }
@@ -259,7 +281,8 @@ static int make(struct part *p, const char *data)
     if (!r)
         r = round_init(&p->round, p->root, p->dir, p->inotify, plat_clock_mono_ms(), &err);
     if (!r && err) {
-        snprintf(p->why, sizeof p->why, "what was seen last could not be read (%s): changes before this start are not told", sm_strerror(err));
+        snprintf(p->why, sizeof p->why,
+            "what was seen last could not be read (%s): changes before this start are not told", sm_strerror(err));
         sm_warn("%s", p->why);
     }
     if (!r)

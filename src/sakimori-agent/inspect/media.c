@@ -1,6 +1,7 @@
 /*
- * Removable media: disks of /sys/block that hold something and can be taken away (removable, or behind USB), memory cards, discs; and
- * loop devices with a file behind them, which are told apart ("Kind").  Vendor, model and serial are what the device says of itself.
+ * Removable media: disks of /sys/block that hold something and can be taken away (removable, or behind USB), memory
+ * cards, discs; and loop devices with a file behind them, which are told apart ("Kind").  Vendor, model and serial are
+ * what the device says of itself.
  */
 #include "sakimori-agent/inspect/inspect.h"
 
@@ -72,7 +73,11 @@ static bool look_disk(int disk, const char *name, struct medium *m)
     value(disk, "removable", removable, sizeof removable);
     usb_of(disk, m);
     bool card = strncmp(name, "mmcblk", 6) == 0 && !strstr(name, "boot") && !strstr(name, "rpmb");
-    snprintf(m->kind, sizeof m->kind, "%s", m->usb[0] ? "usb" : card ? "card" : strncmp(name, "sr", 2) == 0 ? "disc" : "disk");
+    snprintf(m->kind, sizeof m->kind, "%s",
+        m->usb[0]                     ? "usb"
+        : card                        ? "card"
+        : strncmp(name, "sr", 2) == 0 ? "disc"
+                                      : "disk");
     if (!m->serial[0])
         value(disk, "device/serial", m->serial, sizeof m->serial);
     if (!m->vendor[0])

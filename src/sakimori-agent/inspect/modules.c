@@ -13,10 +13,15 @@ static void look(const struct inspect_look *l, struct items *to)
             continue;
         items_add(to, name);
         if (taint.n > 2 && taint.p[0] == '(')
-            items_tell(to, "Taint", SM_SPAN(taint.p + 1, taint.n - 2)); /* O: not of the kernel's source, E: not signed, F: forced */
+            items_tell(to, "Taint",
+                SM_SPAN(taint.p + 1, taint.n - 2)); /* O: not of the kernel's source, E: not signed, F: forced */
     }
     sm_buf_wipe(&b);
 }
 
-const struct inspect_sensor inspect_modules = {.name = "modules", .added = "module_loaded", .removed = "module_unloaded", .key = "Module",
-    .every_s = 60, .look = look};
+const struct inspect_sensor inspect_modules = {.name = "modules",
+    .added = "module_loaded",
+    .removed = "module_unloaded",
+    .key = "Module",
+    .every_s = 60,
+    .look = look};

@@ -52,11 +52,13 @@ static void put_line(struct sm_span line, const char *protocol, struct items *to
     uint8_t a[16] = {0}, port[2], st;
     bool six = false, udp = protocol[0] == 'u';
     char address[INET6_ADDRSTRLEN], key[96], number[8];
-    if (port_text.n != 4 || state.n != 2 || !hex_address(where, a, &six) || sm_unhex((const char *)port_text.p, 4, port, 2) ||
-        sm_unhex((const char *)state.p, 2, &st, 1) || is_local(a, six))
+    if (port_text.n != 4 || state.n != 2 || !hex_address(where, a, &six) ||
+        sm_unhex((const char *)port_text.p, 4, port, 2) || sm_unhex((const char *)state.p, 2, &st, 1) ||
+        is_local(a, six))
         return;
     unsigned p = (unsigned)port[0] << 8 | port[1];
-    if (st != (udp ? UDP_OPEN : LISTEN) || (udp && p >= UDP_CLIENTS) || !inet_ntop(six ? AF_INET6 : AF_INET, a, address, sizeof address))
+    if (st != (udp ? UDP_OPEN : LISTEN) || (udp && p >= UDP_CLIENTS) ||
+        !inet_ntop(six ? AF_INET6 : AF_INET, a, address, sizeof address))
         return;
     snprintf(key, sizeof key, "%s %s %u", protocol, address, p);
     snprintf(number, sizeof number, "%u", p);
@@ -69,7 +71,8 @@ static void put_line(struct sm_span line, const char *protocol, struct items *to
 
 static void look(const struct inspect_look *l, struct items *to)
 {
-    static const char *const files[][2] = {{"proc/net/tcp", "tcp"}, {"proc/net/tcp6", "tcp"}, {"proc/net/udp", "udp"}, {"proc/net/udp6", "udp"}};
+    static const char *const files[][2] = {
+        {"proc/net/tcp", "tcp"}, {"proc/net/tcp6", "tcp"}, {"proc/net/udp", "udp"}, {"proc/net/udp6", "udp"}};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         struct sm_buf b = SM_BUF_INIT(INSPECT_FILE_MAX);
         struct sm_span rest, line;
@@ -80,5 +83,10 @@ static void look(const struct inspect_look *l, struct items *to)
     }
 }
 
-const struct inspect_sensor inspect_ports = {.name = "ports", .added = "port_opened", .removed = "port_closed", .key = "Port", .every_s = 60,
-    .steady = true, .look = look};
+const struct inspect_sensor inspect_ports = {.name = "ports",
+    .added = "port_opened",
+    .removed = "port_closed",
+    .key = "Port",
+    .every_s = 60,
+    .steady = true,
+    .look = look};

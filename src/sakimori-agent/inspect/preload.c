@@ -9,5 +9,11 @@ static void look(const struct inspect_look *l, struct items *to)
     inspect_file(l, "etc/environment", true, to);
 }
 
-const struct inspect_sensor inspect_preload = {.name = "preload", .added = "preload_changed", .changed = "preload_changed",
-    .removed = "preload_changed", .key = "TargetFilename", .folders = folders, .every_s = 300, .look = look};
+const struct inspect_sensor inspect_preload = {.name = "preload",
+    .added = "preload_changed",
+    .changed = "preload_changed",
+    .removed = "preload_changed",
+    .key = "TargetFilename",
+    .folders = folders,
+    .every_s = 300,
+    .look = look};

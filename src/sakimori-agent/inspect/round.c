@@ -8,7 +8,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define WATCHED (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_ONLYDIR | IN_EXCL_UNLINK)
+#define WATCHED                                                                                                        \
+    (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_ONLYDIR | IN_EXCL_UNLINK)
 enum { STAGGER_MS = 50, UPGRADE_S = 10 };
 
 int round_init(struct round *r, int root, int dir, int inotify, uint64_t now_ms, int *ret_err)
@@ -153,7 +154,8 @@ static void copy(struct items *to, const struct item *it)
 }
 
 /* What counts of a sensor whose things come and go: new when seen twice, gone when missed twice. */
-static void settle(const struct items *base, const struct items *before, bool first, const struct items *now, struct items *ret)
+static void settle(
+    const struct items *base, const struct items *before, bool first, const struct items *now, struct items *ret)
 {
     for (size_t i = 0; i < now->n; i++)
         if (find(base, now->row[i].key) || find(before, now->row[i].key))

@@ -23,11 +23,12 @@ struct round {
     uint64_t changes;
     int64_t saved_s;                /* when the baseline was written, of an earlier life */
 };
-/* root and dir are borrowed descriptors.  A baseline that cannot be read is begun anew: *ret_err says why (0: read, or none yet). */
+/* root and dir are borrowed descriptors.  A baseline that cannot be read is begun anew: *ret_err says why (0: read, or
+ * none yet). */
 sm_must_use int round_init(struct round *r, int root, int dir, int inotify, uint64_t now_ms, int *ret_err);
 void round_wipe(struct round *r);
-/* Looks at what is due; the changes are put to ret_lines.  The baseline is as it will be kept; round_keep writes it when the lines are in
- * safe hands. */
+/* Looks at what is due; the changes are put to ret_lines.  The baseline is as it will be kept; round_keep writes it
+ * when the lines are in safe hands. */
 sm_must_use int round_go(struct round *r, uint64_t now_ms, struct sm_time wall, struct sm_buf *ret_lines);
 sm_must_use int round_keep(struct round *r);
 /* When the next is due (now_ms or later). */

@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 enum { QUICK = 20000, QUICK_DEPTH = 3 };
-/* A folder with more names than these bounds is not seen whole; what was seen of it counts all the same.  Looked at often: where programs stand, and what anybody may fill; and rarely: the rest of the system. */
+/* A folder with more names than these bounds is not seen whole; what was seen of it counts all the same.  Looked at
+ * often: where programs stand, and what anybody may fill; and rarely: the rest of the system. */
 static const char *const folders[] = {"usr/bin", "usr/sbin", "usr/local/bin", "usr/local/sbin", NULL};
 static const char *const anybodys[] = {"tmp", "var/tmp", "dev/shm", NULL};
 static const char *const rest[] = {"usr", "opt", NULL};
@@ -53,11 +54,14 @@ static void walk(int dir, const char *path, unsigned depth, struct walk *w)
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || e->d_type == DT_LNK)
             continue;
         int n = snprintf(below, sizeof below, "%s/%s", path, e->d_name);
-        if (n < 0 || (size_t)n >= sizeof below || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) || st.st_dev != w->dev)
+        if (n < 0 || (size_t)n >= sizeof below || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) ||
+            st.st_dev != w->dev)
             continue;
         if (S_ISREG(st.st_mode) && ((st.st_mode & S_ISUID) || ((st.st_mode & S_ISGID) && (st.st_mode & S_IXGRP))))
             put(below, &st, w->to);
-        int fd = S_ISDIR(st.st_mode) && depth && !(w->rest && is_often(below)) ? openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+        int fd = S_ISDIR(st.st_mode) && depth && !(w->rest && is_often(below))
+                     ? openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                     : -1;
         if (fd >= 0)
             walk(fd, below, depth - 1, w);
     }
@@ -92,7 +96,16 @@ static void look_rest(const struct inspect_look *l, struct items *to)
     look_at(l, rest, INSPECT_DEPTH, (struct walk){.to = to, .max = INSPECT_WALK, .rest = true});
 }
 
-const struct inspect_sensor inspect_setuid = {.name = "setuid", .added = "setuid_added", .changed = "setuid_added", .key = "TargetFilename",
-    .folders = folders, .every_s = 600, .look = look_often};
-const struct inspect_sensor inspect_setuid_rest = {.name = "setuid_rest", .added = "setuid_added", .changed = "setuid_added",
-    .key = "TargetFilename", .every_s = 6 * 3600, .look = look_rest};
+const struct inspect_sensor inspect_setuid = {.name = "setuid",
+    .added = "setuid_added",
+    .changed = "setuid_added",
+    .key = "TargetFilename",
+    .folders = folders,
+    .every_s = 600,
+    .look = look_often};
+const struct inspect_sensor inspect_setuid_rest = {.name = "setuid_rest",
+    .added = "setuid_added",
+    .changed = "setuid_added",
+    .key = "TargetFilename",
+    .every_s = 6 * 3600,
+    .look = look_rest};

@@ -10,5 +10,11 @@ static void look(const struct inspect_look *l, struct items *to)
     inspect_folder(l, "etc/pam.d", 0, true, NULL, to);
 }
 
-const struct inspect_sensor inspect_sshd = {.name = "sshd", .added = "sshd_changed", .changed = "sshd_changed", .removed = "sshd_changed",
-    .key = "TargetFilename", .folders = folders, .every_s = 300, .look = look};
+const struct inspect_sensor inspect_sshd = {.name = "sshd",
+    .added = "sshd_changed",
+    .changed = "sshd_changed",
+    .removed = "sshd_changed",
+    .key = "TargetFilename",
+    .folders = folders,
+    .every_s = 300,
+    .look = look};

@@ -1,6 +1,6 @@
 /*
- * Keys that let somebody in without a password: authorized_keys of every account.  These files are people's own: only what has the form
- * of a key is told of, so that a link to another file tells nothing of it.
+ * Keys that let somebody in without a password: authorized_keys of every account.  These files are people's own: only
+ * what has the form of a key is told of, so that a link to another file tells nothing of it.
  */
 #include "sakimori-agent/inspect/inspect.h"
 
@@ -14,8 +14,9 @@ enum { ACCOUNTS_MAX = 2000, KEYS_MAX = 200, FILE_MAX = 256 << 10 };
 
 static bool is_kind(struct sm_span w)
 {
-    static const char *const kinds[] = {"ssh-rsa", "ssh-dss", "ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384",
-        "ecdsa-sha2-nistp521", "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"};
+    static const char *const kinds[] = {"ssh-rsa", "ssh-dss", "ssh-ed25519", "ecdsa-sha2-nistp256",
+        "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "sk-ssh-ed25519@openssh.com",
+        "sk-ecdsa-sha2-nistp256@openssh.com"};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (w.n == strlen(kinds[i]) && memcmp(w.p, kinds[i], w.n) == 0)
             return true;
@@ -60,7 +61,8 @@ static void put_key(struct sm_span user, const char *path, struct sm_span line, 
         if (!r)
             r = sm_buf_put_span(&name, user);
         if (!r)
-            r = sm_buf_printf(&name, " %.*s", (int)print.n - 1, (const char *)print.p); /* as ssh-keygen -l shows it: without = */
+            r = sm_buf_printf(
+                &name, " %.*s", (int)print.n - 1, (const char *)print.p); /* as ssh-keygen -l shows it: without = */
         if (!r) {
             items_add(to, sm_buf_span(&name));
             items_tell(to, "TargetUser", user);
@@ -100,7 +102,8 @@ static void look(const struct inspect_look *l, struct items *to)
         struct sm_span user = inspect_field(line, ':', 0), home = inspect_field(line, ':', 5);
         char path[ITEM_KEY];
         for (size_t i = 0; i < 2 && home.n > 1 && home.p[0] == '/'; i++) {
-            int k = snprintf(path, sizeof path, "%.*s/.ssh/%s", (int)(home.n < 512 ? home.n : 512), (const char *)home.p, names[i]);
+            int k = snprintf(
+                path, sizeof path, "%.*s/.ssh/%s", (int)(home.n < 512 ? home.n : 512), (const char *)home.p, names[i]);
             if (k > 0 && (size_t)k < sizeof path)
                 look_file(l, user, path, to);
         }
@@ -109,5 +112,10 @@ static void look(const struct inspect_look *l, struct items *to)
 }
 
 static const char *const folders[] = {"root/.ssh", NULL};
-const struct inspect_sensor inspect_sshkeys = {.name = "sshkeys", .added = "ssh_key_added", .removed = "ssh_key_removed", .key = "Key",
-    .folders = folders, .every_s = 60, .look = look};
+const struct inspect_sensor inspect_sshkeys = {.name = "sshkeys",
+    .added = "ssh_key_added",
+    .removed = "ssh_key_removed",
+    .key = "Key",
+    .folders = folders,
+    .every_s = 60,
+    .look = look};

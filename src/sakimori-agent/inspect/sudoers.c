@@ -11,5 +11,11 @@ static void look(const struct inspect_look *l, struct items *to)
     inspect_folder(l, "etc/polkit-1/rules.d", 0, true, NULL, to);
 }
 
-const struct inspect_sensor inspect_sudoers = {.name = "sudoers", .added = "sudoers_changed", .changed = "sudoers_changed",
-    .removed = "sudoers_changed", .key = "TargetFilename", .folders = folders, .every_s = 300, .look = look};
+const struct inspect_sensor inspect_sudoers = {.name = "sudoers",
+    .added = "sudoers_changed",
+    .changed = "sudoers_changed",
+    .removed = "sudoers_changed",
+    .key = "TargetFilename",
+    .folders = folders,
+    .every_s = 300,
+    .look = look};

@@ -4,11 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const names[] = {"kernel/yama/ptrace_scope", "kernel/kptr_restrict", "kernel/dmesg_restrict", "kernel/randomize_va_space",
-    "kernel/modules_disabled", "kernel/kexec_load_disabled", "kernel/unprivileged_bpf_disabled", "kernel/core_pattern", "kernel/modprobe",
-    "kernel/sysrq", "kernel/perf_event_paranoid", "fs/suid_dumpable", "fs/protected_symlinks", "fs/protected_hardlinks",
-    "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/all/accept_redirects", "net/ipv4/tcp_syncookies",
-    "vm/mmap_min_addr"};
+static const char *const names[] = {"kernel/yama/ptrace_scope", "kernel/kptr_restrict", "kernel/dmesg_restrict",
+    "kernel/randomize_va_space", "kernel/modules_disabled", "kernel/kexec_load_disabled",
+    "kernel/unprivileged_bpf_disabled", "kernel/core_pattern", "kernel/modprobe", "kernel/sysrq",
+    "kernel/perf_event_paranoid", "fs/suid_dumpable", "fs/protected_symlinks", "fs/protected_hardlinks",
+    "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv4/conf/all/accept_redirects",
+    "net/ipv4/tcp_syncookies", "vm/mmap_min_addr"};
 
 static void look(const struct inspect_look *l, struct items *to)
 {
@@ -30,4 +31,5 @@ static void look(const struct inspect_look *l, struct items *to)
     }
 }
 
-const struct inspect_sensor inspect_sysctl = {.name = "sysctl", .changed = "sysctl_changed", .key = "Setting", .every_s = 60, .look = look};
+const struct inspect_sensor inspect_sysctl = {
+    .name = "sysctl", .changed = "sysctl_changed", .key = "Setting", .every_s = 60, .look = look};

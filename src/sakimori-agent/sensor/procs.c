@@ -19,8 +19,9 @@
 #include "sensor/fold.h"
 
 _Static_assert((int)PROC_PACKAGED == (int)PROCINFO_PACKAGED && (int)PROC_INTERPRETER == (int)PROCINFO_INTERPRETER &&
-        (int)PROC_FRESH == (int)PROCINFO_FRESH && (int)PROC_SHELL == (int)PROCINFO_SHELL && (int)PROC_KERNEL == (int)PROCINFO_KERNEL &&
-        (int)PROC_SERVICE_USER == (int)PROCINFO_SERVICE_USER && (int)PROC_TERMINAL == (int)PROCINFO_TERMINAL,
+                   (int)PROC_FRESH == (int)PROCINFO_FRESH && (int)PROC_SHELL == (int)PROCINFO_SHELL &&
+                   (int)PROC_KERNEL == (int)PROCINFO_KERNEL && (int)PROC_SERVICE_USER == (int)PROCINFO_SERVICE_USER &&
+                   (int)PROC_TERMINAL == (int)PROCINFO_TERMINAL,
     "a look and the tree mean the same by a bit");
 _Static_assert((int)PROCTREE_PATH == (int)PROCINFO_PATH && (int)PROCTREE_LINE == (int)PROCINFO_LINE, "and by a name");
 
@@ -136,7 +137,8 @@ static void tell_start(struct procs *p, const struct proctree_row *now, int64_t 
         p->parent = *up;
     const char *above = has_parent ? p->parent.exe : "";
     /* The system's own programs among themselves, as in a build: nobody's script is in between. */
-    bool plain = has_parent && (p->row.bits & p->parent.bits & PROC_PACKAGED) && !((p->row.bits | p->parent.bits) & PROC_INTERPRETER);
+    bool plain = has_parent && (p->row.bits & p->parent.bits & PROC_PACKAGED) &&
+                 !((p->row.bits | p->parent.bits) & PROC_INTERPRETER);
     uint64_t pair = fold_key("pair", p->row.exe, above, ""), same = fold_key("line", p->row.exe, above, p->row.line);
     int64_t ms = boot_ms();
     uint64_t key = same;
@@ -187,7 +189,8 @@ static void tell_connection(struct procs *p, const struct procwatch_word *w)
     enum fold_say say = fold_ask(p->fold, key, 1, SAME_CONNECTION_MS, ms);
     if (say == FOLD_COUNTED)
         return;
-    const struct sensor_connection c = {.initiated = out, .ours = ours, .other = other, .our_port = w->from_port, .other_port = w->to_port};
+    const struct sensor_connection c = {
+        .initiated = out, .ours = ours, .other = other, .our_port = w->from_port, .other_port = w->to_port};
     sm_buf_clear(&p->line);
     if (!sensor_event_connection(&p->line, wall_of(w->at_ms), row, user, &c))
         fold_put(p->fold, key, say, sm_buf_span(&p->line), ms);
@@ -261,7 +264,8 @@ static void row_of(struct procs *p, const struct procwatch_word *w)
     const struct proctree_row *was;
     int r = proctree_get(p->tree, w->pid, &was);
     uint32_t parent = r ? 0 : was->parent;
-    p->row = (struct proctree_row){.pid = w->pid, .parent = parent, .uid = w->uid, .session = w->session, .start = w->start};
+    p->row =
+        (struct proctree_row){.pid = w->pid, .parent = parent, .uid = w->uid, .session = w->session, .start = w->start};
     procinfo_join(w->args, p->row.line, sizeof p->row.line);
     find_program(p, w);
     if (w->uid > 0 && w->uid < 1000)
@@ -453,7 +457,8 @@ static int add_why(json_t *state, const char *why)
 
 int procs_state(const struct procs *p, json_t *state)
 {
-    static const char *const hows[] = {[PROCWATCH_NONE] = "none", [PROCWATCH_CONNECTOR] = "connector", [PROCWATCH_BPF] = "bpf"};
+    static const char *const hows[] = {
+        [PROCWATCH_NONE] = "none", [PROCWATCH_CONNECTOR] = "connector", [PROCWATCH_BPF] = "bpf"};
     if (json_object_set_new(state, "processes", json_string(hows[procwatch_how(p->watch)])) ||
         json_object_set_new(state, "processes_lost", json_integer((json_int_t)atomic_load(&p->told_lost))) ||
         json_object_set_new(state, "processes_folded", json_integer((json_int_t)atomic_load(&p->told_folded))) ||

@@ -1,4 +1,5 @@
-/* Names of accounts as /etc/passwd has them: read when it changed, without the name service (which may speak with servers). */
+/* Names of accounts as /etc/passwd has them: read when it changed, without the name service (which may speak with
+ * servers). */
 #ifndef AGENT_SENSOR_USERS_H
 #define AGENT_SENSOR_USERS_H
 #include "core/buf.h"

@@ -2,9 +2,9 @@
 /*
  * (The kernel asks for such a licence of what uses its helpers; it is of this file and the object made of it alone.)
  *
- * The program in the kernel: births, program changes, ends, TCP connections, into one ring buffer.  Raw tracepoints and CO-RE: of the
- * kernel's structures only the fields that are read are named here, and their places are found when it is loaded (BTF of the running
- * kernel).  Nothing is decided or stopped here.
+ * The program in the kernel: births, program changes, ends, TCP connections, into one ring buffer.  Raw tracepoints and
+ * CO-RE: of the kernel's structures only the fields that are read are named here, and their places are found when it is
+ * loaded (BTF of the running kernel).  Nothing is decided or stopped here.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -149,7 +149,8 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 static __always_inline void changed(struct inode *inode, struct pw_exec *e)
 {
     if (bpf_core_field_exists(inode->i_ctime_sec)) {
-        e->file[2] = (__u64)BPF_CORE_READ(inode, i_ctime_sec) * 1000000000 + (BPF_CORE_READ(inode, i_ctime_nsec) & ~QUERIED);
+        e->file[2] =
+            (__u64)BPF_CORE_READ(inode, i_ctime_sec) * 1000000000 + (BPF_CORE_READ(inode, i_ctime_nsec) & ~QUERIED);
     } else if (bpf_core_field_exists(((struct inode___mid *)inode)->__i_ctime)) {
         struct seconds s = BPF_CORE_READ((struct inode___mid *)inode, __i_ctime);
         e->file[2] = (__u64)s.tv_sec * 1000000000 + s.tv_nsec;

@@ -1,9 +1,15 @@
-/* What the program in the kernel (procwatch.bpf.c) and its reader (../procwatch_bpf.c) say to each other; built together, so no version. */
+/* What the program in the kernel (procwatch.bpf.c) and its reader (../procwatch_bpf.c) say to each other; built
+ * together, so no version. */
 #ifndef SM_PROCWATCH_SHARED_H
 #define SM_PROCWATCH_SHARED_H
 
 enum { PW_FORK = 1, PW_EXEC, PW_EXIT, PW_CONNECT, PW_ACCEPT };
-enum { PW_ARGS = 512, PW_NAME = 128, PW_RING = 1 << 20, PW_WAKE = 1 << 18 /* bytes waiting that are worth waking somebody for */ };
+enum {
+    PW_ARGS = 512,
+    PW_NAME = 128,
+    PW_RING = 1 << 20,
+    PW_WAKE = 1 << 18 /* bytes waiting that are worth waking somebody for */
+};
 
 struct pw_short { /* FORK: a process other made pid; EXIT */
     __u32 kind, pid, other, pad;
