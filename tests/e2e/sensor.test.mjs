@@ -356,6 +356,15 @@ it('the part of an agent: what it sees and stops is on the box; a blocked progra
     await L.until('it stands', () => stateOf(a.pid) === 'T', WAIT);
     await became('the finding', async () => (await c.get('findings')).items.some((f) => f.kind === 'ransomware' && f.device === agent.device.id));
     await end(a);
+    await c.must('POST', 'sources', { device: agent.device.id, name: 's', group: 'share', kind: 'files', paths: [d.dir], schedule: { every: 'off' }, canaries: true, enabled: true }, 201);
+    const decoy = await became('a decoy', () => fs.readdirSync(d.dir).find((n) => !/^f\d$/.test(n)));
+    const signal = (title) => async () => (await c.get('signals?limit=200')).items.some((x) => x.title.includes(title));
+    await became('it is known, and told of', async () => {
+      const p = spawn('sh', ['-c', `echo >> '${path.join(d.dir, decoy)}'`], { stdio: 'ignore' });
+      await L.until('its end', () => p.exitCode !== null || stateOf(p.pid) === 'T', WAIT);
+      if (p.exitCode === null) await end(p);
+      return signal('わなのファイルを、プログラムが変えようとした')();
+    });
     const bad = path.join(L.tempDir('program'), 'bad');
     fs.writeFileSync(bad, `#!/bin/sh\n# ${Math.random()}\necho ran\n`, { mode: 0o755 });
     assert.equal(execFileSync(bad, { encoding: 'utf8' }), 'ran\n');
@@ -367,7 +376,7 @@ it('the part of an agent: what it sees and stops is on the box; a blocked progra
     assert.equal(execFileSync(bad, { encoding: 'utf8' }), 'ran\n');
     await c.must('PUT', 'endpoint/policy', { policy: {} });
     await became('nothing is blocked', async () => (await told())?.number > 1);
-    await became('the program is told of', async () => (await c.get('signals?limit=200')).items.some((x) => /止めてあるプログラム|Blocked Program/.test(x.title)));
+    await became('the program is told of', signal('止めてあるプログラム'));
   } finally {
     await agent.stop();
     await box.stop();

@@ -35,12 +35,11 @@ static int make_locks(struct sensor *s)
     for (size_t i = 0; i < sizeof lock / sizeof lock[0] && !r; i++)
         r = pthread_mutex_init(lock[i], NULL);
     if (!r)
-        r = pthread_cond_init(&s->walk_cond, NULL);
-    if (!r)
         r = pthread_condattr_init(&mono);
     if (!r) {
         r = pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
         r = r ? r : pthread_cond_init(&s->job_cond, &mono);
+        r = r ? r : pthread_cond_init(&s->walk_cond, &mono);
         pthread_condattr_destroy(&mono);
     }
     return -r;
@@ -239,7 +238,9 @@ int sensor_policy(struct sensor *s, const struct endpoint_policy *p, const char 
     if (block)
         memcpy(block, p->block_file, p->block_file_n * sizeof *block);
     pthread_mutex_lock(&s->settings_lock);
+    uint64_t before = roots_sum(s);
     int r = roots_set(s, p, sources, n);
+    bool other = roots_sum(s) != before;
     free(s->block);
     s->block = block;
     s->block_n = p->block_file_n;
@@ -251,7 +252,7 @@ int sensor_policy(struct sensor *s, const struct endpoint_policy *p, const char 
     atomic_store(&s->mode, (int)p->ransom);
     wake(s);
     pthread_mutex_lock(&s->walk_lock);
-    s->walk_flush = true;
+    s->walk_flush |= other; /* what is no longer protected is watched no longer; else nothing is let go meanwhile */
     s->walk_anew = true;
     pthread_cond_signal(&s->walk_cond);
     pthread_mutex_unlock(&s->walk_lock);

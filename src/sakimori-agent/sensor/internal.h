@@ -172,6 +172,7 @@ struct sensor {
     size_t root_n, out_n;
     uint64_t *decoy;            /* held_hash of each, sorted */
     size_t decoy_n;
+    struct timespec decoys_at; /* of the walker */
     uint8_t (*block)[32];
     size_t block_n;
     uint64_t block_gen;
@@ -263,6 +264,7 @@ void marks_anew(struct sensor *s);
 /* The roots (settings_lock is held): what the policy names, with "auto" also what is there of people's folders.  -ENOMEM. */
 int roots_set(struct sensor *s, const struct endpoint_policy *p, const char *const *sources, size_t n);
 void roots_free(struct sensor *s);
+uint64_t roots_sum(const struct sensor *s); /* another one when they are others (settings_lock is held) */
 bool roots_have(struct sensor *s, const char *path);
 void pending_add(struct sensor *s, const char *path, const struct who *who);
 void pending_tick(struct sensor *s);

@@ -28,6 +28,7 @@ struct part {
     struct agent_policy local;
     struct endpoint_policy policy;
     char path[AGENT_PATH_MAX + 32];
+    json_t *paths; /* of sources, as told last */
     char *source[SOURCES_MAX];
     size_t source_n;
     struct sm_buf batch; /* events on their way, a line each */
@@ -282,24 +283,44 @@ static void drop_sources(struct part *p)
     p->source_n = 0;
 }
 
+static void add_source(struct part *p, const json_t *path)
+{
+    if (json_is_string(path) && p->source_n < SOURCES_MAX && (p->source[p->source_n] = strdup(json_string_value(path))))
+        p->source_n++;
+}
+
+/* The paths of all sources, as they are told, to know when they are others. */
+static json_t *all_paths(const json_t *sources)
+{
+    json_t *all = json_array();
+    const json_t *source;
+    size_t i;
+    json_array_foreach(sources, i, source) {
+        const char *kind = json_string_value(json_object_get(source, "kind"));
+        if (!kind || strcmp(kind, "files") == 0) /* those of others are no folders of this machine */
+            json_array_extend(all, json_object_get(source, "paths"));
+    }
+    return all;
+}
+
 static void on_settings(void *arg, struct sm_ipc_msg *m)
 {
     struct part *p = arg;
     sm_cleanup(sm_json_free) json_t *o = NULL;
-    const json_t *sources, *source, *path;
-    size_t i, k;
+    const json_t *path;
+    size_t i;
     if (sm_json_parse(m->body, SM_IPC_BODY_MAX, &o, NULL))
         return;
-    sources = json_object_get(o, "sources");
-    drop_sources(p);
-    json_array_foreach(sources, i, source) {
-        const char *kind = json_string_value(json_object_get(source, "kind"));
-        if (kind && strcmp(kind, "files") != 0)
-            continue; /* its paths are no folders of this machine */
-        json_array_foreach(json_object_get(source, "paths"), k, path)
-            if (json_is_string(path) && p->source_n < SOURCES_MAX && (p->source[p->source_n] = strdup(json_string_value(path))))
-                p->source_n++;
+    json_t *paths = all_paths(json_object_get(o, "sources"));
+    if (json_equal(paths, p->paths)) { /* they come again and again */
+        json_decref(paths);
+        return;
     }
+    json_decref(p->paths);
+    p->paths = paths;
+    drop_sources(p);
+    json_array_foreach(paths, i, path)
+        add_source(p, path);
     apply(p);
 }
 
@@ -411,6 +432,7 @@ int sensor_main(const char *data, const char *skip)
         r = sm_loop_run(p.life.loop);
     sensor_free(p.sensor);
     drop_sources(&p);
+    json_decref(p.paths);
     endpoint_policy_wipe(&p.policy);
     policy_wipe(&p.local);
     agent_config_wipe(&p.config);

@@ -14,6 +14,7 @@
 #include "vault/backup/canary.h"
 
 #define WALKS_MAX 1024u
+#define DECOYS_S 20
 #define PACE 256u       /* folders, then a pause */
 #define PACE_MS 5
 #define STACK_BYTES ((size_t)64 << 20)
@@ -85,6 +86,16 @@ static int add_auto(struct sensor *s)
     for (size_t i = 0; i < sizeof also / sizeof also[0] && !f.err; i++)
         f.err = add_root(s->root, &s->root_n, also[i]);
     return f.err;
+}
+
+uint64_t roots_sum(const struct sensor *s)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < s->root_n; i++)
+        sum = sum * 31 + held_hash(SM_SPAN_STR(s->root[i].path));
+    for (size_t i = 0; i < s->out_n; i++)
+        sum = sum * 37 + held_hash(SM_SPAN_STR(s->out[i].path));
+    return sum;
 }
 
 void roots_free(struct sensor *s)
@@ -326,6 +337,19 @@ static void walk_roots(struct sensor *s, bool flush)
     atomic_store(&s->walked, true);
 }
 
+/* Until there is something to walk; meanwhile decoys may be laid. */
+static void rest(struct sensor *s)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += DECOYS_S;
+    if (pthread_cond_timedwait(&s->walk_cond, &s->walk_lock, &until) != ETIMEDOUT)
+        return;
+    pthread_mutex_unlock(&s->walk_lock);
+    decoys_load(s);
+    pthread_mutex_lock(&s->walk_lock);
+}
+
 void *walker_main(void *sensor)
 {
     struct sensor *s = sensor;
@@ -335,7 +359,7 @@ void *walker_main(void *sensor)
         bool anew = s->walk_anew;
         struct walk *w = s->walk_first;
         if (!anew && !w) {
-            pthread_cond_wait(&s->walk_cond, &s->walk_lock);
+            rest(s);
             continue;
         }
         bool flush = s->walk_flush;
@@ -402,8 +426,13 @@ void decoys_load(struct sensor *s)
         snprintf(path, sizeof path, "%s/decoys", s->setup.data);
         d.folder = plat_fs_open_dir(AT_FDCWD, path);
     }
-    if (d.folder < 0)
-        return;
+    struct stat st;
+    if (d.folder < 0 || fstat(d.folder, &st) || (st.st_mtim.tv_sec == s->decoys_at.tv_sec && st.st_mtim.tv_nsec == s->decoys_at.tv_nsec)) {
+        if (d.folder >= 0)
+            close(d.folder);
+        return; /* none, or those that are known */
+    }
+    s->decoys_at = st.st_mtim;
     d.at = calloc(DECOYS_MAX, sizeof *d.at);
     d.row = calloc(BACKUP_CANARIES_MAX, sizeof *d.row);
     if (d.at && d.row && !plat_fs_list(d.folder, on_list, &d)) {
