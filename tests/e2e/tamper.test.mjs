@@ -23,7 +23,7 @@ function parts(a = agent) {
   }
   return out;
 }
-const ready = (a = agent, names = ['supervisor', 'link', 'backup', 'logs', 'guard']) => L.until('all parts', () => names.every((n) => parts(a)[n]));
+const ready = (a = agent, names = ['supervisor', 'link', 'backup', 'logs', 'guard', 'sensor', 'judge', 'inspect', 'actor', 'media']) => L.until('all parts', () => names.every((n) => parts(a)[n]));
 /** The guard has read all it compares with, which is when it says that it is ready. */
 const guarded = (a = agent) => L.until('the guard', async () => {
   const { alive } = await c.get(`devices/${a.device.id}`);
@@ -107,21 +107,23 @@ const it = (name, fn) => test(name, { timeout: 240e3, skip: !root && 'only as ro
 
 it('a machine that is left alone raises nothing', async () => {
   await L.until('the agent says that it is alive', async () => (await c.get(`devices/${agent.device.id}`)).alive?.state === 'alive');
-  await L.sleep(12000);
+  await L.sleep(25000);
   assert.deepEqual((await signals()).filter((s) => Object.values(rule).includes(s.rule)), []); // other tests of this machine may plug in disks
 });
 
 it('kill -9 of a part is seen, and the part is there again', async () => {
-  for (const name of ['link', 'backup']) {
+  for (const name of ['link', 'backup', 'sensor']) {
     const pid = parts()[name];
+    await L.sleep(11000); // the same rule about the same machine is told at once, and then every ten seconds
     await seen(`kill -9 of ${name}`, rule.part, () => process.kill(pid, 'SIGKILL'));
     await L.until(`${name} again`, () => parts()[name] && parts()[name] !== pid);
   }
 });
 
 it('a part that is stopped is continued, and it is seen', async () => {
-  for (const name of ['link', 'backup']) {
+  for (const name of ['link', 'backup', 'sensor', 'judge']) {
     const pid = parts()[name];
+    await L.sleep(11000);
     await seen(`SIGSTOP of ${name}`, rule.stands, () => process.kill(pid, 'SIGSTOP'));
     await L.until(`${name} runs`, () => !/^State:\tT/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8')));
   }
@@ -130,7 +132,7 @@ it('a part that is stopped is continued, and it is seen', async () => {
 it('kill -9 of the supervisor, and of the guard: each starts the other again', async () => {
   for (const name of ['guard', 'supervisor']) {
     const pid = parts()[name];
-    await L.sleep(11000); // the same rule about the same machine is told at once, and then every ten seconds
+    await L.sleep(11000);
     await seen(`kill -9 of ${name}`, rule.part, () => process.kill(pid, 'SIGKILL'));
     await L.until(`${name} again`, () => parts()[name] && parts()[name] !== pid);
     await ready();
