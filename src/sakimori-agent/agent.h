@@ -84,7 +84,7 @@ enum agent_msg {
     E_LOOK = 90,         /* sensor, judge → scan */
     E_FOUND = 91,        /* scan → judge */
     /* The agent's own life (guard/, alive.h; PROTOCOL-agent.md, "Alive") */
-    A_BEAT = 100,  /* part → supervisor, every second: nothing in it */
+    A_BEAT = 100,  /* part → supervisor, as often as part_life says: nothing in it */
     A_ALIVE = 101, /* supervisor → link: JSON {"life","machine","parts":{part: ms since its last beat},"why":[notes]} */
     A_SAID = 102,  /* link → supervisor: u64: the box has heard of all notes up to this number */
     A_BYE = 103,   /* supervisor → link: JSON {"why"} → nothing in it, when the box has heard */
@@ -175,6 +175,7 @@ struct part_life {
     size_t also_n;
     void *arg;
     struct sm_ipc_rule rules[8]; /* private */
+    unsigned beat_ms;            /* how often it beats; 0: 2.5 s */
     bool told;                   /* A_STOP came: it ends because it was asked to */
     struct sm_timer *beat;       /* private: the supervisor sees by it that the loop turns */
 };

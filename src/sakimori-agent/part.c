@@ -49,7 +49,7 @@ int part_confine(const struct part_rules *rules, struct plat_confined *ret)
 /* ---- a part that waits for messages ---- */
 
 #define ALSO_MAX 6
-#define BEAT_MS 1000
+#define BEAT_MS 2500u
 #define ATTACH_MAX 4096
 
 static void on_up(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
@@ -113,7 +113,7 @@ int part_begin(struct part_life *p, const struct plat_confined *c)
     if (!r)
         r = sm_ipc_new(p->loop, 3, &up, &p->up);
     if (!r)
-        r = sm_loop_timer(p->loop, BEAT_MS, BEAT_MS, on_beat, p, &p->beat);
+        r = sm_loop_timer(p->loop, BEAT_MS, p->beat_ms ? p->beat_ms : BEAT_MS, on_beat, p, &p->beat);
     return r ? r : say_ready(p->up, c);
 }
 

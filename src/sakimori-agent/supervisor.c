@@ -122,6 +122,7 @@ struct supervisor {
     bool stopping, full, kept; /* kept: the service manager starts us again */
     struct notes notes;
     struct sm_timer *second, *bye_timer;
+    unsigned looks;
     uint64_t second_ms, word_ms; /* when we looked last; when link got its last word */
     const char *machine;
     char life[40];
@@ -226,13 +227,15 @@ static void on_second(void *arg)
     uint64_t now = plat_clock_mono_ms();
     bool late = s->second_ms && now - s->second_ms > TEND_LOOK_MS + LATE_MS;
     s->second_ms = now;
+    s->looks++;
     for (int i = 0; i < P_COUNT && !s->stopping; i++) {
         struct part *p = &s->part[i];
         const struct tend_at at = {
             .part = rows[i].name, .pid = p->proc.pid, .now_ms = now, .deciding = strcmp(rows[i].name, "sensor") == 0};
         if (late && p->tend.beat_ms)
             tend_beat(&p->tend, now);
-        if (p->proc.pid && tend_look(&p->tend, &at, &s->notes))
+        bool turn = at.deciding || (s->looks + (unsigned)i) % 2 == 0; /* the others every two seconds: it costs */
+        if (p->proc.pid && turn && tend_look(&p->tend, &at, &s->notes))
             (void)plat_proc_kill(&p->proc, SIGKILL); /* it is gone already, or was not ours to wait for */
     }
     reap_left(s);

@@ -90,6 +90,7 @@ it('blocked: it is taken away, and cannot be mounted until it is allowed on this
   sh('losetup', '-d', loop);
   await L.until('it is unplugged', async () => (await one()).attached === false);
   loop = null;
+  assert.doesNotMatch(agent.log.join(''), /media ended/); // by its filter, or otherwise
 });
 
 it('nonsense is refused, and a machine that is none', async () => {

@@ -160,7 +160,7 @@ int plat_media_watch(int *ret_fd)
 void plat_media_drain(int fd)
 {
     char buf[8192];
-    while (recv(fd, buf, sizeof buf, 0) > 0) /* what it says is not read: /sys is looked at */
+    while (read(fd, buf, sizeof buf) > 0) /* what it says is not read: /sys is looked at */
         ;
 }
 

@@ -1,5 +1,5 @@
 /*
- * How a part stands, looked at every second by the supervisor: stopped, traced, frozen, silent.  What can be undone is undone (SIGCONT, thaw); a
+ * How a part stands, looked at every second or two by the supervisor: stopped, traced, frozen, silent.  What can be undone is undone (SIGCONT, thaw); a
  * part that is traced, and a sensor that goes on standing, is to be ended: with its end the kernel answers what waits for it.
  */
 #ifndef GUARD_TEND_H

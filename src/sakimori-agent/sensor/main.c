@@ -382,6 +382,7 @@ static int begin_loop(struct part *p)
         r = sm_loop_fd(p->life.loop, sensor_fd(p->sensor), SM_READ, on_said, p, &p->watch);
     if (!r)
         r = sm_loop_timer(p->life.loop, STATE_MS, STATE_MS, tell_state, p, &p->timer);
+    p->life.beat_ms = 1000; /* others wait for its answers: it is looked after closely (guard/tend.h) */
     p->life.attach = on_attach;
     p->life.message = on_settings;
     p->life.also = also;
