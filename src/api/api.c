@@ -322,6 +322,7 @@ static void daily(struct api *a, int64_t now)
     tasks_daily(a, now);
     signals_daily(a, now);
     logs_daily(a, now);
+    evidence_packs_daily(a);
     (void)!state_do(a->state, STATE_sessions_forget, STATE_ARGS(state_i(now))); /* refused by their end in any case */
     (void)!state_do(a->state, STATE_fails_forget, STATE_ARGS(state_i(now - 2 * DAY)));
     (void)!state_do(a->state, STATE_codes_forget, STATE_ARGS(state_i(now - DAY)));

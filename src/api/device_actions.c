@@ -72,7 +72,8 @@ static const char *number_of(const json_t *args)
 
 static const char *path_of(const json_t *args)
 {
-    return text_in(args, "path", 2, 4096) && api_str(args, "path")[0] == '/' ? NULL : "path";
+    bool text = text_in(args, "path", 2, 4096) && api_str(args, "path")[0] == '/';
+    return text || text_in(args, "path64", 2, 6000) ? NULL : "path";
 }
 
 static const char *id_of(const json_t *args)
@@ -120,8 +121,9 @@ static const struct kind {
     {"uninstall", "act", none_of, NULL, NULL, 3600, -1, false, false},
     {"evidence", "act", none_of, NULL, NULL, DAY_S, -1, true, false},
     {"scan", "scan", paths_of, NULL, NULL, DAY_S, -1, true, false},
-    {"quarantine", "scan", path_of, "path", NULL, DAY_S, -1, false, false},
-    {"unquarantine", "scan", id_of, "id", "quarantine", DAY_S, -1, false, false},
+    {"quarantine", "act", path_of, "path", NULL, DAY_S, -1, false, false},
+    {"unquarantine", "act", id_of, "id", NULL, DAY_S, -1, false, false},
+    {"quarantine_remove", "act", id_of, "id", NULL, DAY_S, -1, false, false},
 };
 
 static const struct kind *kind_of(const char *name)
@@ -226,12 +228,14 @@ static json_t *action_json(struct api *a, const json_t *row, enum text_lang lang
     static const char *const same[] = {"id", "device", "action", "args", "state", "at", "until", "ended", "finding", "facts"};
     const char *detail = api_str(row, "detail"), *undo = undone_by(api_str(row, "action"));
     json_t *o = json_object();
-    (void)a;
+    json_t *pack = !strcmp(api_str(row, "action"), "evidence") ? api_row(a, STATE_evidence_of, STATE_ARGS(state_t(api_str(row, "id")))) : NULL;
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         api_set(o, same[i], json_incref(json_object_get(row, same[i])));
     api_set(o, "by", json_string(*api_str(row, "by") ? api_str(row, "by") : "policy"));
     api_set(o, "by_name", json_string(api_str(row, "by_name")));
     api_set(o, "detail", *detail ? why_words("other", detail, lang) : json_string(""));
+    api_set(o, "pack", pack ? json_incref(json_object_get(pack, "id")) : json_null());
+    json_decref(pack);
     api_set(o, "undo", undo && !strcmp(api_str(row, "state"), "done") ? json_string(undo) : json_null());
     return o;
 }

@@ -13,4 +13,6 @@ void device_action_told(struct api *a, const json_t *order, const char *state, c
 void device_actions_tick(struct api *a);
 /* What an action about this finding has to know, beside what was given; the caller's. */
 json_t *finding_action_args(const json_t *finding, const char *action, const json_t *given);
+/* Evidence packs that grew old, or are too many (evidence_packs.c). */
+void evidence_packs_daily(struct api *a);
 #endif

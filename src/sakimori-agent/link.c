@@ -310,6 +310,14 @@ static bool may_acts(unsigned method, struct sm_span path)
     return method == 1 && path_ok(path) && (order || path_is(path, PREFIX "findings"));
 }
 
+/* And the pieces of an evidence pack. */
+static bool may_actor(unsigned method, struct sm_span path)
+{
+    static const char head[] = PREFIX "evidence/";
+    bool evidence = path.n > sizeof head && memcmp(path.p, head, sizeof head - 1) == 0;
+    return may_acts(method, path) || (evidence && (method == 1 || method == 2) && path_ok(path));
+}
+
 static bool part_may(int part, unsigned method, struct sm_span path);
 
 static int start_call(struct carry *c, struct sm_rd *rd)
@@ -930,7 +938,7 @@ static const struct {
     [PART_RESTORE] = {"restore", RULES(from_part), may_all},
     [PART_LOGS] = {"logs", RULES(from_logs), may_events},
     [PART_JUDGE] = {"judge", RULES(from_judge), may_judge},
-    [PART_ACTOR] = {"actor", RULES(from_acting), may_acts},
+    [PART_ACTOR] = {"actor", RULES(from_acting), may_actor},
     [PART_SCAN] = {"scan", RULES(from_acting), may_acts},
 };
 

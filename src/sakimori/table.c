@@ -100,6 +100,10 @@ static const struct cli_opt o_endpoint_policy[] = { { .name = "set", .value = "N
     { .name = "drop", .value = "NAME=VALUE", .many = true, .ja = "一覧から外す", .en = "take off a list" },
     { .name = "unset", .value = "NAME", .many = true, .ja = "ここで決めたことをやめる", .en = "no longer set it here" },
     { .name = "reset", .ja = "ここで決めたことを全部やめる", .en = "nothing is set here any more" }, END };
+static const struct cli_opt o_endpoint_act[] = { { .name = "for", .value = "SPAN", .ja = "続ける長さ。3600、90m、24h、7d", .en = "how long it holds: 3600, 90m, 24h, 7d" },
+    { .name = "process", .value = "PID:START", .many = true, .ja = "kill で終わらせるプロセス(くり返せる)", .en = "of kill: a process (may be repeated)" },
+    { .name = "wait", .value = "SECONDS", .ja = "終わるまで待つ長さ", .en = "wait so long for its end" }, END };
+static const struct cli_opt o_endpoint_decide[] = { { .name = "wait", .value = "SECONDS", .ja = "終わるまで待つ長さ", .en = "wait so long for its end" }, END };
 static const struct cli_opt o_endpoint_findings[] = { { .name = "device", .value = "MACHINE", .ja = "その機器だけ", .en = "of this machine alone" },
     { .name = "open", .ja = "終わっていない物だけ", .en = "only those that have not ended" }, END };
 static const struct cli_opt o_wait[] = { OPT_WAIT, END };
@@ -423,6 +427,11 @@ const struct cli_cmd cli_commands[] = {
     { "endpoint policy", "[MACHINE]", 0, 1, cmd_endpoint_policy, "何を見張り、止め、ふさぐか(機器を書けばその機器だけ)",
         "what machines watch, stop and block (MACHINE: what differs there)", o_endpoint_policy },
     { "endpoint posture", "[MACHINE]", 0, 1, cmd_endpoint_posture, "機器のそなえの点数と、次にすること", "how well machines are prepared, and what to do next", NULL },
+    { "endpoint act", "MACHINE ACTION [WHAT]", 2, 3, cmd_endpoint_act, "機器に、切りはなす・止める・集めるなどを命じる", "tell a machine to isolate itself, block, kill, collect", o_endpoint_act },
+    { "endpoint actions", "MACHINE", 1, 1, cmd_endpoint_actions, "機器に命じたことと、どうなったか", "what a machine was told to do, and what came of it", NULL },
+    { "endpoint decide", "FINDING ACTION", 2, 2, cmd_endpoint_decide, "見つかった一件をどうするか(kill、resume、give_back など)", "decide about a finding: kill, resume, give_back …", o_endpoint_decide },
+    { "endpoint packs", "", 0, 0, cmd_endpoint_packs, "機器から集めた証拠の一覧", "evidence packs of the machines", NULL },
+    { "endpoint pack", "ID FILE", 2, 2, cmd_endpoint_pack, "証拠を一つ受け取る", "take an evidence pack", NULL },
     { "endpoint findings", "", 0, 0, cmd_endpoint_findings, "機器が見つけて止めたこと", "what machines found and stopped", o_endpoint_findings },
     { "endpoint finding", "ID", 1, 1, cmd_endpoint_finding, "その一件を詳しく", "one of them in full", NULL },
     { "devices rename", "MACHINE NAME", 2, 2, cmd_devices_rename, "機器の名前を変える", "rename a machine", NULL },

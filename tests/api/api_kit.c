@@ -207,6 +207,9 @@ static json_t *query_of(char *text)
     return q;
 }
 
+size_t kit_body_n;
+const char *kit_sign_pub = "11";
+
 void kit_begin(struct kit *k, const struct kit_who *who, const char *method, const char *path, const char *body)
 {
     static const struct kit_who nobody = { 0 };
@@ -228,7 +231,8 @@ void kit_begin(struct kit *k, const struct kit_who *who, const char *method, con
     if (w->uid)
         json_object_set_new(req, "uid", json_integer(*w->uid));
     k->answered = false;
-    api_handle(k->api, req, body ? SM_SPAN_STR(body) : SM_SPAN(NULL, 0), done, k, &k->call);
+    api_handle(k->api, req, body ? SM_SPAN(body, kit_body_n ? kit_body_n : strlen(body)) : SM_SPAN(NULL, 0), done, k, &k->call);
+    kit_body_n = 0;
     json_decref(req);
 }
 
@@ -305,7 +309,7 @@ void kit_device(struct kit *k, const char *cert, char ret_device[33])
     assert_int_equal(
         state_do(k->state, STATE_device_add,
             STATE_ARGS(state_t(ret_device), state_t(client), state_t("受付パソコン1"), state_t("pc1"), state_t("Linux"),
-                state_t("m"), state_t("1"), state_t("11"), state_t(cert), state_i(plat_clock_wall().s + 86400 * 300),
+                state_t("m"), state_t("1"), state_t(kit_sign_pub), state_t(cert), state_i(plat_clock_wall().s + 86400 * 300),
                 state_i(365), state_i(plat_clock_wall().s), state_j(NULL))),
         1);
 }

@@ -37,6 +37,9 @@ struct kit {
 extern int (*kit_decide)(void *arg, const char *what, const json_t *in, json_t **ret);
 extern void *kit_decide_arg;
 extern int (*kit_respond)(const char *what, const json_t *in, json_t **ret, char *ret_why);
+/* So many bytes of the next body, whatever is in them; 0: it is a text. */
+extern size_t kit_body_n;
+extern const char *kit_sign_pub; /* of the machines that kit_device makes, as hex */
 int kit_open(void **state);     /* cmocka set-up and tear-down */
 int kit_close(void **state);
 /* Set-up is done and there is one person a role: accounts "director", "manager", "staff", "vendor", TOTP off. */

@@ -23,7 +23,7 @@ if (!inside) {
     const code = await new Promise((ok) => p.on('exit', ok));
     console.log(out.split('\n').filter((l) => l.includes('ms until')).join('\n'));
     assert.equal(code, 0, out);
-    assert.match(out, /tests 8\b/, out);
+    assert.match(out, /tests 10\b/, out);
   });
 } else {
   const ns = `skm-${process.pid}`, BOX = '10.77.0.1', OTHER = '10.77.0.9', MACHINE = '10.77.0.2';
@@ -161,6 +161,66 @@ if (!inside) {
     assert.equal(a.facts.killed, 3);
     for (const pid of family.slice(1)) await L.until('its end', () => !fs.existsSync(`/proc/${pid}`) || fs.readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z '));
     assert.equal((await c.call('POST', `devices/${id}/actions`, { action: 'kill', args: { processes: [{ pid: 1, start: 1 }] } })).status, 400);
+  });
+
+  test('an evidence pack is collected, signed, sent in pieces, and read by the director alone', { timeout: 300e3 }, async () => {
+    const a = await L.until('the pack', async () => {
+      const r = await c.post(`devices/${id}/actions`, { action: 'evidence', args: {} });
+      return L.until('its end', async () => {
+        const x = (await actions()).find((y) => y.id === r.id);
+        return ['done', 'failed'].includes(x.state) && x;
+      }, 200e3);
+    });
+    assert.equal(a.state, 'done', JSON.stringify(a));
+    const p = await c.get(`evidence-packs/${a.pack}`);
+    const statement = JSON.parse(p.signed.statement);
+    const parts = [];
+    for (let at = 0; at < p.bytes;) {
+      const r = await c.call('GET', `evidence-packs/${a.pack}/file?offset=${at}`);
+      assert.equal(r.status, 200);
+      parts.push(r.raw);
+      at += r.raw.length;
+    }
+    const whole = Buffer.concat(parts), file = path.join(place, 'pack.tar.zst'), out = path.join(place, 'pack');
+    assert.equal(whole.length, p.bytes);
+    assert.equal(crypto.createHash('sha256').update(whole).digest('hex'), p.sha256);
+    assert.equal(statement.sha256, p.sha256);
+    fs.writeFileSync(file, whole);
+    fs.mkdirSync(out);
+    const zstd = spawnSync('python3', ['-c', `
+import ctypes,ctypes.util,tarfile,io,sys
+z=ctypes.CDLL('libzstd.so.1'); z.ZSTD_createDStream.restype=ctypes.c_void_p
+class B(ctypes.Structure): _fields_=[('p',ctypes.c_void_p),('n',ctypes.c_size_t),('at',ctypes.c_size_t)]
+d=open(sys.argv[1],'rb').read(); s=ctypes.c_void_p(z.ZSTD_createDStream()); z.ZSTD_initDStream(s)
+b=ctypes.create_string_buffer(d,len(d)); i=B(ctypes.cast(b,ctypes.c_void_p),len(d),0); o=ctypes.create_string_buffer(1<<20); all=b''
+z.ZSTD_decompressStream.restype=ctypes.c_size_t
+while i.at<i.n:
+    x=B(ctypes.cast(o,ctypes.c_void_p),1<<20,0); r=z.ZSTD_decompressStream(s,ctypes.byref(x),ctypes.byref(i)); assert r<1<<60; all+=o.raw[:x.at]
+tarfile.open(fileobj=io.BytesIO(all)).extractall(sys.argv[2])`, file, out]);
+    assert.equal(zstd.status, 0, String(zstd.stderr));
+    const sums = fs.readFileSync(path.join(out, 'SHA256SUMS'), 'utf8').trim().split('\n').map((l) => l.split('  '));
+    for (const [sum, name] of sums) assert.equal(crypto.createHash('sha256').update(fs.readFileSync(path.join(out, name))).digest('hex'), sum, name);
+    assert.equal(statement.files.length, sums.length);
+    for (const name of ['facts.json', 'processes.jsonl', 'net/tcp', 'maps.txt', 'recent-files.tsv', 'agent/journal-000001.jsonl']) assert.ok(sums.some(([, n]) => n === name), name);
+    const mine = fs.readFileSync(path.join(out, 'processes.jsonl'), 'utf8').trim().split('\n').map((l) => JSON.parse(l)).find((x) => x.pid === process.pid);
+    assert.equal(mine.sha256, crypto.createHash('sha256').update(fs.readFileSync(process.execPath)).digest('hex'));
+    assert.ok(!sums.some(([, n]) => /shadow|key/.test(n)));
+    assert.deepEqual(fs.readdirSync(path.join(agent.data, 'actor/evidence')), []);
+    assert.ok((await c.get('audit?limit=50')).items.some((x) => x.act === 'evidence-pack.read'));
+    await c.must('DELETE', `evidence-packs/${a.pack}`);
+    assert.equal((await c.call('GET', `evidence-packs/${a.pack}`)).status, 404);
+  });
+
+  test('a file is set aside and put back', { timeout: 300e3 }, async () => {
+    const file = path.join(place, 'watched/strange.bin');
+    fs.writeFileSync(file, 'strange\n', { mode: 0o755 });
+    const before = fs.statSync(file);
+    const a = await done('quarantine', { path: file, reason: 'a test' });
+    assert.ok(!fs.existsSync(file));
+    await done('unquarantine', { id: a.facts.id });
+    assert.equal(fs.readFileSync(file, 'utf8'), 'strange\n');
+    assert.equal(fs.statSync(file).mode, before.mode);
+    assert.equal((await order('quarantine', { path: path.join(agent.data, 'agent.json') })).state, 'failed');
   });
 
   test('what was done stands in the journal of the machine and in the audit log of the box', async () => {

@@ -28,8 +28,8 @@ struct actor {
     int folder;                             /* the same, open */
     bool beside_box;                        /* a box stands on this machine */
     struct part_life life;
-    struct sm_ipc *link, *judge, *sensor;
-    unsigned judge_life;                    /* counts its channels */
+    struct sm_ipc *link, *judge, *scan;
+    unsigned judge_life, scan_life;         /* count their channels */
     struct hold hold;
     struct actlog *journal;
     struct sm_timer *tick;
@@ -55,7 +55,8 @@ struct act {
     json_t *args;           /* its own; never NULL */
     int64_t for_s;          /* 0: without an end */
     uint64_t began_ms;
-    unsigned judge_life;    /* who asked, when judge did */
+    bool by_scan;           /* scan asked, else judge */
+    unsigned judge_life;    /* the channel of who asked */
     uint64_t judge_ask;
     uint16_t judge_type;
     /* What came of it. */
@@ -80,6 +81,8 @@ struct action {
     bool (*before)(struct act *t);
     /* In a thread of its own; reads of the actor only what never changes (data, config, local, own).  NULL: nothing slow. */
     void (*run)(struct act *t);
+    /* In the loop, after run when that went well: true when more is to come before it is over (actor_over then).  NULL: no. */
+    bool (*after)(struct act *t);
     /* In the loop, after run; also when run failed (t->err).  NULL: nothing. */
     void (*ended)(struct act *t);
 };
@@ -97,7 +100,8 @@ const char *act_text(const struct act *t, const char *key); /* of the args; "" w
 
 /* Begin one (taken); ended by actor_over. */
 void actor_begin(struct act *t);
-void actor_go(struct act *t); /* from before() */
+void actor_go(struct act *t);   /* from before() */
+void actor_over(struct act *t); /* from after() */
 struct act *act_new(struct actor *a, const struct action *row, const char *id, const json_t *args);
 void act_free(struct act *t);
 
@@ -128,7 +132,7 @@ sm_must_use int giveback_take_back(struct act *t);
 /* ---- rows ---- */
 extern const struct action act_isolate, act_release, act_block_address, act_unblock_address, act_block_file, act_unblock_file, act_kill,
     act_stop, act_resume, act_disable_account, act_enable_account, act_evidence, act_give_back, act_undo_give_back, act_quarantine,
-    act_unquarantine, act_excuse, act_uninstall;
+    act_unquarantine, act_quarantine_remove, act_excuse, act_uninstall;
 
 /* ---- what the box is told (report.c) ---- */
 struct reports;

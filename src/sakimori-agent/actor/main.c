@@ -99,8 +99,9 @@ static void answer_judge(struct act *t, const char *state)
     struct sm_buf b = SM_BUF_INIT(8192);
     json_t *o = json_pack("{s:s,s:s,s:O*,s:O*}", "state", state, "detail", t->detail, "facts", t->facts, "files",
         json_object_get(t->facts, "files"));
-    if (o && a->judge && t->judge_life == a->judge_life && !sm_json_dump(o, &b))
-        (void)!sm_ipc_reply_id(a->judge, t->judge_type, t->judge_ask, 0, sm_buf_span(&b), -1); /* it is going away then */
+    struct sm_ipc *to = t->judge_life == (t->by_scan ? a->scan_life : a->judge_life) ? t->by_scan ? a->scan : a->judge : NULL;
+    if (o && to && !sm_json_dump(o, &b))
+        (void)!sm_ipc_reply_id(to, t->judge_type, t->judge_ask, 0, sm_buf_span(&b), -1); /* it is going away then */
     json_decref(o);
     sm_buf_wipe(&b);
 }
@@ -118,7 +119,7 @@ static void tell_finding(struct act *t, const char *state)
     sm_buf_wipe(&b);
 }
 
-static void over(struct act *t)
+void actor_over(struct act *t)
 {
     struct actor *a = t->a;
     const char *state = t->err ? "failed" : "done";
@@ -169,8 +170,8 @@ static void on_wake(void *arg, int fd, unsigned events)
     struct act *t = NULL;
     (void)arg;
     (void)events;
-    if (plat_fs_read(fd, &t, sizeof t) == (ssize_t)sizeof t)
-        over(t);
+    if (plat_fs_read(fd, &t, sizeof t) == (ssize_t)sizeof t && (t->err || !t->row->after || !t->row->after(t)))
+        actor_over(t);
 }
 
 void actor_begin(struct act *t)
@@ -188,7 +189,7 @@ void actor_go(struct act *t)
     pthread_attr_t attr;
     pthread_t thread;
     if (!t->row->run) {
-        over(t);
+        actor_over(t);
         return;
     }
     int e = pthread_attr_init(&attr);
@@ -203,7 +204,7 @@ void actor_go(struct act *t)
     if (!e)
         return;
     act_fail(t, -e, "%s", sm_strerror(-e));
-    over(t);
+    actor_over(t);
 }
 
 /* May it begin?  Written down first: what dies in the middle is known. */
@@ -332,7 +333,7 @@ static bool too_often(struct actor *a)
 }
 
 /* False: that was no request of ours, and the channel ends. */
-static bool on_do(struct actor *a, const struct sm_ipc_msg *m)
+static bool on_do(struct actor *a, struct sm_ipc *ipc, const struct sm_ipc_msg *m)
 {
     static unsigned long long number;
     sm_cleanup(sm_json_free) json_t *o = NULL;
@@ -344,7 +345,8 @@ static bool on_do(struct actor *a, const struct sm_ipc_msg *m)
     const json_t *args = sm_obj_obj(&f, "args");
     int64_t for_s = sm_obj_int_opt(&f, "for_s", 0, 86400, 86400);
     const struct action *row = f.err ? NULL : actor_find(name);
-    if (!row)
+    bool scan = ipc == a->scan;
+    if (!row || (scan && row != &act_quarantine))
         return false;
     (void)snprintf(id, sizeof id, "judge-%llx-%llu", (unsigned long long)plat_clock_boot_ns(), ++number); /* fits */
     struct act *t = act_new(a, row, id, args);
@@ -352,7 +354,8 @@ static bool on_do(struct actor *a, const struct sm_ipc_msg *m)
         return false;
     (void)snprintf(t->finding, sizeof t->finding, "%s", finding ? finding : "");
     t->for_s = for_s;
-    t->judge_life = a->judge_life;
+    t->by_scan = scan;
+    t->judge_life = scan ? a->scan_life : a->judge_life;
     t->judge_ask = m->id;
     t->judge_type = m->type;
     if (too_often(a))
@@ -397,12 +400,14 @@ static void on_gone(void *arg, struct sm_ipc *ipc, int err)
 {
     struct actor *a = arg;
     if (err)
-        sm_error("%s broke the rules of its channel: %s", ipc == a->link ? "link" : "judge", sm_strerror(err));
+        sm_error("%s broke the rules of its channel: %s", ipc == a->link ? "link" : ipc == a->scan ? "scan" : "judge", sm_strerror(err));
     if (ipc == a->link) {
         a->link = NULL;
         reports_dropped(a);
     } else if (ipc == a->judge) {
         a->judge = NULL;
+    } else if (ipc == a->scan) {
+        a->scan = NULL;
     }
     sm_ipc_free(ipc);
 }
@@ -414,29 +419,45 @@ static void on_judge(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
         on_policy(a, m);
     else if (m->type == E_AGAIN)
         actor_tell_blocked(a);
-    else if (!on_do(a, m))
+    else if (!on_do(a, ipc, m))
         on_gone(a, ipc, -SM_EPROTO);
 }
 
+static const struct sm_ipc_rule from_link[] = {{L_ORDER, 2 * ORDER_MAX, false, "L_ORDER"}};
+static const struct sm_ipc_rule from_judge[] = {
+    {E_POLICY, ENDPOINT_ROW_MAX, false, "E_POLICY"}, {E_DO, E_DO_MAX, false, "E_DO"}, {E_AGAIN, 16, false, "E_AGAIN"}};
+static const struct sm_ipc_rule from_scan[] = {{E_DO, E_DO_MAX, false, "E_DO"}};
+enum { PEER_LINK, PEER_JUDGE, PEER_SCAN, PEERS };
+/* Who may say what. */
+static const struct {
+    const char *name;
+    const struct sm_ipc_rule *may;
+    size_t may_n;
+    sm_ipc_fn said;
+} peers[PEERS] = {
+    [PEER_LINK] = {"link", from_link, 1, on_link},
+    [PEER_JUDGE] = {"judge", from_judge, 3, on_judge},
+    [PEER_SCAN] = {"scan", from_scan, 1, on_judge},
+};
+
 static void on_attach(void *arg, const char *peer, bool fresh, int *fd)
 {
-    static const struct sm_ipc_rule from_link[] = {{L_ORDER, 2 * ORDER_MAX, false, "L_ORDER"}};
-    static const struct sm_ipc_rule from_judge[] = {
-        {E_POLICY, ENDPOINT_ROW_MAX, false, "E_POLICY"}, {E_DO, E_DO_MAX, false, "E_DO"}, {E_AGAIN, 16, false, "E_AGAIN"}};
     struct actor *a = arg;
-    bool link = strcmp(peer, "link") == 0;
-    const struct sm_ipc_config c = {.may_receive = link ? from_link : from_judge,
-        .may_receive_n = link ? 1 : 3,
+    size_t i = 0;
+    (void)fresh;
+    while (i < PEERS && strcmp(peer, peers[i].name) != 0)
+        i++;
+    if (i == PEERS)
+        return;
+    const struct sm_ipc_config c = {.may_receive = peers[i].may,
+        .may_receive_n = peers[i].may_n,
         .body_max = SM_IPC_BODY_MAX,
         .queue_max = (size_t)4 << 20,
-        .on_message = link ? on_link : on_judge,
+        .on_message = peers[i].said,
         .on_gone = on_gone,
         .arg = a};
-    struct sm_ipc **to = link ? &a->link : &a->judge;
+    struct sm_ipc **to = i == PEER_LINK ? &a->link : i == PEER_JUDGE ? &a->judge : &a->scan;
     int taken = *fd;
-    (void)fresh;
-    if (!link && strcmp(peer, "judge") != 0)
-        return;
     *fd = -1;
     if (*to)
         on_gone(a, *to, 0);
@@ -444,13 +465,14 @@ static void on_attach(void *arg, const char *peer, bool fresh, int *fd)
         sm_error("the channel to %s could not be made", peer);
         return;
     }
-    if (link) {
+    if (i == PEER_LINK)
         reports_go(a);
-    } else {
-        a->judge_life++;
-        actor_tell_blocked(a);
-        tell_state(a);
-    }
+    a->scan_life += i == PEER_SCAN;
+    if (i != PEER_JUDGE)
+        return;
+    a->judge_life++;
+    actor_tell_blocked(a);
+    tell_state(a);
 }
 
 /* ---- what ends by itself ---- */

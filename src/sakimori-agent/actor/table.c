@@ -7,7 +7,7 @@
 
 const struct action *const actor_table[] = {&act_isolate, &act_release, &act_block_address, &act_unblock_address, &act_block_file,
     &act_unblock_file, &act_kill, &act_stop, &act_resume, &act_excuse, &act_give_back, &act_undo_give_back,
-    &act_disable_account, &act_enable_account, &act_uninstall};
+    &act_quarantine, &act_unquarantine, &act_quarantine_remove, &act_evidence, &act_disable_account, &act_enable_account, &act_uninstall};
 const size_t actor_table_n = sizeof actor_table / sizeof actor_table[0];
 
 const struct action *actor_find(const char *name)

@@ -1,0 +1,111 @@
+/* A file set aside where nobody runs it, and put back (the room quarantine).  Its folder is DATA/quarantine, of root alone. */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "plat/clock.h"
+#include "plat/fs.h"
+#include "quarantine/quarantine.h"
+#include "sakimori-agent/actor/actor.h"
+
+enum { TRY_MS = 300, TRY_FOR_MS = 60000 };
+static const struct quarantine_limits limits = {(uint64_t)4 << 30, (uint64_t)1 << 30, (uint64_t)1 << 30};
+
+static int open_folder(const struct act *t)
+{
+    char path[AGENT_PATH_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s/quarantine", t->a->data); /* room was made */
+    int r = endpoint_folder(t->a->data, "quarantine", "", 0);
+    return r ? r : plat_fs_open_dir(AT_FDCWD, path);
+}
+
+/* "path": as text; "path64": as base64, where it is no UTF-8.  The agent's own files are not for this. */
+static int path_of(const struct act *t, struct sm_buf *ret)
+{
+    const char *text = act_text(t, "path"), *b64 = act_text(t, "path64");
+    int r = *b64 ? sm_unbase64(SM_SPAN_STR(b64), ret) : sm_buf_put(ret, text, strlen(text));
+    size_t n = strlen(t->a->data);
+    if (r)
+        return r;
+    if (!ret->n || ret->p[0] != '/' || memchr(ret->p, 0, ret->n))
+        return -SM_EINVAL;
+    return ret->n > n && memcmp(ret->p, t->a->data, n) == 0 && ret->p[n] == '/' ? -SM_EDENIED : 0;
+}
+
+static int check(struct act *t)
+{
+    struct sm_buf b = SM_BUF_INIT(PLAT_PATH_MAX);
+    int r = path_of(t, &b);
+    const char *h = act_text(t, "sha256");
+    sm_buf_wipe(&b);
+    if (!r && *h && (strlen(h) != 64 || strspn(h, "0123456789abcdef") != 64))
+        r = -SM_EINVAL;
+    if (r)
+        act_say(t, "%s", r == -SM_EDENIED ? "the agent's own files are not set aside" : "this is no path of a file");
+    return r;
+}
+
+static void take(struct act *t)
+{
+    struct sm_buf path = SM_BUF_INIT(PLAT_PATH_MAX);
+    uint8_t sum[32];
+    char id[QUARANTINE_ID] = "";
+    const char *h = act_text(t, "sha256");
+    json_t *entry = NULL;
+    const uint64_t until = plat_clock_mono_ms() + TRY_FOR_MS;
+    int r = path_of(t, &path), folder = r ? -1 : open_folder(t);
+    if (!r && *h)
+        r = sm_unhex(h, 64, sum, sizeof sum);
+    const struct quarantine_what w = {.path = sm_buf_span(&path), .sha256 = *h ? sum : NULL, .reason = act_text(t, "reason"),
+        .by = t->by_order ? "order" : "policy", .finding = t->finding};
+    r = r ? r : folder < 0 ? folder : quarantine_take(folder, &limits, &w, id, &entry);
+    while (r == -SM_EAGAIN && plat_clock_mono_ms() < until) {
+        plat_clock_sleep_ms(TRY_MS);
+        r = quarantine_take(folder, &limits, &w, id, &entry);
+    }
+    if (folder >= 0)
+        (void)close(folder); /* only read */
+    if (!r) {
+        act_say(t, "the file is set aside");
+        act_fact(t, "id", json_string(id));
+        act_fact(t, "entry", entry);
+    } else {
+        act_fail(t, r, "%s", r == -SM_EMISMATCH ? "the file has changed since" : sm_strerror(r));
+    }
+    sm_buf_wipe(&path);
+}
+
+const struct action act_quarantine = {.name = "quarantine", .allow = ALLOW_SCAN, .check = check, .run = take};
+
+static int check_id(struct act *t)
+{
+    const char *id = act_text(t, "id");
+    if (strlen(id) == QUARANTINE_ID - 1 && strspn(id, "0123456789abcdef") == QUARANTINE_ID - 1)
+        return 0;
+    act_say(t, "there is no such file set aside");
+    return -SM_EINVAL;
+}
+
+static void give_back(struct act *t)
+{
+    struct sm_buf path = SM_BUF_INIT(PLAT_PATH_MAX), b64 = SM_BUF_INIT(2 * PLAT_PATH_MAX);
+    const uint64_t until = plat_clock_mono_ms() + TRY_FOR_MS;
+    bool remove = strcmp(t->row->name, "quarantine_remove") == 0;
+    int folder = open_folder(t), r;
+    do
+        r = folder < 0 ? folder : remove ? quarantine_remove(folder, act_text(t, "id")) : quarantine_give_back(folder, act_text(t, "id"), &path);
+    while (r == -SM_EAGAIN && plat_clock_mono_ms() < until && (plat_clock_sleep_ms(TRY_MS), true));
+    if (folder >= 0)
+        (void)close(folder); /* only read */
+    if (r)
+        act_fail(t, r, "%s", r == -SM_ENOTFOUND ? "there is no such file set aside" : r == -SM_ESTATE ? "it is not set aside any more" : sm_strerror(r));
+    else
+        act_say(t, "%s", remove ? "the file is removed for good" : "the file is back");
+    if (!r && path.n && !sm_base64(sm_buf_span(&path), &b64) && sm_buf_str(&b64))
+        act_fact(t, "path", json_string(sm_buf_str(&b64)));
+    sm_buf_wipe(&path);
+    sm_buf_wipe(&b64);
+}
+
+const struct action act_unquarantine = {.name = "unquarantine", .allow = ALLOW_NOBODY, .check = check_id, .run = give_back};
+const struct action act_quarantine_remove = {.name = "quarantine_remove", .allow = ALLOW_NOBODY, .check = check_id, .run = give_back};
