@@ -28,7 +28,7 @@ export interface Finding {
 export type FindingHead = Omit<Finding, 'processes' | 'paths' | 'reasons' | 'acts'>;
 export interface DeviceAct {
     id: string; action: string; args: Record<string, unknown>; state: 'sent' | 'taken' | 'done' | 'failed' | 'undone' | 'ended' | string;
-    at: string; until: string | null; by: string; by_name?: string; detail: string; ended?: string | null; facts?: Record<string, unknown> | null; finding?: string | null; undo?: string | null;
+    at: string; until: string | null; by: string; by_name?: string; detail: string; ended?: string | null; facts?: Record<string, unknown> | null; finding?: string | null; undo?: string | null; pack?: string | null;
 }
 export type RansomMode = 'off' | 'watch' | 'stop' | 'kill';
 export interface Policy {

@@ -1,5 +1,6 @@
 // The ways through the screens of guarded machines, in a real browser against the mock of the API.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { startMock } from '../mock/server.mjs';
 import { settled, startBrowser } from './lib.mjs';
@@ -59,6 +60,13 @@ test('what was done can be taken back from the list', async () => {
     await page.locator('dialog[open]').waitFor({ state: 'detached' });
     assert.deepEqual(calls('POST', '/devices/d6/actions')[0].data, { action: 'unblock_address', args: { to: '203.0.113.44' } });
     await page.waitForFunction(() => !document.querySelector('[aria-label="取り消す: 相手をふさぐ"]'));
+});
+
+test('an evidence pack is taken in pieces and becomes one file', async () => {
+    await open('/machines/d6');
+    const [file] = await Promise.all([page.waitForEvent('download'), button('証拠を受け取る').click()]);
+    assert.equal(file.suggestedFilename(), 'sakimori-evidence-e1.tar.zst');
+    assert.equal((await readFile(await file.path())).length, 9000);
 });
 
 test('the vendor cuts off, scans and collects, but blocks nothing and decides nothing', async () => {

@@ -14,6 +14,7 @@ import { whenOf } from '../time';
 import { Confirm } from '../ui/confirm';
 import { AreaField, Choice, Mark, Said, TextField } from '../ui/parts';
 import type { MarkState } from '../ui/parts';
+import { TakePack } from './evidence';
 import { ACT_WORD } from './finding';
 
 type Ask = 'isolate' | 'release' | 'scan' | 'evidence' | 'block_address';
@@ -60,6 +61,7 @@ function Row({ a, now, all, onUndo }: { a: DeviceAct; now: number; all: List<Dev
     return <li><Mark state={MARK[a.state] ?? 'unknown'} /><div><b>{word}</b>{about && <> <span class="mono">{about}</span></>} <span>{worded(T as Record<string, Text>, `w_${a.state}`)}</span>
         <span class="sub blk num">{t(T.by, { by: a.by === 'policy' ? t(T.byPolicy) : a.by_name || a.by, at: whenOf(a.at, now) })}{a.until && <> ・ {t(T.until, { at: whenOf(a.until, now) })}</>}</span>
         {a.detail && <span class="sub blk">{a.detail}</span>}
+        {a.pack && onUndo && <TakePack id={a.pack} />}
         {onUndo && canUndo(a, all.items) && <button type="button" class="linkbtn no-print" aria-label={t(T.undoOf, { what: word })} onClick={onUndo}>{t(T.undo)}</button>}</div></li>;
 }
 

@@ -10,6 +10,10 @@ export const T = {
     undoOf: { ja: '取り消す: {what}', en: 'Undo: {what}' },
     undoAsk: { ja: '取り消しますか', en: 'Undo this?' },
     asked: { ja: '機器にたのみました', en: 'The machine was asked' },
+    pack: { ja: '証拠を受け取る', en: 'Take the evidence' },
+    packPart: { ja: '{n} / {all}', en: '{n} of {all}' },
+    packTaking: { ja: '受け取っています', en: 'Taking it' },
+    packStop: { ja: 'やめる', en: 'Stop' },
     // states of an order
     w_waiting: { ja: 'これから伝えます', en: 'not sent yet' },
     w_sent: { ja: '伝えました。返事を待っています', en: 'sent, waiting for the answer' },

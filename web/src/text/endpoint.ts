@@ -54,7 +54,7 @@ export const T = {
     posture: { ja: 'そなえの点数', en: 'Readiness' },
     points: { ja: '/ 100点', en: 'of 100' },
     pointsOf: { ja: '{n} / {of}点', en: '{n} of {of}' },
-    unknownN: { ja: '分からないことが{n}つあります。点数に入れていません。', en: '{n} things are not known and count for nothing.' },
+    unknownN: { ja: '分からないことが{n}つあります。点数に入れていません。', en: 'Not known: {n}. That counts for nothing.' },
     nextOne: { ja: '次にすること', en: 'Next thing to do' },
     nextNone: { ja: 'いま、することはありません', en: 'There is nothing to do now' },
     facts: { ja: '点数のわけ', en: 'What the score is made of' },

@@ -55,6 +55,7 @@ export const T = {
     pNumber: { ja: '番号 {n}', en: 'no. {n}' },
     pAfter: { ja: '{span}後', en: '+{span}' },
     pFirst: { ja: '最初', en: 'first' },
+    pMoreShow: { ja: 'ほかの{n}個も見る', en: 'Show {n} more' },
     pMore: { ja: 'ほか {n}個', en: '{n} more' },
     // files
     files: { ja: 'さわられたファイル', en: 'Files touched' },

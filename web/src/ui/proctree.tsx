@@ -1,21 +1,23 @@
 // Who started whom, as a nested list: the same for eyes, ears and paper.
+import { useState } from 'preact/hooks';
 import { shortName, treeOf } from '../endpoint';
 import type { Proc, ProcNode } from '../endpoint';
 import { t } from '../i18n';
 import { T } from '../text/findings';
 import { Badge } from './parts';
 
-const SHOWN_MAX = 60; // more than that is no picture any more; the count says the rest
+const FIRST_MAX = 12; // what is read at a glance; the rest when asked for
 const PAPER_MAX = 6; // on a sheet of paper
 const DEEP_MAX = 6;   // deeper ones stand under each other
 
 /** when: the moment a process began, as people read it; null where it is not known. */
 export function ProcTree({ list, bad, when }: { list: Proc[]; bad: string; when: (p: Proc) => string | null }) {
+    const [all, setAll] = useState(false);
     if (!list.length) return <p class="sub">{t(T.treeNone)}</p>;
-    const shown = list.slice(0, SHOWN_MAX);
+    const shown = all ? list : list.slice(0, FIRST_MAX);
     return <><p class="sub tree-help">{t(T.treeHelp)}</p><div class="ptree mt-s"><Level nodes={treeOf(shown)} bad={bad} when={when} deep={0} left={{ n: PAPER_MAX }} /></div>
         {list.length > PAPER_MAX && <p class="paper-only num">{t(T.pMore, { n: list.length - PAPER_MAX })}</p>}
-        {list.length > shown.length && <p class="sub num no-print">{t(T.pMore, { n: list.length - shown.length })}</p>}</>;
+        {list.length > shown.length && <p class="no-print"><button type="button" class="linkbtn more num" onClick={() => setAll(true)}>{t(T.pMoreShow, { n: list.length - shown.length })}</button></p>}</>;
 }
 
 /* left: how many more go on paper, counted in reading order. */
