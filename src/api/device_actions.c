@@ -123,7 +123,7 @@ static const struct kind {
     {"scan", "scan", paths_of, NULL, NULL, DAY_S, -1, true, false},
     {"quarantine", "act", path_of, "path", NULL, DAY_S, -1, false, false},
     {"unquarantine", "act", id_of, "id", NULL, DAY_S, -1, false, false},
-    {"quarantine_remove", "act", id_of, "id", NULL, DAY_S, -1, false, false},
+    {"remove_quarantine", "act", id_of, "id", NULL, DAY_S, -1, false, false},
 };
 
 static const struct kind *kind_of(const char *name)

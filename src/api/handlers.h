@@ -41,6 +41,8 @@ void h_posture(struct api_call *c);
 void h_postures(struct api_call *c);
 void h_finding(struct api_call *c);
 void h_finding_post(struct api_call *c);
+void h_quarantine(struct api_call *c);
+void h_quarantine_post(struct api_call *c);
 void h_device_logs_put(struct api_call *c);
 void h_log_classes_put(struct api_call *c);
 void h_log_hold(struct api_call *c);

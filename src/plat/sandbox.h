@@ -64,7 +64,7 @@ int plat_sandbox_landlock_abi(void);
 
 /* Only the system calls of the named profile; any other kills the process (SIGSYS).  Profiles: "front", "keyd",
  * "brain", "vault", "opener", "copier", "courier", "out", "agent-link", "agent-backup", "agent-restore", "agent-lend", "agent-logs", "agent-inspect",
- * "agent-judge", "agent-actor" (and the tools it starts),
+ * "agent-judge", "agent-scan" (sockets of this machine alone), "agent-yara" (as agent-smb, without a network), "agent-actor" (and the tools it starts),
  * "agent-dump" (and the tools it starts: an unknown call is answered with ENOSYS), "agent-smb" (the same, for a library of
  * others), "agent-sqlite", "agent-proof" (as agent-dump, with a server that has sockets of this machine alone).
  * -SM_ENOTFOUND unknown profile.  In sanitizer builds nothing is done and missing says so. */

@@ -313,7 +313,7 @@ static int take_file(int folder, const struct quarantine_limits *l, const struct
     struct plat_meta m;
     struct plat_object o;
     uint8_t pad[PAD];
-    json_t *e;
+    json_t *e = NULL;
     int r = plat_meta_read(fd, "", PLAT_META_XATTR, &m);
     if (r < 0)
         return r;
@@ -328,7 +328,7 @@ static int take_file(int folder, const struct quarantine_limits *l, const struct
         return r;
     r = save_bytes(folder, l, w, fd, pad, e);
     if (r == 0)
-        r = spot_is(s, &o) ? plat_fs_unlink(s->dir, s->name) : -SM_EAGAIN; /* another file has the name by now */
+        r = spot_is(s, &o) ? plat_fs_unlink(s->dir, s->name) : -SM_EMISMATCH; /* another file has the name by now */
     if (r < 0) {
         (void)forget(folder, e); /* the next call does it otherwise */
         json_decref(e);

@@ -11,6 +11,7 @@
  *   guard        the supervisor's other half: each watches and starts the other (guard/guard.h)
  *   sensor       asks before files are opened, stops trees of processes; root with four capabilities (sensor/sensor.h)
  *   actor        kills, isolates, blocks, gives back, for a signed order or as the policy lets judge ask; no network (actor/actor.h)
+ *   scan, yara   look at files for what is known to be bad; no network (scan/scan.h)
  *   judge        rules on events, findings, the endpoint's policy; no network, no key (judge/judge.h)
  *   prepare, hook  before and after files are read (helper.h); started for it and gone after it
  *   restore      writes files, for one signed order; no network; started for it and gone after it
@@ -81,8 +82,8 @@ enum agent_msg {
     E_MEMBERS = 81,      /* actor → judge → sensor: JSON {"tree"} → {"processes":[{"pid","start"}…≤1000]}: who lives of it */
     E_BLOCKED = 82,      /* actor → judge → sensor: JSON {"files":[sha256…≤400]}: programs that orders block, all of them each time */
     E_AGAIN = 83,        /* judge → actor: empty; the sensor is new: E_BLOCKED once more */
-    E_LOOK = 90,         /* sensor, judge → scan */
-    E_FOUND = 91,        /* scan → judge */
+    E_LOOK = 90,         /* sensor, judge → scan: JSON {"path"}, a program that was started or written; or {"to","program"}, where it connected */
+    Y_SCAN = 92,         /* scan → yara: an open file goes along → the name of the rule that matched, or nothing */
     /* The agent's own life (guard/, alive.h; PROTOCOL-agent.md, "Alive") */
     A_BEAT = 100,  /* part → supervisor, as often as part_life says: nothing in it */
     A_ALIVE = 101, /* supervisor → link: JSON {"life","machine","parts":{part: ms since its last beat},"why":[notes]} */
@@ -116,6 +117,7 @@ enum agent_msg {
 #define E_SENSOR_STATE_MAX ((size_t)16 << 10)
 #define E_PART_STATE_MAX ((size_t)4 << 10)
 #define E_TREE_MAX ((size_t)256)
+#define E_LOOK_MAX ((size_t)16 << 10)
 #define E_DO_MAX ((size_t)32 << 10)
 #define E_BLOCKED_MAX ((size_t)64 << 10)
 #define L_ENDPOINT_MAX ((size_t)32 << 10)
@@ -134,11 +136,15 @@ int lend_main(const char *data, const char *skip);
 int logs_main(const char *data, const char *skip);
 int sensor_main(const char *data, const char *skip);
 int actor_main(const char *data, const char *skip);
+int scan_main(const char *data, const char *skip);
+int yara_main(const char *data, const char *skip);
 int judge_main(const char *data, const char *skip);
 /* local_socket as in supervisor_main; kept: the service manager starts the supervisor again. */
 int guard_main(const char *data, const char *skip, const char *local_socket, bool kept);
 #define JUDGE_USER "_sakimori-judge"
 #define JUDGE_UID 64325u
+#define SCAN_USER "_sakimori-scan" /* and of yara, which has no capability */
+#define SCAN_UID 64326u
 #define LOGS_USER "_sakimori-logs"
 #define LOGS_UID 64324u
 sm_must_use int logs_folder(const char *data); /* DATA/logs, of that user; made by the supervisor */

@@ -307,7 +307,7 @@ static bool may_acts(unsigned method, struct sm_span path)
 {
     static const char head[] = PREFIX "orders/";
     bool order = path.n > sizeof head && memcmp(path.p, head, sizeof head - 1) == 0;
-    return method == 1 && path_ok(path) && (order || path_is(path, PREFIX "findings"));
+    return method == 1 && path_ok(path) && (order || path_is(path, PREFIX "findings") || path_is(path, PREFIX "quarantine"));
 }
 
 /* And the pieces of an evidence pack. */

@@ -256,6 +256,8 @@ static const struct {
     {"logs", logs_main},
     {"inspect", inspect_main},
     {"judge", judge_main},
+    {"scan", scan_main},
+    {"yara", yara_main},
     {"sensor", sensor_main},
     {"media", media_main},
     {"actor", actor_main},

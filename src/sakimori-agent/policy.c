@@ -73,6 +73,10 @@ static int line(struct agent_policy *p, const char *name, const char *value)
         return add_path(p->protect, &p->protect_n, POLICY_LOGS_MAX, value);
     if (strcmp(name, "unprotect") == 0)
         return add_path(p->unprotect, &p->unprotect_n, POLICY_LOGS_MAX, value);
+    if (strcmp(name, "clamd") == 0) {
+        size_t one = p->clamd != NULL;
+        return add_path(&p->clamd, &one, 1, value);
+    }
     if (strcmp(name, "rules") == 0)
         return add_path(p->rules, &p->rules_n, POLICY_RULES_MAX, value);
     if (strcmp(name, "media") == 0)
@@ -136,6 +140,7 @@ void policy_wipe(struct agent_policy *p)
         free(p->nolog[i]);
     for (size_t i = 0; i < p->rules_n; i++)
         free(p->rules[i]);
+    free(p->clamd);
     for (size_t i = 0; i < p->protect_n; i++)
         free(p->protect[i]);
     for (size_t i = 0; i < p->media_n; i++)

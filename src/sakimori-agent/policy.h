@@ -10,7 +10,9 @@
  *   protect = /srv       a folder whose files are watched and given back (repeat); none: all folders of people's files
  *   media = /srv/images  a disk image that is mounted from there counts as a removable medium (repeat)
  *   unprotect = /srv/tmp a folder below that is not (repeat)
- *   rules = /folder      detection rules that are read besides those of the package (repeat)
+ *   rules = /folder      detection rules that are read besides those of the package (repeat): Sigma (*.yml), YARA (*.yar), indicators
+ *                        (*.indicators)
+ *   clamd = /run/x.ctl   the socket of ClamAV's server; none: /run/clamav/clamd.ctl
  *   kind = postgresql    a kind of source besides files that may be backed up (repeat); none: all when no folder is
  *                        named either, else only those whose paths are folders (sqlite)
  */
@@ -33,6 +35,7 @@ struct agent_policy {
     size_t logs_n, nolog_n, protect_n, unprotect_n, media_n;
     char *rules[POLICY_RULES_MAX];
     size_t rules_n;
+    char *clamd; /* NULL: the standard one */
     struct plat_id skip[SCAN_SKIP_MAX];
     char *skip_path[SCAN_SKIP_MAX];
     size_t skip_n;

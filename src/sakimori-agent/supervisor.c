@@ -44,7 +44,7 @@
 #define UPGRADE_MARK "/run/sakimori-agent.upgrade"
 #define UPGRADE_S 900
 
-enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_ACTOR, P_INSPECT, P_JUDGE, P_GUARD, P_SENSOR, P_MEDIA, P_COUNT };
+enum part_id { P_LINK, P_BACKUP, P_RESTORE, P_DECOY, P_LEND, P_PREPARE, P_HOOK, P_PROOF, P_LOGS, P_ACTOR, P_INSPECT, P_JUDGE, P_GUARD, P_SENSOR, P_MEDIA, P_SCAN, P_YARA, P_COUNT };
 
 static const struct sm_ipc_rule from_link[] = {
     {A_READY, 1024, false, "A_READY"},
@@ -83,13 +83,16 @@ static const struct part_row {
     [P_GUARD] = {"guard", ENDPOINT, RULES(from_guard)},
     [P_SENSOR] = {"sensor", ENDPOINT, RULES(from_part)},
     [P_ACTOR] = {"actor", ENDPOINT, RULES(from_part)},
+    [P_SCAN] = {"scan", ENDPOINT, RULES(from_part)},
+    [P_YARA] = {"yara", ENDPOINT, RULES(from_part)},
 };
 
 /* Who talks to whom: a channel is made whenever both are there. */
 static const struct {
     enum part_id a, b;
 } pairs[] = {{P_LINK, P_BACKUP}, {P_LINK, P_RESTORE}, {P_LINK, P_LOGS}, {P_LEND, P_BACKUP},
-    {P_LINK, P_JUDGE}, {P_INSPECT, P_JUDGE}, {P_SENSOR, P_JUDGE}, {P_MEDIA, P_JUDGE}, {P_LINK, P_ACTOR}, {P_ACTOR, P_JUDGE}};
+    {P_LINK, P_JUDGE}, {P_INSPECT, P_JUDGE}, {P_SENSOR, P_JUDGE}, {P_MEDIA, P_JUDGE}, {P_LINK, P_ACTOR}, {P_ACTOR, P_JUDGE},
+    {P_LINK, P_SCAN}, {P_SCAN, P_JUDGE}, {P_SCAN, P_YARA}};
 
 struct supervisor;
 struct part {
@@ -551,6 +554,8 @@ static void start_all(struct supervisor *s)
     }
     if (s->endpoint && endpoint_folder(s->data, "inspect", INSPECT_USER, INSPECT_UID))
         sm_warn("the folder for the state of the machine could not be made");
+    if (s->endpoint && endpoint_folder(s->data, "scan", SCAN_USER, SCAN_UID))
+        sm_warn("the folder of scan could not be made");
     if (s->endpoint && endpoint_folder(s->data, "judge", JUDGE_USER, JUDGE_UID))
         sm_warn("the folder of judge could not be made");
     if (s->endpoint && endpoint_folder(s->data, "media", "", 0))

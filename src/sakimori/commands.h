@@ -89,6 +89,8 @@ int cmd_endpoint_policy(struct cli *c);
 int cmd_endpoint_posture(struct cli *c);
 int cmd_endpoint_findings(struct cli *c);
 int cmd_endpoint_finding(struct cli *c);
+int cmd_endpoint_quarantine(struct cli *c);
+int cmd_endpoint_scan(struct cli *c);
 int cmd_devices_code(struct cli *c);
 int cmd_devices_rename(struct cli *c);
 int cmd_devices_revoke(struct cli *c);

@@ -106,6 +106,8 @@ static const struct cli_opt o_endpoint_act[] = { { .name = "for", .value = "SPAN
 static const struct cli_opt o_endpoint_decide[] = { { .name = "wait", .value = "SECONDS", .ja = "終わるまで待つ長さ", .en = "wait so long for its end" }, END };
 static const struct cli_opt o_endpoint_findings[] = { { .name = "device", .value = "MACHINE", .ja = "その機器だけ", .en = "of this machine alone" },
     { .name = "open", .ja = "終わっていない物だけ", .en = "only those that have not ended" }, END };
+static const struct cli_opt o_quarantine[] = { { .name = "device", .value = "MACHINE", .ja = "その機器だけ", .en = "of this machine alone" }, END };
+static const struct cli_opt o_scan[] = { { .name = "cancel", .ja = "いまの検査をやめる", .en = "end the scan under way" }, END };
 static const struct cli_opt o_wait[] = { OPT_WAIT, END };
 static const struct cli_opt o_source[] = { OPT_SOURCE, END };
 static const struct cli_opt o_period[] = { OPT_SOURCE, { .name = "from", .value = "TIME", .ja = "この時刻から",
@@ -434,6 +436,10 @@ const struct cli_cmd cli_commands[] = {
     { "endpoint pack", "ID FILE", 2, 2, cmd_endpoint_pack, "証拠を一つ受け取る", "take an evidence pack", NULL },
     { "endpoint findings", "", 0, 0, cmd_endpoint_findings, "機器が見つけて止めたこと", "what machines found and stopped", o_endpoint_findings },
     { "endpoint finding", "ID", 1, 1, cmd_endpoint_finding, "その一件を詳しく", "one of them in full", NULL },
+    { "endpoint quarantine", "[list | give-back MACHINE ID | remove MACHINE ID]", 0, 3, cmd_endpoint_quarantine,
+        "機器が取り分けたファイル(一覧、元の場所へ返す、消す)", "files that machines set aside: list them, give one back, remove one for good", o_quarantine },
+    { "endpoint scan", "MACHINE [PATH...]", 1, 64, cmd_endpoint_scan, "ウイルスなどを探させる(場所がなければ全部)",
+        "look for malware on a machine (without PATH: everywhere)", o_scan },
     { "devices rename", "MACHINE NAME", 2, 2, cmd_devices_rename, "機器の名前を変える", "rename a machine", NULL },
     { "devices revoke", "MACHINE", 1, 1, cmd_devices_revoke, "機器を取り消す", "revoke a machine", o_why },
     { "people list", "", 0, 0, cmd_people_list, "人の一覧", "people", NULL },

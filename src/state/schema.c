@@ -171,7 +171,12 @@ static const char v6[] =
     /* Evidence packs that machines sent: their bytes are DATA/state/evidence/ID. */
     "CREATE TABLE evidence_packs(id TEXT PRIMARY KEY, device TEXT NOT NULL REFERENCES devices(id), action TEXT, made_s INTEGER NOT NULL,"
     " bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, facts TEXT, done_s INTEGER, gone_s INTEGER);"
-    "CREATE INDEX evidence_packs_device ON evidence_packs(device, made_s);";
+    "CREATE INDEX evidence_packs_device ON evidence_packs(device, made_s);"
+    /* Files that machines set aside, as they told it last; path in base64. */
+    "CREATE TABLE quarantine(device TEXT NOT NULL REFERENCES devices(id), id TEXT NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL,"
+    " sha256 TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL, finding TEXT NOT NULL, at_s INTEGER NOT NULL, changed_s INTEGER NOT NULL,"
+    " state TEXT NOT NULL, links INTEGER NOT NULL, PRIMARY KEY(device, id)) WITHOUT ROWID;"
+    "CREATE INDEX quarantine_at ON quarantine(at_s);";
 
 const char *const state_schema[] = { v1, v2, v3, v4, v5, v6 };
 const unsigned state_schema_n = sizeof state_schema / sizeof *state_schema;

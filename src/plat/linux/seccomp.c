@@ -67,6 +67,7 @@ static const char *const watch_files[] = {"fanotify_init", "fanotify_mark", "nam
     "pidfd_open", "pidfd_send_signal", "kill", NULL};
 /* Disks that are taken away or made read-only. */
 static const char *const disks[] = {"mount", "umount2", "ioctl", NULL};
+static const char *const ask_local[] = {"connect", "recvfrom", "sendto", NULL};
 enum { OPEN_NONE, OPEN_READ, OPEN_ALL };
 
 static const struct profile {
@@ -101,6 +102,10 @@ static const struct profile {
     {"agent-logs", {base, file_read, file_write, file_watch}, OPEN_ALL, false, "socket"},
     {"agent-inspect", {base, file_read, file_write, file_watch}, OPEN_ALL, false, "socket"},
     {"agent-media", {base, file_read, file_write, disks}, OPEN_ALL, false, "socket"},
+    /* One socket of this machine: the virus scanner's. */
+    {"agent-scan", {base, file_read, file_write, ask_local}, OPEN_ALL, true, NULL, true},
+    /* A library of others in it: reads what it is handed, and rules. */
+    {"agent-yara", {base, file_read}, OPEN_ALL, true, NULL, false, true},
     {"agent-judge", {base, file_read, file_write}, OPEN_ALL, false, "socket"},
     {"agent-sensor", {base, file_read, file_write, file_restore, watch_files}, OPEN_ALL, true, "socket"},
     {"agent-dump", {base, file_read, file_write, net_connect, tools, memory_file}, OPEN_ALL, true, NULL, false, true},

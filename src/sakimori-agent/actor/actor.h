@@ -140,6 +140,8 @@ sm_must_use int reports_open(struct actor *a);
 void reports_free(struct actor *a);
 /* The end of an order: kept until the box has taken it. */
 void report_order(struct actor *a, const char *order, const char *state, const char *detail, const json_t *facts);
+/* A file that is set aside, given back or removed, as it is now (POST /quarantine). */
+void report_quarantine(struct actor *a, const json_t *entry);
 void reports_go(struct actor *a);
 void reports_dropped(struct actor *a); /* link is gone */
 /* Carry a request to the box (in the loop).  fn as of sm_ipc_ask. */

@@ -75,7 +75,15 @@ static void take(struct act *t)
     sm_buf_wipe(&path);
 }
 
-const struct action act_quarantine = {.name = "quarantine", .allow = ALLOW_SCAN, .check = check, .run = take};
+/* The box has a list of its own. */
+static void ended(struct act *t)
+{
+    const json_t *e = json_object_get(t->facts, "entry");
+    if (e)
+        report_quarantine(t->a, e);
+}
+
+const struct action act_quarantine = {.name = "quarantine", .allow = ALLOW_SCAN, .check = check, .run = take, .ended = ended};
 
 static int check_id(struct act *t)
 {
@@ -86,15 +94,33 @@ static int check_id(struct act *t)
     return -SM_EINVAL;
 }
 
+/* How it is now: from the list. */
+static void entry_fact(struct act *t, int folder)
+{
+    const uint64_t until = plat_clock_mono_ms() + TRY_FOR_MS;
+    json_t *list = NULL, *e;
+    size_t i;
+    int r;
+    do
+        r = quarantine_list(folder, &list);
+    while (r == -SM_EAGAIN && plat_clock_mono_ms() < until && (plat_clock_sleep_ms(TRY_MS), true));
+    json_array_foreach(list, i, e)
+        if (strcmp(act_text(t, "id"), json_string_value(json_object_get(e, "id"))) == 0)
+            act_fact(t, "entry", json_incref(e));
+    json_decref(list);
+}
+
 static void give_back(struct act *t)
 {
     struct sm_buf path = SM_BUF_INIT(PLAT_PATH_MAX), b64 = SM_BUF_INIT(2 * PLAT_PATH_MAX);
     const uint64_t until = plat_clock_mono_ms() + TRY_FOR_MS;
-    bool remove = strcmp(t->row->name, "quarantine_remove") == 0;
+    bool remove = strcmp(t->row->name, "remove_quarantine") == 0;
     int folder = open_folder(t), r;
     do
         r = folder < 0 ? folder : remove ? quarantine_remove(folder, act_text(t, "id")) : quarantine_give_back(folder, act_text(t, "id"), &path);
     while (r == -SM_EAGAIN && plat_clock_mono_ms() < until && (plat_clock_sleep_ms(TRY_MS), true));
+    if (!r)
+        entry_fact(t, folder);
     if (folder >= 0)
         (void)close(folder); /* only read */
     if (r)
@@ -107,5 +133,5 @@ static void give_back(struct act *t)
     sm_buf_wipe(&b64);
 }
 
-const struct action act_unquarantine = {.name = "unquarantine", .allow = ALLOW_NOBODY, .check = check_id, .run = give_back};
-const struct action act_quarantine_remove = {.name = "quarantine_remove", .allow = ALLOW_NOBODY, .check = check_id, .run = give_back};
+const struct action act_unquarantine = {.name = "unquarantine", .allow = ALLOW_NOBODY, .check = check_id, .run = give_back, .ended = ended};
+const struct action act_quarantine_remove = {.name = "remove_quarantine", .allow = ALLOW_NOBODY, .check = check_id, .run = give_back, .ended = ended};

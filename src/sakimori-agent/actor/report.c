@@ -65,7 +65,11 @@ void reports_go(struct actor *a)
     char path[L_PATH_MAX];
     if (!first || a->reports->under_way || !a->link)
         return;
-    (void)snprintf(path, sizeof path, "/agent/v1/orders/%.64s/ack", json_string_value(json_object_get(first, "order")));
+    const char *order = json_string_value(json_object_get(first, "order"));
+    if (order)
+        (void)snprintf(path, sizeof path, "/agent/v1/orders/%.64s/ack", order);
+    else
+        (void)snprintf(path, sizeof path, "/agent/v1/quarantine");
     o = json_copy(first);
     json_object_del(o, "order");
     if (o && sm_json_dump(o, &b) == -SM_ELIMIT) { /* too many facts for one message: without them */
@@ -88,5 +92,15 @@ void report_order(struct actor *a, const char *order, const char *state, const c
         (void)json_array_remove(list, 1);
     if (!o || json_array_append_new(list, o) || hold_save(&a->hold))
         sm_warn("the end of the order %s may stay unsaid", order);
+    reports_go(a);
+}
+
+void report_quarantine(struct actor *a, const json_t *entry)
+{
+    json_t *list = hold_list(&a->hold, "tell"), *o = json_pack("{s:O}", "entry", entry);
+    if (json_array_size(list) >= TELL_MAX)
+        (void)json_array_remove(list, 1);
+    if (!o || json_array_append_new(list, o) || hold_save(&a->hold))
+        sm_warn("what was set aside may stay unsaid");
     reports_go(a);
 }

@@ -13,11 +13,11 @@
 enum { ID_HEX = 16, ACTS_MAX = 60, REASONS_MAX = 40, TEXT_MAX = FORM_TEXT_MAX, FILE_MAX = 384 << 10,
     BACKOFF_MIN_MS = 1000, BACKOFF_MAX_MS = 30000, AGAIN_MS = 1000, ASK_AGAIN_MS = 5000, QUIET_MS = 86400000 };
 enum { SEEN = 1, STOPPED = 2 };
-enum act { KILL = 1, GIVE_BACK = 2, ISOLATE = 4 };
+enum act { KILL = 1, GIVE_BACK = 2, ISOLATE = 4, QUARANTINE = 8 };
 static const struct {
     unsigned act;
     const char *name;
-} acts[] = {{KILL, "kill"}, {GIVE_BACK, "give_back"}, {ISOLATE, "isolate"}}; /* in this order */
+} acts[] = {{KILL, "kill"}, {GIVE_BACK, "give_back"}, {ISOLATE, "isolate"}, {QUARANTINE, "quarantine"}}; /* in this order */
 
 static const char *const kinds[] = {"ransomware", "rule", "malware", "blocked", "tamper", "media", NULL};
 static const char *const states[] = {"seen", "stopped", "killed", "gone_on", "ended", NULL};
@@ -266,6 +266,16 @@ static json_t *waiting(const struct one *o, const char *action)
     return NULL;
 }
 
+/* The file that was found, and only with that content; or the tree. */
+static json_t *args_of(const struct one *o, unsigned act)
+{
+    const json_t *path = json_object_get(json_array_get(json_object_get(o->view, "paths"), 0), "path"),
+                 *object = json_object_get(o->view, "object");
+    if (act != QUARANTINE)
+        return json_pack("{s:I}", "tree", (json_int_t)o->tree);
+    return json_pack("{s:O*,s:O*,s:O*}", "path64", path, "sha256", json_object_get(object, "sha256"), "reason", json_object_get(object, "name"));
+}
+
 /* One act after the other: what is killed first cannot write again into what is given back. */
 static void step(struct cases *c, struct one *o)
 {
@@ -276,7 +286,7 @@ static void step(struct cases *c, struct one *o)
     while (!(o->todo & acts[i].act))
         i++;
     unsigned act = acts[i].act;
-    json_t *j = json_pack("{s:s,s:s,s:{s:I}}", "action", acts[i].name, "finding", o->id, "args", "tree", (json_int_t)o->tree);
+    json_t *j = json_pack("{s:s,s:s,s:o}", "action", acts[i].name, "finding", o->id, "args", args_of(o, act));
     if (!waiting(o, acts[i].name))
         note(c, o, acts[i].name, "policy", "asked", "");
     int r = j ? sm_json_dump(j, &b) : -ENOMEM;
@@ -357,6 +367,8 @@ static void decide(struct cases *c, struct one *o)
     const struct endpoint_policy *p = c->policy;
     const char *kind = json_string_value(json_object_get(o->view, "kind"));
     say(c, o);
+    if (kind && strcmp(kind, "malware") == 0 && p->answer != ENDPOINT_ANSWER_TELL)
+        want(c, o, QUARANTINE);
     if (!kind || strcmp(kind, "ransomware") != 0 || strcmp(o->state, "stopped") != 0)
         return;
     if (p->ransom == ENDPOINT_KILL)

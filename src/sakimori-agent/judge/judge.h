@@ -44,6 +44,8 @@ void judge_policy_give(struct judge *j, int peer);
 void judge_events(struct judge *j, struct sm_span body);
 void judge_fact(struct judge *j, const json_t *event); /* an own fact: matched, kept, sent at once */
 void judge_state(struct judge *j, int peer, struct sm_span body);
+/* look.c: an event, for scan */
+void judge_look(struct judge *j, struct sm_span text);
 /* tell.c: batches and findings to the box, how it is to link */
 uint64_t judge_send(struct judge *j); /* ms until there is more to do */
 void judge_tell(struct judge *j);

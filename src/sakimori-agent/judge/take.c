@@ -56,6 +56,7 @@ static void line(struct judge *j, struct sm_span text)
         return; /* said of the finding, once, whoever found it */
     h.urgent = h.own; /* what the agent says of itself need not wait for others */
     j->lines++;
+    judge_look(j, text);
     int r = rules_line(j->rules, text, at, on_hit, &h);
     if (r == 1)
         j->odd++;

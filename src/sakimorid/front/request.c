@@ -23,6 +23,7 @@ static const struct { const char *method, *pattern; size_t max; } limits[] = {
     { "POST", "/agent/v1/findings", KIB(192) },
     { "POST", "/agent/v1/evidence/*/begin", KIB(96) },
     { "POST", "/agent/v1/evidence/*/put", KIB(960) },
+    { "POST", "/agent/v1/quarantine", KIB(16) },
     { "POST", "/agent/v1/caches/*/put", KIB(256) },
     { "POST", "/agent/v1/restores/*/objects", KIB(64) },
     { "POST", "/agent/v1/restores/*/end", KIB(900) },
