@@ -13,7 +13,7 @@
 /* The one word behind an action, by its name in the API. */
 static const struct { const char *action, *arg; } words[] = {
     { "block_address", "to" }, { "unblock_address", "to" }, { "block_file", "sha256" }, { "unblock_file", "sha256" }, { "disable_account", "account" },
-    { "enable_account", "account" }, { "quarantine", "path" }, { "unquarantine", "id" }, { "quarantine_remove", "id" },
+    { "enable_account", "account" }, { "quarantine", "path" }, { "unquarantine", "id" }, { "remove_quarantine", "id" },
 };
 
 static const char *arg_of(const char *action)
