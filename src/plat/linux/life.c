@@ -198,7 +198,8 @@ void plat_life_apart_end(const char *name)
     for (int i = 0; i < FREEZERS; i++)
         for (size_t k = 0; freezers[i].roots[k]; k++) {
             snprintf(path, sizeof path, "%s/sakimori-%s", freezers[i].roots[k], name);
-            (void)rmdir(path); /* not there, or not empty */
+            for (int tries = 0; tries < 20 && rmdir(path) < 0 && errno == EBUSY; tries++)
+                plat_clock_sleep_ms(10); /* who was in it ended just now */
         }
 }
 
