@@ -70,6 +70,7 @@ enum agent_msg {
     L_SETTINGS = 11, /* JSON {"sources": […]} */
     L_LOGS = 12,       /* link → logs: JSON {"logs": […]} as the box wants them */
     L_LOGS_STATE = 13, /* logs → link: JSON {"logs": […]} how they are */
+    L_PINNED = 15,     /* actor → link: "HOST:PORT:ADDRESS,…" of the box while no name can be looked up, "" no more; ≤ 900 bytes */
     L_ENDPOINT = 14,   /* judge → link: JSON ≤ 32 KiB, key "endpoint" of the poll */
     /* Parts of the endpoint (PROTOCOL-agent.md, "Endpoint"; bodies: E_*_MAX below) */
     E_EVENT = 50,        /* sensor, inspect, scan, actor, supervisor → judge: JSON objects, one a line */

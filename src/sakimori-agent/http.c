@@ -12,7 +12,7 @@
 struct http_call {
     struct http *h;
     CURL *easy;
-    struct curl_slist *headers;
+    struct curl_slist *headers, *resolve;
     struct sm_buf answer, copy;
     struct sm_span body;
     bool from_fd;
@@ -34,6 +34,7 @@ struct socket_watch {
 struct http {
     struct http_config c;
     char *base, *ca, *cert, *key;
+    char pin[1024]; /* "": nothing; "-HOST:PORT": what was pinned is forgotten */
     CURLM *multi;
     struct sm_timer *timer;
     struct http_call *calls;
@@ -143,6 +144,7 @@ static void call_free(struct http_call *c)
     curl_multi_remove_handle(c->h->multi, c->easy);
     curl_easy_cleanup(c->easy);
     curl_slist_free_all(c->headers);
+    curl_slist_free_all(c->resolve);
     sm_buf_wipe(&c->answer);
     sm_buf_wipe(&c->copy);
     free(c);
@@ -258,6 +260,10 @@ int http_start(struct http *h, const struct http_request *r, struct http_call **
     for (size_t i = 0; i < HTTP_HEADERS_MAX && r->headers[i]; i++)
         c->headers = curl_slist_append(c->headers, r->headers[i]);
     set_common(c->easy, h->ca, true);
+    if (h->pin[0])
+        c->resolve = curl_slist_append(NULL, h->pin);
+    if (c->resolve)
+        curl_easy_setopt(c->easy, CURLOPT_RESOLVE, c->resolve);
     curl_easy_setopt(c->easy, CURLOPT_URL, url);
     curl_easy_setopt(c->easy, CURLOPT_SSLCERT, h->cert);
     curl_easy_setopt(c->easy, CURLOPT_SSLKEY, h->key);
@@ -277,6 +283,18 @@ int http_start(struct http *h, const struct http_request *r, struct http_call **
     curl_multi_add_handle(h->multi, c->easy);
     *ret = c;
     return 0;
+}
+
+void http_pin(struct http *h, const char *text)
+{
+    size_t host = strcspn(h->pin, ":"), port = host + (h->pin[host] ? 1 + strcspn(h->pin + host + 1, ":") : 0);
+    if (text[0]) {
+        (void)snprintf(h->pin, sizeof h->pin, "%.900s", text); /* fits */
+    } else if (h->pin[0] && h->pin[0] != '-') {
+        memmove(h->pin + 1, h->pin, port);
+        h->pin[0] = '-';
+        h->pin[port + 1] = 0;
+    }
 }
 
 void http_go_on(struct http_call *c)

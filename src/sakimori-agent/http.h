@@ -20,6 +20,9 @@ void http_free(struct http *h); /* open requests are answered with -SM_EPEER */
 
 sm_must_use int http_cert(struct http *h, const char *cert_file); /* of connections from now on */
 
+/* The box is at these addresses ("HOST:PORT:ADDRESS,…", <= 900 bytes) whatever a name server says; "": looked up again. */
+void http_pin(struct http *h, const char *text);
+
 struct http_call;
 /* status: HTTP status, or a negative error (-SM_EPEER could not reach, -SM_EAUTH the box is not who it should be,
  * -SM_ETIME, -SM_ELIMIT answer too long).  body is borrowed. */

@@ -477,6 +477,18 @@ static void on_endpoint(struct link *l, struct sm_span body)
     l->endpoint = o;
 }
 
+/* Only letters of names, addresses and ports: it goes to the library as it is. */
+static void on_pinned(struct link *l, struct sm_span body)
+{
+    char text[901];
+    if (body.n >= sizeof text)
+        return;
+    memcpy(text, body.p, body.n);
+    text[body.n] = 0;
+    if (strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:,[]_-") == body.n && text[0] != '-')
+        http_pin(l->http, text);
+}
+
 static void on_part(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct link *l = arg;
@@ -485,6 +497,10 @@ static void on_part(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
         part++;
     if (m->type == L_LOGS_STATE) {
         on_logs_state(l, m->body);
+        return;
+    }
+    if (m->type == L_PINNED) {
+        on_pinned(l, m->body);
         return;
     }
     if (m->type == L_ENDPOINT) {
@@ -925,6 +941,7 @@ static const struct sm_ipc_rule from_judge[] = {
     {L_CALL, SM_IPC_BODY_MAX, false, "L_CALL"},
     {L_ENDPOINT, L_ENDPOINT_MAX, false, "L_ENDPOINT"},
 };
+static const struct sm_ipc_rule from_actor[] = {{L_CALL, SM_IPC_BODY_MAX, false, "L_CALL"}, {L_PINNED, 900, false, "L_PINNED"}};
 static const struct sm_ipc_rule from_acting[] = {{L_CALL, SM_IPC_BODY_MAX, false, "L_CALL"}};
 #define RULES(r) r, sizeof r / sizeof r[0]
 /* Who has a channel to link, what it may say there, and what it may ask the box for. */
@@ -938,7 +955,7 @@ static const struct {
     [PART_RESTORE] = {"restore", RULES(from_part), may_all},
     [PART_LOGS] = {"logs", RULES(from_logs), may_events},
     [PART_JUDGE] = {"judge", RULES(from_judge), may_judge},
-    [PART_ACTOR] = {"actor", RULES(from_acting), may_actor},
+    [PART_ACTOR] = {"actor", RULES(from_actor), may_actor},
     [PART_SCAN] = {"scan", RULES(from_acting), may_acts},
 };
 

@@ -108,6 +108,7 @@ void act_free(struct act *t);
 /* ---- joints between the files ---- */
 /* The packet filter is made what hold and policy say (block.c).  -SM_EUNSUPPORTED and others of plat_netfilter_set; ret_why as there. */
 sm_must_use int net_apply(struct actor *a, char *ret_why);
+void net_pin(struct actor *a); /* where the box is, to link, when it is named and cannot be looked up (block.c) */
 /* The addresses of the box from its URL, and of blocked names, anew, in a thread (block.c). */
 void net_resolve(struct actor *a);
 int64_t actor_now_s(void);

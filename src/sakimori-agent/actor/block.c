@@ -116,6 +116,40 @@ static uint16_t port_of(const char *url)
     return n > 0 && n < 65536 ? (uint16_t)n : 443;
 }
 
+static void host_of(const char *url, char ret[256])
+{
+    const char *p = strstr(url, "//"), *end;
+    p = p ? p + 2 : url;
+    bool six = *p == '[';
+    p += six;
+    end = p + strcspn(p, six ? "]" : ":/");
+    (void)snprintf(ret, 256, "%.*s", (int)(end - p), p); /* too long a name is none */
+}
+
+/* While it is isolated nobody answers for names: link is told where the box is. */
+void net_pin(struct actor *a)
+{
+    struct sm_buf b = SM_BUF_INIT(900);
+    struct plat_nf_to t;
+    char host[256];
+    const json_t *v;
+    size_t i;
+    int r = 0;
+    host_of(a->config.url, host);
+    if (!a->link || !plat_nf_parse(host, &t))
+        return;
+    json_array_foreach(hold_list(&a->hold, "box"), i, v)
+    {
+        const char *s = json_string_value(v);
+        bool six = strchr(s, ':') != NULL;
+        if (!r && json_is_object(json_object_get(a->hold.o, "isolated")))
+            r = b.n ? sm_buf_printf(&b, ",%s%s%s", six ? "[" : "", s, six ? "]" : "")
+                    : sm_buf_printf(&b, "%s:%u:%s%s%s", host, port_of(a->config.url), six ? "[" : "", s, six ? "]" : "");
+    }
+    (void)!sm_ipc_send(a->link, L_PINNED, sm_buf_span(&b), -1); /* told again with the next change, and to a new link */
+    sm_buf_wipe(&b);
+}
+
 int net_apply(struct actor *a, char *ret_why)
 {
     struct gathered g = {.to = calloc(PLAT_NF_TO_MAX, sizeof *g.to)};
@@ -138,6 +172,7 @@ int net_apply(struct actor *a, char *ret_why)
     int e = any || json_is_true(json_object_get(a->hold.o, "table")) ? plat_netfilter_set(&r, ret_why) : 0;
     if (!e)
         (void)json_object_set_new(a->hold.o, "table", json_boolean(any)); /* else it is set once more at the next start */
+    net_pin(a);
     free(g.to);
     return e;
 }
@@ -242,16 +277,6 @@ const struct action act_unblock_address = {.name = "unblock_address", .allow = A
 /* ---- names looked up again, the box's too ---- */
 
 struct resolved { char url[512]; json_t *names; json_t *found; json_t *box; };
-
-static void host_of(const char *url, char ret[256])
-{
-    const char *p = strstr(url, "//"), *end;
-    p = p ? p + 2 : url;
-    bool six = *p == '[';
-    p += six;
-    end = p + strcspn(p, six ? "]" : ":/");
-    (void)snprintf(ret, 256, "%.*s", (int)(end - p), p); /* too long a name is none */
-}
 
 static void resolve(struct act *t)
 {

@@ -465,8 +465,10 @@ static void on_attach(void *arg, const char *peer, bool fresh, int *fd)
         sm_error("the channel to %s could not be made", peer);
         return;
     }
-    if (i == PEER_LINK)
+    if (i == PEER_LINK) {
         reports_go(a);
+        net_pin(a);
+    }
     a->scan_life += i == PEER_SCAN;
     if (i != PEER_JUDGE)
         return;
