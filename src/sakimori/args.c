@@ -30,21 +30,24 @@ static const struct cli_opt *find_in(const struct cli_opt *list, const char *nam
     return NULL;
 }
 
-static const struct cli_cmd *find_cmd(const char *a, const char *b, bool *ret_two)
+/* The command whose name is the most of the first words; *ret_words: how many. */
+static const struct cli_cmd *find_cmd(const char *const *arg, size_t args, size_t *ret_words)
 {
-    char two[64];
-    int n = b ? snprintf(two, sizeof two, "%s %s", a, b) : -1;
-    for (size_t i = 0; n > 0 && (size_t)n < sizeof two && i < cli_commands_n; i++) {
-        if (!strcmp(cli_commands[i].name, two)) {
-            *ret_two = true;
-            return &cli_commands[i];
-        }
+    char name[96] = "";
+    const struct cli_cmd *found = NULL;
+    size_t len = 0;
+    for (size_t n = 0; n < args && n < 3; n++) {
+        int r = snprintf(name + len, sizeof name - len, "%s%s", n ? " " : "", arg[n]);
+        if (r < 0 || (size_t)r >= sizeof name - len)
+            break; /* no command is that long */
+        len += (size_t)r;
+        for (size_t i = 0; i < cli_commands_n; i++)
+            if (!strcmp(cli_commands[i].name, name)) {
+                found = &cli_commands[i];
+                *ret_words = n + 1;
+            }
     }
-    *ret_two = false;
-    for (size_t i = 0; i < cli_commands_n; i++)
-        if (!strcmp(cli_commands[i].name, a))
-            return &cli_commands[i];
-    return NULL;
+    return found;
 }
 
 /* Is `a` the first word of commands of two words? */
@@ -60,27 +63,27 @@ static bool is_group(const char *a)
 /* The command's words, which are the first arguments that are no options. */
 static void pick_command(struct cli_line *l)
 {
-    bool two = false;
-    if (!l->args)
-        return;
-    l->cmd = find_cmd(l->arg[0], l->args > 1 ? l->arg[1] : NULL, &two);
+    size_t drop = 0;
+    l->cmd = find_cmd(l->arg, l->args, &drop);
     if (!l->cmd)
         return;
-    size_t drop = two ? 2 : 1;
     memmove(l->arg, l->arg + drop, (l->args - drop) * sizeof *l->arg);
     l->args -= drop;
 }
 
-static bool takes_value(const char *arg, size_t n)
+/* Before the command is known, an option is taken as the first command that has it takes it. */
+static bool takes_value(const struct cli_line *l, const char *arg, size_t n)
 {
-    const struct cli_opt *o = find_in(cli_global_opts, arg, n);
+    size_t drop;
+    const struct cli_cmd *cmd = find_cmd(l->arg, l->args, &drop);
+    const struct cli_opt *o = find_in(cmd ? cmd->opts : NULL, arg, n);
+    o = o ? o : find_in(cli_global_opts, arg, n);
     for (size_t i = 0; !o && i < cli_commands_n; i++)
         o = find_in(cli_commands[i].opts, arg, n);
     return o && o->value;
 }
 
-/* First round: the arguments alone, to know the command (an option of the same name takes a value everywhere or
- * nowhere). */
+/* First round: the arguments alone, to know the command. */
 static void words(int argc, char **argv, struct cli_line *l)
 {
     bool only = false;
@@ -90,7 +93,7 @@ static void words(int argc, char **argv, struct cli_line *l)
             only = true;
         } else if (!only && !strncmp(argv[i], "--", 2)) {
             size_t n = strcspn(argv[i] + 2, "=");
-            if (!argv[i][2 + n] && takes_value(argv[i] + 2, n))
+            if (!argv[i][2 + n] && takes_value(l, argv[i] + 2, n))
                 i++;
         } else {
             l->arg[l->args++] = argv[i];

@@ -34,7 +34,7 @@ struct cli_opt {
     const char *ja, *en;
 };
 struct cli_cmd {
-    const char *name;     /* one or two words */
+    const char *name;     /* one to three words */
     const char *args;     /* positional arguments for the usage line, "" for none */
     unsigned min, max;    /* how many */
     int (*run)(struct cli *c);

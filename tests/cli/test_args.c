@@ -41,18 +41,43 @@ static const struct cli_opt *option(const struct cli_opt *o, const char *name)
     return NULL;
 }
 
-/* The first round of the parser leans on this. */
-static void an_option_takes_a_value_everywhere_or_nowhere(void **state)
+static void no_option_of_a_command_hides_a_global_one(void **state)
 {
     (void)state;
     for (size_t i = 0; i < cli_commands_n; i++)
-        for (const struct cli_opt *o = cli_commands[i].opts; o && o->name; o++) {
+        for (const struct cli_opt *o = cli_commands[i].opts; o && o->name; o++)
             assert_null(option(cli_global_opts, o->name));
-            for (size_t k = 0; k < cli_commands_n; k++) {
-                const struct cli_opt *other = option(cli_commands[k].opts, o->name);
-                assert_true(!other || !other->value == !o->value);
-            }
-        }
+}
+
+static void every_command_is_found_by_its_name(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < cli_commands_n; i++) {
+        char name[96], *save = NULL;
+        const char *line[8] = { NULL };
+        size_t n = 0;
+        struct cli_line l;
+        (void)snprintf(name, sizeof name, "%s", cli_commands[i].name);
+        for (char *w = strtok_r(name, " ", &save); w; w = strtok_r(NULL, " ", &save))
+            line[n++] = w;
+        line[n] = "--help";
+        assert_ok(parse(&l, line));
+        assert_ptr_equal(l.cmd, &cli_commands[i]);
+        assert_int_equal(l.args, 0);
+    }
+}
+
+static void an_option_takes_a_value_where_its_command_says_so(void **state)
+{
+    struct cli_line l;
+    (void)state;
+    assert_ok(PARSE(&l, "endpoint", "act", "karte", "scan", "--wait", "20"));
+    assert_string_equal(l.cmd->name, "endpoint act");
+    assert_int_equal(l.args, 2);
+    assert_string_equal(l.value[0].value, "20");
+    assert_ok(PARSE(&l, "backup", "run", "--wait", "karte")); /* the same name, a flag */
+    assert_string_equal(l.arg[0], "karte");
+    assert_null(l.value[0].value);
 }
 
 static void options_may_stand_anywhere(void **state)
@@ -164,7 +189,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_command_has_words_in_both_languages_and_a_function),
-        cmocka_unit_test(an_option_takes_a_value_everywhere_or_nowhere),
+        cmocka_unit_test(no_option_of_a_command_hides_a_global_one),
+        cmocka_unit_test(every_command_is_found_by_its_name),
+        cmocka_unit_test(an_option_takes_a_value_where_its_command_says_so),
         cmocka_unit_test(options_may_stand_anywhere),
         cmocka_unit_test(a_wrong_line_says_what_is_wrong),
         cmocka_unit_test(after_two_dashes_everything_is_an_argument),
