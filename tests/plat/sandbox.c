@@ -768,7 +768,7 @@ static const struct row {
     {"agent-lend", {do_base, do_read}, {bad_socket, bad_open_write, bad_unlink}},
     {"agent-logs", {do_base, do_read, do_write, do_watch, refused_socket}, {bad_chown}},
     {"agent-inspect", {do_base, do_read, do_write, do_watch, refused_socket}, {bad_chown}},
-    {"agent-scan", {do_base, do_read, do_write, do_thread, local_socket_only}, {bad_chown}},
+    {"agent-scan", {do_base, do_read, do_write, do_thread}, {bad_socket, bad_chown}},
     {"agent-yara", {do_base, do_read, do_thread}, {NULL}, true},
     {"agent-judge", {do_base, do_read, do_write, refused_socket}, {bad_chown}},
     {"agent-dump", {do_base, do_read, do_write, do_connect, do_tool}, {NULL}, true},
