@@ -133,6 +133,23 @@ it('a person ends the program for good, after a question; what was done stands i
   assert.equal(differ(), 0, 'what was given back stays');
 });
 
+it('a file that was set aside stands in the list with its reason and is given back from there', async () => {
+  const file = path.join(dir, 'f0', '請求書 見本.bin');
+  fs.writeFileSync(file, 'harmless bytes of a test\n');
+  await c.post(`devices/${agent.device.id}/actions`, { action: 'quarantine', args: { path: file } });
+  await L.until('it is gone from its place', () => !fs.existsSync(file), WAIT);
+  await L.until('the list has it', async () => (await c.get('quarantine')).items.some((k) => k.state === 'kept'), WAIT);
+  await open('/quarantine');
+  const row = page.locator('tr', { hasText: '請求書 見本.bin' });
+  await row.getByText('カルテのサーバー').waitFor();
+  await L.picture(page, 'endpoint-quarantine');
+  await button('返す: 請求書 見本.bin').click();
+  await page.locator('dialog[open] button[type=submit]').click();
+  await page.getByText('機器にたのみました').waitFor();
+  await L.until('it is back', () => fs.existsSync(file) && fs.readFileSync(file, 'utf8') === 'harmless bytes of a test\n', WAIT);
+  await row.getByText('返しました').waitFor({ timeout: WAIT });
+});
+
 it('the policy that is chosen on the screen holds on the machine, and the screen says when it does', async () => {
   await open(`/endpoint/policy?device=${agent.device.id}`);
   await page.getByText('知らせるだけ').click();
