@@ -59,22 +59,30 @@ static int content_open(struct giving *g, uint64_t id)
 
 /* ---- put ---- */
 
-static int save_copy(struct giving *g, const struct place *p, const struct plat_meta *m)
+/* Of this very file, contents and metadata of one: the name belongs to whoever has the folder.  *m is made anew. */
+static int save_copy(struct giving *g, const struct place *p, const struct plat_object *o, struct plat_meta *m)
 {
     char name[17];
-    struct plat_meta plain = {.type = PLAT_FILE, .mode = 0600, .uid = geteuid(), .gid = getegid(), .mtime = m->mtime,
-        .atime = m->atime};
+    struct plat_object now;
     id_name(g->b.steps, name);
     (void)plat_fs_unlink(g->b.kdir, name); /* of a step that was not written, by a kill */
     int from = plat_fs_open_read(p->dir, p->name);
     if (from < 0)
         return from;
-    int r = copy_to(from, &plain, g->b.kdir, name);
+    plat_meta_wipe(m);
+    *m = (struct plat_meta){0};
+    int r = plat_object_of(from, "", &now);
+    if (r == 0)
+        r = plat_object_eq(&now, o) ? plat_meta_read(from, "", PLAT_META_XATTR, m) : -SM_EAGAIN;
+    const struct plat_meta plain = {.type = PLAT_FILE, .mode = 0600, .uid = geteuid(), .gid = getegid(), .mtime = m->mtime,
+        .atime = m->atime};
+    if (r == 0)
+        r = copy_to(from, &plain, g->b.kdir, name);
     close(from);
     return r < 0 ? r : plat_fs_sync_dir(g->b.kdir);
 }
 
-static int act_put(struct giving *g, uint64_t from, struct sm_span meta, const struct place *p)
+static int act_put(struct giving *g, uint64_t from, struct sm_span meta, const struct place *p, const struct plat_object *o)
 {
     struct plat_meta m;
     int fd = content_open(g, from);
@@ -82,16 +90,16 @@ static int act_put(struct giving *g, uint64_t from, struct sm_span meta, const s
         return fd;
     int r = meta_get(meta, &m);
     if (r == 0) {
-        r = copy_over(fd, &m, p->dir, p->name);
+        r = copy_over(fd, &m, p->dir, p->name, o);
         plat_meta_wipe(&m);
     }
     close(fd);
     return r;
 }
 
-int do_put(struct giving *g, const struct kept *k, const struct place *p)
+int do_put(struct giving *g, const struct kept *k, const struct place *p, const struct plat_object *o)
 {
-    struct plat_meta m;
+    struct plat_meta m = {0};
     struct step step, *s;
     int fd = content_open(g, k->r.from);
     if (fd < 0)
@@ -101,10 +109,7 @@ int do_put(struct giving *g, const struct kept *k, const struct place *p)
     if (fd < 0)
         return fd;
     close(fd);
-    int r = plat_meta_read(p->dir, p->name, PLAT_META_XATTR, &m);
-    if (r < 0)
-        return r;
-    r = save_copy(g, p, &m);
+    int r = save_copy(g, p, o, &m);
     if (r == 0)
         r = step_begin(&step, k->r.id, ACT_PUT, k->r.path, &m);
     g->bytes += m.size;
@@ -112,13 +117,9 @@ int do_put(struct giving *g, const struct kept *k, const struct place *p)
     if (r < 0)
         return r;
     step.saved = 1;
-    r = plat_object_of(p->dir, p->name, &step.object);
-    if (r < 0) {
-        step_wipe(&step);
-        return r;
-    }
+    step.object = *o;
     r = write_step(g, &step, &s);
-    return r < 0 ? r : finish(g, s, act_put(g, k->r.from, k->r.meta, p), p);
+    return r < 0 ? r : finish(g, s, act_put(g, k->r.from, k->r.meta, p, o), p);
 }
 
 /* ---- fresh ---- */
@@ -303,14 +304,17 @@ int do_aside(struct giving *g, uint64_t record, struct sm_span path, const struc
     if (fstat(p->dir, &here) < 0 || fstat(g->b.kdir, &there) < 0)
         return -errno;
     bool move = here.st_dev == there.st_dev;
-    int r = plat_meta_read(p->dir, p->name, PLAT_META_XATTR, &m);
+    struct plat_object o;
+    int r = plat_object_of(p->dir, p->name, &o);
+    if (r == 0)
+        r = plat_meta_read(p->dir, p->name, PLAT_META_XATTR, &m);
     if (r < 0)
         return r;
     bool folder = m.type == PLAT_DIR;
     if (!move && folder)
         r = aside_below(g, record, path, p, depth);
     else if (!move && m.type == PLAT_FILE)
-        r = save_copy(g, p, &m);
+        r = save_copy(g, p, &o, &m);
     else if (!move && m.type != PLAT_SYMLINK && m.type != PLAT_FIFO)
         r = -SM_EUNSUPPORTED;
     if (r == 0)
@@ -319,11 +323,7 @@ int do_aside(struct giving *g, uint64_t record, struct sm_span path, const struc
     if (r < 0)
         return r;
     step.saved = move ? 2 : 1;
-    r = plat_object_of(p->dir, p->name, &step.object);
-    if (r < 0) {
-        step_wipe(&step);
-        return r;
-    }
+    step.object = o;
     r = write_step(g, &step, &s);
     return r < 0 ? r : finish(g, s, act_aside(g, s, p, folder), NULL);
 }
@@ -364,7 +364,7 @@ static int redo_at(struct giving *g, struct step *s, const struct place *p)
     const struct kept *k = records_find(&g->rs, s->record);
     struct plat_meta m;
     if (s->act == ACT_PUT)
-        return !same || !k ? -SM_ENOTFOUND : act_put(g, k->r.from, k->r.meta, p);
+        return !same || !k ? -SM_ENOTFOUND : act_put(g, k->r.from, k->r.meta, p, &s->object);
     if (s->act == ACT_FRESH)
         return same ? 0 : act_fresh(g, s, p);
     if (!same)

@@ -115,8 +115,9 @@ void place_leave(struct place *p);
 bool place_there(const struct place *p, struct plat_object *ret);     /* does something stand there? */
 /* A file made under name of dir with contents and metadata, synced. */
 sm_must_use int copy_to(int from, const struct plat_meta *m, int dir, const char *name);
-/* The same into the file that stands there. */
-sm_must_use int copy_over(int from, const struct plat_meta *m, int dir, const char *name);
+/* The same into the file that stands there, if it is still this one: -SM_EAGAIN.  Neither of them sets what lends a program the rights
+ * of its owner (setuid, setgid, capabilities): the file may come from a disk where these meant nothing. */
+sm_must_use int copy_over(int from, const struct plat_meta *m, int dir, const char *name, const struct plat_object *o);
 
 struct alias { struct plat_object was, is; };   /* a removed file, and what was made for it */
 struct giving {
@@ -131,7 +132,7 @@ struct giving {
 };
 sm_must_use int alias_add(struct giving *g, const struct plat_object *was, const struct plat_object *is);
 /* Steps of a roll-back: each saves, writes the step, acts.  0, -errno (nothing changed), or fatal is set. */
-sm_must_use int do_put(struct giving *g, const struct kept *k, const struct place *p);
+sm_must_use int do_put(struct giving *g, const struct kept *k, const struct place *p, const struct plat_object *o);
 sm_must_use int do_fresh(struct giving *g, const struct kept *k, const struct place *p);
 sm_must_use int do_folder(struct giving *g, uint64_t record, struct sm_span path, const struct plat_meta *m);
 sm_must_use int do_aside(struct giving *g, uint64_t record, struct sm_span path, const struct place *p, unsigned depth);

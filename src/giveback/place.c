@@ -1,6 +1,7 @@
 /* Names and what stands at them; never through a link. */
 #include <errno.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include "giveback/internal.h"
 #include "plat/fs.h"
@@ -54,14 +55,27 @@ static int apply(int fd, const struct plat_meta *m)
     return r == -SM_EPARTIAL ? 0 : r;
 }
 
-static int fill(int from, const struct plat_meta *m, int fd)
+/* While we hold it open for writing nobody can start it. */
+static int lend_nothing(int fd)
 {
+    if (fremovexattr(fd, "security.capability") < 0 && errno != ENODATA && errno != EOPNOTSUPP)
+        return -errno;
+    return 0;
+}
+
+static int fill(int from, const struct plat_meta *meta, int fd)
+{
+    struct plat_meta plain = *meta;
+    const struct plat_meta *m = &plain;
     uint64_t size;
+    plain.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
     int r = plat_fs_size(from, &size);
     if (r == 0)
         r = plat_clone(from, fd, size, NULL);
     if (r == 0)
         r = apply(fd, m);
+    if (r == 0)
+        r = lend_nothing(fd);
     return r < 0 ? r : plat_fs_sync(fd);
 }
 
@@ -78,12 +92,15 @@ int copy_to(int from, const struct plat_meta *m, int dir, const char *name)
     return r;
 }
 
-int copy_over(int from, const struct plat_meta *m, int dir, const char *name)
+int copy_over(int from, const struct plat_meta *m, int dir, const char *name, const struct plat_object *o)
 {
+    struct plat_object now;
     int fd = plat_fs_create(dir, name, PLAT_FS_EXISTING | PLAT_FS_RW, 0);
     if (fd < 0)
         return fd;
-    int r = fill(from, m, fd);
+    int r = plat_object_of(fd, "", &now);
+    if (r == 0)
+        r = plat_object_eq(&now, o) ? fill(from, m, fd) : -SM_EAGAIN; /* whoever has the folder put another under the name */
     if (close(fd) < 0 && r == 0)
         r = -errno;
     return r;

@@ -176,7 +176,7 @@ static int give_content(struct giving *g, const struct kept *k, const struct pla
         return r < 0 ? r : 0;
     }
     *ret = RES_GIVEN;
-    r = do_put(g, k, p);
+    r = do_put(g, k, p, &now);
     if (r != -ETXTBSY)
         return r;
     r = do_aside(g, k->r.id, k->r.path, p, 0); /* it runs: it keeps its file, the name gets another one */

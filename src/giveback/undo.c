@@ -32,7 +32,7 @@ static int undo_put(struct giving *g, struct step *s, const struct place *p, uin
         return fd;
     int r = meta_get(sm_buf_span(&s->meta), &m);
     if (r == 0) {
-        r = copy_over(fd, &m, p->dir, p->name);
+        r = copy_over(fd, &m, p->dir, p->name, &s->object);
         plat_meta_wipe(&m);
     }
     close(fd);

@@ -106,6 +106,10 @@ bool fswatch_removable(const char *path);
 sm_must_use int fswatch_number(int fd, uint64_t *ret);
 /* Path of what a descriptor of ours is open at; how many bytes.  -errno. */
 sm_must_use ssize_t fswatch_fd_path(int fd, char ret[FSWATCH_PATH]);
+/* Path of what a descriptor of an ask is open at, as *we* reach it: whoever opened it may see it elsewhere (a mount namespace of their
+ * own), and chooses what that place is called.  As fswatch_fd_path; -ESTALE: nobody knows (ret may be overwritten all the same).
+ * *ret_ours: it was opened through a mount that we see too; else fd is none for fswatch_disk. */
+sm_must_use ssize_t fswatch_own_path(struct fswatch *w, int fd, char ret[FSWATCH_PATH], bool *ret_ours);
 /* Kernel marks of a group, for tests. */
 size_t fswatch_marks(const struct fswatch *w, enum fswatch_group g);
 #endif

@@ -137,6 +137,27 @@ it('several processes of one program are stopped together, also those born meanw
   await c.stop();
 });
 
+// With mounts of one's own (any user may have them in a user namespace) a folder is called as one likes; what is given back is given
+// where it was, or whoever names a folder of the system gets a file of his into it.
+it('a program that sees the folder under another name gets nothing written there', async () => {
+  const d = documents();
+  const other = L.tempDir('elsewhere', 0o755);
+  const c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep'), '--give-back']);
+  const inside = `import os, subprocess\nm = lambda *a: subprocess.run(['mount', *a], check=True)\nm('-t', 'tmpfs', 'none', ${JSON.stringify(other)})\n`
+    + `t = ${JSON.stringify(path.join(other, 'system'))}\nos.mkdir(t)\nm('--bind', ${JSON.stringify(d.dir)}, t)\n`
+    + 'for r, ds, fs in os.walk(t):\n  for f in sorted(fs):\n    p = os.path.join(r, f)\n'
+    + "    h = open(p, 'r+b'); n = len(h.read()); h.seek(0); h.write(os.urandom(n)); h.close(); os.unlink(p)\n";
+  const a = spawn('unshare', ['-m', '--propagation', 'private', 'python3', '-c', inside], { stdio: 'ignore' });
+  started.push(a);
+  await c.wait('it stands', () => stateOf(a.pid) === 'T');
+  await c.wait('given back', () => c.all('given_back').length);
+  assert.deepEqual(fs.readdirSync(other), []);
+  assert.ok(c.all('finding')[0].files.touched <= 5, JSON.stringify(c.all('finding')[0].files));
+  await end(a);
+  assert.equal(d.differ(), 0);
+  await c.stop();
+});
+
 it('a stopped program that is continued from outside is stopped again, and what it touches then is kept', async () => {
   const d = documents();
   const c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep')]);

@@ -570,9 +570,64 @@ static void a_keeper_killed_by_a_signal_leaves_a_sound_folder(void **state)
     (void)state;
 }
 
+/* It may have come from a stick where such a bit means nothing, made by whoever wants it here. */
+static void what_is_given_back_lends_nobody_the_rights_of_its_owner(void **state)
+{
+    struct kit k = {.seed = 1};
+    struct giveback_done done;
+    struct stat st;
+    uint64_t number;
+    (void)state;
+    kit_begin(&k);
+    kit_file(&k, "changed", "program", 7);
+    kit_file(&k, "removed", "program", 7);
+    assert_ok(chmod(kit_path(&k, "changed"), 06755));
+    assert_ok(chmod(kit_path(&k, "removed"), 06755));
+    assert_ok(do_write(&k, "changed", 0, "broken!", 7, true));
+    assert_ok(do_remove(&k, "removed"));
+    assert_ok(kit_roll(&k, &number, &done));
+    assert_int_equal(done.failed + done.left, 0);
+    assert_ok(stat(kit_path(&k, "changed"), &st));
+    assert_int_equal(st.st_mode & 07777, 0755);
+    assert_ok(stat(kit_path(&k, "removed"), &st));
+    assert_int_equal(st.st_mode & 07777, 0755);
+    kit_end(&k);
+}
+
+/* Whoever has the folder can put another file under the name at any moment. */
+static void only_the_file_that_was_looked_at_is_written(void **state)
+{
+    struct kit k = {.seed = 1};
+    struct plat_object one, other;
+    struct plat_meta m;
+    char text[8] = "";
+    (void)state;
+    kit_begin(&k);
+    kit_file(&k, "mine", "attack", 6);
+    kit_file(&k, "theirs", "secret", 6);
+    int dir = open(kit_path(&k, "."), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int from = open(kit_path(&k, "mine"), O_RDONLY | O_CLOEXEC);
+    assert_true(dir >= 0 && from >= 0);
+    assert_ok(plat_object_of(dir, "mine", &one));
+    assert_ok(plat_object_of(dir, "theirs", &other));
+    assert_ok(plat_meta_read(dir, "mine", PLAT_META_XATTR, &m));
+    assert_int_equal(copy_over(from, &m, dir, "theirs", &one), -SM_EAGAIN);
+    int fd = open(kit_path(&k, "theirs"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(read(fd, text, 7), 6);
+    assert_string_equal(text, "secret");
+    close(fd);
+    assert_ok(copy_over(from, &m, dir, "theirs", &other));
+    plat_meta_wipe(&m);
+    close(from);
+    close(dir);
+    kit_end(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_given_back_lends_nobody_the_rights_of_its_owner),
+        cmocka_unit_test(only_the_file_that_was_looked_at_is_written),
         cmocka_unit_test(the_first_contents_of_a_file_count),
         cmocka_unit_test(what_a_tree_made_is_not_kept_but_moved_aside),
         cmocka_unit_test(room_is_made_of_what_is_harmless_and_never_of_a_suspect),

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -260,9 +262,68 @@ static void marks_are_counted_and_taken_back(void **state)
     assert_int_equal(fswatch_marks(k->w, FSWATCH_OPENS), 0);
 }
 
+/* A descriptor that a process with mounts of its own opened: there the folder is called otherwise. */
+static int opened_elsewhere(const char *folder, const char *name, char ret_seen[FSWATCH_PATH])
+{
+    char path[200], c;
+    int up[2], down[2], fd = -1;
+    assert_int_equal(pipe(up), 0);
+    assert_int_equal(pipe(down), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(60);
+        bool good = !unshare(CLONE_NEWNS) && !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+            !mount("none", "/srv", "tmpfs", 0, NULL) && !mkdir("/srv/elsewhere", 0700) &&
+            !mount(folder, "/srv/elsewhere", NULL, MS_BIND, NULL);
+        (void)!write(up[1], good ? "y" : "n", 1);
+        (void)!read(down[0], &c, 1);
+        _exit(0);
+    }
+    assert_int_equal(read(up[0], &c, 1), 1);
+    if (c == 'y') {
+        snprintf(path, sizeof path, "/proc/%d/root/srv/elsewhere/%s", (int)pid, name);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_true(fswatch_fd_path(fd, ret_seen) > 0);
+    }
+    assert_int_equal(write(down[1], "x", 1), 1);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    const int fds[] = {up[0], up[1], down[0], down[1]};
+    for (size_t i = 0; i < 4; i++)
+        close(fds[i]);
+    return fd;
+}
+
+static void a_path_is_ours_whoever_opened_it(void **state)
+{
+    struct kernel *k = *state;
+    char path[FSWATCH_PATH], own[100];
+    bool ours = false;
+    needs_kernel(k);
+    snprintf(own, sizeof own, "%s/file", k->folder);
+    int fd = open(own, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(fswatch_own_path(k->w, fd, path, &ours), (int)strlen(own));
+    assert_string_equal(path, own);
+    assert_true(ours);
+    fswatch_disk(k->w, k->dir);
+    int other = opened_elsewhere(k->folder, "file", path);
+    if (other < 0)
+        skip(); /* no mounts here */
+    assert_string_equal(path, "/srv/elsewhere/file");
+    assert_int_equal(fswatch_own_path(k->w, other, path, &ours), (int)strlen(own));
+    assert_string_equal(path, own);
+    assert_false(ours);
+    assert_int_equal(unlink(own), 0);
+    assert_int_equal(fswatch_own_path(k->w, other, path, &ours), -ESTALE);
+    close(other);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_path_is_ours_whoever_opened_it, set_up, tear_down),
         cmocka_unit_test(the_flags_of_an_open_stand_where_its_call_has_them),
         cmocka_unit_test_setup_teardown(an_open_waits_for_the_answer_and_its_flags_are_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_no_is_a_no, set_up, tear_down),

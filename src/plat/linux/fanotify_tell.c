@@ -1,8 +1,11 @@
 /* Notices of fanotify: what was made, renamed, removed and closed after writing, and the paths of it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/fanotify.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "plat/clock.h"
@@ -112,24 +115,34 @@ ssize_t fswatch_notices(struct fswatch *w, fswatch_notice_fn *fn, void *ctx)
     return fswatch_parse(SM_SPAN(w->buf, (size_t)n), fn, ctx);
 }
 
-int fswatch_number(int fd, uint64_t *ret)
+/* fsid ‖ file_handle, as notices have them. */
+static int handle_of(int fd, uint8_t ret[FSID + HEAD + HANDLE_MAX], size_t *ret_n)
 {
     union {
         struct file_handle h;
         uint8_t room[sizeof(struct file_handle) + HANDLE_MAX];
     } u = {.h = {.handle_bytes = HANDLE_MAX}};
-    uint8_t id[FSID + HEAD + HANDLE_MAX];
     struct statfs fs;
     int mount;
     if (name_to_handle_at(fd, "", &u.h, &mount, AT_EMPTY_PATH) || fstatfs(fd, &fs))
         return -errno;
     uint32_t n = u.h.handle_bytes;
-    memcpy(id, &fs.f_fsid, FSID);
-    memcpy(id + FSID, &n, 4);
-    memcpy(id + FSID + 4, &u.h.handle_type, 4);
-    memcpy(id + FSID + HEAD, u.h.f_handle, n);
-    *ret = number(SM_SPAN(id, FSID + HEAD + n));
+    memcpy(ret, &fs.f_fsid, FSID);
+    memcpy(ret + FSID, &n, 4);
+    memcpy(ret + FSID + 4, &u.h.handle_type, 4);
+    memcpy(ret + FSID + HEAD, u.h.f_handle, n);
+    *ret_n = FSID + HEAD + n;
     return 0;
+}
+
+int fswatch_number(int fd, uint64_t *ret)
+{
+    uint8_t id[FSID + HEAD + HANDLE_MAX];
+    size_t n;
+    int r = handle_of(fd, id, &n);
+    if (r == 0)
+        *ret = number(SM_SPAN(id, n));
+    return r;
 }
 
 /* ---- paths ---- */
@@ -197,6 +210,45 @@ ssize_t fswatch_path(struct fswatch *w, const struct fswatch_name *n, char *ret)
     }
     ret[at] = 0;
     return (ssize_t)at;
+}
+
+/* ---- paths of those who ask ---- */
+
+/* Is fd what stands at path, through the same mount?  Nothing is waited for: the way to what was just opened is in memory. */
+static bool is_there(int fd, const char *path)
+{
+    const struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+        .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED};
+    struct statx a, b;
+    int there = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    if (there < 0)
+        return false;
+    const unsigned flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC, mask = STATX_INO | STATX_MNT_ID;
+    bool same = !statx(fd, "", (int)flags, mask, &a) && !statx(there, "", (int)flags, mask, &b) && a.stx_ino == b.stx_ino &&
+        a.stx_dev_major == b.stx_dev_major && a.stx_dev_minor == b.stx_dev_minor && a.stx_mnt_id == b.stx_mnt_id;
+    close(there);
+    return same;
+}
+
+ssize_t fswatch_own_path(struct fswatch *w, int fd, char ret[FSWATCH_PATH], bool *ret_ours)
+{
+    static const char gone[] = " (deleted)";
+    const size_t end = sizeof gone - 1;
+    uint8_t id[FSID + HEAD + HANDLE_MAX];
+    size_t id_n;
+    ssize_t n = fswatch_fd_path(fd, ret);
+    *ret_ours = n > 0 && ret[0] == '/' && is_there(fd, ret);
+    if (n < 0 || *ret_ours)
+        return n;
+    if (handle_of(fd, id, &id_n))
+        return -ESTALE;
+    int own = open_handle(w, SM_SPAN(id, id_n)); /* through the mount that we marked */
+    if (own < 0)
+        return -ESTALE;
+    n = fswatch_fd_path(own, ret);
+    close(own);
+    bool named = n > 1 && ret[0] == '/' && !((size_t)n > end && memcmp(ret + n - end, gone, end) == 0);
+    return named ? n : -ESTALE;
 }
 
 int fswatch_follow(struct fswatch *w, const struct fswatch_name *self)

@@ -14,6 +14,8 @@ struct opened {
     const struct fswatch_ask *ask;
     int slot;
     bool second, decoy, service;
+    bool ours;          /* opened through a mount that we see too */
+    bool nowhere;       /* where it stands is not known: what it is called is what its opener calls it */
     uint8_t how;        /* enum ransom_how */
     struct stat st;
     uint64_t file, name;
@@ -97,7 +99,8 @@ static void go_on(struct sensor *s, const struct opened *o, uint8_t bits, uint64
     f->bits |= bits | (o->how == RANSOM_READ ? HELD_GUARDED : 0);
     if (fswatch_removable(s->path)) {
         f->bits |= HELD_REMOVABLE;
-        fswatch_disk(s->w, f->fd);
+        if (o->ours)
+            fswatch_disk(s->w, f->fd);
     }
     if (!f->size)
         f->size = (uint64_t)o->st.st_size;
@@ -153,7 +156,7 @@ static void keep_first(struct sensor *s, const struct opened *o)
 {
     struct tree *t = s->who.t;
     uint64_t id = 0;
-    int r = s->give ? 0 : -ENOSPC;
+    int r = !s->give ? -ENOSPC : o->nowhere ? -ESTALE : 0;
     if (!r)
         acts_write(s, t); /* what the tree did before stands before it in the list */
     t->bits |= TREE_KEEPS;
@@ -248,7 +251,8 @@ static void settle(struct sensor *s, const struct opened *o)
     if (o->how == RANSOM_LIST || !o->file) {
         slot_answer(s, o->slot, true);
     } else if (o->how == RANSOM_NEW) {
-        acts_add(s->acts, &(struct act){.tree = t->tree, .file = o->file, .at_s = plat_clock_wall().s, .pid = s->who.pid,
+        if (!o->nowhere)
+            acts_add(s->acts, &(struct act){.tree = t->tree, .file = o->file, .at_s = plat_clock_wall().s, .pid = s->who.pid,
             .kind = GIVEBACK_MADE, .path = o->path});
         go_on(s, o, HELD_MADE, 0);
     } else if (changes && o->st.st_size && !o->service && !(o->held && (o->held->bits & (HELD_MADE | HELD_KEPT)))) {
@@ -272,6 +276,14 @@ static bool is_free(struct sensor *s, struct opened *o)
     return who_is(s, o->ask->thread, &s->who) || s->who.own;
 }
 
+/* Into s->path.  A file that nobody finds where we look is judged by the name its opener has for it, but nothing is written there. */
+static ssize_t path_of(struct sensor *s, struct opened *o)
+{
+    ssize_t n = fswatch_own_path(s->w, o->ask->fd, s->path, &o->ours);
+    o->nowhere = n == -ESTALE;
+    return o->nowhere ? fswatch_fd_path(o->ask->fd, s->path) : n;
+}
+
 void decide_open(struct sensor *s, const struct fswatch_ask *a, int slot, bool second)
 {
     struct opened o = {.ask = a, .slot = slot, .second = second};
@@ -292,8 +304,8 @@ void decide_open(struct sensor *s, const struct fswatch_ask *a, int slot, bool s
         slot_answer(s, slot, true);
         return;
     }
-    ssize_t n = fswatch_fd_path(a->fd, s->path);
-    if (n <= 0 || (atomic_load(&s->filesystem) && !roots_have(s, s->path))) {
+    ssize_t n = path_of(s, &o);
+    if (n <= 0 || (!o.nowhere && atomic_load(&s->filesystem) && !roots_have(s, s->path))) {
         slot_answer(s, slot, true);
         return;
     }
