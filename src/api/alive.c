@@ -233,24 +233,28 @@ static bool word_good(const char *s, size_t max)
     return n >= 1 && n <= max && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-.") == n;
 }
 
+/* A machine that floods has said what there is to say. */
+static bool may_say(struct one *o)
+{
+    int64_t hour = api_now() / 3600;
+    o->hour_n = o->hour == hour ? o->hour_n + 1 : 1;
+    o->hour = hour;
+    return o->hour_n <= HOUR_MAX;
+}
+
 /* One thing the agent saw done to itself; the number says whether it was told before. */
 static void said_one(struct api *a, const json_t *device, struct one *o, const json_t *row)
 {
     struct sm_obj f = SM_OBJ(row);
-    int64_t n = sm_obj_int(&f, "n", 1, INT64_MAX), hour = api_now() / 3600;
+    int64_t n = sm_obj_int(&f, "n", 1, INT64_MAX);
     const char *action = sm_obj_str(&f, "action", 1, 32), *part = sm_obj_str_opt(&f, "part", 32), *detail = sm_obj_str_opt(&f, "detail", 500),
                *when = sm_obj_str_opt(&f, "at", 40);
     size_t k = f.err ? KINDS : kind_of(action);
     if (f.err || n <= o->said)
         return;
     o->said = n;
-    if (k == KINDS || !kinds[k].theirs)
-        return;
-    o->hour_n = o->hour == hour ? o->hour_n + 1 : 1;
-    o->hour = hour;
-    if (o->hour_n > HOUR_MAX)
-        return; /* a machine that floods has said what there is to say */
-    alive_event(a, device, action, json_pack("{s:s?,s:s?,s:s?,s:s}", "part", part, "detail", detail, "seen", when, "by", "agent"));
+    if (k < KINDS && kinds[k].theirs && may_say(o))
+        alive_event(a, device, action, json_pack("{s:s?,s:s?,s:s?,s:s}", "part", part, "detail", detail, "seen", when, "by", "agent"));
 }
 
 static void parts_keep(struct one *o, const json_t *parts)
@@ -272,7 +276,7 @@ static void parts_stand(struct api *a, const json_t *device, struct one *o)
     json_object_foreach(o->parts, name, v)
         if (json_integer_value(v) > ALIVE_SILENT_MS)
             who = name;
-    if (who && !o->stands)
+    if (who && !o->stands && may_say(o))
         alive_event(a, device, "part_stopped", json_pack("{s:s,s:s}", "part", who, "by", "box"));
     o->stands = who != NULL;
 }
@@ -341,7 +345,9 @@ void h_bye(struct api_call *c)
     o->left_ms = o->last_ms = now_ms();
     o->told = o->many = false;
     keep_left(a, c->who.device, why);
-    alive_event(a, device, "agent_left", json_pack("{s:s,s:s}", "why", why, "by", "agent"));
+    c->audit_not = !may_say(o);
+    if (!c->audit_not)
+        alive_event(a, device, "agent_left", json_pack("{s:s,s:s}", "why", why, "by", "agent"));
     json_decref(device);
     api_audit_what(c, "%s", why);
     api_reply(c, 200, json_object());

@@ -185,6 +185,22 @@ static void what_was_done_to_an_agent_is_told_once_whatever_is_said_twice(void *
     assert_int_equal(call(k, 0, "/agent/v1/alive", "{\"n\":1,\"parts\":{}}"), 400);
 }
 
+/* Its certificate may be in somebody's hands: the record is not his to fill. */
+static void a_machine_that_comes_and_goes_without_end_fills_nothing(void **state)
+{
+    struct kit *k = *state;
+    unsigned left = told(k, "agent_left", 1), stopped = told(k, "part_stopped", 1);
+    for (int i = 0; i < 200; i++) {
+        assert_int_equal(call(k, 1, "/agent/v1/bye", "{\"why\":\"restart\"}"), 200);
+        alive(k, 1, "");
+        assert_int_equal(call(k, 1, "/agent/v1/alive", "{\"life\":\"l1\",\"n\":1,\"parts\":{\"judge\":60000}}"), 200);
+    }
+    left = told(k, "agent_left", 1) - left;
+    stopped = told(k, "part_stopped", 1) - stopped;
+    assert_true(left > 0 && stopped > 0);
+    assert_true(left + stopped <= 130);
+}
+
 static void a_machine_that_was_removed_is_not_waited_for(void **state)
 {
     struct kit *k = *state;
@@ -211,6 +227,7 @@ int main(void)
         T(many_at_once_are_one_notice_that_goes_away_with_them),
         T(a_box_that_was_slow_itself_accuses_nobody),
         T(what_was_done_to_an_agent_is_told_once_whatever_is_said_twice),
+        T(a_machine_that_comes_and_goes_without_end_fills_nothing),
         T(a_machine_that_was_removed_is_not_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
