@@ -470,6 +470,7 @@ void h_events(struct api_call *c)
         api_append(topics, json_string("finding"));
         api_append(topics, json_string("action"));
         api_append(topics, json_string("media"));
+        api_append(topics, json_string("quarantine"));
         api_append(topics, json_string("child"));
         api_append(topics, json_string("self"));
         api_append(topics, json_string("peer"));

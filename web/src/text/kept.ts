@@ -5,6 +5,7 @@ export const T = {
     cFile: { ja: 'ファイル', en: 'File' },
     cMachine: { ja: '機器', en: 'Machine' },
     cWhy: { ja: 'わけ', en: 'Why' },
+    byPerson: { ja: '人がたのみました', en: 'asked by a person' },
     cWhen: { ja: 'いつ', en: 'When' },
     cDo: { ja: 'すること', en: 'To do' },
     back: { ja: '返す', en: 'Give back' },
