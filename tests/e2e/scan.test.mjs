@@ -79,6 +79,16 @@ test('a program that a YARA rule knows is found when it is started', { skip: !ro
   await L.until('the incident', async () => (await c.get('incidents?open=1')).items.length > 0, WAIT);
 });
 
+test('a program is found when it is written, before anybody starts it', { skip: !root }, async () => {
+  const program = path.join(dir, 'viewer');
+  await L.until('the finding', async () => {
+    fs.writeFileSync(program, Buffer.concat([fs.readFileSync('/bin/true'), Buffer.from(`harmless-but-listed-word ${Math.random()}`)]), { mode: 0o644 });
+    await L.sleep(1000);
+    return (await malware()).some((x) => x.program === program || JSON.stringify(x).includes('viewer'));
+  }, WAIT);
+  fs.rmSync(program);
+});
+
 const order = async (action, args = {}) => {
   const { id } = await c.post(`devices/${agent.device.id}/actions`, { action, args });
   return L.until(`${action} is over`, async () => {

@@ -1,4 +1,4 @@
-/* What scan is to look at: programs as they are started, and where they connect to. */
+/* What scan is to look at: programs as they are written and started, and where they connect to. */
 #include "plat/clock.h"
 #include "sakimori-agent/judge/judge.h"
 
@@ -29,10 +29,14 @@ void judge_look(struct judge *j, struct sm_span text)
 {
     sm_cleanup(sm_json_free) json_t *o = NULL;
     bool program = memmem(text.p, text.n, "\"process_creation\"", 18) != NULL;
-    bool connection = !program && memmem(text.p, text.n, "\"network_connection\"", 20) != NULL;
-    if (!j->peer[JUDGE_SCAN] || !(program || connection) || sm_json_parse(text, E_EVENT_MAX, &o, NULL))
+    bool written = !program && memmem(text.p, text.n, "\"program_written\"", 17) != NULL;
+    bool connection = !program && !written && memmem(text.p, text.n, "\"network_connection\"", 20) != NULL;
+    if (!j->peer[JUDGE_SCAN] || !(program || written || connection) || sm_json_parse(text, E_EVENT_MAX, &o, NULL))
         return;
+    const char *file = json_string_value(json_object_get(o, "TargetFilename"));
     const char *image = json_string_value(json_object_get(o, "Image")), *to = json_string_value(json_object_get(o, "DestinationIp"));
+    if (written && file && file[0] == '/' && !strstr(file, "\\x"))
+        ask(j, json_pack("{s:s}", "path", file)); /* each time: it is another one now */
     if (program && image && image[0] == '/' && !strstr(image, "\\x") && !seen_lately(image))
         ask(j, json_pack("{s:s}", "path", image));
     if (connection && to && !seen_lately(to))

@@ -62,6 +62,8 @@ struct tree {
     char program[PROCTREE_PATH];
 };
 
+enum { WRITTEN_MAX = 50 };   /* programs written, told in a second */
+
 /* A tree that was stopped and may still be in a system call. */
 enum { SETTLING_MAX = 64, SETTLE_MS = 500, SETTLE_LOOK_MS = 2 };
 struct settling {
@@ -147,6 +149,8 @@ struct sensor {
     struct job *waiting;        /* jobs whose asks wait; of the deciding thread */
     struct pending pending[PENDING_MAX];
     size_t pending_n;
+    int64_t written_s;  /* this second's programs that were written, and how many were told */
+    unsigned written;
     struct settling settling[SETTLING_MAX];
     size_t settling_n;
     struct proctree_row *rows;  /* for stopping */
@@ -298,6 +302,7 @@ void say_end(struct sensor *s, struct saying *x);
 void say_members(struct sensor *s, uint64_t tree, const struct tree *t);
 void say_overflow(struct sensor *s, const char *what, uint64_t count);
 /* Once a tree each: that it read a decoy, that it was about to change one or has renamed or removed one. */
+void say_written(struct sensor *s, struct sm_span path); /* a program was written */
 void say_decoy(struct sensor *s, struct sm_span path, bool changed);
 void say_who(struct saying *x, const struct who *w);
 void say_finding(struct sensor *s, struct tree *t, const char *state);

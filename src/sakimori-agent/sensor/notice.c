@@ -150,10 +150,27 @@ static void on_renamed(struct sensor *s, const struct fswatch_notice *n, struct 
     score(s, RANSOM_RENAMED, moved ? moved->file : 0, path, to, moved ? moved->size : 0);
 }
 
+/* Something that can be started was written: scan looks at it before anybody does.  Whether it may be run yet says little, for that is
+ * often set afterwards; its first bytes say it. */
+static void tell_program(struct sensor *s, const struct held_file *f, struct sm_span path)
+{
+    uint8_t head[4] = {0};
+    ssize_t n = pread(f->fd, head, sizeof head, 0);
+    bool program = n == 4 && (!memcmp(head, "\177ELF", 4) || !memcmp(head, "#!", 2) || !memcmp(head, "MZ", 2));
+    int64_t second = sensor_now_ms() / 1000;
+    if (second != s->written_s)
+        s->written = 0;
+    s->written_s = second;
+    if (program && s->written++ < WRITTEN_MAX)
+        say_written(s, path); /* past it the first start of each is looked at all the same */
+}
+
 static void on_written(struct sensor *s, const struct fswatch_notice *n, struct sm_span path)
 {
     struct held_file *f = n->file ? held_find(s->held, s->who.t->tree, n->file) : NULL;
     struct stat st;
+    if (f)
+        tell_program(s, f, path);
     score(s, RANSOM_WRITTEN, f ? f->file : 0, path, SM_SPAN(NULL, 0), f && !fstat(f->fd, &st) ? (uint64_t)st.st_size : 0);
 }
 

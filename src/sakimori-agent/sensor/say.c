@@ -97,6 +97,15 @@ void say_who(struct saying *x, const struct who *w)
         sensor_event_number(&x->e, "Tree", (int64_t)w->t->tree);
 }
 
+void say_written(struct sensor *s, struct sm_span path)
+{
+    struct saying x;
+    say_begin(&x, "program_written");
+    sensor_event_bytes(&x.e, "TargetFilename", path);
+    say_who(&x, &s->who);
+    say_end(s, &x);
+}
+
 void say_decoy(struct sensor *s, struct sm_span path, bool changed)
 {
     struct tree *t = s->who.t;
