@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-enum { ORDER_LASTS_S = 3600, AGAIN_S = 60, STATE_BYTES = 32 << 10, POLICY_BYTES = 40 << 10 /* two of them fit into an order */, WHY_MAX = 16, WHY_BYTES = 200 };
+enum { ORDER_LASTS_S = 3600, AGAIN_S = 60, STATE_BYTES = 32 << 10, POLICY_BYTES = 40 << 10 /* two of them fit into an order */, AHEAD_S = 366 * 86400, WHY_MAX = 16, WHY_BYTES = 200 };
 #define SETTING "endpoint" /* the institution's */
 
 /* ---- what a machine says ---- */
@@ -79,7 +79,8 @@ static int64_t number_wanted(struct api *a, const json_t *device, json_t *policy
 {
     const json_t *sent = json_object_get(device, "endpoint_sent"); /* null: none */
     int64_t number = api_int(device, "endpoint_number", 0), now = api_now();
-    int64_t has = api_int(json_object_get(device, "endpoint_state"), "number", 0);
+    int64_t has = api_int(json_object_get(device, "endpoint_state"), "number", 0), most = (number > now ? number : now) + AHEAD_S;
+    has = has < most ? has : 0; /* no box gave it that: it would leave no number above it */
     json_t *all = state_setting(a->state, SETTING);
     bool ever = all || json_is_object(json_object_get(device, "endpoint")) || json_is_object(sent);
     json_decref(all);

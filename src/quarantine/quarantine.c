@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include "crypto/hash.h"
 #include "crypto/random.h"
@@ -307,6 +308,23 @@ static int save_bytes(int folder, const struct quarantine_limits *l, const struc
     return entry_save(folder, e); /* and the folder is synced with it */
 }
 
+/* Of a disk where such bits meant nothing (mounted nosuid) they come back without: it may be given back where they mean something. */
+static void lend_nothing(int fd, struct plat_meta *m)
+{
+    struct statvfs v;
+    if (fstatvfs(fd, &v) == 0 && !(v.f_flag & ST_NOSUID))
+        return;
+    m->mode &= ~(uint32_t)(S_ISUID | S_ISGID);
+    for (size_t i = 0; i < m->xattr_n; i++) {
+        if (strcmp(m->xattr[i].name, "security.capability") != 0)
+            continue;
+        free(m->xattr[i].name);
+        free(m->xattr[i].value);
+        memmove(m->xattr + i, m->xattr + i + 1, (--m->xattr_n - i) * sizeof *m->xattr);
+        return;
+    }
+}
+
 static int take_file(int folder, const struct quarantine_limits *l, const struct quarantine_what *w,
     const struct spot *s, int fd, json_t **ret)
 {
@@ -317,6 +335,7 @@ static int take_file(int folder, const struct quarantine_limits *l, const struct
     int r = plat_meta_read(fd, "", PLAT_META_XATTR, &m);
     if (r < 0)
         return r;
+    lend_nothing(fd, &m);
     crypto_random(pad, sizeof pad);
     r = m.type != PLAT_FILE ? -SM_EINVAL : room_for(folder, l, m.size);
     if (r == 0)

@@ -297,6 +297,50 @@ static void process_one_and_the_agent_are_never_killed(void **s)
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
+/* judge and scan read what attackers write: what they may ask for is little, whoever speaks through them. */
+static void without_an_order_nothing_of_the_system_is_set_aside(void **s)
+{
+    static const struct {
+        const char *path;
+        bool sum;
+        int policy, order;
+    } rows[] = {{"/home/a/x", true, 0, 0}, {"/home/a/x", false, -SM_EINVAL, 0}, {"/usr/bin/sudo", true, -SM_EDENIED, 0},
+        {"/etc/shadow", true, -SM_EDENIED, 0}, {"/home/../etc/shadow", true, -SM_EINVAL, -SM_EINVAL}, {"//etc/shadow", true, -SM_EINVAL, -SM_EINVAL},
+        {"/usr/local/bin/x", true, 0, 0}, {"/data/agent.json", true, -SM_EDENIED, -SM_EDENIED}, {"/./data/agent.json", true, -SM_EINVAL, -SM_EINVAL}};
+    char sum[65];
+    struct actor a = {.data = "/data"};
+    (void)s;
+    memset(sum, 'a', 64);
+    sum[64] = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (int order = 0; order < 2; order++) {
+            json_t *args = json_pack("{s:s}", "path", rows[i].path);
+            if (rows[i].sum)
+                json_object_set_new(args, "sha256", json_string(sum));
+            struct act *t = act_new(&a, &act_quarantine, "x", args);
+            t->by_order = order;
+            assert_int_equal(act_quarantine.check(t), order ? rows[i].order : rows[i].policy);
+            act_free(t);
+            json_decref(args);
+        }
+}
+
+static void what_is_done_without_an_order_is_what_the_policy_says(void **s)
+{
+    struct actor a = {.policy = {.scan_on_write = true, .scan_on_media = true, .answer = ENDPOINT_ANSWER_TELL}};
+    (void)s;
+    assert_false(actor_allows(&a, &act_quarantine));
+    assert_false(actor_allows(&a, &act_kill));
+    assert_false(actor_allows(&a, &act_isolate));
+    assert_false(actor_allows(&a, &act_give_back));
+    a.policy.answer = ENDPOINT_ANSWER_STOP;
+    assert_true(actor_allows(&a, &act_quarantine));
+    assert_false(actor_allows(&a, &act_kill));
+    for (size_t i = 0; i < actor_table_n; i++)
+        if (actor_table[i]->allow == ALLOW_NOBODY)
+            assert_false(actor_allows(&a, actor_table[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +358,8 @@ int main(void)
         T(destinations_that_are_none_are_refused),
         T(root_and_the_agents_accounts_are_never_disabled),
         T(process_one_and_the_agent_are_never_killed),
+        T(without_an_order_nothing_of_the_system_is_set_aside),
+        T(what_is_done_without_an_order_is_what_the_policy_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -132,6 +132,12 @@ static void a_policy_is_sent_until_the_machine_says_its_number(void **state)
     assert_int_equal(kit_asked(k, "K_ORDER_SIGN"), asked + 2);
     assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
     assert_true(api_int(k->body, "number", 0) > number + 1000);
+    /* One that says what no box ever gave it: with that believed, no policy would ever reach it again. */
+    long long now = (long long)api_int(k->body, "number", 0);
+    assert_int_equal(poll(k, 9223372036854775806), 200);
+    assert_int_equal(poll(k, 9223372036854775807), 200);
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    assert_int_equal(api_int(k->body, "number", 0), now);
 }
 
 static void a_policy_that_a_machine_refuses_is_said(void **state)

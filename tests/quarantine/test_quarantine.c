@@ -1,8 +1,10 @@
 /* Set aside, given back exactly, whatever the moment of a kill. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -164,6 +166,34 @@ static void links_and_other_contents_are_refused(void **state)
     (void)state;
 }
 
+/* A stick brings a program that would run as root if this were its disk; it is given back where the stick was. */
+static void rights_of_a_disk_that_lends_none_do_not_come_back(void **state)
+{
+    char id[QUARANTINE_ID];
+    struct stat st;
+    struct sm_buf where = SM_BUF_INIT(4096);
+    (void)state;
+    assert_ok(mkdir(path_of("stick"), 0755));
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+        mount("none", path_of("stick"), "tmpfs", MS_NOSUID, NULL))
+        skip();
+    make("stick/shell", bad);
+    assert_ok(chmod(path_of("stick/shell"), 06755));
+    assert_ok(take("stick/shell", id, NULL));
+    assert_ok(umount(path_of("stick")));
+    assert_ok(quarantine_give_back(folder, id, &where));
+    assert_ok(stat(path_of("stick/shell"), &st));
+    assert_int_equal(st.st_mode & 07777, 0755);
+    sm_buf_wipe(&where);
+    make("d/own", bad);
+    assert_ok(chmod(path_of("d/own"), 06755));
+    assert_ok(take("d/own", id, NULL));
+    assert_ok(quarantine_give_back(folder, id, &where));
+    assert_ok(stat(path_of("d/own"), &st));
+    assert_int_equal(st.st_mode & 07777, 06755);
+    sm_buf_wipe(&where);
+}
+
 static void room_is_bounded(void **state)
 {
     char id[QUARANTINE_ID], name[16], *big = calloc(1, 600 << 10);
@@ -238,6 +268,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_set_aside_is_harmless_and_comes_back_exactly, begin, end),
         cmocka_unit_test_setup_teardown(where_something_stands_it_comes_beside, begin, end),
         cmocka_unit_test_setup_teardown(links_and_other_contents_are_refused, begin, end),
+        cmocka_unit_test_setup_teardown(rights_of_a_disk_that_lends_none_do_not_come_back, begin, end),
         cmocka_unit_test_setup_teardown(room_is_bounded, begin, end),
         cmocka_unit_test_setup_teardown(killed_at_any_step_nothing_is_lost, begin, end),
         cmocka_unit_test_setup_teardown(a_damaged_one_is_not_given_back, begin, end),

@@ -89,6 +89,8 @@ struct action {
 extern const struct action *const actor_table[];
 extern const size_t actor_table_n;
 const struct action *actor_find(const char *name);
+/* Does the signed policy let judge, or scan, have it done without an order? */
+bool actor_allows(const struct actor *a, const struct action *row);
 
 /* t->err and t->detail. */
 void act_fail(struct act *t, int err, const char *fmt, ...) sm_printf(3, 4);

@@ -304,7 +304,7 @@ static void on_order(struct actor *a, const struct sm_ipc_msg *m)
 
 /* ---- what judge asks for ---- */
 
-static bool allowed(const struct actor *a, const struct action *row)
+bool actor_allows(const struct actor *a, const struct action *row)
 {
     const struct endpoint_policy *p = &a->policy;
     switch (row->allow) {
@@ -317,7 +317,7 @@ static bool allowed(const struct actor *a, const struct action *row)
     case ALLOW_DISABLE:
         return p->may_disable;
     case ALLOW_SCAN:
-        return p->scan_on_write || p->scan_on_media;
+        return p->answer != ENDPOINT_ANSWER_TELL;
     default:
         return row->allow == ALLOW_ALWAYS;
     }
@@ -360,7 +360,7 @@ static bool on_do(struct actor *a, struct sm_ipc *ipc, const struct sm_ipc_msg *
     t->judge_type = m->type;
     if (too_often(a))
         act_fail(t, -SM_ELIMIT, "asked for too often");
-    else if (!allowed(a, row))
+    else if (!actor_allows(a, row))
         act_fail(t, -SM_EDENIED, "the policy does not let it be done without an order");
     if (t->err)
         journal(a, line_of(t, "refused"));

@@ -19,17 +19,45 @@ static int open_folder(const struct act *t)
     return r ? r : plat_fs_open_dir(AT_FDCWD, path);
 }
 
+/* One way to write a path: without it "not below this folder" says nothing. */
+static bool plain(struct sm_span path)
+{
+    static const char *const odd[] = {"//", "/./", "/../"};
+    if (path.n < 2 || path.p[0] != '/' || memchr(path.p, 0, path.n))
+        return false;
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++)
+        if (memmem(path.p, path.n, odd[i], strlen(odd[i])))
+            return false;
+    return true;
+}
+
+static bool below(struct sm_span path, const char *folder)
+{
+    size_t n = strlen(folder);
+    return path.n > n && memcmp(path.p, folder, n) == 0 && path.p[n] == '/';
+}
+
+/* The system's own: a scanner that errs there, or whoever speaks for it, would take the machine away.  A person may. */
+static bool is_system(struct sm_span path)
+{
+    static const char *const own[] = {"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin",
+        "/snap", "/sys", "/usr", "/var/lib/dpkg"};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (below(path, own[i]) && !below(path, "/usr/local"))
+            return true;
+    return false;
+}
+
 /* "path": as text; "path64": as base64, where it is no UTF-8.  The agent's own files are not for this. */
 static int path_of(const struct act *t, struct sm_buf *ret)
 {
     const char *text = act_text(t, "path"), *b64 = act_text(t, "path64");
     int r = *b64 ? sm_unbase64(SM_SPAN_STR(b64), ret) : sm_buf_put(ret, text, strlen(text));
-    size_t n = strlen(t->a->data);
     if (r)
         return r;
-    if (!ret->n || ret->p[0] != '/' || memchr(ret->p, 0, ret->n))
+    if (!plain(sm_buf_span(ret)))
         return -SM_EINVAL;
-    return ret->n > n && memcmp(ret->p, t->a->data, n) == 0 && ret->p[n] == '/' ? -SM_EDENIED : 0;
+    return below(sm_buf_span(ret), t->a->data) ? -SM_EDENIED : 0;
 }
 
 static int check(struct act *t)
@@ -37,7 +65,14 @@ static int check(struct act *t)
     struct sm_buf b = SM_BUF_INIT(PLAT_PATH_MAX);
     int r = path_of(t, &b);
     const char *h = act_text(t, "sha256");
+    bool own = !r && !t->by_order && is_system(sm_buf_span(&b));
     sm_buf_wipe(&b);
+    if (own) {
+        act_say(t, "a file of the system is only set aside by order");
+        return -SM_EDENIED;
+    }
+    if (!r && !t->by_order && !*h)
+        r = -SM_EINVAL; /* without an order only what was found, not whatever stands there */
     if (!r && *h && (strlen(h) != 64 || strspn(h, "0123456789abcdef") != 64))
         r = -SM_EINVAL;
     if (r)
