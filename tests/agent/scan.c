@@ -137,6 +137,19 @@ static void the_job_under_way_is_kept(void **state)
     scan_job_wipe(&a.job);
 }
 
+/* The box keeps a case under its number: two machines with one file on a share must not take each other's. */
+static void the_same_file_on_two_machines_is_two_cases(void **state)
+{
+    char a[17], again[17], b[17];
+    (void)state;
+    scan_finding_id("d1", "/srv/share/x", "aa", a);
+    scan_finding_id("d1", "/srv/share/x", "aa", again);
+    scan_finding_id("d2", "/srv/share/x", "aa", b);
+    assert_string_equal(a, again);
+    assert_string_not_equal(a, b);
+    assert_int_equal(strlen(a), 16);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +157,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_that_was_stopped_anywhere_goes_on_behind_it, begin, end),
         cmocka_unit_test_setup_teardown(a_cancelled_one_ends, begin, end),
         cmocka_unit_test_setup_teardown(the_job_under_way_is_kept, begin, end),
+        cmocka_unit_test(the_same_file_on_two_machines_is_two_cases),
     };
     return cmocka_run_group_tests_name("scan", tests, NULL, NULL);
 }

@@ -128,14 +128,18 @@ static void tell_state(struct part *p)
     send_json(p, E_PART_STATE, o);
 }
 
-/* One case a file and its contents: told again it is the same. */
-static void finding(struct part *p, const struct scan_found *f, char id[17])
+void scan_finding_id(const char *device, const char *path, const char *sha256, char ret[17])
 {
     uint8_t hash[32];
+    crypto_sha256v((struct sm_span[]){SM_SPAN_STR(device), SM_SPAN("", 1), SM_SPAN_STR(path), SM_SPAN("", 1), SM_SPAN_STR(sha256)}, 5, hash);
+    sm_hex(hash, 8, ret);
+}
+
+static void finding(struct part *p, const struct scan_found *f, char id[17])
+{
     char at[SM_TIME_TEXT];
     struct sm_buf b = SM_BUF_INIT(2 * AGENT_PATH_MAX);
-    crypto_sha256v((struct sm_span[]){SM_SPAN_STR(f->path), SM_SPAN("", 1), SM_SPAN_STR(f->sha256)}, 3, hash);
-    sm_hex(hash, 8, id);
+    scan_finding_id(p->config.device, f->path, f->sha256, id);
     sm_time_rfc3339(plat_clock_wall(), at);
     if (sm_base64(SM_SPAN_STR(f->path), &b)) {
         sm_buf_wipe(&b);

@@ -93,4 +93,7 @@ struct scan_state { int64_t last_all, last_old; struct scan_job job; bool has_jo
 void scan_state_load(const char *folder, struct scan_state *ret);   /* damaged or none: empty */
 sm_must_use int scan_state_save(const char *folder, const struct scan_state *s);
 
+/* The case of a file and its contents on this machine: told again it is the same; the same file on another machine is another case,
+ * and nobody there can know its number before. */
+void scan_finding_id(const char *device, const char *path, const char *sha256, char ret[17]);
 #endif
