@@ -206,13 +206,13 @@ static void without_any_watcher_looking_finds_what_stays(void **state)
     procs_free(p);
 }
 
-/* More births and ends than the ring holds, while nobody drains; then all is well again. */
+/* Three times the births and ends that the ring holds, while nobody drains; then all is well again. */
 static void a_storm_of_processes_is_said_and_survived(void **state)
 {
     (void)state;
     struct heard h = {.mark = "mark-4713"};
     struct procs *p = begin(&h);
-    char *argv[] = {(char *)"sh", (char *)"-c", (char *)"i=0; while [ $i -lt 12000 ]; do (:); i=$((i+1)); done", NULL};
+    char *argv[] = {(char *)"sh", (char *)"-c", (char *)"i=0; while [ $i -lt 30000 ]; do (:); i=$((i+1)); done", NULL};
     struct plat_proc storm;
     int status;
     if (strcmp(how(p), "bpf") != 0) {
