@@ -111,3 +111,15 @@ export function differing(policy: Policy, base: Policy): Partial<Policy> | null 
 }
 export interface Kept { id: string; device: string; device_name?: string; path: string; why: string; by?: string; finding?: string | null; at: string; changed?: string; state: 'kept' | 'given' | 'removed' | string; size?: number; sha256?: string; links?: number }
 export interface Medium { device: string; device_name?: string; serial: string; name: string; kind: string; bytes: number; attached: boolean; first: string; last: string; mode?: string | null; failed?: boolean; allowed: boolean }
+
+/** Parts of an agent that need rights over the whole machine for their work: what they do without on purpose is not missing. */
+const WIDE: Record<string, string[]> = { actor: ['uid', 'landlock'], media: ['uid', 'landlock'], sensor: ['uid', 'landlock'], guard: ['uid', 'landlock', 'seccomp', 'nnp'] };
+const ON_PURPOSE = ['landlock: it looks at other programs, which Landlock does not allow', 'it starts the supervisor again, and keeps the rights that takes'];
+/** Which parts are confined less than they could be, and in their own (English) words why, where they say. */
+export function lacking(parts: Record<string, unknown>): { part: string; why: string }[] {
+    return Object.entries(parts).flatMap(([part, v]) => {
+        if (!isTree(v)) return [];
+        const why = ON_PURPOSE.reduce((s, x) => s.replace(x, ''), String(v.missing || '')).replace(/^[\s;,]+|[\s;,]+$/g, '');
+        return why || Object.entries(v).some(([k, x]) => x === false && !WIDE[part]?.includes(k)) ? [{ part, why }] : [];
+    });
+}

@@ -8,7 +8,7 @@ import { root } from './lib.mjs';
 globalThis.localStorage = { getItem: () => null, setItem: () => {} };
 globalThis.document = { documentElement: {} };
 const out = await build({
-    stdin: { contents: `export * from './src/time'; export * from './src/charts/slots'; export { markedOf } from './src/charts/lanes'; export { joinB64 } from './src/screens/files'; export { csv, telHref } from './src/ui/parts'; export { query } from './src/api'; export { treeOf, pathText, differing, quickOf, baseName, shortName } from './src/endpoint'; export { deedsOf } from './src/screens/finding'; export { draftHours, hoursOf, stretches } from './src/screens/hours'; export { setLang, fill } from './src/i18n';`, resolveDir: root, loader: 'ts' },
+    stdin: { contents: `export * from './src/time'; export * from './src/charts/slots'; export { markedOf } from './src/charts/lanes'; export { joinB64 } from './src/screens/files'; export { csv, telHref } from './src/ui/parts'; export { query } from './src/api'; export { treeOf, pathText, differing, lacking, quickOf, baseName, shortName } from './src/endpoint'; export { deedsOf } from './src/screens/finding'; export { draftHours, hoursOf, stretches } from './src/screens/hours'; export { setLang, fill } from './src/i18n';`, resolveDir: root, loader: 'ts' },
     bundle: true, write: false, format: 'esm', logLevel: 'error', jsx: 'automatic', jsxImportSource: 'preact', absWorkingDir: root, nodePaths: [join(root, 'node_modules')],
 });
 const m = await import('data:text/javascript;base64,' + Buffer.from(out.outputFiles[0].text).toString('base64'));
@@ -149,4 +149,14 @@ test('short lengths of time keep their tenths', () => {
     assert.equal(m.quickOf(180), '0.2秒');
     assert.equal(m.quickOf(42), '0.04秒');
     assert.equal(m.quickOf(75_000), '1分');
+});
+
+test('what a part of an agent does without on purpose is not called missing', () => {
+    const whole = { uid: true, seccomp: true, landlock: true, nnp: true, missing: '' }, wide = { ...whole, uid: false, landlock: false };
+    const sensor = { ...wide, missing: 'landlock: it looks at other programs, which Landlock does not allow' };
+    const guard = { uid: false, seccomp: false, landlock: false, nnp: false, missing: 'it starts the supervisor again, and keeps the rights that takes' };
+    assert.deepEqual(m.lacking({ link: whole, actor: wide, media: wide, sensor, guard }), []);
+    assert.deepEqual(m.lacking({ link: { ...whole, uid: false } }), [{ part: 'link', why: '' }], 'a part that needs no rights and has them');
+    assert.deepEqual(m.lacking({ sensor: { ...sensor, seccomp: false } }), [{ part: 'sensor', why: '' }]);
+    assert.deepEqual(m.lacking({ media: { ...wide, missing: 'the mounts of the machine cannot be reached' } }), [{ part: 'media', why: 'the mounts of the machine cannot be reached' }]);
 });

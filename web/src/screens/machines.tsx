@@ -3,7 +3,9 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { ApiError, api } from '../api';
 import type { Device, Drill, Generation, List, Source, State } from '../api';
 import { Spark } from '../charts/timeline';
+import { lacking } from '../endpoint';
 import { listOf, t } from '../i18n';
+import type { Text } from '../i18n';
 import { useGet, useList, useLive, useNow } from '../live';
 import { Link, navigate } from '../router';
 import type { Place } from '../router';
@@ -202,7 +204,16 @@ function DeviceDialog({ d, what, onClose, onDone }: { d: Device; what: 'rename' 
 export function Confined({ c }: { c: Record<string, unknown> | boolean | null | undefined }) {
     if (c === null || c === undefined) return <>─</>;
     if (typeof c === 'boolean') return <Badge state={c ? 'ok' : 'look'}>{t(c ? T.guarded : T.notGuarded)}</Badge>;
-    const parts = Object.entries(c).filter(([, v]) => v && typeof v === 'object') as [string, Record<string, unknown>][];
-    const missing = parts.length ? parts.filter(([, v]) => v.missing || Object.values(v).includes(false)).map(([k, v]) => v.missing ? `${k}: ${String(v.missing)}` : k) : Array.isArray(c.missing) ? c.missing.map(String) : typeof c.missing === 'string' && c.missing ? [c.missing] : Object.entries(c).filter(([, v]) => v === false).map(([k]) => k);
+    if (Object.values(c).some((v) => v && typeof v === 'object' && !Array.isArray(v))) return <ConfinedParts less={lacking(c)} />;
+    const missing = Array.isArray(c.missing) ? c.missing.map(String) : typeof c.missing === 'string' && c.missing ? [c.missing] : Object.entries(c).filter(([, v]) => v === false).map(([k]) => k);
     return <><Badge state={missing.length ? 'look' : 'ok'}>{t(missing.length ? T.notGuarded : T.guarded)}</Badge>{missing.length > 0 && <span class="sub blk">{t(T.missing, { text: listOf(missing) })}</span>}</>;
+}
+
+/** The parts of an agent: which are confined less than they could be; the reasons are the agent's own words. */
+function ConfinedParts({ less }: { less: { part: string; why: string }[] }) {
+    const words = T as unknown as Record<string, Text>;
+    const nameOf = (part: string) => { const w = words[`agent_${part}`]; return w ? t(w) : part; };
+    return <><Badge state={less.length ? 'look' : 'ok'}>{t(less.length ? T.notGuarded : T.guarded)}</Badge>
+        {less.length > 0 && <span class="sub blk">{t(T.missing, { text: listOf(less.map((x) => nameOf(x.part))) })}</span>}
+        {less.filter((x) => x.why).map((x) => <span class="sub blk mono" lang="en">{x.part}: {x.why}</span>)}</>;
 }
