@@ -4,6 +4,8 @@
  */
 #include "api/device_actions.h"
 
+#include "api/endpoint.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
@@ -208,6 +210,8 @@ void device_action_told(struct api *a, const json_t *order, const char *state, c
         if (done && k->undoes)
             (void)!state_do(a->state, STATE_device_actions_undone,
                 STATE_ARGS(state_i(now), state_t(api_str(row, "device")), state_t(k->undoes), state_t(api_str(row, "about")))); /* as above */
+        if (done && (!strcmp(k->name, "isolate") || !strcmp(k->name, "release")))
+            endpoint_isolated(a, api_str(row, "device"), !strcmp(k->name, "isolate"), for_s ? now + for_s : 0);
         tell(a, id, api_str(row, "device"), is);
     }
     json_decref(row);

@@ -63,6 +63,20 @@ static void state_said(struct api *a, const json_t *device, const json_t *said)
         api_event(a, "endpoint", id, json_pack("{s:s,s:s}", "id", id, "cover", is));
 }
 
+/* Its state comes with its next poll, up to half a minute later: what people see is right at once. */
+void endpoint_isolated(struct api *a, const char *id, bool is, int64_t until_s)
+{
+    json_t *device = api_row(a, STATE_device, STATE_ARGS(state_t(id)));
+    json_t *state = json_object_get(device, "endpoint_state"), *actor = json_object_get(state, "actor");
+    if (json_is_object(actor)) {
+        api_set(actor, "isolated", is ? json_pack("{s:o}", "until", api_time(until_s)) : json_null());
+        (void)!state_do(a->state, STATE_device_endpoint_said, STATE_ARGS(state_j(state), state_i(api_int(device, "endpoint_said_s", 0)),
+            state_i(api_int(device, "endpoint_less_s", 0)), state_t(id))); /* the next poll says it again */
+        api_event(a, "endpoint", id, json_pack("{s:s,s:s}", "id", id, "cover", cover_of(state)));
+    }
+    json_decref(device);
+}
+
 /* ---- its policy ---- */
 
 static json_t *policy_of(struct api *a, const json_t *device)

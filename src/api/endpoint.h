@@ -18,6 +18,8 @@ sm_must_use int endpoint_allow_medium(struct api *a, const char *device, const c
 void media_said(struct api *a, const json_t *device, const json_t *said);
 /* A machine's poll; device: its row from before. */
 void endpoint_said(struct api *a, const json_t *device, const json_t *poll);
+/* It did as it was told: it is cut off until then (0: until it is told otherwise), or no longer. */
+void endpoint_isolated(struct api *a, const char *device, bool is, int64_t until_s);
 /* Its policy is signed and sent when it is another than the machine says it has. */
 void endpoint_push(struct api *a, const char *device);
 /* How it took the order. */

@@ -208,7 +208,7 @@ static void judge_guard(const struct posture_facts *f, struct posture *p)
     else if (f->cover == 'p')
         p->why = T_POSTURE_WHY_PART;
     else if (r[POSTURE_DEFINITIONS].state == POSTURE_BAD)
-        p->why = T_POSTURE_WHY_DEFINITIONS;
+        p->why = f->definitions_s ? T_POSTURE_WHY_DEFINITIONS : T_POSTURE_WHY_NO_DEFINITIONS;
     else
         p->guard = POSTURE_GUARDED;
 }

@@ -92,6 +92,35 @@ static void is_state(struct kit *k, const char *state)
     json_decref(row);
 }
 
+/* What the console shows of the machine's network. */
+static json_t *isolated(struct kit *k)
+{
+    char path[80];
+    (void)snprintf(path, sizeof path, "/api/v1/devices/%s/endpoint", device);
+    assert_int_equal(as(k, "manager", "GET", path, NULL), 200);
+    return json_object_get(json_object_get(json_object_get(k->body, "state"), "actor"), "isolated");
+}
+
+static void do_it(struct kit *k, const char *action)
+{
+    char id[65];
+    assert_int_equal(act(k, "manager", action), 202);
+    json_decref(order(k, id));
+    ack(k, &machine, id, "{\"state\":\"done\"}", 200);
+}
+
+static void a_machine_is_shown_cut_off_once_it_said_so_and_not_with_its_next_poll(void **state)
+{
+    struct kit *k = *state;
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll",
+                         "{\"endpoint\":{\"number\":0,\"sensor\":{\"armed\":true,\"why\":[]},\"actor\":{\"isolated\":null}}}"), 200);
+    assert_true(json_is_null(isolated(k)));
+    do_it(k, "{\"action\":\"isolate\",\"for_s\":3600}");
+    assert_true(json_is_string(json_object_get(isolated(k), "until")));
+    do_it(k, "{\"action\":\"release\"}");
+    assert_true(json_is_null(isolated(k)));
+}
+
 static void an_action_becomes_an_order_and_its_end_is_told_in_words(void **state)
 {
     struct kit *k = *state;
@@ -304,6 +333,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(an_action_becomes_an_order_and_its_end_is_told_in_words),
+        T(a_machine_is_shown_cut_off_once_it_said_so_and_not_with_its_next_poll),
         T(what_takes_it_back_marks_it_and_time_ends_it),
         T(a_machine_that_is_off_is_not_waited_for_for_ever),
         T(a_vendor_may_cut_off_and_collect_but_not_kill_or_block),

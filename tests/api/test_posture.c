@@ -171,6 +171,7 @@ static void the_route_judges_what_the_machine_told_and_speaks_both_languages(voi
     assert_string_equal(api_str(fact(k->body, "backup"), "state"), "bad");
     assert_non_null(strstr(api_str(fact(k->body, "remote"), "text"), "SSH, SMB"));
     assert_string_equal(api_str(k->body, "state"), "look"); /* no definitions */
+    assert_non_null(strstr(api_str(k->body, "why"), "検査が入っていません"));
     assert_string_equal(api_str(json_object_get(k->body, "next"), "id"), "backup");
     assert_int_equal(kit_call(k, &me, "GET", "/api/v1/posture", NULL), 200);
     assert_int_equal(json_array_size(json_object_get(k->body, "items")), 1);

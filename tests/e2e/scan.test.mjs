@@ -139,6 +139,24 @@ test('a file is set aside by order, listed, and comes back exactly; removed it i
   assert.ok(!fs.existsSync(file));
 });
 
+test('what came of it is told in words: a name that is taken meanwhile, a folder, a scan of nothing', { skip: !root }, async () => {
+  const place = path.join(dir, 'words'), file = path.join(place, 'one.txt');
+  fs.mkdirSync(place);
+  fs.writeFileSync(file, 'one');
+  const a = await order('quarantine', { path: file });
+  assert.equal(a.state, 'done', JSON.stringify(a));
+  fs.writeFileSync(file, 'another');
+  const back = await order('unquarantine', { id: a.facts.id });
+  assert.match(back.detail, /\.given-back/);
+  assert.equal(fs.readFileSync(`${file}.given-back`, 'utf8'), 'one');
+  assert.equal(fs.readFileSync(file, 'utf8'), 'another');
+  fs.symlinkSync(file, path.join(place, 'link'));
+  for (const p of [place, path.join(place, 'link')]) assert.match((await order('quarantine', { path: p })).detail, /フォルダーとリンクは移せません/);
+  assert.match((await order('scan', { paths: [place] })).detail, clam ? /見つかった物はありません/ : /ClamAV/);
+  fs.mkdirSync(path.join(place, 'empty'));
+  assert.match((await order('scan', { paths: [path.join(place, 'empty')] })).detail, /検査するファイルはありません/);
+});
+
 test('where the policy says so, what a scan finds is set aside by itself', { skip: !root || !clam }, async () => {
   await c.must('PUT', `devices/${agent.device.id}/endpoint/policy`, { policy: { rules: { answer: 'stop' } } });
   await L.until('it holds', async () => { await L.poke(agent).catch(() => {}); return (await c.get(`devices/${agent.device.id}/endpoint/policy`)).state === 'holds'; }, WAIT);

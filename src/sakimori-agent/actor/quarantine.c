@@ -105,7 +105,9 @@ static void take(struct act *t)
         act_fact(t, "id", json_string(id));
         act_fact(t, "entry", entry);
     } else {
-        act_fail(t, r, "%s", r == -SM_EMISMATCH ? "the file has changed since" : sm_strerror(r));
+        act_fail(t, r, "%s",
+            r == -SM_EMISMATCH ? "the file has changed since"
+            : r == -SM_EINVAL || r == -ELOOP ? "only a file is set aside, no folder and no link" : sm_strerror(r));
     }
     sm_buf_wipe(&path);
 }
@@ -145,6 +147,15 @@ static void entry_fact(struct act *t, int folder)
     json_decref(list);
 }
 
+/* Where it is now, in base64: where another file stands by now, it has a name of its own. */
+static void back_at(struct act *t, const char *path)
+{
+    const char *was = json_string_value(json_object_get(json_object_get(t->facts, "entry"), "path"));
+    if (was && strcmp(was, path) != 0)
+        act_say(t, "the file is back beside another that has its name now, as .given-back");
+    act_fact(t, "path", json_string(path));
+}
+
 static void give_back(struct act *t)
 {
     struct sm_buf path = SM_BUF_INIT(PLAT_PATH_MAX), b64 = SM_BUF_INIT(2 * PLAT_PATH_MAX);
@@ -163,7 +174,7 @@ static void give_back(struct act *t)
     else
         act_say(t, "%s", remove ? "the file is removed for good" : "the file is back");
     if (!r && path.n && !sm_base64(sm_buf_span(&path), &b64) && sm_buf_str(&b64))
-        act_fact(t, "path", json_string(sm_buf_str(&b64)));
+        back_at(t, sm_buf_str(&b64));
     sm_buf_wipe(&path);
     sm_buf_wipe(&b64);
 }

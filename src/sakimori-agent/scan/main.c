@@ -211,6 +211,18 @@ static void order_over(struct part *p, const char *id, const char *state, const 
 
 /* ---- jobs ---- */
 
+/* What came of a job, in words that every language has. */
+static const char *outcome(const struct worker_now *n)
+{
+    if (n->cancelled)
+        return "the scan was ended";
+    if (n->job.found)
+        return "something was found: see the findings";
+    if (!n->job.files)
+        return "there was no file to look at";
+    return n->clamd ? "nothing was found" : "looked at without ClamAV, which is not installed: by rules alone";
+}
+
 static void job_over(struct part *p, const struct worker_now *n)
 {
     bool all = strcmp(p->state.job.why, "media") != 0 && !n->cancelled;
@@ -223,7 +235,7 @@ static void job_over(struct part *p, const struct worker_now *n)
         p->state.last_all = p->last.at;
     sm_info("scan (%s) over: %llu files, %llu found", j->why, (unsigned long long)n->job.files, (unsigned long long)n->job.found);
     if (j->id[0])
-        order_over(p, j->id, n->cancelled ? "failed" : "done", n->cancelled ? "the scan was ended" : "",
+        order_over(p, j->id, n->cancelled ? "failed" : "done", outcome(n),
             json_pack("{s:I,s:I,s:I,s:I}", "files", (json_int_t)n->job.files, "found", (json_int_t)n->job.found, "faults",
                 (json_int_t)n->job.faults, "bytes", (json_int_t)n->job.bytes));
     scan_job_wipe(j);

@@ -212,7 +212,7 @@ export function Confined({ c }: { c: Record<string, unknown> | boolean | null | 
 /** The parts of an agent: which are confined less than they could be; the reasons are the agent's own words. */
 function ConfinedParts({ less }: { less: { part: string; why: string }[] }) {
     const words = T as unknown as Record<string, Text>;
-    const nameOf = (part: string) => { const w = words[`agent_${part}`]; return w ? t(w) : part; };
+    const nameOf = (part: string) => { const w = words[`part_${part}`]; return w ? t(w) : part; };
     return <><Badge state={less.length ? 'look' : 'ok'}>{t(less.length ? T.notGuarded : T.guarded)}</Badge>
         {less.length > 0 && <span class="sub blk">{t(T.missing, { text: listOf(less.map((x) => nameOf(x.part))) })}</span>}
         {less.filter((x) => x.why).map((x) => <span class="sub blk mono" lang="en">{x.part}: {x.why}</span>)}</>;
