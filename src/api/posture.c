@@ -81,6 +81,7 @@ static json_t *posture_json(struct api *a, const json_t *device, enum text_lang 
     facts_of_sources(a, api_str(device, "id"), &f);
     facts_of_endpoint(a, device, &f);
     f.media = api_str(json_object_get(policy, "media"), "mode");
+    f.by_policy = f.cover == 'f' && !strcmp(api_str(json_object_get(policy, "ransom"), "mode"), "off");
     f.media_held = f.cover != 'n';
     posture_judge(&f, &p);
     for (size_t i = 0; i < POSTURE_FACTS; i++) {

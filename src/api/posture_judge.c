@@ -96,6 +96,8 @@ static void judge_protection(const struct posture_facts *f, struct posture_row *
         set(r, POSTURE_BAD, T_POSTURE_PROTECTION_NONE, T_POSTURE_PROTECTION_NONE_DO);
     else if (!f->there) /* what it said last may be long over */
         set(r, POSTURE_UNKNOWN, T_POSTURE_PROTECTION_UNKNOWN, TEXT_KEYS);
+    else if (f->by_policy)
+        set(r, POSTURE_BAD, T_POSTURE_PROTECTION_POLICY, T_POSTURE_PROTECTION_POLICY_DO);
     else if (f->cover == 'f')
         set(r, POSTURE_BAD, T_POSTURE_PROTECTION_OFF, T_POSTURE_PROTECTION_OFF_DO);
     else if (f->cover == 'p')

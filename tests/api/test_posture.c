@@ -73,6 +73,12 @@ static void sensors_that_are_off_are_the_first_thing_to_do(void **state)
     assert_int_equal(p.guard, POSTURE_STOPPED);
     assert_int_equal(p.next, POSTURE_PROTECTION);
     assert_int_equal(p.score, 100 - 25 - 3); /* half of 5 is 2 */
+    assert_int_equal(p.rows[POSTURE_PROTECTION].text, T_POSTURE_PROTECTION_OFF);
+    f.by_policy = true; /* nothing failed: people set it so, and can set it otherwise */
+    p = judge(&f);
+    assert_int_equal(p.guard, POSTURE_STOPPED);
+    assert_int_equal(p.rows[POSTURE_PROTECTION].text, T_POSTURE_PROTECTION_POLICY);
+    f.by_policy = false;
     f.cover = 'n';
     p = judge(&f);
     assert_int_equal(p.guard, POSTURE_NONE);
