@@ -102,6 +102,12 @@ static bool copy_elsewhere(struct machine *m, const char *path, unsigned i)
     return to_new(m, path, new, i) && remove_it(m, path);
 }
 
+/* Its ciphertext goes where nobody looks. */
+static bool taken_away(struct machine *m, const char *path, unsigned i)
+{
+    return open_read(m, path) && remove_it(m, path);
+}
+
 static bool written_over_by_name(struct machine *m, const char *path, unsigned i)
 {
     char new[220];
@@ -126,6 +132,7 @@ static void copies_with_removed_originals_are_stopped(void **state)
     is_stopped_with(copy_elsewhere, 3, ABOUT);
     is_stopped_with(written_over_by_name, 3, ABOUT);
     is_stopped_with(removed_then_made, 4, ABOUT);
+    is_stopped_with(taken_away, 7, ABOUT);
 }
 
 static bool rename_first(struct machine *m, const char *path, unsigned i)

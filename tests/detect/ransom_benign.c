@@ -192,6 +192,20 @@ static void removing_a_folder(void **state)
     end_calm(&m);
 }
 
+/* A script that put everything into an archive somewhere else, and then `rm`: another program than the one that read. */
+static void archived_elsewhere_and_removed(void **state)
+{
+    struct machine m;
+    begin(&m);
+    m.who = RANSOM_PACKAGED;
+    for (unsigned i = 0; i < MANY; i++)
+        assert_non_null(open_read(&m, m.files[i]->path));
+    m.pid++;
+    for (unsigned i = 0; i < MANY; i++)
+        assert_true(remove_it(&m, m.files[i]->path));
+    end_calm(&m);
+}
+
 /* A receiver that reads messages and removes them, for years. */
 static void messages_read_and_removed(void **state)
 {
@@ -421,6 +435,7 @@ int main(void)
         cmocka_unit_test(moving_to_another_file_system),
         cmocka_unit_test(moving_one_by_one),
         cmocka_unit_test(removing_a_folder),
+        cmocka_unit_test(archived_elsewhere_and_removed),
         cmocka_unit_test(messages_read_and_removed),
         cmocka_unit_test(an_archive_with_a_password_beside_its_originals),
         cmocka_unit_test(one_file_locked_by_its_owner),

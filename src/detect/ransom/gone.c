@@ -48,6 +48,13 @@ static bool destroyed(enum found f)
     return f >= FOUND_KIND_LOST || f == FOUND_EMPTIED;
 }
 
+static struct sm_span ending_of(struct sm_span path)
+{
+    struct sm_span b = path_base(path);
+    const uint8_t *dot = b.n ? memrchr(b.p, '.', b.n) : NULL;
+    return dot ? SM_SPAN(dot + 1, b.n - (size_t)(dot + 1 - b.p)) : SM_SPAN("", 0);
+}
+
 /* ---- what was made ---- */
 /* Its name is the other's with something added or another ending: a.pdf, a.pdf.x, a.x, .a.pdf.x. */
 static bool named_after(const struct file *made, const struct file *f)
@@ -142,6 +149,24 @@ static bool is_document(struct ransom *r, const struct file *f, uint64_t *ret_si
     return kind_flags(k) & KIND_DOC;
 }
 
+/* Where its contents went nobody saw.  One program that does so with what lies in its inbox is a receiver; with everything everywhere, not. */
+static void taken(struct tree *t, const struct file *f)
+{
+    struct sm_span path = file_path(f), e = ending_of(path);
+    uint32_t folder = (uint32_t)path_hash(SM_SPAN(path.p, path.n - path_base(path).n)) | 1;
+    t->taken++;
+    t->taken_kinds |= UINT32_C(1) << (path_hash(e) % 32);
+    for (unsigned i = 0; i < TAKEN_FOLDERS; i++)
+        if (!t->taken_folders[i] || t->taken_folders[i] == folder) {
+            t->taken_folders[i] = folder;
+            break;
+        }
+    if (__builtin_popcount(t->taken_kinds) < TAKEN_KINDS || !t->taken_folders[TAKEN_FOLDERS - 1])
+        return;
+    t->points[REASON_TAKEN] = t->taken * reason_weight(REASON_TAKEN);
+    t->times[REASON_TAKEN] = (uint16_t)(t->taken < UINT16_MAX ? t->taken : UINT16_MAX);
+}
+
 /* Nothing was made of it alone: was it put into something large that nobody can open? */
 static void packed(struct ransom *r, struct tree *t, struct file *f)
 {
@@ -161,6 +186,8 @@ static void packed(struct ransom *r, struct tree *t, struct file *f)
     }
     if (f->marks & READ)
         score_file(r, t, f, REASON_GONE, k, KIND_IS_EMPTY);
+    if (f->marks & READ && document && t->takes)
+        taken(t, f);
 }
 
 static void match(struct ransom *r, struct tree *t, struct file *f)
@@ -277,13 +304,6 @@ void gone_made(struct ransom *r, struct tree *t, struct file *made)
 }
 
 /* ---- names ---- */
-static struct sm_span ending_of(struct sm_span path)
-{
-    struct sm_span b = path_base(path);
-    const uint8_t *dot = b.n ? memrchr(b.p, '.', b.n) : NULL;
-    return dot ? SM_SPAN(dot + 1, b.n - (size_t)(dot + 1 - b.p)) : SM_SPAN("", 0);
-}
-
 /* Endings that programs and people give to what they put aside. */
 static bool ending_usual(struct sm_span path)
 {

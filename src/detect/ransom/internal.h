@@ -12,7 +12,7 @@ enum reason {
 };
 _Static_assert(REASON_COUNT <= 32, "a bit each");
 
-enum { PATH_KEPT = 512, ENDINGS = 6, OUTPUTS_TRIED = 64, SHOWN = 32, GROUPS_MAX = 256 };
+enum { PATH_KEPT = 512, ENDINGS = 6, OUTPUTS_TRIED = 64, SHOWN = 32, GROUPS_MAX = 256, TAKEN_KINDS = 4, TAKEN_FOLDERS = 3 };
 
 enum mark {
     MADE = 1,       /* by this tree: nobody's earlier file */
@@ -64,6 +64,9 @@ struct tree {
     uint64_t kinds;             /* of destroyed ones, a bit each */
     uint32_t folders[8];        /* hashes of their folders */
     struct ending endings[ENDINGS];
+    uint32_t taken_kinds, taken_folders[TAKEN_FOLDERS];
+    unsigned taken;
+    bool takes;                 /* who removes now is no tool of the system, and has read it itself */
     bool stopped;               /* was said by ransom_look */
 };
 

@@ -163,6 +163,9 @@ static enum found judge_dense(const struct tale *t, const struct body *was, cons
         return FOUND_WIPED;
     if (settled && form_sound(was, t->was) == 1 && form_sound(is, t->is) == 0)
         return FOUND_BROKEN;
+    /* Of a form that may hold plain things, too (sound without compression). */
+    if (t->gained > 1 && t->structured * 2 >= t->changed && t->gained * 10 >= t->structured * 8 && not_shorter(t))
+        return FOUND_SCRAMBLED;
     bool grown_little = t->is_size >= t->was_size && t->is_size - t->was_size <= 65536;
     if (!grown_little || !t->changed || t->noise * 4 < t->changed * 3)
         return FOUND_CHANGED;

@@ -59,7 +59,7 @@ static void look_at(struct ransom *r, struct tree *t, struct file *f)
 {
     struct body was, is;
     unsigned links = 1;
-    bool closed = f->marks & CLOSED, settled = closed || r->now_ms - f->opened_ms >= SETTLED_MS;
+    bool closed = f->marks & CLOSED, lies = r->now_ms - f->opened_ms >= SETTLED_MS;
     f->looked_ms = r->now_ms;
     f->looks = (uint8_t)(f->looks + (f->looks < 8));
     f->due = t->acts + (1u << (f->looks < 5 ? f->looks - 1 : 4));
@@ -75,7 +75,8 @@ static void look_at(struct ransom *r, struct tree *t, struct file *f)
     }
     if (r->files.before(r->files.ctx, t->id, f->id, &was.size) >= 0) {
         was = (struct body){.files = &r->files, .tree = t->id, .file = f->id, .size = was.size, .before = true};
-        apply(r, t, f, judge(&was, &is, settled));
+        /* Shorter than it was, and not closed: it is still being written. */
+        apply(r, t, f, judge(&was, &is, closed || (lies && is.size >= was.size)));
     } else if (f->print) {
         apply(r, t, f, print_judge(f->print, &is));
     }
@@ -131,6 +132,7 @@ static int act_read(struct ransom *r, struct tree *t, const struct ransom_act *a
     if (f->marks & (MADE | READ))
         return 0;
     f->marks |= READ;
+    f->pid = a->pid;
     if (a->line.n && says_pack(a->program, a->line) && kind_by_name(a->path) != KIND_IS_NONE && ++t->documents_read == 3)
         score_add(r, t, REASON_WILL_PACK, reason_weight(REASON_WILL_PACK));
     return 0;
@@ -257,7 +259,9 @@ static int act_removed(struct ransom *r, struct tree *t, const struct ransom_act
         f->marks |= CLOSED;
         look_at(r, t, f);
     }
+    t->takes = f->pid == a->pid && (!(a->who & RANSOM_PACKAGED) || a->who & RANSOM_INTERPRETER);
     gone_removed(r, t, f);
+    t->takes = false;
     return 0;
 }
 
@@ -360,7 +364,8 @@ void ransom_excuse(struct ransom *r, uint64_t tree)
     if (!t)
         return;
     /* Contents changed in place are one kind of act, in whatever way; files that went are another. */
-    static const uint32_t in_place = (1u << (REASON_EMPTIED + 1)) - 1, went = 1u << REASON_VANISHED | 1u << REASON_PACKED | 1u << REASON_WILL_PACK;
+    static const uint32_t in_place = (1u << (REASON_EMPTIED + 1)) - 1, went = 1u << REASON_VANISHED | 1u << REASON_PACKED | 1u << REASON_WILL_PACK |
+        1u << REASON_TAKEN;
     for (unsigned w = 0; w < REASON_COUNT; w++)
         if (t->times[w])
             t->excused |= 1u << w & in_place ? in_place : 1u << w & went ? went : 1u << w;
