@@ -50,6 +50,10 @@ static const struct row {
     {"action=setuid_added|TargetFilename=/usr/bin/x|Mode=2755|Owner=0|Change=added|During=upgrade", ""},
     {"action=media_attached|Device=/dev/sdb|Serial=E0D55EA573|Kind=usb|Change=added", "media_attached"},
     {"action=media_attached|Device=/dev/loop1|Kind=loop|Change=added", ""},
+    {"action=malware_found|TargetFilename=/tmp/x|Signature=Eicar-Test-Signature|Engine=clamd", "malware_found!"},
+    {"action=indicator_seen|DestinationIp=192.0.2.7|Image=/tmp/x", "indicator_seen!"},
+    {"action=definitions_old|Days=9", "definitions_old+"},
+    {"action=idle_scan|Days=40", ""},
     {"action=media_detached|Device=/dev/sdb|Kind=usb|Change=removed", ""},
 };
 
