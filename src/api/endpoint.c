@@ -15,10 +15,11 @@ enum { ORDER_LASTS_S = 3600, AGAIN_S = 60, STATE_BYTES = 32 << 10, POLICY_BYTES 
 static const char *cover_of(const json_t *state)
 {
     const json_t *sensor = json_object_get(state, "sensor");
+    const char *waits = json_string_value(json_object_get(sensor, "waits"));
     if (!json_is_object(state))
         return "none";
     if (!json_is_true(json_object_get(sensor, "armed")))
-        return "off";
+        return !waits ? "off" : strcmp(waits, "start") == 0 ? "starting" : "empty";
     return json_array_size(json_object_get(sensor, "why")) ? "part" : "on";
 }
 

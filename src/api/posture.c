@@ -61,7 +61,8 @@ static void facts_of_endpoint(struct api *a, const json_t *device, struct postur
     const json_t *scan = json_object_get(state, "scan"), *defs = json_object_get(scan, "definitions");
     json_t *cover = endpoint_cover(device);
     const char *word = api_str(cover, "cover");
-    f->cover = !strcmp(word, "on") ? 'o' : !strcmp(word, "part") ? 'p' : !strcmp(word, "off") ? 'f' : 'n';
+    f->cover = !strcmp(word, "on") ? 'o' : !strcmp(word, "part") ? 'p' : !strcmp(word, "off") ? 'f' : !strcmp(word, "starting") ? 's' :
+        !strcmp(word, "empty") ? 'e' : 'n';
     json_decref(cover);
     f->definitions_s = !json_is_object(scan) ? POSTURE_NOT_KNOWN : json_is_string(defs) ? api_time_s(json_string_value(defs)) : 0;
     f->isolated = json_is_object(json_object_get(json_object_get(state, "actor"), "isolated"));

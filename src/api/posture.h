@@ -17,7 +17,7 @@ enum posture_remote { POSTURE_SSH = 1, POSTURE_RDP = 2, POSTURE_SMB = 4, POSTURE
 struct posture_facts {
     int64_t now, seen_s;            /* heard of last */
     bool there;                     /* it talks to us now */
-    char cover;                     /* of the endpoint: 'n'one, 'f' off, 'p'art, 'o'n */
+    char cover;                     /* of the endpoint: 'n'one, 'f' off, 's'tarting, 'e'mpty: no folder to protect yet, 'p'art, 'o'n */
     bool by_policy;                 /* people set it so that nothing is watched */
     int64_t definitions_s;          /* how new the virus definitions are; POSTURE_NOT_KNOWN, 0: there are none */
     int64_t backup_s;               /* the oldest of its sources' last good backups */

@@ -98,6 +98,10 @@ static void judge_protection(const struct posture_facts *f, struct posture_row *
         set(r, POSTURE_UNKNOWN, T_POSTURE_PROTECTION_UNKNOWN, TEXT_KEYS);
     else if (f->by_policy)
         set(r, POSTURE_BAD, T_POSTURE_PROTECTION_POLICY, T_POSTURE_PROTECTION_POLICY_DO);
+    else if (f->cover == 's')
+        set(r, POSTURE_UNKNOWN, T_POSTURE_PROTECTION_START, TEXT_KEYS);
+    else if (f->cover == 'e')
+        set(r, POSTURE_BAD, T_POSTURE_PROTECTION_EMPTY, T_POSTURE_PROTECTION_EMPTY_DO);
     else if (f->cover == 'f')
         set(r, POSTURE_BAD, T_POSTURE_PROTECTION_OFF, T_POSTURE_PROTECTION_OFF_DO);
     else if (f->cover == 'p')
@@ -202,7 +206,11 @@ static void judge_guard(const struct posture_facts *f, struct posture *p)
     else if (f->cover == 'f') {
         p->guard = POSTURE_STOPPED;
         p->why = T_POSTURE_WHY_OFF;
-    } else if (f->open) {
+    } else if (f->cover == 's')
+        p->why = T_POSTURE_PROTECTION_START;
+    else if (f->cover == 'e')
+        p->why = T_POSTURE_PROTECTION_EMPTY;
+    else if (f->open) {
         p->why = T_POSTURE_WHY_OPEN;
         (void)snprintf(p->why_arg, sizeof p->why_arg, "%u", f->open); /* fits */
     } else if (f->isolated)

@@ -6,6 +6,8 @@
 static const struct { const char *word, *ja, *en; } words[] = {
     { "cover:none", "見張りなし", "not watched" },
     { "cover:off", "止まっている", "off" },
+    { "cover:starting", "始めているところ", "starting" },
+    { "cover:empty", "守るフォルダーがまだない", "no folder to protect yet" },
     { "cover:part", "一部だけ", "in part" },
     { "cover:on", "見張り中", "watched" },
     { "kind:ransomware", "暗号化", "ransomware" },

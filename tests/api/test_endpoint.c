@@ -177,6 +177,12 @@ static void what_lacks_on_a_machine_is_said_with_its_beginning(void **state)
         200);
     assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
     assert_string_equal(kit_str(k, "cover"), "part");
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{\"endpoint\":{\"number\":0,\"sensor\":{\"armed\":false,\"waits\":\"folders\",\"why\":[]}}}"), 200);
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    assert_string_equal(kit_str(k, "cover"), "empty");
+    assert_int_equal(kit_call(k, &machine, "POST", "/agent/v1/poll", "{\"endpoint\":{\"number\":0,\"sensor\":{\"armed\":false,\"waits\":null,\"why\":[]}}}"), 200);
+    assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);
+    assert_string_equal(kit_str(k, "cover"), "off");
     char since[40];
     (void)snprintf(since, sizeof since, "%s", kit_str(k, "since"));
     assert_int_equal(strlen(since), 20);

@@ -84,6 +84,22 @@ static void sensors_that_are_off_are_the_first_thing_to_do(void **state)
     assert_int_equal(p.guard, POSTURE_NONE);
 }
 
+static void a_machine_without_a_folder_to_protect_has_not_failed(void **state)
+{
+    (void)state;
+    struct posture_facts f = good();
+    f.cover = 'e';
+    struct posture p = judge(&f);
+    assert_int_equal(p.guard, POSTURE_LOOK);
+    assert_int_equal(p.why, T_POSTURE_PROTECTION_EMPTY);
+    assert_int_equal(p.rows[POSTURE_PROTECTION].todo, T_POSTURE_PROTECTION_EMPTY_DO);
+    f.cover = 's';
+    p = judge(&f);
+    assert_int_equal(p.guard, POSTURE_LOOK);
+    assert_int_equal(p.rows[POSTURE_PROTECTION].state, POSTURE_UNKNOWN);
+    assert_int_equal(p.rows[POSTURE_PROTECTION].todo, TEXT_KEYS);
+}
+
 static void a_program_that_waits_for_a_decision_asks_to_be_looked_at(void **state)
 {
     (void)state;
@@ -198,6 +214,7 @@ int main(void)
         cmocka_unit_test(what_is_not_known_counts_for_nothing_and_is_said_so),
         cmocka_unit_test(a_machine_that_is_silent_is_not_said_to_be_watched),
         cmocka_unit_test(sensors_that_are_off_are_the_first_thing_to_do),
+        cmocka_unit_test(a_machine_without_a_folder_to_protect_has_not_failed),
         cmocka_unit_test(a_program_that_waits_for_a_decision_asks_to_be_looked_at),
         cmocka_unit_test(old_things_lose_points_by_their_age),
         cmocka_unit_test(a_system_is_known_by_its_name_and_whole_version),

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import * as L from './lib.mjs';
 
 const WAIT = 90e3;
-let box, c, agent, dir, person;
+let box, c, agent, dir, person, own;
 const files = 60, STOPPED = '3f0f7c7e-52d0-5d8e-9a57-6f1f9a7f0c11'; // rules/sakimori/endpoint_ransomware.yml
 const started = [];
 const text = (i) => `診療の記録 ${i}\n${'内科、再診。処方は前回と同じ。血圧は 128/76。\n'.repeat(60 + (i % 7))}`;
@@ -36,7 +36,8 @@ level: high
   agent = await L.Agent.join(box, c, 'karte-server');
   await agent.stop();
   // Only this folder is watched: the machine is shared.
-  fs.writeFileSync(`${agent.data}/policy.conf`, `protect = ${dir}\nrules = ${path.join(L.top, 'rules')}\nrules = ${rules}\n`, { mode: 0o644 });
+  own = `rules = ${path.join(L.top, 'rules')}\nrules = ${rules}\n`;
+  fs.writeFileSync(`${agent.data}/policy.conf`, own, { mode: 0o644 });
   agent.start();
 });
 after(async () => {
@@ -55,8 +56,19 @@ const became = (what, f) => L.until(what, async () => {
   return null;
 }, WAIT);
 
+test('a machine without anything to protect is told as that, not as one that failed', { skip: !root }, async () => {
+  const s = await became('its folders were looked for', (x) => x.cover === 'empty');
+  assert.equal(s.state.sensor.waits, 'folders');
+  const p = await c.get(`devices/${agent.device.id}/posture`);
+  assert.equal(p.state, 'look');
+  assert.match(p.why, /守るフォルダーが、まだありません/);
+  await agent.stop();
+  fs.writeFileSync(`${agent.data}/policy.conf`, `protect = ${dir}\n${own}`, { mode: 0o644 });
+  agent.start();
+});
+
 test('a machine says how it is watched', { skip: !root }, async () => {
-  const s = await became('the judge is there', (x) => x.state?.judge?.rules > 0);
+  const s = await became('the judge is there', (x) => x.state?.judge?.rules > 0 && x.cover !== 'empty' && x.cover !== 'starting');
   assert.notEqual(s.cover, 'none');
   assert.equal(s.policy.state, 'holds'); // the standard, which nobody had to send
   assert.equal(s.policy.number, 0);

@@ -85,7 +85,7 @@ export function worded(table: Record<string, Text>, key: string): string { const
 
 /** GET /devices/{id}/endpoint: how a machine is watched, what it said last, and which policy is its. */
 export interface EndpointNow {
-    device: string; cover: 'none' | 'off' | 'part' | 'on'; since: string | null; said: string | null; why: string[]; policy: PolicyNow; findings: { open: number; all: number };
+    device: string; cover: 'none' | 'off' | 'starting' | 'empty' | 'part' | 'on'; since: string | null; said: string | null; why: string[]; policy: PolicyNow; findings: { open: number; all: number };
     state: {
         sensor?: Sensor; scan?: { definitions?: string | null; running?: boolean; why?: string[]; last?: { at: string; files?: number; found?: number } | null };
         actor?: { isolated?: { until: string | null } | null };

@@ -294,19 +294,33 @@ static json_t *reasons(struct sensor *s)
     return why;
 }
 
+/* Why it watches nothing although nothing failed, or NULL. */
+static const char *waits_for(struct sensor *s)
+{
+    if (atomic_load(&s->armed) || atomic_load(&s->mode) == ENDPOINT_OFF || !fswatch_has(s->w, FSWATCH_OPENS))
+        return NULL;
+    if (!atomic_load(&s->walked))
+        return "start";
+    pthread_mutex_lock(&s->settings_lock);
+    size_t roots = s->root_n;
+    pthread_mutex_unlock(&s->settings_lock);
+    return roots ? NULL : "folders";
+}
+
 int sensor_state(struct sensor *s, json_t **ret)
 {
     struct giveback_room room = {0};
     bool armed = atomic_load(&s->armed) && atomic_load(&s->mode) != ENDPOINT_OFF;
     if (s->give)
         giveback_room(s->give, &room);
-    json_t *o = json_pack("{s:b,s:b,s:s,s:I,s:I,s:I,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I},s:o}", "armed", armed, "whole",
+    json_t *o = json_pack("{s:b,s:b,s:s,s:I,s:I,s:I,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I},s:s?,s:o}", "armed", armed, "whole",
         atomic_load(&s->walked), "how", !armed ? "none" : atomic_load(&s->filesystem) ? "filesystem" : "folders", "folders",
         (json_int_t)atomic_load(&s->folders), "files_held", (json_int_t)atomic_load(&s->held_now), "asks",
         (json_int_t)atomic_load(&s->asks), "lost", "events",
         (json_int_t)(atomic_load(&s->lost_events) + atomic_load(&s->overflows)), "answers",
         (json_int_t)atomic_load(&s->lost_answers), "copies", (json_int_t)atomic_load(&s->unkept), "giveback", "bytes",
-        (json_int_t)room.bytes, "files", (json_int_t)room.files, "let_go", (json_int_t)room.let_go, "why", reasons(s));
+        (json_int_t)room.bytes, "files", (json_int_t)room.files, "let_go", (json_int_t)room.let_go,
+        "waits", waits_for(s), "why", reasons(s));
     int r = o ? procs_state(s->procs, o) : -ENOMEM;
     if (r)
         json_decref(o);
