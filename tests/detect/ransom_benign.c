@@ -14,8 +14,13 @@ static void begin(struct machine *m)
 
 static void end_calm(struct machine *m)
 {
-    if (m->stopped || m->last.score >= 34)
-        print_error("stopped %d score %u destroyed %u\n", m->stopped, m->last.score, m->last.destroyed);
+    json_t *why = NULL;
+    if ((m->stopped || m->last.score >= 34) && !ransom_explain(m->r, m->tree, &why)) {
+        char *text = json_dumps(why, 0);
+        print_error("stopped %d score %u destroyed %u: %s\n", m->stopped, m->last.score, m->last.destroyed, text);
+        free(text);
+        json_decref(why);
+    }
     assert_false(m->stopped);
     assert_true(m->last.score < 34);
     assert_int_equal(m->last.destroyed, 0);

@@ -36,7 +36,13 @@ double tally_excess(const struct tally *t);
 bool bytes_random(const uint8_t *p, size_t n);      /* like ciphertext, or well compressed; n below 16: never */
 bool bytes_encoded(const uint8_t *p, size_t n);     /* letters of one alphabet, used evenly: base64, hexadecimal … of such */
 bool bytes_constant(const uint8_t *p, size_t n);
-bool bytes_text(const uint8_t *p, size_t n);        /* UTF-8, UTF-16 with a mark, Shift_JIS, EUC-JP, ISO-2022-JP, ASCII */
+/* Nothing is left to read in it: one byte, a short pattern over and over (64 bytes at most), or four different bytes at most. */
+bool bytes_poor(const uint8_t *p, size_t n);
+/* b is a under a key of 64 bytes at most that comes again and again, by XOR or by adding. */
+bool bytes_keyed(const uint8_t *a, const uint8_t *b, size_t n);
+/* Many single bytes (8 in a row on average at most) of a were replaced by random ones, what lies between is as it was. */
+bool bytes_sprinkled(const uint8_t *a, const uint8_t *b, size_t n);
+bool bytes_text(const uint8_t *p, size_t n);        /* UTF-8, UTF-16, Shift_JIS, EUC-JP, ISO-2022-JP, ASCII */
 /* b is a with every byte value replaced by another one, always the same (XOR with one byte, a turned alphabet). */
 bool bytes_substituted(const uint8_t *a, const uint8_t *b, size_t n);
 
@@ -52,6 +58,8 @@ int form_sound(const struct body *b, enum kind k);
 int form_page(enum kind k, const uint8_t *head, size_t head_n, uint64_t size, uint64_t offset, const uint8_t *page, size_t n);
 /* Does what packed holds begin with the contents of plain: 1 yes, 0 no, -1 it cannot be told. */
 int form_holds(const struct body *packed, enum kind k, const struct body *plain);
+/* It opens without a key, and what comes out of it looks random: ciphertext in an honest box, or a picture that was compressed before. */
+bool form_hides(const struct body *packed, enum kind k);
 /* kind_of with a look at the flags of a ZIP. */
 enum kind form_kind(const struct body *b);
 

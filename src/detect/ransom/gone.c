@@ -84,11 +84,15 @@ static bool opaque(struct ransom *r, struct file *made)
     struct body b;
     unsigned links;
     enum kind k;
-    if (made->marks & (OPAQUE | CLEAR))
+    bool there = body_is(r, made, &b, &links);
+    if (made->marks & (OPAQUE | CLEAR) && (!there || b.size < 2 * made->size)) { /* one that is being filled is looked at again */
+        made->size = there ? b.size : made->size;
         return made->marks & OPAQUE;
-    if (!body_is(r, made, &b, &links) || b.size < 16)
+    }
+    if (!there || b.size < 16)
         return false;
     bool is = judge_opaque(&b, &k);
+    made->marks &= (uint16_t)~(OPAQUE | CLEAR);
     made->is = (uint8_t)k;
     made->size = b.size;
     made->marks |= is ? OPAQUE : CLEAR;
@@ -124,6 +128,8 @@ static bool pair(struct ransom *r, struct tree *t, struct file *f, struct file *
     if (!by_name && !sized_after(is.size, was.size))
         return false;
     struct judged j = judge(&was, &is, true);
+    if (by_name && !sized_after(is.size, was.size) && !opaque(r, made) && j.found != FOUND_COPY)
+        return false; /* a word about it (where it lay, what it is), no other form of it */
     if (destroyed(j.found) && (by_name || opaque(r, made))) {
         settle(t, f, 0);
         score_file(r, t, f, REASON_VANISHED, j.was, j.is);
@@ -265,6 +271,15 @@ void gone_replaced(struct ransom *r, struct tree *t, struct file *was, struct fi
         score_file(r, t, was, reason_of(found), j.was, j.is);
 }
 
+/* A copy that was counted, and is none any more: it was locked. */
+static void count_lost_copy(struct ransom *r, struct tree *t, struct file *made)
+{
+    if (!(made->marks & BROUGHT) || !opaque(r, made) || made->was != KIND_IS_EMPTY)
+        return;
+    made->marks &= (uint16_t)~BROUGHT;
+    t->copies -= t->copies > 0;
+}
+
 /* A plain copy of something the tree has read: what it copies it may remove. */
 static void count_copy(struct ransom *r, struct tree *t, struct file *made)
 {
@@ -278,6 +293,7 @@ static void count_copy(struct ransom *r, struct tree *t, struct file *made)
         tried++;
         if (body_was(r, f, &a) && judge_copy(&a, &b)) {
             made->marks |= BROUGHT;
+            made->was = (uint8_t)(opaque(r, made) ? KIND_IS_NOISE : KIND_IS_EMPTY); /* of what nobody could read before, a copy is one */
             t->copies++;
             return;
         }
@@ -292,6 +308,7 @@ void gone_made(struct ransom *r, struct tree *t, struct file *made)
     made->marks &= (uint16_t)~(OPAQUE | CLEAR);
     if (made->id && r->files.now(r->files.ctx, made->id, &size, &links) >= 0)
         made->size = size;
+    count_lost_copy(r, t, made);
     count_copy(r, t, made);
     for (struct file *f = t->last; f && t->gone && tried < LATER; f = f->prev) {
         if ((f->marks & (GONE | SETTLED)) != GONE)
@@ -343,12 +360,22 @@ static void count_endings(struct tree *t)
     t->times[many ? REASON_RENAMED : REASON_NEW_ENDING] = (uint16_t)(times < UINT16_MAX ? times : UINT16_MAX);
 }
 
+/* Neither its ending nor anything of its name is left, nor is the new one a word of people (a bare random one). */
+static bool nameless(struct sm_span from, struct sm_span to)
+{
+    struct sm_span a = path_base(from), b = path_base(to), e = ending_of(from);
+    size_t stem = a.n - e.n - 1, digits = 0;
+    for (size_t i = 0; i < b.n; i++)
+        digits += isdigit(b.p[i]) != 0;
+    return b.n >= 12 && digits * 8 >= b.n && !memchr(b.p, '.', b.n) && stem > 0 && stem < a.n && !memmem(b.p, b.n, a.p, stem);
+}
+
 void gone_renamed(struct ransom *r, struct tree *t, struct sm_span from, struct sm_span to)
 {
     (void)r;
     enum kind k = kind_by_name(from);
     struct sm_span a = ending_of(from), b = ending_of(to);
-    if (k == KIND_IS_NONE || sm_span_eq(a, b) || ending_usual(to))
+    if (k == KIND_IS_NONE || sm_span_eq(a, b) || (ending_usual(to) && !nameless(from, to)))
         return;
     uint32_t h = (uint32_t)path_hash(b) | 1;
     struct ending *e = NULL;
@@ -381,6 +408,16 @@ bool is_note(struct sm_span path)
     bool page = e.n == 3 || e.n == 4 ? has(e, "txt") || has(e, "htm") || has(e, "hta") : e.n == 0;
     for (size_t i = 0; page && i < sizeof words / sizeof words[0]; i++)
         if (has(b, words[i]))
+            return true;
+    return false;
+}
+
+bool is_writing(struct sm_span path)
+{
+    static const char *const endings_[] = {"txt", "csv", "tsv", "md", "rtf", "eml", "htm", "html", "xml", "hl7", "uke"};
+    struct sm_span e = ending_of(path);
+    for (size_t i = 0; i < sizeof endings_ / sizeof endings_[0]; i++)
+        if (e.n == strlen(endings_[i]) && has(e, endings_[i]))
             return true;
     return false;
 }

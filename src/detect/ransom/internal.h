@@ -119,6 +119,7 @@ void gone_replaced(struct ransom *r, struct tree *t, struct file *was, struct fi
 void gone_made(struct ransom *r, struct tree *t, struct file *made);
 void gone_renamed(struct ransom *r, struct tree *t, struct sm_span from, struct sm_span to);
 bool is_note(struct sm_span path);
+bool is_writing(struct sm_span path); /* by its name a text or table of people, not a log or a state of some program */
 bool is_backup(struct sm_span path);
 bool says_pack(struct sm_span program, struct sm_span line);
 /* Contents of f as they were before the tree touched them; false: not to be had. */

@@ -2,7 +2,7 @@
 #include <string.h>
 #include "detect/ransom/content.h"
 
-enum { SAMPLE = RANSOM_SAMPLE, ALIGN = 16384, FINE = 96, FINE_BYTES = 256 };
+enum { SAMPLE = RANSOM_SAMPLE, ALIGN = 16384, FINE = 96, FINE_BYTES = 256, WORD = 16 };
 
 /* What the samples say.  Counts are of samples. */
 struct tale {
@@ -13,7 +13,7 @@ struct tale {
     unsigned gained;        /* of them, random now */
     unsigned noise;         /* changed ones that are random now */
     unsigned constant;      /* changed ones that are one byte over and over now and were not */
-    unsigned substituted, encoded, text;
+    unsigned substituted, keyed, sprinkled, encoded, text;
     unsigned pages, pages_lost;
     unsigned turns;         /* how often same and changed take turns along the file */
     bool last_same, head_changed;
@@ -84,10 +84,14 @@ static void compare(struct tale *t, uint64_t offset, const uint8_t *a, size_t a_
         return;
     bool was = bytes_random(a + from, to - from), is = bytes_random(b + from, to - from);
     bool had = !was && !bytes_constant(a + from, to - from);
+    if (offset == 0 && !is && to - from >= 2048 && !bytes_random(a + from + 512, to - from - 512))
+        is = bytes_random(b + from + 512, to - from - 512); /* behind a head of its own */
     t->structured += had;
     t->noise += is;
     t->gained += had && is;
-    t->constant += had && bytes_constant(b + from, to - from);
+    t->constant += had && bytes_poor(b + from, to - from) && !bytes_poor(a + from, to - from);
+    t->keyed += bytes_keyed(a + from, b + from, to - from);
+    t->sprinkled += bytes_sprinkled(a + from, b + from, to - from);
     t->substituted += had && bytes_substituted(a + from, b + from, to - from);
     t->encoded += had && !bytes_encoded(a + from, n - from) && bytes_encoded(b, b_n);
     t->text += bytes_text(b, b_n);
@@ -157,6 +161,8 @@ static enum found judge_dense(const struct tale *t, const struct body *was, cons
             return settled ? FOUND_WIPED : FOUND_NOTHING;
         if (t->is == KIND_IS_TEXT)
             return t->encoded && t->encoded == t->structured ? FOUND_ENCODED : settled ? FOUND_KIND_LOST : FOUND_NOTHING;
+        if (!(kind_flags(t->is) & KIND_DENSE) && t->noise && t->noise * 10 >= t->changed * 9 && not_shorter(t))
+            return FOUND_SCRAMBLED; /* of a kind that never looks like that inside */
         return settled && !form_sound(is, t->is) && form_sound(was, t->was) ? FOUND_SCRAMBLED : FOUND_CHANGED;
     }
     if (settled && t->constant && t->constant * 2 >= t->samples)
@@ -173,6 +179,21 @@ static enum found judge_dense(const struct tale *t, const struct body *was, cons
         return FOUND_ISLANDS;
     return settled && t->samples >= 4 && t->is_size == t->was_size && t->changed * 2 >= t->samples && t->prefix >= 16 && t->noise == t->changed ?
         FOUND_REPLACED : FOUND_CHANGED;
+}
+
+/* Another kind now, one that opens without a key, but what comes out of it is none of what was there. */
+static bool is_disguised(const struct tale *t, const struct body *was, const struct body *is)
+{
+    if (t->is_size * 20 < t->was_size * 19 || t->is_size > t->was_size * 3 / 2 + 16384)
+        return false;
+    if (t->is == t->was) /* a document that is a box itself */
+        return kind_flags(t->is) & KIND_BOX && form_hides(is, t->is) && form_holds(is, t->is, was) == 0 && !form_hides(was, t->was) &&
+            form_holds(was, t->was, was) == 0;
+    if (form_hides(is, t->is))
+        return true;
+    /* Well compressed, and not shorter: there was nothing in it that could be compressed, as there was before. */
+    bool dense = t->is == KIND_IS_XZ || t->is == KIND_IS_BZIP2 || t->is == KIND_IS_ZSTD || t->is == KIND_IS_LZ4;
+    return dense && t->was_size >= 512 && t->is_size >= t->was_size && t->structured && t->structured * 10 >= t->changed * 9;
 }
 
 /* Random now in every place that was looked at. */
@@ -194,7 +215,8 @@ static enum found judge_all_noise(const struct tale *t, const struct body *is, b
 static enum found judge_plain(const struct tale *t, const struct body *is, bool settled)
 {
     bool known = t->was != KIND_IS_NONE;
-    if (t->pages_lost && t->pages_lost * 2 >= t->pages)
+    bool told = t->is == KIND_IS_TEXT && !t->encoded; /* a dump of it */
+    if (t->pages_lost && t->pages_lost * 2 >= t->pages && !told)
         return FOUND_PAGES;
     if (settled && t->constant && t->constant * 2 >= t->samples)
         return FOUND_WIPED;
@@ -208,8 +230,11 @@ static enum found judge_plain(const struct tale *t, const struct body *is, bool 
     bool dense_now = kind_flags(t->is) & KIND_DENSE && t->is != t->was;
     if (t->gained && t->gained * 2 >= t->structured && t->same && not_shorter(t) && !dense_now)
         return FOUND_ISLANDS;
-    if (settled && known && t->changed == t->samples && t->prefix < 4 && (t->is == KIND_IS_NONE || t->is == KIND_IS_NOISE))
+    bool unknown = t->is == KIND_IS_NONE || t->is == KIND_IS_NOISE;
+    if (settled && known && t->changed == t->samples && t->prefix < 4 && unknown)
         return FOUND_KIND_LOST;
+    if (settled && t->was == KIND_IS_TEXT && unknown && t->changed == t->samples && !t->text && t->is_size == t->was_size)
+        return FOUND_KIND_LOST; /* no text any more, though as long */
     return FOUND_CHANGED;
 }
 
@@ -224,6 +249,8 @@ struct judged judge(const struct body *was, const struct body *is, bool settled)
         return (struct judged){!settled ? FOUND_NOTHING : document ? FOUND_EMPTIED : FOUND_EMPTY, (uint8_t)k, KIND_IS_EMPTY};
     }
     tell(&t, was, is, settled);
+    if (settled && t.was == KIND_IS_TEXT && t.is == KIND_IS_TEXT && is->size <= WORD && was->size >= 64 * WORD)
+        return (struct judged){FOUND_EMPTY, (uint8_t)t.was, (uint8_t)t.is};
     struct judged j = {.found = FOUND_NOTHING, .was = (uint8_t)t.was, .is = (uint8_t)t.is};
     if (!t.changed && t.is_size >= t.was_size)
         return j;
@@ -234,6 +261,12 @@ struct judged judge(const struct body *was, const struct body *is, bool settled)
         j.found = FOUND_COPY;
     else if (t.was == KIND_IS_NOISE || was_flags & KIND_LOCKED)
         j.found = FOUND_CHANGED; /* nobody could read it before, either */
+    else if (t.keyed && t.keyed * 10 >= t.changed * 9)
+        j.found = FOUND_SUBSTITUTED;
+    else if (t.sprinkled && t.sprinkled * 2 >= t.changed && is->size >= was->size && is->size - was->size <= 65536)
+        j.found = FOUND_ISLANDS;
+    else if (settled && is_disguised(&t, was, is))
+        j.found = FOUND_LOCKED;
     else if (was_flags & KIND_DENSE)
         j.found = judge_dense(&t, was, is, settled);
     else

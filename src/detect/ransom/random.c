@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <math.h>
 #include <string.h>
 #include "detect/ransom/content.h"
@@ -86,11 +87,32 @@ static int letter_of(uint8_t c)
     return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
 }
 
+/* Hexadecimal of what looks random. */
+static bool few_digits(const uint8_t *p, size_t n)
+{
+    uint8_t out[256];
+    size_t got = 0, digits = 0;
+    for (size_t i = 0; i < n && digits < 2 * sizeof out; i++) {
+        if (p[i] == '\n' || p[i] == '\r')
+            continue;
+        int c = p[i] | 0x20, v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (v < 0)
+            return false;
+        if (digits++ % 2)
+            out[got - 1] = (uint8_t)(out[got - 1] << 4 | v);
+        else
+            out[got++] = (uint8_t)v;
+    }
+    return got >= 24 && bytes_random(out, got - 1);
+}
+
 /* A few hundred letters at most: too few to count, so they are read. */
 static bool few_encoded(const uint8_t *p, size_t n)
 {
     uint8_t out[512];
     size_t got = 0, bits = 0;
+    if (few_digits(p, n))
+        return true;
     uint32_t held = 0;
     bool upper = false, lower = false;
     for (size_t i = 0; i < n && got < sizeof out; i++) {
@@ -137,6 +159,56 @@ bool bytes_constant(const uint8_t *p, size_t n)
     return n > 0 && (n == 1 || !memcmp(p, p + 1, n - 1));
 }
 
+/* Every byte is the one `period` before it. */
+static bool repeats(const uint8_t *p, size_t n)
+{
+    for (size_t period = 1; period <= 64 && period * 4 <= n; period++)
+        if (!memcmp(p, p + period, n - period))
+            return true;
+    return false;
+}
+
+bool bytes_poor(const uint8_t *p, size_t n)
+{
+    struct tally t = {0};
+    if (bytes_constant(p, n))
+        return true;
+    if (n < 32)
+        return false;
+    tally_add(&t, p, n);
+    return distinct_of(&t) <= 4 || repeats(p, n);
+}
+
+bool bytes_keyed(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    uint8_t by[2][RANSOM_SAMPLE];
+    size_t moved = 0;
+    n = n < RANSOM_SAMPLE ? n : RANSOM_SAMPLE;
+    for (size_t i = 0; i < n; i++) {
+        by[0][i] = a[i] ^ b[i];
+        by[1][i] = (uint8_t)(b[i] - a[i]);
+        moved += a[i] != b[i];
+    }
+    return n >= 128 && moved * 4 >= n * 3 && !bytes_poor(a, n) && (repeats(by[0], n) || repeats(by[1], n));
+}
+
+bool bytes_sprinkled(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    uint8_t was[RANSOM_SAMPLE], is[RANSOM_SAMPLE];
+    size_t k = 0, runs = 0;
+    n = n < RANSOM_SAMPLE ? n : RANSOM_SAMPLE;
+    for (size_t i = 0; i < n; i++) {
+        if (a[i] == b[i])
+            continue;
+        runs += !i || a[i - 1] == b[i - 1];
+        was[k] = a[i];
+        is[k++] = b[i];
+    }
+    if (k < 64 || k * 4 > n * 3 || runs < 16 || k > runs * 8 || !bytes_random(is, k))
+        return false;
+    return !bytes_random(was, k) || bytes_random(a, n);
+}
+
 static int descending(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -147,10 +219,12 @@ bool bytes_substituted(const uint8_t *a, const uint8_t *b, size_t n)
 {
     uint8_t to[256];
     bool known[256] = {0};
-    size_t moved = 0;
+    size_t moved = 0, signs = 0;
     for (size_t i = 0; i < n; i++) {
         if (known[a[i]] && to[a[i]] != b[i])
             return false;
+        /* Upper and lower case of one letter hide nothing. */
+        signs += !known[a[i]] && a[i] != b[i] && tolower(a[i]) != tolower(b[i]);
         known[a[i]] = true;
         to[a[i]] = b[i];
         moved += a[i] != b[i];
@@ -163,7 +237,8 @@ bool bytes_substituted(const uint8_t *a, const uint8_t *b, size_t n)
     }
     qsort(x, 256, sizeof x[0], descending);
     qsort(y, 256, sizeof y[0], descending);
-    return n >= 32 && moved * 4 >= n * 3 && x[3] && !memcmp(x, y, sizeof x);
+    bool turned = moved * 4 >= n * 3 || (signs >= 8 && moved * 8 >= n);
+    return n >= 32 && turned && x[3] && !memcmp(x, y, sizeof x);
 }
 
 /* ---- text ---- */
@@ -222,6 +297,29 @@ static bool all_signs(const uint8_t *p, size_t n, sign_fn *sign)
     return false;
 }
 
+/* Every second byte is of a page that Japanese text is made of (little end first, or big), and the others are not all the same. */
+static bool wide_text(const uint8_t *p, size_t n)
+{
+    struct tally t = {0};
+    size_t page[2] = {0};
+    for (size_t i = 0; i < n; i++)
+        page[i % 2] += p[i] == 0 || p[i] == 0x30 || (p[i] >= 0x4e && p[i] <= 0x9f) || p[i] == 0xff;
+    for (unsigned odd = 0; odd < 2; odd++) {
+        if (n < 32 || page[odd] * 20 < n / 2 * 19)
+            continue;
+        size_t low = 0, control = 0;
+        for (size_t i = 1 - odd; i < n; i += 2) {
+            size_t k = odd ? i + 1 : i - 1;
+            bool ascii = k < n && p[k] == 0;
+            tally_add(&t, p + i, 1);
+            low += ascii;
+            control += ascii && (p[i] >= 0x7f || (p[i] < 0x20 && !(p[i] >= 9 && p[i] <= 13)));
+        }
+        return distinct_of(&t) >= 8 && low && control * 50 <= low;
+    }
+    return false;
+}
+
 bool bytes_text(const uint8_t *p, size_t n)
 {
     if (n >= 2 && ((p[0] == 0xff && p[1] == 0xfe) || (p[0] == 0xfe && p[1] == 0xff))) {
@@ -230,13 +328,13 @@ bool bytes_text(const uint8_t *p, size_t n)
             low += p[i] == 0 || p[i] == 0x30 || (p[i] >= 0x4e && p[i] <= 0x9f) || p[i] == 0xff;
         return low * 10 >= (n - 2) / 2 * 8;
     }
+    if (n && memchr(p, 0, n))
+        return wide_text(p, n);
     size_t control = 0, high = 0, kana = 0;
     for (size_t i = 0; i < n; i++) {
         control += p[i] < 0x20 && !(p[i] >= 9 && p[i] <= 13) && p[i] != 0x1b && !(p[i] >= 0x1c && p[i] <= 0x1f);
         high += p[i] >= 0x80;
         kana += p[i] >= 0xa1 && p[i] <= 0xdf;
-        if (!p[i])
-            return false;
     }
     if (!n || control * 100 > n || (control && n < 200))
         return false;

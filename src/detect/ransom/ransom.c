@@ -44,6 +44,8 @@ void ransom_free(struct ransom *r)
 static void apply(struct ransom *r, struct tree *t, struct file *f, struct judged j)
 {
     enum reason w = reason_of((enum found)j.found);
+    if (j.found == FOUND_EMPTY && is_writing(file_path(f)) && f->size >= 64)
+        w = REASON_BLANKED;
     if (j.found == FOUND_NOTHING && f->reason == REASON_NONE)
         return;
     if (j.found != FOUND_NOTHING)

@@ -111,7 +111,7 @@ struct pending {
     uint64_t tree, start, cpu;
     uint32_t pid;
     int64_t made_ms;
-    bool told;
+    bool told, marked;  /* marked: earlier files were moved into it */
 };
 
 struct root {
@@ -273,6 +273,8 @@ bool roots_have(struct sensor *s, const char *path);
 void pending_add(struct sensor *s, const char *path, const struct who *who);
 void pending_tick(struct sensor *s);
 void pending_tell(struct sensor *s, const struct who *who);
+/* An earlier file was moved into the folder of this path: it is watched from now on. */
+void pending_moved(struct sensor *s, struct sm_span path);
 void pending_word(void *sensor, enum procs_what what, const struct proctree_row *row);
 void decoys_load(struct sensor *s);
 bool decoy_is(struct sensor *s, struct sm_span path);

@@ -146,6 +146,8 @@ static void on_renamed(struct sensor *s, const struct fswatch_notice *n, struct 
         gone(s, hit, to); /* what stood there */
     if (moved)
         held_rename(s->held, moved, name);
+    if (s->pending_n && !(moved && moved->bits & HELD_MADE))
+        pending_moved(s, to);
     remember(s, GIVEBACK_RENAMED, 0, to, path);
     score(s, RANSOM_RENAMED, moved ? moved->file : 0, path, to, moved ? moved->size : 0);
 }

@@ -36,6 +36,8 @@ static uint64_t file_number(int fd, const struct stat *st)
 static bool is_new(int fd, int flags, const struct stat *st)
 {
     struct statx x;
+    if ((flags & O_TMPFILE) == O_TMPFILE)
+        return true;
     if (!(flags & O_CREAT) || st->st_size)
         return false;
     if (flags & O_EXCL)
@@ -271,8 +273,10 @@ static bool is_free(struct sensor *s, struct opened *o)
         return true;
     if (!S_ISREG(o->st.st_mode) && !o->ask->folder)
         return true;
-    if (!o->ask->folder && !o->st.st_nlink) /* it has no name and never had one, or nobody finds it any more */
-        return true;
+    int flags = 0;
+    if (!o->ask->folder && !o->st.st_nlink) /* it has no name, or nobody finds it any more */
+        return fswatch_how(o->ask->thread, &flags) || (flags & O_TMPFILE) != O_TMPFILE || flags & O_EXCL || /* it may be given one */
+            who_is(s, o->ask->thread, &s->who) || s->who.own;
     return who_is(s, o->ask->thread, &s->who) || s->who.own;
 }
 

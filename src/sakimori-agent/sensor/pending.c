@@ -116,6 +116,17 @@ static void score_file(const struct telling *t, uint64_t file, const struct stat
         trees_verdict(t->s, t->who->t, &v, t->who->exe);
 }
 
+/* Made after the folder was, as far as the file system tells. */
+static bool is_younger(int dir, int fd)
+{
+    struct statx of, d;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &of) || statx(dir, "", AT_EMPTY_PATH, STATX_BTIME, &d) ||
+        !(of.stx_mask & d.stx_mask & STATX_BTIME))
+        return true;
+    return of.stx_btime.tv_sec != d.stx_btime.tv_sec ? of.stx_btime.tv_sec > d.stx_btime.tv_sec :
+        of.stx_btime.tv_nsec >= d.stx_btime.tv_nsec;
+}
+
 static int on_name(void *arg, struct sm_span name, unsigned char type)
 {
     struct telling *t = arg;
@@ -134,6 +145,10 @@ static int on_name(void *arg, struct sm_span name, unsigned char type)
         close(fd);
         return 0;
     }
+    if (!is_younger(t->dir, fd)) { /* moved in: nothing that was made here */
+        close(fd);
+        return 0;
+    }
     const struct sm_span whole = SM_SPAN(path, (size_t)n);
     held_put(t->s->held, t->who->t->tree, file, fd, held_hash(whole), sensor_now_ms())->bits |= HELD_MADE;
     score_file(t, file, &st, whole);
@@ -141,7 +156,7 @@ static int on_name(void *arg, struct sm_span name, unsigned char type)
 }
 
 /* The folder above is watched, so opening this one would ask us, who are about to wait for it. */
-static int tell_folder(struct sensor *s, struct telling *t)
+static int tell_folder(struct sensor *s, struct telling *t, bool list)
 {
     int at = open(t->folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (at < 0)
@@ -149,7 +164,7 @@ static int tell_folder(struct sensor *s, struct telling *t)
     int r = fswatch_unasked(s->w, at, true);
     if (!r) {
         t->dir = plat_fs_open_dir(at, ".");
-        r = t->dir < 0 ? t->dir : plat_fs_list(t->dir, on_name, t);
+        r = t->dir < 0 ? t->dir : list ? plat_fs_list(t->dir, on_name, t) : 0;
         /* What it makes from now on is asked for: earlier files are at stake.  Not before the list, which opens what lies there. */
         r = r < 0 ? r : fswatch_folder(s->w, t->dir, true);
         if (t->dir >= 0)
@@ -171,7 +186,21 @@ void pending_tell(struct sensor *s, const struct who *who)
             continue;
         p->told = true;
         t.folder = p->path;
-        if (tell_folder(s, &t) < 0)
+        if (tell_folder(s, &t, true) < 0)
             s->pending[i].told = false;
+    }
+}
+
+void pending_moved(struct sensor *s, struct sm_span path)
+{
+    struct telling t = {.s = s};
+    while (path.n && path.p[path.n - 1] != '/')
+        path.n--;
+    for (size_t i = 0; i < s->pending_n && path.n > 1 && !atomic_load(&s->filesystem); i++) {
+        struct pending *p = &s->pending[i];
+        if (p->marked || p->told || strlen(p->path) != path.n - 1 || memcmp(p->path, path.p, path.n - 1) != 0)
+            continue;
+        t.folder = p->path;
+        p->marked = tell_folder(s, &t, false) >= 0;
     }
 }
