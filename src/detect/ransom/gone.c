@@ -85,7 +85,7 @@ static bool opaque(struct ransom *r, struct file *made)
     unsigned links;
     enum kind k;
     bool there = body_is(r, made, &b, &links);
-    if (made->marks & (OPAQUE | CLEAR) && (!there || b.size < 2 * made->size)) { /* one that is being filled is looked at again */
+    if (made->marks & (OPAQUE | CLEAR) && (!there || b.size < 2 * made->told_size)) { /* one that is being filled is looked at again */
         made->size = there ? b.size : made->size;
         return made->marks & OPAQUE;
     }
@@ -94,7 +94,7 @@ static bool opaque(struct ransom *r, struct file *made)
     bool is = judge_opaque(&b, &k);
     made->marks &= (uint16_t)~(OPAQUE | CLEAR);
     made->is = (uint8_t)k;
-    made->size = b.size;
+    made->size = made->told_size = b.size;
     made->marks |= is ? OPAQUE : CLEAR;
     return is;
 }

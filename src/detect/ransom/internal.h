@@ -33,7 +33,7 @@ enum mark {
 };
 
 struct file {
-    uint64_t id, path_hash, size;
+    uint64_t id, path_hash, size, told_size; /* told: when it was found OPAQUE or CLEAR */
     struct file *next, *prev;   /* of the tree, oldest act first */
     struct file *look_next, *look_prev; /* DIRTY ones of all trees, longest not looked at first */
     struct tree *of;

@@ -302,7 +302,10 @@ bool judge_opaque(const struct body *b, enum kind *ret_kind)
         return form_sound(b, k) == 0;
     unsigned noise = 0, encoded = 0, n = 0;
     for (unsigned i = 0; i < 8; i++) {
-        uint64_t at = b->size <= SAMPLE ? 0 : i == 7 ? b->size - SAMPLE : b->size / 8 * i;
+        /* No byte is counted twice: that would make dice uneven. */
+        uint64_t at = b->size <= 8 * SAMPLE ? (uint64_t)i * SAMPLE : i == 7 ? b->size - SAMPLE : b->size / 8 * i;
+        if (at >= b->size)
+            break;
         size_t got = body_read(b, at, p, sizeof p);
         bool random = bytes_random(p, got);
         n++;
@@ -310,8 +313,6 @@ bool judge_opaque(const struct body *b, enum kind *ret_kind)
         encoded += bytes_encoded(p, got);
         if (random)
             tally_add(&all, p, got);
-        if (b->size <= SAMPLE)
-            break;
     }
     if (encoded == n)
         return true;
