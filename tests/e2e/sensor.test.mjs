@@ -34,6 +34,11 @@ function documents(n = 60, head = '') {
   } };
 }
 
+/** Whether this file system makes files without a name (O_TMPFILE). */
+function canUnname() {
+  try { fs.closeSync(fs.openSync(os.tmpdir(), 0o20200000 | fs.constants.O_RDWR, 0o600)); return true; } catch { return false; }
+}
+
 /** What an attacker does to each file, as a line of python; random bytes stand for what a cipher makes. */
 const shapes = {
   'in place': "h = open(p, 'r+b'); n = len(h.read()); h.seek(0); h.write(os.urandom(n)); h.close()",
@@ -41,6 +46,8 @@ const shapes = {
   'copied and removed': "n = len(open(p, 'rb').read()); open(p + '.locked', 'wb').write(os.urandom(n)); os.unlink(p)",
   // The open that was being asked about when the tree was stopped still cuts its file: nothing may be given back before that.
   'cut and written anew, all read before': "open(p, 'wb').write(os.urandom(5000))",
+  ...(canUnname() && { 'made without a name and renamed over': "n = len(open(p, 'rb').read()); h = os.open(r, os.O_TMPFILE | os.O_RDWR, 0o600); os.write(h, os.urandom(n)); "
+    + "__import__('ctypes').CDLL(None).linkat(-100, b'/proc/self/fd/%d' % h, -100, os.fsencode(p + '.n'), 0x400); os.close(h); os.replace(p + '.n', p)" }),
   'renamed over': "n = len(open(p, 'rb').read()); open(p + '.tmp', 'wb').write(os.urandom(n)); os.rename(p + '.tmp', p)",
 };
 function attacker(dir, act, more = '') {
@@ -104,6 +111,27 @@ for (const [name, act] of Object.entries(shapes))
     assert.equal(c.facts('ransomware_stopped').length, 1);
     await c.stop();
   });
+
+it('files moved into a folder made a moment ago and destroyed there: stopped, all given back', async () => {
+  const d = documents();
+  const c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep'), '--give-back']);
+  const to = JSON.stringify(path.join(d.dir, 'x'));
+  // All of them are moved before the first is opened: what is opened within the moment of its moving is not asked for.
+  const a = attacker(d.dir, 'pass', `
+all_ = [os.path.join(r, f) for r, ds, fs in os.walk(${JSON.stringify(d.dir)}) for f in sorted(fs)]
+os.mkdir(${to})
+for p in all_: os.rename(p, os.path.join(${to}, os.path.basename(p)))
+time.sleep(0.02)
+for f in sorted(os.listdir(${to})):
+    h = open(os.path.join(${to}, f), 'r+b'); n = len(h.read()); h.seek(0); h.write(os.urandom(n)); h.close()
+`);
+  await c.wait('it stands', () => stateOf(a.pid) === 'T');
+  await c.wait('given back', () => c.all('given_back').length);
+  assert.ok(c.all('finding')[0].files.destroyed <= 5, JSON.stringify(c.all('finding')[0].files));
+  await end(a);
+  assert.equal(d.differ(), 0);
+  await c.stop();
+});
 
 // Only there can a cut be asked for: Linux 6.14, and a file system that lets us.
 const [major, minor] = os.release().split('.').map(Number);
