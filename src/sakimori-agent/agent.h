@@ -77,6 +77,7 @@ enum agent_msg {
     E_FINDING = 51,      /* the same: JSON of one finding */
     E_SENSOR_STATE = 52, /* sensor → judge: JSON, every 10 s and on change */
     E_PART_STATE = 53,   /* inspect, scan, actor, supervisor → judge: JSON ≤ 4 KiB: a key of that name in L_ENDPOINT */
+    E_LOG = 54,          /* logs → judge: u8 n ‖ name of the log ‖ u8 n ‖ its format or nothing ‖ records (logs/cut.h), ≤ 960 KiB */
     E_POLICY = 70,       /* judge → sensor, inspect, scan, actor: the signed row (endpoint_policy_take) */
     E_TREE = 71,         /* judge → sensor; actor → judge, who passes it on: JSON {"tree","do":"stop|go|excuse|drop"} */
     E_DO = 80,           /* judge → actor: JSON {"action","finding","args"} → {"state","detail"} */

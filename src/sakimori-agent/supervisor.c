@@ -92,7 +92,7 @@ static const struct {
     enum part_id a, b;
 } pairs[] = {{P_LINK, P_BACKUP}, {P_LINK, P_RESTORE}, {P_LINK, P_LOGS}, {P_LEND, P_BACKUP},
     {P_LINK, P_JUDGE}, {P_INSPECT, P_JUDGE}, {P_SENSOR, P_JUDGE}, {P_MEDIA, P_JUDGE}, {P_LINK, P_ACTOR}, {P_ACTOR, P_JUDGE},
-    {P_LINK, P_SCAN}, {P_SCAN, P_JUDGE}, {P_SCAN, P_YARA}};
+    {P_LINK, P_SCAN}, {P_SCAN, P_JUDGE}, {P_SCAN, P_YARA}, {P_LOGS, P_JUDGE}};
 
 struct supervisor;
 struct part {

@@ -523,6 +523,31 @@ static void rules_that_match_one_tree_are_one_case(void **state)
     cases_free(c);
 }
 
+static void lines_of_logs_are_one_case_for_each_rule_and_stop_nothing(void **state)
+{
+    struct endpoint_policy p = {.answer = ENDPOINT_ANSWER_KILL};
+    struct cases *c = cases_new(&p);
+    struct sigma_rule rule = {.id = "", .name = "one", .title = "T", .title_ja = "", .level = SIGMA_HIGH};
+    const struct cases_hit h = {.rule = &rule, .log = true, .user = SM_SPAN_STR("u")};
+    (void)state;
+    cases_hit(c, &h);
+    (void)cases_go(c);
+    assert_int_equal(world.post, 1);
+    char first[17];
+    snprintf(first, sizeof first, "%s", world.id);
+    cases_answered(c, world.id, 200);
+    rule.name = "two"; /* another rule is another case, not one more reason */
+    world.now += 1001;
+    cases_hit(c, &h);
+    (void)cases_go(c);
+    assert_int_equal(world.post, 2);
+    assert_string_not_equal(world.id, first);
+    assert_int_equal(json_array_size(sent("reasons")), 1);
+    assert_int_equal(world.tree + world.ask, 0);
+    cases_answered(c, world.id, 200);
+    cases_free(c);
+}
+
 static void a_rule_stops_or_kills_its_tree_when_the_policy_says_so(void **state)
 {
     struct endpoint_policy p = {.answer = ENDPOINT_ANSWER_STOP};
@@ -624,6 +649,36 @@ static int look(struct rules *r, const char *line)
     return rules_line(r, SM_SPAN_STR(line), (struct event_time){.s = 1795410000}, on_hit, r);
 }
 
+static void on_sign_in(void *ctx, const struct sigma_rule *rule, const struct event *e)
+{
+    struct sm_span user = rules_value(ctx, e, "username");
+    snprintf(hits + strlen(hits), sizeof hits - strlen(hits), "%s:%.*s ", rule->name, (int)user.n, user.p);
+}
+
+static void a_rule_of_sign_ins_matches_a_line_of_a_log(void **state)
+{
+    const char *folders[] = {dir};
+    const struct event_time now = {.s = 1795410000};
+    struct rules *r;
+    (void)state;
+    put_file("a.yml", "title: T\nname: in\nlogsource:\n    product: linux\n    service: sshd\ndetection:\n"
+                      "    s:\n        username: visitor\n        outcome: success\n    condition: s\nlevel: high\n");
+    assert_ok(rules_load(folders, 1, &r));
+    hits[0] = 0;
+    assert_ok(rules_log(r, "auth", NULL, SM_SPAN_STR("2026-11-23T05:00:00Z k sshd[78]: Accepted password for visitor from 192.0.2.7 port 5 ssh2"), now, on_sign_in, r));
+    assert_string_equal(hits, "in:visitor ");
+    assert_ok(rules_log(r, "auth", NULL, SM_SPAN_STR("2026-11-23T05:00:00Z k sshd[78]: Failed password for visitor from 192.0.2.7 port 5 ssh2"), now, on_sign_in, r));
+    assert_ok(rules_log(r, "journal", "journald", SM_SPAN_STR("_COMM=sshd\nSYSLOG_IDENTIFIER=sshd\n_PID=78\nMESSAGE=Accepted publickey for visitor from 192.0.2.7 port 5 ssh2\n"), now, on_sign_in, r));
+    assert_string_equal(hits, "in:visitor in:visitor ");
+    char name[8];
+    for (int i = 0; i < 14; i++) {
+        snprintf(name, sizeof name, "l%d", i);
+        assert_ok(rules_log(r, name, "no such format", SM_SPAN_STR("anything"), now, on_sign_in, r));
+    }
+    assert_int_equal(rules_log(r, "one more", NULL, SM_SPAN_STR("x"), now, on_sign_in, r), -SM_ELIMIT);
+    rules_free(r);
+}
+
 static void a_rule_of_linux_matches_an_event_of_the_machine(void **state)
 {
     const char *folders[] = {dir, "/nonexistent"};
@@ -666,11 +721,13 @@ int main(void)
         T(watching_tells_and_does_nothing),
         T(an_act_of_a_person_is_added_to_the_case),
         T(rules_that_match_one_tree_are_one_case),
+        T(lines_of_logs_are_one_case_for_each_rule_and_stop_nothing),
         T(a_rule_stops_or_kills_its_tree_when_the_policy_says_so),
         T(nonsense_is_no_finding),
         T(there_is_always_room_for_a_new_case),
         T(a_long_finding_is_made_to_fit),
         T(a_rule_of_linux_matches_an_event_of_the_machine),
+        T(a_rule_of_sign_ins_matches_a_line_of_a_log),
     };
     int r = cmocka_run_group_tests(tests, NULL, NULL);
     json_decref(world.body);

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import * as L from './lib.mjs';
 
 const WAIT = 90e3;
-let box, c, agent, dir, person, own;
+let box, c, agent, dir, person, own, logs;
 const files = 60, STOPPED = '3f0f7c7e-52d0-5d8e-9a57-6f1f9a7f0c11'; // rules/sakimori/endpoint_ransomware.yml
 const started = [];
 const text = (i) => `診療の記録 ${i}\n${'内科、再診。処方は前回と同じ。血圧は 128/76。\n'.repeat(60 + (i % 7))}`;
@@ -33,10 +33,23 @@ detection:
     condition: selection
 level: high
 `, { mode: 0o644 });
+  fs.writeFileSync(path.join(rules, 'signin.yml'), `title: A Sign-in By The Test
+name: e2e_signin
+logsource:
+    product: linux
+    service: sshd
+detection:
+    selection:
+        username: 'e2e-visitor'
+        outcome: success
+    condition: selection
+level: high
+`, { mode: 0o644 });
+  logs = L.tempDir('endpoint-logs', 0o755);
   agent = await L.Agent.join(box, c, 'karte-server');
   await agent.stop();
   // Only this folder is watched: the machine is shared.
-  own = `rules = ${path.join(L.top, 'rules')}\nrules = ${rules}\n`;
+  own = `logs = ${logs}\nrules = ${path.join(L.top, 'rules')}\nrules = ${rules}\n`;
   fs.writeFileSync(`${agent.data}/policy.conf`, own, { mode: 0o644 });
   agent.start();
 });
@@ -112,6 +125,33 @@ test('a program that a rule knows is a finding with its tree, told and left alon
   assert.equal(whole.reasons[0].id, 'e2e_sleeper');
   assert.ok(whole.processes.some((x) => x.line.includes('600.2580')), JSON.stringify(whole.processes));
   assert.notEqual(fs.readFileSync(`/proc/${p.pid}/stat`, 'utf8').replace(/^.*\) /s, '')[0], 'T');
+});
+
+test('a sign-in in a log of the machine is judged on the machine, and the box has the line once', { skip: !root, timeout: 240e3 }, async () => {
+  const file = path.join(logs, 'auth.log'), now = new Date().toISOString();
+  fs.writeFileSync(file, `${now} karte sshd[77]: Server listening on 0.0.0.0 port 22.\n`);
+  await c.must('PUT', `devices/${agent.device.id}/logs`, { items: [{ name: 'auth', input: 'file', paths: [file] }] });
+  await L.until('the log is read', async () => {
+    await L.poke(agent).catch(() => {});
+    return (await c.get(`devices/${agent.device.id}/logs`)).items.find((x) => x.name === 'auth')?.state === 'ok';
+  }, WAIT);
+  fs.appendFileSync(file, `${now} karte sshd[78]: Accepted password for e2e-visitor from 192.0.2.77 port 50022 ssh2\n`);
+  const f = await L.until('a finding', async () => {
+    for (const x of (await c.get(`findings?device=${agent.device.id}`)).items.filter((y) => y.kind === 'rule')) {
+      const whole = await c.get(`findings/${x.id}`);
+      if (whole.reasons.some((r) => r.en === 'A Sign-in By The Test')) return whole;
+    }
+    return null;
+  }, WAIT);
+  assert.equal(f.kind, 'rule');
+  assert.equal(f.processes[0].user, 'e2e-visitor');
+  const lines = await L.until('the line in the record', async () => {
+    const got = (await c.get(`logs/search?q=${encodeURIComponent('e2e-visitor')}&limit=50`)).items;
+    return got.length && got;
+  }, WAIT);
+  assert.equal(lines.length, 1);
+  const s = await became('judge counts lines of logs', (x) => x.state?.judge?.log_lines >= 1);
+  assert.equal(s.state.judge.odd, 0);
 });
 
 test('findings stay and the spool is emptied, whatever part is killed', { skip: !root, timeout: 240e3 }, async () => {

@@ -486,11 +486,19 @@ static json_t *rule_view(const struct cases *c, const struct cases_hit *h)
     return view;
 }
 
+/* What no tree holds together (a line of a log) is one case for each rule. */
+static bool is_first_reason(const struct one *o, const struct sigma_rule *rule)
+{
+    const char *id = json_string_value(json_object_get(json_array_get(json_object_get(o->view, "reasons"), 0), "id"));
+    return id && strcmp(id, rule->id[0] ? rule->id : rule->name) == 0;
+}
+
 static struct one *rule_case(struct cases *c, const struct cases_hit *h)
 {
     for (size_t i = 0; i < c->n; i++) {
         const char *kind = json_string_value(json_object_get(c->one[i]->view, "kind"));
-        if (c->one[i]->tree == h->tree && kind && strcmp(kind, "rule") == 0 && strcmp(c->one[i]->state, "ended") != 0)
+        if (c->one[i]->tree == h->tree && kind && strcmp(kind, "rule") == 0 && strcmp(c->one[i]->state, "ended") != 0 &&
+            (h->tree || is_first_reason(c->one[i], h->rule)))
             return c->one[i];
     }
     uint8_t id[ID_HEX / 2];
@@ -539,19 +547,19 @@ static void add_process(struct one *o, const struct cases_hit *h)
 
 void cases_hit(struct cases *c, const struct cases_hit *h)
 {
-    struct one *o = h->tree ? rule_case(c, h) : NULL;
+    struct one *o = h->tree || h->log ? rule_case(c, h) : NULL;
     if (!o)
         return;
     bool fresh = add_reason(o, h->rule);
     if (fresh)
         add_process(o, h);
-    if (fresh && c->policy->answer == ENDPOINT_ANSWER_STOP && strcmp(o->state, "seen") == 0) {
+    if (fresh && h->tree && c->policy->answer == ENDPOINT_ANSWER_STOP && strcmp(o->state, "seen") == 0) {
         int r = c->ways->tree(c->ways->ctx, o->tree, "stop");
         note(c, o, "stop", "policy", r ? "failed" : "done", r ? sm_strerror(r) : "");
         if (!r)
             snprintf(o->state, sizeof o->state, "stopped");
     }
-    if (fresh && c->policy->answer == ENDPOINT_ANSWER_KILL)
+    if (fresh && h->tree && c->policy->answer == ENDPOINT_ANSWER_KILL)
         want(c, o, KILL);
     if (fresh && h->rule->level == SIGMA_CRITICAL && c->policy->isolate_by_rule)
         want(c, o, ISOLATE);

@@ -34,7 +34,8 @@ sm_must_use int cases_told(struct cases *c, struct sm_span body);
 /* What a rule of level high or critical matched. */
 struct cases_hit {
     const struct sigma_rule *rule;
-    uint64_t tree; /* 0: of no process tree, and nothing can be done about it here */
+    uint64_t tree; /* 0: of no process tree */
+    bool log;      /* a line of a log: a case also without a tree, whose programs nobody can stop */
     struct sm_span program, line, user, pid, parent;
 };
 void cases_hit(struct cases *c, const struct cases_hit *hit);

@@ -9,7 +9,7 @@
 #include "sakimori-agent/judge/rules.h"
 #include "sakimori-agent/judge/spool.h"
 
-enum judge_peer { JUDGE_SENSOR, JUDGE_INSPECT, JUDGE_SCAN, JUDGE_ACTOR, JUDGE_MEDIA, JUDGE_PEERS, JUDGE_SUPERVISOR = JUDGE_PEERS };
+enum judge_peer { JUDGE_SENSOR, JUDGE_INSPECT, JUDGE_SCAN, JUDGE_ACTOR, JUDGE_MEDIA, JUDGE_LOGS, JUDGE_PEERS, JUDGE_SUPERVISOR = JUDGE_PEERS };
 extern const char *const judge_peer_names[JUDGE_PEERS + 1]; /* "sensor" … and "tamper" for the supervisor */
 
 struct judge {
@@ -31,7 +31,7 @@ struct judge {
     json_t *state[JUDGE_PEERS + 1]; /* what each said of itself last */
     json_t *told;               /* to link */
     uint64_t told_ms;
-    uint64_t lines, odd;        /* odd: lines that are no event */
+    uint64_t lines, log_lines, odd; /* log_lines: of E_LOG; odd: lines that are no event */
 };
 
 /* main.c */
@@ -42,6 +42,7 @@ void judge_order(struct judge *j, struct sm_ipc *ipc, struct sm_ipc_msg *m);
 void judge_policy_give(struct judge *j, int peer);
 /* take.c: what parts tell */
 void judge_events(struct judge *j, struct sm_span body);
+void judge_log(struct judge *j, struct sm_span body);  /* E_LOG: through the rules; the box has these lines from logs itself */
 void judge_fact(struct judge *j, const json_t *event); /* an own fact: matched, kept, sent at once */
 void judge_state(struct judge *j, int peer, struct sm_span body);
 /* look.c: an event, for scan */

@@ -11,7 +11,7 @@
 #define TICK_MS 10000u
 #define SHIPPED_RULES "/usr/share/sakimori-agent/rules"
 
-const char *const judge_peer_names[JUDGE_PEERS + 1] = {"sensor", "inspect", "scan", "actor", "media", "tamper"};
+const char *const judge_peer_names[JUDGE_PEERS + 1] = {"sensor", "inspect", "scan", "actor", "media", "logs", "tamper"};
 
 static void go(void *arg)
 {
@@ -91,7 +91,9 @@ static void told(struct judge *j, int who, struct sm_ipc_msg *m)
         relay(j, m);
         return;
     }
-    if (m->type == E_EVENT) {
+    if (m->type == E_LOG) {
+        judge_log(j, m->body);
+    } else if (m->type == E_EVENT) {
         judge_events(j, m->body);
     } else if (m->type == E_FINDING) {
         int r = cases_told(j->cases, m->body);
@@ -159,6 +161,19 @@ static const struct sm_ipc_rule from_actor[] = {{E_EVENT, E_EVENT_MAX, false, "E
     {E_TREE, E_TREE_MAX, false, "E_TREE"}, {E_MEMBERS, E_TREE_MAX, false, "E_MEMBERS"},
     {E_BLOCKED, E_BLOCKED_MAX, false, "E_BLOCKED"}};
 
+static const struct sm_ipc_rule from_logs[] = {{E_LOG, SM_IPC_BODY_MAX, false, "E_LOG"}};
+/* What each may send; the rest as others do. */
+static const struct {
+    const struct sm_ipc_rule *rule;
+    size_t n, body_max;
+} may[JUDGE_PEERS] = {
+    [JUDGE_SENSOR] = {from_sensor, sizeof from_sensor / sizeof from_sensor[0], E_EVENT_MAX},
+    [JUDGE_INSPECT] = {from_others, sizeof from_others / sizeof from_others[0], E_EVENT_MAX},
+    [JUDGE_SCAN] = {from_others, sizeof from_others / sizeof from_others[0], E_EVENT_MAX},
+    [JUDGE_ACTOR] = {from_actor, sizeof from_actor / sizeof from_actor[0], E_EVENT_MAX},
+    [JUDGE_MEDIA] = {from_others, sizeof from_others / sizeof from_others[0], E_EVENT_MAX},
+    [JUDGE_LOGS] = {from_logs, 1, SM_IPC_BODY_MAX}};
+
 /* The lists of actor are told anew to a sensor that is new. */
 static void tell_sensor(struct judge *j)
 {
@@ -203,9 +218,9 @@ static void on_attach(void *arg, const char *peer, bool fresh, int *fd)
         close(taken);
         return;
     }
-    const struct sm_ipc_config c = {.may_receive = who == JUDGE_SENSOR ? from_sensor : who == JUDGE_ACTOR ? from_actor : from_others,
-        .may_receive_n = who == JUDGE_ACTOR ? sizeof from_actor / sizeof from_actor[0] : 3,
-        .body_max = E_EVENT_MAX,
+    const struct sm_ipc_config c = {.may_receive = may[who].rule,
+        .may_receive_n = may[who].n,
+        .body_max = may[who].body_max,
         .queue_max = (size_t)2 << 20,
         .on_message = on_peer,
         .on_gone = on_gone,

@@ -26,7 +26,7 @@ int judge_policy_load(struct judge *j)
 void judge_policy_give(struct judge *j, int peer)
 {
     struct sm_buf b = SM_BUF_INIT(ENDPOINT_ROW_MAX);
-    if (j->row && j->peer[peer] && !sm_json_dump(j->row, &b) && sm_ipc_send(j->peer[peer], E_POLICY, sm_buf_span(&b), -1))
+    if (j->row && j->peer[peer] && peer != JUDGE_LOGS /* which needs none */ && !sm_json_dump(j->row, &b) && sm_ipc_send(j->peer[peer], E_POLICY, sm_buf_span(&b), -1))
         sm_warn("%s could not be given the policy", judge_peer_names[peer]); /* with its next channel */
     sm_buf_wipe(&b);
 }

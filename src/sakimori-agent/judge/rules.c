@@ -11,7 +11,12 @@
 #include "normalise/normalise.h"
 #include "plat/fs.h"
 
-enum { DEPTH_MAX = 8, FILES_MAX = 5000, NAME_BYTES = 600, ZONE_S = 9 * 3600 };
+enum { DEPTH_MAX = 8, FILES_MAX = 5000, NAME_BYTES = 600, ZONE_S = 9 * 3600, STREAMS_MAX = 16 /* logs of a machine */ };
+
+struct rules_stream {
+    char name[64];
+    struct normalise_state *state;
+};
 
 struct rules {
     struct event_names *names;
@@ -27,6 +32,8 @@ struct rules {
     rules_hit_fn *hit; /* of the call under way */
     void *ctx;
     int err;
+    struct rules_stream stream[STREAMS_MAX];
+    size_t stream_n;
 };
 
 static void on_fault(void *ctx, const struct sigma_fault *f)
@@ -180,6 +187,8 @@ void rules_free(struct rules *r)
 {
     if (!r)
         return;
+    for (size_t i = 0; i < r->stream_n; i++)
+        normalise_state_free(r->stream[i].state);
     normalise_free(r->normalise);
     correlate_free(r->correlate);
     sigma_scratch_free(r->scratch);
@@ -213,6 +222,16 @@ static void on_hit(void *ctx, const struct sigma_rule *rule, const struct event 
     r->hit(r->ctx, rule, e);
 }
 
+static int match(struct rules *r, rules_hit_fn *hit, void *ctx)
+{
+    r->events++;
+    r->hit = hit;
+    r->ctx = ctx;
+    r->err = 0;
+    int e = sigma_match(r->matcher, r->scratch, &r->event, on_hit, r);
+    return e < 0 ? e : r->err;
+}
+
 int rules_line(struct rules *r, struct sm_span line, struct event_time now, rules_hit_fn *hit, void *ctx)
 {
     int e = normalise_record(r->normalise, &r->hint, line, now, &r->event);
@@ -220,12 +239,34 @@ int rules_line(struct rules *r, struct sm_span line, struct event_time now, rule
         return e;
     if (e || (r->event.notes & EVENT_UNPARSED))
         return 1;
-    r->events++;
-    r->hit = hit;
-    r->ctx = ctx;
-    r->err = 0;
-    e = sigma_match(r->matcher, r->scratch, &r->event, on_hit, r);
-    return e < 0 ? e : r->err;
+    return match(r, hit, ctx);
+}
+
+static struct rules_stream *stream_of(struct rules *r, const char *name)
+{
+    size_t i = 0;
+    while (i < r->stream_n && strcmp(r->stream[i].name, name) != 0)
+        i++;
+    if (i == r->stream_n) {
+        if (i == STREAMS_MAX || !(r->stream[i].state = normalise_state_new()))
+            return NULL;
+        snprintf(r->stream[i].name, sizeof r->stream[i].name, "%s", name);
+        r->stream_n++;
+    }
+    return &r->stream[i];
+}
+
+int rules_log(struct rules *r, const char *log, const char *format, struct sm_span record, struct event_time seen, rules_hit_fn *hit,
+    void *ctx)
+{
+    struct rules_stream *s = stream_of(r, log);
+    struct normalise_hint hint = NORMALISE_HINT;
+    if (!s)
+        return -SM_ELIMIT;
+    hint.format = format && normalise_knows_format(format) ? format : NULL;
+    hint.state = s->state;
+    int e = normalise_record(r->normalise, &hint, record, seen, &r->event);
+    return e ? e : match(r, hit, ctx);
 }
 
 void rules_tick(struct rules *r, struct event_time now, rules_hit_fn *hit, void *ctx)

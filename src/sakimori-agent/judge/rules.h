@@ -14,6 +14,13 @@ sm_must_use int rules_load(const char *const *folders, size_t n, struct rules **
 void rules_free(struct rules *r);
 /* One line of E_EVENT.  0; 1: it is no such line (and goes to the box as it is); -ENOMEM. */
 sm_must_use int rules_line(struct rules *r, struct sm_span line, struct event_time now, rules_hit_fn *hit, void *ctx);
+/*
+ * One record of a log of this machine, as the box would read it: log is its name (records of one log belong together), format a row of
+ * the table of normalise or NULL.  Starts of processes are not made out of audit's records: sensor tells them, with their tree.
+ * 0; 1: nothing to tell; -ENOMEM; -SM_ELIMIT: too many logs.
+ */
+sm_must_use int rules_log(struct rules *r, const char *log, const char *format, struct sm_span record, struct event_time seen,
+    rules_hit_fn *hit, void *ctx);
 /* Correlations that end by time: now and then. */
 void rules_tick(struct rules *r, struct event_time now, rules_hit_fn *hit, void *ctx);
 struct rules_counts {

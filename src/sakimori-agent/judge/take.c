@@ -8,7 +8,7 @@
 
 struct hitting {
     struct judge *j;
-    bool urgent, own;
+    bool urgent, own, log;
 };
 
 static uint64_t number_of(struct sm_span s)
@@ -34,9 +34,10 @@ static void on_hit(void *ctx, const struct sigma_rule *rule, const struct event 
         return;
     const struct cases_hit hit = {.rule = rule,
         .tree = number_of(rules_value(j->rules, e, "Tree")),
+        .log = h->log,
         .program = rules_value(j->rules, e, "Image"),
         .line = rules_value(j->rules, e, "CommandLine"),
-        .user = rules_value(j->rules, e, "User"),
+        .user = h->log ? rules_value(j->rules, e, "username") : rules_value(j->rules, e, "User"),
         .pid = rules_value(j->rules, e, "ProcessId"),
         .parent = rules_value(j->rules, e, "ParentProcessId")};
     cases_hit(j->cases, &hit);
@@ -86,6 +87,39 @@ void judge_events(struct judge *j, struct sm_span body)
         body = SM_SPAN(body.p + n, body.n - n);
     }
     written(j);
+}
+
+static bool take_name(struct sm_rd *r, char ret[64])
+{
+    size_t n = sm_rd_u8(r);
+    if (n >= 64)
+        return false;
+    sm_rd_copy(r, ret, n);
+    ret[n] = 0;
+    return !r->err;
+}
+
+void judge_log(struct judge *j, struct sm_span body)
+{
+    const uint32_t cut = 1u << 31; /* of a record's length: logs/cut.h */
+    struct sm_rd rd = SM_RD(body);
+    char name[64], format[64];
+    struct hitting h = {.j = j, .log = true};
+    bool good = take_name(&rd, name) && take_name(&rd, format);
+    while (good && rd.n && !rd.err) {
+        uint32_t n = sm_rd_u32(&rd) & ~cut;
+        int64_t seen = (int64_t)sm_rd_u64(&rd);
+        struct sm_span record = sm_rd_bytes(&rd, n);
+        if (rd.err || seen < 0)
+            break;
+        const struct event_time at = {.s = seen / 1000000000, .ns = (uint32_t)(seen % 1000000000)};
+        int r = rules_log(j->rules, name, format[0] ? format : NULL, record, at, on_hit, &h);
+        if (r < 0)
+            sm_warn("a line of %s was not looked at: %s", name, sm_strerror(r));
+        j->log_lines++;
+    }
+    j->odd += !good || sm_rd_done(&rd) != 0;
+    judge_wake(j, 0);
 }
 
 void judge_fact(struct judge *j, const json_t *event)

@@ -205,8 +205,8 @@ static json_t *own_state(const struct judge *j)
     rules_counts(j->rules, &rules);
     spool_counts(j->spool, &spool);
     cases_counts(j->cases, &cases);
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I},s:s}", "rules", (json_int_t)rules.rules, "faults",
-        (json_int_t)rules.faults, "events", (json_int_t)j->lines, "odd", (json_int_t)j->odd, "hits", (json_int_t)rules.hits, "spool", "bytes",
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I},s:s}", "rules", (json_int_t)rules.rules, "faults",
+        (json_int_t)rules.faults, "events", (json_int_t)j->lines, "log_lines", (json_int_t)j->log_lines, "odd", (json_int_t)j->odd, "hits", (json_int_t)rules.hits, "spool", "bytes",
         (json_int_t)spool.bytes, "batches", (json_int_t)spool.batches, "dropped", (json_int_t)spool.dropped, "findings", "open",
         (json_int_t)cases.open, "untold", (json_int_t)cases.untold, "lost", (json_int_t)cases.lost, "refused", j->refused);
 }

@@ -23,7 +23,7 @@ static int keep(struct log *l)
         return -ENOMEM;
     json_decref(l->at.state);
     l->at.state = state;
-    int r = log_cursor_save(l->all->folder, l->name, &l->at);
+    int r = l->all->folder == LOG_NO_FOLDER ? 0 : log_cursor_save(l->all->folder, l->name, &l->at);
     if (!r)
         l->unsaved = false;
     return r;

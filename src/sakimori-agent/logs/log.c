@@ -98,7 +98,9 @@ static void make_room(const struct logs *all)
 /* What was kept, or nothing; a file that is damaged is a gap. */
 static void load_place(struct log *l)
 {
-    int r = log_cursor_load(l->all->folder, l->name, &l->at);
+    int r = l->all->folder == LOG_NO_FOLDER ? 0 : log_cursor_load(l->all->folder, l->name, &l->at);
+    if (l->all->folder == LOG_NO_FOLDER)
+        log_cursor_new(&l->at);
     if (r)
         log_cursor_new(&l->at);
     if (r == -ENOENT)

@@ -22,6 +22,8 @@
     ((size_t)512 << 10)    /* a batch is full; one record and a gap may make it longer, 960 KiB is the box's limit */
 #define LOG_SENDING_MAX 4u /* batches on their way */
 
+#define LOG_NO_FOLDER (-1)
+
 struct logs;
 struct log_input;
 
@@ -80,7 +82,7 @@ struct log_dir {
 typedef int (*log_send_fn)(struct logs *all, struct log *l); /* begins to send l->batch; feed_answer comes later */
 struct logs {
     struct log_roots roots;
-    int folder; /* DATA/logs */
+    int folder; /* DATA/logs, or LOG_NO_FOLDER: places are kept in memory alone */
     struct log *log[LOGS_MAX];
     size_t log_n;
     size_t sending;
