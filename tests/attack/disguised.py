@@ -357,6 +357,14 @@ def handed_over(folder):
             a.recv(1)
 
 
+def first_mib(folder):
+    for p in files(folder):
+        with open(p, 'r+b') as f:
+            data = f.read(1 << 20)
+            f.seek(0)
+            f.write(cipher(data, p))
+
+
 def hole_by_hole(folder):
     """Many rounds over all files, a few KiB of each at a time."""
     all_ = [p for p in files(folder) if os.path.getsize(p)]
@@ -384,8 +392,9 @@ def random_names_and_sizes(folder):
 
 def one_container(folder):
     """Everything into one container that stays open, each original gone at once."""
+    all_ = files(folder)
     with open(os.path.join(folder, 'disk.img'), 'wb') as f:
-        for p in files(folder):
+        for p in all_:
             f.write(cipher(read(p), p))
             f.flush()
             os.unlink(p)
@@ -429,7 +438,7 @@ SHAPES = {
     'dcm_every_4th': only('.dcm', some_bytes(4, 2)), 'sqlite_every_8th': only('.db', some_bytes(8, 3)),
 }
 SHAPES |= {f.__name__: f for f in (
-    cut_by_name, emptied, emptied_text, a_word_instead, unnamed, unnamed_beside, kernel_copies, holes, one_folder_first, endings_last, staged,
+    first_mib, cut_by_name, emptied, emptied_text, a_word_instead, unnamed, unnamed_beside, kernel_copies, holes, one_folder_first, endings_last, staged,
     trusted_first, sleeps, mapped_read_new, re_exec, daemons, handed_over, hole_by_hole, random_names_and_sizes, one_container, new_tree,
     zip_and_lock)}
 

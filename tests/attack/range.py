@@ -84,7 +84,7 @@ KINDS = [
 ]
 
 
-def make(folder, files=120, seed=7, database=False):
+def make(folder, files=120, seed=7, database=False, huge=False):
     r = random.Random(seed)
     os.makedirs(folder)
     with open(os.path.join(folder, '.sakimori-range'), 'w') as f:
@@ -93,6 +93,14 @@ def make(folder, files=120, seed=7, database=False):
         for i in range(6):
             with open(os.path.join(folder, f'clinic{i}.db'), 'wb') as f:
                 f.write(sqlite(r, 4_000_000))
+        return
+    for i in range(5 if huge else 0):
+        with open(os.path.join(folder, f'study{i}.raw'), 'wb') as f:  # large, and mostly holes
+            f.write(text(r, 2_000_000).encode())
+            f.seek(100_000_000)
+            f.write(text(r, 200_000).encode())
+            f.truncate(200_000_000)
+    if huge:
         return
     for i in range(files):
         ending, maker = KINDS[i % len(KINDS)]

@@ -227,6 +227,22 @@ static void texts_cut_to_nothing_or_to_a_word(void **state)
     }
 }
 
+/* Cut by their names, of which nobody is asked: what they were is not known, that they are empty since a moment is. */
+static void files_that_were_cut_a_moment_ago(void **state)
+{
+    struct machine m;
+    unsigned asked = 0;
+    machine_new(&m, 1);
+    fill(&m, VICTIMS, ABOUT);
+    m.who |= RANSOM_CUT;
+    for (unsigned i = 0; i < VICTIMS && !m.stopped; i++, asked++) {
+        m.files[i]->n = 0;
+        (void)open_write(&m, m.files[i]->path, false);
+    }
+    assert_true(m.stopped && asked <= 4);
+    machine_free(&m);
+}
+
 static void logs_and_states_may_be_cut(void **state)
 {
     struct machine m;
@@ -411,6 +427,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(disguises_are_seen_through),
         cmocka_unit_test(texts_cut_to_nothing_or_to_a_word),
+        cmocka_unit_test(files_that_were_cut_a_moment_ago),
         cmocka_unit_test(logs_and_states_may_be_cut),
         cmocka_unit_test(one_container_that_stays_open),
         cmocka_unit_test(copies_that_are_locked_afterwards_excuse_nothing),

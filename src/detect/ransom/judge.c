@@ -84,8 +84,9 @@ static void compare(struct tale *t, uint64_t offset, const uint8_t *a, size_t a_
         return;
     bool was = bytes_random(a + from, to - from), is = bytes_random(b + from, to - from);
     bool had = !was && !bytes_constant(a + from, to - from);
-    if (offset == 0 && !is && to - from >= 2048 && !bytes_random(a + from + 512, to - from - 512))
-        is = bytes_random(b + from + 512, to - from - 512); /* behind a head of its own */
+    size_t head = offset || to - from < 256 ? 0 : to - from < 2048 ? 64 : 512;
+    if (head && !is && !bytes_random(a + from + head, to - from - head))
+        is = bytes_random(b + from + head, to - from - head); /* behind a head of its own */
     t->structured += had;
     t->noise += is;
     t->gained += had && is;

@@ -156,8 +156,13 @@ static int act_write(struct ransom *r, struct tree *t, const struct ransom_act *
     struct file *f = the_file(r, t, a);
     if (!f)
         return -ENOMEM;
-    if (f->marks & MADE || !a->size)
+    if (f->marks & MADE || !a->size) {
+        if (a->who & RANSOM_CUT && !(f->marks & (MADE | TOUCHED)) && kind_by_name(a->path) != KIND_IS_NONE) {
+            score_touch(t, f);
+            score_file(r, t, f, REASON_EMPTIED, kind_by_name(a->path), KIND_IS_EMPTY);
+        }
         return 0;
+    }
     if (!(f->marks & DIRTY) && f->waits < WAITS && crowded(r, t, a)) {
         f->waits++;
         v->wait_ms = WAIT_MS;

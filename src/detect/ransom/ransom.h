@@ -49,6 +49,7 @@ enum ransom_who {
     RANSOM_INTERPRETER = 2, /* python, perl, sh, node …: what it does is somebody's script */
     RANSOM_SERVICE = 4,     /* runs as a system account that is not root and owns this file: its own data */
     RANSOM_FRESH = 8,       /* the program's file is younger than a day */
+    RANSOM_CUT = 32,        /* not of the program: the file is empty since a moment, and nobody was asked (cut by its name) */
     RANSOM_SESSION = 16,    /* the tree's root is somebody's shell or desktop: many unrelated things come from it */
 };
 

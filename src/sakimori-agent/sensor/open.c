@@ -137,7 +137,7 @@ static int copy_later(struct sensor *s, const struct opened *o)
 {
     struct tree *t = s->who.t;
     bool suspect = t->bits & (TREE_SUSPECT | TREE_CONDEMNED);
-    if (!suspect && (uint64_t)o->st.st_size > FILE_BYTES)
+    if (!suspect && (uint64_t)o->st.st_blocks * 512 > FILE_BYTES) /* holes cost nothing */
         return -EFBIG;
     struct job *j = calloc(1, sizeof *j);
     if (!j)
@@ -210,6 +210,18 @@ static void remember_cut(struct sensor *s, const struct opened *o)
     s->cut[s->cut_n++].at_ms = sensor_now_ms();
 }
 
+/* Of an old file that is empty now, since a moment, and that this tree had not open: somebody cut it by its name. */
+static bool is_cut(const struct opened *o)
+{
+    enum { MOMENT_S = 2, OLD_S = 1 };
+    struct statx x;
+    if (o->held || o->st.st_size || (o->how != RANSOM_WRITE && o->how != RANSOM_EMPTY) ||
+        statx(o->ask->fd, "", AT_EMPTY_PATH, STATX_BTIME | STATX_MTIME, &x) || !(x.stx_mask & STATX_BTIME))
+        return false;
+    int64_t now = plat_clock_wall().s;
+    return now - x.stx_mtime.tv_sec <= MOMENT_S && x.stx_mtime.tv_sec - x.stx_btime.tv_sec >= OLD_S;
+}
+
 /* 0, or 1 when it waits and is asked again. */
 static int ask_scores(struct sensor *s, struct opened *o)
 {
@@ -217,7 +229,7 @@ static int ask_scores(struct sensor *s, struct opened *o)
     struct ransom_verdict v;
     int64_t now = sensor_now_ms();
     const struct ransom_act act = {.tree = w->t->tree, .file = o->file, .pid = w->pid, .how = o->how,
-        .who = (uint8_t)(w->bits | (o->service ? RANSOM_SERVICE : 0)), .decoy = o->decoy, .group = w->group, .at_ms = now,
+        .who = (uint8_t)(w->bits | (o->service ? RANSOM_SERVICE : 0) | (is_cut(o) ? RANSOM_CUT : 0)), .decoy = o->decoy, .group = w->group, .at_ms = now,
         .size = (uint64_t)o->st.st_size, .path = o->path, .program = SM_SPAN_STR(w->exe), .line = SM_SPAN_STR(w->line)};
     if (o->how == RANSOM_WRITE || o->how == RANSOM_EMPTY || o->how == RANSOM_NEW) {
         if (!w->t->first_ms) {
