@@ -147,6 +147,8 @@ void h_finding_post(struct api_call *c)
 
 /* ---- for people ---- */
 
+enum { PATH_SHOWN = 1024 }; /* many stand in one answer */
+
 static json_t *finding_json(const json_t *row, bool whole)
 {
     static const char *const head[] = { "id", "device", "device_name", "rev", "kind", "state", "at", "seen", "last" };
@@ -160,6 +162,9 @@ static json_t *finding_json(const json_t *row, bool whole)
         api_set(o, brief[i], json_object_get(body, brief[i]) ? json_incref(json_object_get(body, brief[i])) : json_null());
     for (size_t i = 0; i < sizeof more / sizeof *more && whole; i++)
         api_set(o, more[i], json_object_get(body, more[i]) ? json_incref(json_object_get(body, more[i])) : json_array());
+    const json_t *path = json_object_get(json_array_get(json_object_get(body, "paths"), 0), "path"); /* tells two of one program apart */
+    bool shown = json_is_string(path) && json_string_length(path) <= PATH_SHOWN;
+    api_set(o, "path", shown ? json_string(json_string_value(path)) : json_null());
     return o;
 }
 

@@ -21,6 +21,44 @@ static const struct { const char *word, *ja, *en; } words[] = {
     { "state:killed", "終わらせた", "killed" },
     { "state:gone_on", "続けさせた", "let go on" },
     { "state:ended", "終わった", "ended" },
+    { "act:isolate", "つなぎを切りはなす", "Cut it off" },
+    { "act:release", "つなぎを戻す", "Connect it again" },
+    { "act:scan", "いま検査する", "Scan now" },
+    { "act:evidence", "証拠を集める", "Collect evidence" },
+    { "act:block_address", "相手をふさぐ", "Block an address" },
+    { "act:unblock_address", "相手のふさぎを解く", "Unblock an address" },
+    { "act:block_file", "プログラムをふさぐ", "Block a program" },
+    { "act:unblock_file", "プログラムのふさぎを解く", "Unblock a program" },
+    { "act:disable_account", "利用者を止める", "Disable an account" },
+    { "act:enable_account", "利用者を戻す", "Enable an account" },
+    { "act:kill", "プログラムを終わらせる", "End the program" },
+    { "act:resume", "プログラムを続けさせる", "Let the program go on" },
+    { "act:stop", "プログラムを止める", "Stop the program" },
+    { "act:give_back", "ファイルを元に戻す", "Give files back" },
+    { "act:undo_give_back", "元に戻したのを取り消す", "Undo the giving back" },
+    { "act:excuse", "うちの作業と覚えさせる", "Learn it as ours" },
+    { "act:quarantine", "ファイルを取り分ける", "Set a file aside" },
+    { "act:unquarantine", "取り分けた物を返す", "Give a file back" },
+    { "act:remove_quarantine", "取り分けた物を消す", "Remove a file set aside" },
+    { "act:media_allow", "USBメモリーなどを許す", "Allow a USB device" },
+    { "act:uninstall", "守りを外す", "Uninstall" },
+    { "act:update_definitions", "ウイルスの見本を新しくする", "Update the virus definitions" },
+    { "did:waiting", "これから伝える", "not sent yet" },
+    { "did:sent", "返事待ち", "sent" },
+    { "did:asked", "返事待ち", "sent" },
+    { "did:taken", "しているところ", "under way" },
+    { "did:running", "しているところ", "under way" },
+    { "did:done", "できた", "done" },
+    { "did:failed", "できなかった", "failed" },
+    { "did:refused", "断った", "refused" },
+    { "did:expired", "間に合わなかった", "too late" },
+    { "did:ended", "終わった", "over" },
+    { "did:undone", "取り消した", "undone" },
+    { "by:policy", "決まり", "policy" },
+    { "by:order", "人", "a person" },
+    { "how:changed", "書きかえ", "rewritten" },
+    { "how:renamed", "名前を変えた", "renamed" },
+    { "how:removed", "消した", "removed" },
     { "hold:none", "この機器は見張っていない", "this machine is not watched" },
     { "hold:holds", "機器で効いている", "in force on the machine" },
     { "hold:on_its_way", "機器へ送っている", "on its way to the machine" },
@@ -246,11 +284,64 @@ static void readable(const struct cli *c, json_t *f)
     json_object_set_new(f, "state", json_string(word(c, "state", cli_str(f, "state"))));
 }
 
+/* A path as it came, in base64; bytes that would end a line or a cell as \xNN. */
+static json_t *path_text(const char *base64)
+{
+    struct sm_buf b = SM_BUF_INIT(8192), out = SM_BUF_INIT((size_t)4 * 8192 + 1);
+    int r = sm_unbase64(SM_SPAN_STR(base64), &b);
+    bool whole = sm_utf8_valid(sm_buf_span(&b));
+    for (size_t i = 0; i < b.n && r == 0; i++)
+        r = b.p[i] < 0x20 || b.p[i] == 0x7f || (!whole && b.p[i] >= 0x80) ? sm_buf_printf(&out, "\\x%02x", b.p[i])
+                                                                          : sm_buf_put_u8(&out, b.p[i]);
+    json_t *v = r == 0 && sm_buf_str(&out) ? json_string(sm_buf_str(&out)) : json_string(base64);
+    sm_buf_wipe(&b);
+    sm_buf_wipe(&out);
+    return v;
+}
+
+/* What else made the score: points of reasons are this program's own, the score may come from its whole login. */
+static void reasons_rest(const struct cli *c, const json_t *f)
+{
+    json_t *reasons = json_object_get(f, "reasons"), *row;
+    json_int_t sum = 0, score = json_integer_value(json_object_get(f, "score"));
+    size_t i;
+    json_array_foreach(reasons, i, row)
+        sum += json_integer_value(json_object_get(row, "points"));
+    if (json_array_size(reasons) && score > sum)
+        json_array_append_new(reasons, json_pack("{s:I,s:s}", "points", score - sum, "text",
+            T(c, "同じ利用者の、ほかのプログラムのぶん", "what other programs of the same login did")));
+}
+
+static void finding_words(const struct cli *c, json_t *f)
+{
+    json_t *row;
+    size_t i;
+    json_array_foreach(json_object_get(f, "reasons"), i, row)
+        json_object_set(row, "text", json_object_get(row, c->ja ? "ja" : "en"));
+    reasons_rest(c, f);
+    json_array_foreach(json_object_get(f, "acts"), i, row) {
+        json_object_set_new(row, "action", json_string(word(c, "act", cli_str(row, "action"))));
+        json_object_set_new(row, "by", json_string(word(c, "by", cli_str(row, "by"))));
+        json_object_set_new(row, "state", json_string(word(c, "did", cli_str(row, "state"))));
+    }
+    json_array_foreach(json_object_get(f, "processes"), i, row) {
+        json_t *uid = json_object_get(row, "uid");
+        long long number = json_integer_value(uid);
+        if (json_is_integer(uid))
+            json_object_set_new(row, "user", number ? json_sprintf("uid %lld", number) : json_string("root"));
+    }
+    json_array_foreach(json_object_get(f, "paths"), i, row) {
+        json_object_set_new(row, "path", path_text(cli_str(row, "path")));
+        json_object_set_new(row, "how", json_string(word(c, "how", cli_str(row, "how"))));
+    }
+}
+
 int cmd_endpoint_findings(struct cli *c)
 {
     static const struct cli_col cols[] = { { "id", CLI_TEXT, "番号", "Id" }, { "at", CLI_TIME, "時刻", "At" }, { "device_name", CLI_TEXT, "機器", "Machine" },
         { "kind", CLI_TEXT, "種類", "Kind" }, { "state", CLI_TEXT, "状態", "State" }, { "program", CLI_TEXT, "プログラム", "Program" },
-        { "files.touched", CLI_TEXT, "触れたファイル", "Files touched" }, { "files.given_back", CLI_TEXT, "戻した", "Given back" },
+        { "first", CLI_TEXT, "はじめに触れた物", "First touched" }, { "files.touched", CLI_TEXT, "触れたファイル", "Files touched" },
+        { "files.given_back", CLI_TEXT, "戻した", "Given back" },
         { "files.lost", CLI_TEXT, "失われた", "Lost" } };
     json_t *d = NULL, *j = NULL, *row;
     char path[256];
@@ -261,8 +352,11 @@ int cmd_endpoint_findings(struct cli *c)
     if (e == CLI_OK)
         e = cli_items(c, path, &j);
     json_array_foreach(json_object_get(j, "items"), i, row)
-        if (!c->json)
+        if (!c->json) {
             readable(c, row);
+            if (*cli_str(row, "path"))
+                json_object_set_new(row, "first", path_text(cli_str(row, "path")));
+        }
     if (e == CLI_OK && c->json)
         cli_json(json_object_get(j, "items"));
     else if (e == CLI_OK)
@@ -278,14 +372,14 @@ static void tables_of(const struct cli *c, const json_t *f)
         { "state", CLI_TEXT, "結果", "Result" }, { "detail", CLI_TEXT, "詳しく", "Detail" } };
     static const struct cli_col processes[] = { { "pid", CLI_TEXT, "番号", "Process" }, { "user", CLI_TEXT, "利用者", "User" },
         { "exe", CLI_TEXT, "プログラム", "Program" }, { "line", CLI_TEXT, "命令", "Command" } };
-    json_t *reasons = json_object_get(f, "reasons"), *row;
-    size_t i;
-    json_array_foreach(reasons, i, row)
-        json_object_set(row, "text", json_object_get(row, c->ja ? "ja" : "en"));
+    static const struct cli_col paths[] = { { "how", CLI_TEXT, "どうされたか", "How" }, { "path", CLI_TEXT, "ファイル", "File" } };
+    const json_t *reasons = json_object_get(f, "reasons");
     if (json_array_size(reasons))
         cli_table(c, reasons, why, sizeof why / sizeof *why);
     if (json_array_size(json_object_get(f, "processes")))
         cli_table(c, json_object_get(f, "processes"), processes, sizeof processes / sizeof *processes);
+    if (json_array_size(json_object_get(f, "paths")))
+        cli_table(c, json_object_get(f, "paths"), paths, sizeof paths / sizeof *paths);
     if (json_array_size(json_object_get(f, "acts")))
         cli_table(c, json_object_get(f, "acts"), acts, sizeof acts / sizeof *acts);
 }
@@ -305,6 +399,7 @@ int cmd_endpoint_finding(struct cli *c)
         cli_json(j);
     } else if (e == CLI_OK) {
         readable(c, j);
+        finding_words(c, j);
         cli_record(c, j, cols, sizeof cols / sizeof *cols);
         tables_of(c, j);
     }

@@ -7,6 +7,7 @@
 
 #include "sakimori-agent/sensor/acts.h"
 #include "sakimori-agent/sensor/held.h"
+#include "sakimori-agent/sensor/sensor.h"
 
 static unsigned dropped;
 static uint64_t last_dropped;
@@ -225,9 +226,31 @@ static void an_act_too_long_for_the_ring_is_left_out(void **state)
     acts_free(a);
 }
 
+static void what_a_terminal_would_act_on_is_shown_as_numbers(void **state)
+{
+    static const struct { const char *in, *out; } rows[] = {
+        {"/srv/予約表.xlsx", "/srv/予約表.xlsx"},
+        {"a\x1b[2Jb\nc\x7f", "a\\x1b[2Jb\\x0ac\\x7f"},
+        {"\xc2\x9b" "31m", "\\xc2\\x9b31m"},
+        {"a\xe2\x80\xae" "fdp.exe", "a\\xe2\\x80\\xaefdp.exe"},
+        {"\xff\x82" "a", "\\xff\\x82a"},
+        {"", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char out[256] = "";
+        FILE *f = fmemopen(out, sizeof out, "w");
+        assert_non_null(f);
+        sensor_check_text(f, rows[i].in);
+        fclose(f);
+        assert_string_equal(out, rows[i].out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_terminal_would_act_on_is_shown_as_numbers),
         cmocka_unit_test(a_held_file_is_found_by_tree_by_file_and_by_name),
         cmocka_unit_test(the_same_file_of_the_same_tree_is_held_once),
         cmocka_unit_test(the_quietest_makes_room_and_what_is_at_stake_stays),

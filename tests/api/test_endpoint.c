@@ -211,12 +211,15 @@ static void a_finding_is_kept_once_and_a_newer_telling_takes_its_place(void **st
     char device[33], path[100];
     machine_there(k, device);
     struct kit_who me = boss(k);
-    assert_int_equal(find(k, &machine, "00112233445566aa", 2, ",\"state\":\"stopped\",\"score\":70,\"program\":\"/tmp/x\",\"files\":{\"touched\":4}"), 200);
+    assert_int_equal(find(k, &machine, "00112233445566aa", 2, ",\"state\":\"stopped\",\"score\":70,\"program\":\"/tmp/x\",\"files\":{\"touched\":4},"
+        "\"paths\":[{\"path\":\"L3Nydi9h\",\"how\":\"changed\"}]"), 200);
     assert_int_equal(find(k, &machine, "00112233445566aa", 1, ",\"state\":\"seen\""), 200);
     assert_int_equal(kit_call(k, &me, "GET", "/api/v1/findings/00112233445566aa", NULL), 200);
     assert_string_equal(kit_str(k, "state"), "stopped");
     assert_string_equal(kit_str(k, "program"), "/tmp/x");
     assert_int_equal(api_int(json_object_get(k->body, "files"), "touched", 0), 4);
+    assert_int_equal(kit_call(k, &me, "GET", "/api/v1/findings", NULL), 200);
+    assert_string_equal(api_str(json_array_get(json_object_get(k->body, "items"), 0), "path"), "L3Nydi9h");
     assert_int_equal(find(k, &machine, "00112233445566aa", 3, ",\"state\":\"killed\",\"acts\":[{\"at\":\"x\",\"action\":\"kill\"}]"), 200);
     (void)snprintf(path, sizeof path, "/api/v1/findings?device=%s&open=1", device);
     assert_int_equal(kit_call(k, &me, "GET", path, NULL), 200);

@@ -198,7 +198,7 @@ test('a policy holds over a restart of the agent', { skip: !root }, async () => 
 test('the command line shows how a machine is watched, its findings, and changes its policy', { skip: !root, timeout: 240e3 }, async () => {
   const place = L.tempDir('endpoint-cli'), answers = path.join(place, 'in.json');
   const cli = async (args, options = {}) => {
-    const r = await L.run(L.programs.cli, [...args, '--data', box.data, '--lang', 'en', '--token-file', path.join(place, 'token')], { any: true, ...options });
+    const r = await L.run(L.programs.cli, [...args, '--data', box.data, '--lang', options.lang ?? 'en', '--token-file', path.join(place, 'token')], { any: true, ...options });
     assert.equal(r.code, options.code ?? 0, `${args.join(' ')}: ${r.out}${r.err}`);
     return r.out + r.err;
   };
@@ -210,7 +210,13 @@ test('the command line shows how a machine is watched, its findings, and changes
   const list = JSON.parse(await cli(['endpoint', 'findings', '--device', 'karte-server', '--json']));
   const f = list.find((x) => x.kind === 'ransomware');
   assert.match(await cli(['endpoint', 'findings']), /ransomware/);
-  assert.match(await cli(['endpoint', 'finding', f.id]), /give_back/);
+  const told = await cli(['endpoint', 'finding', f.id]), ja = await cli(['endpoint', 'finding', f.id], { lang: 'ja' });
+  assert.match(told, /Give files back/);
+  assert.match(ja, /ファイルを元に戻す/);
+  assert.match(ja, /できた/);
+  assert.match(told, /\b(root|uid \d+)\b/);
+  assert.ok(told.includes(Buffer.from(f.path, 'base64').toString()), told);
+  assert.ok((await cli(['endpoint', 'findings'])).includes(Buffer.from(f.path, 'base64').toString()));
   const changed = JSON.parse(await cli(['endpoint', 'policy', '--set', 'ransom.sensitivity=2', '--add', 'block.to=198.51.100.7', '--add', 'block.to=bad.example', '--drop', 'block.to=192.0.2.0/24', '--json']));
   assert.equal(changed.policy.ransom.sensitivity, 2);
   assert.equal(changed.policy.ransom.mode, 'watch'); // set before, and still

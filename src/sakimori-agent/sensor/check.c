@@ -43,14 +43,42 @@ static void line(const struct check *c, const char *kind, const json_t *body)
     (void)c;
 }
 
+/* Bytes at p that a terminal acts on: controls (those above U+007F too), and what hides characters or turns the
+ * direction of writing. */
+static size_t acting(const uint8_t *p)
+{
+    if (*p < 0x20 || *p == 0x7f)
+        return 1;
+    if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+        return 2;
+    uint32_t cp = (*p & 0xf0) == 0xe0 && p[1] && p[2] ? (*p & 15u) << 12 | (p[1] & 63u) << 6 | (p[2] & 63u) : 0;
+    bool hides = (cp >= 0x200b && cp <= 0x200f) || (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2060 && cp <= 0x2069) ||
+        cp == 0xfeff;
+    return hides ? 3 : 0;
+}
+
+void sensor_check_text(FILE *to, const char *text)
+{
+    bool whole = sm_utf8_valid(SM_SPAN_STR(text));
+    for (const uint8_t *p = (const uint8_t *)text; *p;) {
+        size_t n = whole || *p < 0x80 ? acting(p) : 1;
+        if (!n)
+            fputc(*p++, to);
+        for (; n; n--)
+            fprintf(to, "\\x%02x", *p++);
+    }
+}
+
 static void words(const struct check *c, const char *kind, const json_t *o)
 {
     static const char *const fields[] = {"category", "action", "state", "program", "Image", "TargetFilename", "CommandLine", "what"};
     printf("%s", kind);
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         const char *text = json_string_value(json_object_get(o, fields[i]));
-        if (text)
-            printf("  %s", text);
+        if (!text)
+            continue;
+        fputs("  ", stdout);
+        sensor_check_text(stdout, text);
     }
     const json_t *score = json_object_get(o, "score"), *files = json_object_get(o, "files");
     if (score)

@@ -8,6 +8,8 @@
  */
 #ifndef AGENT_SENSOR_H
 #define AGENT_SENSOR_H
+#include <stdio.h>
+
 #include "giveback/giveback.h"
 #include "sakimori-agent/endpoint.h"
 
@@ -41,4 +43,6 @@ sm_must_use int sensor_state(struct sensor *s, json_t **ret);
 
 /* sakimori-agent sensor-check (check.c): argv[0] is the command.  Exit code. */
 int sensor_check_command(int argc, char **argv, bool japanese);
+/* Text from outside for a terminal: control characters, and bytes that are not UTF-8, as \xNN. */
+void sensor_check_text(FILE *to, const char *text);
 #endif
