@@ -14,7 +14,7 @@ const tree = [
     P(2188, 2140, -4_000, '/tmp/.cache/yoyaku_update', './yoyaku_update --quiet'),
     P(2190, 2188, -3_000, '/usr/bin/find', 'find /srv/share -type f', { ended: 7_999_000 }), P(2191, 2188, -500, '/tmp/.cache/yoyaku_update', './yoyaku_update --worker 1'), P(2192, 2188, -500, '/tmp/.cache/yoyaku_update', './yoyaku_update --worker 2 --list /srv/share/紹介状 /srv/share/予約表 /srv/scan/2026'),
 ];
-const paths = [['/srv/share/予約表.xlsx', 'written', 'PK zip', 'random'], ['/srv/share/紹介状/a.docx', 'written', 'PK zip', 'random'], ['/srv/share/紹介状/b.docx', 'renamed'], ['/srv/scan/2026/0012.pdf', 'written', 'PDF', 'random'], ['/srv/share/READ_ME.txt', 'new']]
+const paths = [['/srv/share/予約表.xlsx', 'written', 'ZIP', 'NOISE'], ['/srv/share/紹介状/a.docx', 'written', 'ZIP', 'NOISE'], ['/srv/share/紹介状/b.docx', 'renamed'], ['/srv/scan/2026/0012.pdf', 'written', 'PDF', 'NOISE'], ['/srv/share/READ_ME.txt', 'new']]
     .map(([p, how, was = '', is = '']) => ({ path: b64(p), how, was, is }));
 /* As much as one case can hold. */
 export const large = () => ({ processes: Array.from({ length: 40 }, (_, i) => P(3000 + i, i ? 3000 + Math.floor((i - 1) / 2) : 1, -1000 + i, '/tmp/.cache/yoyaku_update', './yoyaku_update --worker ' + i + ' /srv/share/' + '長い名前'.repeat(20))),
@@ -32,7 +32,7 @@ export const findings = (st) => (st.noFindings ? [] : [
         acts: [{ at: at(49 * H), action: 'resume', by: '見本 花子', state: 'done', detail: '' }, { at: at(49 * H), action: 'give_back', by: 'order', state: 'failed', detail: 'EBUSY' }] }),
     finding({ id: 'f4', device: 'd1', device_name: name('d1'), kind: 'rule', at: '2026-11-23T20:10:00Z', state: 'seen', program: '/usr/bin/bash', sha256: undefined, score: 0, threshold: 0, files: { touched: 0, destroyed: 0, kept: 0, given_back: 0, lost: 0 }, paths: [], timing: null, reasons: [{ id: 'rule', points: 0, times: 1, ja: '記録を消すプログラムが動きました', en: 'a program cleared a log' }], processes: [P(771, 1, 0, '/usr/bin/bash', "bash -c 'shred /var/log/auth.log'")], acts: [] }),
 ]);
-const head = ({ processes, paths: p, reasons, acts, ...f }) => f;
+const head = ({ processes, paths: p, reasons, acts, ...f }) => ({ ...f, path: p[0]?.path ?? null });
 export const findingsOf = (st, device) => (st.unguarded ? [] : findings(st).filter((f) => f.device === device).map(head));
 
 const POLICY = { v: 1, protect: ['auto'], exclude: [], ransom: { mode: 'stop', give_back: true, sensitivity: 1 }, rules: { answer: 'tell' }, scan: { on_write: true, on_media: true, schedule: { weekday: 6, hour: 20 }, paths: [] },

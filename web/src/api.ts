@@ -147,7 +147,7 @@ export interface LogState {
 }
 export interface Device {
     id: string; client: string; name: string; hostname: string; os: string; state: 'ok' | 'late' | 'silent' | 'revoked' | 'joining';
-    last_seen: string | null; agent_version: string; confined: Record<string, unknown>; sources: string[]; cert_until: string | null; features?: string[];
+    last_seen: string | null; agent_version: string; confined: Record<string, unknown>; sources: string[]; cert_until: string | null; features?: string[]; endpoint?: { cover: string } | null;
     kept?: { generations: number; bytes: number; quota: number };
 }
 export interface MachineLog {

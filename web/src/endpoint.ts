@@ -20,7 +20,7 @@ export type FindingKind = 'ransomware' | 'rule' | 'malware' | 'blocked' | 'tampe
 export type FindingState = 'seen' | 'stopped' | 'killed' | 'gone_on' | 'ended';
 export interface Finding {
     id: string; rev: number; device: string; device_name?: string; kind: FindingKind; at: string; state: FindingState; score: number; threshold: number;
-    reasons: { id: string; points: number; times: number; ja: string; en: string }[]; program: string; processes: Proc[];
+    reasons: { id: string; points: number; times: number; ja: string; en: string }[]; program: string; path?: string | null; processes: Proc[];
     /* stop, told: after first, which is since 1970 */
     files: { touched: number; destroyed: number; kept: number; given_back: number; lost: number }; paths: FindingFile[];
     timing?: { first_ms: number; stop_ms: number; told_ms: number } | null; acts: FindingAct[]; sha256?: string; object?: { sha256?: string } | null;
@@ -54,6 +54,12 @@ export function pathText(b64: string): string {
     try { return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/[\u0000-\u001f\u007f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`); } catch {
         return [...bytes].map((b) => (b >= 0x20 && b < 0x7f ? String.fromCharCode(b) : `\\x${b.toString(16).padStart(2, '0')}`)).join('');
     }
+}
+
+/** A path in a list: its beginning and its end. */
+export function shortPath(b64: string): string {
+    const all = [...pathText(b64)];
+    return all.length <= 60 ? all.join('') : `${all.slice(0, 24).join('')}…${all.slice(-34).join('')}`;
 }
 
 export interface ProcNode { p: Proc; below: ProcNode[] }

@@ -100,6 +100,20 @@ test('an incident and what was found on its machine lead to each other', async (
     assert.equal(await page.locator('a[href="/findings/f1"]').count(), 0, 'of another machine');
 });
 
+test('a machine of an incident is cut off from its page, with the same question as on its own', async () => {
+    await open('/findings/f4', { incident: true });
+    await page.getByRole('link', { name: 'こまったことを見る' }).click();
+    const card = page.locator('section[aria-labelledby=co]');
+    await card.getByText('つながっています。').first().waitFor();
+    await card.locator('button').first().click();
+    const d = page.locator('dialog[open]');
+    await d.getByText('この機器のつなぎを切りはなしますか').waitFor();
+    assert.equal(calls('POST', '/devices/d1/actions').length, 0);
+    await d.locator('button[type=submit]').click();
+    await card.getByText('機器にたのみました').waitFor();
+    assert.deepEqual(calls('POST', '/devices/d1/actions')[0].data, { action: 'isolate', args: {}, for_s: 86400 });
+});
+
 test('a program is blocked on every machine by the policy of all, beside what is set there', async () => {
     await open('/findings/f1', { policy: { ransom: { mode: 'kill' } } });
     await button('すべての機器でふさぐ').click();

@@ -1,12 +1,12 @@
 // What a person may have a machine do: cut it off, scan, collect evidence, block; and the list of what was done, with the way back.
 import { useState } from 'preact/hooks';
 import { api } from '../api';
-import type { Device, List } from '../api';
+import type { Device, Incident, List } from '../api';
 import { worded } from '../endpoint';
-import type { DeviceAct } from '../endpoint';
+import type { DeviceAct, EndpointNow } from '../endpoint';
 import { t } from '../i18n';
 import type { Text } from '../i18n';
-import { useList, useLive, useNow } from '../live';
+import { useGet, useList, useLive, useNow } from '../live';
 import { isLeader, roleOf, useSession } from '../session';
 import { T } from '../text/acts';
 import { T as C } from '../text/common';
@@ -41,6 +41,31 @@ export function Acts({ d, isolated, reload }: { d: Device; isolated: boolean; re
         {got.data?.next && <p><button type="button" class="linkbtn more" onClick={got.more}>{t(C.more)}</button></p>}
         {ask && <AskDialog what={ask} path={path} onClose={() => setAsk(null)} onDone={done} />}
         {undo && <Confirm title={t(T.undoAsk)} yes={ACT_WORD(undo.undo!)} onClose={() => setUndo(null)} go={() => api.post(path, { action: undo.undo, args: undo.args }).then(done)}><p><b>{ACT_WORD(undo.action)}</b> <span class="mono">{aboutOf(undo)}</span></p></Confirm>}</section>;
+}
+
+/** For an incident's page: each of its machines that can be cut off. */
+export function CutOff({ inc }: { inc: Incident }) {
+    const { session } = useSession();
+    const may = isLeader(session) || roleOf(session) === 'vendor';
+    const devices = useGet<List<Device>>(may ? '/devices' : null);
+    const hosts = inc.entities.filter(([kind]) => kind === 'host').map(([, text]) => text.toLowerCase());
+    const its = (d: Device) => d.state !== 'revoked' && d.endpoint?.cover !== 'none' && ((inc.findings ?? []).some((f) => f.device === d.id) || hosts.includes((d.hostname || d.name).toLowerCase()));
+    const list = devices.data?.items.filter(its) ?? [];
+    return list.length ? <section class="card no-print" aria-labelledby="co"><h2 id="co">{t(T.cut)}</h2><ul class="lines">{list.map((d) => <CutOffRow key={d.id} d={d} />)}</ul></section> : null;
+}
+
+function CutOffRow({ d }: { d: Device }) {
+    const path = `/devices/${encodeURIComponent(d.id)}`;
+    const got = useGet<EndpointNow>(`${path}/endpoint`);
+    const [ask, setAsk] = useState(false);
+    const [said, setSaid] = useState<string | null>(null);
+    useLive<{ id?: string }>('endpoint', (x) => { if (!x.id || x.id === d.id) got.reload(); });
+    useLive<{ device?: string }>('action', (x) => { if (!x.device || x.device === d.id) got.reload(); });
+    if (!got.data) return null;
+    const cut = !!got.data.state?.actor?.isolated, what = cut ? 'release' : 'isolate';
+    return <li><Mark state={cut ? 'look' : 'ok'} /><div><b>{d.name}</b> <span>{t(cut ? T.cutOff : T.cutOn)}</span><Said text={said} />
+        <p class="mt-8"><button type="button" class={`btn btn-sm${cut ? '' : ' btn-stop'}`} aria-label={`${ACT_WORD(what)}: ${d.name}`} onClick={() => { setSaid(null); setAsk(true); }}>{ACT_WORD(what)}</button></p>
+        {ask && <AskDialog what={what} path={`${path}/actions`} onClose={() => setAsk(false)} onDone={() => { setAsk(false); setSaid(t(T.asked)); got.reload(); }} />}</div></li>;
 }
 
 /** What an action was about: the one thing in its words that tells it from another. */

@@ -17,7 +17,10 @@ import { AreaField, ErrorBox, Loading, Mark, Said } from '../ui/parts';
 import { ProcTree } from '../ui/proctree';
 import { STATE, findingMark, findingTitle } from './findings';
 
-const HOW: Record<string, Text> = { write: T.r_write, written: T.r_written, empty: T.r_empty, new: T.r_new, renamed: T.r_renamed, removed: T.r_removed, read: T.r_read, replaced: T.r_replaced, made: T.r_made };
+const HOW: Record<string, Text> = { changed: T.r_write, malware: T.r_malware, write: T.r_write, written: T.r_written, empty: T.r_empty, new: T.r_new, renamed: T.r_renamed, removed: T.r_removed, read: T.r_read, replaced: T.r_replaced, made: T.r_made };
+/* What a file was and is; kinds with a name that people know by it (PDF, JPEG) stay. */
+const KINDS: Record<string, Text> = { NONE: T.kd_none, EMPTY: T.kd_empty, CONSTANT: T.kd_constant, NOISE: T.kd_noise, TEXT: T.kd_text, PGPAGE: T.kd_db, INNODB: T.kd_db, SQLITE: T.kd_db, PGDUMP: T.kd_db, ZIP: T.kd_zip, ZIPLOCKED: T.kd_locked, SALTED: T.kd_locked, AGE: T.kd_locked, AESCRYPT: T.kd_locked, LUKS: T.kd_locked, VAULTTEXT: T.kd_locked, PGP: T.kd_locked, PGPTEXT: T.kd_locked, OLE: T.kd_ole };
+const sumOf = (f: Finding): number => f.reasons.reduce((n, r) => n + r.points, 0);
 const ENDED: Record<string, Text> = { stopped: T.st_stopped, killed: T.st_killed, seen: T.st_seen, gone_on: T.st_gone_on, ended: T.st_ended };
 export const ACT_WORD = (action: string): string => worded(A as Record<string, Text>, `a_${action}`).replace(/^a_/, '');
 
@@ -41,7 +44,7 @@ export function FindingScreen({ id }: { id: string }) {
             <div class="stack stack-l b fcols">
             <section class="card full" aria-labelledby="tr"><h2 id="tr">{t(T.tree)}</h2><ProcTree list={marked(f)} bad={f.program} when={afterFirst(f.processes)} /></section>
             {f.files.touched > 0 && <Files f={f} />}
-            {f.reasons.length > 0 && <section class="card reasons" aria-labelledby="re"><h2 id="re">{t(T.reasons)}</h2><ul class="lines">{f.reasons.map((r) => <li><Mark state="look" /><div>{r[lang()] || r.id}<span class="sub blk num">{[r.times > 1 && t(T.times, { n: countOf(r.times) }), r.points > 0 && t(T.points, { n: r.points })].filter(Boolean).join(' ・ ')}</span></div></li>)}</ul>
+            {f.reasons.length > 0 && <section class="card reasons" aria-labelledby="re"><h2 id="re">{t(T.reasons)}</h2><ul class="lines">{f.reasons.map((r) => <li><Mark state="look" /><div>{r[lang()] || r.id}<span class="sub blk num">{[r.times > 1 && t(T.times, { n: countOf(r.times) }), r.points > 0 && t(T.points, { n: r.points })].filter(Boolean).join(' ・ ')}</span></div></li>)}{f.score > sumOf(f) && <li><Mark state="look" /><div>{t(T.rest)}<span class="sub blk num">{t(T.points, { n: f.score - sumOf(f) })}</span></div></li>}</ul>
                 {f.threshold > 0 && <p class="sub num mt-8">{t(T.score, { n: f.score, of: f.threshold })}</p>}</section>}
             <Done f={f} now={now} /><Numbers f={f} /></div></div>
         <p class="paper-only note-box">{t(T.paperNote)}</p></article>;
@@ -90,7 +93,7 @@ function Files({ f }: { f: Finding }) {
     const cell = (word: Text, v: number) => <div><dt>{t(word)}</dt><dd class="num">{countOf(v)}</dd></div>;
     return <section class="card full" aria-labelledby="fi"><h2 id="fi">{t(T.files)}</h2><dl class="counts">{cell(T.fTouched, n.touched)}{cell(T.fDestroyed, n.destroyed)}{cell(T.fKept, n.kept)}{cell(T.fBack, n.given_back)}{cell(T.fLost, n.lost)}</dl>
         {f.paths.length > 0 && <details class="mt-s no-print"><summary>{t(T.fList)}<span class="sub num">{f.paths.length}</span></summary><div class="fold"><ul class="plain-list">{f.paths.map((p) => <li><span class="mono">{pathText(p.path)}</span> <span class="sub">{worded(HOW, p.how)}</span>
-            {(p.was || p.is) && <span class="sub blk mono">{[p.was, p.is].filter(Boolean).join(' → ')}</span>}</li>)}</ul>{n.touched > f.paths.length && <p class="sub num mt-8">{t(T.fMore, { n: f.paths.length })}</p>}</div></details>}
+            {(p.was || p.is) && <span class="sub blk mono">{[p.was, p.is].filter((x): x is string => !!x).map((x) => worded(KINDS, x)).join(' → ')}</span>}</li>)}</ul>{n.touched > f.paths.length && <p class="sub num mt-8">{t(T.fMore, { n: f.paths.length })}</p>}</div></details>}
         {n.lost > 0 && session?.rooms.includes('restore') && <p class="mt-s no-print"><Link class="more" href="/restore">{t(T.toRestore)}</Link></p>}</section>;
 }
 

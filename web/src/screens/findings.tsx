@@ -1,7 +1,7 @@
 // What was found on machines: the list, and its rows where others show them.
 import { useState } from 'preact/hooks';
 import type { FindingHead } from '../endpoint';
-import { shortName } from '../endpoint';
+import { shortName, shortPath } from '../endpoint';
 import { t } from '../i18n';
 import type { Text } from '../i18n';
 import { useGet, useList, useLive, useNow } from '../live';
@@ -28,7 +28,7 @@ export function FindingRow({ f, now, top }: { f: FindingHead; now: number; top?:
     const { session } = useSession();
     const mark = findingMark(f), H = top ? 'h2' : 'h3', may = session?.rooms.includes('endpoint'); // the counter reads the sentence
     return <li class="trouble"><Mark state={mark} label={t(MARK_WORD[mark] ?? C.look)} /><div><H>{may ? <Link data-row={!!top} href={`/findings/${encodeURIComponent(f.id)}`}>{findingTitle(f)}</Link> : findingTitle(f)}</H>
-        <p class="sub num">{whenOf(f.at, now)} ・ {t(STATE[f.state] ?? T.y_seen)}{f.program && <> ・ <span class="mono">{shortName(f.program)}</span></>}</p></div></li>;
+        <p class="sub num">{whenOf(f.at, now)} ・ {t(STATE[f.state] ?? T.y_seen)}{f.program && <> ・ <span class="mono">{shortName(f.program)}</span></>}{f.path && <span class="blk mono">{shortPath(f.path)}</span>}</p></div></li>;
 }
 
 function Card({ list, title }: { list: FindingHead[]; title: string }) {

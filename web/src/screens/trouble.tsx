@@ -13,6 +13,7 @@ import { T as F } from '../text/findings';
 import { T as S } from '../text/senders';
 import { T } from '../text/trouble';
 import { bytesOf, countOf, whenOf } from '../time';
+import { CutOff } from './endpointacts';
 import { FindingsOfIncident } from './findings';
 import { PlaybooksScreen } from './playbooks';
 import { IncidentPath, MaintenanceScreen, QuietScreen, ToWatchPages } from './incident';
@@ -70,6 +71,7 @@ function Detail({ id, today }: { id: string; today: Today | null }) {
             <div class="stack b">
                 <section class="card" aria-labelledby="sy"><h2 id="sy">{t(T.story)}</h2><div class="story">{a.text.split(/\n+/).map((p) => <p>{p}</p>)}</div></section>
                 {inc.data && <FindingsOfIncident inc={inc.data} title={t(F.inTrouble)} reload={inc.reload} />}
+                {inc.data && inc.data.state === 'open' && <CutOff inc={inc.data} />}
                 {inc.data && <IncidentPath inc={inc.data} reload={inc.reload} />}
                 {bad && bad.suspicion.reasons.length > 0 && <section class="card" aria-labelledby="wy"><h2 id="wy">{t(T.why)}</h2><ul class="lines">{bad.suspicion.reasons.map((r) => <li><Mark state={bad.suspicion.level === 'high' ? 'bad' : 'look'} /><span>{r.text}</span></li>)}</ul></section>}
                 {gens.data && gens.data.items.length > 1 && <section class="card" aria-labelledby="sh"><h2 id="sh">{t(T.shape)}</h2><Timeline gens={gens.data.items} chosen={null} now={now} />

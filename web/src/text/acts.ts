@@ -50,6 +50,9 @@ export const T = {
     a_media_allow: { ja: 'USBメモリーなどを許す', en: 'Allow a USB device' },
     a_uninstall: { ja: '守りを外す', en: 'Uninstall' },
     a_update_definitions: { ja: 'ウイルスの見本を新しくする', en: 'Update the virus definitions' },
+    cut: { ja: '機器のつなぎ', en: 'Connections of the machines' },
+    cutOn: { ja: 'つながっています。', en: 'Connected.' },
+    cutOff: { ja: '切りはなしてあります。', en: 'Cut off.' },
     // isolate
     isoAsk: { ja: 'この機器のつなぎを切りはなしますか', en: 'Cut this machine off the network?' },
     isoText: { ja: '悪いプログラムが、ほかの機器へ広がるのを止めます。', en: 'It keeps something bad from spreading to other machines.' },
