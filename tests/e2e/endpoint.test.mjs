@@ -206,6 +206,7 @@ test('the command line shows how a machine is watched, its findings, and changes
   await cli(['sign-in', 'incho', '--answers', answers]);
   assert.match(await cli(['endpoint', 'status']), /karte-server/);
   assert.equal(JSON.parse(await cli(['endpoint', 'status', 'karte-server', '--json'])).device, agent.device.id);
+  await became('the policy holds', (x) => x.policy.state === 'holds'); // the agent was started again just before
   assert.match(await cli(['endpoint', 'status', 'karte-server']), /in force on the machine/);
   const list = JSON.parse(await cli(['endpoint', 'findings', '--device', 'karte-server', '--json']));
   const f = list.find((x) => x.kind === 'ransomware');
