@@ -22,7 +22,7 @@
     ((size_t)512 << 10)    /* a batch is full; one record and a gap may make it longer, 960 KiB is the box's limit */
 #define LOG_SENDING_MAX 4u /* batches on their way */
 
-#define LOG_NO_FOLDER (-1)
+#define LOG_NO_FOLDER (-2) /* no descriptor, and no failed one */
 
 struct logs;
 struct log_input;
