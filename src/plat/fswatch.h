@@ -30,6 +30,10 @@ int fswatch_fd(const struct fswatch *w, enum fswatch_group g); /* readable when 
 /* ---- what is watched ---- */
 /* Mark the folder (not what is below it) in OPENS and NOTICES; off takes it back.  -ENOSPC too many marks, -errno. */
 sm_must_use int fswatch_folder(struct fswatch *w, int dirfd, bool on);
+/* Ask for opens of this one file of the folder under all its names, so that a second one (a hard link) in a folder that nobody watches escapes
+ * nothing; name NULL: what dirfd itself is open at.  pinned keeps it in memory; else it is forgotten with what the system has in memory of the
+ * file (a pinned one stays pinned).  -ENOENT, -ELOOP no file any more; -EINVAL before Linux 6.0 without pinned; -errno. */
+sm_must_use int fswatch_file(struct fswatch *w, int dirfd, const char *name, bool pinned);
 /* The whole file system that dirfd is on, instead of folders.  -errno. */
 sm_must_use int fswatch_filesystem(struct fswatch *w, int dirfd, bool on);
 /* No folder and no file system any more. */

@@ -167,6 +167,72 @@ it('several processes of one program are stopped together, also those born meanw
 
 // With mounts of one's own (any user may have them in a user namespace) a folder is called as one likes; what is given back is given
 // where it was, or whoever names a folder of the system gets a file of his into it.
+/** A folder that nobody watches on the same disk as d, and the wait until the sensor asks for all n files themselves. */
+function beside(d) {
+  const dir = L.tempDir('beside', 0o755);
+  assert.equal(fs.statSync(dir).dev, fs.statSync(d.dir).dev, 'one disk');
+  return dir;
+}
+const marked = (c, d, n) => c.wait('all files are marked', () => {
+  const held = fs.readdirSync(`/proc/${c.p.pid}/fdinfo`).map((f) => { try { return fs.readFileSync(`/proc/${c.p.pid}/fdinfo/${f}`, 'utf8'); } catch { return ''; } });
+  return held.some((s) => (s.match(/^fanotify ino:/gm) ?? []).length >= n + 7);
+});
+const seconds = {
+  'a second name of each in a folder that nobody watches': "q = os.path.join(out, f); os.link(p, q); h = open(q, 'r+b'); n = len(h.read()); h.seek(0); h.write(os.urandom(n)); h.close()",
+  'a second name of each that was made before the sensor began': "h = open(os.path.join(out, f), 'r+b'); n = len(h.read()); h.seek(0); h.write(os.urandom(n)); h.close()",
+  'a second name that is opened by its path alone and then through /proc/self/fd':
+    "q = os.path.join(out, f); os.link(p, q); a = os.open(q, os.O_PATH); h = open('/proc/self/fd/%d' % a, 'r+b'); n = len(h.read()); h.seek(0); h.write(os.urandom(n)); h.close(); os.close(a)",
+};
+for (const [name, act] of Object.entries(seconds))
+  it(`files destroyed by ${name}: stopped within five, all given back`, async () => {
+    const d = documents();
+    const out = beside(d);
+    if (name.includes('before the sensor'))
+      for (let i = 0; i < d.n; i++) fs.linkSync(path.join(d.dir, `f${i % 6}`, `d${i}.txt`), path.join(out, `d${i}.txt`));
+    const c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep'), '--give-back']);
+    await marked(c, d, d.n);
+    const a = attacker(d.dir, act, `out = ${JSON.stringify(out)}`);
+    await c.wait('the finding', () => c.all('finding').length);
+    await c.wait('it stands', () => stateOf(a.pid) === 'T');
+    assert.ok(c.all('finding')[0].files.touched <= 5, JSON.stringify(c.all('finding')[0].files));
+    await c.wait('given back', () => c.all('given_back').length);
+    await end(a);
+    assert.equal(d.differ(), 0);
+    await c.stop();
+  });
+
+it('a file made while it watches has no second name that escapes', async () => {
+  const d = documents(6);
+  const out = beside(d);
+  const c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep'), '--give-back']);
+  for (let i = 6; i < 60; i++) fs.writeFileSync(path.join(d.dir, `f${i % 6}`, `d${i}.txt`), text(i));
+  d.n = 60;
+  await marked(c, d, 60);
+  const a = attacker(d.dir, seconds['a second name of each in a folder that nobody watches'], `out = ${JSON.stringify(out)}`);
+  await c.wait('the finding', () => c.all('finding').length);
+  await c.wait('it stands', () => stateOf(a.pid) === 'T');
+  await c.wait('given back', () => c.all('given_back').length);
+  await end(a);
+  let differ = 0;
+  for (let i = 0; i < 60; i++) differ += fs.readFileSync(path.join(d.dir, `f${i % 6}`, `d${i}.txt`), 'utf8') !== text(i) ? 1 : 0;
+  assert.equal(differ, 0);
+  await c.stop();
+});
+
+it('a whole protected folder that is moved out is still asked for', async () => {
+  const d = documents();
+  const out = beside(d);
+  const c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep')]);
+  await marked(c, d, d.n);
+  for (let i = 0; i < 6; i++) fs.renameSync(path.join(d.dir, `f${i}`), path.join(out, `f${i}`));
+  const a = attacker(out, shapes['in place']);
+  await c.wait('the finding', () => c.all('finding').length);
+  await c.wait('it stands', () => stateOf(a.pid) === 'T');
+  assert.ok(c.all('finding')[0].files.touched <= 5, JSON.stringify(c.all('finding')[0].files));
+  await end(a);
+  await c.stop();
+});
+
 it('a program that sees the folder under another name gets nothing written there', async () => {
   const d = documents();
   const other = L.tempDir('elsewhere', 0o755);
@@ -245,12 +311,16 @@ it('new folders, moved-in folders and names of any bytes are watched; what is le
   await L.sleep(1500);
   n = asks();
   for (let i = 0; i < 50; i++) fs.writeFileSync(path.join(d.dir, 'out', `${i}`), 'x');
+  await L.sleep(2500);
+  assert.equal(asks(), n, 'what is left out asks nobody');
   fs.renameSync(path.join(d.dir, 'in'), path.join(other, 'back'));
   await L.sleep(3000);
   n = asks();
-  fs.readFileSync(path.join(other, 'back', 'deep', 'b')); // one that nobody read before
+  fs.writeFileSync(path.join(other, 'back', 'deep', 'new'), 'x'); // the folder is nobody's now
   await L.sleep(2500);
   assert.equal(asks(), n);
+  fs.readFileSync(path.join(other, 'back', 'deep', 'b')); // a file that was protected stays asked for
+  await c.wait('it is asked for', () => asks() === n + 1);
   await c.stop();
 });
 

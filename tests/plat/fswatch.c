@@ -247,6 +247,47 @@ static void a_notice_and_a_descriptor_give_a_file_the_same_number(void **state)
     assert_true(number == t.file);
 }
 
+/* Both names, and one that is none of its file's. */
+static void open_three_names(void)
+{
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const name[] = {"in/first", "second", "other"};
+        int f = open(name[i], O_WRONLY);
+        close(f);
+        if (f < 0)
+            _exit(3);
+    }
+}
+
+static void a_file_is_asked_for_under_all_its_names(void **state)
+{
+    struct kernel *k = *state;
+    needs_kernel(k);
+    assert_int_equal(mkdirat(k->dir, "in", 0700), 0);
+    int in = plat_fs_open_dir(k->dir, "in");
+    close(openat(k->dir, "in/first", O_CREAT | O_WRONLY, 0600));
+    close(openat(k->dir, "other", O_CREAT | O_WRONLY, 0600));
+    assert_int_equal(linkat(k->dir, "in/first", k->dir, "second", 0), 0);
+    assert_int_equal(symlinkat("../other", in, "link"), 0);
+    assert_int_equal(fswatch_folder(k->w, in, true), 0);
+    for (int pinned = 1; pinned >= 0; pinned--) {
+        int status = -1;
+        assert_int_equal(fswatch_file(k->w, in, "first", pinned), 0);
+        assert_int_equal(fswatch_file(k->w, in, "link", pinned), 0); /* the link itself, not what it names */
+        struct answered a = answer_all(k, child(k, open_three_names), true, &status);
+        assert_int_equal(status, 0);
+        assert_int_equal(a.asks, 2); /* once each, though folder and file are marked */
+    }
+    assert_int_equal(fswatch_file(k->w, in, "none", true), -ENOENT);
+    int f = openat(k->dir, "other", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(fswatch_file(k->w, f, NULL, true), 0);
+    close(f);
+    assert_int_equal(fswatch_marks(k->w, FSWATCH_OPENS), 4);
+    fswatch_forget(k->w);
+    assert_int_equal(fswatch_marks(k->w, FSWATCH_OPENS), 0);
+    close(in);
+}
+
 static void marks_are_counted_and_taken_back(void **state)
 {
     struct kernel *k = *state;
@@ -330,6 +371,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(whoever_closes_lets_everybody_go, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_happened_is_told_with_names_of_any_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_notice_and_a_descriptor_give_a_file_the_same_number, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_is_asked_for_under_all_its_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(marks_are_counted_and_taken_back, set_up, tear_down),
     };
     return cmocka_run_group_tests_name("fswatch", tests, NULL, NULL);

@@ -160,6 +160,14 @@ int fswatch_folder(struct fswatch *w, int dirfd, bool on)
     return !on && r == -ENOENT ? 0 : r;
 }
 
+int fswatch_file(struct fswatch *w, int dirfd, const char *name, bool pinned)
+{
+    const unsigned flags = FAN_MARK_ADD | (name ? FAN_MARK_DONT_FOLLOW : 0) | (pinned ? 0 : FAN_MARK_EVICTABLE);
+    if (w->fd[FSWATCH_OPENS] < 0 || !fanotify_mark(w->fd[FSWATCH_OPENS], flags, FAN_OPEN_PERM, dirfd, name))
+        return 0;
+    return errno == EEXIST ? 0 : -errno; /* pinned already */
+}
+
 int fswatch_filesystem(struct fswatch *w, int dirfd, bool on)
 {
     return mark_both(w, dirfd, on, FAN_MARK_FILESYSTEM, 0);

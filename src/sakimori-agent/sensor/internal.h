@@ -24,6 +24,8 @@ enum {
     DECOYS_MAX = 4096,
     ROOTS_MAX = 256,
     FOLDERS_MAX = 50000,        /* marked one by one; past it the file systems are */
+    FILES_PINNED = 20000,       /* files marked themselves (for their other names) that stay in memory for it: some 20 MB of the kernel's */
+    FILES_MAX = 200000,         /* marked themselves in one walk */
     PENDING_MAX = 1024,         /* new folders that are not marked yet */
     ANCESTORS_MAX = 32,
     ASKED_MAX = 64,             /* a guarded file that is read in so many pieces is no longer guarded */
@@ -187,7 +189,7 @@ struct sensor {
     struct walk *walk_first, *walk_last;
     size_t walk_n;
     bool walk_anew, walk_flush, programs_armed;
-    _Atomic size_t folders, folders_failed;
+    _Atomic size_t folders, folders_failed, files; /* files: marked themselves since everything was forgotten last */
     _Atomic bool filesystem, walked;
 
     /* workers */
@@ -265,6 +267,8 @@ void trees_tick(struct sensor *s);
 void *walker_main(void *sensor);
 void walk_add(struct sensor *s, const char *path, bool on); /* all below, from any thread */
 void marks_anew(struct sensor *s);
+/* One file, for its other names: name in dirfd, or (NULL) what dirfd is open at.  From any thread. */
+void marks_file(struct sensor *s, int dirfd, const char *name);
 /* The roots (settings_lock is held): what the policy names, with "auto" also what is there of people's folders.  -ENOMEM. */
 int roots_set(struct sensor *s, const struct endpoint_policy *p, const char *const *sources, size_t n);
 void roots_free(struct sensor *s);

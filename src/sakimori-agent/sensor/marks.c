@@ -16,6 +16,7 @@
 #define WALKS_MAX 1024u
 #define DECOYS_S 20
 #define PACE 256u       /* folders, then a pause */
+#define FILES_PACE 4096u
 #define PACE_MS 5
 #define STACK_BYTES ((size_t)64 << 20)
 #define DEPTH_MAX 120
@@ -209,14 +210,28 @@ struct walking {
     struct sensor *s;
     struct stack stack;
     const char *start, *here;
-    int root;
+    int root, here_fd;
     uint8_t depth;
-    bool on;
+    bool on, files; /* files: the second time over, when all folders are marked */
+    size_t file_n;
 };
+
+void marks_file(struct sensor *s, int dirfd, const char *name)
+{
+    bool pinned = atomic_load(&s->files) < FILES_PINNED;
+    if (!fswatch_file(s->w, dirfd, name, pinned) && pinned)
+        atomic_fetch_add(&s->files, 1);
+}
 
 static int on_name(void *arg, struct sm_span name, unsigned char type)
 {
     struct walking *w = arg;
+    if (w->files && type == DT_REG && w->file_n < FILES_MAX) {
+        marks_file(w->s, w->here_fd, (const char *)name.p);
+        if (++w->file_n % FILES_PACE == 0)
+            plat_clock_sleep_ms(PACE_MS);
+        return 0;
+    }
     if (type != DT_DIR && type != DT_UNKNOWN)
         return 0;
     return push(&w->stack, w->here, (const char *)name.p, (uint8_t)(w->depth + 1));
@@ -248,23 +263,25 @@ static void walk_folder(struct walking *w, const char *below, uint8_t depth)
         return; /* no folder, or gone again */
     snprintf(path, sizeof path, "%s%s%s", w->start, below[0] && strcmp(w->start, "/") != 0 ? "/" : "", below);
     bool skip = is_out(s, path) || !is_local(fd);
-    int r = skip ? 0 : fswatch_folder(s->w, fd, w->on);
-    if (!skip && !r && w->on)
+    int r = skip || w->files ? 0 : fswatch_folder(s->w, fd, w->on);
+    if (!skip && !r && w->on && !w->files)
         atomic_fetch_add(&s->folders, 1);
     else if (!skip && r)
         atomic_fetch_add(&s->folders_failed, 1);
     if (!skip && w->on && atomic_load(&s->folders) > FOLDERS_MAX && !atomic_load(&s->filesystem))
         fall_back(s, fd);
     w->here = below;
+    w->here_fd = fd;
     w->depth = depth;
     if (!skip && depth < DEPTH_MAX && !atomic_load(&s->filesystem) && plat_fs_list(fd, on_name, w))
         atomic_fetch_add(&s->folders_failed, 1);
     close(fd);
 }
 
-static void walk(struct sensor *s, const char *path, bool on)
+/* Files only after all folders: marking one reads what the disk has of it, and the folders' marks stand for all but other names. */
+static void walk(struct sensor *s, const char *path, bool on, bool files)
 {
-    struct walking w = {.s = s, .start = path, .on = on};
+    struct walking w = {.s = s, .start = path, .on = on, .files = files};
     char below[FSWATCH_PATH];
     uint8_t depth;
     unsigned n = 0;
@@ -325,16 +342,20 @@ static void walk_roots(struct sensor *s, bool flush)
     if (flush) {
         fswatch_forget(s->w);
         atomic_store(&s->filesystem, false);
+        atomic_store(&s->files, 0);
     }
     atomic_store(&s->folders, 0);
     atomic_store(&s->folders_failed, 0);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         if (fswatch_has(s->w, FSWATCH_OPENS) && atomic_load(&s->mode) != ENDPOINT_OFF)
-            walk(s, list[i], true);
-        free(list[i]);
-    }
+            walk(s, list[i], true, false);
     atomic_store(&s->armed, atomic_load(&s->folders) > 0);
     atomic_store(&s->walked, true);
+    for (size_t i = 0; i < n; i++) {
+        if (fswatch_has(s->w, FSWATCH_OPENS) && atomic_load(&s->mode) != ENDPOINT_OFF && !atomic_load(&s->filesystem))
+            walk(s, list[i], true, true);
+        free(list[i]);
+    }
 }
 
 /* Until there is something to walk; meanwhile decoys may be laid. */
@@ -374,7 +395,9 @@ void *walker_main(void *sensor)
         if (anew)
             walk_roots(s, flush);
         else
-            walk(s, w->path, w->on);
+            walk(s, w->path, w->on, false);
+        if (!anew && w->on && !atomic_load(&s->filesystem))
+            walk(s, w->path, true, true);
         if (!anew)
             free(w);
         pthread_mutex_lock(&s->walk_lock);

@@ -93,6 +93,8 @@ static void go_on(struct sensor *s, const struct opened *o, uint8_t bits, uint64
     if (o->file && o->how != RANSOM_NEW)
         guard(s, o);
     int fd = slot_answer_keep(s, o->slot, true);
+    if (fd >= 0 && o->how == RANSOM_NEW && !o->nowhere && !atomic_load(&s->filesystem))
+        marks_file(s, fd, NULL); /* nobody waits for it any more: it is empty yet */
     if (!o->file) {
         close(fd);
         return;
