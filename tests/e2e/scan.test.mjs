@@ -89,6 +89,25 @@ test('a program is found when it is written, before anybody starts it', { skip: 
   fs.rmSync(program);
 });
 
+test('a YARA rule that comes later holds without a restart, for programs that were looked at before, too', { skip: !root }, async () => {
+  const program = path.join(dir, 'printer'), rule = path.join(conf, 'later.yar');
+  const start = () => { try { execFileSync(program); } catch { /* frozen or refused: looked at all the same */ } };
+  const found = async () => (await malware()).some((f) => f.program === program && f.object?.name === 'later_word');
+  const { looked } = await became('scan is there', (s) => s.yara);
+  fs.writeFileSync(program, Buffer.concat([fs.readFileSync('/bin/true'), Buffer.from('another-word-of-the-trial')]), { mode: 0o755 });
+  start();
+  await became('it is looked at', (s) => s.looked > looked);
+  assert.equal(await found(), false);
+  fs.writeFileSync(path.join(conf, 'broken.yar'), 'rule broken {');
+  fs.writeFileSync(rule, 'rule later_word { strings: $a = "another-word-of-the-trial" condition: $a }\n');
+  await L.until('the finding', async () => { // not written again: the same file, by the new rule
+    start();
+    await L.sleep(1000);
+    return found();
+  }, 300e3);
+  fs.rmSync(program);
+});
+
 const order = async (action, args = {}) => {
   const { id } = await c.post(`devices/${agent.device.id}/actions`, { action, args });
   return L.until(`${action} is over`, async () => {

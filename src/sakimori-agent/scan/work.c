@@ -1,5 +1,6 @@
 /* The worker: reads files and asks the scanners, one file at a time. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -28,6 +29,7 @@ struct worker {
     /* of the thread alone */
     struct sm_ipc *yara;
     uint64_t version_ms, list_ms;
+    uint64_t rules_stamp;           /* of the files of rules and lists as they were read */
     struct indicators *list;        /* read by the loop, too: under the lock */
     bool in_job;
     uint64_t seen[SEEN];            /* files looked at as they were started */
@@ -90,7 +92,35 @@ static void ask_version(struct worker *w)
         wake(w);
 }
 
-struct lists { struct sm_buf all; size_t faults; int dir; };
+struct lists { struct sm_buf all; size_t faults; int dir; uint64_t stamp; };
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+    h = (h ^ v) * 0x9e3779b97f4a7c15u;
+    return h ^ h >> 29;
+}
+
+static bool ends(struct sm_span s, const char *with)
+{
+    size_t n = strlen(with);
+    return s.n > n && memcmp(s.p + s.n - n, with, n) == 0;
+}
+
+/* A file of rules that came, went or was written makes another sum; the order in which a folder names them does not matter. */
+static void stamp_file(struct lists *l, struct sm_span name)
+{
+    struct stat st;
+    if (fstatat(l->dir, (const char *)name.p, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return;
+    const uint64_t part[] = {st.st_dev, st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec,
+        (uint64_t)st.st_ctim.tv_sec, (uint64_t)st.st_ctim.tv_nsec};
+    uint64_t h = 1;
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
+        h = mix(h, part[i]);
+    for (size_t i = 0; i < name.n; i++)
+        h = mix(h, name.p[i]);
+    l->stamp += h;
+}
 
 static int add_list(void *arg, struct sm_span name, unsigned char type)
 {
@@ -99,7 +129,10 @@ static int add_list(void *arg, struct sm_span name, unsigned char type)
     struct indicators *one = NULL;
     unsigned line;
     (void)type;
-    if (name.n < 12 || memcmp(name.p + name.n - 11, ".indicators", 11) != 0)
+    bool list = ends(name, ".indicators");
+    if (list || ends(name, ".yar") || ends(name, ".yara"))
+        stamp_file(l, name);
+    if (!list)
         return 0;
     int r = plat_fs_read_file(l->dir, (const char *)name.p, INDICATORS_BYTES, &b);
     if (r == 0)
@@ -133,6 +166,7 @@ static void read_lists(struct worker *w)
     if (r == 0)
         r = indicators_parse(sm_buf_span(&l.all), &fresh, &line);
     sm_buf_wipe(&l.all);
+    w->rules_stamp = l.stamp;
     pthread_mutex_lock(&w->lock);
     old = r == 0 ? w->list : NULL;
     if (r == 0)
@@ -217,7 +251,8 @@ static bool by_yara(struct worker *w, int fd, char *ret)
     struct sm_buf b = SM_BUF_INIT(4096);
     if (!w->yara)
         return false;
-    int r = sm_ipc_call_fd(w->yara, Y_SCAN, SM_SPAN(NULL, 0), fd, (SCAN_YARA_S + 30) * 1000, &b);
+    uint64_t stamp = w->rules_stamp; /* other than last time: yara reads its rules anew before it answers */
+    int r = sm_ipc_call_fd(w->yara, Y_SCAN, SM_SPAN(&stamp, sizeof stamp), fd, (SCAN_YARA_S + 30) * 1000, &b);
     if (r == -SM_EPEER || r == -SM_EPROTO || r == -SM_ETIME) { /* it died: a new one is attached */
         sm_ipc_free(w->yara);
         w->yara = NULL;
@@ -265,19 +300,17 @@ static void scan_one(struct worker *w, const char *path, int fd)
         note_found(w, path, engine, name, hash, size);
 }
 
-/* A program that runs often is the same file each time: looked at once, until it, the definitions or the lists change. */
+/* A program that runs often is the same file each time: looked at once, until it, the definitions, the rules or the lists change. */
 static bool seen_before(struct worker *w, int fd)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
         return false;
     const uint64_t part[] = {st.st_dev, st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_ctim.tv_sec, (uint64_t)st.st_ctim.tv_nsec,
-        (uint64_t)w->now.version.made.s, w->now.indicators, w->now.clamd, w->now.yara};
+        (uint64_t)w->now.version.made.s, w->rules_stamp, w->now.clamd, w->now.yara};
     uint64_t h = 1;
-    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
-        h = (h ^ part[i]) * 0x9e3779b97f4a7c15u;
-        h ^= h >> 29;
-    }
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
+        h = mix(h, part[i]);
     bool yes = w->seen[h % SEEN] == h;
     w->seen[h % SEEN] = h;
     return yes;

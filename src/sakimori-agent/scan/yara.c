@@ -10,12 +10,52 @@
 
 #define SHIPPED_RULES "/usr/share/sakimori-agent/rules"
 
-struct part { struct part_life life; struct sm_ipc *scan; struct yara *yara; unsigned files; };
+struct part {
+    struct part_life life;
+    struct sm_ipc *scan;
+    struct yara *yara;
+    unsigned files;
+    struct agent_policy local;              /* has the folders' names */
+    const char *folders[POLICY_RULES_MAX + 1];
+    size_t folders_n;
+    uint64_t stamp;                         /* of the rules, as scan said it last */
+};
+
+/* The rules are read anew when scan saw that their files changed; as long as that fails, those before stay in force. */
+static int read_rules(struct part *p)
+{
+    struct yara *fresh = NULL;
+    unsigned files = 0, faults = 0;
+    int r = yara_open(p->folders, p->folders_n, &fresh, &files, &faults);
+    if (r)
+        return r;
+    yara_close(p->yara);
+    p->yara = fresh;
+    if (files != p->files || faults)
+        sm_info("%u files of YARA rules, %u could not be read", files, faults);
+    p->files = files;
+    return 0;
+}
+
+static void look_for_news(struct part *p, struct sm_span body)
+{
+    uint64_t stamp;
+    if (body.n != sizeof stamp)
+        return;
+    memcpy(&stamp, body.p, sizeof stamp);
+    if (stamp == p->stamp)
+        return;
+    p->stamp = stamp;
+    int r = read_rules(p);
+    if (r)
+        sm_warn("changed YARA rules could not be read, those before are used: %s", sm_strerror(r));
+}
 
 static void on_scan(void *arg, struct sm_ipc *ipc, struct sm_ipc_msg *m)
 {
     struct part *p = arg;
     char name[YARA_NAME] = "";
+    look_for_news(p, m->body);
     int r = m->fd < 0 ? -SM_EPROTO : p->files ? yara_scan(p->yara, m->fd, SCAN_YARA_S, name) : 0;
     /* An answer that cannot be sent: scan is gone, and so are we. */
     (void)!(r < 0 ? sm_ipc_reply_error(ipc, m, r, "") : sm_ipc_reply(ipc, m, 0, SM_SPAN_STR(name), -1));
@@ -48,31 +88,23 @@ static void on_attach(void *arg, const char *peer, bool fresh, int *fd)
 
 static int begin(struct part *p, const char *data, const char *skip, char *why)
 {
-    struct agent_policy local = {0};
-    const char *folders[POLICY_RULES_MAX + 1] = {SHIPPED_RULES};
     struct plat_path_rule paths[POLICY_RULES_MAX + 1];
     struct plat_confined c = {0};
-    unsigned faults = 0;
-    size_t n = 1;
-    int r = policy_load(data, skip, &local, why);
-    for (size_t i = 0; r == 0 && i < local.rules_n; i++)
-        folders[n++] = local.rules[i];
-    for (size_t i = 0; i < n; i++)
-        paths[i] = (struct plat_path_rule){folders[i], false, true};
-    const struct part_rules rules = {.profile = "agent-yara", .user = SCAN_USER, .uid = SCAN_UID, .paths = paths, .paths_n = n,
-        .landlock = true, .nofile = 64};
+    int r = policy_load(data, skip, &p->local, why);
+    p->folders[p->folders_n++] = SHIPPED_RULES;
+    for (size_t i = 0; r == 0 && i < p->local.rules_n; i++)
+        p->folders[p->folders_n++] = p->local.rules[i];
+    for (size_t i = 0; i < p->folders_n; i++)
+        paths[i] = (struct plat_path_rule){p->folders[i], false, true};
+    const struct part_rules rules = {.profile = "agent-yara", .user = SCAN_USER, .uid = SCAN_UID, .paths = paths,
+        .paths_n = p->folders_n, .landlock = true, .nofile = 64};
     if (r == 0)
         r = part_confine(&rules, &c);
     if (r == 0)
-        r = yara_open(folders, n, &p->yara, &p->files, &faults);
-    if (r == 0 && (p->files || faults))
-        sm_info("%u files of YARA rules, %u could not be read", p->files, faults);
+        r = read_rules(p);
     p->life.attach = on_attach;
     p->life.arg = p;
-    if (r == 0)
-        r = part_begin(&p->life, &c);
-    policy_wipe(&local);
-    return r;
+    return r ? r : part_begin(&p->life, &c);
 }
 
 int yara_main(const char *data, const char *skip)
@@ -87,5 +119,6 @@ int yara_main(const char *data, const char *skip)
         r = sm_loop_run(p.life.loop);
     sm_ipc_free(p.scan);
     yara_close(p.yara);
+    policy_wipe(&p.local);
     return r ? 1 : 0;
 }
