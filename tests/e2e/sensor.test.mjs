@@ -133,6 +133,26 @@ for f in sorted(os.listdir(${to})):
   await c.stop();
 });
 
+it('files removed together with their folders come back where they were', async () => {
+  const d = documents();
+  const c = await check(['--protect', d.dir, '--stop', '--keep', L.tempDir('keep'), '--give-back']);
+  const dir = JSON.stringify(d.dir);
+  const a = attacker(d.dir, 'pass', `
+import shutil
+for r, ds, fs in list(os.walk(${dir})):
+    for f in sorted(fs):
+        n = len(open(os.path.join(r, f), 'rb').read()); open(os.path.join(${dir}, f + '.locked'), 'wb').write(os.urandom(n))
+for i in range(6): shutil.rmtree(os.path.join(${dir}, 'f%d' % i))
+time.sleep(600)
+`);
+  await c.wait('it stands', () => stateOf(a.pid) === 'T');
+  await c.wait('given back', () => c.all('given_back').length);
+  await end(a);
+  assert.equal(d.differ(), 0);
+  assert.deepEqual(fs.readdirSync(d.dir).filter((n) => n.includes('deleted')), []);
+  await c.stop();
+});
+
 // Only there can a cut be asked for: Linux 6.14, and a file system that lets us.
 const [major, minor] = os.release().split('.').map(Number);
 const cuts = root && (major > 6 || (major === 6 && minor >= 14)) && [0xef53, 0x58465342, 0x9123683e].includes(fs.statfsSync(os.tmpdir()).type);

@@ -171,12 +171,27 @@ static int open_handle(struct fswatch *w, struct sm_span id)
     return fd;
 }
 
+/* Where a folder stood that was removed meanwhile: the system says so behind its path, which is no part of its name. */
+static ssize_t living_path(int fd, char *path, ssize_t n)
+{
+    static const char gone[] = " (deleted)";
+    const ssize_t end = (ssize_t)sizeof gone - 1;
+    struct stat st;
+    if (fstat(fd, &st) || st.st_nlink)
+        return n;
+    if (n <= end || memcmp(path + n - end, gone, (size_t)end) != 0)
+        return -ESTALE;
+    path[n - end] = 0;
+    return n - end;
+}
+
 static int folder_path(struct fswatch *w, struct sm_span id, size_t slot)
 {
     int fd = open_handle(w, id);
     if (fd < 0)
         return fd;
     ssize_t n = fswatch_fd_path(fd, w->folder[slot].path);
+    n = n < 0 ? n : living_path(fd, w->folder[slot].path, n);
     close(fd);
     if (n < 0)
         return (int)n;
