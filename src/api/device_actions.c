@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "plat/netfilter.h"
+
 enum { ARGS_BYTES = 24 << 10, PROCESSES_MAX = 200, FACTS_BYTES = 6 << 10, DETAIL_BYTES = 2000, PATHS_MAX = 64 };
 #define DAY_S INT64_C(86400)
 #define FOR_MAX_S (30 * DAY_S)
@@ -35,6 +37,28 @@ static const char *to_of(const json_t *args)
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:/_-";
     const char *to = api_str(args, "to");
     return text_in(args, "to", 2, 253) && strspn(to, letters) == strlen(to) && strpbrk(to, ".:") ? NULL : "to";
+}
+
+/* Refused before it is sent: too much of the network, or the machine itself.  The machine knows its box, and looks again. */
+static const char *refused_to(const char *to)
+{
+    struct plat_nf_to t;
+    if (plat_nf_wide(to))
+        return "this is too much of the network: at least /8, with IPv6 /16";
+    bool own = !plat_nf_parse(to, &t) && plat_nf_own(&t);
+    return own ? "this would cut the machine off from its box or from itself" : NULL;
+}
+
+static const char *shorter_of(const json_t *args)
+{
+    const json_t *v = json_object_get(args, "shorter");
+    return v && !json_is_boolean(v) ? "shorter" : NULL;
+}
+
+static const char *block_to_of(const json_t *args)
+{
+    const char *bad = to_of(args);
+    return bad ? bad : refused_to(api_str(args, "to")) ? "to" : NULL;
 }
 
 static const char *sha_of(const json_t *args)
@@ -106,9 +130,9 @@ static const struct kind {
     int64_t for_s;              /* how long it holds; 0: until it is taken back; -1: it has no duration */
     bool vendor, finding;       /* vendor: may too; finding: only of one */
 } kinds[] = {
-    {"isolate", "act", none_of, NULL, NULL, DAY_S, DAY_S, true, false},
+    {"isolate", "act", shorter_of, NULL, NULL, DAY_S, DAY_S, true, false},
     {"release", "act", none_of, NULL, "isolate", DAY_S, -1, true, false},
-    {"block_address", "act", to_of, "to", NULL, DAY_S, 0, false, false},
+    {"block_address", "act", block_to_of, "to", NULL, DAY_S, 0, false, false},
     {"unblock_address", "act", to_of, "to", "block_address", DAY_S, -1, false, false},
     {"block_file", "act", sha_of, "sha256", NULL, DAY_S, 0, false, false},
     {"unblock_file", "act", sha_of, "sha256", "block_file", DAY_S, -1, false, false},
@@ -199,10 +223,12 @@ void device_action_told(struct api *a, const json_t *order, const char *state, c
     bool done = !strcmp(state, "done");
     const char *is = done ? "done" : !strcmp(state, "accepted") ? "taken" : "failed";
     struct sm_buf size = SM_BUF_INIT(FACTS_BYTES);
-    int64_t now = api_now(), for_s = api_int(row, "for_s", 0);
+    int64_t now = api_now(), for_s = api_int(row, "for_s", 0), kept_s = api_int(facts, "kept_s", 0);
     if (facts && sm_json_dump(facts, &size) < 0)
         facts = NULL;
     sm_buf_wipe(&size);
+    if (done && kept_s > for_s && kept_s <= FOR_MAX_S && !strcmp(api_str(row, "action"), "isolate"))
+        for_s = kept_s; /* a longer isolation stayed */
     if (row && k && (!strcmp(api_str(row, "state"), "sent") || !strcmp(api_str(row, "state"), "taken"))) {
         (void)!state_do(a->state, STATE_device_action_state,
             STATE_ARGS(state_t(is), state_t(detail ? detail : ""), state_j(facts), state_i(now), state_i(done && for_s ? now + for_s : 0),
@@ -271,12 +297,17 @@ static void make(struct api_call *c, struct device_action_new *n)
     n->by = c->who.person;
     n->by_name = c->who.name;
     int r = device_action_make(c->api, n, id, &field);
-    if (field)
+    const char *refused = field && !strcmp(field, "to") ? refused_to(api_str(n->args, "to")) : NULL;
+    json_t *words = refused ? why_words("other", refused, c->lang) : NULL;
+    if (words)
+        api_fail_say(c, 400, "bad_request", field, json_string_value(words), NULL);
+    else if (field)
         api_fail(c, 400, "bad_request", field, NULL);
     else if (r < 0)
         api_fail_err(c, r, NULL);
     else
         api_reply(c, 202, json_pack("{s:s}", "id", id));
+    json_decref(words);
 }
 
 void h_device_action_post(struct api_call *c)

@@ -36,6 +36,10 @@ sm_must_use int plat_netfilter_set(const struct plat_nf_rules *r, char *ret_why)
 sm_must_use int plat_netfilter_text(const struct plat_nf_rules *r, struct sm_buf *ret);
 /* "192.0.2.1", "192.0.2.0/24", "2001:db8::/32": bits behind the prefix must be 0.  -SM_EFORMAT. */
 sm_must_use int plat_nf_parse(const char *text, struct plat_nf_to *ret);
+/* A prefix (bits behind it or not) of more than a block may take: shorter than /8, of IPv6 /16?  No prefix: false. */
+bool plat_nf_wide(const char *text);
+/* This machine itself: loopback, the unspecified addresses, or a prefix that has some of them in it. */
+bool plat_nf_own(const struct plat_nf_to *t);
 /* Is b inside of a? */
 bool plat_nf_inside(const struct plat_nf_to *a, const struct plat_nf_to *b);
 /* ret has 64 bytes. */

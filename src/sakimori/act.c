@@ -87,6 +87,19 @@ static int follow(struct cli *c, const char *path, const char *id, json_t **ret)
     }
 }
 
+/* The time of --wait ran out: what is known, and that the order stands. */
+static int still_open(struct cli *c, const json_t *row)
+{
+    bool taken = row && !strcmp(cli_str(row, "state"), "taken");
+    cli_note(c, "%s", taken ? T(c, "待つ時間がすぎました。機器は受け取りましたが、まだ終わっていません。endpoint actions で見られます。",
+                          "the time to wait is over: the machine took the order and is not done yet; see endpoint actions")
+        : row ? T(c, "待つ時間がすぎました。機器はまだ受け取っていません。機器がつながると行われます。",
+                    "the time to wait is over: the machine has not taken the order yet; it is done when the machine is there")
+              : T(c, "命令は送りましたが、どうなったかは分かりません。endpoint actions で見られます。",
+                    "the order is sent, but what came of it is not known; see endpoint actions"));
+    return CLI_PARTIAL;
+}
+
 static int say(struct cli *c, const char *path, const json_t *answer)
 {
     json_t *row = NULL;
@@ -99,6 +112,8 @@ static int say(struct cli *c, const char *path, const json_t *answer)
         printf("%s\n", cli_str(answer, "id"));
     if (e == CLI_OK && row && !strcmp(cli_str(row, "state"), "failed"))
         e = CLI_FAILED;
+    else if (e == CLI_OK && cli_opt(c, "wait") && (!row || !over(cli_str(row, "state"))))
+        e = still_open(c, row);
     json_decref(row);
     return e;
 }
@@ -119,6 +134,8 @@ int cmd_endpoint_act(struct cli *c)
     }
     if (arg)
         json_object_set_new(args, arg, json_string(what));
+    if (cli_flag(c, "shorter"))
+        json_object_set_new(args, "shorter", json_true());
     if (json_array_size(list))
         json_object_set(args, "processes", list);
     json_decref(list);

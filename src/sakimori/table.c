@@ -101,6 +101,7 @@ static const struct cli_opt o_endpoint_policy[] = { { .name = "set", .value = "N
     { .name = "unset", .value = "NAME", .many = true, .ja = "ここで決めたことをやめる", .en = "no longer set it here" },
     { .name = "reset", .ja = "ここで決めたことを全部やめる", .en = "nothing is set here any more" }, END };
 static const struct cli_opt o_endpoint_act[] = { { .name = "for", .value = "SPAN", .ja = "続ける長さ。3600、90m、24h、7d", .en = "how long it holds: 3600, 90m, 24h, 7d" },
+    { .name = "shorter", .ja = "isolate で、いまの長い切りはなしを短くする", .en = "of isolate: a longer isolation becomes this short" },
     { .name = "process", .value = "PID:START", .many = true, .ja = "kill で終わらせるプロセス(くり返せる)", .en = "of kill: a process (may be repeated)" },
     { .name = "wait", .value = "SECONDS", .ja = "終わるまで待つ長さ", .en = "wait so long for its end" }, END };
 static const struct cli_opt o_endpoint_decide[] = { { .name = "wait", .value = "SECONDS", .ja = "終わるまで待つ長さ", .en = "wait so long for its end" }, END };

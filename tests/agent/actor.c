@@ -256,7 +256,8 @@ static void what_would_cut_the_machine_from_its_box_is_refused(void **s)
 static void destinations_that_are_none_are_refused(void **s)
 {
     static const char *const bad[] = {"", "bad", "1.2.3", "1.2.3.4/0", "1.2.3.4/33", "1.2.3.4/24", "a..b", ".example", "example.",
-        "-", "a b.example", "x;y.example", "1.2.3.4 }", "::/0", "2001:db8::1/32", "1.2.3.4/", "1.2.3.4/+8", "300.2.3.4"};
+        "-", "a b.example", "x;y.example", "1.2.3.4 }", "::/0", "2001:db8::1/32", "1.2.3.4/", "1.2.3.4/+8", "300.2.3.4",
+        "0.0.0.0/0", "128.0.0.0/1", "10.0.0.0/7", "2000::/3", "2001::/15"};
     static struct actor a;
     (void)s;
     a = (struct actor){.folder = folder};

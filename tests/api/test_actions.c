@@ -213,6 +213,39 @@ static void what_is_no_action_is_named(void **state)
     assert_int_equal(as(k, "director", "POST", "/api/v1/devices/ffffffffffffffffffffffffffffffff/actions", "{\"action\":\"isolate\"}"), 404);
 }
 
+static void a_block_of_too_much_or_of_the_machine_itself_is_refused_in_words(void **state)
+{
+    static const struct { const char *to, *says; } bad[] = {
+        { "0.0.0.0/0", "広すぎ" }, { "::/0", "広すぎ" }, { "128.0.0.0/1", "広すぎ" }, { "2000::/3", "広すぎ" }, { "127.0.0.1", "自分自身" }, { "::1", "自分自身" },
+        { "0.0.0.0", "自分自身" },
+    };
+    struct kit *k = *state;
+    char body[200];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        (void)snprintf(body, sizeof body, "{\"action\":\"block_address\",\"args\":{\"to\":\"%s\"}}", bad[i].to);
+        assert_int_equal(act(k, "director", body), 400);
+        assert_string_equal(of(json_object_get(k->body, "error"), "field"), "to");
+        assert_non_null(strstr(of(json_object_get(k->body, "error"), "message"), bad[i].says));
+    }
+    /* What an older box let through can still be taken back. */
+    assert_int_equal(act(k, "director", "{\"action\":\"unblock_address\",\"args\":{\"to\":\"128.0.0.0/1\"}}"), 202);
+    assert_int_equal(act(k, "director", "{\"action\":\"block_address\",\"args\":{\"to\":\"10.0.0.0/8\"}}"), 202);
+}
+
+static void an_isolation_that_stayed_longer_has_the_end_of_that(void **state)
+{
+    struct kit *k = *state;
+    char id[65];
+    assert_int_equal(act(k, "manager", "{\"action\":\"isolate\",\"args\":{\"shorter\":1}}"), 400);
+    assert_int_equal(act(k, "manager", "{\"action\":\"isolate\",\"for_s\":60}"), 202);
+    json_decref(order(k, id));
+    ack(k, &machine, id, "{\"state\":\"done\",\"detail\":\"it is cut off for longer already, and that stays\",\"facts\":{\"kept_s\":3000}}", 200);
+    kit_clock(k, 2900);
+    is_state(k, "done");
+    kit_clock(k, 3001);
+    is_state(k, "ended");
+}
+
 static void a_decision_about_a_finding_knows_its_tree_and_processes(void **state)
 {
     struct kit *k = *state;
@@ -338,6 +371,8 @@ int main(void)
         T(a_machine_that_is_off_is_not_waited_for_for_ever),
         T(a_vendor_may_cut_off_and_collect_but_not_kill_or_block),
         T(what_is_no_action_is_named),
+        T(an_isolation_that_stayed_longer_has_the_end_of_that),
+        T(a_block_of_too_much_or_of_the_machine_itself_is_refused_in_words),
         T(a_decision_about_a_finding_knows_its_tree_and_processes),
         T(evidence_comes_in_pieces_and_is_read_by_chiefs_alone),
         T(evidence_that_is_not_what_was_signed_is_not_kept),

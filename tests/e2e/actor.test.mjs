@@ -28,7 +28,7 @@ if (!inside) {
 } else {
   const ns = `skm-${process.pid}`, BOX = '10.77.0.1', OTHER = '10.77.0.9', MACHINE = '10.77.0.2';
   const ip = (...a) => execFileSync('ip', a, { stdio: ['ignore', 'pipe', 'pipe'] }).toString();
-  let box, c, agent, id, place;
+  let box, c, agent, id, place, secret;
   after(async () => {
     await agent?.stop().catch(() => {});
     await box?.stop().catch(() => {});
@@ -53,6 +53,7 @@ if (!inside) {
     assert.equal(a.state, 'done', JSON.stringify(a));
     return a;
   }
+  const cli = (...args) => L.run(L.programs.cli, ['--data', box.data, '--token-file', path.join(place, 'token'), '--lang', 'en', ...args], { any: true });
   /** Every process of this agent at once: its halves would start each other again. Gives how many there were. */
   function killAgent() {
     const own = fs.readdirSync('/proc').filter((n) => /^\d+$/.test(n)).filter((n) => {
@@ -84,7 +85,7 @@ if (!inside) {
     L.programs.agent = wrapper;
     box = await L.Box.start({ args: ['--listen', '0.0.0.0'] });
     box.agentUrl = box.agentUrl.replace(/\/\/[^/]*:/, `//${BOX}:`);
-    c = (await L.setUp(box)).client;
+    ({ client: c, codes: [secret] } = await L.setUp(box));
     const data = path.join(place, 'agent');
     fs.mkdirSync(data, { mode: 0o711 });
     fs.writeFileSync(path.join(data, 'policy.conf'), `protect = ${place}/watched\n`);
@@ -105,6 +106,14 @@ if (!inside) {
     assert.equal(a.undo, 'release');
     assert.ok(Date.parse(a.until) > Date.now() + 3500e3);
     assert.ok(a.by_name.length > 0);
+    // A shorter one does not take its place unless that is asked for.
+    const kept = await done('isolate', {}, { for_s: 60 });
+    assert.ok(kept.facts.kept_s > 600, JSON.stringify(kept));
+    assert.match(kept.detail, /そのまま/);
+    assert.ok(Date.parse(kept.until) > Date.now() + 600e3, JSON.stringify(kept));
+    const cut = await done('isolate', { shorter: true }, { for_s: 600 });
+    assert.ok(Date.parse(cut.until) < Date.now() + 601e3 && !cut.facts.kept_s, JSON.stringify(cut));
+    assert.ok(!reaches(OTHER, 7001));
     // The box is still there: the next order comes through.
     await done('release');
     assert.equal((await actions()).find((x) => x.id === r.id).state, 'undone');
@@ -129,6 +138,11 @@ if (!inside) {
     await done('isolate', {}, { for_s: 60 });
     await L.until('the agent, its guard too, to be gone', () => !killAgent());
     assert.ok(!reaches(OTHER, 7001));
+    fs.writeFileSync(path.join(place, 'in.json'), JSON.stringify({ password: L.password, one_time: secret }), { mode: 0o600 });
+    assert.equal((await cli('sign-in', 'incho', '--answers', path.join(place, 'in.json'))).code, 0);
+    const late = await cli('endpoint', 'act', 'uketsuke-1', 'release', '--wait', '1');
+    assert.equal(late.code, 6, `${late.out}${late.err}`);
+    assert.match(late.err, /has not taken the order yet/);
     await L.until('the kernel to end it', () => reaches(OTHER, 7001), 240e3);
     agent.start();
     await done('release');
@@ -148,6 +162,10 @@ if (!inside) {
     const a = await order('block_address', { to: `${BOX}` });
     assert.equal(a.state, 'failed');
     assert.match(a.detail, /箱/);
+    for (const to of ['0.0.0.0/0', '::/0', '128.0.0.0/1', '127.0.0.1', '::1']) {
+      const r = await c.call('POST', `devices/${id}/actions`, { action: 'block_address', args: { to } });
+      assert.equal(r.status, 400, to);
+    }
   });
 
   test('a tree of processes is killed, and process 1 is not', { timeout: 300e3 }, async () => {

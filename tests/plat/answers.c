@@ -193,6 +193,28 @@ static void addresses_are_read_and_written_as_they_were(void **s)
         assert_int_equal(plat_nf_parse(bad[i], &t), -SM_EFORMAT);
 }
 
+static void what_is_too_much_to_block_and_the_machine_itself_are_known(void **s)
+{
+    static const char *const wide[] = {"0.0.0.0/0", "::/0", "128.0.0.0/1", "10.0.0.0/7", "2000::/3", "2001::/15", "::ffff:128.0.0.0/97"};
+    static const char *const not_wide[] = {"10.0.0.0/8", "2001::/16", "192.0.2.1", "2001:db8::1", "::ffff:10.0.0.0/104", "x/0", "a.example", "", "/", "/0"};
+    static const char *const own[] = {"127.0.0.1", "127.0.0.0/8", "127.9.0.0/16", "::1", "::", "0.0.0.0", "::ffff:127.0.0.1", "::/16"};
+    static const char *const others[] = {"192.0.2.1", "128.0.0.0/8", "126.0.0.0/8", "2001:db8::1", "10.0.0.0/8"};
+    struct plat_nf_to t;
+    (void)s;
+    for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++)
+        assert_true(plat_nf_wide(wide[i]));
+    for (size_t i = 0; i < sizeof not_wide / sizeof not_wide[0]; i++)
+        assert_false(plat_nf_wide(not_wide[i]));
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        t = to(own[i]);
+        assert_true(plat_nf_own(&t));
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        t = to(others[i]);
+        assert_false(plat_nf_own(&t));
+    }
+}
+
 static void one_is_inside_of_another_or_not(void **s)
 {
     struct plat_nf_to a = to("10.0.0.0/9"), b = to("10.127.0.1"), c = to("10.128.0.1"), d = to("2001:db8::/32");
@@ -321,6 +343,7 @@ int main(void)
         cmocka_unit_test(whoever_is_to_be_left_alone_is_and_it_is_said),
         cmocka_unit_test(everybody_is_seen_once_in_order),
         cmocka_unit_test(addresses_are_read_and_written_as_they_were),
+        cmocka_unit_test(what_is_too_much_to_block_and_the_machine_itself_are_known),
         cmocka_unit_test(one_is_inside_of_another_or_not),
         cmocka_unit_test(a_prefix_inside_of_another_is_left_to_it),
         cmocka_unit_test(isolation_needs_a_box_and_an_end),

@@ -89,6 +89,36 @@ int plat_nf_parse(const char *text, struct plat_nf_to *ret)
     return 0;
 }
 
+bool plat_nf_wide(const char *text)
+{
+    uint8_t at[16];
+    char address[64];
+    const char *slash = strchr(text, '/');
+    size_t n = slash ? (size_t)(slash - text) : 0;
+    size_t digits = slash ? strlen(slash + 1) : 0;
+    if (n >= sizeof address || !digits || digits > 3 || strspn(slash + 1, "0123456789") != digits)
+        return false;
+    memcpy(address, text, n);
+    address[n] = 0;
+    unsigned bits = (unsigned)strtoul(slash + 1, NULL, 10);
+    if (inet_pton(AF_INET, address, at) == 1)
+        return bits < 8;
+    if (inet_pton(AF_INET6, address, at) != 1)
+        return false;
+    return bits < 16 || (is4(at) && bits < 96 + 8);
+}
+
+bool plat_nf_own(const struct plat_nf_to *t)
+{
+    /* The last two reach this machine as well. */
+    static const char *const own[] = {"127.0.0.0/8", "::1", "0.0.0.0/8", "::"};
+    struct plat_nf_to one;
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (!plat_nf_parse(own[i], &one) && (plat_nf_inside(t, &one) || plat_nf_inside(&one, t)))
+            return true;
+    return false;
+}
+
 bool plat_nf_inside(const struct plat_nf_to *a, const struct plat_nf_to *b)
 {
     unsigned whole = a->bits / 8, rest = a->bits % 8;

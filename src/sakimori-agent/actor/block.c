@@ -63,16 +63,12 @@ struct gathered { struct plat_nf_to *to; size_t n; uint8_t box[PLAT_NF_BOX_MAX][
 static bool untouchable(const struct plat_nf_to *t, const uint8_t (*box)[16], size_t n)
 {
     struct plat_nf_to one = {.bits = 128};
-    static const char *const own[] = {"127.0.0.0/8", "::1"};
     for (size_t i = 0; i < n; i++) {
         memcpy(one.address, box[i], 16);
         if (plat_nf_inside(t, &one))
             return true;
     }
-    for (size_t i = 0; i < 2; i++)
-        if (!plat_nf_parse(own[i], &one) && (plat_nf_inside(t, &one) || plat_nf_inside(&one, t)))
-            return true;
-    return false;
+    return plat_nf_own(t);
 }
 
 static void gather_row(struct gathered *g, const json_t *at, uint32_t left_s)
@@ -190,6 +186,10 @@ static int check(struct act *t)
     struct plat_nf_to at;
     struct gathered g = {0};
     const char *to = to_of(t);
+    if (plat_nf_wide(to)) {
+        act_say(t, "this is too much of the network: at least /8, with IPv6 /16");
+        return -SM_EINVAL;
+    }
     if (plat_nf_parse(to, &at) && !name_good(to)) {
         act_say(t, "this is no address, prefix or name");
         return -SM_EINVAL;

@@ -28,11 +28,27 @@ static int check(struct act *t)
     return 0;
 }
 
+/* A longer one is in force: it stays, unless it was said that this one is to be shorter. */
+static bool longer_stays(struct act *t, int64_t now, int64_t until)
+{
+    char text[SM_TIME_TEXT];
+    int64_t is = json_integer_value(json_object_get(json_object_get(t->a->hold.o, "isolated"), "until"));
+    if (is <= until || json_is_true(json_object_get(t->args, "shorter")))
+        return false;
+    sm_time_rfc3339((struct sm_time){.s = is}, text);
+    act_say(t, "it is cut off for longer already, and that stays");
+    act_fact(t, "until", json_string(text));
+    act_fact(t, "kept_s", json_integer((json_int_t)(is - now)));
+    return true;
+}
+
 static void isolate(struct act *t)
 {
     struct actor *a = t->a;
     char why[PLAT_NF_WHY] = "";
     int64_t now = actor_now_s(), until = now + (t->for_s ? t->for_s : STANDARD_S);
+    if (longer_stays(t, now, until))
+        return;
     json_t *before = json_incref(json_object_get(a->hold.o, "isolated"));
     json_t *o = json_pack(
         "{s:I,s:I,s:s}", "since", (json_int_t)now, "until", (json_int_t)until, "by", t->by_order ? t->id : "policy");
