@@ -21,6 +21,17 @@ static bool has(const json_t *entities, const char *kind, const char *wanted, bo
     return false;
 }
 
+/* Several rules may fire on one sign-in: it is one session. */
+static bool filed(const json_t *sessions, int64_t at_s, const json_t *entities)
+{
+    size_t i;
+    const json_t *row;
+    json_array_foreach(sessions, i, row)
+        if (api_time_s(api_str(row, "at")) == at_s && json_equal(json_object_get(row, "entities"), entities))
+            return true;
+    return false;
+}
+
 char *maintenance_covers(struct api *a, const json_t *signal, int64_t at_s)
 {
     json_t *rows = api_rows(a, STATE_maintenance_at, STATE_ARGS(state_i(at_s))), *row;
@@ -33,7 +44,7 @@ char *maintenance_covers(struct api *a, const json_t *signal, int64_t at_s)
         if ((*account && !has(entities, "account", account, false)) || (*address && !has(entities, "address", address, true)))
             continue;
         found = strdup(api_str(row, "id"));
-        if (json_array_size(sessions) < SESSIONS_MAX) {
+        if (json_array_size(sessions) < SESSIONS_MAX && !filed(sessions, at_s, entities)) {
             api_append(sessions, json_pack("{s:o,s:O?,s:O?}", "at", api_time(at_s), "rule", json_object_get(signal, "rule"), "entities", entities));
             (void)!state_do(a->state, STATE_maintenance_session, STATE_ARGS(state_j(sessions), state_t(api_str(row, "id")))); /* it is in the signals, too */
         }

@@ -31,9 +31,9 @@ static int open_box(void **state)
     return 0;
 }
 
-static const char *of(const json_t *o, const char *key)
+static const char *of(const json_t *o, const char *name)
 {
-    const char *s = json_string_value(json_object_get(o, key));
+    const char *s = json_string_value(json_object_get(o, name));
     return s ? s : "";
 }
 

@@ -92,10 +92,10 @@ test('a burst of large signals is told, its repeats are counted, and no part is 
   assert.equal((await c.get('logs/search?q=BURST399&limit=5')).items.length, 1);
 });
 
-test('booked maintenance is filed, and the story can be read on the command line', { timeout: 90e3 }, async () => {
+test('booked maintenance is filed, and the story can be read on the command line', { timeout: 200e3 }, async () => {
   const before = (await incidents()).length;
   await c.post('maintenance', { vendor: 'カルテ社', purpose: '点検', account: 'gyosha', from: utc(Date.now() - 10 * MIN), until: utc(Date.now() + 60 * MIN) });
   await send([vpnUp(Date.now(), 'gyosha', '203.0.113.77', '10.8.0.6', 'Japan')]);
-  await L.until('the session', async () => (await c.get('maintenance?open=1')).items[0].sessions.length === 1, 30000);
+  await L.until('the session', async () => (await c.get('maintenance?open=1')).items[0].sessions.length === 1, 90e3);
   assert.equal((await incidents()).length, before);
 });
