@@ -4,6 +4,7 @@
  */
 #include "api/endpoint.h"
 #include "api/watch.h"
+#include "plat/netfilter.h"
 
 enum { TEXT_BYTES = 1000, WORD_BYTES = 250, DOMAIN_BYTES = 253 };
 enum what { PATHS, PATHS_AUTO, WORD, BOOL, NUMBER, SCHEDULE, SERIALS, HASHES, PLACES };
@@ -80,6 +81,13 @@ static bool place_good(const char *s, size_t n)
     return n <= DOMAIN_BYTES && (address_net(s, &net) || domain_good(s, n));
 }
 
+/* A prefix that cuts off half of the world, or the machine from itself: as for block_address. */
+static bool too_much(const char *to)
+{
+    struct plat_nf_to t;
+    return plat_nf_wide(to) || (!plat_nf_parse(to, &t) && plat_nf_own(&t));
+}
+
 static bool text_good(const struct setting *s, const json_t *v)
 {
     const char *text = json_string_value(v);
@@ -96,7 +104,7 @@ static bool text_good(const struct setting *s, const json_t *v)
     case HASHES:
         return api_is_hex(text, 64);
     case PLACES:
-        return place_good(text, n);
+        return place_good(text, n) && !too_much(text);
     default:
         return false;
     }

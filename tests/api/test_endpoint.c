@@ -60,6 +60,8 @@ static void a_setting_that_is_none_is_refused_by_its_name(void **state)
         { "{\"policy\":{\"block\":{\"to\":[\"300.1.1.1\"]}}}", "block.to" },
         { "{\"policy\":{\"block\":{\"to\":[\"10.0.0.0/33\"]}}}", "block.to" },
         { "{\"policy\":{\"block\":{\"to\":[\"ex ample.jp\"]}}}", "block.to" },
+        { "{\"policy\":{\"block\":{\"to\":[\"128.0.0.0/1\"]}}}", "block.to" },
+        { "{\"policy\":{\"block\":{\"to\":[\"127.0.0.1\"]}}}", "block.to" },
         { "{\"policy\":{\"isolate\":{\"by_rule\":\"yes\"}}}", "isolate.by_rule" },
     };
     struct kit *k = *state;
