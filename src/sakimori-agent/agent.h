@@ -63,7 +63,7 @@ enum agent_msg {
     A_RESTORE = 5,  /* link: start a restore process; the body is the whole poll row {"order","sig","now"} */
     A_CONFINED = 6, /* supervisor → link: JSON {"part": text} for the poll */
     A_HELP = 7,     /* backup → supervisor → helper: struct helper_work (helper.h) */
-    A_LOCAL = 8,    /* supervisor → link: JSON {"features": […] what this machine has for sources (access.h),"os"?: its system (facts.h)} */
+    A_LOCAL = 8,    /* supervisor → link: JSON {"features": […] what this machine has for sources (access.h),"os"?: its system (facts.h),"endpoint":bool it has one} */
     A_CERT = 9,     /* link → supervisor: a new certificate (PEM) to keep (renew.h) */
     /* link → backup, restore */
     L_ORDER = 10,    /* JSON {"order","sig","now"} → {"state","detail"} */

@@ -28,6 +28,7 @@
 #define RUNS_MAX 32 /* accepted and not ended */
 #define LOGS_STATE_MAX ((size_t)32 << 10) /* it goes into the poll */
 #define POLL_BODY_MAX ((size_t)128 << 10)
+#define JUDGE_MS 10000 /* and so long for what judge and sensor say: without it the box would take the machine for one that is not watched */
 #define BORN_MS 3000 /* the first poll waits so long for the backup part: an order before it would count as sent */
 
 enum { PART_BACKUP, PART_RESTORE, PART_LOGS, PART_JUDGE, PART_ACTOR, PART_SCAN, PARTS };
@@ -43,7 +44,7 @@ struct link {
     uint64_t began_ms;
     size_t carrying;
     json_t *confined, *sources;
-    json_t *local; /* {"features","os"?} of A_LOCAL */
+    json_t *local; /* {"features","os"?,"endpoint"} of A_LOCAL */
     json_t *endpoint;          /* of judge, for the poll; gone with it */
     json_t *logs, *logs_state; /* what the box wants of this machine's logs; how they are, for the poll */
     char boot_id[PLAT_BOOT_ID_TEXT], life[40];
@@ -883,7 +884,9 @@ static void poll_now(void *arg)
     struct sm_buf b = SM_BUF_INIT(POLL_BODY_MAX);
     if (l->poll)
         return;
-    if (!l->part[PART_BACKUP] && plat_clock_mono_ms() - l->began_ms < BORN_MS) {
+    uint64_t age_ms = plat_clock_mono_ms() - l->began_ms;
+    bool judged = json_is_object(json_object_get(l->endpoint, "sensor")) || (l->local && !json_is_true(json_object_get(l->local, "endpoint")));
+    if ((!l->part[PART_BACKUP] && age_ms < BORN_MS) || (!judged && age_ms < (l->local ? JUDGE_MS : BORN_MS))) {
         poll_soon(l, 50);
         return;
     }

@@ -308,7 +308,7 @@ static void tell_local(void *arg)
     struct supervisor *s = arg;
     struct sm_buf b = SM_BUF_INIT(65536);
     json_t *list = s->part[P_LINK].ready ? access_features(s->data) : NULL;
-    json_t *o = list ? json_pack("{s:o,s:o*}", "features", list, "os", facts_os("", s->data, s->skip)) : NULL;
+    json_t *o = list ? json_pack("{s:o,s:o*,s:b}", "features", list, "os", facts_os("", s->data, s->skip), "endpoint", s->endpoint) : NULL;
     if (o && !json_equal(o, s->local) && !sm_json_dump(o, &b) && !sm_ipc_send(s->part[P_LINK].ipc, A_LOCAL, sm_buf_span(&b), -1)) {
         json_decref(s->local);
         s->local = json_incref(o);
