@@ -62,7 +62,8 @@ static struct heard heard(const char *word)
 
 static struct procs *begin_as(struct heard *h, bool no_bpf, bool no_connector)
 {
-    const struct procs_config c = {on_event, on_word, on_gone, h, no_bpf, no_connector};
+    const struct procs_config c = {.event = on_event, .word = on_word, .tree_gone = on_gone, .ctx = h, .no_bpf = no_bpf,
+        .no_connector = no_connector};
     struct procs *p = NULL;
     assert_ok(procs_new(&c, &p));
     return p;

@@ -91,7 +91,7 @@ int sensor_new(const struct sensor_setup *setup, struct sensor **ret, char *ret_
     atomic_store(&s->mode, ENDPOINT_OFF);
     s->sensitive = 1;
     slots_init(s);
-    const struct procs_config config = {.event = on_event, .word = on_word, .tree_gone = trees_gone, .ctx = s};
+    const struct procs_config config = {.event = on_event, .word = on_word, .number = who_number, .tree_gone = trees_gone, .ctx = s};
     int r = make_locks(s);
     if (!r)
         r = make_tables(s);

@@ -241,6 +241,8 @@ void decide_kept(struct sensor *s, struct job *j);
 void decide_late(struct sensor *s, struct job *j);
 /* The scores begin (anew), with this sensitivity.  -ENOMEM. */
 int scores_make(struct sensor *s, int sensitivity);
+uint64_t who_number(void *sensor, const struct proctree_row *row); /* the number of its tree; of procs_config */
+uint64_t who_base(struct sensor *s, uint64_t number); /* the number that proctree has for such a one; 0: its first process is gone */
 uint8_t who_bits(const struct who *w, uint32_t owner);
 
 /* notice.c */

@@ -149,6 +149,8 @@ static void tell_start(struct procs *p, const struct proctree_row *now, int64_t 
     }
     if (say == FOLD_COUNTED)
         return;
+    if (p->c.number)
+        p->row.tree = p->c.number(p->c.ctx, &p->row);
     users_name(p->users, p->row.uid, user);
     snprintf(at, sizeof at, "/proc/%u/cwd", p->row.pid);
     ssize_t n = readlink(at, folder, sizeof folder - 1);
@@ -180,6 +182,11 @@ static void tell_connection(struct procs *p, const struct procwatch_word *w)
     const bool out = w->kind == PROCWATCH_CONNECT;
     if (w->pid && !proctree_get(p->tree, w->pid, &row))
         users_name(p->users, row->uid, user);
+    if (row && p->c.number) {
+        p->row = *row;
+        p->row.tree = p->c.number(p->c.ctx, &p->row);
+        row = &p->row;
+    }
     address(w->from, w->v6, ours);
     address(w->to, w->v6, other);
     /* Of loopback who speaks with which port is told once, whatever the other details. */

@@ -18,6 +18,8 @@ struct procs_config {
     /* A process began, became another program, ended (row is borrowed for the call).  Must not call back in here. NULL:
      * nobody asks. */
     void (*word)(void *ctx, enum procs_what what, const struct proctree_row *row);
+    /* The number that events have for the tree of row (borrowed for the call).  NULL: the tree's own. */
+    uint64_t (*number)(void *ctx, const struct proctree_row *row);
     /* The last living process of a tree ended.  NULL: nobody asks. */
     void (*tree_gone)(void *ctx, uint64_t tree);
     void *ctx;

@@ -213,8 +213,9 @@ void trees_verdict(struct sensor *s, struct tree *t, const struct ransom_verdict
 void trees_command(struct sensor *s, uint64_t tree, enum sensor_do what)
 {
     struct tree *t = trees_find(s, tree);
+    uint64_t base;
     if (!t && (what == SENSOR_STOP || what == SENSOR_MEMBERS)) /* one that touched no file yet: its number is procs' own */
-        t = trees_get(s, tree, tree);
+        t = (base = who_base(s, tree)) ? trees_get(s, tree, base) : NULL;
     if (what == SENSOR_MEMBERS) {
         say_members(s, tree, t);
         return;

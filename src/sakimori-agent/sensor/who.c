@@ -99,6 +99,21 @@ static uint64_t narrow(struct sensor *s, const struct proctree_row *row)
     return NARROWED | (start & 0xffffffffffu) << 22 | (pid & 0x3fffffu);
 }
 
+uint64_t who_number(void *sensor, const struct proctree_row *row)
+{
+    return narrow(sensor, row);
+}
+
+uint64_t who_base(struct sensor *s, uint64_t number)
+{
+    const struct proctree_row *row;
+    if (!(number & NARROWED))
+        return number;
+    bool same = !proctree_get(procs_tree(s->procs), (uint32_t)(number & 0x3fffffu), &row) &&
+        (row->start & 0xffffffffffu) == (number >> 22 & 0xffffffffffu);
+    return same ? row->tree : 0;
+}
+
 int who_is(struct sensor *s, uint32_t thread, struct who *ret)
 {
     const struct proctree_row *row;
