@@ -40,7 +40,7 @@ struct endpoint_policy {
     uint8_t (*block_file)[32];  /* SHA-256 of programs that may not start */
     size_t block_file_n;
     struct endpoint_texts block_to; /* addresses, prefixes, domains: as text, checked for form */
-    bool may_disable;           /* accounts may be disabled by order; default false */
+    bool may_disable;           /* accounts may be disabled without a person asking; default false */
     bool isolate_by_rule;       /* a critical case cuts the machine off; default false */
 };
 
